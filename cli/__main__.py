@@ -1,0 +1,5 @@
+"""`python -m gopher.cli` is `gopherctl`."""
+
+from .main import main
+
+main()

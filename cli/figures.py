@@ -1,0 +1,140 @@
+"""`stats` and `workers`: how the queues are, and who works on them."""
+
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from gopher.client import Client
+from gopher.job import PRIORITIES
+from gopher.views import Stats, WorkerView
+
+from .common import DURATION, client, common
+from .output import Cell, Output, plain_table, rich_table, seconds, shown
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+_STATES = ("processing", "scheduled", "retrying", "failed")
+_EVENTS = ("completed", "failed", "retried", "cancelled", "expired")
+_COLUMNS = ("queue", *PRIORITIES, *_STATES, "oldest", "enqueued", "completed", "per s")
+
+
+@click.command()
+@click.option("--watch", is_flag=True, help="Show them anew each second, until Ctrl-C.")
+@click.option("--interval", type=DURATION, default=1.0, metavar="DURATION", help="How often --watch looks.")
+@common
+def stats(out: Output, watch: bool, interval: float) -> None:
+    """Show the figures of every queue: what waits at each priority, what runs, what failed."""
+    with client() as gopher:
+        if watch:
+            _watch(gopher, out, max(interval, 0.1))
+        elif not out.data(figures := gopher.stats()):
+            out.table(_COLUMNS[:-1], [row[:-1] for row in _rows(figures)], empty="no queue was ever used")
+            out.note(_summary(figures))
+
+
+def _watch(gopher: Client, out: Output, interval: float) -> None:
+    try:
+        if out.terminal and not out.as_json:
+            _redraw(gopher, interval)
+        else:
+            _print_again(gopher, out, interval)
+    except KeyboardInterrupt:
+        pass
+
+
+def _redraw(gopher: Client, interval: float) -> None:
+    from rich.live import Live
+
+    figures = before = gopher.stats()
+    with Live(_drawn(figures, before, interval), auto_refresh=False) as live:
+        while True:
+            time.sleep(interval)
+            before, figures = figures, gopher.stats()
+            live.update(_drawn(figures, before, interval), refresh=True)
+
+
+def _print_again(gopher: Client, out: Output, interval: float) -> None:
+    figures = before = gopher.stats()
+    while True:
+        if not out.data(figures):
+            click.echo(plain_table(_COLUMNS, _texts(figures, before, interval)) + "\n")
+        time.sleep(interval)
+        before, figures = figures, gopher.stats()
+
+
+def _drawn(figures: Stats, before: Stats, interval: float) -> "RenderableType":
+    from rich.console import Group
+    from rich.text import Text
+
+    return Group(rich_table(_COLUMNS, _texts(figures, before, interval)), Text(_summary(figures), style="dim"))
+
+
+def _texts(figures: Stats, before: Stats, interval: float) -> list[list[str]]:
+    return [[shown(cell) for cell in row] for row in _rows(figures, before, interval)]
+
+
+def _rows(figures: Stats, before: Stats | None = None, interval: float = 1.0) -> Iterable[list[Cell]]:
+    for name, queue in figures.queues.items():
+        done = queue.totals["completed"]
+        earlier = before.queues.get(name) if before else None
+        yield [
+            name,
+            *(queue.priorities[priority].waiting for priority in PRIORITIES),
+            *(getattr(queue, state) for state in _STATES),
+            seconds(queue.oldest_waiting_age) if queue.waiting else None,
+            queue.total_enqueued,
+            done,
+            (done - (earlier.totals["completed"] if earlier else done)) / interval,
+        ]
+
+
+def _summary(figures: Stats) -> str:
+    totals = {event: sum(queue.totals[event] for queue in figures.queues.values()) for event in _EVENTS}
+    counts = ", ".join(f"{count:,} {event}" for event, count in totals.items())
+    return f"{figures.queue_size:,} waiting, {figures.total_enqueued:,} enqueued so far: {counts}"
+
+
+@click.command()
+@common
+def workers(out: Output) -> None:
+    """List the live workers and what each of their children runs."""
+    with client() as gopher:
+        found = gopher.workers()
+    if out.data({"workers": found}):
+        return
+    columns = ("worker", "host", "pid", "queues", "busy", "jobs done", "memory", "up")
+    out.table(columns, map(_worker_row, found), empty="no worker is alive: start one with `gopherctl worker`")
+    running = [
+        (child.job_id, child.job_type, worker.id, child.pid, _since(child.running_since))
+        for worker in found
+        for child in worker.children
+        if child.job_id
+    ]
+    if running:
+        out.line("")
+        out.table(("job", "type", "worker", "child", "for"), running, empty="")
+
+
+def _worker_row(worker: WorkerView) -> list[Cell]:
+    busy = sum(child.job_id is not None for child in worker.children)
+    memory = worker.rss + sum(child.rss for child in worker.children)
+    return [
+        worker.id,
+        worker.host,
+        str(worker.pid),
+        ",".join(worker.queues),
+        f"{busy}/{len(worker.children)}",
+        worker.jobs_done,
+        f"{memory / 2**20:.0f} MiB",
+        _since(worker.started_at),
+    ]
+
+
+def _since(time_: str | None) -> str:
+    if time_ is None:
+        return "-"
+    return seconds(max((datetime.now(UTC) - datetime.fromisoformat(time_)).total_seconds(), 0.0))

@@ -1,0 +1,68 @@
+"""The API as `up` and the demo call it: JSON over HTTP, with nothing but the standard library."""
+
+import json
+import socket
+from http.client import HTTPConnection, HTTPException
+from typing import Any
+
+#: Seconds that one answer may take; one of /health, which is asked again and again.
+_ANSWER, _HEALTH_ANSWER = 30.0, 2.0
+
+
+class Api:
+    """An API that listens on a host and port."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self.host, self.port = reachable(host), port
+        self.url = f"http://{self.host}:{port}"
+
+    def call(self, method: str, path: str, body: Any = None, timeout: float = _ANSWER) -> tuple[int, Any]:
+        """Send a request and return the answer's status and JSON. Raises OSError or HTTPException."""
+        connection = HTTPConnection(self.host.strip("[]"), self.port, timeout=timeout)
+        try:
+            headers = {} if body is None else {"Content-Type": "application/json"}
+            connection.request(method, path, None if body is None else json.dumps(body), headers)
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read() or b"null")
+        finally:
+            connection.close()
+
+    def health(self) -> dict[str, Any]:
+        """Return what /health says; `{"status": "starting"}` while nobody answers."""
+        try:
+            _, answer = self.call("GET", "/health", timeout=_HEALTH_ANSWER)
+        except (OSError, HTTPException, ValueError):
+            return {"status": "starting"}
+        return answer if isinstance(answer, dict) else {"status": "starting"}
+
+
+def reachable(host: str) -> str:
+    """Return the host to call for what listens on `host`."""
+    if host in ("0.0.0.0", ""):  # noqa: S104 - compared, not bound
+        return "127.0.0.1"
+    if host == "::":
+        return "[::1]"
+    return f"[{host}]" if ":" in host else host
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """Return a port of `host` on which nobody listens now."""
+    return _bind(host, 0)
+
+
+def is_free(host: str, port: int) -> bool:
+    """Return whether we could listen there."""
+    try:
+        _bind(host, port)
+    except OSError:
+        return False
+    return True
+
+
+def _bind(host: str, port: int) -> int:
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family, kind, protocol) as listener:
+        # As the API's own socket does: a port of a server just stopped counts as free.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        return int(listener.getsockname()[1])

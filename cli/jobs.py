@@ -1,0 +1,138 @@
+"""`job`, `jobs`, `cancel`, `logs`: looking at jobs, and stopping one."""
+
+from typing import Any
+
+import click
+import msgspec
+
+from gopher.job import State
+from gopher.views import HistoryRow, JobView
+
+from .common import client, common, looking_client
+from .output import Output, one_line, seconds, when
+
+_COLUMNS = ("job", "type", "status", "queue", "priority", "attempts", "created (UTC)", "duration")
+
+
+@click.command()
+@click.argument("job_id")
+@common
+def job(out: Output, job_id: str) -> None:
+    """Show a job: its state, payload, result or error, and its attempts."""
+    with looking_client() as gopher:
+        show_job(out, gopher.job(job_id))
+
+
+@click.command()
+@click.option("--status", type=click.Choice([str(state) for state in State]), help="Only jobs in this state.")
+@click.option("--type", "job_type", metavar="TYPE", help="Only jobs of this type.")
+@click.option("--queue", help="Only jobs of this queue.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many to show.")
+@click.option("--cursor", help="Go on where the last page ended.")
+@common
+def jobs(out: Output, limit: int, cursor: str | None, **filters: Any) -> None:
+    """List jobs, newest first."""
+    with looking_client() as gopher:
+        page = gopher.jobs(limit=limit, cursor=cursor, **filters)
+    if out.data(page):
+        return
+    rows = [
+        (
+            view.job_id,
+            view.type,
+            view.status,
+            view.queue,
+            view.priority,
+            f"{view.attempts}/{view.max_retries + 1}",
+            when(view.created_at),
+            seconds(view.duration),
+        )
+        for view in page.jobs
+    ]
+    out.table(_COLUMNS, rows, empty="no jobs" + (" of this kind" if any(filters.values()) else ""))
+    if page.next_cursor:
+        out.note(f"more: --cursor {page.next_cursor}")
+
+
+@click.command()
+@click.argument("job_id")
+@common
+def cancel(out: Output, job_id: str) -> None:
+    """Cancel a job: a waiting one at once, of a running one the process is stopped."""
+    with client() as gopher:
+        status = gopher.cancel(job_id)
+    if not out.data({"job_id": job_id, "status": status}):
+        out.line("cancelled" if status == State.CANCELLED else f"stopping it: `gopherctl wait {job_id}` tells when")
+
+
+@click.command()
+@click.argument("job_id")
+@common
+def logs(out: Output, job_id: str) -> None:
+    """Show what each attempt of a job has logged or printed."""
+    with client() as gopher:
+        lines = gopher.logs(job_id)
+    if out.data({"job_id": job_id, "logs": lines}):
+        return
+    for line in lines:
+        out.line(f"{line.attempt}  {line.time[11:23]}  {line.line}")
+    if not lines:
+        out.note("nothing was logged")
+
+
+def show_job(out: Output, view: JobView) -> None:
+    """Print one job with all that is known of it."""
+    if out.data(view):
+        return
+    error = _decoded(view.error) or {}
+    out.fields(
+        [
+            ("job", view.job_id),
+            ("type", view.type),
+            ("status", str(view.status)),
+            ("queue", view.queue),
+            ("priority", view.priority),
+            ("attempts", f"{view.attempts} of {view.max_retries + 1}"),
+            ("created", view.created_at),
+            ("due", view.execute_at),
+            ("started", view.started_at),
+            ("finished", view.finished_at),
+            ("duration", seconds(view.duration) if view.duration is not None else None),
+            ("worker", view.worker),
+            ("progress", _progress(view)),
+            ("payload", bytes(view.payload).decode()),
+            ("metadata", _unless_empty(view.metadata)),
+            ("result", _unless_empty(view.result)),
+            ("error", f"{error.get('type')}: {error.get('message')}" if error else None),
+            ("traceback", str(error.get("traceback") or "").rstrip()),
+        ]
+    )
+    if view.attempts > 1:
+        _show_attempts(out, view)
+
+
+def _show_attempts(out: Output, view: JobView) -> None:
+    rows = [
+        (row.attempt, row.outcome, when(row.started_at), when(row.ended_at), one_line(_message(row)))
+        for row in view.history
+    ]
+    out.line("")
+    out.table(("attempt", "outcome", "started (UTC)", "ended", "error"), rows, empty="")
+
+
+def _message(row: HistoryRow) -> str:
+    return str((row.error or {}).get("message", ""))
+
+
+def _decoded(raw: msgspec.Raw | None) -> Any:
+    return None if raw is None else msgspec.json.decode(raw)
+
+
+def _unless_empty(raw: msgspec.Raw) -> str | None:
+    text = bytes(raw).decode()
+    return None if text in ("null", "{}") else text
+
+
+def _progress(view: JobView) -> str | None:
+    progress = _decoded(view.progress)
+    return f"{progress['fraction']:.0%} {progress.get('message', '')}".rstrip() if progress else None

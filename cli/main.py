@@ -1,0 +1,117 @@
+"""The command `gopherctl`: which commands there are, and how every one of them ends.
+
+Exit codes: 0 done, 1 failed or not found, 2 usage. Only click is imported here, so that `--help`, `--version`
+and the shell's completion answer at once.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NoReturn
+
+import click
+
+from gopher import __version__
+
+DONE, FAILED, USAGE = 0, 1, 2
+#: What shells use for a program that SIGINT ended.
+INTERRUPTED = 130
+
+#: Command -> the module that has it, and its line in `gopherctl --help`, in the order of use.
+COMMANDS = {
+    "up": ("up", "Run everything in one terminal: server, API, worker, scheduler."),
+    "web": ("running", "Run the HTTP API."),
+    "worker": ("running", "Run a worker."),
+    "scheduler": ("running", "Run a scheduler."),
+    "submit": ("submitting", "Submit a job."),
+    "job": ("jobs", "Show a job."),
+    "jobs": ("jobs", "List jobs, newest first."),
+    "wait": ("waiting", "Wait until a job has ended."),
+    "cancel": ("jobs", "Cancel a job."),
+    "logs": ("jobs", "Show what a job has logged."),
+    "stats": ("figures", "Show the figures of every queue."),
+    "workers": ("figures", "List the live workers and what they run."),
+    "types": ("job_types", "List the job types that can be submitted."),
+    "health": ("health", "Check server, workers and scheduler."),
+    "list-failed": ("dead", "List the dead letters, newest first."),
+    "retry": ("dead", "Give dead letters fresh attempts."),
+    "retry-all": ("dead", "Give all dead letters, or some kind of them, fresh attempts."),
+    "discard": ("dead", "Delete dead letters."),
+    "purge": ("dead", "Delete all jobs that wait in one state."),
+    "completion": ("completion", "Print the shell's completion script."),
+}
+
+_NEXT_STEPS = {
+    "QueueUnavailable": "Start everything with `gopherctl up`, or say where it is: --redis-url, REDIS_URL.",
+    "OutcomeUnknown": "Look at `gopherctl jobs` before you repeat it.",
+    "QueueFull": "Give it more memory, or let `gopherctl purge` make room.",
+    "StorageFull": "Make room on its disk.",
+    "QueueBusy": "Try again in a moment.",
+    "JobNotFound": "`gopherctl jobs` lists those that are kept.",
+}
+
+
+class LazyGroup(click.Group):
+    """Imports a command's module when the command is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f".{COMMANDS[cmd_name][0]}", __package__)
+        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="gopherctl")
+def cli() -> None:
+    """Gopher, a job queue: run it, submit jobs, look after them.
+
+    Every command takes --json for machines and --redis-url (else REDIS_URL). Exit codes: 0 done, 1 failed or
+    not found, 2 usage.
+    """
+
+
+def main() -> NoReturn:
+    """Run `gopherctl` with the arguments of the process."""
+    # Modules of GOPHER_HANDLERS may lie in the current folder. Last, so that nothing there hides a library.
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    sys.exit(run())
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code. What the user can mend is said in a sentence on stderr."""
+    from gopher.errors import GopherError, InvalidJob
+
+    try:
+        answer = cli.main(arguments, prog_name="gopherctl", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.Abort:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader has left (`gopherctl jobs | head`): nothing more can be said, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except GopherError as error:
+        _complain(str(error), _NEXT_STEPS.get(type(error).__name__, ""))
+        return USAGE if isinstance(error, InvalidJob) else FAILED
+    except OSError as error:
+        _complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        return FAILED
+    return answer if isinstance(answer, int) else DONE
+
+
+def _complain(sentence: str, next_step: str = "") -> None:
+    end = "" if sentence.endswith((".", "!", "?")) or "\n" in sentence else "."
+    click.echo(f"{click.style('Error:', fg='red')} {sentence}{end if next_step else ''} {next_step}".rstrip(), err=True)

@@ -1,0 +1,144 @@
+"""How commands answer: JSON for machines, tables and colours on a terminal, plain text otherwise.
+
+Answers go to stdout, everything said beside them to stderr.
+"""
+
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+Cell = str | int | float | None
+
+#: Colours of a job's states.
+COLOURS = {
+    "completed": "green",
+    "failed": "red",
+    "processing": "cyan",
+    "retrying": "yellow",
+    "scheduled": "blue",
+    "cancelled": "bright_black",
+    "expired": "bright_black",
+}
+
+# Everything that could move a terminal's cursor, or worse; newline and tab stay.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+class Output:
+    """Where a command puts its answer. `as_json` is what `--json` says."""
+
+    def __init__(self, as_json: bool = False) -> None:
+        self.as_json = as_json
+        self.terminal = sys.stdout.isatty()
+
+    def data(self, value: Any) -> bool:
+        """Print `value` as JSON if that was asked for; return whether it was."""
+        if self.as_json:
+            text = msgspec.json.encode(value)
+            click.echo(msgspec.json.format(text, indent=2) if self.terminal else text)
+        return self.as_json
+
+    def line(self, text: str) -> None:
+        """Print a line of the answer."""
+        click.echo(printable(text))
+
+    def note(self, text: str) -> None:
+        """Say something beside the answer."""
+        click.echo(printable(text), err=True)
+
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, empty: str) -> None:
+        """Print rows below a head; when there are none, say `empty` instead."""
+        texts = [[shown(cell) for cell in row] for row in rows]
+        if not texts:
+            self.note(empty)
+        elif self.terminal:
+            self._render(rich_table(columns, texts))
+        else:
+            click.echo(plain_table(columns, texts))
+
+    def fields(self, pairs: Iterable[tuple[str, Cell]]) -> None:
+        """Print names and values, one a line; those without a value are left out."""
+        told = [(name, shown(value)) for name, value in pairs if value not in (None, "")]
+        width = max((len(name) for name, _ in told), default=0)
+        for name, value in told:
+            indented = value.replace("\n", "\n" + " " * (width + 2))
+            click.echo(f"{click.style(name.ljust(width), dim=True)}  {click.style(indented, fg=COLOURS.get(value))}")
+
+    def confirm(self, question: str, yes: bool) -> None:
+        """Ask before something is destroyed, unless `--yes` was given. Raises Abort for a no."""
+        if yes:
+            return
+        if not sys.stdin.isatty():
+            raise click.UsageError("this deletes jobs for good, and there is no terminal to ask on: add --yes.")
+        click.confirm(question, abort=True, err=True)
+
+    def progress(self, what: str) -> Callable[[int], None]:
+        """Return what shows a growing count, on a terminal only."""
+        if not sys.stderr.isatty():
+            return lambda count: None
+        return lambda count: click.echo(f"\r{what}: {count:,}", nl=False, err=True)
+
+    def _render(self, renderable: "RenderableType") -> None:
+        from rich.console import Console
+
+        Console(highlight=False).print(renderable)
+
+
+def printable(text: str) -> str:
+    """Return text with control characters written out: a job's output must not drive the reader's terminal."""
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
+def shown(value: Cell) -> str:
+    """Return a cell as text."""
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return printable(f"{value:,}" if isinstance(value, int) else value)
+
+
+def one_line(value: object, width: int = 60) -> str:
+    """Return a value as one line of at most `width` characters."""
+    text = " ".join(str(value).split())
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def when(time: str | None) -> str:
+    """Return `2026-11-24 08:00:00` for an RFC 3339 time (UTC)."""
+    return time[:19].replace("T", " ") if time else "-"
+
+
+def seconds(value: float | None) -> str:
+    """Return a duration in its shortest form."""
+    from gopher.durations import format_duration
+
+    return "-" if value is None else format_duration(value)
+
+
+def plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return aligned text: one line a row, two spaces between columns."""
+    lines = [[column.upper() for column in columns], *([" ".join(cell.split()) for cell in row] for row in rows)]
+    widths = [max(len(line[index]) for line in lines) for index in range(len(columns))]
+    padded = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines)
+    return "\n".join(padded)
+
+
+def rich_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> "RenderableType":
+    """Return a table for a terminal: states in their colours, the first column never broken."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for index, column in enumerate(columns):
+        table.add_column(column, no_wrap=index == 0, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell, style=COLOURS.get(cell, "")) for cell in row))
+    return table

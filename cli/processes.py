@@ -1,0 +1,227 @@
+"""Child processes that are started, watched and stopped together: what `gopherctl up` and the demo run.
+
+One thread, one loop: the caller calls `pump()` again and again, which hands over the lines that the children
+wrote and tells who has ended. Signals to us only count up; the caller looks at the count between two pumps.
+"""
+
+import ctypes
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+#: Lines of each process that are kept, to be shown when it fails.
+TAIL = 30
+#: Longest time (s) until `pump` sees that a process has ended whose output somebody else holds open.
+_REAP_EVERY = 0.2
+_PR_SET_PDEATHSIG = 1
+
+OnLine = Callable[[str, str], None]
+
+
+def gopherctl(*arguments: str) -> list[str]:
+    """Return the command that runs `gopherctl` with this Python, wherever it is installed.
+
+    -P, so that folders in the current one are not taken for packages.
+    """
+    return [sys.executable, "-P", "-m", "gopher.cli", *arguments]
+
+
+@dataclass
+class Process:
+    """A running or ended child."""
+
+    name: str
+    popen: "subprocess.Popen[bytes]"
+    #: time.monotonic() of its start.
+    started: float
+    tail: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL))
+    #: Whether `pump` has told that it ended.
+    told: bool = False
+    _rest: bytes = b""
+
+    @property
+    def running(self) -> bool:
+        return self.popen.poll() is None
+
+    @property
+    def ending(self) -> str:
+        """How it ended, in words."""
+        code = self.popen.returncode
+        return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+
+    def feed(self, data: bytes) -> Iterator[str]:
+        """Yield the lines that `data` completes; b"" is the end."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        if not data and self._rest:
+            lines, self._rest = [self._rest], b""
+        for line in lines:
+            text = line.decode("utf-8", "replace").rstrip()
+            self.tail.append(text)
+            yield text
+
+
+class Processes:
+    """Children by name. Each has a session of its own: a Ctrl-C in the terminal reaches only us.
+
+    On Linux a child gets SIGTERM when we die, however we die. Start them from the main thread, with no other
+    thread running.
+    """
+
+    def __init__(self, on_line: OnLine, environ: Mapping[str, str]) -> None:
+        self.all: dict[str, Process] = {}
+        self._on_line = on_line
+        self._environ = {**environ, "PYTHONUNBUFFERED": "1"}
+        self._selector = selectors.DefaultSelector()
+
+    def start(self, name: str, command: Sequence[str]) -> Process:
+        """Start a child under a name; one of that name which has ended is replaced."""
+        popen = subprocess.Popen(
+            command,
+            env=self._environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=_end_with_parent(),  # noqa: PLW1509 - no threads here, and two plain calls
+        )
+        process = self.all[name] = Process(name, popen, time.monotonic())
+        assert popen.stdout is not None
+        os.set_blocking(popen.stdout.fileno(), False)
+        self._selector.register(popen.stdout, selectors.EVENT_READ, process)
+        return process
+
+    def running(self, names: Iterable[str] | None = None) -> list[Process]:
+        """Return those that run; of these names only, if any are given."""
+        wanted = self.all.keys() if names is None else names
+        return [self.all[name] for name in wanted if name in self.all and self.all[name].running]
+
+    def pump(self, timeout: float) -> list[Process]:
+        """Hand over what the children write for up to `timeout` seconds; return at once when one has ended."""
+        deadline = time.monotonic() + timeout
+        while True:
+            left = max(deadline - time.monotonic(), 0.0)
+            woken = self._read(min(left, _REAP_EVERY))
+            ended = self._newly_ended()
+            if ended or woken or left == 0:
+                return ended
+
+    def _newly_ended(self) -> list[Process]:
+        ended = [process for process in self.all.values() if not process.told and not process.running]
+        for process in ended:
+            process.told = True
+        if ended:
+            self._read(0)
+        return ended
+
+    def stop(self, names: Iterable[str], timeout: float, hurry: Callable[[], bool] = lambda: False) -> None:
+        """Send SIGTERM to these and wait until they have ended; SIGKILL after `timeout` seconds, or on `hurry`."""
+        stopping = list(names)
+        deadline = time.monotonic() + timeout
+        for process in self.running(stopping):
+            process.popen.terminate()
+        while self.running(stopping):
+            if hurry() or time.monotonic() > deadline:
+                self.kill(stopping)
+                return
+            self.pump(_REAP_EVERY)
+        self._read(0)
+
+    def kill(self, names: Iterable[str] | None = None) -> None:
+        """Send SIGKILL to these, or all, and to what they have started."""
+        for process in self.running(names):
+            try:
+                os.killpg(process.popen.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            process.popen.wait()
+        self._read(0)
+
+    def close(self) -> None:
+        """Kill what still runs and let go of everything."""
+        self.kill()
+        for key in list(self._selector.get_map().values()):
+            self._let_go(key.fileobj)
+        self._selector.close()
+
+    def watch(self, fileobj: int) -> None:
+        """Let `pump` return when there is something to read from a descriptor: that of `Interruptions`."""
+        self._selector.register(fileobj, selectors.EVENT_READ, None)
+
+    def _read(self, timeout: float) -> bool:
+        """Read what is there; return whether the watched descriptor woke us."""
+        woken = False
+        for key, _ in self._selector.select(timeout):
+            data = _read_some(key.fd)
+            if key.data is None:
+                woken = True
+                continue
+            for line in key.data.feed(data or b""):
+                self._on_line(key.data.name, line)
+            if data == b"":
+                self._let_go(key.fileobj)
+        return woken
+
+    def _let_go(self, fileobj: object) -> None:
+        self._selector.unregister(fileobj)  # type: ignore[arg-type]
+        if not isinstance(fileobj, int):
+            fileobj.close()  # type: ignore[attr-defined]
+
+
+def _read_some(descriptor: int) -> bytes | None:
+    """Return up to 64 KiB, b"" at the end, None when there is nothing now."""
+    try:
+        return os.read(descriptor, 65536)
+    except BlockingIOError:
+        return None
+
+
+class Interruptions:
+    """Counts SIGINT, SIGTERM and SIGHUP, and wakes who watches `descriptor`."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.descriptor, self.write_descriptor = os.pipe()
+        for descriptor in (self.descriptor, self.write_descriptor):
+            os.set_blocking(descriptor, False)
+
+    def note(self, number: int, frame: object) -> None:
+        self.count += 1
+
+
+@contextmanager
+def interruptions() -> Iterator[Interruptions]:
+    """Count interruptions instead of being ended by them."""
+    noted = Interruptions()
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, noted.note) for number in numbers}
+    wakeup = signal.set_wakeup_fd(noted.write_descriptor)
+    try:
+        yield noted
+    finally:
+        signal.set_wakeup_fd(wakeup)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        os.close(noted.descriptor)
+        os.close(noted.write_descriptor)
+
+
+def _end_with_parent() -> Callable[[], None] | None:
+    """Return what a child runs before its program: it asks for SIGTERM at our death."""
+    if sys.platform != "linux":
+        return None
+    parent, prctl = os.getpid(), ctypes.CDLL(None).prctl
+
+    def prepare() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        # We may have died before the request was made.
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return prepare

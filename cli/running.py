@@ -1,0 +1,59 @@
+"""`web`, `worker`, `scheduler`: one process each, the three lines of the Procfile."""
+
+import os
+from collections.abc import Callable
+
+import click
+
+from gopher.settings import Settings
+
+from .common import common, setting
+from .output import Output
+
+
+def _run(run: Callable[[Settings], int], out: Output) -> int:
+    """Run a process that logs JSON when `--json` was said."""
+    if out.as_json:
+        os.environ["LOG_FORMAT"] = "json"
+    return run(Settings.from_env())
+
+
+@click.command()
+@common
+def web(out: Output) -> int:
+    """Run the HTTP API on SERVER_HOST and SERVER_PORT (or PORT). --json logs in JSON."""
+    from gopher import app
+
+    return _run(app.run, out)
+
+
+@click.command()
+@click.option(
+    "--queues",
+    metavar="NAMES",
+    expose_value=False,
+    callback=setting("WORKER_QUEUES"),
+    help="Queues to serve, comma-separated, in this order of preference; else WORKER_QUEUES.",
+)
+@click.option(
+    "--concurrency",
+    type=click.IntRange(1, 1000),
+    expose_value=False,
+    callback=setting("WORKER_CONCURRENCY"),
+    help="Jobs to run at once, each in its own process; else WORKER_CONCURRENCY.",
+)
+@common
+def worker(out: Output) -> int:
+    """Run a worker: it takes jobs from its queues and runs them. --json logs in JSON."""
+    from gopher import worker as process
+
+    return _run(process.run, out)
+
+
+@click.command()
+@common
+def scheduler(out: Output) -> int:
+    """Run a scheduler: what is due goes into the queues, jobs of dead workers go back. --json logs in JSON."""
+    from gopher import scheduler as process
+
+    return _run(process.run, out)

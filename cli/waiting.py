@@ -1,0 +1,109 @@
+"""`wait`: a job's progress while it runs, and how it ended."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import click
+import msgspec
+
+from gopher.client import Client
+from gopher.job import FINAL_STATES, State
+from gopher.views import JobView
+
+from .common import DURATION, common, looking_client
+from .hints import missing
+from .jobs import show_job
+from .output import Output, one_line, printable, seconds
+
+#: Seconds between two looks: at first, and at most.
+_FIRST_LOOK, _SLOWEST_LOOK = 0.02, 0.25
+#: A job that still waits after so many seconds may wait for a process that nobody runs.
+_HINT_AFTER = 1.0
+
+Watch = Callable[[JobView], None]
+
+
+class _Progress(msgspec.Struct):
+    fraction: float = 0.0
+    message: str = ""
+
+
+@click.command()
+@click.argument("job_id")
+@click.option("--timeout", type=DURATION, default=float("inf"), metavar="DURATION", help="Give up after that long.")
+@common
+def wait(out: Output, job_id: str, timeout: float) -> int:
+    """Wait until a job has ended and show it. Exits 0 only if it completed."""
+    with looking_client() as gopher:
+        return finish(gopher, job_id, timeout, out)
+
+
+def finish(gopher: Client, job_id: str, timeout: float, out: Output) -> int:
+    """Show a job's progress until it ends or `timeout` seconds have passed, then the job. Return the exit code."""
+    with _watching() as watch:
+        view = _follow(gopher, job_id, timeout, watch, out)
+    show_job(out, view)
+    if view.status not in FINAL_STATES:
+        out.note(f"{job_id} is still {view.status} after {seconds(timeout)}: `gopherctl wait {job_id}` waits on")
+    return 0 if view.status == State.COMPLETED else 1
+
+
+def _follow(gopher: Client, job_id: str, timeout: float, watch: Watch, out: Output) -> JobView:
+    start, pause, hinted = time.monotonic(), _FIRST_LOOK, False
+    while True:
+        view = gopher.job(job_id)
+        watch(view)
+        waited = time.monotonic() - start
+        if view.status in FINAL_STATES or waited >= timeout:
+            return view
+        if waited > _HINT_AFTER and not hinted and view.status != State.PROCESSING:
+            hinted = True
+            for hint in missing(gopher, view.type, view.queue, view.status):
+                out.note(hint)
+        time.sleep(min(pause, timeout - waited))
+        pause = min(pause * 1.5, _SLOWEST_LOOK)
+
+
+def progress_of(view: JobView) -> tuple[float, str]:
+    """Return how far a job is, 0 to 1, and what it says it does."""
+    if view.progress is None:
+        return (1.0 if view.status == State.COMPLETED else 0.0), ""
+    progress = msgspec.json.decode(view.progress, type=_Progress)
+    return progress.fraction, progress.message
+
+
+@contextmanager
+def _watching() -> Iterator[Watch]:
+    """Give what shows a job's state on stderr: a bar on a terminal, else a line for each change."""
+    if not sys.stderr.isatty():
+        yield _line_for_each_change()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[message]}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=1.0, message="")
+
+        def watch(view: JobView) -> None:
+            fraction, message = progress_of(view)
+            text = printable(one_line(message, 40)).replace("[", r"\[")
+            bar.update(task, description=f"{view.type} {view.status}", completed=fraction, message=text)
+
+        yield watch
+
+
+def _line_for_each_change() -> Watch:
+    last = ""
+
+    def watch(view: JobView) -> None:
+        nonlocal last
+        fraction, message = progress_of(view)
+        text = f"{view.status} {fraction:.0%} {one_line(message)}".rstrip() if view.progress else view.status
+        if text != last:
+            click.echo(printable(text), err=True)
+            last = text
+
+    return watch

@@ -1,0 +1,204 @@
+"""Gopher from Python: `Client(url).enqueue("image_resize", {...}, priority="high")`.
+
+The client is also what the API and `gopherctl` are made of: all of them say the same things here.
+"""
+
+import itertools
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+from .dead_letters import DeadLetters
+from .errors import InvalidJob, JobConflict, JobNotFound
+from .inspector import Inspector
+from .job import FINAL_STATES, NewJob, State
+from .listing import Listing
+from .registry import Registry
+from .server import PATIENCE, Server
+from .settings import Settings
+from .submission import MAX_BATCH, Submission, prepare
+from .views import JobView, LogLine, Page, Stats, WorkerView
+
+#: Seconds between two looks of who waits: at first, and at most.
+_FIRST_LOOK, _SLOWEST_LOOK = 0.005, 0.25
+#: Jobs that `enqueue_many` sends in one call.
+_BULK = 1000
+
+PURGEABLE = (State.PENDING, State.SCHEDULED, State.RETRYING, State.FAILED)
+
+
+class Client:
+    """Submits jobs and manages them. Threads may share one; make it anew after a fork.
+
+    `url` and `namespace` default to `REDIS_URL` and `GOPHER_NAMESPACE`. With a `registry`, types and
+    payloads are checked before anything is stored; without one, the worker does that.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        namespace: str | None = None,
+        registry: Registry | None = None,
+        settings: Settings | None = None,
+        connections: int = 10,
+    ) -> None:
+        settings = settings or Settings.from_env()
+        settings = replace(settings, redis_url=url) if url else settings
+        self.settings = replace(settings, namespace=namespace) if namespace else settings
+        self.registry = registry
+        self.server = Server(self.settings, connections=connections)
+        self.inspector = Inspector(self.server, registry)
+        self.dead_letters = DeadLetters(self.server, self.inspector)
+        self._listing = Listing(self.server, self.inspector)
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.server.close()
+
+    # Submitting
+
+    def enqueue(self, job_type: str, payload: Any, **options: Any) -> str:
+        """Submit a job and return its id. `options` are the fields of `Submission`.
+
+        Raises InvalidJob for what breaks a rule, a ServerError when it can't be stored.
+        """
+        job = prepare(_submission({"type": job_type, "payload": payload, **options}), self.registry)
+        self.store([job])
+        return job.id
+
+    def enqueue_many(self, jobs: Iterable[Mapping[str, Any]]) -> list[str]:
+        """Submit many jobs, each `{"type": ..., "payload": ..., ...}`, and return their ids in order.
+
+        Up to 10,000 are accepted together or not at all; more go in pieces of 1,000, so that any number
+        can be streamed.
+        """
+        iterator = iter(jobs)
+        first = self._prepared(itertools.islice(iterator, MAX_BATCH))
+        self.store(first)
+        ids = [job.id for job in first]
+        while piece := self._prepared(itertools.islice(iterator, _BULK)):
+            self.store(piece)
+            ids += [job.id for job in piece]
+        return ids
+
+    def store(self, jobs: Sequence[NewJob], *, patience: float = PATIENCE) -> None:
+        """Store prepared jobs: those of one queue in one call, all of them or none."""
+        by_queue: dict[str, list[NewJob]] = {}
+        for job in jobs:
+            by_queue.setdefault(job.queue, []).append(job)
+        for name, some in by_queue.items():
+            self.server.announce(name)
+            self.server.run(self.server.queue(name).enqueue(some), patience=patience)
+
+    # Looking
+
+    def job(self, job_id: str) -> JobView:
+        """Return a job. Raises JobNotFound."""
+        view = self.inspector.job(job_id)
+        if view is None:
+            raise JobNotFound(f"there is no job {job_id}, or its record has run out")
+        return view
+
+    def wait(self, job_id: str, timeout: float | None = None) -> JobView:
+        """Return a job once it has ended, or as it stands after `timeout` seconds. Raises JobNotFound."""
+        queue = self.inspector.find(job_id)
+        if queue is None:
+            raise JobNotFound(f"there is no job {job_id}, or its record has run out")
+        until = None if timeout is None else time.monotonic() + timeout
+        for pause in _looks():
+            state = self.inspector.state(queue, job_id)
+            left = float("inf") if until is None else until - time.monotonic()
+            if state is None or state in FINAL_STATES or left <= 0:
+                break
+            time.sleep(min(pause, left))
+        return self.job(job_id)
+
+    def jobs(
+        self,
+        *,
+        status: str | None = None,
+        job_type: str | None = None,
+        queue: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page:
+        """Return a page of jobs, newest first."""
+        return self._listing.jobs(status=status, job_type=job_type, queue=queue, limit=limit, cursor=cursor)
+
+    def logs(self, job_id: str) -> list[LogLine]:
+        """Return what a job's attempts have logged. Raises JobNotFound."""
+        lines = self.inspector.logs(job_id)
+        if lines is None:
+            raise JobNotFound(f"there is no job {job_id}, or its record has run out")
+        return lines
+
+    def stats(self) -> Stats:
+        return self.inspector.stats()
+
+    def workers(self) -> list[WorkerView]:
+        return self.inspector.workers()
+
+    # Acting
+
+    def cancel(self, job_id: str) -> str:
+        """Cancel a job: return `cancelled`, or `processing` when its child is being stopped.
+
+        Raises JobNotFound, and JobConflict when it has ended already.
+        """
+        queue = self.inspector.find(job_id)
+        answer = "MISSING" if queue is None else self.server.run(self.server.queue(queue).cancel(job_id))
+        if answer == "MISSING":
+            raise JobNotFound(f"there is no job {job_id}, or its record has run out")
+        if answer == "CANCELLED":
+            return State.CANCELLED
+        if answer == "CANCELLING":
+            return State.PROCESSING
+        raise JobConflict(f"job {job_id} has ended already: it is {answer}")
+
+    def purge(self, queue: str, state: str, progress: Callable[[int], None] = lambda count: None) -> int:
+        """Delete all jobs of a queue that wait in `state` (pending, scheduled, retrying, failed); return how many."""
+        if state not in PURGEABLE:
+            raise InvalidJob(f"is {state!r:.60}: must be one of {', '.join(PURGEABLE)}", "/state")
+        total = 0
+        while count := self.server.run(self.server.queue(queue).purge(state)):
+            total += count
+            progress(total)
+        return total
+
+    def _prepared(self, jobs: Iterable[Mapping[str, Any]]) -> list[NewJob]:
+        return [prepare(_submission(job), self.registry) for job in jobs]
+
+
+def _submission(fields: Mapping[str, Any]) -> Submission:
+    """Make a submission of Python values: `payload` and `metadata` become JSON."""
+    values = dict(fields)
+    for name in ("payload", "metadata"):
+        if name in values and not isinstance(values[name], msgspec.Raw):
+            values[name] = msgspec.Raw(_to_json(values[name], f"/{name}"))
+    try:
+        return msgspec.convert(values, Submission)
+    except msgspec.ValidationError as error:
+        raise InvalidJob(str(error)) from None
+
+
+def _to_json(value: Any, field: str) -> bytes:
+    try:
+        return msgspec.json.encode(value)
+    except (TypeError, ValueError, RecursionError, OverflowError) as error:
+        raise InvalidJob(f"can't be written as JSON: {error}", field) from None
+
+
+def _looks() -> Iterator[float]:
+    pause = _FIRST_LOOK
+    while True:
+        yield pause
+        pause = min(pause * 1.5, _SLOWEST_LOOK)

@@ -1,0 +1,122 @@
+"""Connections to the server, for each form of `REDIS_URL`.
+
+redis-py repeats every command ten times by default, writes and blocking pops too: a lost reply would
+push a job twice. Every connection made here repeats nothing; `server.py` does, where that is harmless.
+"""
+
+import socket
+from collections.abc import Mapping
+from typing import Any
+
+from redis.backoff import NoBackoff
+from redis.client import Redis
+from redis.cluster import ClusterNode, RedisCluster
+from redis.connection import (
+    BlockingConnectionPool,
+    Connection,
+    ConnectionPool,
+    SSLConnection,
+    UnixDomainSocketConnection,
+)
+from redis.retry import Retry
+from redis.sentinel import Sentinel, SentinelConnectionPool
+
+from .address import ServerAddress
+from .settings import Settings
+
+#: Seconds to wait for a connection to be made, and for a free one of the pool.
+CONNECT_TIMEOUT = 1.0
+POOL_TIMEOUT = 2.0
+
+# Seconds: the first probe, between probes; then how many. A vanished peer is noticed within 20 s.
+_KEEPALIVE: dict[int, int] = {
+    getattr(socket, name): value
+    for name, value in (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 3), ("TCP_KEEPCNT", 3))
+    if hasattr(socket, name)
+}
+
+
+class Pools:
+    """Where connections come from: one pool, or one a node of a cluster."""
+
+    def __init__(self, settings: Settings, size: int) -> None:
+        address = settings.server_address
+        options = _options(settings, address)
+        self._cluster: RedisCluster | None = None
+        if address.scheme == "redis+cluster":
+            nodes = [ClusterNode(host, port) for host, port in address.hosts]
+            self._cluster = RedisCluster(startup_nodes=nodes, max_connections=size, **options)
+            self.client: Redis | RedisCluster = self._cluster
+            return
+        self._pool = _pool(address, options, size)
+        self.client = Redis(connection_pool=self._pool)
+
+    @property
+    def clustered(self) -> bool:
+        return self._cluster is not None
+
+    def of(self, key: str) -> ConnectionPool:
+        """Return the pool of the node that holds `key`."""
+        if self._cluster is None:
+            return self._pool
+        node = self._cluster.get_node_from_key(key)
+        return self._cluster.get_redis_connection(node).connection_pool
+
+    def connection(self, key: str, **options: Any) -> Any:
+        """Return a new connection to the node that holds `key`, outside the pool, not yet connected."""
+        connection = self.of(key).make_connection()
+        for name, value in options.items():
+            setattr(connection, name, value)
+        return connection
+
+    def refresh(self) -> None:
+        """Look up anew where things are: a slot has moved, or the master has changed."""
+        if self._cluster is None:
+            self._pool.disconnect(inuse_connections=False)
+        else:
+            self._cluster.nodes_manager.initialize()
+
+    def close(self) -> None:
+        self.client.close()
+
+
+def _pool(address: ServerAddress, options: Mapping[str, Any], size: int) -> ConnectionPool:
+    if address.scheme == "redis+sentinel":
+        sentinels = {name: options[name] for name in ("socket_timeout", "socket_connect_timeout")}
+        sentinel = Sentinel(address.hosts, sentinel_kwargs=sentinels)
+        return SentinelConnectionPool(address.service, sentinel, max_connections=size, **options)
+    if address.scheme == "unix":
+        connection: Any = UnixDomainSocketConnection
+        place: dict[str, Any] = {"path": address.path}
+    else:
+        connection = SSLConnection if address.scheme == "rediss" else Connection
+        host, port = address.hosts[0]
+        place = {"host": host, "port": port}
+    return BlockingConnectionPool(
+        max_connections=size, timeout=POOL_TIMEOUT, connection_class=connection, **place, **options
+    )
+
+
+def _options(settings: Settings, address: ServerAddress) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "username": address.username,
+        "password": address.password,
+        "socket_timeout": settings.redis_timeout,
+        "socket_connect_timeout": min(CONNECT_TIMEOUT, settings.redis_timeout),
+        "retry": Retry(NoBackoff(), 0),
+        "protocol": 2,
+        "driver_info": None,
+    }
+    if address.scheme != "unix":
+        options |= {"socket_keepalive": True, "socket_keepalive_options": _KEEPALIVE}
+    if address.scheme == "rediss":
+        options |= _tls(settings.redis_tls_verify)
+    if address.scheme != "redis+cluster":
+        options["db"] = address.db
+    return options
+
+
+def _tls(verify: str) -> dict[str, Any]:
+    if verify == "none":
+        return {"ssl_cert_reqs": "none", "ssl_check_hostname": False}
+    return {} if verify == "required" else {"ssl_ca_certs": verify}

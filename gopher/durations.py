@@ -1,0 +1,52 @@
+"""Durations as people write them: `10s`, `500ms`, `1h30m`, `2d`, or a bare number of seconds."""
+
+import math
+import re
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
+_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
+
+EXPECTED = "a duration such as 10s, 500ms, 1h30m, 30d, or a bare number of seconds"
+
+
+def parse_duration(value: str | float) -> float:
+    """Return the seconds that `value` stands for.
+
+    `parse_duration("1h30m")` is 5400.0, `parse_duration("500ms")` is 0.5, `parse_duration(3)` is 3.0.
+    Raises ValueError, saying what is expected, for anything that is not a finite duration >= 0.
+    """
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError(f"expected {EXPECTED}")
+    if isinstance(value, str):
+        return _parse_text(value.strip().lower())
+    if not math.isfinite(value) or value < 0:
+        raise ValueError(f"expected {EXPECTED}")
+    return float(value)
+
+
+def _parse_text(text: str) -> float:
+    if _NUMBER.fullmatch(text) and math.isfinite(float(text)):
+        return float(text)
+    total, position = 0.0, 0
+    while part := _PART.match(text, position):
+        total += float(part[1]) * _UNITS[part[2]]
+        position = part.end()
+    if position != len(text) or not text or not math.isfinite(total):
+        raise ValueError(f"expected {EXPECTED}")
+    return total
+
+
+def format_duration(seconds: float) -> str:
+    """Return `seconds` in the shortest form that people read: `5400` is `1h30m`, `0.25` is `250ms`."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f}ms"
+    if seconds < 60:
+        return f"{seconds:.3g}s"
+    parts = []
+    left = round(seconds)
+    for unit in ("d", "h", "m", "s"):
+        count, left = divmod(left, int(_UNITS[unit]))
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts)

@@ -1,0 +1,107 @@
+"""`cleanup`: lets go of old records in every queue, and of old files that handlers wrote.
+
+The scheduler prunes records too, a little at a time; this does it all now, and says how much it was.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from gopher.durations import parse_duration
+from gopher.job import Job
+from gopher.registry import handler
+
+from . import files
+
+if TYPE_CHECKING:
+    from gopher.server import Server
+
+#: Records looked at in one call, so that the server is never held for long.
+STEP = 1000
+
+
+class Cleanup(msgspec.Struct, forbid_unknown_fields=True):
+    """What to clean: files older than a duration (a number is seconds), dead letters likewise.
+
+    `dead_older_than` defaults to GOPHER_DEAD_TTL. Only files that Gopher wrote are deleted.
+    """
+
+    files_older_than: str | float = "7d"
+    dead_older_than: str | float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("files_older_than", "dead_older_than"):
+            value = getattr(self, name)
+            if value is not None:
+                _check_duration(name, value)
+
+
+def _check_duration(name: str, value: str | float) -> None:
+    try:
+        parse_duration(value)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+
+
+@handler("cleanup", timeout="10m")
+def cleanup(job: Job, payload: Cleanup) -> dict[str, Any]:
+    """Prunes old results, dead letters, and files that handlers wrote."""
+    job.progress(0.0, "records")
+    pruned = prune_records(job, payload.dead_older_than)
+    job.progress(0.8, "files")
+    deleted, freed = delete_files(files.files_folder(), parse_duration(payload.files_older_than))
+    job.progress(1.0, "done")
+    return {**pruned, "files": deleted, "bytes_freed": freed}
+
+
+def prune_records(job: Job, dead_older_than: str | float | None) -> dict[str, int]:
+    """Prune every queue; return how many results and dead letters went."""
+    from gopher.server import Server
+    from gopher.settings import Settings
+
+    settings = Settings.from_env()
+    dead_ttl = settings.dead_ttl if dead_older_than is None else parse_duration(dead_older_than)
+    server = Server(settings, connections=1)
+    try:
+        queues = server.queues()
+        totals = {"queues": len(queues), "results": 0, "dead_letters": 0}
+        for number, queue in enumerate(queues):
+            job.progress(0.8 * number / len(queues), f"records of {queue}")
+            for finished, dead in _prune(server, queue, dead_ttl):
+                totals["results"] += finished
+                totals["dead_letters"] += dead
+        return totals
+    finally:
+        server.close()
+
+
+def _prune(server: "Server", queue: str, dead_ttl: float) -> Iterator[tuple[int, int]]:
+    """Yield (results, dead letters) of each step, until both are through."""
+    place = 0
+    while True:
+        pruned = server.run(server.queue(queue).prune(place, dead_ttl, server.settings.dead_max, STEP))
+        yield pruned.finished, pruned.dead
+        place = pruned.place
+        # Place 0 is the end of the index, but also where a step stays that has emptied the start of it.
+        if place == 0 and pruned.finished < STEP and pruned.dead < STEP:
+            return
+
+
+def delete_files(folder: Path, age: float) -> tuple[int, int]:
+    """Delete the files of ours in a folder that are older than `age` seconds; return how many, and their bytes."""
+    count = freed = 0
+    oldest = time.time() - age
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if not files.is_ours(entry.name) or not entry.is_file(follow_symlinks=False):
+                continue
+            status = entry.stat(follow_symlinks=False)
+            if status.st_mtime < oldest:
+                # Another cleanup may have been faster.
+                Path(entry.path).unlink(missing_ok=True)
+                count, freed = count + 1, freed + status.st_size
+    return count, freed

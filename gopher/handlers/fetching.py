@@ -1,0 +1,209 @@
+"""Fetches a URL that somebody else chose: guarded, with limits on size, time and redirects.
+
+The guard sits where the connection is made, below the HTTP client, so no way of writing a URL leads
+around it. The client knows no proxy, no cookies and no credentials.
+"""
+
+import functools
+import ssl
+import time
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import quote, urljoin, urlsplit
+
+import certifi
+import httpcore
+import msgspec
+
+from gopher import __version__
+from gopher.errors import Retry
+
+from .guard import FetchRefused, Guard
+
+#: Longest silence of a server, in seconds.
+SILENCE = 10.0
+MAX_REDIRECTS = 5
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+#: 4xx answers that another time may be different.
+_PASSING = frozenset({408, 425, 429})
+#: The longest `Retry-After` that is kept to, in seconds.
+_LONGEST_PAUSE = 3600.0
+_USUAL_PORTS = {"http": 80, "https": 443}
+_UNESCAPED = "/%:@!$&'()*+,;=~?"
+
+
+class FetchFailed(Exception):
+    """Raised when a fetch did not work this time: no answer, a broken one, or a server error."""
+
+
+class Download(msgspec.Struct, frozen=True):
+    """What a fetch brought: the body, and the URL that it came from in the end."""
+
+    content: bytes
+    url: str
+
+
+def fetch(url: str, *, max_bytes: int, seconds: float, guard: Guard | None = None) -> Download:
+    """Fetch a URL within `seconds` altogether and return at most `max_bytes`.
+
+    Raises FetchRefused for what no further attempt mends (an address inside, a wrong scheme, a 404,
+    too many bytes), FetchFailed or Retry for what may pass.
+    """
+    clock = _Clock(seconds)
+    backend = _GuardedBackend(guard or Guard.from_env(), clock)
+    try:
+        with httpcore.ConnectionPool(ssl_context=tls_context(), network_backend=backend) as pool:
+            return _follow(pool, url, max_bytes)
+    except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, OSError) as error:
+        raise FetchFailed(f"{url!r}: {str(error) or type(error).__name__}") from error
+
+
+def _follow(pool: httpcore.ConnectionPool, url: str, max_bytes: int) -> Download:
+    for _ in range(MAX_REDIRECTS + 1):
+        target = _parse(url)
+        with pool.stream("GET", target, headers=_headers(target), extensions=_TIMEOUTS) as response:
+            answer = {name.lower(): value for name, value in response.headers}
+            if response.status in _REDIRECTS and b"location" in answer:
+                url = urljoin(url, answer[b"location"].decode("utf-8", "replace"))
+                continue
+            _check_answer(url, response.status, answer, max_bytes)
+            return Download(_read(url, response.iter_stream(), max_bytes), url)
+    raise FetchRefused(f"{url!r}: more than {MAX_REDIRECTS} redirects")
+
+
+_TIMEOUTS = {"timeout": {"connect": SILENCE, "read": SILENCE, "write": SILENCE, "pool": SILENCE}}
+
+
+def _parse(url: str) -> httpcore.URL:
+    """Return the parts of a URL that may be fetched. The host is in lower case and ASCII."""
+    try:
+        parts = urlsplit(url)
+        host, port = (parts.hostname or "").rstrip("."), parts.port
+        ascii_host = host if ":" in host else host.encode("idna").decode("ascii")
+    except (ValueError, UnicodeError):
+        raise FetchRefused(f"{url!r} is not a URL") from None
+    if parts.scheme not in _USUAL_PORTS or not ascii_host or "%" in ascii_host:
+        raise FetchRefused(f"{url!r} is refused: only http:// and https:// URLs with a plain host are fetched")
+    if parts.username is not None or parts.password is not None:
+        raise FetchRefused("a URL with a user name or password is refused")
+    target = quote(parts.path or "/", safe=_UNESCAPED)
+    if parts.query:
+        target += "?" + quote(parts.query, safe=_UNESCAPED)
+    return httpcore.URL(scheme=parts.scheme, host=ascii_host, port=port or _USUAL_PORTS[parts.scheme], target=target)
+
+
+def _headers(target: httpcore.URL) -> list[tuple[str, str]]:
+    host = target.host.decode("ascii")
+    bracketed = f"[{host}]" if ":" in host else host
+    usual = target.port == _USUAL_PORTS[target.scheme.decode("ascii")]
+    return [
+        ("Host", bracketed if usual else f"{bracketed}:{target.port}"),
+        ("User-Agent", f"gopher/{__version__}"),
+        ("Accept", "*/*"),
+        # A compressed body could be a thousand times its size on the wire.
+        ("Accept-Encoding", "identity"),
+    ]
+
+
+def _check_answer(url: str, status: int, answer: dict[bytes, bytes], max_bytes: int) -> None:
+    if status >= 500 or status in _PASSING:
+        raise _try_later(url, status, answer.get(b"retry-after", b""))
+    if status != 200:
+        raise FetchRefused(f"{url!r} answered {status}")
+    if answer.get(b"content-encoding", b"identity").lower() != b"identity":
+        raise FetchRefused(f"{url!r} answered with a Content-Encoding that was not asked for")
+    length = answer.get(b"content-length", b"")
+    if length.isdigit() and int(length) > max_bytes:
+        raise FetchRefused(f"{url!r} has {int(length)} bytes, more than the {max_bytes} allowed")
+
+
+def _try_later(url: str, status: int, pause: bytes) -> Exception:
+    reason = f"{url!r} answered {status}"
+    if pause.isdigit() and len(pause) < 10:
+        return Retry(reason, after=min(float(pause), _LONGEST_PAUSE))
+    return FetchFailed(reason)
+
+
+def _read(url: str, stream: Iterable[bytes], max_bytes: int) -> bytes:
+    content = bytearray()
+    for chunk in stream:
+        content += chunk
+        if len(content) > max_bytes:
+            raise FetchRefused(f"{url!r} has more than the {max_bytes} bytes allowed")
+    return bytes(content)
+
+
+@functools.cache
+def tls_context() -> ssl.SSLContext:
+    """Return the context that checks certificates: the system's authorities and certifi's, read once."""
+    context = ssl.create_default_context()
+    context.load_verify_locations(certifi.where())
+    return context
+
+
+class _Clock:
+    """What is left of the time for the whole fetch, over every redirect and read."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._end = time.monotonic() + seconds
+
+    def cap(self, timeout: float | None) -> float:
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise FetchFailed(f"the fetch took longer than {self._seconds:.1f} s")
+        return left if timeout is None else min(left, timeout)
+
+
+class _GuardedBackend(httpcore.NetworkBackend):
+    """Connects to the addresses that the guard gives for a host, and to no other."""
+
+    def __init__(self, guard: Guard, clock: _Clock) -> None:
+        self._guard = guard
+        self._clock = clock
+        self._plain = httpcore.SyncBackend()
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        connect = functools.partial(self._plain.connect_tcp, local_address=local_address)
+        failure: Exception = httpcore.ConnectError(f"{host!r} has no address")
+        for address in self._guard.addresses(host, port):
+            try:
+                stream = connect(address, port, timeout=self._clock.cap(timeout), socket_options=socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure = error
+            else:
+                return _TimedStream(stream, self._clock)
+        raise failure
+
+
+class _TimedStream(httpcore.NetworkStream):
+    """Ends each wait when the time for the whole fetch is over: a server that trickles holds nobody."""
+
+    def __init__(self, stream: httpcore.NetworkStream, clock: _Clock) -> None:
+        self._stream = stream
+        self._clock = clock
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, self._clock.cap(timeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, self._clock.cap(timeout))
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        secured = self._stream.start_tls(ssl_context, server_hostname, self._clock.cap(timeout))
+        return _TimedStream(secured, self._clock)

@@ -1,0 +1,135 @@
+"""The figures that reports are made of, read from the queues once and then only worked with."""
+
+import time
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from gopher.times import to_rfc3339
+from gopher.views import Stats, WorkerView
+
+if TYPE_CHECKING:
+    from gopher.inspector import Inspector
+    from gopher.server import Server
+
+#: Upper bounds of the latency buckets (ms), as lua/shared/observe.lua counts them; the last bucket is unbounded.
+BUCKETS = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000, 300000, 1800000)
+
+EVENTS = ("enqueued", "completed", "failed", "retried", "cancelled", "expired")
+
+
+class Latency(msgspec.Struct):
+    """How long something took, of so many. Seconds; p50 and p95 are the bounds of the buckets they fall into,
+    None beyond the last bound."""
+
+    count: int
+    mean: float
+    p50: float | None
+    p95: float | None
+    #: How many fell into each bucket.
+    buckets: list[int]
+
+
+class TypeFigures(msgspec.Struct):
+    """One job type over all queues, since counting began."""
+
+    counts: dict[str, int]
+    errors: dict[str, int]
+    run: Latency
+    wait: Latency
+
+
+class Figures(msgspec.Struct):
+    """Everything at one moment. `schedulers` is how many are alive."""
+
+    generated_at: str
+    stats: Stats
+    types: dict[str, TypeFigures]
+    workers: list[WorkerView]
+    schedulers: int
+
+
+def collect(server: "Server") -> Figures:
+    """Read the figures of all queues."""
+    from gopher.inspector import Inspector
+
+    inspector = Inspector(server)
+    queues = server.queues()
+    return Figures(
+        generated_at=to_rfc3339(time.time() * 1000),
+        stats=inspector.stats(),
+        types=_types(inspector, queues),
+        workers=inspector.workers(),
+        schedulers=inspector.schedulers(),
+    )
+
+
+def _types(inspector: "Inspector", queues: list[str]) -> dict[str, TypeFigures]:
+    totals: dict[str, int] = {}
+    histograms: dict[str, dict[str, int]] = {}
+    for queue in queues:
+        counted = inspector.totals(queue)
+        _add(totals, counted)
+        for name, buckets in inspector.histograms(queue, _type_names(counted)).items():
+            _add(histograms.setdefault(name, {}), buckets)
+    return {name: type_figures(name, totals, histograms.get(name, {})) for name in sorted(_type_names(totals))}
+
+
+def _add(sums: dict[str, int], more: dict[str, int]) -> None:
+    for name, count in more.items():
+        sums[name] = sums.get(name, 0) + count
+
+
+def _type_names(totals: dict[str, int]) -> set[str]:
+    """Return the types in counters such as `enqueued:email:high` and `failed:email:ValueError`."""
+    return {parts[1] for parts in (field.split(":") for field in totals) if len(parts) > 1}
+
+
+def type_figures(name: str, totals: dict[str, int], histogram: dict[str, int]) -> TypeFigures:
+    """Return the figures of one type from the counters of all."""
+    counts: dict[str, int] = dict.fromkeys(EVENTS, 0)
+    errors: dict[str, int] = {}
+    for field, count in totals.items():
+        event, _, rest = field.partition(":")
+        job_type, _, detail = rest.partition(":")
+        if job_type != name or event not in counts:
+            continue
+        counts[event] += count
+        if event == "failed":
+            errors[detail] = errors.get(detail, 0) + count
+    return TypeFigures(counts, errors, latency("run", histogram), latency("wait", histogram))
+
+
+def latency(name: str, histogram: dict[str, int]) -> Latency:
+    """Return what a histogram's buckets (`run:1`, `run:2`, ..., `run:sum_us`) say."""
+    buckets = [histogram.get(f"{name}:{number}", 0) for number in range(1, len(BUCKETS) + 2)]
+    count = sum(buckets)
+    mean = histogram.get(f"{name}:sum_us", 0) / 1e6 / count if count else 0.0
+    return Latency(count, mean, _quantile(buckets, 0.5), _quantile(buckets, 0.95), buckets)
+
+
+def _quantile(buckets: list[int], share: float) -> float | None:
+    """Return the upper bound (s) of the bucket in which that share of all is reached."""
+    count = sum(buckets)
+    if not count:
+        return 0.0
+    reached = next(number for number, sum_ in enumerate(accumulate(buckets)) if sum_ >= share * count)
+    return BUCKETS[reached] / 1000 if reached < len(BUCKETS) else None
+
+
+def counts_of(figures: Figures) -> dict[str, dict[str, int]]:
+    """Return the counters by type, as a report keeps them for the next one to compare with."""
+    return {name: dict(each.counts) for name, each in figures.types.items()}
+
+
+def grown(now: dict[str, dict[str, int]], before: dict[str, Any]) -> dict[str, dict[str, int]]:
+    """Return how far each counter grew. One that went back was started anew, and counts as it is."""
+    return {
+        name: {event: _growth(count, before.get(name, {}).get(event, 0)) for event, count in counts.items()}
+        for name, counts in now.items()
+    }
+
+
+def _growth(now: int, before: int) -> int:
+    return now - before if now >= before else now

@@ -1,0 +1,170 @@
+"""`email`: sends a message through the mail server of `SMTP_URL`."""
+
+import re
+import socket
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+
+from gopher.errors import Discard
+from gopher.job import Job
+from gopher.registry import handler
+
+if TYPE_CHECKING:
+    from email.headerregistry import Address
+    from email.message import EmailMessage
+
+#: Longest wait for one answer of the mail server, in seconds; a job's own deadline may leave less.
+ANSWER_TIME = 20.0
+
+#: What an envelope address is made of: nothing that could end the SMTP command or start another.
+_PLAIN_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+AddressText = Annotated[str, msgspec.Meta(min_length=3, max_length=1000)]
+Addresses = AddressText | Annotated[list[AddressText], msgspec.Meta(min_length=1, max_length=100)]
+
+
+class HeaderRefused(Discard):
+    """Raised when an address or a header could say more than it should, or is no address at all."""
+
+
+class Email(msgspec.Struct, forbid_unknown_fields=True):
+    """A message to send. Addresses are `ann@example.com` or `Ann Lee <ann@example.com>`, one or a list.
+
+    `from` defaults to the `?from=` of SMTP_URL, else to gopher at this host. With `html`, `body` is the plain
+    alternative.
+    """
+
+    to: Addresses
+    subject: Annotated[str, msgspec.Meta(max_length=500)]
+    body: str
+    from_: AddressText | None = msgspec.field(default=None, name="from")
+    cc: Addresses | None = None
+    html: str | None = None
+    reply_to: AddressText | None = None
+
+    # Not msgspec's `pattern`: inside a list it crashes Python at its end, now and then (msgspec#717).
+    def __post_init__(self) -> None:
+        for name in ("to", "subject", "from_", "cc", "reply_to"):
+            value = getattr(self, name)
+            for text in value if isinstance(value, list) else [value or ""]:
+                if _CONTROL.search(text):
+                    raise ValueError(f"{name.rstrip('_')} must be one line without control characters")
+
+
+@handler("email", timeout="60s", max_retries=5)
+def email(job: Job, payload: Email) -> dict[str, Any]:
+    """Sends e-mail over SMTP, to one or several recipients, as text and optionally HTML."""
+    from gopher.settings import Settings
+
+    from .smtp import MailServer
+
+    server = MailServer.from_url(Settings.from_env().smtp_url)
+    sender = _one(payload.from_ or server.sender or f"gopher@{socket.gethostname()}", "from")
+    to, cc = _parse(payload.to, "to"), _parse(payload.cc or [], "cc")
+    message = _compose(job, payload, sender, to, cc)
+    recipients = list(dict.fromkeys(address.addr_spec for address in (*to, *cc)))
+    job.log("handing the message for %d recipients to %s", len(recipients), server.host)
+    refused = server.send(message, sender.addr_spec, recipients, _time_left(job))
+    for address, reason in refused.items():
+        job.log("%s was refused: %s", address, reason)
+    return {
+        "message_id": str(message["Message-ID"]),
+        "recipients": [address for address in recipients if address not in refused],
+        "refused": refused,
+    }
+
+
+def _compose(job: Job, payload: Email, sender: "Address", to: "list[Address]", cc: "list[Address]") -> "EmailMessage":
+    from email import policy
+    from email.message import EmailMessage
+    from email.utils import formatdate
+
+    message = EmailMessage(policy.SMTP.clone(cte_type="7bit"))
+    headers: dict[str, Any] = {
+        "From": sender,
+        "To": to,
+        "Cc": cc,
+        "Reply-To": payload.reply_to and _one(payload.reply_to, "reply_to"),
+        "Subject": payload.subject,
+        "Date": formatdate(),
+        # The same for each attempt of a job, so that a mail program can show a repeat once.
+        "Message-ID": f"<{job.id}@{sender.domain}>",
+        "Auto-Submitted": "auto-generated",
+    }
+    for name, value in headers.items():
+        if value or name == "Subject":
+            _set(message, name, value)
+    message.set_content(payload.body)
+    if payload.html is not None:
+        message.add_alternative(payload.html, subtype="html")
+    return _checked(message)
+
+
+def _set(message: "EmailMessage", name: str, value: Any) -> None:
+    if isinstance(value, str) and _CONTROL.search(value):
+        raise HeaderRefused(f"{name} must be one line without control characters")
+    try:
+        message[name] = value
+    except (ValueError, IndexError) as error:
+        raise HeaderRefused(f"{name}: {error}") from None
+
+
+def _checked(message: "EmailMessage") -> "EmailMessage":
+    """Read the finished bytes as a receiver will, and refuse headers that were not set here.
+
+    An encoded word (`=?utf-8?q?x=0ABcc:...?=`) hides a newline from the check above, and versions of Python
+    before 3.11.10 and 3.12.5 write it out as one (CVE-2024-6923).
+    """
+    from email import message_from_bytes
+
+    if message_from_bytes(message.as_bytes()).keys() != message.keys():
+        raise HeaderRefused("a header contains another header")
+    return message
+
+
+def _parse(texts: "Addresses | list[str]", field: str) -> "list[Address]":
+    from email.errors import HeaderParseError
+    from email.headerregistry import AddressHeader, HeaderRegistry
+
+    parse: Any = HeaderRegistry(use_default_map=False, default_class=AddressHeader)
+    found: list[Address] = []
+    for text in [texts] if isinstance(texts, str) else texts:
+        try:
+            header = parse(field, text)
+        except (HeaderParseError, ValueError, IndexError, AttributeError):
+            raise HeaderRefused(f"{field}: {text!r} is not an address") from None
+        # A defect is what the parser had to guess.
+        if _CONTROL.search(text) or header.defects or not header.addresses:
+            raise HeaderRefused(f"{field}: {text!r} is not an address")
+        found += [_ascii(address, field) for address in header.addresses]
+    return found
+
+
+def _one(text: str, field: str) -> "Address":
+    addresses = _parse(text, field)
+    if len(addresses) != 1:
+        raise HeaderRefused(f"{field}: {text!r} must be one address")
+    return addresses[0]
+
+
+def _ascii(address: "Address", field: str) -> "Address":
+    """Return the address with its domain in ASCII, or refuse it."""
+    from email.headerregistry import Address
+
+    try:
+        domain = address.domain.encode("idna").decode("ascii")
+    except UnicodeError:
+        domain = ""
+    plain = f"{address.username}@{domain}"
+    if not _PLAIN_ADDRESS.fullmatch(plain) or _CONTROL.search(address.display_name):
+        raise HeaderRefused(f"{field}: {plain!r} is not an address that can be sent to")
+    return Address(address.display_name, address.username, domain)
+
+
+def _time_left(job: Job) -> float:
+    if job.deadline is None:
+        return ANSWER_TIME
+    return max(1.0, min(ANSWER_TIME, job.deadline - time.time()))

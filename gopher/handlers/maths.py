@@ -1,0 +1,95 @@
+"""`math`: exact arithmetic with integers of any size, within bounds that keep a job short."""
+
+from decimal import Context, Decimal
+from math import factorial
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from gopher.job import Job
+from gopher.registry import handler
+
+from . import primes
+
+#: The largest numbers taken. A result has at most 64 KiB of text: the 250,000th Fibonacci number has
+#: 52,248 digits, the factorial of 15,000 has 56,130. A prime is looked for up to 1,000 digits.
+BOUNDS = {"fibonacci": 250_000, "factorial": 15_000, "prime": 10**1000 - 1}
+
+#: Beyond it a JSON reader that knows only doubles would change the number.
+EXACT_IN_JSON = 2**53
+
+
+class Math(msgspec.Struct, forbid_unknown_fields=True):
+    """What to compute. `number` may be decimal text, for clients that can't write large integers.
+
+    `precision` rounds to so many significant digits, written as 1.23e+45; without it the result is exact.
+    It means nothing to "prime".
+    """
+
+    operation: Literal["fibonacci", "prime", "factorial"]
+    number: Annotated[int, msgspec.Meta(ge=0)] | Annotated[str, msgspec.Meta(max_length=1000)]
+    precision: Annotated[int, msgspec.Meta(ge=1, le=1000)] | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.number, str) and not (self.number.isascii() and self.number.isdigit()):
+            raise ValueError("number must be an integer >= 0")
+        bound = BOUNDS[self.operation]
+        if int(self.number) > bound:
+            shown = f"{bound:,}" if bound < EXACT_IN_JSON else "1,000 digits"
+            raise ValueError(f"number is too large: {self.operation} takes up to {shown}")
+
+
+@handler("math", timeout="30s")
+def math(job: Job, payload: Math) -> dict[str, Any]:
+    """Computes Fibonacci numbers and factorials exactly, and tests numbers for being prime."""
+    number = int(payload.number)
+    asked = {"operation": payload.operation, "number": _as_json(number)}
+    if payload.operation == "prime":
+        return asked | _prime(number)
+    value = fibonacci(number) if payload.operation == "fibonacci" else factorial(number)
+    return asked | _value(value, payload.precision)
+
+
+def fibonacci(index: int) -> int:
+    """Return the Fibonacci number of an index (0, 1, 1, 2, 3, 5, ...) in steps that double it."""
+    current, following = 0, 1
+    for bit in f"{index:b}":
+        current, following = current * (2 * following - current), current**2 + following**2
+        if bit == "1":
+            current, following = following, current + following
+    return current
+
+
+def _prime(number: int) -> dict[str, Any]:
+    factor = primes.small_factor(number)
+    prime = primes.is_prime(number)
+    return {
+        "result": prime,
+        "is_prime": prime,
+        "smallest_factor": None if prime else factor,
+        "certain": primes.is_certain(number) or not prime,
+    }
+
+
+def _value(value: int, precision: int | None) -> dict[str, Any]:
+    # Decimal turns integers of any size into text; int's own way ends at 4,300 digits.
+    digits = len(str(Decimal(value)))
+    if precision is None:
+        result = _as_json(value)
+        return {"result": result, "digits": digits, "exact": True, "written_as": _written_as(result)}
+    rounded = Context(prec=precision).create_decimal(value)
+    return {
+        "result": f"{rounded.normalize(Context(prec=precision)):e}",
+        "digits": digits,
+        "exact": rounded == value,
+        "written_as": "scientific text",
+    }
+
+
+def _as_json(value: int) -> int | str:
+    """Return a number, or beyond 2^53 its decimal text."""
+    return value if value <= EXACT_IN_JSON else str(Decimal(value))
+
+
+def _written_as(result: int | str) -> str:
+    return "number" if isinstance(result, int) else "decimal text, since it is beyond 2^53"

@@ -1,0 +1,188 @@
+"""`report`: what the queues did and how they are, as a page for people and as JSON for programs.
+
+Reading the figures, working out what they say and drawing the page are apart: `figures.py`, this file, `pages.py`.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from gopher.durations import format_duration
+from gopher.job import Job
+from gopher.registry import handler
+
+from . import files, pages
+from .figures import BUCKETS, EVENTS, Figures, Latency, collect, counts_of, grown
+
+#: A queue whose oldest job waits longer than this (s) is a finding.
+LONG_WAIT = 60.0
+#: A type of whose ended jobs more than this share failed is a finding.
+MANY_FAILURES = 0.1
+
+_TITLES = {"daily_summary": "Daily summary", "queue_health": "Queue health", "workers": "Workers"}
+
+
+class Report(msgspec.Struct, forbid_unknown_fields=True):
+    """Which report: what was done since the last daily summary, how the queues are, or the workers."""
+
+    report_type: Literal["daily_summary", "queue_health", "workers"]
+
+
+@handler("report", timeout="60s")
+def report(job: Job, payload: Report) -> dict[str, Any]:
+    """Writes a report on the queues, as HTML with plots and as JSON, below GOPHER_FILES."""
+    from gopher.server import Server
+    from gopher.settings import Settings
+
+    job.progress(0.1, "reading the figures")
+    server = Server(Settings.from_env(), connections=1)
+    try:
+        figures = collect(server)
+    finally:
+        server.close()
+    job.progress(0.6, "writing")
+    before = _last_summary(job.id) if payload.report_type == "daily_summary" else None
+    summary = summarise(payload.report_type, figures, before)
+    page = draw(payload.report_type, figures, summary)
+    path = files.write_file(job.id, payload.report_type, "html", page.encode())
+    data = files.write_file(job.id, payload.report_type, "json", msgspec.json.encode(summary | {"figures": figures}))
+    job.progress(1.0, "done")
+    return {"path": str(path), "json_path": str(data), **_short(summary)}
+
+
+def _short(summary: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what grows with the number of types and queues: a result has a limit, the JSON file has none."""
+    short = {name: value for name, value in summary.items() if name not in ("by_type", "counts")}
+    return short | {"findings": summary["findings"][:20]}
+
+
+def summarise(report_type: str, figures: Figures, before: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return what a report says in short: the head of its JSON file, and most of it the job's result.
+
+    `before` is the JSON of the last daily summary; `by_type` then holds what came since, else all that was counted.
+    """
+    counts = counts_of(figures)
+    by_type = grown(counts, before["counts"]) if before else counts
+    return {
+        "report_type": report_type,
+        "generated_at": figures.generated_at,
+        "since": before["generated_at"] if before else None,
+        "totals": {event: sum(each[event] for each in by_type.values()) for event in EVENTS},
+        "by_type": by_type,
+        "waiting": figures.stats.queue_size,
+        "dead_letters": sum(queue.failed for queue in figures.stats.queues.values()),
+        "workers": len(figures.workers),
+        "findings": list(_findings(figures)),
+        "counts": counts,
+    }
+
+
+def _findings(figures: Figures) -> Iterator[str]:
+    served = {queue for worker in figures.workers for queue in worker.queues}
+    if not figures.schedulers:
+        yield "No scheduler is alive: delayed jobs, retries and schedules are late."
+    for name, queue in figures.stats.queues.items():
+        if queue.waiting and name not in served:
+            yield f"Queue {name}: {queue.waiting:,} jobs wait and no worker serves it."
+        if queue.oldest_waiting_age > LONG_WAIT:
+            yield f"Queue {name}: its oldest job has waited for {format_duration(queue.oldest_waiting_age)}."
+        if queue.failed:
+            yield f"Queue {name}: {queue.failed:,} dead letters."
+    for name, each in figures.types.items():
+        ended = each.counts["completed"] + each.counts["failed"]
+        if each.counts["failed"] > MANY_FAILURES * ended:
+            yield f"Type {name}: {each.counts['failed']:,} of {ended:,} ended jobs failed."
+
+
+def draw(report_type: str, figures: Figures, summary: dict[str, Any]) -> str:
+    """Return a report's page."""
+    parts = {"daily_summary": _daily_summary, "queue_health": _queue_health, "workers": _workers}[report_type]
+    since = summary["since"] or "counting began"
+    when = f"{figures.generated_at}, totals since {since}"
+    return pages.page(f"Gopher: {_TITLES[report_type]}", when, parts(figures, summary))
+
+
+def _daily_summary(figures: Figures, summary: dict[str, Any]) -> Iterator[str]:
+    by_type: dict[str, dict[str, int]] = summary["by_type"]
+    yield pages.cards(summary["totals"].items())
+    yield pages.section("Findings", pages.findings(summary["findings"]))
+    completed = [(name, counts["completed"]) for name, counts in by_type.items()]
+    yield pages.section("Completed jobs by type", pages.bars("Completed jobs by type", completed))
+    rows = [(name, *(counts[event] for event in EVENTS)) for name, counts in by_type.items()]
+    yield pages.section("Jobs by type", pages.table(("type", *EVENTS), rows))
+    yield _latencies("How long jobs ran (s), since counting began", {n: each.run for n, each in figures.types.items()})
+    errors = [(name, error, count) for name, each in figures.types.items() for error, count in each.errors.items()]
+    yield pages.section("Failures, since counting began", pages.table(("type", "error", "jobs"), errors))
+
+
+def _queue_health(figures: Figures, summary: dict[str, Any]) -> Iterator[str]:
+    queues = figures.stats.queues
+    yield pages.cards([(name, summary[name]) for name in ("waiting", "dead_letters", "workers")])
+    yield pages.section("Findings", pages.findings(summary["findings"]))
+    waiting = [(name, queue.waiting) for name, queue in queues.items()]
+    yield pages.section("Waiting jobs by queue", pages.bars("Waiting jobs by queue", waiting))
+    states = ("waiting", "processing", "scheduled", "retrying", "failed", "oldest_waiting_age")
+    rows = [(name, *(getattr(queue, state) for state in states)) for name, queue in queues.items()]
+    titles = ("queue", *states[:-1], "oldest waiting (s)")
+    yield pages.section("Queues", pages.table(titles, rows))
+    priorities = [
+        (name, priority, each.waiting, each.oldest_waiting_age)
+        for name, queue in queues.items()
+        for priority, each in queue.priorities.items()
+    ]
+    yield pages.section("Priorities", pages.table(("queue", "priority", "waiting", "oldest waiting (s)"), priorities))
+    yield _latencies("How long jobs waited (s), since counting began", {n: t.wait for n, t in figures.types.items()})
+
+
+def _workers(figures: Figures, summary: dict[str, Any]) -> Iterator[str]:
+    busy = sum(child.job_id is not None for worker in figures.workers for child in worker.children)
+    children = sum(len(worker.children) for worker in figures.workers)
+    yield pages.cards([("workers", len(figures.workers)), ("children", children), ("busy", busy)])
+    yield pages.section("Findings", pages.findings(summary["findings"]))
+    done = [(f"{worker.host}:{worker.pid}", worker.jobs_done) for worker in figures.workers]
+    yield pages.section("Jobs done by worker", pages.bars("Jobs done by worker", done))
+    rows = [
+        (worker.host, worker.pid, ", ".join(worker.queues), worker.jobs_done, worker.started_at)
+        for worker in figures.workers
+    ]
+    yield pages.section("Workers", pages.table(("host", "pid", "queues", "jobs done", "started"), rows))
+    running = [
+        (child.job_type, child.job_id, f"{worker.host}:{child.pid}", child.running_since)
+        for worker in figures.workers
+        for child in worker.children
+        if child.job_id is not None
+    ]
+    yield pages.section("Running now", pages.table(("type", "job", "child", "since"), running))
+
+
+def _latencies(title: str, latencies: dict[str, Latency]) -> str:
+    """Return a histogram over all types and a table of each."""
+    counted = [sum(each.buckets[number] for each in latencies.values()) for number in range(len(BUCKETS) + 1)]
+    names = [format_duration(bound / 1000) for bound in BUCKETS] + ["more"]
+    used = [number for number, count in enumerate(counted) if count]
+    span = range(used[0], used[-1] + 1) if used else range(0)
+    plot = pages.columns(title, [(names[number], counted[number]) for number in span])
+    rows = [(name, each.count, each.mean, each.p50, each.p95) for name, each in latencies.items()]
+    return pages.section(title, plot if used else "", pages.table(("type", "jobs", "mean", "p50 <=", "p95 <="), rows))
+
+
+def _last_summary(job_id: str) -> dict[str, Any] | None:
+    """Return the newest daily summary that another job wrote here, None if there is none that can be read."""
+    folder = files.files_folder()
+    others = [path for path in folder.glob("*-daily_summary.json") if not path.name.startswith(job_id)]
+    for path in sorted((path for path in others if files.is_ours(path.name)), key=_written_at, reverse=True):
+        try:
+            summary = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+            return {"generated_at": str(summary["generated_at"]), "counts": dict(summary["counts"])}
+        except (OSError, msgspec.DecodeError, KeyError, TypeError, ValueError):
+            continue
+    return None
+
+
+def _written_at(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0

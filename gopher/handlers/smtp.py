@@ -1,0 +1,103 @@
+"""The mail server of `SMTP_URL`: how it is reached, and which of its refusals are final."""
+
+import contextlib
+import smtplib
+import ssl
+from email.message import EmailMessage
+from typing import Self
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import msgspec
+
+from gopher.errors import ConfigurationError, Discard
+
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+#: The port where mail programs hand in mail; STARTTLS is its custom (RFC 6409, RFC 8314).
+_SUBMISSION = 587
+
+
+class MailRefused(Discard):
+    """Raised when the mail server refuses a message for good (a 5xx answer)."""
+
+
+class MailFailed(Exception):
+    """Raised when the mail server refuses a message for now (a 4xx answer)."""
+
+
+class MailServer(msgspec.Struct, frozen=True):
+    """Where and how mail is handed in.
+
+    `smtp://host` is port 25 in the clear, `smtps://host` port 465 under TLS. STARTTLS is demanded on port 587,
+    elsewhere with `?starttls=1`; `?starttls=0` does without. A password is sent in the clear to this machine
+    only, or where `starttls=0` says so. `?from=a@b.example` is the sender of mail that names none.
+    """
+
+    host: str
+    port: int
+    tls: bool
+    starttls: bool
+    user: str = ""
+    password: str = ""
+    sender: str = ""
+
+    @classmethod
+    def from_url(cls, url: str) -> Self:
+        """Read an `SMTP_URL`. Raises ConfigurationError."""
+        parts = urlsplit(url)
+        options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+        tls = parts.scheme == "smtps"
+        port = parts.port or (465 if tls else 25)
+        starttls = options.get("starttls", "1" if port == _SUBMISSION and not tls else "0") == "1"
+        user, password = unquote(parts.username or ""), unquote(parts.password or "")
+        host = parts.hostname or "localhost"
+        if user and not (tls or starttls or host in _LOOPBACK or "starttls" in options):
+            raise ConfigurationError(
+                f"SMTP_URL would send a password in the clear to {host}: use smtps:// or ?starttls=1"
+            )
+        return cls(host, port, tls, starttls, user, password, options.get("from", ""))
+
+    def send(self, message: EmailMessage, sender: str, recipients: list[str], timeout: float) -> dict[str, str]:
+        """Hand in a message; return the recipients that were refused while others were taken, with the reason.
+
+        Raises MailRefused, MailFailed, or what the connection raises (OSError, smtplib.SMTPException).
+        """
+        try:
+            refused = self._deliver(message, sender, recipients, timeout)
+        except smtplib.SMTPRecipientsRefused as error:
+            raise _all_refused(error.recipients) from error
+        except smtplib.SMTPResponseException as error:
+            reason = f"{self.host} answered {error.smtp_code} {_text(error.smtp_error)}"
+            raise (MailRefused if error.smtp_code >= 500 else MailFailed)(reason) from error
+        return {address: f"{code} {_text(text)}" for address, (code, text) in refused.items()}
+
+    def _deliver(
+        self, message: EmailMessage, sender: str, recipients: list[str], timeout: float
+    ) -> dict[str, tuple[int, bytes]]:
+        connection = self._connect(timeout)
+        try:
+            if self.starttls:
+                connection.starttls(context=ssl.create_default_context())
+            if self.user:
+                connection.login(self.user, self.password)
+            refused = connection.sendmail(sender, recipients, message.as_bytes())
+            # The message is taken: a goodbye that fails must not send it again.
+            with contextlib.suppress(smtplib.SMTPException, OSError):
+                connection.quit()
+            return refused
+        finally:
+            connection.close()
+
+    def _connect(self, timeout: float) -> smtplib.SMTP:
+        if self.tls:
+            return smtplib.SMTP_SSL(self.host, self.port, timeout=timeout, context=ssl.create_default_context())
+        return smtplib.SMTP(self.host, self.port, timeout=timeout)
+
+
+def _all_refused(recipients: dict[str, tuple[int, bytes]]) -> Exception:
+    reasons = "; ".join(f"{address}: {code} {_text(text)}" for address, (code, text) in recipients.items())
+    final = all(code >= 500 for code, _ in recipients.values())
+    return (MailRefused if final else MailFailed)(f"every recipient was refused: {reasons}")
+
+
+def _text(answer: bytes | str) -> str:
+    return answer.decode("utf-8", "replace") if isinstance(answer, bytes) else answer

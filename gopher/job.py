@@ -1,0 +1,143 @@
+"""A job as the parts of Gopher hand it to each other. Nothing here knows the server."""
+
+import logging
+import os
+import time
+from contextvars import ContextVar
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+
+class State(StrEnum):
+    """Where a job is. Each waiting state is also the last part of the key that holds the job."""
+
+    SCHEDULED = "scheduled"
+    PENDING = "pending"
+    PROCESSING = "processing"
+    RETRYING = "retrying"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+
+#: States that a job does not leave by itself (a failed one waits for an operator).
+FINAL_STATES = frozenset({State.COMPLETED, State.FAILED, State.CANCELLED, State.EXPIRED})
+
+#: From the most urgent down; the order of strict priority.
+PRIORITIES = ("high", "normal", "low")
+
+
+class Envelope(msgspec.Struct, omit_defaults=True, frozen=True):
+    """What was submitted: stored once as JSON, never changed, never read by a script.
+
+    What is None was not said: the worker that runs the job fills it from the handler's
+    own options, then from its settings. Durations in seconds, times in Unix milliseconds.
+    """
+
+    payload: msgspec.Raw = msgspec.Raw(b"{}")
+    max_retries: int | None = None
+    timeout: float | None = None
+    execute_at: int | None = None
+    metadata: msgspec.Raw | None = None
+
+
+class NewJob(msgspec.Struct, frozen=True):
+    """A job on its way into a queue.
+
+    `due` and `expires` are Unix milliseconds as text, or `+5000` for so many from now by the server's
+    clock: whoever submits may have a wrong one. "" is at once, and never.
+    """
+
+    id: str
+    type: str
+    envelope: bytes
+    queue: str = "default"
+    priority: str = "normal"
+    due: str = ""
+    expires: str = ""
+    #: Seconds that the record is kept after the end; None is the default.
+    retention: float | None = None
+
+
+def new_job_id() -> str:
+    """Return a UUIDv7 (RFC 9562): 48 bits of Unix milliseconds, then 74 random bits."""
+    value = bytearray((time.time_ns() // 1_000_000).to_bytes(6, "big") + os.urandom(10))
+    value[6] = value[6] & 0x0F | 0x70
+    value[8] = value[8] & 0x3F | 0x80
+    return str(UUID(bytes=bytes(value)))
+
+
+def created_ms(job_id: str) -> int:
+    """Return when an id was made, in Unix milliseconds, by the clock of who made it."""
+    return UUID(job_id).int >> 80
+
+
+class Job:
+    """What a handler is given beside its payload: who the job is, and how to report on it."""
+
+    __slots__ = ("_reporter", "attempt", "deadline", "id", "max_retries", "metadata", "priority", "queue", "type")
+
+    def __init__(
+        self,
+        *,
+        id: str,  # noqa: A002 - the public name
+        type: str,  # noqa: A002
+        queue: str = "default",
+        priority: str = "normal",
+        attempt: int = 1,
+        max_retries: int = 0,
+        metadata: dict[str, Any] | None = None,
+        deadline: float | None = None,
+        reporter: "Reporter | None" = None,
+    ) -> None:
+        self.id = id
+        self.type = type
+        self.queue = queue
+        self.priority = priority
+        self.attempt = attempt
+        self.max_retries = max_retries
+        self.metadata = metadata or {}
+        #: When the soft timeout comes, in Unix seconds.
+        self.deadline = deadline
+        self._reporter = reporter or Reporter()
+
+    def progress(self, fraction: float, message: str = "") -> None:
+        """Say how far the job is: a fraction from 0 to 1, and what is being done."""
+        self._reporter.progress(min(max(float(fraction), 0.0), 1.0), str(message))
+
+    def log(self, message: str, *args: object) -> None:
+        """Add a line to the job's log, with %-formatting as in `logging`."""
+        self._reporter.log(message % args if args else message)
+
+    def cancelled(self) -> bool:
+        """Return whether somebody asked to cancel this job."""
+        return self._reporter.cancelled()
+
+    def __repr__(self) -> str:
+        return f"<Job {self.id} {self.type} attempt {self.attempt}>"
+
+
+class Reporter:
+    """Takes what a handler reports. This one, for handlers run in process, logs it; a child's sends it."""
+
+    def progress(self, fraction: float, message: str) -> None:
+        logging.getLogger("gopher.job").info("progress %.0f%% %s", fraction * 100, message)
+
+    def log(self, line: str) -> None:
+        logging.getLogger("gopher.job").info("%s", line)
+
+    def cancelled(self) -> bool:
+        return False
+
+
+#: The job that the calling code runs in; set by what runs a handler.
+running_job: ContextVar[Job | None] = ContextVar("gopher_current_job", default=None)
+
+
+def current_job() -> Job | None:
+    """Return the job that the calling code runs in, None outside a handler."""
+    return running_job.get()

@@ -1,0 +1,261 @@
+"""Calls for an event loop: sent at once, answered when the reply is there, repeated when it got lost.
+
+Worker and scheduler live in one thread that must never wait for the server: a child whose time is up
+has to be killed on time also when the server hangs. So nothing here blocks, but for connecting, which
+is given no more time than the loop can spare.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from redis import exceptions
+
+from .server import Server, pauses, read_reply, send_calls, send_whole, translated
+
+#: Seconds that a started reply may pause, and a connection attempt take, at most.
+STALL = 0.4
+#: Seconds without a reply after which a connection is given up.
+REPLY_TIMEOUT = 5.0
+
+_CONNECTION_ERRORS = (exceptions.ConnectionError, exceptions.TimeoutError, OSError)
+
+
+class Sendable(Protocol):
+    """A `Call` or a plain `Command`."""
+
+    @property
+    def key(self) -> str: ...
+    def command(self) -> tuple[Any, ...]: ...
+    def whole_command(self) -> tuple[Any, ...]: ...
+    def read(self, reply: Any) -> Any: ...
+
+
+#: Takes the reply as the call reads it, or the exception that the server answered with.
+Callback = Callable[[Any], None]
+
+
+class Wire:
+    """One connection that comes back by itself, with growing pauses."""
+
+    def __init__(self, server: Server, key: str) -> None:
+        self._server = server
+        self._key = key
+        self._connection: Any = None
+        self._pauses = pauses()
+        #: Of its socket, while connected.
+        self.descriptor = -1
+        self._next_try = 0.0
+        #: The last trouble, None while all is well.
+        self.trouble: str | None = None
+        #: Told the descriptor of each connection made, and before it is closed.
+        self.opened: Callable[[int], None] = _nobody
+        self.closed: Callable[[int], None] = _nobody
+
+    @property
+    def connected(self) -> bool:
+        return self._connection is not None
+
+    @property
+    def connection(self) -> Any:
+        assert self._connection is not None, "ask `connected` first"
+        return self._connection
+
+    def connect(self, now: float, spare: float) -> bool:
+        """Try to connect if it is time to; take at most `spare` seconds. Returns whether it is connected."""
+        if self._connection is not None:
+            return True
+        if now < self._next_try:
+            return False
+        limit = min(max(spare, 0.05), STALL)
+        try:
+            connection = self._server.pools.connection(self._key, socket_connect_timeout=limit, socket_timeout=limit)
+            connection.connect()
+        except (exceptions.RedisError, exceptions.RedisClusterException, OSError) as error:
+            self.fail(error, now)
+            return False
+        connection.socket_timeout = STALL
+        connection._sock.settimeout(STALL)
+        self._connection = connection
+        # redis-py shows its socket in no other way. Kept, since it closes the socket itself upon errors.
+        self.descriptor = int(connection._sock.fileno())
+        self.opened(self.descriptor)
+        return True
+
+    def sound(self) -> None:
+        """Say that the server has answered: the next trouble begins with a short pause again."""
+        if self.trouble is not None:
+            self.trouble = None
+            self._pauses = pauses()
+
+    def fail(self, error: Exception, now: float) -> None:
+        """Give the connection up; the next try comes after a pause."""
+        self.close()
+        self.trouble = str(translated(error))
+        self._next_try = now + next(self._pauses)
+
+    def wake_at(self) -> float:
+        """Return when to try again (monotonic s); infinity while connected."""
+        return float("inf") if self._connection is not None else self._next_try
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self.closed(self.descriptor)
+            self._connection.disconnect()
+            self._connection = None
+
+
+def _nobody(_descriptor: int) -> None:
+    pass
+
+
+class Link:
+    """Sends batches of calls, one batch under way at a time; what is added meanwhile makes the next.
+
+    A batch whose reply is lost is sent again as it was, before anything else.
+    """
+
+    def __init__(self, server: Server, key: str) -> None:
+        self.wire = Wire(server, key)
+        self._waiting: deque[tuple[Sendable, Callback]] = deque()
+        self._under_way: list[tuple[Sendable, Callback]] = []
+        self._sent = False
+        self._sent_at = 0.0
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits to be sent or answered."""
+        return not self._waiting and not self._under_way
+
+    @property
+    def busy(self) -> bool:
+        """Whether a batch is under way."""
+        return bool(self._under_way)
+
+    def add(self, call: Sendable, callback: Callback) -> None:
+        self._waiting.append((call, callback))
+
+    def flush(self, now: float, spare: float) -> None:
+        """Send what waits, if nothing is under way and the server can be reached."""
+        if self._sent or not (self._under_way or self._waiting) or not self.wire.connect(now, spare):
+            return
+        if not self._under_way:
+            self._under_way = list(self._waiting)
+            self._waiting.clear()
+        try:
+            send_calls(self.wire.connection, [call for call, _ in self._under_way])
+        except _CONNECTION_ERRORS as error:
+            self.wire.fail(error, now)
+            return
+        self._sent, self._sent_at = True, now
+
+    def readable(self, now: float) -> None:
+        """Take the replies of the batch under way, or notice that the connection has ended."""
+        if not self._sent:
+            self._lose(ConnectionError("the server closed the connection"), now)
+            return
+        try:
+            replies = self._read_all()
+        except _CONNECTION_ERRORS as error:
+            self._lose(error, now)
+            return
+        trouble = next((reply for reply in replies if _for_a_while(reply)), None)
+        if trouble is not None:
+            self._lose(trouble, now)
+            return
+        self.wire.sound()
+        answered, self._under_way, self._sent = self._under_way, [], False
+        for (call, callback), reply in zip(answered, replies, strict=True):
+            callback(reply if isinstance(reply, Exception) else call.read(reply))
+
+    def check(self, now: float) -> None:
+        """Give the connection up when a reply is overdue."""
+        if self._sent and now - self._sent_at > REPLY_TIMEOUT:
+            self._lose(TimeoutError("no reply"), now)
+
+    def wake_at(self) -> float:
+        """Return when this wants to be flushed or checked again (monotonic s)."""
+        if self._sent:
+            return self._sent_at + REPLY_TIMEOUT
+        return float("inf") if self.idle else self.wire.wake_at()
+
+    def _read_all(self) -> list[Any]:
+        connection = self.wire.connection
+        replies = [read_reply(connection) for _ in self._under_way]
+        missing = [at for at, reply in enumerate(replies) if isinstance(reply, exceptions.NoScriptError)]
+        if missing:
+            again: Sequence[Any] = [self._under_way[at][0] for at in missing]
+            for at, reply in zip(missing, send_whole(connection, again), strict=True):
+                replies[at] = reply
+        return replies
+
+    def _lose(self, error: Exception, now: float) -> None:
+        self._sent = False
+        self.wire.fail(error, now)
+
+
+def _for_a_while(reply: Any) -> bool:
+    """Return whether an error reply says "not now": the whole batch is sent again then."""
+    if not isinstance(reply, exceptions.ResponseError):
+        return False
+    return isinstance(
+        reply, exceptions.ReadOnlyError | exceptions.MovedError | exceptions.ClusterDownError | exceptions.TryAgainError
+    ) or str(reply).startswith(("LOADING", "BUSY ", "MASTERDOWN", "CLUSTERDOWN", "READONLY", "NOREPLICAS", "MISCONF"))
+
+
+class Bell:
+    """A blocking command that waits on the server until something happens there, while the loop goes on."""
+
+    def __init__(self, server: Server, key: str) -> None:
+        self.wire = Wire(server, key)
+        self._rings_by = 0.0
+        self._waiting = False
+
+    @property
+    def waiting(self) -> bool:
+        return self._waiting
+
+    def wait(self, command: Sequence[Any], block: float, now: float, spare: float) -> None:
+        """Send a blocking command, which itself holds `block` as its timeout (s), unless one is under way."""
+        if self._waiting or not self.wire.connect(now, spare):
+            return
+        try:
+            self.wire.connection.send_command(*command)
+        except _CONNECTION_ERRORS as error:
+            self.wire.fail(error, now)
+            return
+        # A server that is idle looks at its timeouts ten times a second.
+        self._waiting, self._rings_by = True, now + block + REPLY_TIMEOUT
+
+    def readable(self, now: float) -> Any:
+        """Return what the command brought: None when its time ran out or the connection was lost."""
+        was_waiting, self._waiting = self._waiting, False
+        if not was_waiting:
+            self.wire.fail(ConnectionError("the server closed the connection"), now)
+            return None
+        try:
+            reply = read_reply(self.wire.connection)
+        except _CONNECTION_ERRORS as error:
+            self.wire.fail(error, now)
+            return None
+        if isinstance(reply, Exception):
+            self.wire.fail(reply, now)
+            return None
+        self.wire.sound()
+        return reply
+
+    def check(self, now: float) -> None:
+        """Give the connection up when the command should have ended long ago."""
+        if self._waiting and now > self._rings_by:
+            self._waiting = False
+            self.wire.fail(TimeoutError("no reply"), now)
+
+    def close(self) -> None:
+        self._waiting = False
+        self.wire.close()
+
+
+def spare_until(deadline: float, now: float | None = None) -> float:
+    """Return the seconds left until a deadline (monotonic s), never below 0."""
+    return max(deadline - (time.monotonic() if now is None else now), 0.0)

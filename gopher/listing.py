@@ -1,0 +1,185 @@
+"""Jobs a page at a time, newest first, from all the places where jobs stand."""
+
+import heapq
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import islice
+from typing import Any
+
+import msgspec
+
+from .errors import InvalidJob
+from .inspector import Inspector
+from .job import PRIORITIES, State
+from .keys import QueueKeys
+from .names import QUEUE_NAME
+from .places import Entry, Position, held_entries, pending_entries, sorted_entries
+from .server import Server, explained
+from .views import Page
+
+MAX_LIMIT = 500
+#: Entries that are looked at for one page: it may hold fewer jobs than asked for, and still have a next one.
+MAX_SCANNED = 2000
+#: Records read in one round trip.
+_BLOCK = 100
+#: Lists whose last id a cursor carries: it has to fit into a URL.
+_CURSOR_LISTS = 30
+
+#: The states of the jobs that stand in each place. A list also holds ids of jobs cancelled meanwhile.
+_STATES: dict[str, frozenset[str]] = {
+    "next": frozenset({State.PENDING}),
+    "pending": frozenset({State.PENDING}),
+    # What a worker was handed and has not begun yet is still pending.
+    "processing": frozenset({State.PROCESSING, State.PENDING}),
+    "scheduled": frozenset({State.SCHEDULED}),
+    "retrying": frozenset({State.RETRYING}),
+    "failed": frozenset({State.FAILED}),
+    "finished": frozenset({State.COMPLETED, State.CANCELLED, State.EXPIRED}),
+}
+_ERROR_TYPE = msgspec.json.Decoder(type=dict[str, Any])
+
+
+class Cursor(msgspec.Struct, array_like=True):
+    """Where a page ended: a position for all places, and the last id read from each pending list."""
+
+    time: int
+    id: str
+    lists: dict[str, str]
+
+    @classmethod
+    def read(cls, text: str) -> "Cursor":
+        """Read what `text()` wrote. Raises InvalidJob."""
+        try:
+            return msgspec.json.decode(urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=cls)
+        except (ValueError, msgspec.DecodeError):
+            raise InvalidJob("is not a cursor: send back the next_cursor of the page before", "/cursor") from None
+
+    def text(self) -> str:
+        return urlsafe_b64encode(msgspec.json.encode(self)).decode().rstrip("=")
+
+
+class Listing:
+    """Reads pages of jobs. Each state has its own time: waiting since, due, started, ended."""
+
+    def __init__(self, server: Server, inspector: Inspector) -> None:
+        self._server = server
+        self._inspector = inspector
+
+    def jobs(
+        self,
+        *,
+        status: str | None = None,
+        job_type: str | None = None,
+        queue: str | None = None,
+        error: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page:
+        """Return a page of jobs; `error` is the class of the error that they ended with.
+
+        Jobs may move between two pages: one that does is seen once at least if it stays older than the
+        cursor. Raises InvalidJob, naming /status, /queue, /limit or /cursor.
+        """
+        _check(status, queue, limit)
+        start = Cursor.read(cursor) if cursor else None
+        with explained():
+            names = self._server.queues() if queue is None else [queue]
+            entries = self._merged(names, status, start)
+            fits = partial(self._fits, status=status, job_type=job_type, error=error)
+            chosen, end = _choose(entries, fits, limit, start)
+        views = self._inspector.views((entry.queue, entry.id) for entry in chosen)
+        # Between the two looks a job may have moved on.
+        jobs = [view for view in views if status is None or view.status == status]
+        return Page(jobs, end.text() if end else None)
+
+    def _merged(self, queues: Sequence[str], status: str | None, start: Cursor | None) -> Iterator[Entry]:
+        """Yield all entries of the places that a status is found in, newest first."""
+        places = [(keys, place) for keys in map(self._server.keys.of, queues) for place in self._places(keys, status)]
+        pipe = self._server.client.pipeline(transaction=False)
+        for keys, place in places:
+            pipe.exists(keys.prefix + place)
+        there = pipe.execute() if places else []
+        streams = [self._stream(*where, start) for where, exists in zip(places, there, strict=True) if exists]
+        return heapq.merge(*streams, key=lambda entry: entry.position, reverse=True)
+
+    def _places(self, keys: QueueKeys, status: str | None) -> Iterator[str]:
+        for place, states in _STATES.items():
+            if status is not None and status not in states:
+                continue
+            if place == "pending":
+                yield from (f"pending:{priority}" for priority in PRIORITIES)
+            elif place == "processing":
+                client = self._server.client
+                workers = [*client.zrange(keys.workers, 0, -1), *client.zrange(keys.fenced, 0, -1)]
+                yield from (f"processing:{worker.decode()}" for worker in workers)
+            else:
+                yield place
+
+    def _stream(self, keys: QueueKeys, place: str, start: Cursor | None) -> Iterator[Entry]:
+        client = self._server.client
+        after = Position(start.time, start.id) if start else None
+        if place.startswith("pending:"):
+            last_id = start.lists.get(f"{keys.queue}:{place}") if start else None
+            return pending_entries(client, keys, place, after, last_id)
+        if place.startswith("processing:"):
+            return held_entries(client, keys, place, after, "started", "since")
+        if place == "next":
+            return held_entries(client, keys, place, after, "since")
+        return sorted_entries(client, keys, place, after)
+
+    def _fits(
+        self, entries: Sequence[Entry], *, status: str | None, job_type: str | None, error: str | None
+    ) -> list[bool]:
+        fields = ["state", "type", *(["error"] if error is not None else [])]
+        pipe = self._server.client.pipeline(transaction=False)
+        for entry in entries:
+            pipe.hmget(self._server.keys.of(entry.queue).job(entry.id), fields)
+        return [
+            state is not None
+            and state.decode() in _STATES[entry.place.partition(":")[0]]
+            and status in (None, state.decode())
+            and job_type in (None, kind.decode())
+            and (error is None or error == error_class(reason[0]))
+            for entry, (state, kind, *reason) in zip(entries, pipe.execute(), strict=True)
+        ]
+
+
+def error_class(error: bytes | None) -> str | None:
+    """Return the class that a record's error names, None when there is none."""
+    return _ERROR_TYPE.decode(error).get("type") if error else None
+
+
+def _check(status: str | None, queue: str | None, limit: int) -> None:
+    if status is not None and status not in list(State):
+        raise InvalidJob(f"is {status!r:.60}: must be one of {', '.join(State)}", "/status")
+    if queue is not None and not QUEUE_NAME.fullmatch(queue):
+        raise InvalidJob(f"must match {QUEUE_NAME.pattern}", "/queue")
+    if not 1 <= limit <= MAX_LIMIT:
+        raise InvalidJob(f"is {limit}: must be from 1 to {MAX_LIMIT}", "/limit")
+
+
+def _choose(
+    entries: Iterator[Entry], fits: Callable[[Sequence[Entry]], list[bool]], limit: int, start: Cursor | None
+) -> tuple[Iterable[Entry], Cursor | None]:
+    """Return up to `limit` entries that fit, and where the next page starts, None when there is nothing more."""
+    chosen: dict[str, Entry] = {}
+    lists = dict(start.lists) if start else {}
+    scanned = 0
+    while block := list(islice(entries, _BLOCK)):
+        for index, (entry, fitting) in enumerate(zip(block, fits(block), strict=True)):
+            scanned += 1
+            if entry.place.startswith("pending:"):
+                lists.pop(name := f"{entry.queue}:{entry.place}", None)
+                lists[name] = entry.id
+            if fitting:
+                # A job that moved while it was read may be met twice.
+                chosen.setdefault(entry.id, entry)
+            if len(chosen) == limit or scanned == MAX_SCANNED:
+                more = index + 1 < len(block) or next(entries, None) is not None
+                return chosen.values(), _cursor(entry, lists) if more else None
+    return chosen.values(), None
+
+
+def _cursor(entry: Entry, lists: dict[str, str]) -> Cursor:
+    return Cursor(entry.position.time, entry.position.id, dict(list(lists.items())[-_CURSOR_LISTS:]))

@@ -1,0 +1,31 @@
+-- Store the results of jobs that ended well.
+--
+-- processing -> completed
+--
+-- KEYS  1 prefix
+-- ARGV  1 worker  2 default retention ms; then for each job: id, token, duration ms, result, log,
+--       where a result or a log of '' is none
+-- Returns  for each job OK, ALREADY, STALE or MISSING (see settle)
+-- uses: base clock finish settle observe
+local worker, answers = ARGV[1], {}
+
+for i = 3, #ARGV, 5 do
+  local id = ARGV[i]
+  local answer, job = settle(worker, id, ARGV[i + 1], ARGV[i + 4])
+  answers[#answers + 1] = answer
+  if answer == 'OK' then
+    local fields = { 'duration', ARGV[i + 2] }
+    if ARGV[i + 3] ~= '' then
+      fields[3], fields[4] = 'result', ARGV[i + 3]
+    end
+    finish(id, 'completed', job.retention or ARGV[2], unpack(fields))
+    count('completed:' .. job.type, 1)
+    observe('run', job.type, tonumber(ARGV[i + 2]))
+  elseif answer == 'STALE' then
+    count('stale', 1)
+  end
+end
+
+write_counts()
+write_observations()
+return answers

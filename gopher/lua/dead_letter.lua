@@ -1,0 +1,30 @@
+-- Give a job up: it waits in the dead letter queue for an operator.
+--
+-- processing -> failed
+--
+-- KEYS  1 prefix
+-- ARGV  1 worker  2 id  3 token  4 class of the error  5 how the child died, e.g. SIGSEGV, else ''
+--       6 duration ms  7 error (JSON)  8 history row (JSON)  9 log or ''
+-- Returns  OK, ALREADY, STALE or MISSING (see settle)
+-- uses: base clock settle observe
+local worker, id, token = ARGV[1], ARGV[2], ARGV[3]
+local record = P .. 'job:' .. id
+local answer, job = settle(worker, id, token, ARGV[9])
+if answer ~= 'OK' then
+  if answer == 'STALE' then
+    redis.call('HINCRBY', P .. 'totals', 'stale', 1)
+  end
+  return answer
+end
+
+redis.call('HSET', record, 'state', 'failed', 'settled', token, 'finished', now, 'error', ARGV[7],
+  'history', with_row(job.history, ARGV[8]))
+if ARGV[5] ~= '' then
+  redis.call('HSET', record, 'crashes', with_row(redis.call('HGET', record, 'crashes'), ARGV[5]))
+end
+redis.call('ZADD', P .. 'failed', now, id)
+count('failed:' .. job.type .. ':' .. ARGV[4], 1)
+observe('run', job.type, tonumber(ARGV[6]))
+write_counts()
+write_observations()
+return answer

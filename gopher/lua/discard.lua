@@ -1,0 +1,19 @@
+-- Delete dead letters for good.
+--
+-- failed -> -
+--
+-- KEYS  1 prefix
+-- ARGV  ids
+-- Returns  how many there were
+-- uses: base
+local gone = 0
+for i = 1, #ARGV do
+  if redis.call('ZREM', P .. 'failed', ARGV[i]) == 1 then
+    redis.call('DEL', P .. 'job:' .. ARGV[i])
+    gone = gone + 1
+  end
+end
+if gone > 0 then
+  redis.call('HINCRBY', P .. 'totals', 'discarded', gone)
+end
+return gone

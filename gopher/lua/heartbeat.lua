@@ -1,0 +1,25 @@
+-- Extend a worker's lease on what it holds in this queue, and tell it what to cancel.
+--
+-- KEYS  1 prefix
+-- ARGV  1 worker  2 lease ms  3 '1' to take the lease for the first time
+-- Returns  LOST when the lease was taken away, else OK, now, then the ids of running jobs to cancel
+-- uses: base clock
+local worker = ARGV[1]
+local cancelling = P .. 'cancelling:' .. worker
+open_when_full()
+
+if ARGV[3] ~= '1' and not redis.call('ZSCORE', P .. 'workers', worker) then
+  return { 'LOST' }
+end
+redis.call('ZADD', P .. 'workers', now + tonumber(ARGV[2]), worker)
+
+local ids = {}
+for _, id in ipairs(redis.call('SMEMBERS', cancelling)) do
+  local fields = redis.call('HMGET', P .. 'job:' .. id, 'state', 'token')
+  if fields[1] == 'processing' and string.match(fields[2], '^(.*)%.') == worker then
+    ids[#ids + 1] = id
+  else
+    redis.call('SREM', cancelling, id)
+  end
+end
+return { 'OK', now, unpack(ids) }

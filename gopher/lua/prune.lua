@@ -1,0 +1,38 @@
+-- Let go of old records: finished jobs whose record has run out leave the index, the oldest dead
+-- letters are deleted.
+--
+-- finished, failed -> -
+--
+-- KEYS  1 prefix
+-- ARGV  1 limit  2 place in the index to look from  3 ms that a dead letter is kept  4 how many are kept
+-- Returns  how many left the index, the place to look from next time (0: from the start), how many
+--       dead letters were deleted
+-- uses: base clock
+local limit, place = tonumber(ARGV[1]), tonumber(ARGV[2])
+local finished, failed = P .. 'finished', P .. 'failed'
+
+local ids = redis.call('ZRANGE', finished, place, place + limit - 1)
+local gone = {}
+for _, id in ipairs(ids) do
+  if redis.call('EXISTS', P .. 'job:' .. id) == 0 then
+    gone[#gone + 1] = id
+  end
+end
+for _, id in ipairs(gone) do
+  redis.call('ZREM', finished, id)
+end
+local next_place = #ids < limit and 0 or place + #ids - #gone
+
+local surplus = redis.call('ZCARD', failed) - tonumber(ARGV[4])
+local dead = redis.call('ZRANGEBYSCORE', failed, '-inf', now - tonumber(ARGV[3]), 'LIMIT', 0, limit)
+if surplus > #dead then
+  dead = redis.call('ZRANGE', failed, 0, math.min(surplus, limit) - 1)
+end
+for _, id in ipairs(dead) do
+  redis.call('ZREM', failed, id)
+  redis.call('DEL', P .. 'job:' .. id)
+end
+if #dead > 0 then
+  redis.call('HINCRBY', P .. 'totals', 'pruned_dead', #dead)
+end
+return { #gone, next_place, #dead }

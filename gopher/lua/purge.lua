@@ -1,0 +1,44 @@
+-- Delete waiting or dead jobs, a limited number a call.
+--
+-- pending, scheduled, retrying or failed -> -
+--
+-- KEYS  1 prefix
+-- ARGV  1 state  2 limit
+-- Returns  how many were deleted; 0 when none is left
+-- uses: base
+local state, limit, purged = ARGV[1], tonumber(ARGV[2]), 0
+
+local function forget(id, priority)
+  if redis.call('HGET', P .. 'job:' .. id, 'state') == state then
+    redis.call('DEL', P .. 'job:' .. id)
+    purged = purged + 1
+  elseif priority then
+    redis.call('HINCRBY', P .. 'tombstones', priority, -1)
+  end
+end
+
+local function purge_list(key, priority)
+  while purged < limit do
+    local id = redis.call('RPOP', key)
+    if not id then
+      return
+    end
+    forget(id, priority)
+  end
+end
+
+if state == 'pending' then
+  purge_list(P .. 'next')
+  for _, priority in ipairs({ 'high', 'normal', 'low' }) do
+    purge_list(P .. 'pending:' .. priority, priority)
+  end
+else
+  for _, id in ipairs(redis.call('ZRANGE', P .. state, 0, limit - 1)) do
+    redis.call('ZREM', P .. state, id)
+    forget(id)
+  end
+end
+if purged > 0 then
+  redis.call('HINCRBY', P .. 'totals', 'purged', purged)
+end
+return purged

@@ -1,0 +1,25 @@
+-- Store how far running jobs are and what they have logged so far.
+--
+-- KEYS  1 prefix
+-- ARGV  for each job: id, token, progress (JSON) or '', log or ''
+-- Returns  for each job OK, or STALE when the attempt is over
+-- uses: base settle
+local answers = {}
+open_when_full()
+
+for i = 1, #ARGV, 4 do
+  local record = P .. 'job:' .. ARGV[i]
+  local fields = redis.call('HMGET', record, 'token', 'state', 'attempts')
+  if fields[1] == ARGV[i + 1] and fields[2] == 'processing' then
+    if ARGV[i + 2] ~= '' then
+      redis.call('HSET', record, 'progress', ARGV[i + 2])
+    end
+    if ARGV[i + 3] ~= '' then
+      keep_log(record, fields[3], ARGV[i + 3])
+    end
+    answers[#answers + 1] = 'OK'
+  else
+    answers[#answers + 1] = 'STALE'
+  end
+end
+return answers

@@ -1,0 +1,104 @@
+-- Take back the jobs of workers that were not heard of for a lease.
+--
+-- processing -> the head of pending, or failed when its worker was lost too often
+--
+-- KEYS  1 prefix
+-- ARGV  1 limit  2 how often a job may lose its worker  3 default retention ms
+--       4 now at the caller's last look ('': its first)  5 ms since then by the caller's own steady clock
+-- Returns  STEP and by how many ms, when the server's clock was set: leases are moved along, nobody is
+--       rescued; else OK, now, how many went back, how many died, then the workers that were lost
+-- uses: base clock arm finish settle
+local limit, max_lost = tonumber(ARGV[1]), tonumber(ARGV[2])
+local STEP_TOLERANCE = 5000 -- ms that two clocks may differ by without one having been set
+local FENCE = 600000 -- ms that a lost worker is kept in mind: far longer than any of its calls can be under way
+open_when_full()
+
+if ARGV[4] ~= '' then
+  local step = now - tonumber(ARGV[4]) - tonumber(ARGV[5])
+  if math.abs(step) > STEP_TOLERANCE then
+    for _, worker in ipairs(redis.call('ZRANGE', P .. 'workers', 0, -1)) do
+      redis.call('ZINCRBY', P .. 'workers', step, worker)
+    end
+    return { 'STEP', step }
+  end
+end
+
+local lost = redis.call('ZRANGEBYSCORE', P .. 'workers', '-inf', now, 'LIMIT', 0, limit)
+for _, worker in ipairs(lost) do
+  redis.call('ZADD', P .. 'fenced', now, worker)
+  redis.call('ZREM', P .. 'workers', worker)
+  redis.call('DEL', P .. 'cancelling:' .. worker)
+end
+
+local returned, died = 0, 0
+
+local function history_row(worker, fields, outcome)
+  return string.format('{"attempt":%s,"outcome":"%s","worker":"%s","started_at":%s,"ended_at":%.0f}',
+    fields[3] or 0, outcome, worker, fields[6] or now, now)
+end
+
+local function give_up(id, fields, history)
+  local message = 'the worker that ran it was lost ' .. fields.lost .. ' times'
+  redis.call('HSET', P .. 'job:' .. id, 'state', 'failed', 'finished', now, 'history', history, 'lost', fields.lost,
+    'error', '{"type":"WorkerLost","message":"' .. message .. '","permanent":true}')
+  redis.call('HDEL', P .. 'job:' .. id, 'token')
+  redis.call('ZADD', P .. 'failed', now, id)
+  count('failed:' .. fields[7] .. ':WorkerLost', 1)
+  died = died + 1
+end
+
+local function give_back(worker, id)
+  local record = P .. 'job:' .. id
+  local fields = redis.call('HMGET', record, 'state', 'token', 'attempts', 'lost', 'priority', 'started', 'type',
+    'cancel', 'retention', 'history')
+  if fields[1] == 'pending' then
+    -- It was handed over, but never begun.
+    redis.call('RPUSH', P .. 'pending:' .. fields[5], id)
+    returned = returned + 1
+    return
+  end
+  if fields[1] ~= 'processing' or string.match(fields[2], '^(.*)%.') ~= worker then
+    return
+  end
+  fields.lost = (tonumber(fields[4]) or 0) + 1
+  local history = with_row(fields[10], history_row(worker, fields, 'lost'))
+  if fields[8] then
+    count('cancelled:' .. fields[7], 1)
+    redis.call('HDEL', record, 'token')
+    finish(id, 'cancelled', fields[9] or ARGV[3], 'history', history)
+    return
+  end
+  if fields.lost >= max_lost then
+    return give_up(id, fields, history)
+  end
+  redis.call('RPUSH', P .. 'pending:' .. fields[5], id)
+  redis.call('HSET', record, 'state', 'pending', 'since', now, 'lost', fields.lost, 'history', history)
+  redis.call('HDEL', record, 'token', 'progress')
+  count('rescued:' .. fields[7], 1)
+  returned = returned + 1
+end
+
+-- A lost worker stays fenced for a while: a blocking pop of a frozen one can still be given a job.
+local oldest = redis.call('ZRANGE', P .. 'fenced', 0, -1, 'WITHSCORES')
+for i = 1, #oldest, 2 do
+  local worker = oldest[i]
+  local own = P .. 'processing:' .. worker
+  while limit > 0 do
+    local id = redis.call('LINDEX', own, 0)
+    if not id then
+      break
+    end
+    give_back(worker, id)
+    redis.call('LPOP', own)
+    limit = limit - 1
+  end
+  if tonumber(oldest[i + 1]) < now - FENCE and redis.call('EXISTS', own) == 0 then
+    redis.call('ZREM', P .. 'fenced', worker)
+  end
+end
+
+if returned > 0 then
+  arm()
+end
+write_counts()
+return { 'OK', now, returned, died, unpack(lost) }

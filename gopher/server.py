@@ -1,0 +1,199 @@
+"""The server as the rest of Gopher uses it: calls of scripts, repeated until they are answered.
+
+A repeat is harmless, since every script can be sent again with the same arguments. So a call whose
+reply was lost is simply sent again, and only when the server stays away is its outcome unknown.
+"""
+
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from redis import exceptions
+from redis.connection import AbstractConnection
+
+from .connections import Pools
+from .errors import ConfigurationError, GopherError, OutcomeUnknown, QueueBusy, QueueFull, QueueUnavailable, StorageFull
+from .keys import Keys
+from .queue import Call, Queue
+from .settings import Settings
+
+#: Seconds for which a call is repeated before it is given up.
+PATIENCE = 2.0
+
+_CONNECTION_ERRORS = (exceptions.ConnectionError, exceptions.TimeoutError, OSError)
+
+# The first word of an error reply, and what it means to a caller.
+_REPLIES: dict[str, tuple[type[GopherError], str]] = {
+    "OOM": (QueueFull, "the server is out of memory"),
+    "MISCONF": (StorageFull, "the server can't write to its disk"),
+    "BUSY": (QueueBusy, "the server is busy with a long script"),
+    "LOADING": (QueueUnavailable, "the server is starting: it loads its data"),
+    "READONLY": (QueueUnavailable, "the server is a replica now"),
+    "MASTERDOWN": (QueueUnavailable, "the server is a replica without its master"),
+    "CLUSTERDOWN": (QueueUnavailable, "the cluster is down"),
+    "NOREPLICAS": (QueueUnavailable, "the server has too few replicas to accept writes"),
+    "NOAUTH": (ConfigurationError, "the server wants a password: set REDIS_PASSWORD"),
+    "WRONGPASS": (ConfigurationError, "the server refuses the user name or password"),
+    "NOPERM": (ConfigurationError, "the server's ACL does not permit it"),
+}
+_WORD_OF_CLASS: dict[type[Exception], str] = {
+    exceptions.OutOfMemoryError: "OOM",
+    exceptions.BusyLoadingError: "LOADING",
+    exceptions.ReadOnlyError: "READONLY",
+    exceptions.MasterDownError: "MASTERDOWN",
+    exceptions.ClusterDownError: "CLUSTERDOWN",
+    exceptions.NoPermissionError: "NOPERM",
+    exceptions.AuthenticationError: "WRONGPASS",
+}
+_WHERE_THINGS_MOVED = (exceptions.ReadOnlyError, exceptions.MovedError, exceptions.AskError)
+
+
+class Server:
+    """Runs calls over a small pool of connections. Threads may share one; processes may not."""
+
+    def __init__(self, settings: Settings, *, connections: int = 10) -> None:
+        self.settings = settings
+        self.keys = Keys(settings.namespace)
+        with explained():
+            self.pools = Pools(settings, connections)
+        #: For reading, and for what is no move of a job.
+        self.client: Any = self.pools.client
+        self._known_queues: set[str] = set()
+
+    def queue(self, name: str) -> Queue:
+        return Queue(self.keys.of(name), retention=self.settings.result_ttl)
+
+    def run(self, call: Call, *, patience: float = PATIENCE) -> Any:
+        """Run one call and return its reply as the call reads it.
+
+        Raises a ServerError: OutcomeUnknown when it was sent and no reply came for `patience` seconds.
+        """
+        return self.run_all([call], patience=patience)[0]
+
+    def run_all(self, calls: Sequence[Call], *, patience: float = PATIENCE) -> list[Any]:
+        """Run calls on one queue in one round trip; the replies are in order. Raises as `run` does."""
+        give_up_at = time.monotonic() + patience
+        sent = False
+        for delay in pauses():
+            try:
+                return self._attempt(calls)
+            except _LostReply as lost:
+                sent, problem = True, lost.cause
+            except _CONNECTION_ERRORS as error:
+                problem = error
+            except exceptions.ResponseError as error:
+                if not isinstance(error, _WHERE_THINGS_MOVED):
+                    raise translated(error) from error
+                self.pools.refresh()
+                problem = error
+            if time.monotonic() + delay > give_up_at:
+                break
+            time.sleep(delay)
+        raise _given_up(problem, sent) from problem
+
+    def announce(self, queue: str) -> None:
+        """Make a queue's name known to everybody, once a process."""
+        if queue not in self._known_queues:
+            with explained():
+                self.client.sadd(self.keys.queues, queue)
+                self.client.lpush(self.keys.alarm, queue)
+                self.client.ltrim(self.keys.alarm, 0, 0)
+            self._known_queues.add(queue)
+
+    def queues(self) -> list[str]:
+        """Return the names of all queues ever used, sorted."""
+        with explained():
+            return sorted(name.decode() for name in self.client.smembers(self.keys.queues))
+
+    def close(self) -> None:
+        self.pools.close()
+
+    def _attempt(self, calls: Sequence[Call]) -> list[Any]:
+        pool = self.pools.of(calls[0].key)
+        # Connecting is part of this: a failure here means that nothing was sent.
+        connection = pool.get_connection()
+        try:
+            return _exchange(connection, calls)
+        finally:
+            pool.release(connection)
+
+
+class _LostReply(Exception):
+    def __init__(self, cause: Exception) -> None:
+        self.cause = cause
+
+
+def _exchange(connection: AbstractConnection, calls: Sequence[Call]) -> list[Any]:
+    try:
+        send_calls(connection, calls)
+        replies = [read_reply(connection) for _ in calls]
+        missing = [index for index, reply in enumerate(replies) if isinstance(reply, exceptions.NoScriptError)]
+        if missing:
+            for index, reply in zip(missing, send_whole(connection, [calls[i] for i in missing]), strict=True):
+                replies[index] = reply
+    except _CONNECTION_ERRORS as error:
+        connection.disconnect()
+        raise _LostReply(error) from error
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise reply
+    return [call.read(reply) for call, reply in zip(calls, replies, strict=True)]
+
+
+def send_calls(connection: AbstractConnection, calls: Sequence[Call]) -> None:
+    """Send calls by the SHA-1 of their scripts; their replies are left to be read."""
+    commands = [call.command() for call in calls]
+    connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+
+
+def read_reply(connection: AbstractConnection) -> Any:
+    """Return the next reply; an error reply is returned, not raised."""
+    try:
+        return connection.read_response()
+    except exceptions.ResponseError as error:
+        return error
+    except exceptions.AuthenticationError as error:
+        # A ConnectionError to redis-py, but the connection is sound and the reply was read.
+        return exceptions.ResponseError(str(error))
+
+
+def send_whole(connection: AbstractConnection, calls: Sequence[Call]) -> list[Any]:
+    """Send calls with their scripts' sources: the server has been restarted, or its scripts flushed."""
+    commands = [call.whole_command() for call in calls]
+    connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+    return [read_reply(connection) for _ in calls]
+
+
+def pauses(first: float = 0.02, cap: float = 1.0, draw: Callable[[], float] = random.random) -> Iterator[float]:
+    """Yield how long to wait before each repeat: doubling up to `cap` seconds, with jitter from a half up."""
+    ceiling = first
+    while True:
+        yield ceiling * (0.5 + draw() / 2)
+        ceiling = min(ceiling * 2, cap)
+
+
+def translated(error: Exception) -> GopherError:
+    """Return our own error for one of redis-py's."""
+    word = next((word for kind, word in _WORD_OF_CLASS.items() if type(error) is kind), str(error).split(" ")[0])
+    kind, meaning = _REPLIES.get(word.lstrip("-"), (QueueUnavailable, "the server refused the call"))
+    if isinstance(error, _CONNECTION_ERRORS) and kind is QueueUnavailable and word not in _REPLIES:
+        meaning = "the server is not reached"
+    return kind(f"{meaning} ({error})")
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turn redis-py's errors into ours."""
+    try:
+        yield
+    except (exceptions.RedisError, exceptions.RedisClusterException, OSError) as error:
+        raise translated(error) from error
+
+
+def _given_up(problem: Exception, sent: bool) -> GopherError:
+    error = translated(problem)
+    if sent and isinstance(error, QueueUnavailable):
+        return OutcomeUnknown("the reply was lost and the server stays away: whether it was done is not known")
+    return error

@@ -1,0 +1,274 @@
+"""A submission and its rules: what comes over HTTP, from the CLI or from a program becomes a `NewJob` here.
+
+Every rule that is broken is an `InvalidJob` that names the field (a JSON pointer) and the remedy.
+"""
+
+import re
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from .decoding import explain
+from .durations import parse_duration
+from .errors import InvalidJob, PayloadTooLarge
+from .job import PRIORITIES, Envelope, NewJob, new_job_id
+from .names import QUEUE_NAME, TYPE_NAME
+from .registry import Registry
+from .times import from_rfc3339
+
+#: Bytes of JSON.
+MAX_PAYLOAD = 256 * 1024
+MAX_METADATA = 4 * 1024
+#: Jobs of one batch.
+MAX_BATCH = 10_000
+#: Nesting of arrays and objects.
+MAX_DEPTH = 64
+#: Seconds: a job may wait, and its record be kept, for a leap year.
+LONGEST_WAIT = 366 * 86400.0
+LONGEST_TIMEOUT = 86400.0
+
+_SURROGATE = re.compile(rb"\\u[dD][89abAB]", re.ASCII)
+Duration = str | int | float
+
+
+class Submission(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """A job as it is asked for. Durations are `10s`, `1h30m` or seconds; times RFC 3339 with an offset."""
+
+    type: str
+    payload: msgspec.Raw
+    priority: str = "normal"
+    queue: str = "default"
+    max_retries: int | None = None
+    timeout: Duration | None = None
+    execute_at: str | None = None
+    delay: Duration | None = None
+    expires_at: str | None = None
+    expires_in: Duration | None = None
+    retention: Duration | None = None
+    metadata: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class Batch(msgspec.Struct, forbid_unknown_fields=True):
+    """Jobs that are accepted together or not at all."""
+
+    jobs: list[msgspec.Raw]
+
+
+class InvalidBatch(InvalidJob):
+    """Raised when entries of a batch break rules; `errors` holds (index, error) of each, in order."""
+
+    def __init__(self, errors: Sequence[tuple[int, InvalidJob]]) -> None:
+        first_index, first = errors[0]
+        super().__init__(
+            f"{len(errors)} of the jobs can't be accepted, so none was; the first is {first_index}: {first}",
+            f"/jobs/{first_index}{first.field or ''}",
+        )
+        self.errors = list(errors)
+
+
+_SUBMISSION = msgspec.json.Decoder(Submission)
+_BATCH = msgspec.json.Decoder(Batch)
+
+
+def parse(body: bytes) -> Submission:
+    """Read one submission from JSON."""
+    submission: Submission = _decode(_SUBMISSION, body)
+    return submission
+
+
+def parse_batch(body: bytes) -> list[msgspec.Raw]:
+    """Read the entries of a batch, each still as JSON: `parse` takes one."""
+    entries: list[msgspec.Raw] = _decode(_BATCH, body).jobs
+    if not 1 <= len(entries) <= MAX_BATCH:
+        raise InvalidJob(f"holds {len(entries)} jobs: send from 1 to {MAX_BATCH}", "/jobs")
+    return entries
+
+
+def prepare(submission: Submission, registry: Registry | None = None, *, now: float | None = None) -> NewJob:
+    """Check a submission against every rule and make it a job, with an id of its own.
+
+    `registry` knows the types and their payloads; without one, any well-formed name and object pass
+    here, and the worker checks them. `now` is in Unix seconds. Raises InvalidJob.
+    """
+    present = round((time.time() if now is None else now) * 1000)
+    due, execute_at = _due(submission, present)
+    _check_names(submission)
+    _check_payload(submission, registry)
+    envelope = Envelope(
+        payload=submission.payload,
+        max_retries=_max_retries(submission.max_retries),
+        timeout=_timeout(submission.timeout),
+        execute_at=execute_at,
+        metadata=_metadata(submission.metadata),
+    )
+    return NewJob(
+        id=new_job_id(),
+        type=submission.type,
+        queue=submission.queue,
+        priority=submission.priority,
+        due=due,
+        expires=_expires(submission, present),
+        retention=_duration(submission.retention, "/retention"),
+        envelope=msgspec.json.encode(envelope),
+    )
+
+
+def prepare_batch(entries: Sequence[bytes | msgspec.Raw], registry: Registry | None = None) -> list[NewJob]:
+    """Make a batch's entries jobs. Raises InvalidBatch that names each bad one."""
+    jobs: list[NewJob] = []
+    errors: list[tuple[int, InvalidJob]] = []
+    for index, entry in enumerate(entries):
+        try:
+            jobs.append(prepare(parse(bytes(entry)), registry))
+        except InvalidJob as error:
+            errors.append((index, error))
+    if errors:
+        raise InvalidBatch(errors)
+    return jobs
+
+
+class InvalidJson(InvalidJob):
+    """Raised when what was sent is not JSON."""
+
+    code = "invalid_json"
+
+
+def check_json(text: bytes, field: str) -> Any:
+    """Return the value of a JSON text, refusing what other readers would read differently.
+
+    Raises InvalidJson for bad syntax, NaN, numbers out of range, lone surrogates and deep nesting.
+    """
+    if _depth_exceeds(text, MAX_DEPTH):
+        raise InvalidJson(f"is nested more than {MAX_DEPTH} levels deep", field)
+    try:
+        value = msgspec.json.decode(text)
+        if _SURROGATE.search(text):
+            msgspec.json.encode(value)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise InvalidJson(str(error), field) from None
+    return value
+
+
+def _decode(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise explain(error) from None
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise InvalidJson(f"the body is not valid JSON: {error}") from None
+
+
+def _depth_exceeds(text: bytes, limit: int) -> bool:
+    # Brackets inside strings count too here; only a text that has many is looked at closely.
+    if text.count(b"[") + text.count(b"{") <= limit:
+        return False
+    depth, in_string, escaped = 0, False, False
+    for byte in text:
+        if in_string:
+            escaped, in_string = byte == 0x5C and not escaped, byte != 0x22 or escaped
+        elif byte == 0x22:
+            in_string = True
+        elif byte in b"[{":
+            depth += 1
+            if depth > limit:
+                return True
+        elif byte in b"]}":
+            depth -= 1
+    return False
+
+
+def _check_names(submission: Submission) -> None:
+    if not TYPE_NAME.fullmatch(submission.type):
+        raise InvalidJob(f"must match {TYPE_NAME.pattern}", "/type")
+    if not QUEUE_NAME.fullmatch(submission.queue):
+        raise InvalidJob(f"must match {QUEUE_NAME.pattern}", "/queue")
+    if submission.priority not in PRIORITIES:
+        raise InvalidJob(f"is {submission.priority!r:.60}: must be one of {', '.join(PRIORITIES)}", "/priority")
+
+
+def _check_payload(submission: Submission, registry: Registry | None) -> None:
+    payload = bytes(submission.payload)
+    if len(payload) > MAX_PAYLOAD:
+        raise PayloadTooLarge(f"is {len(payload)} bytes of JSON: the most is {MAX_PAYLOAD}", "/payload")
+    handler = registry.require(submission.type) if registry is not None else None
+    if not isinstance(check_json(payload, "/payload"), dict):
+        raise InvalidJob("must be a JSON object", "/payload")
+    if handler is not None:
+        handler.decode(payload)
+
+
+def _metadata(metadata: msgspec.Raw) -> msgspec.Raw | None:
+    text = bytes(metadata)
+    if len(text) > MAX_METADATA:
+        raise InvalidJob(f"is {len(text)} bytes of JSON: the most is {MAX_METADATA}", "/metadata")
+    value = check_json(text, "/metadata")
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise InvalidJob("must be a JSON object", "/metadata")
+    return metadata
+
+
+def _max_retries(value: int | None) -> int | None:
+    if value is not None and not 0 <= value <= 100:
+        raise InvalidJob(f"is {value}: must be from 0 to 100", "/max_retries")
+    return value
+
+
+def _timeout(value: Duration | None) -> float | None:
+    seconds = _duration(value, "/timeout", LONGEST_TIMEOUT)
+    if seconds is not None and seconds <= 0:
+        raise InvalidJob("must be longer than 0", "/timeout")
+    return seconds
+
+
+def _duration(value: Duration | None, field: str, longest: float = LONGEST_WAIT) -> float | None:
+    if value is None:
+        return None
+    try:
+        seconds = parse_duration(value)
+    except (ValueError, OverflowError) as error:
+        raise InvalidJob(f"is {value!r:.60}: {error}", field) from None
+    if seconds > longest:
+        raise InvalidJob(f"is {value!r:.60}: the longest is {longest / 86400:g} days", field)
+    return seconds
+
+
+def _due(submission: Submission, present: int) -> tuple[str, int | None]:
+    """Return when the job is due as `NewJob` says it, and the time to show until then (ms)."""
+    if submission.execute_at is not None and submission.delay is not None:
+        raise InvalidJob("can't be given together with delay: send one of them", "/execute_at")
+    if submission.execute_at is not None:
+        due = _instant(submission.execute_at, "/execute_at", present)
+        return str(due), due
+    delay = round((_duration(submission.delay, "/delay") or 0) * 1000)
+    return (f"+{delay}", present + delay) if delay else ("", None)
+
+
+def _expires(submission: Submission, present: int) -> str:
+    """Return until when the job may be started as `NewJob` says it."""
+    if submission.expires_at is not None and submission.expires_in is not None:
+        raise InvalidJob("can't be given together with expires_in: send one of them", "/expires_at")
+    if submission.expires_at is not None:
+        expires = _instant(submission.expires_at, "/expires_at", present)
+        if expires <= present:
+            raise InvalidJob("is over already: the job could never run", "/expires_at")
+        return str(expires)
+    limit = _duration(submission.expires_in, "/expires_in")
+    if limit is not None and limit <= 0:
+        raise InvalidJob("must be longer than 0: the job could never run", "/expires_in")
+    return f"+{round(limit * 1000)}" if limit else ""
+
+
+def _instant(text: str, field: str, present: int) -> int:
+    try:
+        value = from_rfc3339(text)
+    except (ValueError, OverflowError):
+        raise InvalidJob(
+            f"is {text!r:.60}: expected an RFC 3339 time with an offset, such as 2026-11-24T08:00:00Z", field
+        ) from None
+    if value > present + LONGEST_WAIT * 1000:
+        raise InvalidJob(f"is {text!r:.60}: the furthest is {LONGEST_WAIT / 86400:g} days ahead", field)
+    return value

@@ -1,0 +1,127 @@
+"""What the queues hold as people and programs are shown it: the shapes of the API's and the CLI's answers.
+
+Times are RFC 3339 in UTC, durations and ages seconds.
+"""
+
+from typing import Any
+
+import msgspec
+
+
+class HistoryRow(msgspec.Struct):
+    """One attempt: completed, failed, crashed, timeout, lost (its worker died), released or running."""
+
+    attempt: int
+    outcome: str
+    worker: str | None
+    started_at: str | None
+    ended_at: str | None
+    error: dict[str, Any] | None
+
+
+class JobView(msgspec.Struct):
+    """A job. `payload`, `metadata` and `result` are given back as they were stored, to the digit."""
+
+    job_id: str
+    type: str
+    status: str
+    queue: str
+    priority: str
+    payload: msgspec.Raw
+    metadata: msgspec.Raw
+    attempts: int
+    max_retries: int
+    timeout: float
+    created_at: str
+    execute_at: str | None
+    started_at: str | None
+    finished_at: str | None
+    duration: float | None
+    worker: str | None
+    #: `{"fraction": 0.5, "message": "decoding"}`
+    progress: msgspec.Raw | None
+    result: msgspec.Raw
+    #: `{"type": "ValueError", "message": "...", "traceback": "...", "permanent": false}`
+    error: msgspec.Raw | None
+    history: list[HistoryRow]
+
+
+class LogLine(msgspec.Struct):
+    """A line that a handler printed or logged."""
+
+    attempt: int
+    time: str
+    line: str
+
+
+class PriorityStats(msgspec.Struct):
+    """What waits at one priority of a queue."""
+
+    waiting: int
+    oldest_waiting_age: float
+
+
+class QueueStats(msgspec.Struct):
+    """The figures of one queue. `totals` counts completed, failed, retried, cancelled, expired."""
+
+    waiting: int
+    processing: int
+    scheduled: int
+    retrying: int
+    failed: int
+    oldest_waiting_age: float
+    priorities: dict[str, PriorityStats]
+    total_enqueued: int
+    total_dequeued: int
+    totals: dict[str, int]
+
+
+class Stats(msgspec.Struct):
+    """The figures of all queues together, and of each."""
+
+    queue_size: int
+    total_enqueued: int
+    total_dequeued: int
+    queues: dict[str, QueueStats]
+
+
+class ChildView(msgspec.Struct):
+    """One child of a worker; `job_id` and what follows it are None while it is idle. `rss` in bytes."""
+
+    pid: int
+    rss: int
+    jobs_done: int
+    job_id: str | None = None
+    job_type: str | None = None
+    running_since: str | None = None
+
+
+class WorkerView(msgspec.Struct):
+    """A live worker. `rss` in bytes, of the supervisor alone."""
+
+    id: str
+    host: str
+    pid: int
+    version: str
+    queues: list[str]
+    types: list[str]
+    children: list[ChildView]
+    jobs_done: int
+    rss: int
+    started_at: str
+    last_heartbeat: str
+
+
+class Page(msgspec.Struct):
+    """A page of jobs, newest first; `next_cursor` is None on the last one."""
+
+    jobs: list[JobView]
+    next_cursor: str | None
+
+
+class DeadLetterPage(msgspec.Struct):
+    """A page of dead letters, newest first; `total_count` is of all that fit, on this page or not."""
+
+    jobs: list[JobView]
+    total_count: int
+    next_cursor: str | None

@@ -1,0 +1,13 @@
+"""The scheduler: lets jobs go when their time has come, rescues those of dead workers, prunes old records."""
+
+from gopher.settings import Settings
+
+
+def run(settings: Settings) -> int:
+    """Run a scheduler until it is told to stop; return its exit code."""
+    from gopher import logs
+
+    from .loop import Scheduler
+
+    logs.configure(settings)
+    return Scheduler(settings).run()

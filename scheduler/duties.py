@@ -1,0 +1,98 @@
+"""The duties of a scheduler, each for one queue, all of one shape: `call(now)` says what to send, `took`
+reads the answer and returns when to look again (monotonic seconds).
+
+Each is one atomic script with a limit. So any number of schedulers may run; none does a thing twice.
+"""
+
+from typing import Protocol
+
+from gopher.logs import get_logger
+from gopher.queue import Call, Promoted, Pruned, Queue, Rescued
+from gopher.settings import Settings
+
+log = get_logger("scheduler")
+
+#: Jobs that one script call moves: a larger one would hold up everybody else.
+LIMIT = 100
+
+
+class Duty(Protocol):
+    """Something that has to be looked at from time to time."""
+
+    def call(self, now: float) -> Call: ...
+    def took(self, reply: object, now: float) -> float: ...
+
+
+class Promoter:
+    """Moves jobs whose time has come to pending. It sleeps until the next one is due."""
+
+    #: Seconds that it sleeps at most. An earlier job wakes it; this is for an alarm that got lost.
+    LONGEST_SLEEP = 5.0
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+
+    def call(self, now: float) -> Call:
+        return self._queue.promote(LIMIT)
+
+    def took(self, reply: Promoted, now: float) -> float:
+        if reply.moved >= LIMIT or reply.next_due is None:
+            return now if reply.moved >= LIMIT else now + self.LONGEST_SLEEP
+        # Half a millisecond more: the server counts whole ones.
+        return now + min(max(reply.next_due - reply.now, 0) / 1000 + 0.0005, self.LONGEST_SLEEP)
+
+
+class Rescuer:
+    """Gives back the jobs of workers that were not heard of for a lease."""
+
+    def __init__(self, queue: Queue, lease: float) -> None:
+        self._queue = queue
+        #: Seconds between two looks.
+        self._period = min(max(lease / 6, 0.5), 5.0)
+        self._last: tuple[int, float] | None = None
+        self._asked = 0.0
+
+    def call(self, now: float) -> Call:
+        last_now, looked = self._last or (None, 0.0)
+        self._asked = now
+        return self._queue.rescue(last_now, now - looked, LIMIT)
+
+    def took(self, reply: Rescued, now: float) -> float:
+        if reply.step is not None:
+            log.warning("the server's clock was set; leases were moved along", by_ms=reply.step)
+            self._last = None
+            return now
+        self._last = (reply.now, self._asked)
+        if reply.returned or reply.died or reply.workers:
+            log.warning(
+                "jobs of lost workers went back",
+                queue=self._queue.name,
+                jobs=reply.returned,
+                dead=reply.died,
+                workers=",".join(reply.workers),
+            )
+        return now if reply.returned + reply.died >= LIMIT else now + self._period
+
+
+class Pruner:
+    """Lets go of what is too old: index entries of records that have run out, dead letters."""
+
+    LIMIT = 1000
+    #: Seconds between two looks.
+    PERIOD = 10.0
+
+    def __init__(self, queue: Queue, settings: Settings) -> None:
+        self._queue = queue
+        self._dead_ttl, self._dead_max = settings.dead_ttl, settings.dead_max
+        self._place = 0
+
+    def call(self, now: float) -> Call:
+        return self._queue.prune(self._place, self._dead_ttl, self._dead_max, self.LIMIT)
+
+    def took(self, reply: Pruned, now: float) -> float:
+        if reply.dead:
+            log.info("old dead letters were deleted", queue=self._queue.name, jobs=reply.dead)
+        # Most of what has run out stands at the front of the index: go on there while there is some.
+        more = reply.finished >= self.LIMIT // 2 or reply.dead >= self.LIMIT
+        self._place = 0 if more else reply.place
+        return now if more else now + self.PERIOD

@@ -1,0 +1,48 @@
+"""A real server for the tests: its own process, its own folder. The developer's server is never touched."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from gopher.embedded import EmbeddedServer
+from gopher.settings import Settings
+
+#: Variables that are not ours by name, yet change what Gopher does.
+_OTHERS = ("PORT",)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def only_our_settings() -> Iterator[None]:
+    """Leave out what the developer's own environment says: REDIS_URL above all."""
+    names = {variable.name for variable in Settings.variables()} - {"GOPHER_REDIS_SERVER"}
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [*names, *_OTHERS]:
+            patch.delenv(name, raising=False)
+        yield
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[EmbeddedServer]:
+    """A running server for the whole session. A test that stops or fills one starts its own."""
+    # Not pytest's own folder: its path may be too long for a socket.
+    folder = Path(tempfile.mkdtemp(prefix="gopher-test-"))
+    try:
+        with EmbeddedServer(folder) as running:
+            yield running
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def redis_url(server: EmbeddedServer) -> str:
+    return server.url
+
+
+@pytest.fixture
+def namespace() -> str:
+    """A prefix of keys that no other test has, so that nothing needs to be flushed."""
+    return f"test-{uuid4().hex[:12]}"

@@ -1,0 +1,195 @@
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import Annotated, Any, TypedDict
+
+import msgspec
+import pytest
+
+from gopher.errors import ConfigurationError, InvalidJob, UnknownType
+from gopher.job import Job
+from gopher.registry import Registry, handler
+from gopher.retry import Backoff
+
+
+class Size(msgspec.Struct, forbid_unknown_fields=True):
+    width: Annotated[int, msgspec.Meta(ge=1, le=10_000)]
+    height: int = 100
+
+
+class Resize(msgspec.Struct, forbid_unknown_fields=True):
+    url: str
+    sizes: list[Size] = []
+
+
+@dataclass
+class Letter:
+    to: str
+
+
+class Row(TypedDict):
+    key: str
+
+
+@pytest.fixture
+def handlers() -> Registry:
+    return Registry()
+
+
+def test_takes_the_functions_name_and_its_first_line_as_description(handlers):
+    @handler(into=handlers)
+    def resize(job: Job, payload: Resize) -> None:
+        """Resizes a picture.
+
+        More is not shown.
+        """
+
+    assert handlers.require("resize").description == "Resizes a picture."
+    assert handlers.require("resize").function is resize
+
+
+def test_the_decorated_function_stays_a_plain_function(handlers):
+    @handler("double", into=handlers)
+    def double(job: Job, payload: dict) -> int:
+        return payload["n"] * 2
+
+    assert double(Job(id="x", type="double"), {"n": 4}) == 8
+
+
+def test_reads_the_options_of_a_job_type(handlers):
+    @handler("mail", timeout="1m", max_retries=7, backoff="linear", permanent=(ValueError,), into=handlers)
+    def mail(job: Job, payload: dict) -> None: ...
+
+    found = handlers.require("mail")
+    assert (found.timeout, found.max_retries, found.backoff) == (60.0, 7, Backoff("linear"))
+    assert found.permanent == (ValueError,)
+
+
+def test_what_a_handler_does_not_say_is_left_to_the_settings(handlers):
+    @handler("plain", into=handlers)
+    def plain(job: Job, payload: dict) -> None: ...
+
+    assert handlers.require("plain").timeout is None
+    assert handlers.require("plain").max_retries is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "payload", "value"),
+    [
+        (Resize, b'{"url": "a", "sizes": [{"width": 5}]}', Resize("a", [Size(5, 100)])),
+        (Letter, b'{"to": "a"}', Letter("a")),
+        (Row, b'{"key": "a"}', {"key": "a"}),
+        (dict, b'{"any": [1, null]}', {"any": [1, None]}),
+    ],
+)
+def test_gives_the_payload_as_the_handlers_own_type(handlers, kind, payload, value):
+    def function(job, payload): ...
+
+    function.__annotations__["payload"] = kind
+    handler("typed", into=handlers)(function)
+    assert handlers.require("typed").decode(payload) == value
+
+
+def test_a_payload_without_annotation_is_a_json_object(handlers):
+    @handler("free", into=handlers)
+    def free(job, payload): ...
+
+    assert handlers.require("free").decode(b'{"a": 1}') == {"a": 1}
+    with pytest.raises(InvalidJob):
+        handlers.require("free").decode(b"[1]")
+
+
+@pytest.mark.parametrize(
+    ("payload", "field"),
+    [
+        (b"{}", "/payload/url"),
+        (b'{"url": 5}', "/payload/url"),
+        (b'{"url": "a", "sizes": [{"width": 1}, {"width": 0}]}', "/payload/sizes/1/width"),
+        (b'{"url": "a", "sizes": [{"width": 1, "depth": 1}]}', "/payload/sizes/0/depth"),
+        (b"not json", "/payload"),
+    ],
+)
+def test_names_the_field_that_breaks_a_rule(handlers, payload, field):
+    @handler("resize", into=handlers)
+    def resize(job: Job, payload: Resize) -> None: ...
+
+    with pytest.raises(InvalidJob) as caught:
+        handlers.require("resize").decode(payload)
+    assert caught.value.field == field
+    assert caught.value.details
+
+
+def test_describes_the_payload_as_a_json_schema(handlers):
+    @handler("resize", into=handlers)
+    def resize(job: Job, payload: Resize) -> None: ...
+
+    schema = handlers.require("resize").payload_schema()
+    assert schema["$ref"] == "#/$defs/Resize"
+    assert schema["$defs"]["Size"]["properties"]["width"] == {"type": "integer", "minimum": 1, "maximum": 10_000}
+
+
+def test_an_unknown_type_is_refused_with_the_known_ones(handlers):
+    for name in ("b", "a"):
+        handler(name, into=handlers)(lambda job, payload: None)
+    with pytest.raises(UnknownType, match="registered types: a, b") as caught:
+        handlers.require("c")
+    assert caught.value.field == "/type"
+    assert handlers.get("c") is None
+
+
+def test_two_functions_can_not_share_a_type(handlers):
+    @handler("same", into=handlers)
+    def first(job: Job, payload: dict) -> None: ...
+
+    with pytest.raises(ConfigurationError, match=r"two handlers: .*first and .*second"):
+
+        @handler("same", into=handlers)
+        def second(job: Job, payload: dict) -> None: ...
+
+
+def test_a_module_loaded_twice_registers_its_handler_once(handlers):
+    def same(job: Job, payload: dict) -> None: ...
+
+    handler("same", into=handlers)(same)
+    handler("same", into=handlers)(same)
+    assert len(handlers) == 1
+
+
+@pytest.mark.parametrize("name", ["Upper", "a b", "a:b", "{a}", "a" * 65, "-a", "ä"])
+def test_refuses_a_name_that_can_not_be_part_of_a_key(handlers, name):
+    with pytest.raises(ConfigurationError, match="must match"):
+        handler(name, into=handlers)(lambda job, payload: None)
+
+
+@pytest.mark.parametrize("function", [lambda job: None, lambda job, payload, more: None, lambda: None])
+def test_refuses_a_function_that_does_not_take_job_and_payload(handlers, function):
+    with pytest.raises(ConfigurationError, match=r"exactly \(job, payload\)"):
+        handler("bad", into=handlers)(function)
+
+
+def test_lists_handlers_by_name(handlers):
+    for name in ("c", "a", "b"):
+        handler(name, into=handlers)(lambda job, payload: None)
+    assert [each.name for each in handlers] == ["a", "b", "c"]
+
+
+def test_loads_the_handlers_of_named_modules(tmp_path):
+    (tmp_path / "shop_jobs.py").write_text(
+        "from gopher import handler\n@handler('greet')\ndef greet(job, payload):\n    'Greets.'\n"
+    )
+    program = "from gopher.registry import load_handlers; print([h.name for h in load_handlers(['shop_jobs'])])"
+    answer = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "['greet']"
+
+
+def test_a_handler_module_does_not_load_the_servers_client():
+    program = "import gopher, sys; gopher.handler; gopher.Job; print([m for m in sys.modules if m.startswith('redis')])"
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"
+
+
+def test_any_json_value_survives_a_free_payload(handlers):
+    @handler("free", into=handlers)
+    def free(job: Job, payload: dict[str, Any]) -> None: ...
+
+    assert handlers.require("free").decode(b'{"n": 9007199254740993, "l": []}') == {"n": 9007199254740993, "l": []}

@@ -1,0 +1,130 @@
+"""What an installed Gopher is made of: one name in site-packages, every module, every file that they read."""
+
+import configparser
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+#: Folder in the checkout -> package that it becomes.
+MAPPED = {
+    "gopher": "gopher",
+    "app": "gopher.app",
+    "worker": "gopher.worker",
+    "scheduler": "gopher.scheduler",
+    "cli": "gopher.cli",
+}
+
+
+@pytest.fixture(scope="module")
+def setup_cfg(root) -> configparser.RawConfigParser:
+    parser = configparser.RawConfigParser()
+    parser.read(root / "setup.cfg")
+    return parser
+
+
+def listed(setup_cfg: configparser.RawConfigParser, section: str, option: str) -> list[str]:
+    return [line.strip() for line in setup_cfg[section][option].splitlines() if line.strip()]
+
+
+def source_files(root: Path, suffixes: set[str]) -> dict[str, str]:
+    """Return path in the checkout -> path in the wheel."""
+    found = {}
+    for folder, package in MAPPED.items():
+        for path in (root / folder).rglob("*"):
+            if path.is_file() and path.suffix in suffixes:
+                inside = path.relative_to(root / folder).as_posix()
+                found[path.relative_to(root).as_posix()] = f"{package.replace('.', '/')}/{inside}"
+    return found
+
+
+@pytest.fixture(scope="module")
+def wheel(root, tmp_path_factory) -> zipfile.ZipFile:
+    # Built from a copy: setuptools leaves its own files in the source folder, and reads them the next time.
+    source = tmp_path_factory.mktemp("source")
+    for name in ["setup.cfg", "setup.py", "pyproject.toml", "LICENSE", "README.md"]:
+        if (root / name).exists():
+            shutil.copy(root / name, source)
+    for folder in MAPPED:
+        shutil.copytree(root / folder, source / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    built = subprocess.run(
+        [*command, "--wheel-dir", source / "dist", source], capture_output=True, text=True, check=False
+    )
+    assert built.returncode == 0, built.stderr
+    (path,) = (source / "dist").glob("*.whl")
+    return zipfile.ZipFile(path)
+
+
+def test_every_folder_with_code_is_a_listed_package(root, setup_cfg):
+    found = {str(Path(path).parent).replace("/", ".") for path in source_files(root, {".py"}).values()}
+    missing = found - set(listed(setup_cfg, "options", "packages"))
+    assert not missing, f"add to packages in setup.cfg: {sorted(missing)}"
+
+
+def test_the_wheel_brings_one_name_into_site_packages(wheel):
+    names = {name.split("/")[0] for name in wheel.namelist()}
+    assert {name for name in names if not name.endswith(".dist-info")} == {"gopher"}
+
+
+def test_the_wheel_has_every_module_and_every_file_that_they_read(root, wheel):
+    suffixes = {".py", ".lua", ".html", ".js", ".css", ".svg", ".typed", ".json", ".txt"}
+    missing = set(source_files(root, suffixes).values()) - set(wheel.namelist())
+    assert not missing
+
+
+def test_the_wheel_has_the_command_and_the_licence(wheel):
+    entry_points = next(name for name in wheel.namelist() if name.endswith("entry_points.txt"))
+    assert "gopherctl = gopher.cli.main:main" in wheel.read(entry_points).decode()
+    assert any(name.endswith("LICENSE") for name in wheel.namelist())
+
+
+def pins(root: Path, *, extras: bool) -> dict[str, str]:
+    mark = r"(?:#: )?" if extras else ""
+    lines = re.findall(rf"^{mark}([a-z0-9.-]+)==(\S+)$", (root / "requirements.txt").read_text(), re.MULTILINE)
+    return dict(lines)
+
+
+def wanted(setup_cfg: configparser.RawConfigParser) -> list[Requirement]:
+    lines = listed(setup_cfg, "options", "install_requires")
+    return [Requirement(line) for line in lines]
+
+
+def test_the_lock_pins_all_that_is_needed_to_run_within_the_ranges_of_setup_cfg(root, setup_cfg):
+    pinned = pins(root, extras=False)
+    for requirement in wanted(setup_cfg):
+        assert requirement.specifier.contains(pinned[requirement.name.lower()], prereleases=True), requirement
+
+
+def test_the_lock_pins_all_that_the_extras_need_within_their_ranges(root, setup_cfg):
+    pinned = pins(root, extras=True)
+    for extra in setup_cfg["options.extras_require"]:
+        for requirement in map(Requirement, listed(setup_cfg, "options.extras_require", extra)):
+            if requirement.name != "gopher":
+                assert requirement.specifier.contains(pinned[requirement.name.lower()]), requirement
+
+
+def test_the_lock_installs_gopher_itself_so_that_a_platform_runs_the_checkout(root):
+    lines = (root / "requirements.txt").read_text().splitlines()
+    assert "--editable ." in lines
+    assert all(re.fullmatch(r"(#.*|--editable \.|[a-z0-9.-]+==\S+|)", line) for line in lines)
+
+
+def test_what_runs_here_is_what_the_lock_says(root, setup_cfg):
+    from importlib.metadata import version
+
+    pinned = pins(root, extras=True)
+    for requirement in wanted(setup_cfg):
+        name = requirement.name.lower()
+        assert version(name) == pinned[name]
+
+
+def test_platform_and_image_run_the_same_python(root):
+    chosen = (root / ".python-version").read_text().strip()
+    images = re.findall(r"^FROM python:([\d.]+)-slim", (root / "Dockerfile").read_text(), re.MULTILINE)
+    assert images == [chosen, chosen]

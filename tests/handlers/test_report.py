@@ -1,0 +1,216 @@
+"""Reports: worked out from made figures, drawn as pages, and written from a real server's."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import msgspec
+import pytest
+
+from gopher.errors import InvalidJob
+from gopher.handlers import pages
+from gopher.handlers.figures import BUCKETS, Figures, grown, latency, type_figures
+from gopher.handlers.report import draw, summarise
+from gopher.job import Job, NewJob, new_job_id
+from gopher.queue import Completion
+from gopher.server import Server
+from gopher.settings import Settings
+from gopher.views import ChildView, PriorityStats, QueueStats, Stats, WorkerView
+
+TYPES = ("daily_summary", "queue_health", "workers")
+
+TOTALS = {
+    "enqueued:email:high": 6,
+    "enqueued:email:normal": 6,
+    "completed:email": 8,
+    "failed:email:MailRefused": 2,
+    "failed:email:ValueError": 1,
+    "retried:email": 4,
+    "stale": 1,
+}
+HISTOGRAM = {"run:1": 2, "run:4": 5, "run:8": 1, "run:sum_us": 400_000, "wait:18": 1, "wait:sum_us": 9_000_000_000}
+
+
+def figures(queue: str = "default", job_type: str = "email", **queue_stats: Any) -> Figures:
+    stats: dict[str, Any] = {"waiting": 3, "processing": 1, "scheduled": 2, "retrying": 0, "failed": 2}
+    one = QueueStats(
+        **{**stats, "oldest_waiting_age": 5.0, **queue_stats},
+        priorities={"high": PriorityStats(3, 5.0)},
+        total_enqueued=12,
+        total_dequeued=12,
+        totals={"completed": 8},
+    )
+    child = ChildView(11, 1, 4, "an-id", job_type, "2026-11-24T08:00:00Z")
+    started = "2026-11-24T07:00:00Z"
+    worker = WorkerView("w1", "host", 10, "0.1", [queue], [job_type], [child], 8, 1, started, started)
+    totals = {name.replace("email", job_type): count for name, count in TOTALS.items()}
+    return Figures(
+        generated_at="2026-11-24T09:00:00.000Z",
+        stats=Stats(3, 12, 12, {queue: one}),
+        types={job_type: type_figures(job_type, totals, HISTOGRAM)},
+        workers=[worker],
+        schedulers=1,
+    )
+
+
+def test_adds_up_the_counters_of_a_type() -> None:
+    email = type_figures("email", {**TOTALS, "completed:email.bulk": 99}, {})
+    assert email.counts == {"enqueued": 12, "completed": 8, "failed": 3, "retried": 4, "cancelled": 0, "expired": 0}
+    assert email.errors == {"MailRefused": 2, "ValueError": 1}
+
+
+def test_reads_latencies_from_buckets() -> None:
+    run = latency("run", HISTOGRAM)
+    assert (run.count, run.mean, run.p50, run.p95) == (8, 0.05, 0.01, 0.25)
+    wait = latency("wait", HISTOGRAM)
+    assert (wait.count, wait.p50) == (1, None)
+    assert latency("run", {}).count == 0
+
+
+def test_has_the_buckets_that_the_server_counts() -> None:
+    source = (Path(__file__).parents[2] / "gopher/lua/shared/observe.lua").read_text()
+    bounds = re.search(r"BOUNDS = \{ (.*?) \}", source)
+    assert bounds is not None
+    assert tuple(map(int, bounds[1].split(", "))) == BUCKETS
+
+
+def test_tells_growth_from_counters_started_anew() -> None:
+    now = {"email": {"completed": 10, "failed": 1}, "math": {"completed": 3, "failed": 0}}
+    assert grown(now, {"email": {"completed": 4, "failed": 5}}) == {
+        "email": {"completed": 6, "failed": 1},
+        "math": {"completed": 3, "failed": 0},
+    }
+
+
+def test_finds_what_needs_attention() -> None:
+    lone = figures(oldest_waiting_age=90.0)
+    lone.workers.clear()
+    lone.schedulers = 0
+    assert summarise("queue_health", lone)["findings"] == [
+        "No scheduler is alive: delayed jobs, retries and schedules are late.",
+        "Queue default: 3 jobs wait and no worker serves it.",
+        "Queue default: its oldest job has waited for 1m30s.",
+        "Queue default: 2 dead letters.",
+        "Type email: 3 of 11 ended jobs failed.",
+    ]
+    healthy = figures(failed=0)
+    healthy.types = {}
+    assert summarise("queue_health", healthy)["findings"] == []
+
+
+class _Tags(HTMLParser):
+    """Collects the tags of a page, and checks that they close in order."""
+
+    VOID = frozenset({"meta"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        self.seen.add(tag)
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+HOSTILE = ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "</svg></style><b>", "'&lt;", "]]>\x00"]
+
+
+@pytest.mark.parametrize("report_type", TYPES)
+@pytest.mark.parametrize("name", ["plain", *HOSTILE])
+def test_draws_a_page_that_no_name_can_break(report_type: str, name: str) -> None:
+    made = figures(queue=name, job_type=name)
+    page = draw(report_type, made, summarise(report_type, made))
+    tags = _Tags()
+    tags.feed(page)
+    assert tags.open == []
+    assert not tags.seen & {"script", "img", "iframe", "link"}
+    assert name == "plain" or name not in page
+    assert "http://" not in page
+    assert "https://" not in page
+    for drawing in re.findall(r"<svg.*?</svg>", page, re.DOTALL):
+        if "\0" not in drawing:
+            ElementTree.fromstring(drawing)
+
+
+def test_draws_plots_of_nothing() -> None:
+    for plot in (pages.bars("none", []), pages.columns("none", []), pages.bars("zero", [("a", 0)])):
+        ElementTree.fromstring(plot)
+    assert pages.table(("a",), []) == "<p>None.</p>"
+
+
+def test_draws_bars_in_proportion() -> None:
+    drawing = ElementTree.fromstring(pages.bars("two", [("a", 10), ("b", 5)]))
+    lengths = [float(bar.get("width", 0)) for bar in drawing.iter("rect")]
+    assert lengths[0] == pytest.approx(2 * lengths[1])
+
+
+def test_writes_figures_as_people_read_them() -> None:
+    assert [pages.shown(value) for value in (12345, 0.25, 3.0, 12345.6, None, "a")] == [
+        "12,345", "0.25", "3", "12,346", "\N{EN DASH}", "a",
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def queues(redis_url: str, namespace: str, files_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    monkeypatch.setenv("GOPHER_NAMESPACE", namespace)
+    server = Server(Settings.from_env())
+    server.announce("default")
+    yield server
+    server.close()
+
+
+def seed_completed(server: Server, count: int) -> None:
+    """Enqueue jobs of type email, fetch them and let them succeed."""
+    moves = server.queue("default")
+    jobs = [NewJob(id=new_job_id(), type="email", envelope=b"{}") for _ in range(count)]
+    server.run(moves.enqueue(jobs))
+    server.run(moves.heartbeat("w1", 60.0, first=True))
+    fetched = server.run(moves.fetch("w1", count, 1, "hnl", strict=False)).jobs
+    assert len(fetched) == count
+    server.run(moves.complete("w1", [Completion(job.id, job.token, 40.0, b"1", b"") for job in fetched]))
+
+
+@pytest.mark.parametrize("report_type", TYPES)
+def test_reports_on_a_real_server(run: Any, queues: Server, report_type: str) -> None:
+    seed_completed(queues, 5)
+    result = run("report", {"report_type": report_type})
+    assert result["totals"]["completed"] == 5
+    page, data = Path(result["path"]), msgspec.json.decode(Path(result["json_path"]).read_bytes())
+    assert page.name.endswith(f"-{report_type}.html")
+    assert page.read_text().startswith("<!doctype html>")
+    assert data["figures"]["types"]["email"]["run"]["count"] == 5
+    assert data["totals"] == result["totals"]
+    assert data["by_type"]["email"]["enqueued"] == 5
+    assert data["figures"]["stats"]["queues"]["default"]["totals"]["completed"] == 5
+
+
+def test_reports_on_a_server_that_holds_nothing(run: Any, queues: Server) -> None:
+    for report_type in TYPES:
+        assert run("report", {"report_type": report_type})["waiting"] == 0
+
+
+def test_counts_a_daily_summary_from_the_last_one(run: Any, queues: Server, files_folder: Path) -> None:
+    seed_completed(queues, 3)
+    first = run("report", {"report_type": "daily_summary"})
+    assert first["since"] is None
+    (files_folder / f"{new_job_id()}-daily_summary.json").write_text("broken")
+    seed_completed(queues, 2)
+    job = Job(id=new_job_id(), type="report")
+    second = run("report", {"report_type": "daily_summary"}, job)
+    assert second["since"] == first["generated_at"]
+    assert second["totals"]["completed"] == 2
+    # A second attempt of the same job tells the same, not what came since its first.
+    assert run("report", {"report_type": "daily_summary"}, job)["totals"] == second["totals"]
+
+
+def test_refuses_a_report_that_there_is_not(run: Any) -> None:
+    with pytest.raises(InvalidJob, match="/payload/report_type"):
+        run("report", {"report_type": "weather"})

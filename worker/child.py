@@ -1,0 +1,197 @@
+"""A child: takes jobs from its channel, one at a time, runs their handlers, says how they ended.
+
+It has nothing of the queue in it. Whatever a handler does to this process, the supervisor sees it die,
+knows what it ran, and forks another.
+"""
+
+import faulthandler
+import io
+import logging
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Iterable
+from types import FrameType
+
+import msgspec
+from setproctitle import setproctitle
+
+from gopher.errors import Cancelled, Discard, InvalidJob, Retry, Snooze, SoftTimeout
+from gopher.job import Envelope, Job, Reporter, running_job
+from gopher.registry import Handler, Registry
+
+from . import failures, interrupt, system
+from .channel import ChildEnd
+from .frames import Assignment, Completed, Failed, Progress, Ready, decode_assignment, encode
+from .output import MarkedOutput
+from .results import BadResult, encode_result
+
+#: Seconds between two reports of a job's progress.
+_PROGRESS_PERIOD = 0.1
+
+_decode_envelope = msgspec.json.Decoder(Envelope).decode
+
+
+class Child:
+    """One child process, from the fork to its end."""
+
+    def __init__(self, channel: ChildEnd, stop: interrupt.Interrupt, registry: Registry) -> None:
+        self._channel = channel
+        self._stop = stop
+        self._registry = registry
+        #: The assignment that may be interrupted now, 0 between jobs.
+        self._current = 0
+        #: The assignment whose output is being written.
+        self._speaking = 0
+        self._began = 0.0
+        self._output = MarkedOutput(1, lambda: self._speaking)
+
+    def run(self, inherited: Iterable[int], output: int, parent: int) -> None:
+        """Prepare the process, then work until the supervisor closes the channel."""
+        self._after_fork(inherited, output, parent)
+        self._channel.send(encode(Ready()))
+        while (message := self._channel.receive()) is not None:
+            self._channel.send(encode(self._attempt(decode_assignment(message))))
+
+    def interrupted(self, _signal: int, _frame: FrameType | None) -> None:
+        """Raise in the handler what the supervisor asks for, if it still runs what is meant."""
+        reason = self._stop.reason_for(self._current) if self._current else 0
+        if reason:
+            self._current = 0
+            raise SoftTimeout("the job's timeout has passed") if reason == interrupt.TIMEOUT else Cancelled
+
+    def _after_fork(self, inherited: Iterable[int], output: int, parent: int) -> None:
+        # First of all: die when the supervisor does, also when it died just now.
+        system.die_with_parent(parent)
+        # A group of its own, so that one kill reaches what the handler has started too.
+        os.setpgid(0, 0)
+        # TERM and INT go to all processes on some platforms; the supervisor decides what they mean. Not
+        # SIG_IGN: programs that a handler starts would inherit it.
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGTSTP, signal.SIGUSR2):
+            signal.signal(number, _no_action)
+        for number in (signal.SIGCHLD, signal.SIGTTIN, signal.SIGTTOU):
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(interrupt.SIGNAL, self.interrupted)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        # The supervisor's connections and the other children's pipes: a copy here would keep them open.
+        for descriptor in inherited:
+            os.close(descriptor)
+        self._redirect(output)
+        # Every child would draw the same numbers.
+        random.seed()
+        # When memory runs out, the kernel shall take a child and never the supervisor.
+        system.prefer_as_oom_victim()
+        setproctitle(f"gopher: child of {parent}")
+
+    def _redirect(self, output: int) -> None:
+        with open(os.devnull, "rb") as nothing:
+            os.dup2(nothing.fileno(), 0)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        os.close(output)
+        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - as long as the process
+        sys.stdout = sys.stderr = io.TextIOWrapper(
+            io.BufferedWriter(self._output), encoding="utf-8", errors="backslashreplace", line_buffering=True
+        )
+        faulthandler.enable(file=2, all_threads=False)
+        logging.basicConfig(
+            force=True, level=logging.INFO, stream=sys.stdout, format="%(levelname)s %(name)s: %(message)s"
+        )
+
+    def _attempt(self, given: Assignment) -> Completed | Failed:
+        """Run one job to its end, whatever that is."""
+        self._speaking = given.number
+        self._began = time.perf_counter()
+        handler = self._registry.get(given.job_type)
+        try:
+            if handler is None:
+                raise Discard(f"no handler is registered for {given.job_type!r} here")
+            result = encode_result(self._call(given, handler))
+        except BaseException as error:  # noqa: BLE001 - a handler may raise SystemExit or anything else
+            self._current = 0
+            return self._failure(given.number, error, handler)
+        finally:
+            self._current = 0
+            sys.stdout.flush()
+        return Completed(given.number, self._seconds(), result, self._output.marked(given.number))
+
+    def _call(self, given: Assignment, handler: Handler) -> object:
+        envelope = _decode_envelope(given.envelope)
+        payload = handler.decode(envelope.payload)
+        job = Job(
+            id=given.job_id,
+            type=given.job_type,
+            queue=given.queue,
+            priority=given.priority,
+            attempt=given.attempt,
+            max_retries=given.max_retries,
+            metadata=msgspec.json.decode(envelope.metadata) if envelope.metadata else None,
+            deadline=time.time() + given.timeout,
+            reporter=ChildReporter(self._channel, self._stop, given.number),
+        )
+        running_job.set(job)
+        self._current = given.number
+        result = handler.function(job, payload)
+        self._current = 0
+        return result
+
+    def _seconds(self) -> float:
+        return time.perf_counter() - self._began
+
+    def _failure(self, number: int, error: BaseException, handler: Handler | None) -> Failed:
+        kind, after = _what_becomes(error, handler)
+        sys.stdout.flush()
+        return Failed(
+            number=number,
+            seconds=self._seconds(),
+            kind=kind,
+            error_type=error.error_type if isinstance(error, BadResult) else failures.error_type(error),
+            message=failures.message(error),
+            traceback=failures.trace(error) if kind in ("error", "timeout") else "",
+            after=after,
+            talked=self._output.marked(number),
+        )
+
+
+def _what_becomes(error: BaseException, handler: Handler | None) -> tuple[str, float | None]:
+    if isinstance(error, Retry):
+        return "retry", error.after
+    if isinstance(error, Snooze):
+        return "snooze", error.after
+    if isinstance(error, SoftTimeout):
+        return "timeout", None
+    if isinstance(error, Cancelled):
+        return "cancelled", None
+    permanent = handler.permanent if handler else ()
+    if isinstance(error, (Discard, InvalidJob, BadResult, *permanent)):
+        return "discard", None
+    return "error", None
+
+
+class ChildReporter(Reporter):
+    """Sends what a handler reports to the supervisor."""
+
+    def __init__(self, channel: ChildEnd, stop: interrupt.Interrupt, number: int) -> None:
+        self._channel = channel
+        self._stop = stop
+        self._number = number
+        self._next_report = 0.0
+
+    def progress(self, fraction: float, message: str) -> None:
+        now = time.monotonic()
+        if now >= self._next_report or fraction >= 1:
+            self._next_report = now + _PROGRESS_PERIOD
+            self._channel.send(encode(Progress(self._number, fraction, failures.cut(message, 200))))
+
+    def log(self, line: str) -> None:
+        sys.stdout.write(line + "\n")
+
+    def cancelled(self) -> bool:
+        return self._stop.reason_for(self._number) == interrupt.CANCEL
+
+
+def _no_action(_signal: int, _frame: FrameType | None) -> None:
+    pass

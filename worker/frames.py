@@ -1,0 +1,63 @@
+"""What the supervisor and a child say to each other, as msgpack arrays."""
+
+from typing import Literal
+
+import msgspec
+
+
+class Assignment(msgspec.Struct, array_like=True, frozen=True):
+    """A job for the child to run. `number` counts the assignments of this child. Seconds."""
+
+    number: int
+    job_id: str
+    job_type: str
+    queue: str
+    priority: str
+    attempt: int
+    max_retries: int
+    timeout: float
+    envelope: bytes
+
+
+class Completed(msgspec.Struct, array_like=True, tag="c", frozen=True):
+    """The handler returned; `result` is JSON, b"" for None. `talked`: it wrote to its output."""
+
+    number: int
+    seconds: float
+    result: bytes
+    talked: bool
+
+
+class Failed(msgspec.Struct, array_like=True, tag="f", frozen=True):
+    """The handler raised, or was interrupted.
+
+    `after` (seconds, None: by its backoff) is when to try again; for a snooze, when the job comes back.
+    """
+
+    number: int
+    seconds: float
+    kind: Literal["error", "retry", "discard", "snooze", "timeout", "cancelled"]
+    error_type: str
+    message: str
+    traceback: str
+    after: float | None
+    talked: bool
+
+
+class Progress(msgspec.Struct, array_like=True, tag="p", frozen=True):
+    """How far the handler says it is: a fraction from 0 to 1, and what it does."""
+
+    number: int
+    fraction: float
+    message: str
+
+
+class Ready(msgspec.Struct, array_like=True, tag="r", frozen=True):
+    """The child has started and waits for jobs."""
+
+
+Message = Completed | Failed | Progress | Ready
+
+encode = msgspec.msgpack.Encoder().encode
+decode_assignment = msgspec.msgpack.Decoder(Assignment).decode
+decode_message = msgspec.msgpack.Decoder(Message).decode

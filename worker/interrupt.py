@@ -1,0 +1,33 @@
+"""How the supervisor interrupts one job and no other: a few bytes of shared memory, and a signal.
+
+The signal alone can't say what it is for, and may arrive when the child has gone on to its next job.
+So the supervisor first writes which assignment it means; the child raises only if it still runs that.
+"""
+
+import mmap
+import signal
+import struct
+
+#: The signal that makes a child look.
+SIGNAL = signal.SIGUSR1
+TIMEOUT, CANCEL = 1, 2
+
+_LAYOUT = struct.Struct("=qq")
+
+
+class Interrupt:
+    """Shared between the supervisor and one child; made before the fork."""
+
+    def __init__(self) -> None:
+        self._memory = mmap.mmap(-1, _LAYOUT.size)
+
+    def set(self, number: int, reason: int) -> None:
+        _LAYOUT.pack_into(self._memory, 0, number, reason)
+
+    def reason_for(self, number: int) -> int:
+        """Return why assignment `number` shall stop: TIMEOUT, CANCEL, or 0 when it is not meant."""
+        meant, reason = _LAYOUT.unpack_from(self._memory, 0)
+        return int(reason) if meant == number else 0
+
+    def close(self) -> None:
+        self._memory.close()

@@ -1,0 +1,179 @@
+"""What handlers print: from the child's file descriptors 1 and 2 through a pipe into the job's log.
+
+The child writes a mark with the assignment's number before the first output of each job, so that the
+lines of two jobs never mix. What is printed behind Python's back (C code, subprocesses) carries no mark:
+it counts to the job that runs. The supervisor always reads, so that no child is held up by its output,
+and keeps the last lines only.
+"""
+
+import io
+import os
+import re
+import time
+from collections import deque
+from collections.abc import Callable
+
+import msgspec
+
+#: Lines and bytes of a job's log that are kept, and bytes of one line.
+MAX_LINES = 200
+MAX_BYTES = 64 * 1024
+MAX_LINE = 4 * 1024
+#: Bytes read from one child before another gets its turn.
+_AT_ONCE = 256 * 1024
+
+_MARK = re.compile(rb"\x00(\d+)\x00\n")
+# Control characters but for the tab: a log is text for a terminal or a page.
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+class MarkedOutput(io.RawIOBase):
+    """The child's side: a raw stream onto a file descriptor that marks whose output follows."""
+
+    def __init__(self, descriptor: int, current: Callable[[], int]) -> None:
+        self._descriptor = descriptor
+        self._current = current
+        self._marked = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def write(self, data: object) -> int:
+        text = bytes(data)  # type: ignore[call-overload]
+        number = self._current()
+        if number != self._marked:
+            os.write(self._descriptor, b"\x00%d\x00\n" % number)
+            self._marked = number
+        return os.write(self._descriptor, text)
+
+    def marked(self, number: int) -> bool:
+        """Return whether assignment `number` has written anything."""
+        return self._marked == number
+
+
+class _Lines:
+    """The last lines of one job."""
+
+    def __init__(self) -> None:
+        self.lines: deque[tuple[int, str]] = deque(maxlen=MAX_LINES)
+        self.size = 0
+        self.dropped = 0
+
+    def add(self, when: int, text: str) -> None:
+        if len(self.lines) == MAX_LINES:
+            self._drop()
+        self.lines.append((when, text))
+        self.size += len(text)
+        while self.size > MAX_BYTES:
+            self._drop()
+
+    def _drop(self) -> None:
+        self.size -= len(self.lines.popleft()[1])
+        self.dropped += 1
+
+
+class CapturedOutput:
+    """The supervisor's side: reads one child's pipe and keeps each job's last lines."""
+
+    def __init__(self) -> None:
+        self._reader, self.writer = os.pipe()
+        os.set_blocking(self._reader, False)
+        self._partial = b""
+        self._number = 0
+        self._jobs: dict[int, _Lines] = {}
+        self._changed: set[int] = set()
+
+    def fileno(self) -> int:
+        return self._reader
+
+    def close_writer(self) -> None:
+        """Close the child's side here, after the fork."""
+        os.close(self.writer)
+
+    def read(self, running: int) -> bool:
+        """Take in what is there; what carries no mark belongs to `running`. Returns False at the end."""
+        taken = 0
+        while taken < _AT_ONCE:
+            try:
+                data = os.read(self._reader, 65536)
+            except BlockingIOError:
+                return True
+            if not data:
+                return False
+            taken += len(data)
+            self._take(data, running)
+        return True
+
+    def changed(self, number: int) -> bool:
+        """Return whether a job has new lines since its log was last encoded."""
+        return number in self._changed
+
+    def encode(self, number: int) -> bytes:
+        """Return a job's log as JSON, `[[ms, line], ...]`; b"" when it has none."""
+        lines = self._jobs.get(number)
+        if lines is None:
+            return b""
+        self._changed.discard(number)
+        rows: list[tuple[int, str]] = list(lines.lines)
+        if lines.dropped:
+            rows.insert(0, (rows[0][0] if rows else 0, f"[{lines.dropped} earlier lines left out]"))
+        return msgspec.json.encode(rows)
+
+    def tail(self, number: int, count: int = 20) -> str:
+        """Return a job's last lines as text."""
+        lines = self._jobs.get(number)
+        return "\n".join(text for _, text in list(lines.lines)[-count:]) if lines else ""
+
+    def forget(self, number: int) -> None:
+        self._jobs.pop(number, None)
+        self._changed.discard(number)
+
+    def finish_line(self, running: int) -> None:
+        """Count an unfinished last line as one: nothing more comes of this job."""
+        if self._partial:
+            self._add(self._partial, running)
+            self._partial = b""
+
+    def close(self) -> None:
+        os.close(self._reader)
+
+    def _take(self, data: bytes, running: int) -> None:
+        *lines, self._partial = (self._partial + data).split(b"\n")
+        if len(self._partial) > MAX_LINE:
+            self._add(self._partial, running)
+            self._partial = b""
+        # Of a flood only the end is kept: what can't stay is not decoded, but marks are looked for.
+        for at, line in enumerate(lines):
+            if b"\x00" in line and (mark := _MARK.search(line + b"\n")):
+                if mark.start():
+                    self._add(line[: mark.start()], running)
+                self._number = int(mark[1])
+            elif len(lines) - at > MAX_LINES:
+                self._skip(running)
+            else:
+                self._add(line, running)
+
+    def _lines_of(self, running: int) -> _Lines | None:
+        # A mark of a job that is over, or none yet: what comes now is of the one that runs.
+        number = self._number if self._number >= running else running
+        if not number:
+            return None
+        self._changed.add(number)
+        return self._jobs.setdefault(number, _Lines())
+
+    def _skip(self, running: int) -> None:
+        if (lines := self._lines_of(running)) is not None:
+            lines.dropped += 1
+
+    def _add(self, line: bytes, running: int) -> None:
+        if (lines := self._lines_of(running)) is not None:
+            cut = line[:MAX_LINE] + (b" [line cut]" if len(line) > MAX_LINE else b"")
+            lines.add(time.time_ns() // 1_000_000, printable(cut.decode("utf-8", "replace")))
+
+
+def printable(text: str) -> str:
+    """Return text with control characters (ANSI, NUL, bidi overrides ...) shown as escapes."""
+    return _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)

@@ -1,0 +1,340 @@
+"""The children of a worker: forked, given jobs, timed, killed, reaped. Nothing here knows the queue."""
+
+import gc
+import os
+import random
+import signal
+import sys
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from gopher.logs import get_logger
+from gopher.queue import FetchedJob
+from gopher.registry import Handler, Registry
+from gopher.settings import Settings
+
+from . import interrupt, system
+from .channel import PACKET, SupervisorEnd
+from .child import Child
+from .frames import Assignment, decode_assignment, encode
+from .output import CapturedOutput
+
+log = get_logger("worker")
+
+#: Seconds after which a job that holds up others behind it in its child's channel loses them.
+STRAGGLER = 0.05
+#: Seconds that a child which shall leave may take.
+EXIT_GRACE = 2.0
+
+
+@dataclass(slots=True)
+class Running:
+    """A job in a child's hands: the first one runs, others behind it wait in the channel."""
+
+    job: FetchedJob
+    queue: str
+    #: None for a type that is not registered here; such a job is never given to a child.
+    handler: Handler | None
+    max_retries: int
+    timeout: float
+    worker_id: str
+    number: int = 0
+    #: Monotonic seconds; infinity while it is not the first.
+    started: float = float("inf")
+    kill_at: float = float("inf")
+    #: Why it was interrupted: interrupt.TIMEOUT or CANCEL, 0 when it was not.
+    interrupted: int = 0
+    progress: bytes = b""
+
+
+@dataclass(slots=True, eq=False)
+class ChildHandle:
+    """One child as the supervisor sees it."""
+
+    pid: int
+    channel: SupervisorEnd
+    output: CapturedOutput
+    stop: interrupt.Interrupt
+    jobs_left: int
+    born: float
+    jobs: deque[Running] = field(default_factory=deque)
+    jobs_done: int = 0
+    last_number: int = 0
+    ready: bool = False
+    leaving: bool = False
+    kill_at: float = float("inf")
+    #: Why it was killed by us: "timeout", "cancel", "shutdown", "lost", "leaving"; "" when it was not.
+    killed: str = ""
+    #: The job in its hands is larger than a packet: nothing may wait behind it.
+    exclusive: bool = False
+    writing: bool = False
+
+    @property
+    def head(self) -> Running | None:
+        return self.jobs[0] if self.jobs else None
+
+    @property
+    def running_number(self) -> int:
+        return self.jobs[0].number if self.jobs else 0
+
+
+class Pool:
+    """Keeps as many children as wanted, and hands them jobs."""
+
+    def __init__(self, settings: Settings, registry: Registry, inherited: Callable[[], Iterable[int]]) -> None:
+        self._settings = settings
+        self._registry = registry
+        self._inherited = inherited
+        self.wanted = settings.worker_concurrency
+        self.children: dict[int, ChildHandle] = {}
+        self._spawn_at = 0.0
+        self._early_deaths = 0
+        #: Told of each child forked, and of each one's descriptors before they are closed.
+        self.opened: Callable[[ChildHandle], None] = lambda child: None
+        self.closed: Callable[[ChildHandle], None] = lambda child: None
+
+    # Children
+
+    def maintain(self, now: float) -> None:
+        """Fork what is missing; let what is too many go."""
+        staying = [child for child in self.children.values() if not child.leaving]
+        for child in staying[self.wanted :]:
+            self.dismiss(child, now)
+        for _ in range(self.wanted - len(staying)):
+            if now < self._spawn_at:
+                return
+            self._spawn(now)
+
+    def dismiss(self, child: ChildHandle, now: float) -> None:
+        """Let a child go once it has no job."""
+        child.leaving = True
+        if not child.jobs:
+            self._let_go(child, now)
+
+    def reap(self, now: float) -> list[tuple[ChildHandle, int]]:
+        """Return the children that have died, with their wait status. As PID 1 it reaps strangers too."""
+        dead = []
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return dead
+            if not pid:
+                return dead
+            child = self.children.pop(pid, None)
+            if child is not None:
+                # What it has started and left behind in its group goes with it.
+                system.kill_group(pid)
+                self._note_death(child, now)
+                dead.append((child, status))
+
+    def kill(self, child: ChildHandle, why: str) -> None:
+        child.killed = child.killed or why
+        child.kill_at = float("inf")
+        system.kill_group(child.pid)
+
+    def close(self, child: ChildHandle) -> None:
+        """Free what a dead child's handle holds."""
+        self.closed(child)
+        child.channel.close()
+        child.output.close()
+        child.stop.close()
+
+    # Jobs
+
+    def capacity(self, depth: int) -> int:
+        """Return how many jobs the children can take when each may have `depth` in its channel."""
+        return sum(self._room(child, depth) for child in self.children.values())
+
+    def give(self, running: Running, depth: int, now: float) -> bool:
+        """Hand a job to the child with the fewest. Returns False when none has room."""
+        candidates = [child for child in self.children.values() if self._room(child, depth) > 0]
+        large = len(running.job.envelope) >= PACKET // 2
+        if large:
+            candidates = [child for child in candidates if not child.jobs]
+        if not candidates:
+            return False
+        child = min(candidates, key=lambda child: len(child.jobs))
+        child.last_number += 1
+        running.number = child.last_number
+        child.exclusive = large
+        child.jobs.append(running)
+        if len(child.jobs) == 1:
+            self.start(child, now)
+        child.channel.send(encode(_assignment(running)))
+        return True
+
+    def start(self, child: ChildHandle, now: float) -> None:
+        """Note that the first job of a child begins now."""
+        if child.jobs:
+            head = child.jobs[0]
+            head.started = now
+
+    def interrupt(self, child: ChildHandle, reason: int, now: float) -> None:
+        """Raise an exception in the running handler, and kill it if that does not help in time."""
+        head = child.jobs[0]
+        if head.interrupted:
+            return
+        head.interrupted = reason
+        head.kill_at = now + self._settings.worker_kill_grace
+        child.stop.set(head.number, reason)
+        os.kill(child.pid, interrupt.SIGNAL)
+
+    def finished(self, child: ChildHandle, now: float) -> None:
+        """Note that the first job of a child has ended; the next one begins."""
+        child.jobs.popleft()
+        child.exclusive = False
+        child.jobs_done += 1
+        child.jobs_left -= 1
+        if child.jobs:
+            self.start(child, now)
+        if child.jobs_left <= 0 or self._too_big(child):
+            self.dismiss(child, now)
+        elif child.leaving and not child.jobs:
+            self._let_go(child, now)
+
+    def retract(self, child: ChildHandle) -> list[Running]:
+        """Take back what waits behind a child's running job."""
+        if child.exclusive or len(child.jobs) < 2:
+            return []
+        numbers = {decode_assignment(message).number for message in child.channel.retract()}
+        taken = [running for running in child.jobs if running.number in numbers]
+        for running in taken:
+            child.jobs.remove(running)
+        return taken
+
+    def enforce(self, now: float) -> None:
+        """Interrupt what has run too long, kill what did not react."""
+        for child in self.children.values():
+            if now >= child.kill_at:
+                self.kill(child, "leaving")
+            head = child.head
+            if head is None or child.killed:
+                continue
+            if now >= head.kill_at:
+                self.kill(child, "cancel" if head.interrupted == interrupt.CANCEL else "timeout")
+            elif not head.interrupted and now >= head.started + head.timeout:
+                self.interrupt(child, interrupt.TIMEOUT, now)
+
+    def wake_at(self) -> float:
+        """Return when `enforce` or `maintain` has something to do (monotonic s)."""
+        earliest = self._spawn_at if len(self.children) < self.wanted else float("inf")
+        for child in self.children.values():
+            earliest = min(earliest, child.kill_at)
+            if child.jobs and not child.killed:
+                head = child.jobs[0]
+                earliest = min(earliest, head.kill_at if head.interrupted else head.started + head.timeout)
+                if len(child.jobs) > 1:
+                    earliest = min(earliest, max(head.started, child.born) + STRAGGLER)
+        return earliest
+
+    def _room(self, child: ChildHandle, depth: int) -> int:
+        if not child.ready or child.leaving or child.killed or child.exclusive:
+            return 0
+        return max(min(depth, child.jobs_left) - len(child.jobs), 0)
+
+    def _too_big(self, child: ChildHandle) -> bool:
+        limit = self._settings.worker_max_rss_per_child
+        return limit is not None and system.resident_bytes(child.pid) > limit
+
+    def _let_go(self, child: ChildHandle, now: float) -> None:
+        if not child.killed:
+            child.killed = "leaving"
+            child.kill_at = now + EXIT_GRACE
+            self.closed(child)
+            child.channel.hang_up()
+
+    def _note_death(self, child: ChildHandle, now: float) -> None:
+        # A child that dies before it is ready will do so again: slow down rather than fork without end.
+        self._early_deaths = 0 if child.ready else self._early_deaths + 1
+        if self._early_deaths:
+            pause = min(0.1 * 2**self._early_deaths, 10.0)
+            log.error("a child died before it was ready", pid=child.pid, next_in=pause)
+            self._spawn_at = now + pause
+
+    def _spawn(self, now: float) -> None:
+        channel, output, stop = SupervisorEnd(), CapturedOutput(), interrupt.Interrupt()
+        parent = os.getpid()
+        # No signal may arrive between the fork and the child's own handlers.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
+        try:
+            pid = os.fork()
+        except OSError as error:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
+            channel.close()
+            output.close_writer()
+            output.close()
+            self._spawn_at = now + 1.0
+            log.error("can't fork a child; trying again in a second", error=str(error))
+            return
+        if pid == 0:
+            inherited = [*self._inherited(), *self._descriptors(), channel.fileno(), output.fileno()]
+            _be_a_child(Child(channel.child_end(), stop, self._registry), inherited, output.writer, parent)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
+        output.close_writer()
+        limit = self._settings.worker_max_jobs_per_child
+        handle = ChildHandle(
+            pid=pid,
+            channel=channel,
+            output=output,
+            stop=stop,
+            # With jitter, so that children do not all leave at once.
+            jobs_left=limit - random.randint(0, limit // 10),  # noqa: S311
+            born=now,
+        )
+        self.children[pid] = handle
+        self.opened(handle)
+
+    def _descriptors(self) -> list[int]:
+        return [
+            number
+            for child in self.children.values()
+            for number in (*child.channel.descriptors(), child.output.fileno())
+        ]
+
+
+_HELD = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, interrupt.SIGNAL}
+
+
+def _be_a_child(child: Child, inherited: list[int], output: int, parent: int) -> None:
+    """Never returns: nothing of the supervisor may run in a child."""
+    code = 1
+    try:
+        gc.enable()
+        child.run(inherited, output, parent)
+        code = 0
+    except BaseException:  # noqa: BLE001 - the last frame of this process
+        traceback.print_exc()
+    finally:
+        try:
+            sys.stdout.flush()
+        finally:
+            os._exit(code)
+
+
+def _assignment(running: Running) -> Assignment:
+    job = running.job
+    return Assignment(
+        number=running.number,
+        job_id=job.id,
+        job_type=job.type,
+        queue=running.queue,
+        priority=job.priority,
+        attempt=job.attempt,
+        max_retries=running.max_retries,
+        timeout=running.timeout,
+        envelope=job.envelope,
+    )
+
+
+def depth_for(mean_seconds: float) -> int:
+    """Return how many jobs may wait in a child's channel when they take so long on average.
+
+    As many as it starts within 20 ms: at 1 ms a job 16 (the most), at 8 ms two, at 20 ms one. What has
+    to wait longer is better left in the queue, where any worker can take it.
+    """
+    if mean_seconds <= 0:
+        return 1
+    return max(1, min(16, int(0.02 / mean_seconds)))

@@ -1,0 +1,112 @@
+"""How outcomes go out: completed jobs in batches, every other outcome as a call of its own."""
+
+from collections.abc import Callable, Mapping
+
+from gopher.link import Link
+from gopher.logs import get_logger
+from gopher.queue import Completion, Failure, Queue
+
+from .clock import ServerClock
+from .pool import Running
+from .verdicts import Verdict, history_row
+
+log = get_logger("worker")
+
+
+class Settlement:
+    """Gives the outcomes of one queue's jobs to the server."""
+
+    def __init__(self, queue: Queue, link: Link, clock: ServerClock) -> None:
+        self._queue = queue
+        self._link = link
+        self._clock = clock
+        #: Completions by the worker id that the jobs were given out to.
+        self._completions: dict[str, list[tuple[Running, Completion]]] = {}
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a result is noted that was not sent yet."""
+        return bool(self._completions)
+
+    def complete(self, running: Running, seconds: float, result: bytes, log_lines: bytes) -> None:
+        """Note a result; it goes out with the next `send`."""
+        completion = Completion(running.job.id, running.job.token, seconds * 1000, result, log_lines)
+        self._completions.setdefault(running.worker_id, []).append((running, completion))
+
+    def send(self) -> None:
+        """Put the noted results on their way."""
+        for worker_id, done in self._completions.items():
+            call = self._queue.complete(worker_id, [completion for _, completion in done])
+            self._link.add(call, _each([running for running, _ in done]))
+        self._completions.clear()
+
+    def settle(self, running: Running, verdict: Verdict, log_lines: bytes, started: float, ended: float) -> None:
+        """Carry out what was decided for an attempt; times are monotonic seconds."""
+        job, worker_id = running.job, running.worker_id
+        if verdict.kind == "requeue":
+            self.requeue(running, verdict.delay)
+            return
+        row = history_row(job.attempt, verdict, worker_id, self._clock.at(started), self._clock.at(ended))
+        _log(running, verdict)
+        if verdict.kind == "cancelled":
+            call = self._queue.cancelled(worker_id, job.id, job.token, row, log_lines)
+        else:
+            duration = (ended - started) * 1000
+            failure = Failure(job.id, job.token, duration, verdict.error, row, log_lines, verdict.crash)
+            if verdict.kind == "retry":
+                call = self._queue.retry(worker_id, failure, verdict.delay)
+            else:
+                call = self._queue.dead_letter(worker_id, failure, verdict.error_type)
+        self._link.add(call, _answer_for(running))
+
+    def requeue(self, running: Running, delay: float = 0.0) -> None:
+        """Give a job back; its attempt is not counted."""
+        call = self._queue.requeue(running.worker_id, running.job.id, running.job.token, delay)
+        self._link.add(call, _answer_for(running))
+
+
+def _each(jobs: list[Running]) -> Callable[[list[str] | Exception], None]:
+    def answered(answers: list[str] | Exception) -> None:
+        if isinstance(answers, Exception):
+            log.error("results were refused by the server", jobs=len(jobs), error=str(answers))
+            return
+        for running, answer in zip(jobs, answers, strict=True):
+            _check(running, answer)
+
+    return answered
+
+
+def _answer_for(running: Running) -> Callable[[str | Exception], None]:
+    def answered(answer: str | Exception) -> None:
+        if isinstance(answer, Exception):
+            log.error("an outcome was refused by the server", job_id=running.job.id, error=str(answer))
+        else:
+            _check(running, answer)
+
+    return answered
+
+
+def _check(running: Running, answer: str) -> None:
+    # ALREADY: the reply was lost and the call repeated. MISSING: somebody deleted the record.
+    if answer == "STALE":
+        log.warning(
+            "an outcome came too late and was dropped: the job was given to another worker",
+            job_id=running.job.id,
+            job_type=running.job.type,
+            worker=running.worker_id,
+        )
+    elif answer == "MISSING":
+        log.warning("a job's record has disappeared", job_id=running.job.id, job_type=running.job.type)
+
+
+_LOUD: Mapping[str, str] = {"dead": "error", "retry": "warning", "cancelled": "info"}
+
+
+def _log(running: Running, verdict: Verdict) -> None:
+    fields = {"job_id": running.job.id, "job_type": running.job.type, "attempt": running.job.attempt}
+    if verdict.error_type:
+        fields["error_type"] = verdict.error_type
+    if verdict.kind == "retry":
+        fields["next_in"] = round(verdict.delay, 3)
+    words = {"dead": "job is dead", "retry": "job will be tried again", "cancelled": "job cancelled"}
+    getattr(log, _LOUD[verdict.kind])(words[verdict.kind], outcome=verdict.outcome, **fields)

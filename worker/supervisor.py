@@ -1,0 +1,527 @@
+"""The supervisor: the one process of a worker that talks to the queue. It runs no handler code.
+
+One thread and one event loop over the connections, the children's channels and outputs, signals and
+deadlines; nothing in it waits for anything else. So it knows at once which job a dead child had, keeps
+time while a child hangs in C, and shows that it is alive while every core is busy.
+"""
+
+import gc
+import selectors
+import signal
+import time
+from collections import deque
+from collections.abc import Callable
+
+import msgspec
+
+from gopher.job import Envelope
+from gopher.logs import get_logger
+from gopher.policy import resolve
+from gopher.presence import hide_worker, show_worker
+from gopher.queue import Fetched, FetchedJob, Heartbeat, Rescued
+from gopher.registry import Registry
+from gopher.server import Server
+from gopher.settings import Settings
+from gopher.wires import Wires
+
+from . import interrupt
+from .clock import ServerClock
+from .frames import Completed, Failed, Message, Progress, Ready, decode_message
+from .intake import Intake
+from .pool import STRAGGLER, ChildHandle, Pool, Running, depth_for
+from .record import Record, new_worker_id
+from .settlement import Settlement
+from .signals import Signals
+from .system import describe_exit
+from .turns import Turns
+from .verdicts import CANCELLED, on_crash, on_failure, on_no_handler, on_timeout
+
+log = get_logger("worker")
+
+#: Seconds between two heartbeats while jobs run: how soon a cancel reaches them, at most.
+BUSY_BEAT = 1.0
+#: Seconds that the last outcomes may take to reach the server once all children have stopped.
+LAST_WORDS = 5.0
+
+_decode_envelope = msgspec.json.Decoder(Envelope).decode
+
+
+class Supervisor:
+    """One worker. `run` returns its exit code: 0 when every job was settled or given back."""
+
+    def __init__(self, settings: Settings, registry: Registry) -> None:
+        self._settings = settings
+        self._registry = registry
+        self._selector = selectors.DefaultSelector()
+        self._signals = Signals()
+        self._clock = ServerClock()
+        self.worker_id = new_worker_id()
+        self._pool = Pool(settings, registry, self._own_descriptors)
+        self._pool.opened, self._pool.closed = self._watch_child, self._unwatch_child
+        self._server = Server(settings, connections=2)
+        self._wires = Wires(self._server, self._selector)
+        self._intakes: dict[str, Intake] = {}
+        self._settlements: dict[str, Settlement] = {}
+        self._record = Record(list(settings.worker_queues), registry, self._clock)
+        self._backlog: deque[Running] = deque()
+        self._rescue_looks: dict[str, tuple[int, float]] = {}
+        self._mean_seconds = 0.0
+        self._beat_at = self._care_at = 0.0
+        self._quiet = False
+        self._stop_by: float | None = None
+        self._left = False
+        self._lost = False
+
+    # The loop
+
+    def run(self) -> int:
+        """Work until told to stop."""
+        self._start()
+        while not self._done():
+            now = time.monotonic()
+            self._keep_time(now)
+            self._exchange(now)
+            for key, mask in self._selector.select(self._pause()):
+                key.data(mask)
+        return self._leave()
+
+    def _start(self) -> None:
+        self._signals.install()
+        self._selector.register(self._signals.fileno(), selectors.EVENT_READ, lambda mask: self._handle_signals())
+        # Children share the memory of what is imported already; a collection would touch it all.
+        gc.collect()
+        gc.freeze()
+        self._pool.maintain(time.monotonic())
+        for name in self._settings.worker_queues:
+            queue = self._server.queue(name)
+            turns = Turns(self._settings.worker_priority_weights)
+            intake = Intake(queue, self._wires, turns, self._settings.worker_poll_interval)
+            self._intakes[name] = intake
+            self._settlements[name] = Settlement(queue, intake.link, self._clock)
+        self._register()
+        # The first look at what others have left behind need not wait a whole period.
+        self._care_at = time.monotonic() + 1.0
+        log.info(
+            "worker started",
+            worker=self.worker_id,
+            queues=",".join(self._settings.worker_queues),
+            children=self._pool.wanted,
+            types=",".join(handler.name for handler in self._registry),
+            signals="TERM/INT: finish and leave, INT twice: leave now, TSTP: fetch no more, "
+            "TTIN/TTOU: one child more/less, USR1: log what runs",
+        )
+
+    def _keep_time(self, now: float) -> None:
+        self._pool.enforce(now)
+        self._pool.maintain(now)
+        if self._stop_by is not None and now >= self._stop_by:
+            self._stop_now()
+        self._take_from_stragglers(now)
+        if now >= self._beat_at:
+            self._beat(now)
+        if now >= self._care_at and not self._quiet:
+            self._care(now)
+        self._wires.check(now)
+
+    def _exchange(self, now: float) -> None:
+        """Hand out what is here, send what is settled, ask for more."""
+        self._hand_out(now)
+        if self._busy():
+            self._beat_at = min(self._beat_at, now + BUSY_BEAT)
+        spare = self._spare(now)
+        for name, intake in self._intakes.items():
+            if not intake.link.busy:
+                self._settlements[name].send()
+        if not self._lost:
+            self._take_in(now, spare)
+        self._wires.flush(now, spare)
+
+    def _take_in(self, now: float, spare: float) -> None:
+        room = 0
+        if not self._quiet:
+            room = self._pool.capacity(depth_for(self._mean_seconds)) - len(self._backlog)
+            room -= sum(intake.asked_for for intake in self._intakes.values())
+        for intake in self._intakes.values():
+            if intake.must_fetch or (room > 0 and intake.wants_fetch(now)):
+                if not intake.link.busy:
+                    intake.fetch(self.worker_id, max(room, 1), now, self._taker(intake))
+                    room -= intake.asked_for
+            elif room > 0 and not intake.asked_for:
+                intake.listen(self.worker_id, now, spare)
+
+    def _pause(self) -> float:
+        now = time.monotonic()
+        wake_at = min(self._pool.wake_at(), self._beat_at, self._care_at if not self._quiet else float("inf"))
+        if self._stop_by is not None:
+            wake_at = min(wake_at, self._stop_by)
+        for link in self._wires.links:
+            wake_at = min(wake_at, link.wake_at())
+        if not self._quiet:
+            for intake in self._intakes.values():
+                wake_at = min(wake_at, intake.wake_at())
+        return max(min(wake_at - now, 1.0), 0.0)
+
+    def _spare(self, now: float) -> float:
+        return max(self._pool.wake_at() - now, 0.0)
+
+    # Signals
+
+    def _handle_signals(self) -> None:
+        for number in self._signals.received():
+            name = signal.Signals(number).name.removeprefix("SIG").lower()
+            getattr(self, f"_handle_{name}")()
+
+    def _handle_chld(self) -> None:
+        now = time.monotonic()
+        for child, status in self._pool.reap(now):
+            self._bury(child, status, now)
+
+    def _handle_term(self) -> None:
+        self._stop()
+
+    def _handle_int(self) -> None:
+        if self._stop_by is None:
+            self._stop()
+        else:
+            self._stop_by = 0.0
+
+    def _handle_tstp(self) -> None:
+        log.info("quiet: fetching no more jobs")
+        self._be_quiet()
+
+    def _handle_ttin(self) -> None:
+        self._pool.wanted += 1
+
+    def _handle_ttou(self) -> None:
+        self._pool.wanted = max(self._pool.wanted - 1, 1)
+
+    def _handle_usr1(self) -> None:
+        for child in self._pool.children.values():
+            head = child.head
+            log.info("child", pid=child.pid, jobs_done=child.jobs_done, job_id=head and head.job.id)
+
+    # Children
+
+    def _watch_child(self, child: ChildHandle) -> None:
+        # Output before outcomes: what a job printed was written before it said that it ended.
+        self._selector.register(child.output, selectors.EVENT_READ, lambda mask: self._hear(child))
+        self._selector.register(child.channel, selectors.EVENT_READ, lambda mask: self._listen(child, mask))
+
+    def _unwatch_child(self, child: ChildHandle) -> None:
+        for end in (child.output, child.channel):
+            if end.fileno() in self._selector.get_map():
+                self._selector.unregister(end)
+
+    def _hear(self, child: ChildHandle) -> None:
+        if not child.output.read(child.running_number):
+            self._selector.unregister(child.output)
+
+    def _listen(self, child: ChildHandle, mask: int) -> None:
+        if mask & selectors.EVENT_WRITE:
+            child.channel.flush()
+        while (data := child.channel.receive()) is not None:
+            self._take_message(child, decode_message(data))
+        self._mind_outbox(child)
+
+    def _mind_outbox(self, child: ChildHandle) -> None:
+        """Watch for room in a child's channel only while something waits for it."""
+        waits = bool(child.channel.outbox)
+        if waits != child.writing and child.channel.fileno() in self._selector.get_map():
+            child.writing = waits
+            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if waits else 0)
+            self._selector.modify(child.channel, events, lambda mask: self._listen(child, mask))
+
+    def _take_message(self, child: ChildHandle, message: Message) -> None:
+        if isinstance(message, Ready):
+            child.ready = True
+        elif child.killed or not child.jobs or message.number != child.jobs[0].number:
+            return
+        elif isinstance(message, Progress):
+            head = child.jobs[0]
+            head.progress = msgspec.json.encode({"fraction": message.fraction, "message": message.message})
+        else:
+            self._finish(child, message)
+
+    def _finish(self, child: ChildHandle, outcome: Completed | Failed) -> None:
+        now = time.monotonic()
+        running = child.jobs[0]
+        if outcome.talked:
+            child.output.read(running.number)
+        log_lines = self._closing_log(child, running)
+        self._pool.finished(child, now)
+        self._record.jobs_done += 1
+        self._mean_seconds += 0.1 * (outcome.seconds - self._mean_seconds)
+        settlement = self._settlements[running.queue]
+        if isinstance(outcome, Completed):
+            settlement.complete(running, outcome.seconds, outcome.result, log_lines)
+            return
+        verdict = on_failure(
+            running.job, outcome, running.handler, max_retries=running.max_retries, timeout=running.timeout
+        )
+        settlement.settle(running, verdict, log_lines, now - outcome.seconds, now)
+
+    def _bury(self, child: ChildHandle, status: int, now: float) -> None:
+        """Look after the jobs of a child that has died."""
+        # What it had said before it died counts: a result that is whole is a result.
+        if not child.killed:
+            self._listen(child, 0)
+        self._hear_last(child)
+        jobs = list(child.jobs)
+        if jobs and child.killed != "lost":
+            first, *behind = jobs
+            self._settle_death(child, first, describe_exit(status), now)
+            for running in behind:
+                self._give_back(running)
+        if not child.killed:
+            log.warning("a child died", pid=child.pid, how=describe_exit(status), jobs=len(jobs))
+        child.jobs.clear()
+        self._pool.close(child)
+
+    def _hear_last(self, child: ChildHandle) -> None:
+        if child.output.fileno() in self._selector.get_map():
+            child.output.read(child.running_number)
+            child.output.finish_line(child.running_number)
+
+    def _settle_death(self, child: ChildHandle, running: Running, how: str, now: float) -> None:
+        settings = self._settings
+        if child.killed == "shutdown":
+            self._give_back(running)
+            return
+        output = child.output.tail(running.number)
+        if child.killed == "timeout":
+            verdict = on_timeout(
+                running.job, running.timeout, settings.worker_kill_grace, running.max_retries, running.handler
+            )
+        elif child.killed == "cancel":
+            verdict = CANCELLED
+        else:
+            verdict = on_crash(running.job, how, output, settings.worker_max_crashes)
+        log_lines = self._closing_log(child, running)
+        self._settlements[running.queue].settle(running, verdict, log_lines, running.started, now)
+
+    def _closing_log(self, child: ChildHandle, running: Running) -> bytes:
+        lines = child.output.encode(running.number)
+        child.output.forget(running.number)
+        return lines
+
+    def _take_from_stragglers(self, now: float) -> None:
+        """Give jobs that wait behind a long one in a child's channel to others."""
+        for child in self._pool.children.values():
+            if len(child.jobs) > 1 and now - child.jobs[0].started >= STRAGGLER:
+                self._backlog.extend(self._pool.retract(child))
+
+    # Jobs
+
+    def _taker(self, intake: Intake) -> Callable[[Fetched], None]:
+        asked_as = self.worker_id
+
+        def take(fetched: Fetched) -> None:
+            if asked_as != self.worker_id:
+                # The lease was lost meanwhile: what this brought is rescued as the rest.
+                return
+            if fetched.lost:
+                self._lose()
+                return
+            self._clock.set(fetched.now)
+            for job in fetched.jobs:
+                self._backlog.append(self._running(job, intake.queue.name))
+            self._hand_out(time.monotonic())
+
+        return take
+
+    def _running(self, job: FetchedJob, queue: str) -> Running:
+        handler = self._registry.get(job.type)
+        options = resolve(_decode_envelope(job.envelope), handler, self._settings)
+        return Running(job, queue, handler, options.max_retries, options.timeout, self.worker_id)
+
+    def _hand_out(self, now: float) -> None:
+        depth = depth_for(self._mean_seconds)
+        while self._backlog and not self._quiet:
+            running = self._backlog[0]
+            if running.handler is None:
+                self._settlements[running.queue].settle(running, on_no_handler(running.job), b"", now, now)
+            elif not self._pool.give(running, depth, now):
+                break
+            self._backlog.popleft()
+        # More than the children can take: others may have a free one.
+        surplus = len(self._backlog) if self._quiet else len(self._backlog) - self._pool.capacity(depth)
+        if surplus > 0 and not self._pool_is_growing():
+            for _ in range(surplus):
+                self._give_back(self._backlog.pop())
+        for child in self._pool.children.values():
+            if child.channel.outbox:
+                self._mind_outbox(child)
+
+    def _pool_is_growing(self) -> bool:
+        return not self._quiet and any(not child.ready for child in self._pool.children.values())
+
+    def _give_back(self, running: Running) -> None:
+        self._settlements[running.queue].requeue(running)
+
+    # The lease
+
+    def _register(self) -> None:
+        for intake in self._intakes.values():
+            call = intake.queue.heartbeat(self.worker_id, self._settings.worker_lease, first=True)
+            intake.link.add(call, self._heartbeat_taker())
+        self._lost = False
+        self._beat_at = 0.0
+
+    def _beat(self, now: float) -> None:
+        """Show that this worker lives, learn what to cancel, report what runs."""
+        slow = self._settings.worker_lease / 6
+        self._beat_at = now + (min(BUSY_BEAT, slow) if self._busy() else slow)
+        if self._left or self._lost or any(link.busy and link.wire.trouble for link in self._wires.links):
+            return
+        for intake in self._intakes.values():
+            call = intake.queue.heartbeat(self.worker_id, self._settings.worker_lease)
+            intake.link.add(call, self._heartbeat_taker())
+        self._report_running()
+        record = self._record.encode(self.worker_id, self._pool)
+        link = next(iter(self._wires.links))
+        for command in show_worker(
+            self._server.keys, self.worker_id, record, self._clock.now(), self._settings.worker_lease
+        ):
+            link.add(command, _ignore)
+
+    def _heartbeat_taker(self) -> Callable[[Heartbeat | Exception], None]:
+        asked_as = self.worker_id
+
+        def take(reply: Heartbeat | Exception) -> None:
+            if asked_as == self.worker_id:
+                self._heartbeat_answered(reply)
+
+        return take
+
+    def _heartbeat_answered(self, reply: Heartbeat | Exception) -> None:
+        if isinstance(reply, Exception):
+            log.error("the heartbeat was refused by the server", error=str(reply))
+            return
+        if reply.lost:
+            self._lose()
+            return
+        self._clock.set(reply.now)
+        now = time.monotonic()
+        for child in self._pool.children.values():
+            if child.jobs and child.jobs[0].job.id in reply.cancelling and not child.killed:
+                self._pool.interrupt(child, interrupt.CANCEL, now)
+
+    def _report_running(self) -> None:
+        """Send the progress and the new log lines of running jobs."""
+        reports: dict[str, list[tuple[str, str, bytes, bytes]]] = {}
+        for child in self._pool.children.values():
+            head = child.head
+            if head is None or not (head.progress or child.output.changed(head.number)):
+                continue
+            lines = child.output.encode(head.number) if child.output.changed(head.number) else b""
+            reports.setdefault(head.queue, []).append((head.job.id, head.job.token, head.progress, lines))
+            head.progress = b""
+        for name, some in reports.items():
+            self._intakes[name].link.add(self._intakes[name].queue.report(some), _ignore)
+
+    def _lose(self) -> None:
+        """Our lease was taken away: others have our jobs. Drop them all and begin anew under another id."""
+        if self._lost:
+            return
+        self._lost = True
+        log.warning("the lease was lost: this worker was not heard of in time; its jobs were given to others")
+        self._backlog.clear()
+        for child in list(self._pool.children.values()):
+            if child.jobs:
+                self._pool.kill(child, "lost")
+        self.worker_id = new_worker_id()
+        for intake in self._intakes.values():
+            intake.bell.close()
+        self._register()
+
+    def _care(self, now: float) -> None:
+        """Do the scheduler's most needed duties, slowly: without one, jobs come late but never strand."""
+        period = self._settings.worker_lease
+        self._care_at = now + period
+        for name, intake in self._intakes.items():
+            last_now, looked = self._rescue_looks.get(name, (None, 0.0))
+            call = intake.queue.rescue(last_now, now - looked)
+            intake.link.add(call, self._rescuer(name, now))
+            intake.link.add(intake.queue.promote(), _ignore)
+
+    def _rescuer(self, name: str, asked: float) -> Callable[[Rescued | Exception], None]:
+        def answered(reply: Rescued | Exception) -> None:
+            if isinstance(reply, Exception) or reply.step is not None:
+                self._rescue_looks.pop(name, None)
+                return
+            self._rescue_looks[name] = (reply.now, asked)
+            if reply.workers or reply.returned:
+                log.warning("jobs of lost workers went back", queue=name, jobs=reply.returned, workers=reply.workers)
+
+        return answered
+
+    # Leaving
+    #
+    # The order, and why: first take nothing new, or it would have to be given back. Then give back what no
+    # child has begun: others can start it at once. Then let the children finish, and take the jobs of those
+    # that do not finish in time. Last of all the outcomes must reach the server; only then the lease goes.
+
+    def _be_quiet(self) -> None:
+        self._quiet = True
+        for intake in self._intakes.values():
+            intake.bell.close()
+
+    def _stop(self) -> None:
+        if self._stop_by is not None:
+            return
+        self._be_quiet()
+        self._stop_by = time.monotonic() + self._settings.worker_shutdown_timeout
+        for child in self._pool.children.values():
+            self._backlog.extend(self._pool.retract(child))
+        log.info("stopping", running=sum(1 for child in self._pool.children.values() if child.jobs))
+
+    def _stop_now(self) -> None:
+        for child in self._pool.children.values():
+            if child.jobs and not child.killed:
+                self._pool.kill(child, "shutdown")
+        assert self._stop_by is not None
+        if time.monotonic() > self._stop_by + LAST_WORDS:
+            self._left = True
+
+    def _done(self) -> bool:
+        if self._stop_by is None:
+            return False
+        if self._left:
+            return True
+        under_way = any(intake.asked_for or intake.must_fetch for intake in self._intakes.values())
+        unsent = any(settlement.waiting for settlement in self._settlements.values())
+        if self._busy() or under_way or unsent or self._backlog:
+            return False
+        return all(link.idle for link in self._wires.links)
+
+    def _busy(self) -> bool:
+        return any(child.jobs for child in self._pool.children.values())
+
+    def _leave(self) -> int:
+        for child in list(self._pool.children.values()):
+            self._pool.kill(child, "leaving")
+        settled = not self._left
+        if settled:
+            self._resign()
+        self._server.close()
+        log.info("worker stopped", jobs_done=self._record.jobs_done, settled=settled)
+        return 0 if settled else 1
+
+    def _resign(self) -> None:
+        try:
+            for intake in self._intakes.values():
+                if self._server.run(intake.queue.resign(self.worker_id)) == "HOLDS":
+                    log.warning("jobs were left behind; they are rescued when the lease runs out")
+            for command in hide_worker(self._server.keys, self.worker_id):
+                self._server.client.execute_command(*command.words)
+        except Exception as error:  # noqa: BLE001 - the lease runs out by itself
+            log.warning("could not give the lease back", error=str(error))
+
+    def _own_descriptors(self) -> list[int]:
+        """Return what a child must not inherit, but for the other children's pipes."""
+        selector = [self._selector.fileno()] if isinstance(self._selector, selectors.EpollSelector) else []
+        return [*self._wires.descriptors(), *self._signals.descriptors(), *selector]
+
+
+def _ignore(_reply: object) -> None:
+    pass

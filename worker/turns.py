@@ -1,0 +1,54 @@
+"""Whose turn it is among the priorities: exact shares, spread evenly.
+
+With weights 5:3:1 the cycle is `hnhlhnhnh`-like: nine turns, five of them high, three normal, one low,
+and that holds for any nine turns in a row while all three wait.
+"""
+
+from collections.abc import Mapping
+from functools import reduce
+from math import gcd
+
+STRICT_ORDER = "hnl"
+
+
+class Turns:
+    """A worker's place in its cycle. `order` is what a fetch is given."""
+
+    def __init__(self, weights: Mapping[str, int] | str) -> None:
+        self.strict = isinstance(weights, str)
+        self._cycle = STRICT_ORDER if isinstance(weights, str) else smooth_cycle(weights)
+        self._place = 0
+
+    @property
+    def order(self) -> str:
+        """The letters of the priorities, from the next turn on once round."""
+        return self._cycle[self._place :] + self._cycle[: self._place]
+
+    def take(self, priority: str) -> None:
+        """Step past the next turn of `priority`: a job of it was given out (fetch.lua does the same)."""
+        if self.strict:
+            return
+        at = self._cycle.find(priority[0], self._place)
+        if at < 0:
+            at = self._cycle.find(priority[0])
+        self._place = (at + 1) % len(self._cycle)
+
+
+def smooth_cycle(weights: Mapping[str, int]) -> str:
+    """Return one cycle of turns by smooth weighted round robin (as nginx does it), by first letters.
+
+    Each turn every priority gains its weight, the richest goes and pays the sum. For 5:3:1 that is
+    h n h h n l h n h: no priority waits longer than its share makes it.
+    """
+    divisor = reduce(gcd, weights.values())
+    shares = {name: weight // divisor for name, weight in weights.items()}
+    total = sum(shares.values())
+    credit = dict.fromkeys(shares, 0)
+    cycle = ""
+    for _ in range(total):
+        for name, share in shares.items():
+            credit[name] += share
+        richest = max(credit, key=lambda name: credit[name])
+        credit[richest] -= total
+        cycle += richest[0]
+    return cycle
