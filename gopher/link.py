@@ -8,11 +8,11 @@ is given no more time than the loop can spare.
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from redis import exceptions
 
-from .server import Server, pauses, read_reply, send_calls, send_whole, translated
+from .server import Sendable, Server, pauses, read_reply, send_calls, send_whole, translated
 
 #: Seconds that a started reply may pause, and a connection attempt take, at most.
 STALL = 0.4
@@ -20,16 +20,6 @@ STALL = 0.4
 REPLY_TIMEOUT = 5.0
 
 _CONNECTION_ERRORS = (exceptions.ConnectionError, exceptions.TimeoutError, OSError)
-
-
-class Sendable(Protocol):
-    """A `Call` or a plain `Command`."""
-
-    @property
-    def key(self) -> str: ...
-    def command(self) -> tuple[Any, ...]: ...
-    def whole_command(self) -> tuple[Any, ...]: ...
-    def read(self, reply: Any) -> Any: ...
 
 
 #: Takes the reply as the call reads it, or the exception that the server answered with.

@@ -136,6 +136,16 @@ def load_handlers(modules: Iterable[str]) -> Registry:
     return registry
 
 
+def preload(modules: Iterable[str]) -> None:
+    """Call the `preload()` of each handler module that has one: it imports what children shall share."""
+    for module in modules:
+        getattr(import_module(module), "preload", _nothing)()
+
+
+def _nothing() -> None:
+    pass
+
+
 def _payload_type(function: HandlerFunction) -> Any:
     parameters = list(inspect.signature(function).parameters.values())
     if len(parameters) != 2:

@@ -8,7 +8,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from redis import exceptions
 from redis.connection import AbstractConnection
@@ -142,7 +142,17 @@ def _exchange(connection: AbstractConnection, calls: Sequence[Call]) -> list[Any
     return [call.read(reply) for call, reply in zip(calls, replies, strict=True)]
 
 
-def send_calls(connection: AbstractConnection, calls: Sequence[Call]) -> None:
+class Sendable(Protocol):
+    """What can be sent and answered: a `Call`, or a plain `Command`."""
+
+    @property
+    def key(self) -> str: ...
+    def command(self) -> tuple[Any, ...]: ...
+    def whole_command(self) -> tuple[Any, ...]: ...
+    def read(self, reply: Any, /) -> Any: ...
+
+
+def send_calls(connection: AbstractConnection, calls: Sequence[Sendable]) -> None:
     """Send calls by the SHA-1 of their scripts; their replies are left to be read."""
     commands = [call.command() for call in calls]
     connection.send_packed_command(connection.pack_commands(commands), check_health=False)
@@ -159,7 +169,7 @@ def read_reply(connection: AbstractConnection) -> Any:
         return exceptions.ResponseError(str(error))
 
 
-def send_whole(connection: AbstractConnection, calls: Sequence[Call]) -> list[Any]:
+def send_whole(connection: AbstractConnection, calls: Sequence[Sendable]) -> list[Any]:
     """Send calls with their scripts' sources: the server has been restarted, or its scripts flushed."""
     commands = [call.whole_command() for call in calls]
     connection.send_packed_command(connection.pack_commands(commands), check_health=False)

@@ -4,7 +4,7 @@ reads the answer and returns when to look again (monotonic seconds).
 Each is one atomic script with a limit. So any number of schedulers may run; none does a thing twice.
 """
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from gopher.logs import get_logger
 from gopher.queue import Call, Promoted, Pruned, Queue, Rescued
@@ -20,7 +20,7 @@ class Duty(Protocol):
     """Something that has to be looked at from time to time."""
 
     def call(self, now: float) -> Call: ...
-    def took(self, reply: object, now: float) -> float: ...
+    def took(self, reply: Any, now: float) -> float: ...
 
 
 class Promoter:

@@ -6,9 +6,11 @@ from gopher.settings import Settings
 def run(settings: Settings) -> int:
     """Run a worker until it is told to stop; return its exit code."""
     from gopher import logs
-    from gopher.registry import load_handlers
+    from gopher.registry import load_handlers, preload
 
     from .supervisor import Supervisor
 
     logs.configure(settings)
-    return Supervisor(settings, load_handlers(settings.handlers)).run()
+    registry = load_handlers(settings.handlers)
+    preload(settings.handlers)
+    return Supervisor(settings, registry).run()

@@ -24,7 +24,7 @@ from gopher.registry import Handler, Registry
 
 from . import failures, interrupt, system
 from .channel import ChildEnd
-from .frames import Assignment, Completed, Failed, Progress, Ready, decode_assignment, encode
+from .frames import Assignment, Completed, Failed, Kind, Progress, Ready, decode_assignment, encode
 from .output import MarkedOutput
 from .results import BadResult, encode_result
 
@@ -156,7 +156,7 @@ class Child:
         )
 
 
-def _what_becomes(error: BaseException, handler: Handler | None) -> tuple[str, float | None]:
+def _what_becomes(error: BaseException, handler: Handler | None) -> tuple[Kind, float | None]:
     if isinstance(error, Retry):
         return "retry", error.after
     if isinstance(error, Snooze):

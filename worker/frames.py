@@ -4,6 +4,8 @@ from typing import Literal
 
 import msgspec
 
+Kind = Literal["error", "retry", "discard", "snooze", "timeout", "cancelled"]
+
 
 class Assignment(msgspec.Struct, array_like=True, frozen=True):
     """A job for the child to run. `number` counts the assignments of this child. Seconds."""
@@ -36,7 +38,7 @@ class Failed(msgspec.Struct, array_like=True, tag="f", frozen=True):
 
     number: int
     seconds: float
-    kind: Literal["error", "retry", "discard", "snooze", "timeout", "cancelled"]
+    kind: Kind
     error_type: str
     message: str
     traceback: str

@@ -115,7 +115,7 @@ class Pool:
 
     def reap(self, now: float) -> list[tuple[ChildHandle, int]]:
         """Return the children that have died, with their wait status. As PID 1 it reaps strangers too."""
-        dead = []
+        dead: list[tuple[ChildHandle, int]] = []
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
