@@ -94,7 +94,7 @@ class Demo:
             wrong = [str(error)]
         reasons = [reason for reason in wrong if reason]
         for reason in reasons:
-            self._out.note(f"{click.style('WRONG', fg='red')}  {reason}")
+            click.echo(f"{click.style('WRONG', fg='red')}  {printable(reason)}", err=True)
         if reasons:
             self._show_logs()
             return 1
@@ -167,8 +167,10 @@ class Demo:
             return f"{each.title}: it took {each.job['attempts']} attempts instead of {each.attempts}"
         try:
             each.note = each.check(each.job, self._place)
-        except (Wrong, KeyError, TypeError, OSError) as error:
-            return f"{each.title}: {error!r}" if not isinstance(error, Wrong) else f"{each.title}: {error}"
+        except Wrong as error:
+            return f"{each.title}: {error}"
+        except (LookupError, TypeError, ValueError, OSError) as error:
+            return f"{each.title}: {error!r}"
         return ""
 
     def _call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
@@ -201,7 +203,7 @@ class Demo:
 
     def _tell_changes(self) -> None:
         for each in self._jobs:
-            told = f"{each.job['status']}{_progress(each.job)}"
+            told = f"{each.job['status']}{_progress(each.job)}{', ' + each.note if each.note else ''}"
             if self._told.get(each.id) != told:
                 self._told[each.id] = told
                 self._out.line(f"  {each.title}: {told}")

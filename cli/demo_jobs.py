@@ -155,7 +155,7 @@ def _number(value: int) -> Callable[[Job, Place], str]:
 
 
 def _report(job: Job, place: Place) -> str:
-    page = Path(job["result"]["path"]).read_text()
+    page = Path(job["result"]["path"]).read_text("utf-8")
     if "<html" not in page or "math" not in page:
         raise Wrong("the report's page does not show the queue's figures")
     return f"{len(page):,} characters of HTML, {job['result']['workers']} worker"

@@ -35,7 +35,7 @@ def _show(out: Output, handler: Handler, settings: Settings) -> None:
     properties = _object(handler)
     required = properties.get("required", [])
     rows = [
-        (name, _kind(field), "required" if name in required else f"default {field.get('default')!r}")
+        (name, _kind(field), "required" if name in required else _default(field))
         for name, field in properties.get("properties", {}).items()
     ]
     out.line("")
@@ -68,11 +68,16 @@ def _object(handler: Handler) -> dict[str, Any]:
     return found
 
 
+def _default(field: dict[str, Any]) -> str:
+    value = field.get("default")
+    return "optional" if value is None else f"default {value}"
+
+
 def _kind(field: dict[str, Any]) -> str:
     if "enum" in field:
         return "one of " + ", ".join(map(str, field["enum"]))
     if "anyOf" in field:
-        return " or ".join(_kind(each) for each in field["anyOf"])
+        return " or ".join(_kind(each) for each in field["anyOf"] if each.get("type") != "null")
     if field.get("type") == "array":
         return f"list of {_kind(field.get('items', {}))}"
     return str(field.get("type", "any"))

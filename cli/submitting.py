@@ -110,15 +110,18 @@ def _prepared(gopher: Client, submission: Submission) -> NewJob:
     try:
         return prepare(submission, gopher.registry)
     except InvalidJob as error:
-        raise click.UsageError(_in_options(error)) from None
+        raise click.UsageError(_in_options(error, submission.type)) from None
 
 
-def _in_options(error: InvalidJob) -> str:
-    """Return the error with the option's name in place of the field's."""
+def _in_options(error: InvalidJob, job_type: str) -> str:
+    """Return the error with the option's name in place of the field's, and where to look."""
     name, _, rest = (error.field or "").lstrip("/").partition("/")
     option = _OPTIONS.get(name, f"--{name.replace('_', '-')}") if name else ""
-    step = " `gopherctl types` shows what there is." if name in ("type", "payload") else ""
-    return f"{option}{' /' + rest if rest else ''}{': ' if option else ''}{error.details}.{step}"
+    where = f"{option}{' /' + rest if rest else ''}: " if option else ""
+    step = " Set GOPHER_HANDLERS to the modules that have it." if name == "type" else ""
+    if name == "payload" and error.code == "invalid_job":
+        step = f" `gopherctl types {job_type}` shows its fields."
+    return f"{where}{error.details}.{step}"
 
 
 def _answer(job: NewJob) -> dict[str, Any]:

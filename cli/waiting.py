@@ -32,12 +32,12 @@ class _Progress(msgspec.Struct):
 
 @click.command()
 @click.argument("job_id")
-@click.option("--timeout", type=DURATION, default=float("inf"), metavar="DURATION", help="Give up after that long.")
+@click.option("--timeout", type=DURATION, metavar="DURATION", help="Give up after that long.")
 @common
-def wait(out: Output, job_id: str, timeout: float) -> int:
+def wait(out: Output, job_id: str, timeout: float | None) -> int:
     """Wait until a job has ended and show it. Exits 0 only if it completed."""
     with looking_client() as gopher:
-        return finish(gopher, job_id, timeout, out)
+        return finish(gopher, job_id, float("inf") if timeout is None else timeout, out)
 
 
 def finish(gopher: Client, job_id: str, timeout: float, out: Output) -> int:

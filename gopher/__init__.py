@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .client import Client as Client
     from .errors import Cancelled as Cancelled
     from .errors import Discard as Discard
+    from .errors import RateLimited as RateLimited
     from .errors import Retry as Retry
     from .errors import Snooze as Snooze
     from .errors import SoftTimeout as SoftTimeout
@@ -25,6 +26,7 @@ _HOMES = {
     "Client": "client",
     "Discard": "errors",
     "Job": "job",
+    "RateLimited": "errors",
     "Retry": "errors",
     "Snooze": "errors",
     "SoftTimeout": "errors",

@@ -7,15 +7,17 @@ import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from .dead_letters import DeadLetters
 from .errors import InvalidJob, JobConflict, JobNotFound
+from .idempotency import IdempotencyMismatch, with_ids
 from .inspector import Inspector
 from .job import FINAL_STATES, NewJob, State
 from .listing import Listing
+from .queue import Enqueued, Request
 from .registry import Registry
 from .server import PATIENCE, Server
 from .settings import Settings
@@ -28,6 +30,15 @@ _FIRST_LOOK, _SLOWEST_LOOK = 0.005, 0.25
 _BULK = 1000
 
 PURGEABLE = (State.PENDING, State.SCHEDULED, State.RETRYING, State.FAILED)
+
+
+class Stored(NamedTuple):
+    """What became of a submission: the id of the job that stands for it, whether that is an earlier job with
+    the same unique key, and whether the whole request was a repeat."""
+
+    job_id: str
+    duplicate: bool = False
+    replayed: bool = False
 
 
 class Client:
@@ -72,8 +83,7 @@ class Client:
         Raises InvalidJob for what breaks a rule, a ServerError when it can't be stored.
         """
         job = prepare(_submission({"type": job_type, "payload": payload, **options}), self.registry)
-        self.store([job])
-        return job.id
+        return self.store([job])[0].job_id
 
     def enqueue_many(self, jobs: Iterable[Mapping[str, Any]]) -> list[str]:
         """Submit many jobs, each `{"type": ..., "payload": ..., ...}`, and return their ids in order.
@@ -82,22 +92,47 @@ class Client:
         can be streamed.
         """
         iterator = iter(jobs)
-        first = self._prepared(itertools.islice(iterator, MAX_BATCH))
-        self.store(first)
-        ids = [job.id for job in first]
+        ids = [stored.job_id for stored in self.store(self._prepared(itertools.islice(iterator, MAX_BATCH)))]
         while piece := self._prepared(itertools.islice(iterator, _BULK)):
-            self.store(piece)
-            ids += [job.id for job in piece]
+            ids += [stored.job_id for stored in self.store(piece)]
         return ids
 
-    def store(self, jobs: Sequence[NewJob], *, patience: float = PATIENCE) -> None:
-        """Store prepared jobs: those of one queue in one call, all of them or none."""
-        by_queue: dict[str, list[NewJob]] = {}
-        for job in jobs:
-            by_queue.setdefault(job.queue, []).append(job)
-        for name, some in by_queue.items():
+    def store(
+        self, jobs: Sequence[NewJob], *, request: Request | None = None, patience: float = PATIENCE
+    ) -> list[Stored]:
+        """Store prepared jobs: those of one queue in one call, all of them or none. Returns what became of each.
+
+        With a `request` (see `idempotency`) a repeat stores nothing and is answered as the first time.
+        Raises InvalidJob when a job to wait for does not exist, IdempotencyMismatch, a ServerError.
+        """
+        by_queue: dict[str, list[int]] = {}
+        for index, job in enumerate(jobs):
+            by_queue.setdefault(job.queue, []).append(index)
+        made = int(request.answer) if request else 0
+        stored: dict[int, Stored] = {}
+        for name, places in by_queue.items():
+            if request:
+                jobs = with_ids(jobs, request, made)
+            some = [jobs[index] for index in places]
             self.server.announce(name)
-            self.server.run(self.server.queue(name).enqueue(some), patience=patience)
+            reply = self._enqueue(name, some, request and request._replace(answer=str(made)), patience)
+            if reply.kind == "REPLAYED" and request:
+                made = int(reply.detail)
+                some = [with_ids(jobs, request, made)[index] for index in places]
+                stored |= {place: Stored(job.id, False, True) for place, job in zip(places, some, strict=True)}
+            else:
+                stored |= dict(zip(places, map(_stored, some, reply.answers), strict=True))
+        return [stored[index] for index in range(len(jobs))]
+
+    def _enqueue(self, name: str, jobs: list[NewJob], request: Request | None, patience: float) -> Enqueued:
+        queue = self.server.queue(name)
+        call = queue.enqueue(jobs, request) if request else queue.enqueue(jobs)
+        reply: Enqueued = self.server.run(call, patience=patience)
+        if reply.kind == "MISMATCH":
+            raise IdempotencyMismatch("this Idempotency-Key came with another request before: use a new one")
+        if reply.kind == "NOPARENT":
+            raise InvalidJob(f"there is no job {reply.detail} in queue {name!r} to wait for", "/after")
+        return reply
 
     # Looking
 
@@ -176,6 +211,10 @@ class Client:
 
     def _prepared(self, jobs: Iterable[Mapping[str, Any]]) -> list[NewJob]:
         return [prepare(_submission(job), self.registry) for job in jobs]
+
+
+def _stored(job: NewJob, answer: str) -> Stored:
+    return Stored(job.id) if answer in ("NEW", "DUPLICATE") else Stored(answer, duplicate=True)
 
 
 def _submission(fields: Mapping[str, Any]) -> Submission:

@@ -15,9 +15,9 @@ GopherError
     └── QueueBusy           a script of somebody else holds it: nothing was stored
 
 Raised by handlers to say what becomes of the job:
-Retry, Discard, Snooze      (Exception)
+Retry, Discard, Snooze, RateLimited     (Exception)
 Raised inside handlers:
-SoftTimeout, Cancelled      (BaseException, so that `except Exception` lets them through)
+SoftTimeout, Cancelled                  (BaseException, so that `except Exception` lets them through)
 """
 
 from .durations import parse_duration
@@ -120,6 +120,15 @@ class Snooze(Exception):
     def __init__(self, after: str | float) -> None:
         super().__init__(f"snoozed for {after}")
         self.after = parse_duration(after)
+
+
+class RateLimited(Exception):
+    """Raised by a handler: the other side says "slow down". Jobs of this type rest for `retry_after`; the job
+    goes first then, and no attempt is counted."""
+
+    def __init__(self, retry_after: str | float) -> None:
+        super().__init__(f"held back for {retry_after}")
+        self.retry_after = parse_duration(retry_after)
 
 
 class SoftTimeout(BaseException):

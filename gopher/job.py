@@ -41,6 +41,8 @@ class Envelope(msgspec.Struct, omit_defaults=True, frozen=True):
     payload: msgspec.Raw = msgspec.Raw(b"{}")
     max_retries: int | None = None
     timeout: float | None = None
+    #: No attempt is begun later than so long after the submission.
+    retry_for: float | None = None
     execute_at: int | None = None
     metadata: msgspec.Raw | None = None
 
@@ -61,6 +63,14 @@ class NewJob(msgspec.Struct, frozen=True):
     expires: str = ""
     #: Seconds that the record is kept after the end; None is the default.
     retention: float | None = None
+    #: While a job with this key waits or runs, at most `unique_for` seconds, another one is not stored.
+    unique_key: str = ""
+    unique_for: float = 366 * 86400.0
+    #: Jobs with the same key share a bucket of their type's limit; others have the type's own.
+    limit_key: str = ""
+    #: Ids of the jobs in the same queue that must end first, and what happens when one does not complete.
+    after: tuple[str, ...] = ()
+    on_parent_failure: str = "fail"
 
 
 def new_job_id() -> str:
@@ -79,7 +89,18 @@ def created_ms(job_id: str) -> int:
 class Job:
     """What a handler is given beside its payload: who the job is, and how to report on it."""
 
-    __slots__ = ("_reporter", "attempt", "deadline", "id", "max_retries", "metadata", "priority", "queue", "type")
+    __slots__ = (
+        "_reporter",
+        "attempt",
+        "deadline",
+        "id",
+        "max_retries",
+        "metadata",
+        "parents",
+        "priority",
+        "queue",
+        "type",
+    )
 
     def __init__(
         self,
@@ -92,6 +113,7 @@ class Job:
         max_retries: int = 0,
         metadata: dict[str, Any] | None = None,
         deadline: float | None = None,
+        parents: dict[str, Any] | None = None,
         reporter: "Reporter | None" = None,
     ) -> None:
         self.id = id
@@ -101,6 +123,8 @@ class Job:
         self.attempt = attempt
         self.max_retries = max_retries
         self.metadata = metadata or {}
+        #: The results of the jobs that it waited for, by their ids.
+        self.parents = parents or {}
         #: When the soft timeout comes, in Unix seconds.
         self.deadline = deadline
         self._reporter = reporter or Reporter()

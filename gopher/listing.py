@@ -4,7 +4,7 @@ import heapq
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import msgspec
@@ -14,7 +14,7 @@ from .inspector import Inspector
 from .job import PRIORITIES, State
 from .keys import QueueKeys
 from .names import QUEUE_NAME
-from .places import Entry, Position, held_entries, pending_entries, sorted_entries
+from .places import Entry, Position, held_entries, next_entries, pending_entries, sorted_entries
 from .server import Server, explained
 from .views import Page
 
@@ -23,8 +23,10 @@ MAX_LIMIT = 500
 MAX_SCANNED = 2000
 #: Records read in one round trip.
 _BLOCK = 100
-#: Lists whose last id a cursor carries: it has to fit into a URL.
-_CURSOR_LISTS = 30
+#: Lists whose last ids a cursor carries: it has to fit into a URL.
+_CURSOR_LISTS = 10
+#: So many of each list: the very last may be cancelled between two pages.
+_CURSOR_IDS = 3
 
 #: The states of the jobs that stand in each place. A list also holds ids of jobs cancelled meanwhile.
 _STATES: dict[str, frozenset[str]] = {
@@ -41,11 +43,11 @@ _ERROR_TYPE = msgspec.json.Decoder(type=dict[str, Any])
 
 
 class Cursor(msgspec.Struct, array_like=True):
-    """Where a page ended: a position for all places, and the last id read from each pending list."""
+    """Where a page ended: a position for all places, and the last ids read from lists, which may be out of order."""
 
     time: int
     id: str
-    lists: dict[str, str]
+    lists: dict[str, list[str]]
 
     @classmethod
     def read(cls, text: str) -> "Cursor":
@@ -120,12 +122,12 @@ class Listing:
         client = self._server.client
         after = Position(start.time, start.id) if start else None
         if place.startswith("pending:"):
-            last_id = start.lists.get(f"{keys.queue}:{place}") if start else None
-            return pending_entries(client, keys, place, after, last_id)
+            passed = start.lists.get(f"{keys.queue}:{place}", []) if start else []
+            return pending_entries(client, keys, place, after, passed)
         if place.startswith("processing:"):
-            return held_entries(client, keys, place, after, "started", "since")
+            return held_entries(client, keys, place, after)
         if place == "next":
-            return held_entries(client, keys, place, after, "since")
+            return next_entries(client, keys, after, list(chain(*start.lists.values())) if start else [])
         return sorted_entries(client, keys, place, after)
 
     def _fits(
@@ -169,9 +171,10 @@ def _choose(
     while block := list(islice(entries, _BLOCK)):
         for index, (entry, fitting) in enumerate(zip(block, fits(block), strict=True)):
             scanned += 1
-            if entry.place.startswith("pending:"):
-                lists.pop(name := f"{entry.queue}:{entry.place}", None)
-                lists[name] = entry.id
+            if entry.place == "next" or entry.place.startswith("pending:"):
+                # Put last, since a cursor keeps the last few.
+                passed = lists.pop(name := f"{entry.queue}:{entry.place}", [])
+                lists[name] = [entry.id, *passed][:_CURSOR_IDS]
             if fitting:
                 # A job that moved while it was read may be met twice.
                 chosen.setdefault(entry.id, entry)
@@ -181,5 +184,5 @@ def _choose(
     return chosen.values(), None
 
 
-def _cursor(entry: Entry, lists: dict[str, str]) -> Cursor:
+def _cursor(entry: Entry, lists: dict[str, list[str]]) -> Cursor:
     return Cursor(entry.position.time, entry.position.id, dict(list(lists.items())[-_CURSOR_LISTS:]))

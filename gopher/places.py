@@ -4,7 +4,8 @@ Each stream reads a chunk at a time, and finds where to go on by a position, so 
 what is read, however many jobs stand there.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from itertools import product
 from typing import Any, NamedTuple
 
 from .keys import QueueKeys
@@ -49,15 +50,15 @@ def sorted_entries(client: Any, keys: QueueKeys, place: str, after: Position | N
 
 
 def pending_entries(
-    client: Any, keys: QueueKeys, place: str, after: Position | None, last_id: str | None
+    client: Any, keys: QueueKeys, place: str, after: Position | None, passed: Sequence[str]
 ) -> Iterator[Entry]:
     """Yield what stands in a pending list from its left end, or from behind `after` on.
 
-    `last_id` is the last that was read from this very list: a promoted job may be older than its right
-    neighbour, a rescued one newer than its left one, so ids find the way better than times.
+    `passed` are the last ids that were read from this very list, the very last first: a promoted job may be older
+    than its right neighbour, a rescued one newer than its left one, so ids find the way better than times.
     """
     key = keys.prefix + place
-    start = _place_in_list(client, keys, key, after, last_id) if after else 0
+    start = _place_in_list(client, keys, key, after, passed) if after else 0
     while ids := _decoded(client.lrange(key, start, start + _CHUNK - 1)):
         for job_id, since in zip(ids, _times(client, keys, ids, "since"), strict=True):
             if since is not None:
@@ -67,10 +68,20 @@ def pending_entries(
         start += _CHUNK
 
 
-def held_entries(client: Any, keys: QueueKeys, place: str, after: Position | None, *fields: str) -> Iterator[Entry]:
-    """Yield what stands in a short list (`next`, or what one worker holds) by the first of these times it has."""
+def next_entries(client: Any, keys: QueueKeys, after: Position | None, passed: Collection[str]) -> Iterator[Entry]:
+    """Yield the head of the queue. It came from a list, where jobs of one millisecond stand in no order of ids:
+    so it is new to a page unless its id is among the last that were `passed`."""
+    ids = _decoded(client.lrange(keys.next, 0, 0))
+    for since, job_id in zip(_times(client, keys, ids, "since"), ids, strict=True):
+        if since is not None and (after is None or (since <= after.time and job_id not in passed)):
+            own = Position(since, job_id)
+            yield Entry(min(after, own) if after else own, job_id, keys.queue, "next")
+
+
+def held_entries(client: Any, keys: QueueKeys, place: str, after: Position | None) -> Iterator[Entry]:
+    """Yield what a worker holds, the last that was started first."""
     ids = _decoded(client.lrange(keys.prefix + place, 0, _HELD - 1))
-    found = zip(_times(client, keys, ids, *fields), ids, strict=True)
+    found = zip(_times(client, keys, ids, "started", "since"), ids, strict=True)
     positions = sorted((Position(time, job_id) for time, job_id in found if time is not None), reverse=True)
     for position in positions:
         if after is None or position < after:
@@ -95,19 +106,20 @@ def seek(client: Any, key: str, after: Position, *, oldest_first: bool = False) 
     return int(low)
 
 
-def _place_in_list(client: Any, keys: QueueKeys, key: str, after: Position, last_id: str | None) -> int:
+def _place_in_list(client: Any, keys: QueueKeys, key: str, after: Position, passed: Sequence[str]) -> int:
     """Return the index of what follows `after` in a pending list."""
-    if last_id is None:
+    if not passed:
         return _bisect(client, keys, key, after.time)
-    for rank in (1, -1):
-        index = client.lpos(key, last_id, rank=rank, maxlen=_NEAR_ENDS)
+    for job_id, rank in product(passed, (1, -1)):
+        index = client.lpos(key, job_id, rank=rank, maxlen=_NEAR_ENDS)
         if index is not None:
             return int(index) + 1
     first = _bisect(client, keys, key, after.time)
     equals = _decoded(client.lrange(key, first, first + _NEAR_ENDS - 1))
-    if last_id in equals:
-        return first + equals.index(last_id) + 1
-    # It has left. What shares its millisecond is passed over rather than shown twice.
+    for job_id in passed:
+        if job_id in equals:
+            return first + equals.index(job_id) + 1
+    # They have left. What shares their millisecond is passed over rather than shown twice.
     return _bisect(client, keys, key, after.time - 1)
 
 

@@ -31,6 +31,35 @@ class Call(NamedTuple):
         return ("EVAL", self.script.source, 1, self.key, *self.arguments)
 
 
+class Request(NamedTuple):
+    """What an `Idempotency-Key` stands for: digests of the key and of the request, and what tells a repeat
+    how the first one was answered."""
+
+    key: str
+    digest: str
+    answer: str
+
+
+class Enqueued(NamedTuple):
+    """What became of new jobs. `answers` has one a job: NEW, DUPLICATE, or the id of the job with its unique key.
+
+    `kind` is OK, REPLAYED (then `detail` is the first request's `answer`), MISMATCH (another request had
+    that idempotency key) or NOPARENT (then `detail` is the id of the job that does not exist).
+    """
+
+    kind: str
+    detail: str
+    answers: list[str]
+
+
+class Ticks(NamedTuple):
+    """Schedules that are to fire: (name, time in ms, definition); when the next one after them is due."""
+
+    now: int
+    next_due: int | None
+    due: list[tuple[str, int, bytes]]
+
+
 class FetchedJob(NamedTuple):
     """A job given out with a token; counters are those of this job so far."""
 
@@ -43,6 +72,8 @@ class FetchedJob(NamedTuple):
     crashes: tuple[str, ...]
     lost: int
     envelope: bytes
+    #: The results (JSON, b"" for none) of the jobs that it waited for, by their ids.
+    parents: dict[str, bytes] = {}  # noqa: RUF012 - a default, never changed
 
 
 class Fetched(NamedTuple):
@@ -111,6 +142,9 @@ class Failure(NamedTuple):
     crash: str
 
 
+_NO_REQUEST = Request("", "", "")
+
+
 class Queue:
     """The moves within one queue."""
 
@@ -119,16 +153,17 @@ class Queue:
         self.name = keys.queue
         self._retention = round(retention * 1000)
 
-    def enqueue(self, jobs: Sequence[NewJob]) -> Call:
+    def enqueue(self, jobs: Sequence[NewJob], request: Request = _NO_REQUEST) -> Call:
         """Store new jobs and put them into pending, or scheduled when they are not due (enqueue.lua).
 
-        The reply is a list of bools: whether the job is new (else its id was known).
+        All of them are stored, or none. The reply is an `Enqueued`.
         """
-        arguments: list[Any] = []
+        arguments: list[Any] = list(request)
         for job in jobs:
-            retention = "" if job.retention is None else round(job.retention * 1000)
-            arguments += (job.id, job.type, job.priority, job.due, job.expires, retention, job.envelope)
-        return self._call("enqueue", arguments, lambda reply: [answer == b"NEW" for answer in reply])
+            arguments += (job.id, job.type, job.priority, job.due, job.expires, _ms(job.retention), job.envelope)
+            arguments += (job.unique_key, _ms(job.unique_for), job.limit_key, ",".join(job.after))
+            arguments.append(job.on_parent_failure)
+        return self._call("enqueue", arguments, _read_enqueued)
 
     def fetch(self, worker: str, want: int, number: int, order: str, *, strict: bool) -> Call:
         """Move up to `want` jobs from next and pending into the worker's list (fetch.lua).
@@ -162,6 +197,11 @@ class Queue:
     def requeue(self, worker: str, job_id: str, token: str, delay: float = 0.0) -> Call:
         """Move a job back to the head of pending, or to scheduled, its attempt not counted (requeue.lua)."""
         return self._call("requeue", (worker, job_id, token, round(delay * 1000), self._retention), _read_answer)
+
+    def hold_back(self, worker: str, job_id: str, token: str, delay: float) -> Call:
+        """Give a job back, and its whole type no more for `delay` seconds; no attempt is counted (hold_back.lua)."""
+        arguments = (worker, job_id, token, round(delay * 1000), self._retention)
+        return self._call("hold_back", arguments, _read_answer)
 
     def cancelled(self, worker: str, job_id: str, token: str, row: bytes, log: bytes) -> Call:
         """Move a job whose child was stopped from the worker's list to cancelled (cancelled.lua)."""
@@ -212,6 +252,55 @@ class Queue:
         """Delete up to `limit` jobs that are pending, scheduled, retrying or failed (purge.lua)."""
         return self._call("purge", (state, limit), int)
 
+    def set_limit(
+        self,
+        job_type: str,
+        rate: float | None,
+        burst: float | None,
+        concurrency: int | None,
+        *,
+        origin: str = "api",
+    ) -> Call:
+        """Set how many jobs of a type start a second and run at once (set_limit.lua). The reply is SET or KEPT."""
+        arguments = (job_type, _text(rate), _text(burst), _text(concurrency), origin)
+        return self._call("set_limit", arguments, _read_answer)
+
+    def pause(self, job_type: str = "") -> Call:
+        """Stop giving out a type's jobs, or all of the queue (pause.lua). The reply: whether that is new."""
+        return self._call("pause", (job_type,), bool)
+
+    def resume(self, job_type: str = "") -> Call:
+        """Give out a type's jobs, or the queue's, again (resume.lua). The reply: whether it was paused."""
+        return self._call("resume", (job_type,), bool)
+
+    def set_schedule(self, name: str, definition: bytes, next_time: int | None) -> Call:
+        """Create or replace a schedule (set_schedule.lua). The reply is CREATED, REPLACED or UNCHANGED."""
+        return self._call("set_schedule", (name, definition, _text(next_time)), _read_answer)
+
+    def delete_schedule(self, name: str) -> Call:
+        """Forget a schedule (delete_schedule.lua). The reply: whether it was there."""
+        return self._call("delete_schedule", (name,), bool)
+
+    def due_ticks(self, limit: int = 100) -> Call:
+        """Look which schedules are to fire (due_ticks.lua). The reply is a `Ticks`."""
+        return self._call("due_ticks", (limit,), _read_ticks)
+
+    def tick(
+        self,
+        name: str,
+        definition: bytes,
+        expected: int,
+        next_time: int | None,
+        jobs: Sequence[NewJob],
+        *,
+        skip_overlap: bool = False,
+    ) -> Call:
+        """Let a schedule fire and move its next time on (tick.lua). The reply is FIRED, SKIPPED or MOVED."""
+        arguments: list[Any] = [name, definition, expected, _text(next_time), "1" if skip_overlap else "0"]
+        for job in jobs:
+            arguments += (job.id, job.type, job.priority, _ms(job.retention), job.expires.lstrip("+"), job.envelope)
+        return self._call("tick", arguments, lambda reply: reply[0].decode())
+
     def prune(self, place: int, dead_ttl: float, dead_max: int, limit: int = 1000) -> Call:
         """Let go of old records (prune.lua). The reply is a `Pruned`."""
         arguments = (limit, place, round(dead_ttl * 1000), dead_max)
@@ -219,6 +308,14 @@ class Queue:
 
     def _call(self, verb: str, arguments: Sequence[Any], read: Callable[[Any], Any]) -> Call:
         return Call(script(verb), self.keys.prefix, tuple(arguments), read)
+
+
+def _ms(seconds: float | None) -> int | str:
+    return "" if seconds is None else round(seconds * 1000)
+
+
+def _text(value: float | None) -> str:
+    return "" if value is None else repr(value)
 
 
 def _attempt(failure: Failure) -> tuple[Any, ...]:
@@ -250,10 +347,28 @@ def _read_fetched(reply: list[Any]) -> Fetched:
             _names(crashes),
             int(lost),
             envelope,
+            _parents(parents),
         )
-        for id, token, type_, priority, attempt, crashes, lost, envelope in reply[3:]  # noqa: A001
+        for id, token, type_, priority, attempt, crashes, lost, envelope, parents in reply[3:]  # noqa: A001
     ]
     return Fetched(False, int(reply[1]), bool(reply[2]), jobs)
+
+
+def _parents(flat: list[bytes]) -> dict[str, bytes]:
+    return {parent.decode(): result for parent, result in zip(flat[0::2], flat[1::2], strict=True)}
+
+
+def _read_enqueued(reply: list[Any]) -> Enqueued:
+    kind, *rest = (item.decode() if isinstance(item, bytes) else str(item) for item in reply)
+    if kind == "OK":
+        return Enqueued(kind, rest[0], rest[1:])
+    return Enqueued(kind, rest[0] if rest else "", [])
+
+
+def _read_ticks(reply: list[Any]) -> Ticks:
+    rows = zip(reply[2::3], reply[3::3], reply[4::3], strict=True)
+    due = [(name.decode(), int(float(time)), definition) for name, time, definition in rows]
+    return Ticks(int(reply[0]), int(float(reply[1])) if reply[1] != b"" else None, due)
 
 
 def _read_heartbeat(reply: list[Any]) -> Heartbeat:

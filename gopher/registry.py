@@ -13,6 +13,7 @@ from .decoding import explain
 from .durations import parse_duration
 from .errors import ConfigurationError, InvalidJob, UnknownType
 from .job import Job
+from .limits import Limit, make_limit
 from .names import TYPE_NAME
 from .retry import Backoff
 
@@ -33,6 +34,9 @@ class Handler:
     backoff: Backoff = field(default_factory=Backoff)
     #: Exceptions that no further attempt can mend.
     permanent: tuple[type[BaseException], ...] = ()
+    limit: Limit | None = None
+    #: A schedule of the type's own: (cron expression, timezone).
+    cron: tuple[str, str] | None = None
     _decoder: msgspec.json.Decoder[Any] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -103,6 +107,11 @@ def handler(
     max_retries: int | None = None,
     backoff: str | Backoff = "exponential",
     permanent: tuple[type[BaseException], ...] = (),
+    rate_limit: str | None = None,
+    burst: float | None = None,
+    concurrency: int | None = None,
+    cron: str | None = None,
+    timezone: str = "UTC",
     into: Registry | None = None,
 ) -> Callable[[HandlerFunction], HandlerFunction]:
     """Register the decorated function as the handler of a job type.
@@ -110,6 +119,9 @@ def handler(
     The function takes a `Job` and its payload, annotated as a msgspec Struct, a dataclass, a
     TypedDict or `dict`; its first docstring line describes the type. `name` defaults to the
     function's own. It returns any JSON value: the job's result.
+
+    `rate_limit="10/s"` (with `burst`) and `concurrency=4` hold over the whole fleet. `cron="0 3 * * *"` makes a
+    schedule named as the type, with an empty payload.
     """
 
     def register(function: HandlerFunction) -> HandlerFunction:
@@ -122,11 +134,22 @@ def handler(
                 max_retries=max_retries,
                 backoff=backoff if isinstance(backoff, Backoff) else Backoff(backoff),
                 permanent=permanent,
+                limit=_limit(function, rate_limit, burst, concurrency),
+                cron=None if cron is None else (cron, timezone),
             )
         )
         return function
 
     return register
+
+
+def _limit(
+    function: HandlerFunction, rate_limit: str | None, burst: float | None, concurrency: int | None
+) -> Limit | None:
+    try:
+        return make_limit(rate_limit, burst, concurrency)
+    except ValueError as error:
+        raise ConfigurationError(f"{_place(function)}: {error}") from None
 
 
 def load_handlers(modules: Iterable[str]) -> Registry:

@@ -14,7 +14,7 @@ from .decoding import explain
 from .durations import parse_duration
 from .errors import InvalidJob, PayloadTooLarge
 from .job import PRIORITIES, Envelope, NewJob, new_job_id
-from .names import QUEUE_NAME, TYPE_NAME
+from .names import JOB_ID, KEY, QUEUE_NAME, TYPE_NAME
 from .registry import Registry
 from .times import from_rfc3339
 
@@ -28,6 +28,8 @@ MAX_DEPTH = 64
 #: Seconds: a job may wait, and its record be kept, for a leap year.
 LONGEST_WAIT = 366 * 86400.0
 LONGEST_TIMEOUT = 86400.0
+#: Jobs that one job may wait for.
+MAX_PARENTS = 1000
 
 _SURROGATE = re.compile(rb"\\u[dD][89abAB]", re.ASCII)
 Duration = str | int | float
@@ -47,6 +49,12 @@ class Submission(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True)
     expires_at: str | None = None
     expires_in: Duration | None = None
     retention: Duration | None = None
+    retry_for: Duration | None = None
+    unique_key: str | None = None
+    unique_for: Duration | None = None
+    limit_key: str | None = None
+    after: list[str | int] = []
+    on_parent_failure: str = "fail"
     metadata: msgspec.Raw = msgspec.Raw(b"null")
 
 
@@ -100,6 +108,7 @@ def prepare(submission: Submission, registry: Registry | None = None, *, now: fl
         payload=submission.payload,
         max_retries=_max_retries(submission.max_retries),
         timeout=_timeout(submission.timeout),
+        retry_for=_duration(submission.retry_for, "/retry_for"),
         execute_at=execute_at,
         metadata=_metadata(submission.metadata),
     )
@@ -111,22 +120,45 @@ def prepare(submission: Submission, registry: Registry | None = None, *, now: fl
         due=due,
         expires=_expires(submission, present),
         retention=_duration(submission.retention, "/retention"),
+        unique_key=_key(submission.unique_key, "/unique_key"),
+        unique_for=_unique_for(submission),
+        limit_key=_key(submission.limit_key, "/limit_key"),
+        after=_parents(submission.after),
+        on_parent_failure=_on_parent_failure(submission.on_parent_failure),
         envelope=msgspec.json.encode(envelope),
     )
 
 
-def prepare_batch(entries: Sequence[bytes | msgspec.Raw], registry: Registry | None = None) -> list[NewJob]:
-    """Make a batch's entries jobs. Raises InvalidBatch that names each bad one."""
+def prepare_batch(
+    entries: Sequence[bytes | msgspec.Raw], registry: Registry | None = None, ids: Sequence[str] | None = None
+) -> list[NewJob]:
+    """Make a batch's entries jobs, with new ids or the given ones. Raises InvalidBatch that names each bad entry."""
     jobs: list[NewJob] = []
     errors: list[tuple[int, InvalidJob]] = []
+    ids = [new_job_id() for _ in entries] if ids is None else ids
     for index, entry in enumerate(entries):
         try:
-            jobs.append(prepare(parse(bytes(entry)), registry))
+            submission = _with_parent_ids(parse(bytes(entry)), index, ids)
+            jobs.append(msgspec.structs.replace(prepare(submission, registry), id=ids[index]))
         except InvalidJob as error:
             errors.append((index, error))
     if errors:
         raise InvalidBatch(errors)
     return jobs
+
+
+def _with_parent_ids(submission: Submission, index: int, ids: Sequence[str]) -> Submission:
+    """Replace places in the batch, by which an entry may name earlier ones, by their ids."""
+    if not submission.after:
+        return submission
+    after: list[str | int] = []
+    for at, parent in enumerate(submission.after):
+        if isinstance(parent, int):
+            if not 0 <= parent < index:
+                raise InvalidJob(f"is {parent}: must be the place of an earlier job of the batch", f"/after/{at}")
+            parent = ids[parent]  # noqa: PLW2901
+        after.append(parent)
+    return msgspec.structs.replace(submission, after=after)
 
 
 class InvalidJson(InvalidJob):
@@ -214,6 +246,45 @@ def _metadata(metadata: msgspec.Raw) -> msgspec.Raw | None:
 def _max_retries(value: int | None) -> int | None:
     if value is not None and not 0 <= value <= 100:
         raise InvalidJob(f"is {value}: must be from 0 to 100", "/max_retries")
+    return value
+
+
+def _key(value: str | None, field: str) -> str:
+    if value is None:
+        return ""
+    if not KEY.fullmatch(value):
+        raise InvalidJob(
+            f"is {value!r:.60}: must have 1 to 200 printable characters other than spaces and commas", field
+        )
+    return value
+
+
+def _unique_for(submission: Submission) -> float:
+    seconds = _duration(submission.unique_for, "/unique_for")
+    if seconds is None:
+        return LONGEST_WAIT
+    if submission.unique_key is None:
+        raise InvalidJob("goes with unique_key: send that too", "/unique_for")
+    if seconds <= 0:
+        raise InvalidJob("must be longer than 0", "/unique_for")
+    return seconds
+
+
+def _parents(after: list[str | int]) -> tuple[str, ...]:
+    """Return the ids that a job waits for. Places in a batch have become ids before (`prepare_batch`)."""
+    if len(after) > MAX_PARENTS:
+        raise InvalidJob(f"names {len(after)} jobs: the most is {MAX_PARENTS}", "/after")
+    for index, parent in enumerate(after):
+        if not isinstance(parent, str):
+            raise InvalidJob("is a place in a batch: name a single job's parents by their ids", f"/after/{index}")
+        if not JOB_ID.fullmatch(parent):
+            raise InvalidJob(f"is {parent!r:.60}: expected a job id", f"/after/{index}")
+    return tuple(dict.fromkeys(str(parent) for parent in after))
+
+
+def _on_parent_failure(value: str) -> str:
+    if value not in ("fail", "run"):
+        raise InvalidJob(f"is {value!r:.60}: must be fail or run", "/on_parent_failure")
     return value
 
 

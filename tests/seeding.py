@@ -50,4 +50,4 @@ def _failure(job: FetchedJob, error: str) -> Failure:
         "ended_at": 1_790_000_000_012,
         "error": reason,
     }
-    return Failure(job.id, job.token, 12.0, json.dumps(reason).encode(), json.dumps(row).encode(), b"", False)
+    return Failure(job.id, job.token, 12.0, json.dumps(reason).encode(), json.dumps(row).encode(), b"", "")

@@ -18,7 +18,7 @@ from types import FrameType
 import msgspec
 from setproctitle import setproctitle
 
-from gopher.errors import Cancelled, Discard, InvalidJob, Retry, Snooze, SoftTimeout
+from gopher.errors import Cancelled, Discard, InvalidJob, RateLimited, Retry, Snooze, SoftTimeout
 from gopher.job import Envelope, Job, Reporter, running_job
 from gopher.registry import Handler, Registry
 
@@ -130,6 +130,7 @@ class Child:
             max_retries=given.max_retries,
             metadata=msgspec.json.decode(envelope.metadata) if envelope.metadata else None,
             deadline=time.time() + given.timeout,
+            parents={parent: msgspec.json.decode(result or b"null") for parent, result in given.parents.items()},
             reporter=ChildReporter(self._channel, self._stop, given.number),
         )
         running_job.set(job)
@@ -161,6 +162,8 @@ def _what_becomes(error: BaseException, handler: Handler | None) -> tuple[Kind, 
         return "retry", error.after
     if isinstance(error, Snooze):
         return "snooze", error.after
+    if isinstance(error, RateLimited):
+        return "rate_limited", error.retry_after
     if isinstance(error, SoftTimeout):
         return "timeout", None
     if isinstance(error, Cancelled):

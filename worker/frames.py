@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-Kind = Literal["error", "retry", "discard", "snooze", "timeout", "cancelled"]
+Kind = Literal["error", "retry", "discard", "snooze", "rate_limited", "timeout", "cancelled"]
 
 
 class Assignment(msgspec.Struct, array_like=True, frozen=True):
@@ -19,6 +19,8 @@ class Assignment(msgspec.Struct, array_like=True, frozen=True):
     max_retries: int
     timeout: float
     envelope: bytes
+    #: Results (JSON) of the jobs that it waited for, by their ids.
+    parents: dict[str, bytes]
 
 
 class Completed(msgspec.Struct, array_like=True, tag="c", frozen=True):
@@ -33,7 +35,8 @@ class Completed(msgspec.Struct, array_like=True, tag="c", frozen=True):
 class Failed(msgspec.Struct, array_like=True, tag="f", frozen=True):
     """The handler raised, or was interrupted.
 
-    `after` (seconds, None: by its backoff) is when to try again; for a snooze, when the job comes back.
+    `after` (seconds, None: by its backoff) is when to try again; for a snooze, when the job comes back; for a
+    rate limit, how long its type rests.
     """
 
     number: int

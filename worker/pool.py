@@ -40,6 +40,8 @@ class Running:
     max_retries: int
     timeout: float
     worker_id: str
+    #: Seconds after the submission in which an attempt may begin; None: no limit.
+    retry_for: float | None = None
     number: int = 0
     #: Monotonic seconds; infinity while it is not the first.
     started: float = float("inf")
@@ -151,7 +153,7 @@ class Pool:
     def give(self, running: Running, depth: int, now: float) -> bool:
         """Hand a job to the child with the fewest. Returns False when none has room."""
         candidates = [child for child in self.children.values() if self._room(child, depth) > 0]
-        large = len(running.job.envelope) >= PACKET // 2
+        large = len(running.job.envelope) + sum(map(len, running.job.parents.values())) >= PACKET // 2
         if large:
             candidates = [child for child in candidates if not child.jobs]
         if not candidates:
@@ -326,6 +328,7 @@ def _assignment(running: Running) -> Assignment:
         max_retries=running.max_retries,
         timeout=running.timeout,
         envelope=job.envelope,
+        parents=job.parents,
     )
 
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Mapping
 
+from gopher.job import created_ms
 from gopher.link import Link
 from gopher.logs import get_logger
 from gopher.queue import Completion, Failure, Queue
 
 from .clock import ServerClock
 from .pool import Running
-from .verdicts import Verdict, history_row
+from .verdicts import Verdict, history_row, within
 
 log = get_logger("worker")
 
@@ -46,6 +47,12 @@ class Settlement:
         if verdict.kind == "requeue":
             self.requeue(running, verdict.delay)
             return
+        if verdict.kind == "hold_back":
+            log.info("the type is held back", job_type=job.type, job_id=job.id, seconds=verdict.delay)
+            call = self._queue.hold_back(worker_id, job.id, job.token, verdict.delay)
+            self._link.add(call, _answer_for(running))
+            return
+        verdict = within(verdict, self._give_up_in(running, ended))
         row = history_row(job.attempt, verdict, worker_id, self._clock.at(started), self._clock.at(ended))
         _log(running, verdict)
         if verdict.kind == "cancelled":
@@ -58,6 +65,12 @@ class Settlement:
             else:
                 call = self._queue.dead_letter(worker_id, failure, verdict.error_type)
         self._link.add(call, _answer_for(running))
+
+    def _give_up_in(self, running: Running, now: float) -> float:
+        """Return the seconds in which another attempt may begin."""
+        if running.retry_for is None:
+            return float("inf")
+        return (created_ms(running.job.id) - self._clock.at(now)) / 1000 + running.retry_for
 
     def requeue(self, running: Running, delay: float = 0.0) -> None:
         """Give a job back; its attempt is not counted."""

@@ -331,8 +331,11 @@ class Supervisor:
 
     def _running(self, job: FetchedJob, queue: str) -> Running:
         handler = self._registry.get(job.type)
-        options = resolve(_decode_envelope(job.envelope), handler, self._settings)
-        return Running(job, queue, handler, options.max_retries, options.timeout, self.worker_id)
+        envelope = _decode_envelope(job.envelope)
+        options = resolve(envelope, handler, self._settings)
+        return Running(
+            job, queue, handler, options.max_retries, options.timeout, self.worker_id, retry_for=envelope.retry_for
+        )
 
     def _hand_out(self, now: float) -> None:
         depth = depth_for(self._mean_seconds)
@@ -364,8 +367,15 @@ class Supervisor:
         for intake in self._intakes.values():
             call = intake.queue.heartbeat(self.worker_id, self._settings.worker_lease, first=True)
             intake.link.add(call, self._heartbeat_taker())
+            self._declare_limits(intake)
         self._lost = False
         self._beat_at = 0.0
+
+    def _declare_limits(self, intake: Intake) -> None:
+        """Tell the server what handlers say of their own limits; an operator's word stands."""
+        for handler in self._registry:
+            if handler.limit is not None:
+                intake.link.add(intake.queue.set_limit(handler.name, *handler.limit, origin="handler"), _ignore)
 
     def _beat(self, now: float) -> None:
         """Show that this worker lives, learn what to cancel, report what runs."""

@@ -22,7 +22,7 @@ NO_HANDLER_ATTEMPTS, NO_HANDLER_DELAY = 10, 10.0
 class Verdict(NamedTuple):
     """What to do with the job. `delay` in seconds; `error` is JSON; `crash` says how the child died."""
 
-    kind: Literal["retry", "dead", "requeue", "cancelled"]
+    kind: Literal["retry", "dead", "requeue", "hold_back", "cancelled"]
     outcome: str
     delay: float = 0.0
     error_type: str = ""
@@ -39,6 +39,8 @@ def on_failure(
     """Decide for an attempt that the child itself reports as not completed."""
     if failed.kind == "snooze":
         return Verdict("requeue", "snoozed", delay=failed.after or 0.0)
+    if failed.kind == "rate_limited":
+        return Verdict("hold_back", "rate_limited", delay=failed.after or 0.0)
     if failed.kind == "cancelled":
         return CANCELLED
     outcome, error_type, message = "failed", failed.error_type, failed.message
@@ -81,6 +83,15 @@ def on_no_handler(job: FetchedJob) -> Verdict:
     if job.attempt >= NO_HANDLER_ATTEMPTS:
         return _dead("failed", "NoHandler", message, permanent=True)
     return _again("failed", NO_HANDLER_DELAY, "NoHandler", message)
+
+
+def within(verdict: Verdict, give_up_in: float) -> Verdict:
+    """Give a job up that would be tried again later than `give_up_in` seconds from now (`retry_for`)."""
+    if verdict.kind != "retry" or verdict.delay <= give_up_in:
+        return verdict
+    error = msgspec.json.decode(verdict.error)
+    error["message"] += " (no further attempt: the time for retries, retry_for, is over)"
+    return verdict._replace(kind="dead", delay=0.0, error=msgspec.json.encode(error))
 
 
 def failures(job: FetchedJob) -> int:

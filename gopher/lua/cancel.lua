@@ -5,13 +5,19 @@
 -- KEYS  1 prefix
 -- ARGV  1 id  2 default retention ms
 -- Returns  CANCELLED, CANCELLING (it runs), MISSING, or the state that it ended in before
--- uses: base clock arm finish
+-- uses: base clock alarm arm ended finish
 local id = ARGV[1]
 local record = P .. 'job:' .. id
-local fields = redis.call('HMGET', record, 'state', 'type', 'priority', 'retention', 'token')
+local fields = redis.call('HMGET', record, 'state', 'type', 'priority', 'retention', 'token', 'unique',
+  'children', 'parked')
 local state = fields[1]
 if not state then
   return 'MISSING'
+end
+
+-- A search through a long list would hold up everybody: there the id stays, and is passed over later.
+local function remove(list)
+  return redis.call('LLEN', list) <= 1000 and redis.call('LREM', list, 1, id) == 1
 end
 
 if state == 'processing' then
@@ -21,12 +27,11 @@ if state == 'processing' then
 end
 
 if state == 'pending' then
-  if redis.call('LREM', P .. 'next', 1, id) == 0 then
-    -- A search through a long list would hold up everybody: the id stays and is passed over later.
-    local pending = P .. 'pending:' .. fields[3]
-    if redis.call('LLEN', pending) > 1000 or redis.call('LREM', pending, 1, id) == 0 then
-      redis.call('HINCRBY', P .. 'tombstones', fields[3], 1)
-    end
+  local parked = fields[8] and fields[8] ~= ''
+  if parked then
+    remove(P .. 'throttled:' .. fields[8] .. ':' .. fields[3])
+  elseif redis.call('LREM', P .. 'next', 1, id) == 0 and not remove(P .. 'pending:' .. fields[3]) then
+    redis.call('HINCRBY', P .. 'tombstones', fields[3], 1)
   end
 elseif state == 'scheduled' or state == 'retrying' then
   redis.call('ZREM', P .. state, id)
@@ -34,7 +39,7 @@ else
   return state
 end
 
-finish(id, 'cancelled', fields[4] or ARGV[2])
+finish(id, 'cancelled', { retention = fields[4], unique = fields[6], children = fields[7] }, ARGV[2])
 count('cancelled:' .. fields[2], 1)
 arm()
 write_counts()

@@ -5,13 +5,16 @@
 -- KEYS  1 prefix
 -- ARGV  1 worker  2 id  3 token  4 history row (JSON)  5 log or ''  6 default retention ms
 -- Returns  OK, ALREADY, STALE or MISSING (see settle)
--- uses: base clock finish settle
+-- uses: base clock alarm arm ended finish release settle
 local id = ARGV[2]
 local answer, job = settle(ARGV[1], id, ARGV[3], ARGV[5])
 if answer == 'OK' then
-  finish(id, 'cancelled', job.retention or ARGV[6], 'settled', ARGV[3],
+  finish(id, 'cancelled', job, ARGV[6], 'settled', ARGV[3],
     'history', with_row(job.history, ARGV[4]))
   count('cancelled:' .. job.type, 1)
+  if ended_went > 0 then
+    arm()
+  end
   write_counts()
 end
 return answer

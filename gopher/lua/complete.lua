@@ -6,7 +6,7 @@
 -- ARGV  1 worker  2 default retention ms; then for each job: id, token, duration ms, result, log,
 --       where a result or a log of '' is none
 -- Returns  for each job OK, ALREADY, STALE or MISSING (see settle)
--- uses: base clock finish settle observe
+-- uses: base clock alarm arm ended finish release settle observe
 local worker, answers = ARGV[1], {}
 
 for i = 3, #ARGV, 5 do
@@ -18,7 +18,7 @@ for i = 3, #ARGV, 5 do
     if ARGV[i + 3] ~= '' then
       fields[3], fields[4] = 'result', ARGV[i + 3]
     end
-    finish(id, 'completed', job.retention or ARGV[2], unpack(fields))
+    finish(id, 'completed', job, ARGV[2], unpack(fields))
     count('completed:' .. job.type, 1)
     observe('run', job.type, tonumber(ARGV[i + 2]))
   elseif answer == 'STALE' then
@@ -26,6 +26,9 @@ for i = 3, #ARGV, 5 do
   end
 end
 
+if ended_went > 0 then
+  arm()
+end
 write_counts()
 write_observations()
 return answers

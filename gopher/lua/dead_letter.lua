@@ -6,7 +6,7 @@
 -- ARGV  1 worker  2 id  3 token  4 class of the error  5 how the child died, e.g. SIGSEGV, else ''
 --       6 duration ms  7 error (JSON)  8 history row (JSON)  9 log or ''
 -- Returns  OK, ALREADY, STALE or MISSING (see settle)
--- uses: base clock settle observe
+-- uses: base clock alarm arm ended release settle observe
 local worker, id, token = ARGV[1], ARGV[2], ARGV[3]
 local record = P .. 'job:' .. id
 local answer, job = settle(worker, id, token, ARGV[9])
@@ -25,6 +25,10 @@ end
 redis.call('ZADD', P .. 'failed', now, id)
 count('failed:' .. job.type .. ':' .. ARGV[4], 1)
 observe('run', job.type, tonumber(ARGV[6]))
+ended(id, false, job)
+if ended_went > 0 then
+  arm()
+end
 write_counts()
 write_observations()
 return answer

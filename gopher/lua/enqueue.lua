@@ -1,13 +1,47 @@
--- Store new jobs and put each where it waits. A repeat with the same ids stores nothing twice.
+-- Store new jobs and put each where it waits. A repeat with the same ids, or under the same idempotency
+-- key, stores nothing twice.
 --
--- - -> pending (the first one goes on to `next`), or scheduled when its time has not come
+-- - -> pending (the first one goes on to `next`); scheduled when its time has not come, or when it waits
+-- for other jobs
 --
 -- KEYS  1 prefix
--- ARGV  for each job: id, type, priority, due ('': now), expires ('': never), retention ms ('': the
---       default), envelope. Times are ms since 1970, or '+5000' for so many from now
--- Returns  for each job NEW, or DUPLICATE when its record was there already
--- uses: base clock arm alarm
-local answers, earliest = {}, nil
+-- ARGV  1 digest of the idempotency key or ''  2 digest of the request  3 what to answer a repeat with
+--       then for each job: id, type, priority, due ('': now), expires ('': never), retention ms ('': the
+--       default), envelope, unique key or '', ms that it counts, limit key or '', ids that it waits for,
+--       joined by commas, or ''; 'run' or 'fail' when one of those does not complete.
+--       Times are ms since 1970, or '+5000' for so many from now
+-- Returns  {REPLAYED, what ARGV 3 was the first time} or {MISMATCH} for a known idempotency key,
+--       {NOPARENT, id} when a job to wait for does not exist, else {OK, now} and for each job
+--       NEW, DUPLICATE when its record was there already, or the id of the job that has its unique key
+-- uses: base clock alarm arm ended
+local HEAD, STRIDE = 3, 12
+local IDEMPOTENCY_TTL = 86400000 -- ms
+local answers, earliest = { 'OK', now }, nil
+
+local function known_request()
+  if ARGV[1] == '' then
+    return nil
+  end
+  local known = redis.call('GET', P .. 'idempotency:' .. ARGV[1])
+  if not known then
+    return nil
+  end
+  local digest, answer = string.match(known, '^(%S+) (.*)$')
+  return digest == ARGV[2] and { 'REPLAYED', answer } or { 'MISMATCH' }
+end
+
+-- All checks come before the first write. A parent may stand earlier in the same call.
+local function missing_parent()
+  local here = {}
+  for i = HEAD + 1, #ARGV, STRIDE do
+    for parent in string.gmatch(ARGV[i + 10], '[^,]+') do
+      if not here[parent] and redis.call('EXISTS', P .. 'job:' .. parent) == 0 then
+        return parent
+      end
+    end
+    here[ARGV[i]] = true
+  end
+end
 
 local function instant(text)
   if string.sub(text, 1, 1) == '+' then
@@ -16,34 +50,97 @@ local function instant(text)
   return tonumber(text) or 0
 end
 
-for i = 1, #ARGV, 7 do
-  local id, job_type, priority, due = ARGV[i], ARGV[i + 1], ARGV[i + 2], instant(ARGV[i + 3])
-  local record = P .. 'job:' .. id
-  if redis.call('EXISTS', record) == 1 then
-    answers[#answers + 1] = 'DUPLICATE'
-  else
-    local waits = due > now
-    -- The first write: a server that is out of memory refuses the whole call here.
-    redis.call('HSET', record, 'type', job_type, 'priority', priority,
-      'state', waits and 'scheduled' or 'pending', 'since', now, 'envelope', ARGV[i + 6])
-    if ARGV[i + 4] ~= '' then
-      redis.call('HSET', record, 'expires', instant(ARGV[i + 4]))
+-- Return the id of a waiting or running job that has the unique key, if there is one.
+local function holder_of(unique)
+  local holder = unique ~= '' and redis.call('GET', P .. 'unique:' .. unique)
+  return holder and redis.call('EXISTS', P .. 'job:' .. holder) == 1 and holder or nil
+end
+
+-- Note a new job with those it waits for. Returns for how many, and one that has failed it already.
+local function follow_parents(id, parents)
+  local waiting_for, culprit = 0, nil
+  for parent in string.gmatch(parents, '[^,]+') do
+    local record = P .. 'job:' .. parent
+    local fields = redis.call('HMGET', record, 'state', 'children')
+    if fields[1] == 'failed' or fields[1] == 'cancelled' or fields[1] == 'expired' then
+      culprit = culprit or parent
+    elseif fields[1] ~= 'completed' then
+      redis.call('HSET', record, 'children', (fields[2] and fields[2] .. ',' or '') .. id)
+      waiting_for = waiting_for + 1
     end
-    if ARGV[i + 5] ~= '' then
-      redis.call('HSET', record, 'retention', ARGV[i + 5])
-    end
-    if waits then
-      redis.call('HSET', record, 'due', due)
-      redis.call('ZADD', P .. 'scheduled', due, id)
-      earliest = math.min(earliest or due, due)
-    else
-      redis.call('LPUSH', P .. 'pending:' .. priority, id)
-    end
-    count('enqueued:' .. job_type .. ':' .. priority, 1)
-    answers[#answers + 1] = 'NEW'
+  end
+  return waiting_for, culprit
+end
+
+local function set(record, field, text)
+  if text ~= '' then
+    redis.call('HSET', record, field, text)
   end
 end
 
+local function place(id, job_type, priority, due, record, i)
+  local waiting_for, culprit = follow_parents(id, ARGV[i + 10])
+  if culprit and ARGV[i + 11] ~= 'run' then
+    fail_with(culprit, id, record, job_type)
+  elseif waiting_for > 0 then
+    redis.call('HSET', record, 'state', 'scheduled', 'waiting_for', waiting_for, 'due', due)
+    redis.call('ZADD', P .. 'scheduled', NEVER, id)
+  elseif due > now then
+    redis.call('HSET', record, 'due', due)
+    redis.call('ZADD', P .. 'scheduled', due, id)
+    earliest = math.min(earliest or due, due)
+  else
+    redis.call('LPUSH', P .. 'pending:' .. priority, id)
+  end
+end
+
+local function store(i)
+  local id, job_type, priority, due = ARGV[i], ARGV[i + 1], ARGV[i + 2], instant(ARGV[i + 3])
+  local record, unique = P .. 'job:' .. id, ARGV[i + 7]
+  if redis.call('EXISTS', record) == 1 then
+    return 'DUPLICATE'
+  end
+  local holder = holder_of(unique)
+  if holder then
+    return holder
+  end
+  -- The first write: a server that is out of memory refuses the whole call here.
+  redis.call('HSET', record, 'type', job_type, 'priority', priority, 'state', due > now and 'scheduled' or 'pending',
+    'since', now, 'envelope', ARGV[i + 6])
+  if ARGV[i + 4] ~= '' then
+    redis.call('HSET', record, 'expires', instant(ARGV[i + 4]))
+  end
+  set(record, 'retention', ARGV[i + 5])
+  if unique ~= '' then
+    redis.call('HSET', record, 'unique', unique)
+    redis.call('SET', P .. 'unique:' .. unique, id, 'PX', ARGV[i + 8])
+  end
+  if ARGV[i + 9] ~= '' then
+    redis.call('HSET', record, 'bucket', job_type .. '/' .. ARGV[i + 9])
+  end
+  if ARGV[i + 10] ~= '' then
+    redis.call('HSET', record, 'parents', ARGV[i + 10], 'on_parent_failure', ARGV[i + 11])
+  end
+  place(id, job_type, priority, due, record, i)
+  count('enqueued:' .. job_type .. ':' .. priority, 1)
+  return 'NEW'
+end
+
+local replay = known_request()
+if replay then
+  return replay
+end
+local missing = missing_parent()
+if missing then
+  return { 'NOPARENT', missing }
+end
+
+for i = HEAD + 1, #ARGV, STRIDE do
+  answers[#answers + 1] = store(i)
+end
+if ARGV[1] ~= '' then
+  redis.call('SET', P .. 'idempotency:' .. ARGV[1], ARGV[2] .. ' ' .. ARGV[3], 'PX', IDEMPOTENCY_TTL)
+end
 if earliest then
   alarm('scheduled', earliest)
 end

@@ -1,19 +1,21 @@
 -- Give a worker up to `want` jobs: first the strays of its own list (just delivered by BRPOPLPUSH, or
--- given out in a reply that was lost), then `next`, then pending by the worker's order.
+-- given out in a reply that was lost), then `next`, then pending by the worker's order. Jobs of a type
+-- that is over its limit are parked on the way; others pass them.
 --
--- next, pending -> processing
+-- next, pending -> processing (expired when it is too late; throttled when its type is limited)
 --
 -- KEYS  1 prefix
--- ARGV  1 worker  2 want  3 number of the first token  4 order: the letters of the priorities from
---       the worker's place in its cycle on  5 '1' when the order is strict  6 retention ms of expired jobs
+-- ARGV  1 worker  2 want  3 number of the first token  4 order: the letters of the priorities from the
+--       worker's place in its cycle on  5 '1' when the order is strict  6 retention ms of expired jobs
 -- Returns  LOST when the worker's lease was taken away, else
 --       OK, now, 1 when more is waiting else 0, then each job as
---       {id, token, type, priority, attempt, crashes, lost, envelope}
--- uses: base clock arm finish observe
+--       {id, token, type, priority, attempt, crashes, lost, envelope, parents and their results by turns}
+-- uses: base clock alarm arm ended finish limits observe
 local worker, want, number = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local order, strict = ARGV[4], ARGV[5] == '1'
 local own = P .. 'processing:' .. worker
 local first, place, jobs = number, 1, {}
+local parks_left, earliest_look = 100, nil
 
 open_when_full()
 if not redis.call('ZSCORE', P .. 'workers', worker) then
@@ -36,30 +38,69 @@ local function take_turn(priority)
 end
 
 local function from_here()
-  return string.sub(order, place) .. string.sub(order, 1, place - 1)
+  return strict and order or string.sub(order, place) .. string.sub(order, 1, place - 1)
 end
 
--- Begin an attempt of a job that stands in the own list. Returns false when it must not run.
-local function begin(id, fields)
-  local record = P .. 'job:' .. id
-  if fields[1] ~= 'pending' then
+local function results_of(parents)
+  local results = {}
+  for parent in string.gmatch(parents or '', '[^,]+') do
+    results[#results + 1] = parent
+    results[#results + 1] = redis.call('HGET', P .. 'job:' .. parent, 'result') or ''
+  end
+  return results
+end
+
+local function give(id, job, token, attempt)
+  take_turn(job.priority)
+  jobs[#jobs + 1] = {
+    id, token, job.type, job.priority, attempt, job.crashes or '', job.lost or 0, job.envelope, results_of(job.parents),
+  }
+end
+
+local function expire(id, job)
+  redis.call('LREM', own, 1, id)
+  count('expired:' .. job.type, 1)
+  finish(id, 'expired', job, ARGV[6])
+end
+
+-- Park a job that may not start yet. Returns whether it was.
+local function hold_back(id, job)
+  local bucket, was_parked = job.bucket or job.type, job.parked and true or false
+  local look_at = refuse(id, job.type, bucket, job.priority, was_parked)
+  if not look_at then
+    return false
+  end
+  park(id, bucket, job.priority, was_parked, look_at)
+  redis.call('LREM', own, 1, id)
+  if look_at > 0 then
+    earliest_look = math.min(earliest_look or look_at, look_at)
+  end
+  parks_left = parks_left - 1
+  return true
+end
+
+-- Begin an attempt of a job that stands in the own list. Returns false when it must not run now.
+local function begin(id, job)
+  if job.state ~= 'pending' then
     redis.call('LREM', own, 1, id)
     return false
   end
-  local job_type, priority = fields[2], fields[3]
-  if fields[8] and tonumber(fields[8]) <= now then
-    redis.call('LREM', own, 1, id)
-    count('expired:' .. job_type, 1)
-    finish(id, 'expired', fields[9] or ARGV[6])
+  if job.expires and tonumber(job.expires) <= now then
+    expire(id, job)
     return false
   end
-  local token, attempt = worker .. '.' .. number, (tonumber(fields[5]) or 0) + 1
+  if LIMITED[job.type] and hold_back(id, job) then
+    return false
+  end
+  local record, token, attempt = P .. 'job:' .. id, worker .. '.' .. number, (tonumber(job.attempts) or 0) + 1
   number = number + 1
   redis.call('HSET', record, 'state', 'processing', 'token', token, 'started', now, 'attempts', attempt)
-  count('dequeued:' .. job_type .. ':' .. priority, 1)
-  observe('wait', job_type, now - (tonumber(fields[4]) or now))
-  take_turn(priority)
-  jobs[#jobs + 1] = { id, token, job_type, priority, attempt, fields[6] or '', fields[7] or 0, fields[10] }
+  if job.parked then
+    redis.call('HDEL', record, 'parked')
+  end
+  count('dequeued:' .. job.type .. ':' .. job.priority, 1)
+  observe('wait', job.type, now - (tonumber(job.since) or now))
+  give(id, job, token, attempt)
   return true
 end
 
@@ -71,19 +112,16 @@ local function adopt_strays()
     if not id then
       return
     end
-    local fields = redis.call('HMGET', P .. 'job:' .. id, 'state', 'type', 'priority', 'since', 'attempts',
-      'crashes', 'lost', 'expires', 'retention', 'envelope', 'token')
-    if fields[1] == 'processing' then
-      local given = tonumber(string.match(fields[11], '(%d+)$'))
+    local job = read_job(id)
+    if job.state == 'processing' then
+      local given = tonumber(string.match(job.token, '(%d+)$'))
       if given < first then
         return
       end
       number = math.max(number, given + 1)
-      take_turn(fields[3])
-      jobs[#jobs + 1] = { id, fields[11], fields[2], fields[3], tonumber(fields[5]), fields[6] or '',
-        fields[7] or 0, fields[10] }
+      give(id, job, job.token, tonumber(job.attempts))
       at = at + 1
-    elseif begin(id, fields) then
+    elseif begin(id, job) then
       at = at + 1
     end
   end
@@ -92,40 +130,45 @@ end
 local function draw_next()
   local id = redis.call('LMOVE', P .. 'next', own, 'RIGHT', 'LEFT')
   if id then
-    return id, redis.call('HMGET', P .. 'job:' .. id, 'state', 'type', 'priority', 'since', 'attempts',
-      'crashes', 'lost', 'expires', 'retention', 'envelope')
+    begin(id, read_job(id))
   end
 end
 
 local function draw_pending()
   local tried = {}
-  for letter in string.gmatch(strict and order or from_here(), '.') do
+  for letter in string.gmatch(from_here(), '.') do
     if not tried[letter] then
       tried[letter] = true
-      local id, fields = draw(PRIORITY[letter], own)
+      local id, job = draw(PRIORITY[letter], own)
       if id then
-        return id, fields
+        return id, job
       end
     end
   end
 end
 
-adopt_strays()
-if #jobs < want then
-  local id, fields = draw_next()
-  if id then
-    begin(id, fields)
-  end
+if next(LIMITED) then
+  unpark_due()
 end
-while #jobs < want do
-  local id, fields = draw_pending()
-  if not id then
-    break
+adopt_strays()
+if not queue_paused then
+  if #jobs < want then
+    draw_next()
   end
-  begin(id, fields)
+  while #jobs < want and parks_left > 0 do
+    local id, job = draw_pending()
+    if not id then
+      break
+    end
+    begin(id, job)
+  end
 end
 
-local more = arm(strict and order or from_here())
+end_parking()
+local more = arm(from_here())
+if earliest_look then
+  alarm('throttled', earliest_look)
+end
 write_counts()
 write_observations()
 return { 'OK', now, more and 1 or 0, unpack(jobs) }

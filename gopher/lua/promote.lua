@@ -1,13 +1,14 @@
 -- Let jobs go whose time has come, the earliest first.
 --
--- scheduled, retrying -> pending
+-- scheduled, retrying, throttled -> pending
 --
 -- KEYS  1 prefix
 -- ARGV  1 limit for each of the two
 -- Returns  how many, when the next one is due (ms, '' for never), now
--- uses: base clock arm
-local promoted, next_due = 0, nil
+-- uses: base clock arm limits
+local next_due
 open_when_full()
+local promoted = unpark_due()
 
 for _, state in ipairs({ 'scheduled', 'retrying' }) do
   local waiting = P .. state
@@ -22,7 +23,10 @@ for _, state in ipairs({ 'scheduled', 'retrying' }) do
     end
     redis.call('ZREM', waiting, id)
   end
-  local head = redis.call('ZRANGE', waiting, 0, 0, 'WITHSCORES')
+end
+
+for _, waiting in ipairs({ 'scheduled', 'retrying', 'throttled' }) do
+  local head = redis.call('ZRANGE', P .. waiting, 0, 0, 'WITHSCORES')
   if head[2] and (not next_due or tonumber(head[2]) < next_due) then
     next_due = tonumber(head[2])
   end

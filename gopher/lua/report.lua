@@ -3,7 +3,7 @@
 -- KEYS  1 prefix
 -- ARGV  for each job: id, token, progress (JSON) or '', log or ''
 -- Returns  for each job OK, or STALE when the attempt is over
--- uses: base settle
+-- uses: base clock alarm release settle
 local answers = {}
 open_when_full()
 

@@ -5,7 +5,7 @@
 -- KEYS  1 prefix
 -- ARGV  1 worker  2 id  3 token  4 delay ms (0: at once)  5 default retention ms
 -- Returns  OK, ALREADY, STALE or MISSING (see settle)
--- uses: base clock arm finish settle alarm
+-- uses: base clock alarm arm ended finish release settle
 local worker, id, token, delay = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local record = P .. 'job:' .. id
 local answer, job = settle(worker, id, token, '')
@@ -16,7 +16,7 @@ end
 redis.call('HINCRBY', record, 'attempts', -1)
 if job.cancel then
   count('cancelled:' .. job.type, 1)
-  finish(id, 'cancelled', job.retention or ARGV[5])
+  finish(id, 'cancelled', job, ARGV[5])
 elseif delay > 0 then
   redis.call('HSET', record, 'state', 'scheduled', 'settled', token, 'due', now + delay)
   redis.call('ZADD', P .. 'scheduled', now + delay, id)
@@ -24,7 +24,7 @@ elseif delay > 0 then
 else
   redis.call('HSET', record, 'state', 'pending', 'settled', token, 'since', now)
   redis.call('RPUSH', P .. 'pending:' .. job.priority, id)
-  arm()
 end
+arm()
 write_counts()
 return answer

@@ -7,7 +7,7 @@
 --       4 now at the caller's last look ('': its first)  5 ms since then by the caller's own steady clock
 -- Returns  STEP and by how many ms, when the server's clock was set: leases are moved along, nobody is
 --       rescued; else OK, now, how many went back, how many died, then the workers that were lost
--- uses: base clock arm finish settle
+-- uses: base clock alarm arm ended finish release settle
 local limit, max_lost = tonumber(ARGV[1]), tonumber(ARGV[2])
 local STEP_TOLERANCE = 5000 -- ms that two clocks may differ by without one having been set
 local FENCE = 600000 -- ms that a lost worker is kept in mind: far longer than any of its calls can be under way
@@ -50,7 +50,7 @@ end
 local function give_back(worker, id)
   local record = P .. 'job:' .. id
   local fields = redis.call('HMGET', record, 'state', 'token', 'attempts', 'lost', 'priority', 'started', 'type',
-    'cancel', 'retention', 'history')
+    'cancel', 'retention', 'history', 'unique', 'children', 'holds')
   if fields[1] == 'pending' then
     -- It was handed over, but never begun.
     redis.call('RPUSH', P .. 'pending:' .. fields[5], id)
@@ -60,16 +60,19 @@ local function give_back(worker, id)
   if fields[1] ~= 'processing' or string.match(fields[2], '^(.*)%.') ~= worker then
     return
   end
+  release(id, fields[13])
+  local job = { retention = fields[9], unique = fields[11], children = fields[12] }
   fields.lost = (tonumber(fields[4]) or 0) + 1
   local history = with_row(fields[10], history_row(worker, fields, 'lost'))
   if fields[8] then
     count('cancelled:' .. fields[7], 1)
     redis.call('HDEL', record, 'token')
-    finish(id, 'cancelled', fields[9] or ARGV[3], 'history', history)
+    finish(id, 'cancelled', job, ARGV[3], 'history', history)
     return
   end
   if fields.lost >= max_lost then
-    return give_up(id, fields, history)
+    give_up(id, fields, history)
+    return ended(id, false, job)
   end
   redis.call('RPUSH', P .. 'pending:' .. fields[5], id)
   redis.call('HSET', record, 'state', 'pending', 'since', now, 'lost', fields.lost, 'history', history)
@@ -97,7 +100,7 @@ for i = 1, #oldest, 2 do
   end
 end
 
-if returned > 0 then
+if returned + ended_went > 0 then
   arm()
 end
 write_counts()

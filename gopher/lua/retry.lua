@@ -6,7 +6,7 @@
 -- ARGV  1 worker  2 id  3 token  4 delay ms  5 how the child died, e.g. SIGSEGV, else ''  6 duration ms
 --       7 error (JSON)  8 history row (JSON)  9 log or ''  10 default retention ms
 -- Returns  OK, ALREADY, STALE or MISSING (see settle)
--- uses: base clock finish settle observe alarm
+-- uses: base clock alarm arm ended finish release settle observe
 local worker, id, token = ARGV[1], ARGV[2], ARGV[3]
 local record = P .. 'job:' .. id
 local answer, job = settle(worker, id, token, ARGV[9])
@@ -21,7 +21,7 @@ local history = with_row(job.history, ARGV[8])
 observe('run', job.type, tonumber(ARGV[6]))
 if job.cancel then
   count('cancelled:' .. job.type, 1)
-  finish(id, 'cancelled', job.retention or ARGV[10], 'error', ARGV[7], 'history', history)
+  finish(id, 'cancelled', job, ARGV[10], 'error', ARGV[7], 'history', history)
 else
   local due = now + tonumber(ARGV[4])
   redis.call('HSET', record, 'state', 'retrying', 'settled', token, 'error', ARGV[7], 'history', history,
@@ -33,6 +33,9 @@ else
   redis.call('ZADD', P .. 'retrying', due, id)
   count('retried:' .. job.type, 1)
   alarm('retrying', due)
+end
+if ended_went > 0 then
+  arm()
 end
 write_counts()
 write_observations()

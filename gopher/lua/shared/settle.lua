@@ -13,8 +13,8 @@ end
 -- MISSING  there is no such record
 local function settle(worker, id, token, log)
   local record = P .. 'job:' .. id
-  local fields = redis.call('HMGET', record, 'token', 'state', 'settled', 'type',
-    'priority', 'retention', 'cancel', 'history', 'attempts')
+  local fields = redis.call('HMGET', record, 'token', 'state', 'settled', 'type', 'priority', 'retention', 'cancel',
+    'history', 'attempts', 'unique', 'children', 'holds', 'bucket')
   if not fields[2] then
     return 'MISSING'
   end
@@ -25,11 +25,13 @@ local function settle(worker, id, token, log)
     return 'ALREADY'
   end
   redis.call('LREM', P .. 'processing:' .. worker, -1, id)
+  release(id, fields[12])
   if log ~= '' then
     keep_log(record, fields[9], log)
   end
   return 'OK', {
     type = fields[4], priority = fields[5], retention = fields[6], cancel = fields[7], history = fields[8],
+    unique = fields[10], children = fields[11], bucket = fields[13],
   }
 end
 

@@ -1,0 +1,23 @@
+-- Stop giving out the jobs of a queue, or of one type; what runs goes on.
+--
+-- next -> the head of pending, for a queue
+--
+-- KEYS  1 prefix
+-- ARGV  1 type, or '' for the whole queue
+-- Returns  1 when that is new, 0 when it was paused already
+-- uses: base clock
+open_when_full()
+if ARGV[1] ~= '' then
+  redis.call('SADD', P .. 'limited', ARGV[1])
+  return redis.call('HSET', P .. 'limit:' .. ARGV[1], 'paused', now)
+end
+
+local id = redis.call('LINDEX', P .. 'next', 0)
+if id then
+  local priority = redis.call('HGET', P .. 'job:' .. id, 'priority')
+  if priority then
+    redis.call('RPUSH', P .. 'pending:' .. priority, id)
+  end
+  redis.call('LPOP', P .. 'next')
+end
+return redis.call('SET', P .. 'paused', now, 'NX') and 1 or 0

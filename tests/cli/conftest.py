@@ -1,0 +1,82 @@
+"""Real `gopherctl` processes against the real server, in a key space of their own."""
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gopher.cli.processes import gopherctl
+
+from gopher.client import Client
+from tests.seeding import SeedingWorker
+
+
+@dataclass
+class Answer:
+    """What one command said."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Run = Callable[..., Answer]
+
+
+@pytest.fixture
+def environ(redis_url: str, namespace: str) -> dict[str, str]:
+    return {**os.environ, "REDIS_URL": redis_url, "GOPHER_NAMESPACE": namespace}
+
+
+@pytest.fixture
+def run(environ: dict[str, str], tmp_path: Path) -> Run:
+    """Run one command to its end, in an empty folder and without a terminal."""
+
+    def _run(*arguments: str, stdin: str = "", **more: str) -> Answer:
+        done = subprocess.run(
+            gopherctl(*arguments), input=stdin, env={**environ, **more}, cwd=tmp_path, capture_output=True, text=True,
+            timeout=30, check=False,
+        )  # fmt: skip
+        return Answer(done.returncode, done.stdout, done.stderr)
+
+    return _run
+
+
+@pytest.fixture
+def client(redis_url: str, namespace: str) -> Iterator[Client]:
+    with Client(redis_url, namespace=namespace) as made:
+        yield made
+
+
+@pytest.fixture
+def worker(client: Client) -> SeedingWorker:
+    return SeedingWorker(client)
+
+
+@pytest.fixture
+def background(environ: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
+    """Start commands that run on; whatever is left of them at the end is killed."""
+    started: list[subprocess.Popen[str]] = []
+
+    def _start(*arguments: str, **more: str) -> "subprocess.Popen[str]":
+        log = (tmp_path / f"log-{len(started)}").open("w+")
+        with log:
+            made = subprocess.Popen(
+                gopherctl(*arguments), env={**environ, **more}, cwd=tmp_path, stdin=subprocess.DEVNULL, stdout=log,
+                stderr=subprocess.STDOUT, text=True,
+            )  # fmt: skip
+        started.append(made)
+        return made
+
+    yield _start
+    for each in started:
+        each.kill()
+        each.wait()

@@ -1,0 +1,98 @@
+"""Dead letters and purging."""
+
+import pytest
+
+from gopher.client import Client
+from tests.seeding import SeedingWorker
+
+from .conftest import Run
+
+
+@pytest.fixture
+def dead(client: Client, worker: SeedingWorker) -> list[str]:
+    """Two dead letters: one `email` with a ValueError, then one `math` with a KeyError."""
+    ids = [client.enqueue("email", {}, priority="high"), client.enqueue("math", {})]
+    for job, error in zip(worker.fetch(2), ("ValueError", "KeyError"), strict=True):
+        worker.dead_letter(job, error)
+    return ids
+
+
+def test_lists_dead_letters_with_their_errors(run: Run, dead: list[str]) -> None:
+    told = run("list-failed").out
+    assert all(job_id in told for job_id in dead)
+    assert "KeyError: it broke" in told
+    page = run("list-failed", "--error", "KeyError", "--json").json
+    assert ([job["job_id"] for job in page["jobs"]], page["total_count"]) == ([dead[1]], 1)
+
+
+def test_no_dead_letters_is_no_error(run: Run) -> None:
+    answer = run("list-failed")
+    assert (answer.code, answer.out, answer.err) == (0, "", "no dead letters\n")
+
+
+def test_retries_one_and_keeps_its_id(run: Run, client: Client, dead: list[str]) -> None:
+    assert run("retry", "-i", dead[0]).out == f"{dead[0]} is pending again\n"
+    view = client.job(dead[0])
+    assert (view.status, view.attempts, len(view.history)) == ("pending", 0, 1)
+
+
+def test_retries_what_it_can_and_fails_for_the_rest(run: Run, client: Client, dead: list[str]) -> None:
+    answer = run("retry", "-i", "nope", "-i", dead[0], "--json")
+    assert answer.code == 1
+    assert answer.json == {"count": 1, "jobs": [dead[0]]}
+    assert "there is no job nope" in answer.err
+
+
+def test_retries_all_that_fit(run: Run, client: Client, dead: list[str]) -> None:
+    assert run("retry-all", "--type", "math", "--json").json == {"count": 1}
+    assert [client.job(job_id).status for job_id in dead] == ["failed", "pending"]
+    assert run("retry-all").out == "1 job pending again\n"
+
+
+def test_deletes_dead_letters_only_when_told_so(run: Run, client: Client, dead: list[str]) -> None:
+    refused = run("discard", "-i", dead[0])
+    assert refused.code == 2
+    assert client.job(dead[0]).status == "failed"
+    assert run("discard", "-i", dead[0], "--yes", "--json").json["count"] == 1
+    assert run("job", dead[0]).code == 1
+
+
+def test_does_not_delete_what_is_no_dead_letter(run: Run, client: Client) -> None:
+    job_id = client.enqueue("math", {})
+    answer = run("discard", "-i", job_id, "-y")
+    assert answer.code == 1
+    assert "only failed jobs can be discarded" in answer.err
+    assert client.job(job_id).status == "pending"
+
+
+@pytest.mark.parametrize("place", ["main", "scheduled", "retrying", "failed"])
+def test_purges_one_state_and_says_how_many(
+    run: Run, client: Client, worker: SeedingWorker, dead: list[str], place: str
+) -> None:
+    client.enqueue("math", {})
+    worker.retry(worker.fetch()[0])
+    client.enqueue("math", {}, delay="1h")
+    client.enqueue("math", {})
+    expected = {"main": 1, "scheduled": 1, "retrying": 1, "failed": 2}
+    answer = run("purge", "-q", place, "--yes", "--json")
+    assert answer.json == {
+        "queue": "default",
+        "state": {"main": "pending"}.get(place, place),
+        "count": expected[place],
+    }
+    left = client.stats().queues["default"]
+    found = {"main": left.waiting, "scheduled": left.scheduled, "retrying": left.retrying, "failed": left.failed}
+    assert found == {**expected, place: 0}
+
+
+def test_does_not_purge_unasked(run: Run, client: Client) -> None:
+    client.enqueue("math", {})
+    assert run("purge", "-q", "main").code == 2
+    assert client.stats().queue_size == 1
+
+
+def test_purging_a_queue_that_is_not_there_names_those_that_are(run: Run, client: Client) -> None:
+    client.enqueue("math", {})
+    answer = run("purge", "-q", "main", "--queue", "defualt", "-y")
+    assert answer.code == 1
+    assert "there is no queue 'defualt'; queues: default" in answer.err

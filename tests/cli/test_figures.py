@@ -1,0 +1,84 @@
+"""`stats`, `workers`, `health`, `types`."""
+
+import json
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from gopher.client import Client
+from tests.helpers import wait_until
+from tests.seeding import SeedingWorker
+
+from .conftest import Run
+
+Background = Callable[..., "subprocess.Popen[str]"]
+
+
+def test_counts_what_waits_at_each_priority(run: Run, client: Client, worker: SeedingWorker) -> None:
+    client.enqueue("math", {}, priority="high")
+    client.enqueue("math", {}, priority="low")
+    client.enqueue("math", {}, delay="1h")
+    stats = run("stats", "--json").json
+    assert (stats["queue_size"], stats["total_enqueued"]) == (2, 3)
+    assert stats["queues"]["default"]["priorities"]["low"]["waiting"] == 1
+    head, row = run("stats").out.splitlines()
+    figures = dict(zip(head.split(), row.split(), strict=True))
+    assert (figures["HIGH"], figures["NORMAL"], figures["LOW"], figures["SCHEDULED"]) == ("1", "0", "1", "1")
+
+
+def test_an_empty_installation_is_no_error(run: Run) -> None:
+    answer = run("stats")
+    assert answer.code == 0
+    assert "no queue was ever used" in answer.err
+
+
+def test_watch_shows_new_figures_until_it_is_interrupted(
+    background: Background, client: Client, tmp_path: Path
+) -> None:
+    client.enqueue("math", {})
+    process = background("stats", "--watch", "--interval", "100ms", "--json")
+
+    def sizes() -> list[int]:
+        return [json.loads(line)["queue_size"] for line in (tmp_path / "log-0").read_text().splitlines()]
+
+    wait_until(lambda: 1 in sizes())
+    client.enqueue("math", {})
+    wait_until(lambda: 2 in sizes())
+    process.send_signal(signal.SIGINT)
+    assert process.wait(10) == 0
+
+
+def test_health_names_what_is_missing(run: Run, client: Client) -> None:
+    client.enqueue("math", {}, queue="slow")
+    answer = run("health", "--json")
+    assert answer.code == 0
+    assert answer.json["status"] == "degraded"
+    assert (answer.json["workers"], answer.json["scheduler"]) == (0, "missing")
+    assert "queue 'slow' has jobs and no worker: start one with `gopherctl worker --queues slow`" in answer.err
+
+
+def test_health_without_a_server_fails(run: Run) -> None:
+    assert run("health", "--redis-url", "redis://127.0.0.1:1").code == 1
+
+
+def test_health_is_healthy_with_a_worker_and_a_scheduler(run: Run, background: Background) -> None:
+    background("worker", "--concurrency", "1")
+    background("scheduler")
+    wait_until(lambda: run("health", "--json").json["status"] == "healthy", what="good health")
+    assert run("health").err == ""
+
+
+def test_no_workers_says_how_to_start_one(run: Run) -> None:
+    answer = run("workers")
+    assert answer.code == 0
+    assert "gopherctl worker" in answer.err
+
+
+def test_lists_types_and_the_fields_of_one(run: Run) -> None:
+    names = [each["name"] for each in run("types", "--json").json["types"]]
+    assert names == ["cleanup", "email", "image_resize", "math", "report"]
+    told = run("types", "math").out
+    assert "one of factorial, fibonacci, prime" in told
+    assert "required" in told
+    assert run("types", "nope").code == 2

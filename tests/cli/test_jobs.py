@@ -1,0 +1,91 @@
+"""`job`, `jobs`, `cancel`, `logs`."""
+
+import subprocess
+from collections.abc import Callable
+
+import msgspec
+
+from gopher.client import Client
+from tests.helpers import wait_until
+from tests.seeding import SeedingWorker
+
+from .conftest import Run
+
+Background = Callable[..., "subprocess.Popen[str]"]
+
+
+def test_shows_a_job_with_its_payload_and_attempts(run: Run, client: Client, worker: SeedingWorker) -> None:
+    job_id = client.enqueue("email", {"to": "ada@example.com", "subject": "s", "body": "b"}, max_retries=2)
+    worker.retry(worker.fetch()[0], delay=3600)
+    told = run("job", job_id).out
+    for part in (job_id, "retrying", "1 of 3", "ada@example.com", "ValueError: it broke"):
+        assert part in told
+    view = run("job", job_id, "--json").json
+    assert (view["status"], view["attempts"], view["history"][0]["outcome"]) == ("retrying", 1, "failed")
+
+
+def test_a_job_that_is_not_there_is_an_error(run: Run) -> None:
+    answer = run("job", "nope")
+    assert (answer.code, answer.out) == (1, "")
+    assert "there is no job nope" in answer.err
+    assert "gopherctl jobs" in answer.err
+
+
+def test_lists_jobs_newest_first_page_by_page(run: Run, client: Client) -> None:
+    ids = [client.enqueue("math", {}) for _ in range(3)]
+    first = run("jobs", "--limit", "2", "--json").json
+    second = run("jobs", "--limit", "2", "--cursor", first["next_cursor"], "--json").json
+    listed = [job["job_id"] for job in (*first["jobs"], *second["jobs"])]
+    assert sorted(listed) == sorted(ids)
+    assert second["next_cursor"] is None
+    assert run("jobs").out.splitlines()[0].split()[:3] == ["JOB", "TYPE", "STATUS"]
+
+
+def test_filters_jobs(run: Run, client: Client, worker: SeedingWorker) -> None:
+    done = client.enqueue("math", {}, priority="high")
+    client.enqueue("math", {})
+    worker.complete(worker.fetch())
+    assert [job["job_id"] for job in run("jobs", "--status", "completed", "--json").json["jobs"]] == [done]
+    assert "no jobs of this kind" in run("jobs", "--type", "email").err
+
+
+def test_cancels_a_waiting_job_once(run: Run, client: Client) -> None:
+    job_id = client.enqueue("math", {})
+    assert run("cancel", job_id).out == "cancelled\n"
+    assert client.job(job_id).status == "cancelled"
+    again = run("cancel", job_id)
+    assert again.code == 1
+    assert "has ended already" in again.err
+
+
+def test_cancelling_a_running_job_says_that_it_takes_a_moment(run: Run, client: Client, worker: SeedingWorker) -> None:
+    job_id = client.enqueue("math", {})
+    worker.fetch()
+    assert run("cancel", job_id, "--json").json == {"job_id": job_id, "status": "processing"}
+
+
+def test_shows_logs_without_letting_them_drive_the_terminal(run: Run, client: Client, worker: SeedingWorker) -> None:
+    job_id = client.enqueue("math", {})
+    log = msgspec.json.encode([[1_790_000_000_000, "clear \x1b[2J it"], [1_790_000_000_001, "done"]])
+    worker.complete(worker.fetch(), log=log)
+    told = run("logs", job_id).out
+    assert "clear \\x1b[2J it" in told
+    assert "\x1b" not in told
+    assert [line["line"] for line in run("logs", job_id, "--json").json["logs"]] == ["clear \x1b[2J it", "done"]
+
+
+def test_follows_a_real_job_to_its_result(run: Run, background: Background) -> None:
+    background("worker", "--concurrency", "1")
+    wait_until(lambda: run("workers", "--json").json["workers"], what="a worker")
+    answer = run("submit", "-t", "math", "-p", '{"operation": "factorial", "number": 30}', "--wait", "--json")
+    assert answer.code == 0
+    assert answer.json["result"]["result"] == "265252859812191058636308480000000"
+    told = run("workers").out.splitlines()
+    assert told[0].split()[0] == "WORKER"
+    assert "0/1" in told[1]
+
+
+def test_worker_options_are_checked_as_their_variables_are(run: Run) -> None:
+    answer = run("worker", "--queues", "Not A Queue")
+    assert answer.code == 1
+    assert "WORKER_QUEUES='Not A Queue'" in answer.err

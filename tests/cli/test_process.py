@@ -1,0 +1,83 @@
+"""The process `gopherctl` itself: fast, quiet, never a traceback."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from gopher.cli.processes import gopherctl
+
+from gopher import __version__
+
+from .conftest import Run
+
+
+@pytest.mark.parametrize("option", ["--version", "--help"])
+def test_says_version_and_help_without_loading_the_queue(option: str) -> None:
+    code = f"import sys; sys.argv = ['gopherctl', {option!r}]\nfrom gopher.cli.main import run\nrun()\n"
+    code += "print('loaded:', [name for name in ('redis', 'msgspec', 'rich', 'flask') if name in sys.modules])"
+    told = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "loaded: []" in told
+
+
+def test_says_its_version_within_200_ms(run: Run) -> None:
+    def once() -> float:
+        start = time.perf_counter()
+        assert run("--version").out == f"gopherctl, version {__version__}\n"
+        return time.perf_counter() - start
+
+    # The best of a few: the machine may be busy with other things.
+    assert min(once() for _ in range(5)) < 0.2
+
+
+def test_a_server_that_is_away_is_told_in_a_sentence_with_the_next_step(run: Run) -> None:
+    answer = run("stats", "--redis-url", "redis://127.0.0.1:1")
+    assert answer.code == 1
+    assert answer.out == ""
+    assert answer.err.startswith("Error: the server is not reached")
+    assert "gopherctl up" in answer.err
+    assert "Traceback" not in answer.err
+
+
+def test_settings_that_can_not_be_read_are_all_named(run: Run) -> None:
+    answer = run("stats", REDIS_URL="ftp://x", WORKER_CONCURRENCY="many")
+    assert answer.code == 1
+    assert "REDIS_URL='ftp://x'" in answer.err
+    assert "WORKER_CONCURRENCY='many'" in answer.err
+
+
+def test_handlers_that_can_not_be_imported_are_told_in_a_sentence(run: Run) -> None:
+    answer = run("types", GOPHER_HANDLERS="no_such_module")
+    assert answer.code == 1
+    assert "GOPHER_HANDLERS=no_such_module: can't import it" in answer.err
+    assert "Traceback" not in answer.err
+
+
+def test_handlers_in_the_current_folder_are_found(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "my_handlers.py").write_text(
+        "from gopher import handler\n@handler('mine')\ndef mine(job, payload):\n    'Does my thing.'\n"
+    )
+    answer = run("types", "--json", GOPHER_HANDLERS="my_handlers")
+    assert [(each["name"], each["description"]) for each in answer.json["types"]] == [("mine", "Does my thing.")]
+
+
+def test_a_reader_that_leaves_early_is_no_error_to_speak_of(environ: dict[str, str]) -> None:
+    with subprocess.Popen(
+        gopherctl("types", "--json"), env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_prints_a_completion_script(run: Run, shell: str) -> None:
+    assert "_GOPHERCTL_COMPLETE" in run("completion", shell).out
+    assert run("completion", shell, "--json").json["shell"] == shell
+
+
+def test_completes_commands(run: Run) -> None:
+    told = run(_GOPHERCTL_COMPLETE="bash_complete", COMP_WORDS="gopherctl li", COMP_CWORD="1").out
+    assert told == "plain,list-failed\n"
