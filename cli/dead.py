@@ -108,7 +108,7 @@ def purge(out: Output, place: str, queue: str, yes: bool) -> None:
             raise _NoQueue(f"there is no queue {queue!r}; queues: {', '.join(known) or 'none yet'}")
         stats = gopher.stats().queues[queue]
         waiting = stats.waiting if state == State.PENDING else getattr(stats, state)
-        out.confirm(f"Delete {_jobs(waiting)} {state} in queue {queue!r} for good?", yes)
+        out.confirm(f"Delete {_jobs(waiting, state)} of queue {queue!r} for good?", yes)
         count = gopher.purge(queue, state, out.progress("deleted"))
     if not out.data({"queue": queue, "state": str(state), "count": count}):
         out.line(f"{_jobs(count)} deleted")
@@ -130,5 +130,5 @@ def _each(out: Output, job_ids: tuple[str, ...], act: Callable[[str], object]) -
     return done
 
 
-def _jobs(count: int) -> str:
-    return f"{count:,} job" + ("" if count == 1 else "s")
+def _jobs(count: int, kind: str = "") -> str:
+    return f"{count:,} {kind}{' ' if kind else ''}job" + ("" if count == 1 else "s")

@@ -109,7 +109,7 @@ def workers(out: Output) -> None:
     columns = ("worker", "host", "pid", "queues", "busy", "jobs done", "memory", "up")
     out.table(columns, map(_worker_row, found), empty="no worker is alive: start one with `gopherctl worker`")
     running = [
-        (child.job_id, child.job_type, worker.id, child.pid, _since(child.running_since))
+        (child.job_id, child.job_type, worker.id, str(child.pid), _since(child.running_since))
         for worker in found
         for child in worker.children
         if child.job_id

@@ -99,7 +99,7 @@ def show_job(out: Output, view: JobView) -> None:
             ("finished", view.finished_at),
             ("duration", seconds(view.duration) if view.duration is not None else None),
             ("worker", view.worker),
-            ("progress", _progress(view)),
+            ("progress", _progress(view) if view.status == State.PROCESSING else None),
             ("payload", bytes(view.payload).decode()),
             ("metadata", _unless_empty(view.metadata)),
             ("result", _unless_empty(view.result)),

@@ -83,8 +83,8 @@ def cli() -> None:
 def main() -> NoReturn:
     """Run `gopherctl` with the arguments of the process."""
     # Modules of GOPHER_HANDLERS may lie in the current folder. Last, so that nothing there hides a library.
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
+    if "" not in sys.path:
+        sys.path.append("")
     sys.exit(run())
 
 
@@ -97,8 +97,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except click.Abort:
-        return INTERRUPTED
+    except click.Abort as abort:
+        # Ctrl-C, or a no to a question.
+        return INTERRUPTED if isinstance(abort.__cause__, KeyboardInterrupt) else FAILED
     except BrokenPipeError:
         # The reader has left (`gopherctl jobs | head`): nothing more can be said, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -72,12 +72,17 @@ class Output:
             click.echo(f"{click.style(name.ljust(width), dim=True)}  {click.style(indented, fg=COLOURS.get(value))}")
 
     def confirm(self, question: str, yes: bool) -> None:
-        """Ask before something is destroyed, unless `--yes` was given. Raises Abort for a no."""
+        """Ask before something is destroyed, unless `--yes` was given.
+
+        Raises Abort for a no, UsageError when there is no terminal to ask on.
+        """
         if yes:
             return
         if not sys.stdin.isatty():
             raise click.UsageError("this deletes jobs for good, and there is no terminal to ask on: add --yes.")
-        click.confirm(question, abort=True, err=True)
+        if not click.confirm(question, err=True):
+            self.note("nothing was deleted")
+            raise click.Abort
 
     def progress(self, what: str) -> Callable[[int], None]:
         """Return what shows a growing count, on a terminal only."""

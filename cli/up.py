@@ -135,12 +135,14 @@ class Up:
         self._restarts[process.name] = time.monotonic() + delay
 
     def _stop(self) -> None:
+        """Stop everything in order: see the top of this file."""
         asked = self._noted.count
-        if self._processes.running():
-            self._say("stopping: what runs may finish; Ctrl-C again does not wait for it")
         drain = self._settings.worker_shutdown_timeout + self._settings.worker_kill_grace + LEAVING
-        for names, timeout in ((("web",), self._settings.server_write_timeout + LEAVING), (NAMES, drain)):
-            self._processes.stop(names, timeout, hurry=lambda: self._noted.count > max(asked, 1))
+        for names, timeout in ((("web",), LEAVING + self._settings.server_write_timeout), (NAMES[1:], drain)):
+            left = [process.name for process in self._processes.running(names)]
+            if left:
+                self._say(f"stopping {' and '.join(left)}: what runs may finish; Ctrl-C again does not wait for it")
+            self._processes.stop(left, timeout, hurry=lambda: self._noted.count > max(asked, 1))
         self._say("stopped")
 
     def _welcome(self) -> None:

@@ -13,6 +13,7 @@ import msgspec
 
 from .dead_letters import DeadLetters
 from .errors import InvalidJob, JobConflict, JobNotFound
+from .flow import Flow
 from .idempotency import IdempotencyMismatch, with_ids
 from .inspector import Inspector
 from .job import FINAL_STATES, NewJob, State
@@ -22,7 +23,8 @@ from .registry import Registry
 from .server import PATIENCE, Server
 from .settings import Settings
 from .submission import MAX_BATCH, Submission, prepare
-from .views import JobView, LogLine, Page, Stats, WorkerView
+from .views import JobView, LogLine, Page, Reason, Stats, WorkerView
+from .why import Explainer
 
 #: Seconds between two looks of who waits: at first, and at most.
 _FIRST_LOOK, _SLOWEST_LOOK = 0.005, 0.25
@@ -64,7 +66,9 @@ class Client:
         self.server = Server(self.settings, connections=connections)
         self.inspector = Inspector(self.server, registry)
         self.dead_letters = DeadLetters(self.server, self.inspector)
+        self.flow = Flow(self.server, registry)
         self._listing = Listing(self.server, self.inspector)
+        self._explainer = Explainer(self.server, self.inspector)
 
     def __enter__(self) -> "Client":
         return self
@@ -175,6 +179,13 @@ class Client:
         if lines is None:
             raise JobNotFound(f"there is no job {job_id}, or its record has run out")
         return lines
+
+    def why(self, job_id: str) -> list[Reason]:
+        """Return why a job isn't running yet, the first obstacle first. Raises JobNotFound."""
+        reasons = self._explainer.why(job_id)
+        if reasons is None:
+            raise JobNotFound(f"there is no job {job_id}, or its record has run out")
+        return reasons
 
     def stats(self) -> Stats:
         return self.inspector.stats()

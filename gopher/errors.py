@@ -6,6 +6,7 @@ GopherError
 │   ├── UnknownType         no handler is registered under that job type
 │   └── PayloadTooLarge     more JSON than a job may carry
 ├── JobNotFound             no job of that id (any more)
+├── ScheduleNotFound        no schedule of that name
 ├── JobConflict             the job's state does not allow what was asked
 └── ServerError             the server could not do it
     ├── QueueUnavailable    not reached, or it answers that it can't serve now
@@ -59,6 +60,10 @@ class PayloadTooLarge(InvalidJob):
 
 class JobNotFound(GopherError):
     """Raised when there is no job of that id, or no longer."""
+
+
+class ScheduleNotFound(GopherError):
+    """Raised when there is no schedule of that name."""
 
 
 class JobConflict(GopherError):

@@ -21,6 +21,18 @@ P workers                      zset    worker id -> lease end (ms) on what it ho
 P fenced                       zset    lost worker id -> when (ms): its calls are refused
 P cancelling:<worker>          set     ids of running jobs that it shall stop
 P tombstones                   hash    priority -> cancelled ids that still stand in its list
+P throttled                    zset    bucket -> when to look at it again (ms)
+P throttled:<bucket>:<priority>  list  ids of pending jobs that may not start yet, as in pending
+P limited                      set     types that are limited, paused or held back
+P limit:<type>                 hash    rate, burst, concurrency, origin, paused, held_until
+P bucket:<bucket>              hash    tokens, stamp (ms); gone when it is full again
+P holding:<bucket>             set     ids of running jobs of a type with a limited concurrency
+P paused                       string  since when the queue gives out nothing (ms)
+P unique:<key>                 string  id of the job that has the key
+P idempotency:<digest>         string  digest of the request, when it was first made (ms)
+P schedules                    hash    name -> definition (JSON)
+P ticks                        zset    name of a schedule -> when it fires next (ms)
+P last                         hash    name of a schedule -> id of the last job that it made
 P alarm                        list    at most one due time (ms): wakes a sleeping scheduler
 P totals                       hash    counters, e.g. enqueued:<type>:<priority>
 P histogram:<type>             hash    latency buckets, e.g. wait:3, run:sum_us
@@ -40,6 +52,18 @@ QUEUE_KEYS = (
     "fenced",
     "cancelling:<worker>",
     "tombstones",
+    "throttled",
+    "throttled:<bucket>:<priority>",
+    "limited",
+    "limit:<type>",
+    "bucket:<bucket>",
+    "holding:<bucket>",
+    "paused",
+    "unique:<key>",
+    "idempotency:<digest>",
+    "schedules",
+    "ticks",
+    "last",
     "alarm",
     "totals",
     "histogram:<type>",
@@ -78,11 +102,29 @@ class QueueKeys:
         self.workers = prefix + "workers"
         self.fenced = prefix + "fenced"
         self.tombstones = prefix + "tombstones"
+        self.throttled = prefix + "throttled"
+        self.limited = prefix + "limited"
+        self.paused = prefix + "paused"
+        self.schedules = prefix + "schedules"
+        self.ticks = prefix + "ticks"
+        self.last = prefix + "last"
         self.alarm = prefix + "alarm"
         self.totals = prefix + "totals"
 
     def pending(self, priority: str) -> str:
         return f"{self.prefix}pending:{priority}"
+
+    def parked(self, bucket: str, priority: str) -> str:
+        return f"{self.prefix}throttled:{bucket}:{priority}"
+
+    def limit(self, job_type: str) -> str:
+        return f"{self.prefix}limit:{job_type}"
+
+    def bucket(self, bucket: str) -> str:
+        return f"{self.prefix}bucket:{bucket}"
+
+    def holding(self, bucket: str) -> str:
+        return f"{self.prefix}holding:{bucket}"
 
     def processing(self, worker_id: str) -> str:
         return f"{self.prefix}processing:{worker_id}"

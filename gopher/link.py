@@ -12,6 +12,7 @@ from typing import Any
 
 from redis import exceptions
 
+from . import crashpoints
 from .server import Sendable, Server, pauses, read_reply, send_calls, send_whole, translated
 
 #: Seconds that a started reply may pause, and a connection attempt take, at most.
@@ -154,6 +155,8 @@ class Link:
         if trouble is not None:
             self._lose(trouble, now)
             return
+        if crashpoints.armed:
+            crashpoints.reached_by((call.verb for call, _ in self._under_way), "after_reply")
         self.wire.sound()
         answered, self._under_way, self._sent = self._under_way, [], False
         for (call, callback), reply in zip(answered, replies, strict=True):

@@ -14,6 +14,10 @@ class Command(NamedTuple):
     key: str
     words: tuple[Any, ...]
 
+    @property
+    def verb(self) -> str:
+        return str(self.words[0])
+
     def command(self) -> tuple[Any, ...]:
         return self.words
 

@@ -23,6 +23,10 @@ class Call(NamedTuple):
     arguments: tuple[Any, ...]
     read: Callable[[Any], Any]
 
+    @property
+    def verb(self) -> str:
+        return self.script.name
+
     def command(self) -> tuple[Any, ...]:
         return ("EVALSHA", self.script.sha, 1, self.key, *self.arguments)
 

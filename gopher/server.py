@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from redis import exceptions
 from redis.connection import AbstractConnection
 
+from . import crashpoints
 from .connections import Pools
 from .errors import ConfigurationError, GopherError, OutcomeUnknown, QueueBusy, QueueFull, QueueUnavailable, StorageFull
 from .keys import Keys
@@ -136,6 +137,8 @@ def _exchange(connection: AbstractConnection, calls: Sequence[Call]) -> list[Any
     except _CONNECTION_ERRORS as error:
         connection.disconnect()
         raise _LostReply(error) from error
+    if crashpoints.armed:
+        crashpoints.reached_by((call.verb for call in calls), "after_reply")
     for reply in replies:
         if isinstance(reply, Exception):
             raise reply
@@ -147,6 +150,8 @@ class Sendable(Protocol):
 
     @property
     def key(self) -> str: ...
+    @property
+    def verb(self) -> str: ...
     def command(self) -> tuple[Any, ...]: ...
     def whole_command(self) -> tuple[Any, ...]: ...
     def read(self, reply: Any, /) -> Any: ...
@@ -154,8 +159,12 @@ class Sendable(Protocol):
 
 def send_calls(connection: AbstractConnection, calls: Sequence[Sendable]) -> None:
     """Send calls by the SHA-1 of their scripts; their replies are left to be read."""
+    if crashpoints.armed:
+        crashpoints.reached_by((call.verb for call in calls), "before_send")
     commands = [call.command() for call in calls]
     connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+    if crashpoints.armed:
+        crashpoints.reached_by((call.verb for call in calls), "after_send")
 
 
 def read_reply(connection: AbstractConnection) -> Any:

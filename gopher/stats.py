@@ -45,16 +45,29 @@ def _priorities(client: Any, keys: QueueKeys, now: int) -> dict[str, PrioritySta
         pipe.llen(keys.pending(priority))
         pipe.lindex(keys.pending(priority), -1)
     tombstones, following, *lists = pipe.execute()
+    parked = _parked(client, keys)
     # The oldest of a list is its head; the job in `next` was taken from one of them.
     rows = _priority_and_age(client, keys, [following, *lists[1::2]], now)
     following_priority = rows[0][0]
     return {
         priority: PriorityStats(
-            waiting=max(length - int(dead or 0), 0) + (priority == following_priority),
+            waiting=max(length - int(dead or 0), 0) + (priority == following_priority) + parked[priority],
             oldest_waiting_age=max((age for name, age in rows if name == priority), default=0.0),
         )
         for priority, length, dead in zip(PRIORITIES, lists[0::2], tombstones, strict=True)
     }
+
+
+def _parked(client: Any, keys: QueueKeys) -> dict[str, int]:
+    """Return how many jobs of each priority wait because their type is over its limit."""
+    buckets = [bucket.decode() for bucket in client.zrange(keys.throttled, 0, -1)]
+    pipe = client.pipeline(transaction=False)
+    for priority in PRIORITIES:
+        for bucket in buckets:
+            pipe.llen(keys.parked(bucket, priority))
+    lengths = pipe.execute() if buckets else []
+    rows = len(buckets)
+    return {name: sum(lengths[at * rows : (at + 1) * rows]) for at, name in enumerate(PRIORITIES)}
 
 
 def _priority_and_age(

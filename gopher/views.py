@@ -125,3 +125,34 @@ class DeadLetterPage(msgspec.Struct):
     jobs: list[JobView]
     total_count: int
     next_cursor: str | None
+
+
+class LimitView(msgspec.Struct):
+    """A type that is limited, paused or held back, in one queue. `origin` is api, or handler for the code's own."""
+
+    type: str
+    queue: str
+    rate: str | None
+    burst: float | None
+    concurrency: int | None
+    running: int
+    origin: str | None
+    paused: bool
+    held_back_for: float
+
+
+class ScheduleView(msgspec.Struct):
+    """A schedule; `definition` is what it was made of. `next_run_at` is None while it is paused."""
+
+    name: str
+    next_run_at: str | None
+    last_job_id: str | None
+    definition: dict[str, Any]
+
+
+class Reason(msgspec.Struct):
+    """One reason why a job isn't running. `code` is stable; `until` is RFC 3339 where a time is known."""
+
+    code: str
+    message: str
+    until: str | None = None

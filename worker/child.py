@@ -18,6 +18,7 @@ from types import FrameType
 import msgspec
 from setproctitle import setproctitle
 
+from gopher.crashpoints import reached
 from gopher.errors import Cancelled, Discard, InvalidJob, RateLimited, Retry, Snooze, SoftTimeout
 from gopher.job import Envelope, Job, Reporter, running_job
 from gopher.registry import Handler, Registry
@@ -53,7 +54,11 @@ class Child:
         self._after_fork(inherited, output, parent)
         self._channel.send(encode(Ready()))
         while (message := self._channel.receive()) is not None:
-            self._channel.send(encode(self._attempt(decode_assignment(message))))
+            reached("job.taken")
+            outcome = self._attempt(decode_assignment(message))
+            reached("job.run")
+            self._channel.send(encode(outcome))
+            reached("outcome.sent")
 
     def interrupted(self, _signal: int, _frame: FrameType | None) -> None:
         """Raise in the handler what the supervisor asks for, if it still runs what is meant."""

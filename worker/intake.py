@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from gopher.crashpoints import reached
 from gopher.link import Bell, Link
 from gopher.queue import Fetched, Queue
 from gopher.wires import Wires
@@ -70,3 +71,4 @@ class Intake:
         # A job that it brought is in our list; so may be one whose reply was lost.
         if bell.readable(now) is not None or not bell.wire.connected:
             self._rang = True
+            reached("bell.rung")

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from gopher.crashpoints import reached
 from gopher.logs import get_logger
 from gopher.queue import FetchedJob
 from gopher.registry import Handler, Registry
@@ -166,6 +167,7 @@ class Pool:
         if len(child.jobs) == 1:
             self.start(child, now)
         child.channel.send(encode(_assignment(running)))
+        reached("job.given")
         return True
 
     def start(self, child: ChildHandle, now: float) -> None:

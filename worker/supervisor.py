@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from gopher.crashpoints import reached
 from gopher.job import Envelope
 from gopher.logs import get_logger
 from gopher.policy import resolve
@@ -243,6 +244,7 @@ class Supervisor:
             self._finish(child, message)
 
     def _finish(self, child: ChildHandle, outcome: Completed | Failed) -> None:
+        reached("outcome.taken")
         now = time.monotonic()
         running = child.jobs[0]
         if outcome.talked:

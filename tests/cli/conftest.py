@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -48,6 +49,27 @@ def run(environ: dict[str, str], tmp_path: Path) -> Run:
         return Answer(done.returncode, done.stdout, done.stderr)
 
     return _run
+
+
+def answer_on_a_terminal(environ: dict[str, str], answer: str, *arguments: str) -> Answer:
+    """Run a command on a terminal of its own and type an answer; `out` is all that the terminal showed."""
+    ours, theirs = pty.openpty()
+    try:
+        process = subprocess.Popen(gopherctl(*arguments), env=environ, stdin=theirs, stdout=theirs, stderr=theirs)
+        os.close(theirs)
+        os.write(ours, f"{answer}\n".encode())
+        shown = b"".join(iter(lambda: _read(ours), b"")).decode()
+    finally:
+        os.close(ours)
+    return Answer(process.wait(10), shown, "")
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 4096)
+    except OSError:
+        # So says Linux when nobody has the other end open any more.
+        return b""
 
 
 @pytest.fixture

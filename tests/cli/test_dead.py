@@ -5,7 +5,7 @@ import pytest
 from gopher.client import Client
 from tests.seeding import SeedingWorker
 
-from .conftest import Run
+from .conftest import Run, answer_on_a_terminal
 
 
 @pytest.fixture
@@ -96,3 +96,14 @@ def test_purging_a_queue_that_is_not_there_names_those_that_are(run: Run, client
     answer = run("purge", "-q", "main", "--queue", "defualt", "-y")
     assert answer.code == 1
     assert "there is no queue 'defualt'; queues: default" in answer.err
+
+
+@pytest.mark.parametrize(("answer", "code", "left"), [("n", 1, 1), ("y", 0, 0)])
+def test_asks_on_a_terminal_and_does_as_it_is_told(
+    environ: dict[str, str], client: Client, answer: str, code: int, left: int
+) -> None:
+    client.enqueue("math", {})
+    told = answer_on_a_terminal(environ, answer, "purge", "-q", "main")
+    assert "Delete 1 pending job of queue 'default' for good? [y/N]" in told.out
+    assert told.code == code
+    assert client.stats().queue_size == left

@@ -99,7 +99,9 @@ def test_runs_a_job_and_stops_in_order_on_ctrl_c(up: Callable[..., Running]) -> 
     assert running.process.wait(30) == 0
     assert f"curl http://{address}/api/v1/jobs" in running.log
     assert (running.folder / ".gopher").is_dir()
-    assert running.log.rstrip().endswith("stopped")
+    steps = ["stopping web", "stopping worker and scheduler", "stopping part=worker", "gopher    | stopped"]
+    places = [running.log.index(step) for step in steps]
+    assert places == sorted(places)
     assert not any(child.is_running() for child in children.values())
 
 
@@ -146,15 +148,15 @@ def test_a_port_that_is_taken_is_told_before_anything_starts(up: Callable[..., R
 
 
 def test_a_second_ctrl_c_does_not_wait(up: Callable[..., Running], tmp_path: Path) -> None:
-    (tmp_path / "slow_handlers.py").write_text(
+    (tmp_path / "sixty_seconds.py").write_text(
         "import time\nfrom gopher import handler\n@handler('slow')\ndef slow(job, payload):\n    time.sleep(60)\n"
     )
-    running = up(GOPHER_HANDLERS="slow_handlers", WORKER_JOB_TIMEOUT="60s")
+    running = up(GOPHER_HANDLERS="sixty_seconds", WORKER_JOB_TIMEOUT="60s")
     address = running.wait_until_ready()
     job_id = running.submit(type="slow", payload={})
     wait_until(lambda: call(address, "GET", f"/api/v1/jobs/{job_id}")["status"] == "processing")
     running.process.send_signal(signal.SIGINT)
-    wait_until(lambda: "stopping" in running.log)
+    wait_until(lambda: "stopping part=worker" in running.log)
     running.process.send_signal(signal.SIGINT)
     assert running.process.wait(10) == 0
 

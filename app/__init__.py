@@ -1,0 +1,48 @@
+"""The HTTP API: submit, look, cancel, manage dead letters; probes and metrics."""
+
+from typing import TYPE_CHECKING
+
+from gopher.settings import Settings
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+
+def create_app(settings: Settings | None = None) -> "Flask":
+    """Make the WSGI application. It connects to the server at the first request of a process, not here."""
+    from flask import Flask
+
+    from gopher.registry import load_handlers
+
+    from . import access, answers, cors, dead_letters, failures, health, index, jobs, metrics, queues, requests, workers
+    from .context import Context
+
+    settings = settings or Settings.from_env()
+    app = Flask(__name__, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = settings.server_max_body
+    app.url_map.strict_slashes = False
+    app.extensions["gopher"] = Context(settings, load_handlers(settings.handlers))
+
+    requests.install(app)
+    cors.install(app, settings)
+    access.install(app, settings)
+    answers.install(app)
+    for part in (index, jobs, queues, dead_letters, workers, health, metrics):
+        app.register_blueprint(part.blueprint)
+    track = metrics.install(app)
+    failures.install(app, track)
+    return app
+
+
+def run(settings: Settings) -> int:
+    """Become gunicorn, which serves the API; does not return.
+
+    Raises ConfigurationError when it would serve other machines without keys.
+    """
+    import os
+    import sys
+
+    settings.check_listener()
+    # -P: a folder `gopher` in the current one must not be taken for the package.
+    command = [sys.executable, "-P", "-m", "gunicorn", "--config", "python:gopher.app.gunicorn_conf"]
+    os.execv(sys.executable, [*command, "gopher.app.wsgi:app"])  # noqa: S606 - our own Python, no shell

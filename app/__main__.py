@@ -1,0 +1,14 @@
+"""`python -m gopher.app`: the API, with the settings of the environment."""
+
+import sys
+
+from gopher.errors import ConfigurationError
+from gopher.settings import Settings
+
+from . import run
+
+if __name__ == "__main__":
+    try:
+        sys.exit(run(Settings.from_env()))
+    except ConfigurationError as error:
+        sys.exit(str(error))

@@ -1,0 +1,13 @@
+"""How much one process of the API does at once."""
+
+THREADS = 8
+#: Requests that may wait for a job at the same time: the others must always find a thread.
+WAITERS = max(THREADS - 2, 1)
+#: Connections of one process to the server: commands are short, and small plans allow 20 in all.
+CONNECTIONS = 3
+#: Seconds that one command may take, here; a call is given up after the second of its attempts at the latest.
+REDIS_TIMEOUT = 2.0
+#: The same for the probes: they are asked by what gives up early itself.
+PROBE_TIMEOUT = 0.5
+#: Seconds that a request may wait for a job: below the 30 after which routers give up.
+LONGEST_WAIT = 25.0

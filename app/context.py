@@ -1,0 +1,66 @@
+"""What views work with: the client of this process, the job types, permits to wait."""
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from flask import current_app
+
+from gopher.client import Client
+from gopher.registry import Registry
+from gopher.settings import Settings
+
+from .capacity import CONNECTIONS, PROBE_TIMEOUT, REDIS_TIMEOUT, WAITERS
+
+
+class Context:
+    """One a process. Clients are made when they are first used: after the fork, and anew in each process."""
+
+    def __init__(self, settings: Settings, registry: Registry) -> None:
+        self.settings = settings
+        self.registry = registry
+        self._lock = threading.Lock()
+        self._owner = 0
+        self._clients: dict[str, Client] = {}
+        self._permits = threading.BoundedSemaphore(WAITERS)
+
+    @property
+    def client(self) -> Client:
+        return self._client("api", REDIS_TIMEOUT, CONNECTIONS)
+
+    @property
+    def probe(self) -> Client:
+        """A client that gives up early, with a connection of its own: probes answer while all others hang."""
+        return self._client("probe", PROBE_TIMEOUT, 1)
+
+    @contextmanager
+    def permit_to_wait(self) -> Iterator[bool]:
+        """Say whether this request may wait: never all threads do."""
+        permitted = self._permits.acquire(blocking=False)
+        try:
+            yield permitted
+        finally:
+            if permitted:
+                self._permits.release()
+
+    def _client(self, name: str, timeout: float, connections: int) -> Client:
+        with self._lock:
+            if self._owner != os.getpid():
+                self._owner, self._clients = os.getpid(), {}
+            if name not in self._clients:
+                settings = replace(self.settings, redis_timeout=min(self.settings.redis_timeout, timeout))
+                self._clients[name] = Client(settings=settings, registry=self.registry, connections=connections)
+            return self._clients[name]
+
+
+def context() -> Context:
+    """Return the context of the application that serves the current request."""
+    found: Context = current_app.extensions["gopher"]
+    return found
+
+
+def gopher() -> Client:
+    """Return the client to serve the current request with."""
+    return context().client

@@ -1,0 +1,19 @@
+"""Pages of other origins that may call the API: GOPHER_CORS_ORIGINS."""
+
+from flask import Flask
+
+from gopher.settings import Settings
+
+
+def install(app: Flask, settings: Settings) -> None:
+    if not settings.cors_origins:
+        return
+    from flask_cors import CORS
+
+    CORS(
+        app,
+        origins=list(settings.cors_origins),
+        allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Prefer", "X-API-Key", "X-Request-ID"],
+        expose_headers=["Location", "Retry-After", "X-Request-ID"],
+        max_age=600,
+    )

@@ -1,0 +1,127 @@
+"""Metrics of the whole fleet: job counters live in the server, so that one scrape of any API shows them all."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+
+from gopher.client import Client
+from gopher.histogram import cumulated
+from gopher.registry import Registry
+
+#: Classes of errors that have a label of their own, the most frequent ones; a handler could make up any number.
+_ERROR_CLASSES = 50
+OTHER = "other"
+
+# Event, name, help, labels: what follows the event in the counter's field.
+_COUNTERS = (
+    ("enqueued", "gopher_jobs_enqueued", "Jobs accepted.", ("job_type", "priority")),
+    ("dequeued", "gopher_jobs_dequeued", "Attempts begun.", ("job_type", "priority")),
+    ("completed", "gopher_jobs_processed", "Jobs that ended well.", ("job_type",)),
+    ("failed", "gopher_jobs_failed", "Jobs given up, now in the dead letter queue.", ("job_type", "error_type")),
+    ("retried", "gopher_jobs_retried", "Attempts that failed and will be repeated.", ("job_type",)),
+)
+_HISTOGRAMS = (
+    ("run", "gopher_job_processing_duration_seconds", "How long attempts ran."),
+    ("wait", "gopher_job_wait_duration_seconds", "How long jobs waited for a worker."),
+)
+
+
+class Fleet:
+    """What one look at the server found, for the metrics library to write."""
+
+    def __init__(self, client: Client, registry: Registry) -> None:
+        self._known = {handler.name for handler in registry}
+        self._stats = client.stats()
+        self._workers = client.workers()
+        self._totals = _sum(client.inspector.totals(queue) for queue in self._stats.queues)
+        types = {field.split(":")[1] for field in self._totals if ":" in field}
+        self._histograms = [client.inspector.histograms(queue, sorted(types)) for queue in self._stats.queues]
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._counters()
+        yield from self._latencies()
+        yield from self._queues()
+        yield from self._fleet()
+
+    def _counters(self) -> Iterator[Metric]:
+        for event, name, meaning, labels in _COUNTERS:
+            metric = CounterMetricFamily(name, meaning, labels=labels)
+            for values, count in self._by_labels(event).items():
+                metric.add_metric(values, count)
+            yield metric
+
+    def _by_labels(self, event: str) -> Counter[tuple[str, ...]]:
+        """Return the counts of an event by its labels: what is not registered is summed up as `other`."""
+        counts: Counter[tuple[str, ...]] = Counter()
+        for field, count in self._totals.items():
+            name, _, rest = field.partition(":")
+            if name == event:
+                job_type, _, detail = rest.partition(":")
+                counts[(self._label(job_type), detail) if detail else (self._label(job_type),)] += count
+        return _bounded(counts) if event == "failed" else counts
+
+    def _latencies(self) -> Iterator[Metric]:
+        by_type: dict[str, Counter[str]] = {}
+        for histograms in self._histograms:
+            for job_type, fields in histograms.items():
+                by_type.setdefault(self._label(job_type), Counter()).update(fields)
+        for prefix, name, meaning in _HISTOGRAMS:
+            metric = HistogramMetricFamily(name, meaning, labels=["job_type"])
+            for job_type, fields in by_type.items():
+                buckets, total = cumulated(fields, prefix)
+                if buckets[-1][1]:
+                    metric.add_metric([job_type], buckets, total)
+            yield metric
+
+    def _queues(self) -> Iterator[Metric]:
+        size = GaugeMetricFamily("gopher_queue_size", "Jobs that wait for a worker.", labels=["queue", "priority"])
+        age = GaugeMetricFamily(
+            "gopher_queue_oldest_age_seconds", "How long the first job of the queue has waited.", labels=["queue"]
+        )
+        for queue, stats in self._stats.queues.items():
+            age.add_metric([queue], stats.oldest_waiting_age)
+            for priority, waiting in stats.priorities.items():
+                size.add_metric([queue, priority], waiting.waiting)
+        yield size
+        yield age
+
+    def _fleet(self) -> Iterator[Metric]:
+        queues = self._stats.queues.values()
+        busy = [[child.job_id is not None for child in worker.children] for worker in self._workers]
+        children = sum(map(len, busy))
+        yield _gauge("gopher_scheduled_queue_size", "Jobs whose time has not come.", sum(q.scheduled for q in queues))
+        yield _gauge("gopher_dlq_size", "Dead letters.", sum(q.failed for q in queues))
+        yield _gauge("gopher_worker_count", "Live workers.", len(busy))
+        yield _gauge("gopher_active_workers", "Workers that run a job now.", sum(map(any, busy)))
+        yield _gauge(
+            "gopher_worker_utilization",
+            "Share of the workers' children that run a job now.",
+            sum(map(sum, busy)) / children if children else 0.0,
+        )
+
+    def _label(self, job_type: str) -> str:
+        return job_type if job_type in self._known else OTHER
+
+
+def _sum(totals: Iterable[dict[str, int]]) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for each in totals:
+        counts.update(each)
+    return counts
+
+
+def _bounded(counts: Counter[tuple[str, ...]]) -> Counter[tuple[str, ...]]:
+    classes: Counter[str] = Counter()
+    for (_, error_class), count in counts.items():
+        classes[error_class] += count
+    kept = {name for name, _ in classes.most_common(_ERROR_CLASSES)}
+    bounded: Counter[tuple[str, ...]] = Counter()
+    for (job_type, error_class), count in counts.items():
+        bounded[(job_type, error_class if error_class in kept else OTHER)] += count
+    return bounded
+
+
+def _gauge(name: str, meaning: str, value: Any) -> Metric:
+    return GaugeMetricFamily(name, meaning, value=value)

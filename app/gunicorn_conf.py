@@ -1,0 +1,67 @@
+"""gunicorn's settings, made of Gopher's: `gunicorn --config python:gopher.app.gunicorn_conf gopher.app.wsgi:app`."""
+
+import os
+import socket
+import struct
+import sys
+from typing import Any
+
+from gopher import logs
+from gopher.errors import ConfigurationError
+from gopher.settings import Settings
+
+from . import multiproc
+from .capacity import THREADS
+
+try:
+    _settings = Settings.from_env()
+    _settings.check_listener()
+except ConfigurationError as _error:
+    sys.exit(str(_error))
+
+logs.configure(_settings)
+# The files in which the processes share their counters: there before any of them is started.
+multiproc.ensure()
+
+_host = f"[{_settings.server_host}]" if ":" in _settings.server_host else _settings.server_host
+bind = f"{_host}:{_settings.server_port}"
+proc_name = "gopher-api"
+
+# Threads, so that requests which wait for a job do not need a process each.
+worker_class = "gthread"
+workers = _settings.web_concurrency
+threads = THREADS
+# A process that does not answer its arbiter for so long is replaced. Single requests are bounded elsewhere.
+timeout = 30
+# Longer than a request may wait for a job, shorter than platforms wait before SIGKILL.
+graceful_timeout = 27
+keepalive = 5
+# What libraries may leak does not add up for ever; not all processes are replaced at once.
+max_requests = 200_000
+max_requests_jitter = 50_000
+# The heartbeat file of each process: on a disk it could be held up by other writers.
+worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - gunicorn makes a safe file
+
+limit_request_line = 4094
+limit_request_fields = 60
+limit_request_field_size = 8190
+
+# gunicorn's own remote control: it is off, since two installations on one machine would share its socket.
+control_socket_disable = True
+logger_class = "gopher.app.gunicorn_logs.Logger"
+
+
+def when_ready(server: Any) -> None:
+    """Bound how long a client may keep a thread by sending or reading nothing: connections inherit it."""
+    for listener in server.LISTENERS:
+        for option, seconds in (
+            (socket.SO_RCVTIMEO, _settings.server_read_timeout),
+            (socket.SO_SNDTIMEO, _settings.server_write_timeout),
+        ):
+            listener.sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", int(seconds), int(seconds % 1 * 1e6)))
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    from prometheus_client import multiprocess
+
+    multiprocess.mark_process_dead(worker.pid)

@@ -1,0 +1,89 @@
+"""/metrics: the fleet's figures, and the API's own over all of its processes."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from flask import Blueprint, Flask, Response, g, request
+
+from gopher.errors import ServerError
+
+from . import multiproc
+from .context import context
+from .requests import path_template, query
+
+multiproc.ensure()
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest  # noqa: E402
+from prometheus_client.multiprocess import MultiProcessCollector  # noqa: E402
+from prometheus_flask_exporter.multiprocess import MultiprocessInternalPrometheusMetrics  # noqa: E402
+
+from .fleet import OTHER, Fleet  # noqa: E402
+
+blueprint = Blueprint("metrics", __name__)
+
+_METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS")
+_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25)
+
+
+@blueprint.get("/metrics")
+def metrics() -> Response:
+    query()
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)
+    up = Gauge("gopher_up", "Whether the server answered: without it there are no figures of jobs.", registry=registry)
+    try:
+        registry.register(_Once(Fleet(context().client, context().registry)))
+        up.set(1)
+    except ServerError:
+        up.set(0)
+    return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+
+
+def install(app: Flask) -> Callable[[Any], Any]:
+    """Count and time the answers of all views; return what does so for one more."""
+    exporter = MultiprocessInternalPrometheusMetrics.for_app_factory(export_defaults=False)
+    exporter.app = app
+    counter = exporter.counter(
+        "gopher_api_requests_total",
+        "Requests answered.",
+        labels={"method": _method, "path": path_template, "status": lambda answered: answered.status_code},
+    )
+    histogram = exporter.histogram(
+        "gopher_api_request_duration_seconds",
+        "How long answers took.",
+        labels={"method": _method, "path": path_template},
+        buckets=_BUCKETS,
+    )
+    exporter.register_default(counter, histogram, app=app)
+    for endpoint, view in app.view_functions.items():
+        app.view_functions[endpoint] = _noted(view)
+    return lambda view: histogram(counter(view))
+
+
+def _noted(view: Callable[..., Any]) -> Callable[..., Any]:
+    """Note that a view was reached: then its answer is counted, also when it raises."""
+
+    @wraps(view)
+    def noted(*arguments: Any, **named: Any) -> Any:
+        g.in_view = True
+        return view(*arguments, **named)
+
+    return noted
+
+
+def _method() -> str:
+    return request.method if request.method in _METHODS else OTHER
+
+
+class _Once:
+    """A collector that the registry does not ask for its names when it is registered."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+
+    def describe(self) -> list[Any]:
+        return []
+
+    def collect(self) -> Any:
+        return self._fleet.collect()

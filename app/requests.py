@@ -1,0 +1,98 @@
+"""Requests: their ids, what they may look like, and one log line for each."""
+
+import re
+import time
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+from flask import Flask, Response, g, request
+from werkzeug.exceptions import Forbidden, UnsupportedMediaType
+
+from gopher.errors import InvalidJob
+from gopher.logs import get_logger
+
+from .context import context
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+#: Asked all the time by machines.
+_QUIET = ("/health", "/metrics")
+_log = get_logger("api")
+
+
+def install(app: Flask) -> None:
+    app.before_request(_begin)
+    app.before_request(_check_origin)
+    app.before_request(_check_body)
+    app.after_request(_end)
+
+
+def body() -> bytes:
+    """Return the request's body. Raises RequestEntityTooLarge above SERVER_MAX_BODY."""
+    return request.get_data(cache=True)
+
+
+def query(*names: str) -> Mapping[str, str]:
+    """Return the query's parameters; InvalidJob for one that is not among `names`.
+
+    A filter that is misspelt must not select everything.
+    """
+    for name in request.args:
+        if name not in names:
+            known = ", ".join(names) or "none"
+            raise InvalidJob(f"is not a known parameter: leave it out; known here: {known}", f"/{name:.60}")
+    return request.args
+
+
+def whole_number(text: str, name: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise InvalidJob(f"is {text!r:.60}: must be a whole number", f"/{name}") from None
+
+
+def path_template() -> str:
+    """Return the route of the request, such as /api/v1/jobs/<job_id>: what may be a label or a log field."""
+    return request.url_rule.rule if request.url_rule else "unmatched"
+
+
+def _begin() -> None:
+    g.started = time.perf_counter()
+    given = request.headers.get("X-Request-ID", "")
+    g.request_id = given if _REQUEST_ID.fullmatch(given) else uuid4().hex
+
+
+def _check_origin() -> None:
+    """Refuse what another site's page makes a browser send: the browser may reach a keyless API, its pages shall not."""
+    origin = request.headers.get("Origin")
+    if origin is None or request.method in _SAFE_METHODS:
+        return
+    allowed = context().settings.cors_origins
+    if urlsplit(origin).netloc != request.host and origin not in allowed and "*" not in allowed:
+        raise Forbidden(f"pages of {origin[:80]} may not call this API: name it in GOPHER_CORS_ORIGINS if they shall")
+
+
+def _check_body() -> None:
+    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in ("", "identity"):
+        raise UnsupportedMediaType(f"Content-Encoding {encoding[:40]!r} is not supported: send the body as it is")
+    kind = request.mimetype
+    if request.method not in _SAFE_METHODS and kind and kind != "application/json" and not kind.endswith("+json"):
+        raise UnsupportedMediaType(f"Content-Type is {kind[:60]!r}: send JSON with Content-Type: application/json")
+
+
+def _end(response: Response) -> Response:
+    response.headers["X-Request-ID"] = g.request_id
+    path = path_template()
+    write = _log.debug if path.startswith(_QUIET) else _log.info
+    write(
+        "request",
+        method=request.method,
+        path=path,
+        status=response.status_code,
+        ms=round((time.perf_counter() - g.started) * 1000, 1),
+        request_id=g.request_id,
+        **({"key": g.key_name} if "key_name" in g else {}),
+    )
+    return response

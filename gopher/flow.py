@@ -1,0 +1,119 @@
+"""Operator actions on the flow of jobs: limits of types, pauses of queues and types."""
+
+import re
+from collections.abc import Iterable
+
+from .errors import InvalidJob
+from .limits import Limit, format_rate, make_limit
+from .names import QUEUE_NAME, TYPE_NAME
+from .registry import Registry
+from .server import Server, explained
+from .views import LimitView
+
+_FIELDS = ("rate", "burst", "concurrency", "origin", "paused", "held_until")
+
+
+class Flow:
+    """Limits and pauses. A limit of a type holds in every queue; each queue counts for itself."""
+
+    def __init__(self, server: Server, registry: Registry | None = None) -> None:
+        self._server = server
+        self._registry = registry
+
+    # Limits
+
+    def limits(self) -> list[LimitView]:
+        """Return the types that are limited, paused or held back, by queue and type."""
+        return [view for queue in self._server.queues() for view in self._limits_in(queue)]
+
+    def set_limit(self, job_type: str, rate: str | None, burst: float | None, concurrency: int | None) -> Limit:
+        """Limit a type in every queue. Raises InvalidJob."""
+        _check(TYPE_NAME, job_type, "/type")
+        try:
+            limit = make_limit(rate, burst, concurrency)
+        except ValueError as error:
+            field = "/burst" if "burst" in str(error) else "/concurrency" if "concurrency" in str(error) else "/rate"
+            raise InvalidJob(str(error), field) from None
+        if limit is None:
+            raise InvalidJob("says nothing: send a rate, a concurrency, or both", "/rate")
+        self._write(job_type, limit, "api")
+        return limit
+
+    def clear_limit(self, job_type: str) -> bool:
+        """Take an operator's limit away: what the handler itself declares counts again, if anything.
+
+        Returns whether the type was limited.
+        """
+        was_limited = any(view.type == job_type and (view.rate or view.concurrency) for view in self.limits())
+        handler = self._registry.get(job_type) if self._registry else None
+        self._write(job_type, Limit(None, None, None), "api")
+        if handler is not None and handler.limit is not None:
+            self._write(job_type, handler.limit, "handler")
+        return was_limited
+
+    # Pauses
+
+    def pause_queue(self, queue: str) -> bool:
+        """Stop giving out a queue's jobs; returns whether that is new."""
+        _check(QUEUE_NAME, queue, "/queue")
+        self._server.announce(queue)
+        return bool(self._server.run(self._server.queue(queue).pause()))
+
+    def resume_queue(self, queue: str) -> bool:
+        _check(QUEUE_NAME, queue, "/queue")
+        return bool(self._server.run(self._server.queue(queue).resume()))
+
+    def pause_type(self, job_type: str) -> bool:
+        """Stop giving out a type's jobs in every queue; returns whether that is new."""
+        _check(TYPE_NAME, job_type, "/type")
+        changed = [self._server.run(self._server.queue(queue).pause(job_type)) for queue in self._queues()]
+        return any(changed)
+
+    def resume_type(self, job_type: str) -> bool:
+        _check(TYPE_NAME, job_type, "/type")
+        changed = [self._server.run(self._server.queue(queue).resume(job_type)) for queue in self._queues()]
+        return any(changed)
+
+    def paused_queues(self) -> list[str]:
+        queues = self._server.queues()
+        with explained():
+            return [queue for queue in queues if self._server.client.exists(self._server.keys.of(queue).paused)]
+
+    def _write(self, job_type: str, limit: Limit, origin: str) -> None:
+        for queue in self._queues():
+            self._server.run(self._server.queue(queue).set_limit(job_type, *limit, origin=origin))
+
+    def _queues(self) -> Iterable[str]:
+        queues = self._server.queues()
+        if not queues:
+            # Before the first job: the limit shall count from that one on.
+            self._server.announce("default")
+            queues = ["default"]
+        return queues
+
+    def _limits_in(self, queue: str) -> Iterable[LimitView]:
+        keys, client = self._server.keys.of(queue), self._server.client
+        with explained():
+            now = client.time()
+            types = sorted(name.decode() for name in client.smembers(keys.limited))
+            rows = [client.hmget(keys.limit(name), _FIELDS) for name in types]
+            running = [client.scard(keys.holding(name)) for name in types]
+        now_ms = int(now[0]) * 1000
+        for name, row, held in zip(types, rows, running, strict=True):
+            rate, burst, concurrency, origin, paused, held_until = (value and value.decode() for value in row)
+            yield LimitView(
+                type=name,
+                queue=queue,
+                rate=None if rate is None else format_rate(float(rate)),
+                burst=None if burst is None else float(burst),
+                concurrency=None if concurrency is None else int(concurrency),
+                running=held,
+                origin=origin,
+                paused=paused is not None,
+                held_back_for=max(int(held_until or 0) - now_ms, 0) / 1000,
+            )
+
+
+def _check(pattern: re.Pattern[str], name: str, field: str) -> None:
+    if not pattern.fullmatch(name):
+        raise InvalidJob(f"must match {pattern.pattern}", field)

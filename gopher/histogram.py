@@ -1,0 +1,16 @@
+"""The latency buckets that the scripts count into."""
+
+#: Upper bounds in ms; what is longer goes into one more bucket. The same stand in lua/shared/observe.lua.
+BOUNDS = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000, 300000, 1800000)
+
+
+def cumulated(fields: dict[str, int], name: str) -> tuple[list[tuple[str, float]], float]:
+    """Return the buckets of one histogram as Prometheus wants them, and the sum, in seconds.
+
+    `fields` are a type's counters as they are stored: `{"run:3": 12, "run:18": 1, "run:sum_us": 9000}`.
+    """
+    buckets, total = [], 0
+    for number, bound in enumerate([*(f"{bound / 1000:g}" for bound in BOUNDS), "+Inf"], start=1):
+        total += fields.get(f"{name}:{number}", 0)
+        buckets.append((bound, float(total)))
+    return buckets, fields.get(f"{name}:sum_us", 0) / 1e6

@@ -1,0 +1,105 @@
+"""Schedules in the server: put, looked at, paused, run at once, deleted."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from .cron import CronExpression
+from .errors import ScheduleNotFound
+from .job import NewJob
+from .registry import Registry
+from .schedule import ScheduleSpec, job_now, parse_spec
+from .server import Server, explained
+from .times import to_rfc3339
+from .views import ScheduleView
+
+
+class Schedules:
+    """The schedules of one installation, whatever queue their jobs go to."""
+
+    def __init__(self, server: Server, registry: Registry | None = None) -> None:
+        self._server = server
+        self._registry = registry
+
+    def put(self, name: str, spec: ScheduleSpec) -> tuple[ScheduleView, str]:
+        """Create or replace a schedule; return it, and CREATED, REPLACED or UNCHANGED."""
+        now = self._now()
+        cron = CronExpression(spec.cron_expression, spec.timezone)
+        next_time = None if spec.paused else cron.next_after(now)
+        self._server.announce(spec.queue)
+        answer = self._server.run(self._server.queue(spec.queue).set_schedule(name, spec.definition(), next_time))
+        for queue in self._queues_with(name):
+            if queue != spec.queue:
+                self._server.run(self._server.queue(queue).delete_schedule(name))
+        return self.get(name), answer
+
+    def get(self, name: str) -> ScheduleView:
+        """Return a schedule. Raises ScheduleNotFound."""
+        return self._view(name, self._find(name)[1])
+
+    def spec(self, name: str) -> ScheduleSpec:
+        """Return what a schedule was made of. Raises ScheduleNotFound."""
+        return parse_spec(self._find(name)[1], None)
+
+    def all(self) -> list[ScheduleView]:
+        """Return all schedules by name."""
+        found = [(name, definition) for queue in self._server.queues() for name, definition in self._in(queue)]
+        return [self._view(name, definition) for name, definition in sorted(found)]
+
+    def delete(self, name: str) -> None:
+        """Forget a schedule; jobs that it has made go on. Raises ScheduleNotFound."""
+        queue, _ = self._find(name)
+        self._server.run(self._server.queue(queue).delete_schedule(name))
+
+    def pause(self, name: str) -> ScheduleView:
+        return self._set_paused(name, paused=True)
+
+    def resume(self, name: str) -> ScheduleView:
+        """Let a paused schedule fire again, from its next time on: what it missed in its pause is not made up."""
+        return self._set_paused(name, paused=False)
+
+    def job_now(self, name: str) -> NewJob:
+        """Return a job of the schedule, to be stored now, once. Raises ScheduleNotFound."""
+        return job_now(self.spec(name))
+
+    def _set_paused(self, name: str, *, paused: bool) -> ScheduleView:
+        spec = msgspec.structs.replace(self.spec(name), paused=paused)
+        return self.put(name, spec)[0]
+
+    def _find(self, name: str) -> tuple[str, bytes]:
+        for queue in self._server.queues():
+            with explained():
+                definition = self._server.client.hget(self._server.keys.of(queue).schedules, name)
+            if definition is not None:
+                return queue, definition
+        raise ScheduleNotFound(f"there is no schedule {name!r}")
+
+    def _queues_with(self, name: str) -> list[str]:
+        with explained():
+            client, keys = self._server.client, self._server.keys
+            return [queue for queue in self._server.queues() if client.hexists(keys.of(queue).schedules, name)]
+
+    def _in(self, queue: str) -> Iterator[tuple[str, bytes]]:
+        with explained():
+            found: dict[bytes, bytes] = self._server.client.hgetall(self._server.keys.of(queue).schedules)
+        for name, definition in found.items():
+            yield name.decode(), definition
+
+    def _view(self, name: str, definition: bytes) -> ScheduleView:
+        spec = parse_spec(definition, None)
+        keys = self._server.keys.of(spec.queue)
+        with explained():
+            next_time = self._server.client.zscore(keys.ticks, name)
+            last = self._server.client.hget(keys.last, name)
+        fields: dict[str, Any] = msgspec.json.decode(definition)
+        return ScheduleView(
+            name=name,
+            next_run_at=None if next_time is None else to_rfc3339(next_time),
+            last_job_id=last.decode() if last else None,
+            definition=fields,
+        )
+
+    def _now(self) -> int:
+        return time.time_ns() // 1_000_000

@@ -1,0 +1,3 @@
+"""A handler module that can't be imported."""
+
+raise RuntimeError("this module can't be imported")

@@ -1,0 +1,64 @@
+"""Workers and schedulers as real processes; each test, or each module, has a key space of its own."""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from gopher.client import Client
+from tests.worker.processes import Process, Scheduler, Worker
+
+
+@pytest.fixture
+def client(redis_url: str, namespace: str) -> Iterator[Client]:
+    with Client(redis_url, namespace=namespace) as client:
+        yield client
+
+
+@pytest.fixture
+def started() -> Iterator[list[Process]]:
+    """What a test has started; all of it is killed at the end."""
+    started: list[Process] = []
+    yield started
+    for process in started:
+        process.destroy()
+
+
+@pytest.fixture
+def start_worker(client: Client, tmp_path: Path, started: list[Process]) -> Callable[..., Worker]:
+    """Start a worker with these variables, and wait until it is there."""
+
+    def start(**environ: str) -> Worker:
+        worker = Worker(client, tmp_path, **environ)
+        started.append(worker)
+        return worker
+
+    return start
+
+
+@pytest.fixture
+def start_scheduler(client: Client, tmp_path: Path, started: list[Process]) -> Callable[..., Scheduler]:
+    def start(**environ: str) -> Scheduler:
+        scheduler = Scheduler(client, tmp_path, **environ)
+        started.append(scheduler)
+        return scheduler
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def shared(redis_url: str) -> Iterator[Worker]:
+    """One worker of two children and one scheduler for all tests of a module: most leave them as they were."""
+    folder = Path(tempfile.mkdtemp(prefix="gopher-worker-"))
+    with Client(redis_url, namespace=f"test-{uuid4().hex[:12]}") as client:
+        worker = Worker(client, folder, GOPHER_HANDLERS="gopher.handlers,tests.monsters")
+        scheduler = Scheduler(client, folder)
+        try:
+            yield worker
+        finally:
+            worker.destroy()
+            scheduler.destroy()
+            shutil.rmtree(folder)

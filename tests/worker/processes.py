@@ -1,0 +1,141 @@
+"""Real worker and scheduler processes for tests: started, watched, and stopped with all that they have started."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from gopher.client import Client
+from gopher.views import WorkerView
+from tests.helpers import wait_until
+
+ROOT = Path(__file__).parents[2]
+
+#: What makes waits short. Each test adds its own.
+QUICK = {
+    "GOPHER_HANDLERS": "tests.monsters",
+    "WORKER_CONCURRENCY": "2",
+    "WORKER_KILL_GRACE": "300ms",
+    "WORKER_MAX_CRASHES": "1",
+    "WORKER_SHUTDOWN_TIMEOUT": "10s",
+    "LOG_FORMAT": "json",
+}
+
+
+class Process:
+    """`python -m gopher.<part>`, leader of a session that all of its descendants belong to."""
+
+    def __init__(self, part: str, environ: Mapping[str, str], folder: Path) -> None:
+        self.part = part
+        self._log = folder / f"{part}-{len(list(folder.glob('*.log')))}.log"
+        with self._log.open("wb") as log:
+            self._popen = subprocess.Popen(
+                [sys.executable, "-m", f"gopher.{part}"],
+                # Handlers of the tests are found, and nothing that the caller's environment says of Gopher counts.
+                env={**os.environ, "PYTHONPATH": str(ROOT), **environ},
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self.pid = self._popen.pid
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text(errors="replace")
+
+    @property
+    def running(self) -> bool:
+        return self._popen.poll() is None
+
+    def send(self, *numbers: signal.Signals) -> None:
+        for number in numbers:
+            os.kill(self.pid, number)
+
+    def wait(self, timeout: float = 15.0) -> int:
+        """Return the exit code; negative for a signal."""
+        try:
+            return self._popen.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"the {self.part} has not ended after {timeout:g} s; it says:\n{self.log}") from None
+
+    def stop(self, timeout: float = 15.0) -> int:
+        self.send(signal.SIGTERM)
+        return self.wait(timeout)
+
+    def children(self) -> list[int]:
+        """Return the pids of the direct children that are alive."""
+        with suppress(psutil.NoSuchProcess):
+            children = psutil.Process(self.pid).children()
+            return sorted(child.pid for child in children if _state(child.pid) not in ("Z", ""))
+        return []
+
+    def session(self) -> list[int]:
+        """Return the pids of all that live in its session: itself, children, and what handlers have started."""
+        return [pid for pid in psutil.pids() if _session_of(pid) == self.pid and _state(pid) not in ("Z", "X", "")]
+
+    def descriptors(self) -> int:
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    def destroy(self) -> None:
+        """Kill everything that is left of it."""
+        for pid in self.session():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self._popen.kill()
+        self._popen.wait()
+
+
+class Worker(Process):
+    """A worker that is ready when it is made."""
+
+    def __init__(self, client: Client, folder: Path, **environ: str) -> None:
+        super().__init__("worker", {**where(client), **QUICK, **environ}, folder)
+        self.client = client
+        wait_until(self._is_there, 15.0, "the worker to show itself")
+
+    def view(self) -> WorkerView | None:
+        """Return what the worker tells of itself now."""
+        return next((view for view in self.client.workers() if view.pid == self.pid), None)
+
+    def _is_there(self) -> Any:
+        assert self.running, f"the worker ended at once:\n{self.log}"
+        view = self.view()
+        return view and len(view.children) >= 1
+
+
+class Scheduler(Process):
+    """A scheduler that is ready when it is made."""
+
+    def __init__(self, client: Client, folder: Path, **environ: str) -> None:
+        super().__init__("scheduler", {**where(client), "LOG_FORMAT": "json", **environ}, folder)
+        wait_until(lambda: self.running and "scheduler started" in self.log, 15.0, "the scheduler to start")
+
+
+def where(client: Client) -> dict[str, str]:
+    """Return the variables that lead a process to the same server and key space."""
+    return {"REDIS_URL": client.settings.redis_url, "GOPHER_NAMESPACE": client.settings.namespace}
+
+
+def _stat(pid: int) -> list[str]:
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return []
+    return text.rpartition(")")[2].split()
+
+
+def _state(pid: int) -> str:
+    return next(iter(_stat(pid)), "")
+
+
+def _session_of(pid: int) -> int:
+    fields = _stat(pid)
+    return int(fields[3]) if len(fields) > 3 else -1

@@ -1,0 +1,70 @@
+"""How a worker starts, or says why it does not."""
+
+import signal
+
+from tests.helpers import wait_until
+from tests.worker.processes import Process, where
+
+
+def run_to_its_end(client, folder, started, **environ):
+    process = Process("worker", {**where(client), **environ}, folder)
+    started.append(process)
+    return process.wait(), process.log
+
+
+def test_exits_with_the_traceback_when_a_handler_module_can_not_be_imported(client, tmp_path, started):
+    code, log = run_to_its_end(client, tmp_path, started, GOPHER_HANDLERS="tests.monsters.broken")
+    assert code == 1
+    assert "Traceback" in log
+    assert "RuntimeError: this module can't be imported" in log
+
+
+def test_exits_with_a_sentence_when_a_variable_can_not_be_read(client, tmp_path, started):
+    code, log = run_to_its_end(client, tmp_path, started, WORKER_CONCURRENCY="many", WORKER_LEASE="soon")
+    assert code == 1
+    assert "WORKER_CONCURRENCY='many'" in log
+    assert "WORKER_LEASE='soon'" in log
+    assert "Traceback" not in log
+
+
+def test_shows_itself_with_its_children_queues_and_types(start_worker):
+    worker = start_worker(WORKER_QUEUES="mails,default", WORKER_CONCURRENCY="3")
+    view = wait_until(lambda: (view := worker.view()) and len(view.children) == 3 and view)
+    assert view.queues == ["mails", "default"]
+    assert {"echo", "segfault"} <= set(view.types)
+    assert sorted(child.pid for child in view.children) == worker.children()
+    assert view.id.split("-")[-2] == str(worker.pid)
+
+
+def test_has_one_child_more_or_less_when_told(client, start_worker):
+    worker = start_worker(WORKER_CONCURRENCY="1")
+    worker.send(signal.SIGTTIN)
+    wait_until(lambda: len(worker.children()) == 2)
+    worker.send(signal.SIGTTOU)
+    wait_until(lambda: len(worker.children()) == 1)
+    # It always keeps one.
+    worker.send(signal.SIGTTOU)
+    assert client.wait(client.enqueue("echo", {"n": 1}), 5).status == "completed"
+    assert len(worker.children()) == 1
+
+
+def test_logs_what_runs_when_asked(client, start_worker):
+    worker = start_worker()
+    job_id = client.enqueue("nap", {"seconds": 30})
+    wait_until(lambda: client.job(job_id).status == "processing")
+    worker.send(signal.SIGUSR1)
+    wait_until(lambda: f'"job_id": "{job_id}"' in worker.log)
+    assert worker.running
+
+
+def test_fetches_no_more_when_told_to_be_quiet(client, start_worker):
+    worker = start_worker()
+    assert client.wait(client.enqueue("echo", {}), 5).status == "completed"
+    worker.send(signal.SIGTSTP)
+    wait_until(lambda: "fetching no more jobs" in worker.log)
+    job_id = client.enqueue("echo", {})
+    other = start_worker()
+    done = client.wait(job_id, 5)
+    assert done.status == "completed"
+    assert f"-{other.pid}-" in done.worker
+    assert worker.stop() == 0
