@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from flask import Flask, Response, g, request
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
 from gopher.errors import (
     ConfigurationError,
@@ -127,6 +127,8 @@ def _details(error: HTTPException) -> str:
         return f"the body is larger than {context().settings.server_max_body} bytes (SERVER_MAX_BODY)"
     if error.code == 404:
         return f"{request.method} {request.path:.200}: see / for what there is"
+    if isinstance(error, MethodNotAllowed):
+        return f"{request.method:.20} is not known here: {', '.join(sorted(error.valid_methods or ()))} are"
     return error.description or error.name
 
 

@@ -64,7 +64,7 @@ def _begin() -> None:
 
 
 def _check_origin() -> None:
-    """Refuse what another site's page makes a browser send: the browser may reach a keyless API, its pages shall not."""
+    """Refuse what another site's page makes a browser send: a browser reaches a keyless API, its pages shall not."""
     origin = request.headers.get("Origin")
     if origin is None or request.method in _SAFE_METHODS:
         return

@@ -104,7 +104,7 @@ class Up:
             if waited > PATIENCE and not told:
                 told = True
                 self._say(f"not healthy after {PATIENCE:g} s: {json.dumps(health)}")
-            if health["status"] == "healthy" or (waited > PATIENCE and health["status"] == "degraded"):
+            if self._api.is_ready(health) or (waited > PATIENCE and health["status"] in ("healthy", "degraded")):
                 self._welcome()
                 break
         # Somebody else may answer on our port: then our own web process is about to give up.

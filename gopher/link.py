@@ -13,7 +13,10 @@ from typing import Any
 from redis import exceptions
 
 from . import crashpoints
+from .logs import get_logger
 from .server import Sendable, Server, pauses, read_reply, send_calls, send_whole, translated
+
+log = get_logger("link")
 
 #: Seconds that a started reply may pause, and a connection attempt take, at most.
 STALL = 0.4
@@ -77,12 +80,15 @@ class Wire:
     def sound(self) -> None:
         """Say that the server has answered: the next trouble begins with a short pause again."""
         if self.trouble is not None:
+            log.info("the server answers again", key=self._key)
             self.trouble = None
             self._pauses = pauses()
 
     def fail(self, error: Exception, now: float) -> None:
         """Give the connection up; the next try comes after a pause."""
         self.close()
+        if self.trouble is None:
+            log.warning("the connection to the server was lost", key=self._key, error=str(translated(error)))
         self.trouble = str(translated(error))
         self._next_try = now + next(self._pauses)
 

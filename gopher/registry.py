@@ -35,6 +35,8 @@ class Handler:
     #: Exceptions that no further attempt can mend.
     permanent: tuple[type[BaseException], ...] = ()
     limit: Limit | None = None
+    #: Better not finished than run twice at once: stopped when the lease may be lost.
+    exclusive: bool = False
     #: A schedule of the type's own: (cron expression, timezone).
     cron: tuple[str, str] | None = None
     _decoder: msgspec.json.Decoder[Any] = field(init=False, repr=False, compare=False)
@@ -110,6 +112,7 @@ def handler(
     rate_limit: str | None = None,
     burst: float | None = None,
     concurrency: int | None = None,
+    exclusive: bool = False,
     cron: str | None = None,
     timezone: str = "UTC",
     into: Registry | None = None,
@@ -121,7 +124,8 @@ def handler(
     function's own. It returns any JSON value: the job's result.
 
     `rate_limit="10/s"` (with `burst`) and `concurrency=4` hold over the whole fleet. `cron="0 3 * * *"` makes a
-    schedule named as the type, with an empty payload.
+    schedule named as the type, with an empty payload. `exclusive=True` has a job stopped when the worker has lost
+    touch with the server for nearly a lease, rather than perhaps run twice at once.
     """
 
     def register(function: HandlerFunction) -> HandlerFunction:
@@ -135,6 +139,7 @@ def handler(
                 backoff=backoff if isinstance(backoff, Backoff) else Backoff(backoff),
                 permanent=permanent,
                 limit=_limit(function, rate_limit, burst, concurrency),
+                exclusive=exclusive,
                 cron=None if cron is None else (cron, timezone),
             )
         )

@@ -111,6 +111,12 @@ class Server:
     def close(self) -> None:
         self.pools.close()
 
+    def __enter__(self) -> "Server":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
     def _attempt(self, calls: Sequence[Call]) -> list[Any]:
         pool = self.pools.of(calls[0].key)
         # Connecting is part of this: a failure here means that nothing was sent.

@@ -127,6 +127,12 @@ class Settings:
         "",
         "A child is replaced after the job that left it with more resident memory than this.",
     )
+    worker_max_memory_per_child: int | None = _setting(
+        "WORKER_MAX_MEMORY_PER_CHILD",
+        values.optional(values.size(2**26)),
+        "",
+        "Address space of a child: a handler that wants more gets a MemoryError.",
+    )
     worker_priority_weights: Weights = _setting(
         "WORKER_PRIORITY_WEIGHTS",
         values.WEIGHTS,

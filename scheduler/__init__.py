@@ -6,8 +6,12 @@ from gopher.settings import Settings
 def run(settings: Settings) -> int:
     """Run a scheduler until it is told to stop; return its exit code."""
     from gopher import logs
+    from gopher.server import Server
+    from gopher.startup import check_server
 
     from .loop import Scheduler
 
     logs.configure(settings)
+    with Server(settings, connections=1) as server:
+        check_server(server)
     return Scheduler(settings).run()

@@ -2,15 +2,25 @@
 
 from gopher.settings import Settings
 
+#: Open files that a supervisor needs, and for each child.
+_DESCRIPTORS, _DESCRIPTORS_PER_CHILD = 40, 5
+
 
 def run(settings: Settings) -> int:
     """Run a worker until it is told to stop; return its exit code."""
     from gopher import logs
     from gopher.registry import load_handlers, preload
+    from gopher.server import Server
+    from gopher.startup import check_server
 
     from .supervisor import Supervisor
+    from .system import need_descriptors
 
     logs.configure(settings)
+    need_descriptors(_DESCRIPTORS + _DESCRIPTORS_PER_CHILD * settings.worker_concurrency)
+    # Before the first fork, and closed again: children must not inherit a connection.
+    with Server(settings, connections=1) as server:
+        check_server(server)
     registry = load_handlers(settings.handlers)
     preload(settings.handlers)
     return Supervisor(settings, registry).run()

@@ -28,6 +28,7 @@ from .channel import ChildEnd
 from .frames import Assignment, Completed, Failed, Kind, Progress, Ready, decode_assignment, encode
 from .output import MarkedOutput
 from .results import BadResult, encode_result
+from .surroundings import Surroundings
 
 #: Seconds between two reports of a job's progress.
 _PROGRESS_PERIOD = 0.1
@@ -38,7 +39,10 @@ _decode_envelope = msgspec.json.Decoder(Envelope).decode
 class Child:
     """One child process, from the fork to its end."""
 
-    def __init__(self, channel: ChildEnd, stop: interrupt.Interrupt, registry: Registry) -> None:
+    def __init__(
+        self, channel: ChildEnd, stop: interrupt.Interrupt, registry: Registry, memory_limit: int | None = None
+    ) -> None:
+        self._memory_limit = memory_limit
         self._channel = channel
         self._stop = stop
         self._registry = registry
@@ -52,11 +56,13 @@ class Child:
     def run(self, inherited: Iterable[int], output: int, parent: int) -> None:
         """Prepare the process, then work until the supervisor closes the channel."""
         self._after_fork(inherited, output, parent)
+        surroundings = Surroundings()
         self._channel.send(encode(Ready()))
         while (message := self._channel.receive()) is not None:
             reached("job.taken")
             outcome = self._attempt(decode_assignment(message))
             reached("job.run")
+            surroundings.restore()
             self._channel.send(encode(outcome))
             reached("outcome.sent")
 
@@ -89,6 +95,8 @@ class Child:
         random.seed()
         # When memory runs out, the kernel shall take a child and never the supervisor.
         system.prefer_as_oom_victim()
+        if self._memory_limit is not None:
+            system.limit_memory(self._memory_limit)
         setproctitle(f"gopher: child of {parent}")
 
     def _redirect(self, output: int) -> None:
@@ -144,6 +152,11 @@ class Child:
         self._current = 0
         return result
 
+    def _message(self, error: BaseException) -> str:
+        if isinstance(error, MemoryError) and self._memory_limit is not None:
+            return f"out of memory (limit {self._memory_limit // 2**20} MiB)"
+        return failures.message(error)
+
     def _seconds(self) -> float:
         return time.perf_counter() - self._began
 
@@ -155,7 +168,7 @@ class Child:
             seconds=self._seconds(),
             kind=kind,
             error_type=error.error_type if isinstance(error, BadResult) else failures.error_type(error),
-            message=failures.message(error),
+            message=self._message(error),
             traceback=failures.trace(error) if kind in ("error", "timeout") else "",
             after=after,
             talked=self._output.marked(number),

@@ -68,7 +68,7 @@ class ChildHandle:
     ready: bool = False
     leaving: bool = False
     kill_at: float = float("inf")
-    #: Why it was killed by us: "timeout", "cancel", "shutdown", "lost", "leaving"; "" when it was not.
+    #: Why it was killed by us: "timeout", "cancel", "shutdown", "lost", "nonsense", "leaving"; "" when it was not.
     killed: str = ""
     #: The job in its hands is larger than a packet: nothing may wait behind it.
     exclusive: bool = False
@@ -154,7 +154,7 @@ class Pool:
     def give(self, running: Running, depth: int, now: float) -> bool:
         """Hand a job to the child with the fewest. Returns False when none has room."""
         candidates = [child for child in self.children.values() if self._room(child, depth) > 0]
-        large = len(running.job.envelope) + sum(map(len, running.job.parents.values())) >= PACKET // 2
+        large = _size(running.job) >= PACKET // 2
         if large:
             candidates = [child for child in candidates if not child.jobs]
         if not candidates:
@@ -275,7 +275,12 @@ class Pool:
             return
         if pid == 0:
             inherited = [*self._inherited(), *self._descriptors(), channel.fileno(), output.fileno()]
-            _be_a_child(Child(channel.child_end(), stop, self._registry), inherited, output.writer, parent)
+            _be_a_child(
+                Child(channel.child_end(), stop, self._registry, self._settings.worker_max_memory_per_child),
+                inherited,
+                output.writer,
+                parent,
+            )
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
         output.close_writer()
         limit = self._settings.worker_max_jobs_per_child
@@ -334,6 +339,11 @@ def _assignment(running: Running) -> Assignment:
     )
 
 
+def _size(job: FetchedJob) -> int:
+    """Return about how many bytes an assignment of this job has: ids of its parents are as long as small results."""
+    return len(job.envelope) + sum(len(parent) + len(result) for parent, result in job.parents.items())
+
+
 def depth_for(mean_seconds: float) -> int:
     """Return how many jobs may wait in a child's channel when they take so long on average.
 
@@ -342,4 +352,4 @@ def depth_for(mean_seconds: float) -> int:
     """
     if mean_seconds <= 0:
         return 1
-    return max(1, min(16, int(0.02 / mean_seconds)))
+    return max(1, int(min(16.0, 0.02 / mean_seconds)))

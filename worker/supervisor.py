@@ -33,7 +33,7 @@ from .pool import STRAGGLER, ChildHandle, Pool, Running, depth_for
 from .record import Record, new_worker_id
 from .settlement import Settlement
 from .signals import Signals
-from .system import describe_exit
+from .system import describe_exit, oom_kills
 from .turns import Turns
 from .verdicts import CANCELLED, on_crash, on_failure, on_no_handler, on_timeout
 
@@ -41,6 +41,8 @@ log = get_logger("worker")
 
 #: Seconds between two heartbeats while jobs run: how soon a cancel reaches them, at most.
 BUSY_BEAT = 1.0
+#: Share of the lease without an answer after which exclusive jobs are stopped.
+EXCLUSIVE_SHARE = 0.8
 #: Seconds that the last outcomes may take to reach the server once all children have stopped.
 LAST_WORDS = 5.0
 
@@ -68,6 +70,9 @@ class Supervisor:
         self._rescue_looks: dict[str, tuple[int, float]] = {}
         self._mean_seconds = 0.0
         self._beat_at = self._care_at = 0.0
+        #: When a heartbeat was last answered (monotonic s).
+        self._heard_at = time.monotonic()
+        self._oom_kills = oom_kills()
         self._quiet = False
         self._stop_by: float | None = None
         self._left = False
@@ -118,6 +123,8 @@ class Supervisor:
         if self._stop_by is not None and now >= self._stop_by:
             self._stop_now()
         self._take_from_stragglers(now)
+        if now - self._heard_at > self._settings.worker_lease * EXCLUSIVE_SHARE:
+            self._stop_exclusive()
         if now >= self._beat_at:
             self._beat(now)
         if now >= self._care_at and not self._quiet:
@@ -155,6 +162,7 @@ class Supervisor:
         wake_at = min(self._pool.wake_at(), self._beat_at, self._care_at if not self._quiet else float("inf"))
         if self._stop_by is not None:
             wake_at = min(wake_at, self._stop_by)
+        # At least once a second, for what has no moment of its own.
         for link in self._wires.links:
             wake_at = min(wake_at, link.wake_at())
         if not self._quiet:
@@ -221,7 +229,13 @@ class Supervisor:
         if mask & selectors.EVENT_WRITE:
             child.channel.flush()
         while (data := child.channel.receive()) is not None:
-            self._take_message(child, decode_message(data))
+            try:
+                message = decode_message(data)
+            except msgspec.DecodeError:
+                # A handler has written into the channel: nothing that comes out of it can be trusted any more.
+                self._pool.kill(child, "nonsense")
+                break
+            self._take_message(child, message)
         self._mind_outbox(child)
 
     def _mind_outbox(self, child: ChildHandle) -> None:
@@ -271,13 +285,19 @@ class Supervisor:
         jobs = list(child.jobs)
         if jobs and child.killed != "lost":
             first, *behind = jobs
-            self._settle_death(child, first, describe_exit(status), now)
+            self._settle_death(child, first, self._how(status), now)
             for running in behind:
                 self._give_back(running)
         if not child.killed:
             log.warning("a child died", pid=child.pid, how=describe_exit(status), jobs=len(jobs))
         child.jobs.clear()
         self._pool.close(child)
+
+    def _how(self, status: int) -> str:
+        """Say how a child died: in a word, but for the kernel's reason where there is one."""
+        kills, self._oom_kills = self._oom_kills, oom_kills()
+        how = describe_exit(status)
+        return "out of memory (killed by the system)" if how == "SIGKILL" and self._oom_kills > kills else how
 
     def _hear_last(self, child: ChildHandle) -> None:
         if child.output.fileno() in self._selector.get_map():
@@ -297,6 +317,7 @@ class Supervisor:
         elif child.killed == "cancel":
             verdict = CANCELLED
         else:
+            how = "wrote into its control channel" if child.killed == "nonsense" else how
             verdict = on_crash(running.job, how, output, settings.worker_max_crashes)
         log_lines = self._closing_log(child, running)
         self._settlements[running.queue].settle(running, verdict, log_lines, running.started, now)
@@ -413,10 +434,18 @@ class Supervisor:
             self._lose()
             return
         self._clock.set(reply.now)
-        now = time.monotonic()
+        now = self._heard_at = time.monotonic()
         for child in self._pool.children.values():
             if child.jobs and child.jobs[0].job.id in reply.cancelling and not child.killed:
                 self._pool.interrupt(child, interrupt.CANCEL, now)
+
+    def _stop_exclusive(self) -> None:
+        """The lease may run out unseen: stop jobs that must never run twice at once."""
+        for child in self._pool.children.values():
+            head = child.head
+            if head is not None and head.handler is not None and head.handler.exclusive and not child.killed:
+                log.warning("job stopped: the lease may be lost", job_id=head.job.id, job_type=head.job.type)
+                self._pool.kill(child, "shutdown")
 
     def _report_running(self) -> None:
         """Send the progress and the new log lines of running jobs."""

@@ -2,9 +2,12 @@
 
 import ctypes
 import os
+import resource
 import signal
 import sys
 from contextlib import suppress
+
+from gopher.errors import ConfigurationError
 
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
@@ -21,6 +24,32 @@ def die_with_parent(parent: int) -> None:
 def prefer_as_oom_victim() -> None:
     with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
         file.write("500")
+
+
+def need_descriptors(count: int) -> None:
+    """Raise the limit of open files if need be. Raises ConfigurationError when it can't be raised so far."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft >= count:
+        return
+    if hard != resource.RLIM_INFINITY and hard < count:
+        raise ConfigurationError(
+            f"needs {count} open files, the limit is {hard}: raise it with ulimit -n, or lower WORKER_CONCURRENCY"
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
+
+
+def limit_memory(limit: int) -> None:
+    """Let no allocation take this process over `limit` bytes of address space: it gets a MemoryError."""
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+def oom_kills() -> int:
+    """Return how often the kernel has killed for want of memory, here or in a container."""
+    try:
+        with open("/proc/vmstat") as file:
+            return next(int(line.split()[1]) for line in file if line.startswith("oom_kill "))
+    except (OSError, StopIteration):
+        return 0
 
 
 def resident_bytes(pid: int) -> int:

@@ -1,6 +1,6 @@
 """Whose turn it is among the priorities: exact shares, spread evenly.
 
-With weights 5:3:1 the cycle is `hnhlhnhnh`-like: nine turns, five of them high, three normal, one low,
+With weights 5:3:1 the cycle is `hnhlhnhnh`: nine turns, five of them high, three normal, one low,
 and that holds for any nine turns in a row while all three wait.
 """
 
@@ -38,7 +38,7 @@ def smooth_cycle(weights: Mapping[str, int]) -> str:
     """Return one cycle of turns by smooth weighted round robin (as nginx does it), by first letters.
 
     Each turn every priority gains its weight, the richest goes and pays the sum. For 5:3:1 that is
-    h n h h n l h n h: no priority waits longer than its share makes it.
+    h n h l h n h n h: no priority waits longer than its share makes it.
     """
     divisor = reduce(gcd, weights.values())
     shares = {name: weight // divisor for name, weight in weights.items()}

@@ -52,7 +52,7 @@ class Running:
         for child in psutil.Process(self.process.pid).children():
             name = next((each for each in ("web", "worker", "scheduler") if each in child.cmdline()), None)
             title = " ".join(child.cmdline())
-            name = name or next((each for each in ("web", "worker", "scheduler") if each in title), "server")
+            name = name or ("web" if "gunicorn" in title else "server")
             found[name] = child
         return found
 

@@ -1,0 +1,70 @@
+"""What a process makes sure of before it begins: that the server can hold jobs at all.
+
+A server that is away, starting or busy is no reason not to start: the process waits for it. One that would lose
+jobs, or that refuses what Gopher needs, is.
+"""
+
+import uuid
+from typing import Any
+
+from .errors import ConfigurationError, ServerError
+from .logs import get_logger
+from .server import Server, explained
+
+#: Version of what is kept in the server. Code of an older schema refuses a newer one.
+SCHEMA = 1
+_OLDEST_SERVER = (6, 2)
+
+log = get_logger("start")
+
+
+def check_server(server: Server) -> None:
+    """Raise ConfigurationError when the server can't be used; say so and go on when it is away."""
+    try:
+        _check_version(server)
+        _check_eviction(server)
+        _check_schema(server)
+    except ConfigurationError:
+        raise
+    except ServerError as error:
+        log.warning("the server can't be asked now; going on when it answers", error=str(error))
+
+
+def _check_version(server: Server) -> None:
+    with explained():
+        info: dict[str, Any] = _one_node(server.client.info("server"))
+    version = str(info.get("redis_version", "0"))
+    if tuple(int(part) for part in version.split(".")[:2]) < _OLDEST_SERVER:
+        oldest = ".".join(map(str, _OLDEST_SERVER))
+        raise ConfigurationError(f"the server is version {version}: Gopher needs Redis {oldest} or newer, or Valkey")
+
+
+def _check_eviction(server: Server) -> None:
+    with explained():
+        policy = _one_node(server.client.info("memory")).get("maxmemory_policy")
+    if policy is None:
+        log.warning("can't see maxmemory-policy: make sure that it is noeviction, else the server may drop jobs")
+    elif policy != "noeviction":
+        raise ConfigurationError(
+            f"the server's maxmemory-policy is {policy}: when memory runs out it would drop jobs without a word. "
+            "Set it to noeviction: CONFIG SET maxmemory-policy noeviction"
+        )
+
+
+def _check_schema(server: Server) -> None:
+    meta = server.keys.meta
+    with explained():
+        server.client.hsetnx(meta, "schema", SCHEMA)
+        server.client.hsetnx(meta, "instance", uuid.uuid4().hex)
+        schema = int(server.client.hget(meta, "schema") or SCHEMA)
+    if schema > SCHEMA:
+        raise ConfigurationError(
+            f"the data in the server has schema {schema}, this version of Gopher knows {SCHEMA}: update it, or use "
+            "another GOPHER_NAMESPACE"
+        )
+
+
+def _one_node(info: dict[str, Any]) -> dict[str, Any]:
+    """Return the answer of one node: a cluster's INFO has one for each."""
+    first = next(iter(info.values()), None)
+    return first if isinstance(first, dict) and "redis_version" not in info and "maxmemory_policy" not in info else info

@@ -1,0 +1,104 @@
+"""A real API for the tests: gunicorn with its processes, on a port of this machine."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from gopher.client import Client
+from tests.helpers import wait_until
+from tests.seeding import SeedingWorker
+
+EMAIL = {"to": "user@example.com", "subject": "Hello", "body": "Test email"}
+
+
+class Api(httpx.Client):
+    """A running API, to send requests to."""
+
+    def __init__(self, port: int, process: subprocess.Popen, log: Path) -> None:
+        super().__init__(base_url=f"http://127.0.0.1:{port}", timeout=40)
+        self.process = process
+        self.log = log
+
+    def submit(self, payload=EMAIL, **fields):
+        return self.post("/api/v1/jobs", json={"type": "email", "payload": payload, **fields})
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def running_api(folder: Path, url: str, **variables: str) -> Iterator[Api]:
+    """Run the API as `gopherctl web` does, until it is ready; yield a client of it."""
+    port, log = free_port(), folder / f"api-{uuid4().hex[:6]}.log"
+    environ = {**os.environ, "REDIS_URL": url, "SERVER_HOST": "127.0.0.1", "SERVER_PORT": str(port), **variables}
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "gopher.app"], env=environ, cwd=folder, stdout=output, stderr=output
+        )
+    try:
+        with Api(port, process, log) as api:
+            wait_until(lambda: answers(api), 20, f"the API; its log: {log}")
+            yield api
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(35)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+
+
+def answers(api: Api) -> bool:
+    assert api.process.poll() is None, api.log.read_text()
+    try:
+        return api.get("/health/live").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("api")
+
+
+@pytest.fixture(scope="session")
+def api_namespace() -> str:
+    return f"api-{uuid4().hex[:12]}"
+
+
+@pytest.fixture(scope="session")
+def api(folder, redis_url, api_namespace) -> Iterator[Api]:
+    """The API that most tests share: each uses a queue of its own."""
+    with running_api(folder, redis_url, GOPHER_NAMESPACE=api_namespace) as api:
+        yield api
+
+
+@pytest.fixture(scope="session")
+def client(redis_url, api_namespace) -> Iterator[Client]:
+    """The same installation from inside, to see what was stored."""
+    with Client(redis_url, namespace=api_namespace) as client:
+        yield client
+
+
+@pytest.fixture
+def queue() -> str:
+    """A queue that no other test uses."""
+    return f"queue-{uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def worker(client, queue) -> SeedingWorker:
+    client.server.announce(queue)
+    return SeedingWorker(client, queue)
