@@ -19,6 +19,7 @@ from gopher.submission import InvalidBatch
 
 from .answers import answer
 from .context import context
+from .requests import discard_body
 
 _log = get_logger("api")
 View = Callable[[HTTPException], Response]
@@ -118,6 +119,7 @@ def _http(error: HTTPException) -> Response:
     status = error.code or 500
     if error.response is not None or status < 400:
         return error.get_response()  # type: ignore[return-value]
+    discard_body()
     failure = _BY_STATUS.get(status) or Failure(status, "http_error", error.name)
     return _failed(failure, _details(error), headers=_headers(error))
 

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from gunicorn.glogging import Logger as GunicornLogger
+from gunicorn.glogging import Logger as GunicornLogger  # type: ignore[import-untyped]
 
 
-class Logger(GunicornLogger):
+class Logger(GunicornLogger):  # type: ignore[misc]
     """Hands everything to the root logger, which `gopher.logs` has set up. Requests are logged by the app."""
 
     def setup(self, cfg: Any) -> None:

@@ -30,7 +30,7 @@ _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 
 def metrics() -> Response:
     query()
     registry = CollectorRegistry()
-    MultiProcessCollector(registry)
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     up = Gauge("gopher_up", "Whether the server answered: without it there are no figures of jobs.", registry=registry)
     try:
         registry.register(_Once(Fleet(context().client, context().registry)))

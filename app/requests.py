@@ -15,6 +15,8 @@ from gopher.logs import get_logger
 from .context import context
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+#: Bytes that are read of a request which is refused, and how many at a time.
+_DISCARDED, _PIECE = 8 * 2**20, 2**16
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 #: Asked all the time by machines.
 _QUIET = ("/health", "/metrics")
@@ -31,6 +33,17 @@ def install(app: Flask) -> None:
 def body() -> bytes:
     """Return the request's body. Raises RequestEntityTooLarge above SERVER_MAX_BODY."""
     return request.get_data(cache=True)
+
+
+def discard_body() -> None:
+    """Read what a refused request still sends, within limits: else the connection breaks before our answer is read."""
+    stream = request.environ["wsgi.input"]
+    try:
+        for _ in range(_DISCARDED // _PIECE):
+            if not stream.read(_PIECE):
+                return
+    except OSError:
+        pass
 
 
 def query(*names: str) -> Mapping[str, str]:

@@ -21,7 +21,7 @@ from gopher.errors import ConfigurationError, GopherError
 from gopher.settings import Settings
 
 from .demo_jobs import PHOTOGRAPH, DemoJob, Place, Wrong, all_jobs, mend
-from .http import Api, free_port
+from .http import Api, free_port, is_ready
 from .output import Output, one_line, printable, rich_table, seconds
 from .processes import Interruptions, Processes, gopherctl, interruptions
 
@@ -108,7 +108,7 @@ class Demo:
         for name, command in (("mail", mail), *((each, gopherctl(each)) for each in ("web", "worker", "scheduler"))):
             self._processes.start(name, command)
         give_up_at = time.monotonic() + START_TIME
-        while not self._api.is_ready(health := self._api.health()):
+        while not is_ready(health := self._api.health()):
             self._go_on(0.1, give_up_at, f"Gopher is not healthy after {START_TIME:g} s: {health}")
         self._out.line(f"Server, API, worker and scheduler run; the API is {self._api.url}. Submitting:\n")
 

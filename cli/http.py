@@ -35,9 +35,10 @@ class Api:
             return {"status": "starting"}
         return answer if isinstance(answer, dict) else {"status": "starting"}
 
-    def is_ready(self, health: dict[str, Any]) -> bool:
-        """Return whether everything runs. Healthy is also a queue without jobs and workers: here one is awaited."""
-        return health["status"] == "healthy" and bool(health.get("workers"))
+
+def is_ready(health: dict[str, Any]) -> bool:
+    """Return whether everything runs. Healthy is also a queue without jobs and workers: here one is awaited."""
+    return health["status"] == "healthy" and bool(health.get("workers"))
 
 
 def reachable(host: str) -> str:

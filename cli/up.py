@@ -18,7 +18,7 @@ from gopher.errors import ConfigurationError, GopherError
 from gopher.settings import Settings
 
 from .common import common
-from .http import Api, free_port, is_free
+from .http import Api, free_port, is_free, is_ready
 from .output import Output, printable
 from .processes import Interruptions, Process, Processes, gopherctl, interruptions
 
@@ -104,7 +104,7 @@ class Up:
             if waited > PATIENCE and not told:
                 told = True
                 self._say(f"not healthy after {PATIENCE:g} s: {json.dumps(health)}")
-            if self._api.is_ready(health) or (waited > PATIENCE and health["status"] in ("healthy", "degraded")):
+            if is_ready(health) or (waited > PATIENCE and health["status"] in ("healthy", "degraded")):
                 self._welcome()
                 break
         # Somebody else may answer on our port: then our own web process is about to give up.

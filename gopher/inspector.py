@@ -145,7 +145,7 @@ class Inspector:
             queue=queue,
             priority=record["priority"].decode(),
             payload=envelope.payload,
-            metadata=envelope.metadata or msgspec.Raw(b"{}"),
+            metadata=envelope.metadata,
             attempts=int(record.get("attempts", 0)),
             max_retries=options.max_retries,
             timeout=options.timeout,

@@ -31,6 +31,10 @@ FINAL_STATES = frozenset({State.COMPLETED, State.FAILED, State.CANCELLED, State.
 PRIORITIES = ("high", "normal", "low")
 
 
+#: The JSON of a job that was submitted without metadata.
+NO_METADATA = msgspec.Raw(b"{}")
+
+
 class Envelope(msgspec.Struct, omit_defaults=True, frozen=True):
     """What was submitted: stored once as JSON, never changed, never read by a script.
 
@@ -44,7 +48,8 @@ class Envelope(msgspec.Struct, omit_defaults=True, frozen=True):
     #: No attempt is begun later than so long after the submission.
     retry_for: float | None = None
     execute_at: int | None = None
-    metadata: msgspec.Raw | None = None
+    # Not `Raw | None`: msgspec would then read null only.
+    metadata: msgspec.Raw = NO_METADATA
 
 
 class NewJob(msgspec.Struct, frozen=True):

@@ -32,6 +32,8 @@ _CURSOR_IDS = 3
 _STATES: dict[str, frozenset[str]] = {
     "next": frozenset({State.PENDING}),
     "pending": frozenset({State.PENDING}),
+    # Pending jobs of a type that is over its limit, each bucket and priority in a list of its own.
+    "throttled": frozenset({State.PENDING}),
     # What a worker was handed and has not begun yet is still pending.
     "processing": frozenset({State.PROCESSING, State.PENDING}),
     "scheduled": frozenset({State.SCHEDULED}),
@@ -39,6 +41,10 @@ _STATES: dict[str, frozenset[str]] = {
     "failed": frozenset({State.FAILED}),
     "finished": frozenset({State.COMPLETED, State.CANCELLED, State.EXPIRED}),
 }
+#: Places that are lists in the order of waiting.
+_LISTS = ("pending:", "throttled:")
+#: Buckets that a listing looks into: there may be one a tenant.
+_BUCKETS = 200
 _ERROR_TYPE = msgspec.json.Decoder(type=dict[str, Any])
 
 
@@ -111,6 +117,9 @@ class Listing:
                 continue
             if place == "pending":
                 yield from (f"pending:{priority}" for priority in PRIORITIES)
+            elif place == "throttled":
+                buckets = [bucket.decode() for bucket in self._server.client.zrange(keys.throttled, 0, _BUCKETS - 1)]
+                yield from (f"throttled:{bucket}:{priority}" for bucket in buckets for priority in PRIORITIES)
             elif place == "processing":
                 client = self._server.client
                 workers = [*client.zrange(keys.workers, 0, -1), *client.zrange(keys.fenced, 0, -1)]
@@ -121,7 +130,7 @@ class Listing:
     def _stream(self, keys: QueueKeys, place: str, start: Cursor | None) -> Iterator[Entry]:
         client = self._server.client
         after = Position(start.time, start.id) if start else None
-        if place.startswith("pending:"):
+        if place.startswith(_LISTS):
             passed = start.lists.get(f"{keys.queue}:{place}", []) if start else []
             return pending_entries(client, keys, place, after, passed)
         if place.startswith("processing:"):
@@ -171,7 +180,7 @@ def _choose(
     while block := list(islice(entries, _BLOCK)):
         for index, (entry, fitting) in enumerate(zip(block, fits(block), strict=True)):
             scanned += 1
-            if entry.place == "next" or entry.place.startswith("pending:"):
+            if entry.place == "next" or entry.place.startswith(_LISTS):
                 # Put last, since a cursor keeps the last few.
                 passed = lists.pop(name := f"{entry.queue}:{entry.place}", [])
                 lists[name] = [entry.id, *passed][:_CURSOR_IDS]

@@ -13,7 +13,7 @@ import msgspec
 from .decoding import explain
 from .durations import parse_duration
 from .errors import InvalidJob, PayloadTooLarge
-from .job import PRIORITIES, Envelope, NewJob, new_job_id
+from .job import NO_METADATA, PRIORITIES, Envelope, NewJob, new_job_id
 from .names import JOB_ID, KEY, QUEUE_NAME, TYPE_NAME
 from .registry import Registry
 from .times import from_rfc3339
@@ -231,13 +231,13 @@ def _check_payload(submission: Submission, registry: Registry | None) -> None:
         handler.decode(payload)
 
 
-def _metadata(metadata: msgspec.Raw) -> msgspec.Raw | None:
+def _metadata(metadata: msgspec.Raw) -> msgspec.Raw:
     text = bytes(metadata)
     if len(text) > MAX_METADATA:
         raise InvalidJob(f"is {len(text)} bytes of JSON: the most is {MAX_METADATA}", "/metadata")
     value = check_json(text, "/metadata")
     if value is None:
-        return None
+        return NO_METADATA
     if not isinstance(value, dict):
         raise InvalidJob("must be a JSON object", "/metadata")
     return metadata

@@ -141,7 +141,7 @@ class Child:
             priority=given.priority,
             attempt=given.attempt,
             max_retries=given.max_retries,
-            metadata=msgspec.json.decode(envelope.metadata) if envelope.metadata else None,
+            metadata=msgspec.json.decode(envelope.metadata),
             deadline=time.time() + given.timeout,
             parents={parent: msgspec.json.decode(result or b"null") for parent, result in given.parents.items()},
             reporter=ChildReporter(self._channel, self._stop, given.number),

@@ -22,7 +22,10 @@ MAX_LINE = 4 * 1024
 #: Bytes read from one child before another gets its turn.
 _AT_ONCE = 256 * 1024
 
-_MARK = re.compile(rb"\x00(\d+)\x00\n")
+#: How many jobs a child may be ahead of what the supervisor knows: a mark beyond that is none, a job printed it.
+_AHEAD = 64
+
+_MARK = re.compile(rb"\x00(\d{1,18})\x00\n")
 # Control characters but for the tab: a log is text for a terminal or a page.
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
@@ -82,7 +85,8 @@ class CapturedOutput:
         self._reader, self.writer = os.pipe()
         os.set_blocking(self._reader, False)
         self._partial = b""
-        self._number = 0
+        #: The assignment that spoke last, and the last one that is over.
+        self._number = self._over = 0
         self._jobs: dict[int, _Lines] = {}
         self._changed: set[int] = set()
 
@@ -128,12 +132,14 @@ class CapturedOutput:
         return "\n".join(text for _, text in list(lines.lines)[-count:]) if lines else ""
 
     def forget(self, number: int) -> None:
+        """Drop a job's lines, and what it still says from now on: a thread it left behind, say."""
+        self._over = max(self._over, number)
         self._jobs.pop(number, None)
         self._changed.discard(number)
 
     def finish_line(self, running: int) -> None:
         """Count an unfinished last line as one: nothing more comes of this job."""
-        if self._partial:
+        if self._partial and self._number <= running:
             self._add(self._partial, running)
             self._partial = b""
 
@@ -147,7 +153,7 @@ class CapturedOutput:
             self._partial = b""
         # Of a flood only the end is kept: what can't stay is not decoded, but marks are looked for.
         for at, line in enumerate(lines):
-            if b"\x00" in line and (mark := _MARK.search(line + b"\n")):
+            if b"\x00" in line and (mark := _MARK.search(line + b"\n")) and self._is_of_ours(int(mark[1]), running):
                 if mark.start():
                     self._add(line[: mark.start()], running)
                 self._number = int(mark[1])
@@ -156,10 +162,13 @@ class CapturedOutput:
             else:
                 self._add(line, running)
 
+    def _is_of_ours(self, number: int, running: int) -> bool:
+        return number <= max(running, self._over) + _AHEAD
+
     def _lines_of(self, running: int) -> _Lines | None:
         # A mark of a job that is over, or none yet: what comes now is of the one that runs.
-        number = self._number if self._number >= running else running
-        if not number:
+        number = max(self._number, running)
+        if number <= self._over:
             return None
         self._changed.add(number)
         return self._jobs.setdefault(number, _Lines())

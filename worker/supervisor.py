@@ -323,6 +323,7 @@ class Supervisor:
         self._settlements[running.queue].settle(running, verdict, log_lines, running.started, now)
 
     def _closing_log(self, child: ChildHandle, running: Running) -> bytes:
+        child.output.finish_line(running.number)
         lines = child.output.encode(running.number)
         child.output.forget(running.number)
         return lines
