@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from flask import Flask, Response, g, request
-from werkzeug.exceptions import Forbidden, UnsupportedMediaType
+from werkzeug.exceptions import Forbidden, RequestEntityTooLarge, UnsupportedMediaType
 
 from gopher.errors import InvalidJob
 from gopher.logs import get_logger
@@ -32,7 +32,11 @@ def install(app: Flask) -> None:
 
 def body() -> bytes:
     """Return the request's body. Raises RequestEntityTooLarge above SERVER_MAX_BODY."""
-    return request.get_data(cache=True)
+    data = request.get_data(cache=True)
+    # Of a body without a Content-Length the rest would be cut off silently.
+    if request.content_length is None and len(data) >= context().settings.server_max_body:
+        raise RequestEntityTooLarge
+    return data
 
 
 def discard_body() -> None:

@@ -155,7 +155,7 @@ class Inspector:
             finished_at=_time(record.get("finished")),
             duration=float(duration) / 1000 if duration else None,
             worker=_worker(record),
-            progress=msgspec.Raw(record["progress"]) if "progress" in record else None,
+            progress=_progress(record),
             result=msgspec.Raw(record.get("result", b"null")),
             error=msgspec.Raw(record["error"]) if "error" in record else None,
             history=_history(record),
@@ -172,6 +172,12 @@ def _status(record: Mapping[str, bytes]) -> str:
 
 def _time(milliseconds: bytes | None) -> str | None:
     return None if milliseconds is None else to_rfc3339(int(milliseconds))
+
+
+def _progress(record: Mapping[str, bytes]) -> msgspec.Raw | None:
+    """Return how far a running job is. The last report before the end says nothing any more."""
+    running = record["state"].decode() == State.PROCESSING
+    return msgspec.Raw(record["progress"]) if running and "progress" in record else None
 
 
 def _execute_at(record: Mapping[str, bytes], envelope: Envelope) -> str | None:

@@ -72,6 +72,8 @@ class ChildHandle:
     killed: str = ""
     #: The job in its hands is larger than a packet: nothing may wait behind it.
     exclusive: bool = False
+    #: The running job has turned out to be a long one: nothing may wait behind it.
+    straggles: bool = False
     writing: bool = False
 
     @property
@@ -173,8 +175,8 @@ class Pool:
     def start(self, child: ChildHandle, now: float) -> None:
         """Note that the first job of a child begins now."""
         if child.jobs:
-            head = child.jobs[0]
-            head.started = now
+            child.jobs[0].started = now
+            child.straggles = False
 
     def interrupt(self, child: ChildHandle, reason: int, now: float) -> None:
         """Raise an exception in the running handler, and kill it if that does not help in time."""
@@ -237,7 +239,7 @@ class Pool:
     def _room(self, child: ChildHandle, depth: int) -> int:
         if not child.ready or child.leaving or child.killed or child.exclusive:
             return 0
-        return max(min(depth, child.jobs_left) - len(child.jobs), 0)
+        return max(min(1 if child.straggles else depth, child.jobs_left) - len(child.jobs), 0)
 
     def _too_big(self, child: ChildHandle) -> bool:
         limit = self._settings.worker_max_rss_per_child

@@ -1,11 +1,12 @@
 """How outcomes go out: completed jobs in batches, every other outcome as a call of its own."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from gopher.job import created_ms
 from gopher.link import Link
 from gopher.logs import get_logger
-from gopher.queue import Completion, Failure, Queue
+from gopher.queue import Call, Completion, Failure, Queue
 
 from .clock import ServerClock
 from .pool import Running
@@ -21,13 +22,14 @@ class Settlement:
         self._queue = queue
         self._link = link
         self._clock = clock
+        self._unanswered = 0
         #: Completions by the worker id that the jobs were given out to.
         self._completions: dict[str, list[tuple[Running, Completion]]] = {}
 
     @property
     def waiting(self) -> bool:
-        """Whether a result is noted that was not sent yet."""
-        return bool(self._completions)
+        """Whether an outcome has not reached the server yet."""
+        return bool(self._completions) or self._unanswered > 0
 
     def complete(self, running: Running, seconds: float, result: bytes, log_lines: bytes) -> None:
         """Note a result; it goes out with the next `send`."""
@@ -38,7 +40,7 @@ class Settlement:
         """Put the noted results on their way."""
         for worker_id, done in self._completions.items():
             call = self._queue.complete(worker_id, [completion for _, completion in done])
-            self._link.add(call, _each([running for running, _ in done]))
+            self._add(call, _each([running for running, _ in done]))
         self._completions.clear()
 
     def settle(self, running: Running, verdict: Verdict, log_lines: bytes, started: float, ended: float) -> None:
@@ -50,7 +52,7 @@ class Settlement:
         if verdict.kind == "hold_back":
             log.info("the type is held back", job_type=job.type, job_id=job.id, seconds=verdict.delay)
             call = self._queue.hold_back(worker_id, job.id, job.token, verdict.delay)
-            self._link.add(call, _answer_for(running))
+            self._add(call, _answer_for(running))
             return
         verdict = within(verdict, self._give_up_in(running, ended))
         row = history_row(job.attempt, verdict, worker_id, self._clock.at(started), self._clock.at(ended))
@@ -64,7 +66,16 @@ class Settlement:
                 call = self._queue.retry(worker_id, failure, verdict.delay)
             else:
                 call = self._queue.dead_letter(worker_id, failure, verdict.error_type)
-        self._link.add(call, _answer_for(running))
+        self._add(call, _answer_for(running))
+
+    def _add(self, call: Call, callback: Callable[[Any], None]) -> None:
+        self._unanswered += 1
+
+        def answered(answer: Any) -> None:
+            self._unanswered -= 1
+            callback(answer)
+
+        self._link.add(call, answered)
 
     def _give_up_in(self, running: Running, now: float) -> float:
         """Return the seconds in which another attempt may begin."""
@@ -75,7 +86,7 @@ class Settlement:
     def requeue(self, running: Running, delay: float = 0.0) -> None:
         """Give a job back; its attempt is not counted."""
         call = self._queue.requeue(running.worker_id, running.job.id, running.job.token, delay)
-        self._link.add(call, _answer_for(running))
+        self._add(call, _answer_for(running))
 
 
 def _each(jobs: list[Running]) -> Callable[[list[str] | Exception], None]:

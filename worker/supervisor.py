@@ -69,6 +69,8 @@ class Supervisor:
         self._backlog: deque[Running] = deque()
         self._rescue_looks: dict[str, tuple[int, float]] = {}
         self._mean_seconds = 0.0
+        #: Jobs that the children can take beyond those that are here or asked for.
+        self._room = 0
         self._beat_at = self._care_at = 0.0
         #: When a heartbeat was last answered (monotonic s).
         self._heard_at = time.monotonic()
@@ -156,18 +158,21 @@ class Supervisor:
                     room -= intake.asked_for
             elif room > 0 and not intake.asked_for:
                 intake.listen(self.worker_id, now, spare)
+        self._room = room
 
     def _pause(self) -> float:
         now = time.monotonic()
         wake_at = min(self._pool.wake_at(), self._beat_at, self._care_at if not self._quiet else float("inf"))
         if self._stop_by is not None:
-            wake_at = min(wake_at, self._stop_by)
+            # Once that is over, deaths and replies wake it; the last words have their own limit.
+            wake_at = min(wake_at, self._stop_by if now < self._stop_by else self._stop_by + LAST_WORDS)
         # At least once a second, for what has no moment of its own.
         for link in self._wires.links:
             wake_at = min(wake_at, link.wake_at())
-        if not self._quiet:
+        if self._room > 0:
             for intake in self._intakes.values():
-                wake_at = min(wake_at, intake.wake_at())
+                if not intake.link.busy:
+                    wake_at = min(wake_at, intake.wake_at())
         return max(min(wake_at - now, 1.0), 0.0)
 
     def _spare(self, now: float) -> float:
@@ -192,7 +197,7 @@ class Supervisor:
         if self._stop_by is None:
             self._stop()
         else:
-            self._stop_by = 0.0
+            self._stop_by = min(self._stop_by, time.monotonic())
 
     def _handle_tstp(self) -> None:
         log.info("quiet: fetching no more jobs")
@@ -331,7 +336,8 @@ class Supervisor:
     def _take_from_stragglers(self, now: float) -> None:
         """Give jobs that wait behind a long one in a child's channel to others."""
         for child in self._pool.children.values():
-            if len(child.jobs) > 1 and now - child.jobs[0].started >= STRAGGLER:
+            if child.jobs and now - child.jobs[0].started >= STRAGGLER:
+                child.straggles = True
                 self._backlog.extend(self._pool.retract(child))
 
     # Jobs
@@ -530,11 +536,15 @@ class Supervisor:
             return False
         if self._left:
             return True
-        under_way = any(intake.asked_for or intake.must_fetch for intake in self._intakes.values())
-        unsent = any(settlement.waiting for settlement in self._settlements.values())
-        if self._busy() or under_way or unsent or self._backlog:
+        if self._busy() or self._backlog or any(each.waiting for each in self._settlements.values()):
             return False
-        return all(link.idle for link in self._wires.links)
+        # While the server is away nothing more comes of a fetch: what it may have brought is rescued.
+        return all(link.idle or not link.wire.connected for link in self._wires.links) and not self._must_fetch()
+
+    def _must_fetch(self) -> bool:
+        return any(
+            intake.link.wire.connected and (intake.asked_for or intake.must_fetch) for intake in self._intakes.values()
+        )
 
     def _busy(self) -> bool:
         return any(child.jobs for child in self._pool.children.values())

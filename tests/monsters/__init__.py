@@ -163,6 +163,12 @@ def orphan(job: Job, payload: dict) -> int:
     os._exit(3)
 
 
+@handler("leave_behind")
+def leave_behind(job: Job, payload: dict) -> int:
+    """Leaves a program behind that holds on to the output, and ends well."""
+    return subprocess.Popen(["/bin/sleep", "300"]).pid
+
+
 @handler("close_everything")
 def close_everything(job: Job, payload: dict) -> None:
     os.closerange(0, 1000)

@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 
 from gopher.client import Client
+from gopher.embedded import EmbeddedServer
 from tests.worker.processes import Process, Scheduler, Worker
 
 
@@ -31,8 +32,8 @@ def started() -> Iterator[list[Process]]:
 def start_worker(client: Client, tmp_path: Path, started: list[Process]) -> Callable[..., Worker]:
     """Start a worker with these variables, and wait until it is there."""
 
-    def start(**environ: str) -> Worker:
-        worker = Worker(client, tmp_path, **environ)
+    def start(of: Client = client, **environ: str) -> Worker:
+        worker = Worker(of, tmp_path, **environ)
         started.append(worker)
         return worker
 
@@ -41,12 +42,29 @@ def start_worker(client: Client, tmp_path: Path, started: list[Process]) -> Call
 
 @pytest.fixture
 def start_scheduler(client: Client, tmp_path: Path, started: list[Process]) -> Callable[..., Scheduler]:
-    def start(**environ: str) -> Scheduler:
-        scheduler = Scheduler(client, tmp_path, **environ)
+    def start(of: Client = client, **environ: str) -> Scheduler:
+        scheduler = Scheduler(of, tmp_path, **environ)
         started.append(scheduler)
         return scheduler
 
     return start
+
+
+@pytest.fixture
+def own_server() -> Iterator[EmbeddedServer]:
+    """A server that a test may stop."""
+    folder = Path(tempfile.mkdtemp(prefix="gopher-server-"))
+    try:
+        with EmbeddedServer(folder) as server:
+            yield server
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def own_client(own_server: EmbeddedServer) -> Iterator[Client]:
+    with Client(own_server.url) as client:
+        yield client
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,119 @@
+"""How a worker leaves: what runs may finish, what does not finish in time goes back, nothing stays behind."""
+
+import os
+import signal
+import time
+from collections import Counter
+
+import psutil
+
+from tests.helpers import wait_until
+
+
+def processing(client):
+    return client.stats().queues["default"].processing
+
+
+def test_lets_running_jobs_finish_and_leaves_the_rest_to_others(client, start_worker, tmp_path):
+    ledger = tmp_path / "ledger"
+    job = {"type": "nap", "payload": {"seconds": 0.2, "ledger": str(ledger)}}
+    worker = start_worker()
+    ids = client.enqueue_many([job] * 100)
+    wait_until(lambda: ledger.exists() and len(ledger.read_text().splitlines()) >= 4)
+    begun = time.monotonic()
+    assert worker.stop() == 0
+    assert time.monotonic() - begun < 5
+    assert worker.session() == []
+    states = Counter(client.inspector.state("default", job_id) for job_id in ids)
+    assert states["completed"] == len(ledger.read_text().splitlines())
+    assert states["completed"] + states["pending"] == 100
+    assert client.workers() == []
+    start_worker(WORKER_CONCURRENCY="16")
+    wait_until(lambda: client.stats().queues["default"].totals["completed"] == 100, 20)
+    # Each ran exactly once, in its first attempt.
+    assert sorted(ledger.read_text().splitlines()) == sorted(f"{job_id} 1" for job_id in ids)
+
+
+def test_gives_back_what_does_not_finish_in_time_without_counting_the_attempt(client, start_worker):
+    worker = start_worker(WORKER_SHUTDOWN_TIMEOUT="500ms")
+    ids = [client.enqueue("nap", {"seconds": 60}), client.enqueue("hang_in_c", {})]
+    wait_until(lambda: processing(client) == 2)
+    begun = time.monotonic()
+    assert worker.stop() == 0
+    assert 0.4 < time.monotonic() - begun < 5
+    jobs = [client.job(job_id) for job_id in ids]
+    assert [(job.status, job.attempts) for job in jobs] == [("pending", 0)] * 2
+    assert worker.session() == []
+
+
+def test_what_was_given_back_goes_first(client, start_worker, tmp_path):
+    worker = start_worker(WORKER_CONCURRENCY="1", WORKER_SHUTDOWN_TIMEOUT="0s")
+    interrupted = client.enqueue("nap", {"seconds": 60})
+    wait_until(lambda: processing(client) == 1)
+    client.enqueue_many([{"type": "echo", "payload": {}}] * 20)
+    assert worker.stop() == 0
+    start_worker(WORKER_CONCURRENCY="1")
+    assert wait_until(lambda: client.job(interrupted).status == "processing")
+
+
+def test_sigint_twice_is_fast_and_gives_back_what_runs(client, start_worker):
+    worker = start_worker(WORKER_SHUTDOWN_TIMEOUT="60s")
+    ids = client.enqueue_many([{"type": "nap", "payload": {"seconds": 60}}] * 2)
+    wait_until(lambda: processing(client) == 2)
+    worker.send(signal.SIGINT)
+    wait_until(lambda: '"stopping"' in worker.log)
+    assert worker.running
+    begun = time.monotonic()
+    worker.send(signal.SIGINT)
+    assert worker.wait() == 0
+    assert time.monotonic() - begun < 2
+    assert [(client.job(job_id).status, client.job(job_id).attempts) for job_id in ids] == [("pending", 0)] * 2
+    assert worker.session() == []
+    assert client.workers() == []
+
+
+def test_sigterm_to_all_processes_several_times_does_no_harm(client, start_worker):
+    worker = start_worker()
+    ids = client.enqueue_many([{"type": "nap", "payload": {"seconds": 1}}] * 2)
+    wait_until(lambda: processing(client) == 2)
+    for _ in range(3):
+        for pid in worker.session():
+            os.kill(pid, signal.SIGTERM)
+        time.sleep(0.05)
+    assert worker.wait() == 0
+    jobs = [client.job(job_id) for job_id in ids]
+    assert [(job.status, job.attempts) for job in jobs] == [("completed", 1)] * 2
+
+
+def test_signals_to_a_child_alone_change_nothing(client, start_worker):
+    worker = start_worker(WORKER_CONCURRENCY="1")
+    job_id = client.enqueue("nap", {"seconds": 0.5})
+    wait_until(lambda: client.job(job_id).status == "processing")
+    (child,) = worker.children()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGTSTP, signal.SIGUSR1, signal.SIGUSR2):
+        os.kill(child, number)
+    assert client.wait(job_id, 5).status == "completed"
+    assert worker.children() == [child]
+
+
+def test_what_a_handler_left_behind_goes_with_the_worker(client, start_worker):
+    worker = start_worker()
+    program = client.wait(client.enqueue("leave_behind", {}), 5).result
+    assert int(bytes(program)) in worker.session()
+    assert worker.stop() == 0
+    wait_until(lambda: worker.session() == [])
+
+
+def test_leaves_within_seconds_when_the_server_is_gone(start_worker, own_server, own_client):
+    worker = start_worker(own_client, WORKER_SHUTDOWN_TIMEOUT="1s")
+    own_server.kill()
+    before = psutil.Process(worker.pid).cpu_times().user
+    begun = time.monotonic()
+    worker.send(signal.SIGTERM)
+    while worker.running and time.monotonic() - begun < 15:
+        time.sleep(0.1)
+        if worker.running:
+            after = psutil.Process(worker.pid).cpu_times().user
+    worker.wait(1)
+    assert after - before < 1
+    assert worker.session() == []

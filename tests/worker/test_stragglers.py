@@ -1,0 +1,42 @@
+"""Jobs that were given ahead to a child do not wait for a long one."""
+
+import psutil
+import pytest
+
+from tests.helpers import wait_until
+
+
+def warm_up(client, count=300):
+    """Let a worker see many short jobs, so that it gives its children several at once."""
+    ids = client.enqueue_many({"type": "echo", "payload": {"n": number}} for number in range(count))
+    wait_until(lambda: client.stats().queues["default"].totals["completed"] >= len(ids), 20)
+
+
+def test_short_jobs_behind_a_long_one_run_in_another_child(client, start_worker):
+    start_worker(WORKER_CONCURRENCY="2")
+    warm_up(client)
+    ids = client.enqueue_many(
+        [{"type": "nap", "payload": {"seconds": 8}}, *({"type": "echo", "payload": {}} for _ in range(100))]
+    )
+    views = [client.wait(job_id, 4) for job_id in ids[1:]]
+    assert {view.status for view in views} == {"completed"}
+    assert {view.attempts for view in views} == {1}
+    assert client.job(ids[0]).status == "processing"
+
+
+@pytest.mark.parametrize("position", [0, 20])
+def test_short_jobs_behind_a_long_one_run_in_another_worker(client, start_worker, position):
+    busy = start_worker(WORKER_CONCURRENCY="1")
+    warm_up(client)
+    jobs = [{"type": "echo", "payload": {}} for _ in range(60)]
+    jobs.insert(position, {"type": "nap", "payload": {"seconds": 8}})
+    ids = client.enqueue_many(jobs)
+    wait_until(lambda: client.job(ids[position]).status == "processing")
+    start_worker(WORKER_CONCURRENCY="1")
+    del ids[position]
+    views = [client.wait(job_id, 4) for job_id in ids]
+    assert {view.status for view in views} == {"completed"}
+    # And the one that waits for its child to end does not turn in circles meanwhile.
+    before = psutil.Process(busy.pid).cpu_times().user
+    psutil.Process(busy.pid).cpu_percent(1.0)
+    assert psutil.Process(busy.pid).cpu_times().user - before < 0.3
