@@ -14,7 +14,21 @@ def create_app(settings: Settings | None = None) -> "Flask":
 
     from gopher.registry import load_handlers
 
-    from . import access, answers, cors, dead_letters, failures, health, index, jobs, metrics, queues, requests, workers
+    from . import (
+        access,
+        answers,
+        cors,
+        dead_letters,
+        failures,
+        flow,
+        health,
+        index,
+        jobs,
+        metrics,
+        queues,
+        requests,
+        workers,
+    )
     from .context import Context
 
     settings = settings or Settings.from_env()
@@ -27,7 +41,7 @@ def create_app(settings: Settings | None = None) -> "Flask":
     cors.install(app, settings)
     access.install(app, settings)
     answers.install(app)
-    for part in (index, jobs, queues, dead_letters, workers, health, metrics):
+    for part in (index, jobs, queues, flow, dead_letters, workers, health, metrics):
         app.register_blueprint(part.blueprint)
     track = metrics.install(app)
     failures.install(app, track)

@@ -12,8 +12,10 @@ from gopher.errors import (
     JobConflict,
     JobNotFound,
     OutcomeUnknown,
+    ScheduleNotFound,
     ServerError,
 )
+from gopher.idempotency import IdempotencyMismatch
 from gopher.logs import get_logger
 from gopher.submission import InvalidBatch
 
@@ -54,6 +56,8 @@ _BY_STATUS = {
     415: Failure(415, "unsupported_media_type", "The API takes JSON."),
 }
 _NO_JOB = Failure(404, "not_found", "There is no such job.")
+_NO_SCHEDULE = Failure(404, "not_found", "There is no such schedule.")
+_MISMATCH = Failure(422, "idempotency_mismatch", "This Idempotency-Key stands for another request.")
 _CONFLICT = Failure(409, "conflict", "The job's state does not allow this.")
 _INTERNAL = Failure(500, "internal", "Something went wrong on our side.")
 _RETRY_AFTER = {"Retry-After": "1"}
@@ -64,6 +68,8 @@ def install(app: Flask, track: Callable[[View], View]) -> None:
     app.register_error_handler(InvalidJob, _invalid)
     app.register_error_handler(JobNotFound, lambda error: _failed(_NO_JOB, str(error)))
     app.register_error_handler(JobConflict, lambda error: _failed(_CONFLICT, str(error)))
+    app.register_error_handler(ScheduleNotFound, lambda error: _failed(_NO_SCHEDULE, str(error)))
+    app.register_error_handler(IdempotencyMismatch, lambda error: _failed(_MISMATCH, str(error)))
     app.register_error_handler(ServerError, _server_error)
     app.register_error_handler(ConfigurationError, _misconfigured)
     app.register_error_handler(Exception, _unexpected)

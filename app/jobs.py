@@ -1,14 +1,19 @@
 """/api/v1/jobs: submit, look, wait, cancel."""
 
+import hashlib
 import time
 from collections.abc import Mapping
 from typing import Any
 
 from flask import Blueprint, Response, g, request
 
+from gopher.client import Stored
 from gopher.durations import parse_duration
 from gopher.errors import InvalidJob, JobNotFound, ServerError
+from gopher.idempotency import ids_for, request_for, with_ids
 from gopher.job import FINAL_STATES, NewJob, State, created_ms
+from gopher.limits import format_rate
+from gopher.queue import Request
 from gopher.registry import Handler
 from gopher.settings import Settings
 from gopher.submission import parse, parse_batch, prepare, prepare_batch
@@ -29,23 +34,35 @@ _LINES = 200
 
 @blueprint.post("")
 def submit() -> Response:
-    seconds = _wait_asked(query("wait"))
+    asked = query("wait", "dry_run")
+    seconds = _wait_asked(asked)
     job = prepare(parse(body()), context().registry)
+    if _is_dry_run(asked):
+        return answer(gopher().rehearse(job))
+    request_made = _idempotency()
+    if request_made is not None:
+        job = with_ids([job], request_made, int(request_made.answer))[0]
     # For the answer when it can't be known whether the job was stored.
     g.job_id = job.id
-    gopher().store([job])
-    place = {"Location": f"/api/v1/jobs/{job.id}"}
-    if not seconds:
-        return answer(_accepted(job), 201, place)
-    return _waited_for(job, seconds, place)
+    stored = gopher().store([job], request=request_made)[0]
+    place = {"Location": f"/api/v1/jobs/{stored.job_id}", **_replayed(stored.replayed)}
+    if seconds:
+        return _waited_for(job, stored, seconds, place)
+    return answer(_accepted(job, stored), 200 if stored.duplicate else 201, place)
 
 
 @blueprint.post("/batch")
 def submit_batch() -> Response:
-    query()
-    jobs = prepare_batch(parse_batch(body()), context().registry)
-    gopher().store(jobs)
-    return answer({"jobs": [_accepted(job) for job in jobs]}, 201)
+    asked = query("dry_run")
+    entries = parse_batch(body())
+    request_made = _idempotency()
+    ids = None if request_made is None else ids_for(request_made, len(entries))
+    jobs = prepare_batch(entries, context().registry, ids)
+    if _is_dry_run(asked):
+        return answer({"jobs": [gopher().rehearse(job) for job in jobs]})
+    stored = gopher().store(jobs, request=request_made)
+    answers = [_accepted(job, each) for job, each in zip(jobs, stored, strict=True)]
+    return answer({"jobs": answers}, 201, _replayed(any(each.replayed for each in stored)))
 
 
 @blueprint.get("")
@@ -86,6 +103,12 @@ def logs(job_id: str) -> Response:
     return answer({"job_id": job_id, "lines": gopher().logs(job_id)[-_LINES:]})
 
 
+@blueprint.get("/<job_id>/why")
+def why(job_id: str) -> Response:
+    query()
+    return answer({"job_id": job_id, "reasons": gopher().why(job_id)})
+
+
 @blueprint.post("/<job_id>/cancel")
 @blueprint.delete("/<job_id>")
 def cancel(job_id: str) -> Response:
@@ -123,26 +146,54 @@ def _wait(job_id: str, seconds: float) -> JobView:
         return gopher().wait(job_id, seconds if permitted else 0)
 
 
-def _waited_for(job: NewJob, seconds: float, place: Mapping[str, str]) -> Response:
+def _waited_for(job: NewJob, stored: Stored, seconds: float, place: Mapping[str, str]) -> Response:
     """Answer with the job once it has ended; whatever happens meanwhile, it is accepted."""
     try:
-        view = _wait(job.id, seconds)
+        view = _wait(stored.job_id, seconds)
     except (JobNotFound, ServerError):
         # It has ended and its record was not to be kept, or the server went away after it took the job.
-        return answer(_accepted(job), 202, place)
+        return answer(_accepted(job, stored), 202, place)
     return answer(view, 200 if view.status in FINAL_STATES else 202, place)
 
 
-def _accepted(job: NewJob) -> dict[str, Any]:
-    waits = job.due.startswith("+") or (job.due != "" and int(job.due) > time.time() * 1000)
+def _is_dry_run(asked: Mapping[str, str]) -> bool:
+    text = asked.get("dry_run", "0")
+    if text not in ("0", "1", "false", "true"):
+        raise InvalidJob(f"is {text!r:.60}: must be 1 or 0", "/dry_run")
+    return text in ("1", "true")
+
+
+def _idempotency() -> Request | None:
+    """Return what the Idempotency-Key stands for, None without one. Keys of different callers do not meet."""
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        return None
+    made = request_for(key, request.path.encode() + b"\n" + body(), time.time_ns() // 1_000_000)
+    caller = g.get("key_name", "")
+    return made._replace(key=hashlib.sha256(f"{caller}\n{key}".encode()).hexdigest())
+
+
+def _replayed(replayed: bool) -> dict[str, str]:
+    return {"Idempotent-Replayed": "true"} if replayed else {}
+
+
+def _accepted(job: NewJob, stored: Stored) -> dict[str, Any]:
+    created = created_ms(stored.job_id)
+    # Against the time of the submission, so that a repeat is answered as the first one was.
+    waits = bool(job.after) or job.due.startswith("+") or (job.due != "" and int(job.due) > created)
     return {
-        "job_id": job.id,
+        "job_id": stored.job_id,
         "status": State.SCHEDULED if waits else State.PENDING,
-        "created_at": to_rfc3339(created_ms(job.id)),
+        "created_at": to_rfc3339(created),
         "type": job.type,
         "queue": job.queue,
         "priority": job.priority,
+        **({"duplicate": True} if stored.duplicate else {}),
     }
+
+
+def _declared_rate(handler: Handler) -> str | None:
+    return format_rate(handler.limit.rate) if handler.limit and handler.limit.rate is not None else None
 
 
 def _described(handler: Handler, settings: Settings) -> dict[str, Any]:
@@ -153,6 +204,7 @@ def _described(handler: Handler, settings: Settings) -> dict[str, Any]:
         "payload_schema": schema,
         "timeout": settings.worker_job_timeout if handler.timeout is None else handler.timeout,
         "max_retries": settings.worker_max_retries if handler.max_retries is None else handler.max_retries,
-        "rate_limit": None,
+        "rate_limit": _declared_rate(handler),
+        "concurrency": handler.limit.concurrency if handler.limit else None,
         "example": curl(request.host_url, handler.name, schema),
     }

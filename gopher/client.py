@@ -20,6 +20,7 @@ from .job import FINAL_STATES, NewJob, State
 from .listing import Listing
 from .queue import Enqueued, Request
 from .registry import Registry
+from .rehearsal import Rehearsal, rehearse
 from .server import PATIENCE, Server
 from .settings import Settings
 from .submission import MAX_BATCH, Submission, prepare
@@ -137,6 +138,10 @@ class Client:
         if reply.kind == "NOPARENT":
             raise InvalidJob(f"there is no job {reply.detail} in queue {name!r} to wait for", "/after")
         return reply
+
+    def rehearse(self, job: NewJob) -> Rehearsal:
+        """Return how a job would be dealt with, without storing it: options, retry times, limit, workers."""
+        return rehearse(job, self.settings, self.registry, self.flow.limits(), self.workers())
 
     # Looking
 

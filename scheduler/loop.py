@@ -93,7 +93,9 @@ class Scheduler:
             self._wires.flush(now, spare)
             self._alarms.listen(now, spare)
             for key, mask in self._selector.select(self._pause()):
-                key.data(mask)
+                # What an earlier event of this round has closed is not to be read any more.
+                if self._selector.get_map().get(key.fd) is key:
+                    key.data(mask)
         self._hide()
         log.info("scheduler stopped")
         return 0

@@ -90,7 +90,9 @@ class Supervisor:
             self._keep_time(now)
             self._exchange(now)
             for key, mask in self._selector.select(self._pause()):
-                key.data(mask)
+                # What an earlier event of this round has closed is not to be read any more.
+                if self._selector.get_map().get(key.fd) is key:
+                    key.data(mask)
         return self._leave()
 
     def _start(self) -> None:

@@ -9,10 +9,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psutil
 
 from gopher.client import Client
-from gopher.views import WorkerView
+from gopher.views import JobView, WorkerView
 from tests.helpers import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -60,9 +61,11 @@ class Process:
             os.kill(self.pid, number)
 
     def wait(self, timeout: float = 15.0) -> int:
-        """Return the exit code; negative for a signal."""
+        """Return the exit code; negative for a signal. What it said is shown where a test fails."""
         try:
-            return self._popen.wait(timeout)
+            code = self._popen.wait(timeout)
+            print(self.log)
+            return code
         except subprocess.TimeoutExpired:
             raise AssertionError(f"the {self.part} has not ended after {timeout:g} s; it says:\n{self.log}") from None
 
@@ -139,3 +142,12 @@ def _state(pid: int) -> str:
 def _session_of(pid: int) -> int:
     fields = _stat(pid)
     return int(fields[3]) if len(fields) > 3 else -1
+
+
+def error_of(job: JobView) -> dict[str, Any]:
+    """Return a job's error, {} when it has none."""
+    return msgspec.json.decode(job.error) if job.error else {}
+
+
+def result_of(job: JobView) -> Any:
+    return msgspec.json.decode(job.result)

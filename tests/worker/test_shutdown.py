@@ -8,6 +8,7 @@ from collections import Counter
 import psutil
 
 from tests.helpers import wait_until
+from tests.worker.processes import error_of
 
 
 def processing(client):
@@ -92,7 +93,8 @@ def test_signals_to_a_child_alone_change_nothing(client, start_worker):
     (child,) = worker.children()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGTSTP, signal.SIGUSR1, signal.SIGUSR2):
         os.kill(child, number)
-    assert client.wait(job_id, 5).status == "completed"
+    job = client.wait(job_id, 5)
+    assert (job.status, error_of(job)) == ("completed", {})
     assert worker.children() == [child]
 
 
