@@ -7,6 +7,9 @@ from types import TracebackType
 MAX_MESSAGE = 2_000
 MAX_TRACEBACK = 16_000
 
+#: The module that calls handlers.
+_OURS = f"{__package__}.child"
+
 
 def error_type(error: BaseException) -> str:
     return type(error).__name__[:64]
@@ -38,7 +41,9 @@ def cut(text: str, limit: int) -> str:
 
 def _without_our_frames(error: BaseException) -> TracebackType | None:
     frames = error.__traceback__
-    return frames.tb_next if frames is not None and frames.tb_next is not None else frames
+    while frames is not None and frames.tb_frame.f_globals.get("__name__") == _OURS:
+        frames = frames.tb_next
+    return frames
 
 
 def _encodable(text: str) -> str:

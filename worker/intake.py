@@ -65,6 +65,9 @@ class Intake:
         self.bell.wait(("BRPOPLPUSH", keys.next, keys.processing(worker_id), BLOCK), BLOCK, now, spare)
 
     def wake_at(self) -> float:
+        """Return when to look again or to reach for the bell (monotonic s); infinity while a fetch is to be answered."""
+        if self.asked_for:
+            return float("inf")
         return min(self._poll_at, self.bell.wire.wake_at())
 
     def _rung_bell(self, bell: Bell, now: float) -> None:

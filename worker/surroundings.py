@@ -7,6 +7,7 @@ is for those.
 import os
 import signal
 import socket
+from contextlib import suppress
 
 _SIGNALS = (
     signal.SIGALRM,
@@ -23,7 +24,7 @@ class Surroundings:
     """The folder, the umask, the environment, the signal handlers and the sockets' timeout as they were at first."""
 
     def __init__(self) -> None:
-        self._folder = os.getcwd()
+        self._folder = _folder()
         self._umask = os.umask(0o022)
         os.umask(self._umask)
         # The mapping below os.environ: comparing it costs a microsecond, a copy of os.environ thirty.
@@ -34,8 +35,10 @@ class Surroundings:
     def restore(self) -> None:
         """Put back what was changed."""
         os.umask(self._umask)
-        if _folder() != self._folder:
-            os.chdir(self._folder)
+        if self._folder is not None and _folder() != self._folder:
+            # A deploy may have deleted the folder meanwhile: there is nothing to go back to then.
+            with suppress(OSError):
+                os.chdir(self._folder)
         if os.environ._data != self._environ:  # type: ignore[attr-defined]
             self._restore_environ()
         for number, handler in self._handlers:

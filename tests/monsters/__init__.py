@@ -2,14 +2,21 @@
 
 import ctypes
 import faulthandler
+import logging
 import os
+import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from typing import Any
 
-from gopher import Cancelled, Discard, Job, Retry, Snooze, SoftTimeout, handler
+import msgspec
+
+from gopher import Cancelled, Discard, Job, Retry, Snooze, SoftTimeout, current_job, handler
+
+_libc = ctypes.CDLL(None)
 
 # The honest ones
 
@@ -30,15 +37,78 @@ def nap(job: Job, payload: dict) -> Any:
     return payload["seconds"]
 
 
+@handler("note")
+def note(job: Job, payload: dict) -> None:
+    """Appends a word to the file `ledger`."""
+    with open(payload["ledger"], "a") as ledger:
+        ledger.write(payload["word"] + "\n")
+
+
 @handler("chat")
 def chat(job: Job, payload: dict) -> None:
     """Speaks in every way there is."""
-    print("printed", payload["n"])
-    print("to stderr", payload["n"], file=sys.stderr)
-    job.log("logged %d", payload["n"])
+    n = payload["n"]
+    print("printed", n)
+    print("to stderr", n, file=sys.stderr)
+    job.log("said %d", n)
     job.progress(0.5, "half way")
-    os.write(1, b"behind Python's back %d\n" % payload["n"])
-    subprocess.run(["/bin/echo", f"by a program {payload['n']}"], check=True)
+    os.write(1, b"behind Python's back %d\n" % n)
+    _libc.dprintf(2, b"from C %d\n", n)
+    subprocess.run(["/bin/echo", f"by a program {n}"], check=True)
+    logging.getLogger("monsters").warning("logged %d", n)
+    print("at the end", n, end="")
+
+
+@handler("say")
+def say(job: Job, payload: dict) -> None:
+    """Says its number once, in one way."""
+    text = f"number {payload['n']}"
+    if payload["way"] == "print":
+        print(text)
+    elif payload["way"] == "log":
+        job.log(text)
+    elif payload["way"] == "unfinished":
+        print(text, end="")
+    elif payload["way"] == "C":
+        _libc.dprintf(1, b"%s\n", text.encode())
+    else:
+        subprocess.run(["/bin/echo", text], check=True)
+
+
+@handler("say_and_fail")
+def say_and_fail(job: Job, payload: dict) -> None:
+    job.log("attempt %d", job.attempt)
+    if job.attempt < payload["succeed_at"]:
+        raise Retry(after="10ms")
+
+
+@handler("progress")
+def progress(job: Job, payload: dict) -> int:
+    job.progress(payload["n"] / 100, str(payload["n"]))
+    return payload["n"]
+
+
+@handler("read_input")
+def read_input(job: Job, payload: dict) -> str:
+    return sys.stdin.read()
+
+
+@handler("draw")
+def draw(job: Job, payload: dict) -> float:
+    return random.random()
+
+
+@handler("loud_thread")
+def loud_thread(job: Job, payload: dict) -> None:
+    """Leaves a thread behind that prints for a while."""
+    until = time.monotonic() + payload["seconds"]
+
+    def speak() -> None:
+        while time.monotonic() < until:
+            print("still here")
+            time.sleep(0.005)
+
+    threading.Thread(target=speak, daemon=True).start()
 
 
 @handler("slow_progress")
@@ -88,6 +158,56 @@ def patient(job: Job, payload: dict) -> None:
         with open(payload["mark"], "w") as mark:
             mark.write(f"{type(error).__name__} cancelled={job.cancelled()}")
         raise
+
+
+@handler("recovers")
+def recovers(job: Job, payload: dict) -> str:
+    """Ends well when its time is up."""
+    try:
+        time.sleep(60)
+    except SoftTimeout:
+        return "partial"
+    return "all of it"
+
+
+@handler("impatient", timeout="200ms", max_retries=0)
+def impatient(job: Job, payload: dict) -> None:
+    time.sleep(60)
+
+
+class Strict(msgspec.Struct, forbid_unknown_fields=True):
+    n: int
+
+
+@handler("strict")
+def strict(job: Job, payload: Strict) -> int:
+    return payload.n
+
+
+@handler("who_am_i")
+def who_am_i(job: Job, payload: dict) -> dict:
+    names = ("id", "type", "queue", "priority", "attempt", "max_retries", "metadata")
+    told = {name: getattr(job, name) for name in names}
+    return {**told, "left": job.deadline - time.time(), "current": current_job() is job}
+
+
+@handler("length")
+def length(job: Job, payload: dict) -> int:
+    return len(payload["text"])
+
+
+@handler("parents")
+def parents(job: Job, payload: dict) -> int:
+    return sum(result["n"] for result in job.parents.values())
+
+
+@handler("once")
+def once(job: Job, payload: dict) -> str:
+    """Takes its child with it the first time: the file `mark` says whether it did."""
+    if not os.path.exists(payload["mark"]):
+        open(payload["mark"], "w").close()
+        os._exit(9)
+    return "ok"
 
 
 # The monsters
@@ -172,6 +292,22 @@ def leave_behind(job: Job, payload: dict) -> int:
 @handler("close_everything")
 def close_everything(job: Job, payload: dict) -> None:
     os.closerange(0, 1000)
+
+
+@handler("junk")
+def junk(job: Job, payload: dict) -> None:
+    """Writes into every descriptor there is, the channel to its supervisor among them."""
+    for number in range(3, 64):
+        try:
+            os.write(number, b"\x00junk")
+        except OSError:
+            pass
+    time.sleep(1)
+
+
+@handler("recurse")
+def recurse(job: Job, payload: dict) -> None:
+    recurse(job, payload)
 
 
 @handler("bad_str")

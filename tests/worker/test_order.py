@@ -1,0 +1,85 @@
+"""In which order waiting jobs are begun, seen with one child."""
+
+from collections import Counter
+
+import pytest
+
+from tests.helpers import wait_until
+
+
+class Ledger:
+    """A file that the `note` handler appends one word to."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def job(self, word, **options):
+        return {"type": "note", "payload": {"ledger": str(self.path), "word": word}, **options}
+
+    def words(self, count):
+        return wait_until(lambda: (words := self._read()) and len(words) >= count and words, 20)
+
+    def _read(self):
+        return self.path.read_text().split() if self.path.exists() else []
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    return Ledger(tmp_path / "ledger")
+
+
+def test_all_priorities_waiting_share_5_3_1_in_each_window_of_nine(client, start_worker, ledger):
+    names = {"high": 50, "normal": 30, "low": 10}
+    client.enqueue_many(ledger.job(name, priority=name) for name, count in names.items() for _ in range(count))
+    start_worker(WORKER_CONCURRENCY="1")
+    words = ledger.words(90)
+    shares = {tuple(sorted(Counter(words[at : at + 9]).items())) for at in range(len(words) - 8)}
+    assert shares == {(("high", 5), ("low", 1), ("normal", 3))}
+
+
+def test_weights_of_ones_own_hold_as_exactly(client, start_worker, ledger):
+    names = {"high": 20, "normal": 20, "low": 20}
+    client.enqueue_many(ledger.job(name, priority=name) for name, count in names.items() for _ in range(count))
+    start_worker(WORKER_CONCURRENCY="1", WORKER_PRIORITY_WEIGHTS="high:1,normal:1,low:1")
+    words = ledger.words(60)
+    assert {tuple(sorted(words[at : at + 3])) for at in range(58)} == {("high", "low", "normal")}
+
+
+def test_what_one_priority_leaves_goes_to_the_others(client, start_worker, ledger):
+    client.enqueue_many(ledger.job(name, priority=name) for name in ["low"] * 20 + ["normal"] * 20)
+    start_worker(WORKER_CONCURRENCY="1")
+    words = ledger.words(40)
+    # Three to one while both wait, then what is left.
+    assert Counter(words[:24])["low"] == pytest.approx(6, abs=1)
+    assert Counter(words) == {"low": 20, "normal": 20}
+
+
+def test_strict_order_begins_nothing_before_all_that_is_more_urgent(client, start_worker, ledger):
+    names = ["low", "normal", "high"] * 15
+    client.enqueue_many(ledger.job(f"{name}-{at}", priority=name) for at, name in enumerate(names))
+    start_worker(WORKER_CONCURRENCY="1", WORKER_PRIORITY_WEIGHTS="strict")
+    words = ledger.words(45)
+    assert [word.partition("-")[0] for word in words] == ["high"] * 15 + ["normal"] * 15 + ["low"] * 15
+    # And within a priority the first one in is the first one out.
+    places = [int(word.partition("-")[2]) for word in words]
+    assert [places[at : at + 15] for at in (0, 15, 30)] == [list(range(start, 45, 3)) for start in (2, 1, 0)]
+
+
+def test_queues_are_served_in_order_of_preference(client, start_worker, ledger):
+    for queue in ("bulk", "mails", "urgent"):
+        client.enqueue_many(ledger.job(queue, queue=queue) for _ in range(30))
+    start_worker(WORKER_CONCURRENCY="1", WORKER_QUEUES="urgent,mails,bulk")
+    words = ledger.words(90)
+    assert words == ["urgent"] * 30 + ["mails"] * 30 + ["bulk"] * 30
+
+
+def test_a_queue_that_is_not_named_is_left_alone(client, start_worker, ledger):
+    other = client.enqueue(**_as_call(ledger.job("other", queue="other")))
+    start_worker(WORKER_CONCURRENCY="1", WORKER_QUEUES="mine")
+    client.enqueue(**_as_call(ledger.job("mine", queue="mine")))
+    assert ledger.words(1) == ["mine"]
+    assert client.job(other).status == "pending"
+
+
+def _as_call(job):
+    return {"job_type": job.pop("type"), **job}
