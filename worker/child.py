@@ -5,7 +5,6 @@ knows what it ran, and forks another.
 """
 
 import faulthandler
-import io
 import logging
 import os
 import random
@@ -26,7 +25,7 @@ from gopher.registry import Handler, Registry
 from . import failures, interrupt, system
 from .channel import ChildEnd
 from .frames import Assignment, Completed, Failed, Kind, Progress, Ready, decode_assignment, encode
-from .output import MarkedOutput
+from .output import mark
 from .results import BadResult, encode_result
 from .surroundings import Surroundings
 
@@ -48,10 +47,7 @@ class Child:
         self._registry = registry
         #: The assignment that may be interrupted now, 0 between jobs.
         self._current = 0
-        #: The assignment whose output is being written.
-        self._speaking = 0
         self._began = 0.0
-        self._output = MarkedOutput(1, lambda: self._speaking)
 
     def run(self, inherited: Iterable[int], output: int, parent: int) -> None:
         """Prepare the process, then work until the supervisor closes the channel."""
@@ -106,8 +102,8 @@ class Child:
         os.dup2(output, 2)
         os.close(output)
         sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - as long as the process
-        sys.stdout = sys.stderr = io.TextIOWrapper(
-            io.BufferedWriter(self._output), encoding="utf-8", errors="backslashreplace", line_buffering=True
+        sys.stdout = sys.stderr = open(  # noqa: SIM115
+            1, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False
         )
         faulthandler.enable(file=2, all_threads=False)
         logging.basicConfig(
@@ -116,7 +112,7 @@ class Child:
 
     def _attempt(self, given: Assignment) -> Completed | Failed:
         """Run one job to its end, whatever that is."""
-        self._speaking = given.number
+        mark(1, given.number)
         self._began = time.perf_counter()
         handler = self._registry.get(given.job_type)
         try:
@@ -129,7 +125,7 @@ class Child:
         finally:
             self._current = 0
             sys.stdout.flush()
-        return Completed(given.number, self._seconds(), result, self._output.marked(given.number))
+        return Completed(given.number, self._seconds(), result)
 
     def _call(self, given: Assignment, handler: Handler) -> object:
         envelope = _decode_envelope(given.envelope)
@@ -171,7 +167,6 @@ class Child:
             message=self._message(error),
             traceback=failures.trace(error) if kind in ("error", "timeout") else "",
             after=after,
-            talked=self._output.marked(number),
         )
 
 

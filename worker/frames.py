@@ -24,12 +24,11 @@ class Assignment(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Completed(msgspec.Struct, array_like=True, tag="c", frozen=True):
-    """The handler returned; `result` is JSON, b"" for None. `talked`: it wrote to its output."""
+    """The handler returned; `result` is JSON, b"" for None."""
 
     number: int
     seconds: float
     result: bytes
-    talked: bool
 
 
 class Failed(msgspec.Struct, array_like=True, tag="f", frozen=True):
@@ -46,7 +45,6 @@ class Failed(msgspec.Struct, array_like=True, tag="f", frozen=True):
     message: str
     traceback: str
     after: float | None
-    talked: bool
 
 
 class Progress(msgspec.Struct, array_like=True, tag="p", frozen=True):

@@ -1,17 +1,15 @@
 """What handlers print: from the child's file descriptors 1 and 2 through a pipe into the job's log.
 
-The child writes a mark with the assignment's number before the first output of each job, so that the
-lines of two jobs never mix. What is printed behind Python's back (C code, subprocesses) carries no mark:
-it counts to the job that runs. The supervisor always reads, so that no child is held up by its output,
-and keeps the last lines only.
+The child writes a mark with the assignment's number before each job, so that the lines of two jobs never
+mix, be they printed by Python, by C code or by a program. The supervisor always reads, so that no child is
+held up by its output, and keeps the last lines only.
 """
 
-import io
 import os
 import re
 import time
 from collections import deque
-from collections.abc import Callable
+from contextlib import suppress
 
 import msgspec
 
@@ -30,31 +28,11 @@ _MARK = re.compile(rb"\x00(\d{1,18})\x00\n")
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
-class MarkedOutput(io.RawIOBase):
-    """The child's side: a raw stream onto a file descriptor that marks whose output follows."""
-
-    def __init__(self, descriptor: int, current: Callable[[], int]) -> None:
-        self._descriptor = descriptor
-        self._current = current
-        self._marked = 0
-
-    def writable(self) -> bool:
-        return True
-
-    def fileno(self) -> int:
-        return self._descriptor
-
-    def write(self, data: object) -> int:
-        text = bytes(data)  # type: ignore[call-overload]
-        number = self._current()
-        if number != self._marked:
-            os.write(self._descriptor, b"\x00%d\x00\n" % number)
-            self._marked = number
-        return os.write(self._descriptor, text)
-
-    def marked(self, number: int) -> bool:
-        """Return whether assignment `number` has written anything."""
-        return self._marked == number
+def mark(descriptor: int, number: int) -> None:
+    """Write, on the child's side, that assignment `number` begins: what follows is said by it."""
+    # A handler may have closed it: the job that comes after that has no log, but it runs.
+    with suppress(OSError):
+        os.write(descriptor, b"\x00%d\x00\n" % number)
 
 
 class _Lines:

@@ -219,7 +219,6 @@ class Supervisor:
     # Children
 
     def _watch_child(self, child: ChildHandle) -> None:
-        # Output before outcomes: what a job printed was written before it said that it ended.
         self._selector.register(child.output, selectors.EVENT_READ, lambda mask: self._hear(child))
         self._selector.register(child.channel, selectors.EVENT_READ, lambda mask: self._listen(child, mask))
 
@@ -235,7 +234,11 @@ class Supervisor:
     def _listen(self, child: ChildHandle, mask: int) -> None:
         if mask & selectors.EVENT_WRITE:
             child.channel.flush()
-        while (data := child.channel.receive()) is not None:
+        messages = list(iter(child.channel.receive, None))
+        if messages:
+            # What a job printed was written before it said that it ended.
+            child.output.read(child.running_number)
+        for data in messages:
             try:
                 message = decode_message(data)
             except msgspec.DecodeError:
@@ -268,8 +271,6 @@ class Supervisor:
         reached("outcome.taken")
         now = time.monotonic()
         running = child.jobs[0]
-        if outcome.talked:
-            child.output.read(running.number)
         log_lines = self._closing_log(child, running)
         self._pool.finished(child, now)
         self._record.jobs_done += 1

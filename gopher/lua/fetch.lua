@@ -134,15 +134,16 @@ local function draw_next()
   end
 end
 
+local drained = {} -- letters of priorities of which nothing is left
+
 local function draw_pending()
-  local tried = {}
   for letter in string.gmatch(from_here(), '.') do
-    if not tried[letter] then
-      tried[letter] = true
+    if not drained[letter] then
       local id, job = draw(PRIORITY[letter], own)
       if id then
         return id, job
       end
+      drained[letter] = true
     end
   end
 end
