@@ -27,6 +27,7 @@ def create_app(settings: Settings | None = None) -> "Flask":
         metrics,
         queues,
         requests,
+        schedules,
         workers,
     )
     from .context import Context
@@ -41,7 +42,7 @@ def create_app(settings: Settings | None = None) -> "Flask":
     cors.install(app, settings)
     access.install(app, settings)
     answers.install(app)
-    for part in (index, jobs, queues, flow, dead_letters, workers, health, metrics):
+    for part in (index, jobs, queues, flow, schedules, dead_letters, workers, health, metrics):
         app.register_blueprint(part.blueprint)
     track = metrics.install(app)
     failures.install(app, track)

@@ -15,8 +15,9 @@ from gopher.job import FINAL_STATES, NewJob, State, created_ms
 from gopher.limits import format_rate
 from gopher.queue import Request
 from gopher.registry import Handler
+from gopher.schedule import from_recurring, job_now
 from gopher.settings import Settings
-from gopher.submission import parse, parse_batch, prepare, prepare_batch
+from gopher.submission import Recurring, Submission, parse, parse_batch, prepare, prepare_batch
 from gopher.times import to_rfc3339
 from gopher.views import JobView
 
@@ -36,7 +37,10 @@ _LINES = 200
 def submit() -> Response:
     asked = query("wait", "dry_run")
     seconds = _wait_asked(asked)
-    job = prepare(parse(body()), context().registry)
+    submission = parse(body())
+    if submission.recurring is not None:
+        return _scheduled(submission, submission.recurring, dry_run=_is_dry_run(asked))
+    job = prepare(submission, context().registry)
     if _is_dry_run(asked):
         return answer(gopher().rehearse(job))
     request_made = _idempotency()
@@ -154,6 +158,25 @@ def _waited_for(job: NewJob, stored: Stored, seconds: float, place: Mapping[str,
         # It has ended and its record was not to be kept, or the server went away after it took the job.
         return answer(_accepted(job, stored), 202, place)
     return answer(view, 200 if view.status in FINAL_STATES else 202, place)
+
+
+def _scheduled(submission: Submission, recurring: Recurring, *, dry_run: bool) -> Response:
+    """Make the schedule that a recurring submission asks for. The same again changes nothing."""
+    name, spec = from_recurring(recurring, submission, context().registry)
+    if dry_run:
+        return answer(gopher().rehearse(job_now(spec)))
+    view, what = gopher().schedules.put(name, spec)
+    accepted = {
+        "job_id": gopher().schedules.next_job_id(name),
+        "status": State.SCHEDULED,
+        "created_at": to_rfc3339(time.time() * 1000),
+        "type": spec.type,
+        "queue": spec.queue,
+        "priority": spec.priority,
+        "schedule": name,
+        "next_run_at": view.next_run_at,
+    }
+    return answer(accepted, 201 if what == "CREATED" else 200, {"Location": f"/api/v1/schedules/{name}"})
 
 
 def _is_dry_run(asked: Mapping[str, str]) -> bool:

@@ -21,6 +21,7 @@ from .listing import Listing
 from .queue import Enqueued, Request
 from .registry import Registry
 from .rehearsal import Rehearsal, rehearse
+from .schedules import Schedules
 from .server import PATIENCE, Server
 from .settings import Settings
 from .submission import MAX_BATCH, Submission, prepare
@@ -68,6 +69,7 @@ class Client:
         self.inspector = Inspector(self.server, registry)
         self.dead_letters = DeadLetters(self.server, self.inspector)
         self.flow = Flow(self.server, registry)
+        self.schedules = Schedules(self.server, registry)
         self._listing = Listing(self.server, self.inspector)
         self._explainer = Explainer(self.server, self.inspector)
 

@@ -7,3 +7,4 @@ TYPE_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 JOB_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 #: A key that users make up, such as `customer:42`.
 KEY = re.compile(r"[!-+\--~]{1,200}")
+SCHEDULE_NAME = TYPE_NAME

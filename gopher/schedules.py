@@ -2,18 +2,17 @@
 
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import msgspec
 
 from .cron import CronExpression
-from .errors import ScheduleNotFound
-from .job import NewJob
+from .errors import InvalidJob, ScheduleNotFound
+from .job import NO_METADATA, NewJob
 from .registry import Registry
-from .schedule import ScheduleSpec, job_now, parse_spec
+from .schedule import ScheduleSpec, check_name, job_now, parse_spec, tick_job
 from .server import Server, explained
 from .times import to_rfc3339
-from .views import ScheduleView
+from .views import PreviewRow, ScheduleView
 
 
 class Schedules:
@@ -28,6 +27,7 @@ class Schedules:
         now = self._now()
         cron = CronExpression(spec.cron_expression, spec.timezone)
         next_time = None if spec.paused else cron.next_after(now)
+        check_name(name)
         self._server.announce(spec.queue)
         answer = self._server.run(self._server.queue(spec.queue).set_schedule(name, spec.definition(), next_time))
         for queue in self._queues_with(name):
@@ -64,6 +64,44 @@ class Schedules:
         """Return a job of the schedule, to be stored now, once. Raises ScheduleNotFound."""
         return job_now(self.spec(name))
 
+    def preview(self, name: str, count: int) -> list[PreviewRow]:
+        """Return the next times of a schedule, paused or not. Raises ScheduleNotFound, InvalidJob."""
+        if not 1 <= count <= 1000:
+            raise InvalidJob(f"is {count}: must be from 1 to 1000", "/n")
+        spec = self.spec(name)
+        cron = CronExpression(spec.cron_expression, spec.timezone)
+        return [PreviewRow(*row) for row in cron.preview(self._now(), count)]
+
+    def declare(self, registry: Registry) -> None:
+        """Make the schedules that handlers carry themselves; what an operator has made of one stands."""
+        for handler in registry:
+            if handler.cron is None:
+                continue
+            try:
+                known = self.spec(handler.name)
+            except ScheduleNotFound:
+                known = None
+            if known is None or known.origin == "handler":
+                expression, timezone = handler.cron
+                self.put(
+                    handler.name,
+                    ScheduleSpec(
+                        cron_expression=expression,
+                        timezone=timezone,
+                        type=handler.name,
+                        payload=msgspec.Raw(b"{}"),
+                        paused=bool(known and known.paused),
+                        origin="handler",
+                    ),
+                )
+
+    def next_job_id(self, name: str) -> str | None:
+        """Return the id that the next job of a schedule will have, None while it is paused."""
+        spec, keys = self.spec(name), self._server.keys
+        with explained():
+            next_time = self._server.client.zscore(keys.of(spec.queue).ticks, name)
+        return None if next_time is None else tick_job(spec, name, keys.namespace, int(next_time)).id
+
     def _set_paused(self, name: str, *, paused: bool) -> ScheduleView:
         spec = msgspec.structs.replace(self.spec(name), paused=paused)
         return self.put(name, spec)[0]
@@ -93,12 +131,14 @@ class Schedules:
         with explained():
             next_time = self._server.client.zscore(keys.ticks, name)
             last = self._server.client.hget(keys.last, name)
-        fields: dict[str, Any] = msgspec.json.decode(definition)
+        fields = {field: getattr(spec, field) for field in spec.__struct_fields__}
+        if bytes(spec.metadata) == b"null":
+            fields["metadata"] = NO_METADATA
         return ScheduleView(
             name=name,
             next_run_at=None if next_time is None else to_rfc3339(next_time),
             last_job_id=last.decode() if last else None,
-            definition=fields,
+            **fields,
         )
 
     def _now(self) -> int:

@@ -35,6 +35,16 @@ _SURROGATE = re.compile(rb"\\u[dD][89abAB]", re.ASCII)
 Duration = str | int | float
 
 
+class Recurring(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Makes a schedule of a submission; `name` defaults to one made of the type and the rest."""
+
+    cron_expression: str
+    timezone: str = "UTC"
+    name: str | None = None
+    missed: str = "run_once"
+    overlap: str = "allow"
+
+
 class Submission(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """A job as it is asked for. Durations are `10s`, `1h30m` or seconds; times RFC 3339 with an offset."""
 
@@ -55,6 +65,7 @@ class Submission(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True)
     limit_key: str | None = None
     after: list[str | int] = []
     on_parent_failure: str = "fail"
+    recurring: Recurring | None = None
     metadata: msgspec.Raw = msgspec.Raw(b"null")
 
 
@@ -100,6 +111,8 @@ def prepare(submission: Submission, registry: Registry | None = None, *, now: fl
     `registry` knows the types and their payloads; without one, any well-formed name and object pass
     here, and the worker checks them. `now` is in Unix seconds. Raises InvalidJob.
     """
+    if submission.recurring is not None:
+        raise InvalidJob("makes a schedule: send it as a single submission to /api/v1/jobs", "/recurring")
     present = round((time.time() if now is None else now) * 1000)
     due, execute_at = _due(submission, present)
     _check_names(submission)

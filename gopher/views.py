@@ -142,12 +142,36 @@ class LimitView(msgspec.Struct):
 
 
 class ScheduleView(msgspec.Struct):
-    """A schedule; `definition` is what it was made of. `next_run_at` is None while it is paused."""
+    """A schedule. `next_run_at` is None while it is paused; `origin` is api, or handler for the code's own."""
 
     name: str
+    cron_expression: str
+    timezone: str
     next_run_at: str | None
     last_job_id: str | None
-    definition: dict[str, Any]
+    paused: bool
+    missed: str
+    overlap: str
+    type: str
+    payload: msgspec.Raw
+    priority: str
+    queue: str
+    max_retries: int | None
+    timeout: str | float | None
+    expires_in: str | float | None
+    retention: str | float | None
+    retry_for: str | float | None
+    limit_key: str | None
+    metadata: msgspec.Raw
+    origin: str
+
+
+class PreviewRow(msgspec.Struct):
+    """A time to come: in UTC and on the wall; `mark` is gap or fold where daylight saving plays a part."""
+
+    utc: str
+    local: str
+    mark: str
 
 
 class Reason(msgspec.Struct):

@@ -4,7 +4,8 @@ reads the answer and returns when to look again (monotonic seconds).
 Each is one atomic script with a limit. So any number of schedulers may run; none does a thing twice.
 """
 
-from typing import Any, Protocol
+from abc import ABC, abstractmethod
+from typing import Any
 
 from gopher.logs import get_logger
 from gopher.queue import Call, Promoted, Pruned, Queue, Rescued
@@ -16,14 +17,23 @@ log = get_logger("scheduler")
 LIMIT = 100
 
 
-class Duty(Protocol):
+class Duty(ABC):
     """Something that has to be looked at from time to time."""
 
-    def call(self, now: float) -> Call: ...
-    def took(self, reply: Any, now: float) -> float: ...
+    @abstractmethod
+    def call(self, now: float) -> Call:
+        """Return what to send."""
+
+    @abstractmethod
+    def took(self, reply: Any, now: float) -> float:
+        """Read the answer; return when to look again."""
+
+    def follow_ups(self) -> list[Call]:
+        """Return what is to be sent because of the last answer."""
+        return []
 
 
-class Promoter:
+class Promoter(Duty):
     """Moves jobs whose time has come to pending. It sleeps until the next one is due."""
 
     #: Seconds that it sleeps at most. An earlier job wakes it; this is for an alarm that got lost.
@@ -42,7 +52,7 @@ class Promoter:
         return now + min(max(reply.next_due - reply.now, 0) / 1000 + 0.0005, self.LONGEST_SLEEP)
 
 
-class Rescuer:
+class Rescuer(Duty):
     """Gives back the jobs of workers that were not heard of for a lease."""
 
     def __init__(self, queue: Queue, lease: float) -> None:
@@ -74,7 +84,7 @@ class Rescuer:
         return now if reply.returned + reply.died >= LIMIT else now + self._period
 
 
-class Pruner:
+class Pruner(Duty):
     """Lets go of what is too old: index entries of records that have run out, dead letters."""
 
     LIMIT = 1000

@@ -15,6 +15,7 @@ from gopher.settings import Settings
 from gopher.wires import Wires
 
 from .duties import Duty, Promoter, Pruner, Rescuer
+from .ticker import Ticker
 
 log = get_logger("scheduler")
 
@@ -113,9 +114,9 @@ class Scheduler:
             for duty, link in duties:
                 if now >= self._due[duty]:
                     self._due[duty] = float("inf")
-                    link.add(duty.call(now), self._taker(duty))
+                    link.add(duty.call(now), self._taker(duty, link))
 
-    def _taker(self, duty: Duty) -> Callable[[object], None]:
+    def _taker(self, duty: Duty, link: Link) -> Callable[[object], None]:
         def take(reply: object) -> None:
             now = time.monotonic()
             if isinstance(reply, Exception):
@@ -123,6 +124,8 @@ class Scheduler:
                 self._due[duty] = now + AFTER_ERROR
             else:
                 self._due[duty] = min(duty.took(reply, now), self._due[duty])
+                for call in duty.follow_ups():
+                    link.add(call, _log_refusal)
 
         return take
 
@@ -136,14 +139,16 @@ class Scheduler:
         queue = self._server.queue(name)
         link = self._wires.link_to(queue.keys.prefix)
         promoter = Promoter(queue)
-        duties: list[Duty] = [promoter, Rescuer(queue, self._settings.worker_lease), Pruner(queue, self._settings)]
+        ticker = Ticker(queue, self._settings.namespace)
+        rescuer, pruner = Rescuer(queue, self._settings.worker_lease), Pruner(queue, self._settings)
+        duties: list[Duty] = [promoter, ticker, rescuer, pruner]
         self._duties[name] = [(duty, link) for duty in duties]
         self._due |= dict.fromkeys(duties, 0.0)
 
-        def promote_soon() -> None:
-            self._due[promoter] = 0.0
+        def look_soon() -> None:
+            self._due[promoter] = self._due[ticker] = 0.0
 
-        self._alarms.add(queue.keys.alarm, promote_soon)
+        self._alarms.add(queue.keys.alarm, look_soon)
 
     def _look_soon(self) -> None:
         self._look_at = 0.0
@@ -184,6 +189,11 @@ class Scheduler:
 
 def _queued(*_: object) -> None:
     """Nothing to do here: the wakeup descriptor has it."""
+
+
+def _log_refusal(reply: object) -> None:
+    if isinstance(reply, Exception):
+        log.error("a schedule could not fire", error=str(reply))
 
 
 def _ignore(_reply: object) -> None:

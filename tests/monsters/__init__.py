@@ -210,6 +210,31 @@ def once(job: Job, payload: dict) -> str:
     return "ok"
 
 
+@handler("finishes_up")
+def finishes_up(job: Job, payload: dict) -> dict:
+    """Ends in order when it is cancelled."""
+    try:
+        time.sleep(60)
+    except Cancelled:
+        pass
+    return {"cancelled": job.cancelled()}
+
+
+@handler("pid")
+def pid(job: Job, payload: dict) -> int:
+    return os.getpid()
+
+
+_hoard: list[bytes] = []
+
+
+@handler("hoard")
+def hoard(job: Job, payload: dict) -> int:
+    """Keeps memory for ever."""
+    _hoard.append(bytes(os.urandom(1)) * payload["megabytes"] * 10**6)
+    return os.getpid()
+
+
 # The monsters
 
 

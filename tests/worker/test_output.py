@@ -1,28 +1,29 @@
 """What handlers print, from the child's descriptors into the log of the right job."""
 
-import io
 import os
 
 import msgspec
 import pytest
-from gopher.worker.output import MAX_BYTES, MAX_LINE, MAX_LINES, CapturedOutput, MarkedOutput, printable
+from gopher.worker.output import MAX_BYTES, MAX_LINE, MAX_LINES, CapturedOutput, mark, printable
 from hypothesis import given
 from hypothesis import strategies as st
 
 
 class Wired:
-    """Both sides of a pipe: `say` prints as a job does, `behind` writes as C code does."""
+    """Both sides of a pipe: `say` prints as a job does, `behind` writes as C code and programs do."""
 
     def __init__(self):
         self.captured = CapturedOutput()
-        self.speaking = 0
-        self._raw = MarkedOutput(self.captured.writer, lambda: self.speaking)
-        self._text = io.TextIOWrapper(io.BufferedWriter(self._raw), encoding="utf-8", line_buffering=True)
+        self._speaking = 0
+
+    def begin(self, number):
+        if number != self._speaking:
+            mark(self.captured.writer, number)
+            self._speaking = number
 
     def say(self, number, text, end="\n"):
-        self.speaking = number
-        self._text.write(text + end)
-        self._text.flush()
+        self.begin(number)
+        self.behind((text + end).encode())
 
     def behind(self, data):
         os.write(self.captured.writer, data)
@@ -67,18 +68,19 @@ def test_lines_of_jobs_that_follow_each_other_never_mix(wired):
     ]
 
 
-def test_what_comes_behind_pythons_back_belongs_to_the_job_that_spoke_last(wired):
-    wired.say(1, "one")
-    wired.behind(b"from C\n")
-    wired.say(2, "two")
-    wired.behind(b"from C again\n")
-    assert wired.log(1) == ["one", "from C"]
-    assert wired.log(2) == ["two", "from C again"]
+def test_what_comes_behind_pythons_back_belongs_to_the_job_that_has_begun(wired):
+    for number in (1, 2, 3):
+        wired.begin(number)
+        wired.behind(b"from C in %d\n" % number)
+    assert [wired.log(number, running=1) for number in (1, 2, 3)] == [[f"from C in {number}"] for number in (1, 2, 3)]
 
 
-def test_what_comes_without_any_mark_belongs_to_the_job_that_runs(wired):
-    wired.behind(b"from C\n")
-    assert wired.log(4) == ["from C"]
+def test_a_job_that_begins_and_says_nothing_has_no_log(wired):
+    wired.begin(1)
+    wired.begin(2)
+    assert wired.log(1) == []
+    assert not wired.captured.changed(1)
+    assert not wired.captured._jobs
 
 
 def test_a_last_line_without_its_end_stays_with_its_job(wired):
@@ -181,17 +183,11 @@ def test_the_tail_is_the_last_lines_as_text(wired):
     assert wired.captured.tail(2) == ""
 
 
-def test_knows_whether_a_job_has_written_anything():
+def test_a_descriptor_that_a_handler_has_closed_takes_no_mark_and_harms_nobody():
     reader, writer = os.pipe()
-    current = [1]
-    output = MarkedOutput(writer, lambda: current[0])
-    assert not output.marked(1)
-    output.write(b"x\n")
-    assert output.marked(1)
-    current[0] = 2
-    assert not output.marked(2)
-    os.close(reader)
     os.close(writer)
+    mark(writer, 1)
+    os.close(reader)
 
 
 def test_the_end_of_the_pipe_is_told():

@@ -24,7 +24,7 @@ def job(attempt=1, crashes=(), lost=0):
 
 def failed(kind="error", after=None, **more):
     words = {"error_type": "ValueError", "message": "broken", "traceback": "Traceback ...", **more}
-    return Failed(number=1, seconds=0.1, kind=kind, after=after, talked=False, **words)
+    return Failed(number=1, seconds=0.1, kind=kind, after=after, **words)
 
 
 def decide(job, failed, max_retries=3, handler=None):

@@ -1,0 +1,169 @@
+"""A schedule and its rules: what it is made of, which of its times become jobs, and what those jobs are."""
+
+import hashlib
+from uuid import UUID
+
+import msgspec
+
+from .cron import CronExpression
+from .decoding import explain
+from .errors import InvalidJob
+from .job import NewJob
+from .names import SCHEDULE_NAME
+from .registry import Registry
+from .submission import Duration, InvalidJson, Recurring, Submission, prepare
+
+#: A time that is later than this (ms), or than half the period, was missed rather than late.
+TOLERANCE = 5_000
+#: Jobs that `run_all` makes at most of the times that were missed.
+MAX_CATCH_UP = 100
+
+MISSED = ("skip", "run_once", "run_all")
+OVERLAP = ("allow", "skip")
+
+
+class ScheduleSpec(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True):
+    """What a schedule is made of: when, and what job. Durations as in a submission."""
+
+    cron_expression: str
+    type: str
+    payload: msgspec.Raw
+    timezone: str = "UTC"
+    #: What becomes of times that no scheduler was there for: skip, run_once, run_all.
+    missed: str = "run_once"
+    #: Whether a job is made while the last one is unfinished: allow, skip.
+    overlap: str = "allow"
+    paused: bool = False
+    priority: str = "normal"
+    queue: str = "default"
+    max_retries: int | None = None
+    timeout: Duration | None = None
+    expires_in: Duration | None = None
+    retention: Duration | None = None
+    retry_for: Duration | None = None
+    limit_key: str | None = None
+    metadata: msgspec.Raw = msgspec.Raw(b"null")
+    #: "handler" for a schedule that a handler carries itself.
+    origin: str = "api"
+
+    def definition(self) -> bytes:
+        """Return the JSON that is stored; the same schedule gives the same bytes."""
+        return msgspec.json.encode(self, order="deterministic")
+
+    def submission(self) -> Submission:
+        """Return the submission of one job."""
+        return Submission(
+            type=self.type,
+            payload=self.payload,
+            priority=self.priority,
+            queue=self.queue,
+            max_retries=self.max_retries,
+            timeout=self.timeout,
+            expires_in=self.expires_in,
+            retention=self.retention,
+            retry_for=self.retry_for,
+            limit_key=self.limit_key,
+            metadata=self.metadata,
+        )
+
+
+_SPEC = msgspec.json.Decoder(ScheduleSpec)
+
+
+def parse_spec(body: bytes, registry: Registry | None) -> ScheduleSpec:
+    """Read a schedule from JSON and check it against every rule. Raises InvalidJob."""
+    try:
+        spec: ScheduleSpec = _SPEC.decode(body)
+    except msgspec.ValidationError as error:
+        raise explain(error) from None
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise InvalidJson(f"the body is not valid JSON: {error}") from None
+    return check_spec(spec, registry)
+
+
+def check_spec(spec: ScheduleSpec, registry: Registry | None) -> ScheduleSpec:
+    """Return a schedule that keeps every rule. Raises InvalidJob."""
+    if spec.missed not in MISSED:
+        raise InvalidJob(f"is {spec.missed!r:.60}: must be one of {', '.join(MISSED)}", "/missed")
+    if spec.overlap not in OVERLAP:
+        raise InvalidJob(f"is {spec.overlap!r:.60}: must be one of {', '.join(OVERLAP)}", "/overlap")
+    if spec.origin not in ("api", "handler"):
+        raise InvalidJob("is not a known field: leave it out", "/origin")
+    CronExpression(spec.cron_expression, spec.timezone)
+    prepare(spec.submission(), registry)
+    return spec
+
+
+def check_name(name: str) -> str:
+    if not SCHEDULE_NAME.fullmatch(name):
+        raise InvalidJob(f"is {name!r:.80}: must match {SCHEDULE_NAME.pattern}", "/name")
+    return name
+
+
+def from_recurring(recurring: Recurring, submission: Submission, registry: Registry | None) -> tuple[str, ScheduleSpec]:
+    """Return the name and the schedule that a recurring submission asks for. Raises InvalidJob."""
+    for field in ("execute_at", "delay", "expires_at", "unique_key", "unique_for"):
+        if getattr(submission, field) is not None:
+            raise InvalidJob("can't be given together with recurring", f"/{field}")
+    if submission.after:
+        raise InvalidJob("can't be given together with recurring", "/after")
+    spec = ScheduleSpec(
+        cron_expression=recurring.cron_expression,
+        timezone=recurring.timezone,
+        missed=recurring.missed,
+        overlap=recurring.overlap,
+        type=submission.type,
+        payload=submission.payload,
+        priority=submission.priority,
+        queue=submission.queue,
+        max_retries=submission.max_retries,
+        timeout=submission.timeout,
+        expires_in=submission.expires_in,
+        retention=submission.retention,
+        retry_for=submission.retry_for,
+        limit_key=submission.limit_key,
+        metadata=submission.metadata,
+    )
+    try:
+        check_spec(spec, registry)
+    except InvalidJob as error:
+        if error.field in ("/cron_expression", "/timezone", "/missed", "/overlap"):
+            raise InvalidJob(error.details, f"/recurring{error.field}") from None
+        raise
+    digest = hashlib.sha256(spec.definition()).hexdigest()[:8]
+    return check_name(recurring.name or f"{submission.type[:50]}-{digest}"), spec
+
+
+def tick_job(spec: ScheduleSpec, name: str, namespace: str, fire: int) -> NewJob:
+    """Return the job of one time (Unix ms). Its id follows from name and time: one tick is one job, however often
+    it is tried."""
+    digest = bytearray(fire.to_bytes(6, "big") + hashlib.sha256(f"{namespace} {name} {fire}".encode()).digest()[:10])
+    digest[6] = digest[6] & 0x0F | 0x70
+    digest[8] = digest[8] & 0x3F | 0x80
+    job_id = str(UUID(bytes=bytes(digest)))
+    return msgspec.structs.replace(prepare(spec.submission()), id=job_id)
+
+
+def job_now(spec: ScheduleSpec) -> NewJob:
+    """Return a job of a schedule out of turn."""
+    return prepare(spec.submission())
+
+
+def plan(spec: ScheduleSpec, expected: int, now: int) -> tuple[list[int], int]:
+    """Return which times of a schedule become jobs at `now`, and when it fires next (Unix ms).
+
+    `expected` is the time that is due. With one every minute, expected 12:00 and now 12:03:10, the times 12:00 to
+    12:03 are due: run_once makes one job (of 12:03), run_all four, skip none, since each is more than 5 s late.
+    """
+    cron = CronExpression(spec.cron_expression, spec.timezone)
+    due = [expected, *cron.fires_between(expected, now, MAX_CATCH_UP - 1)]
+    next_time = cron.next_after(max(now, expected))
+    tolerance = min(TOLERANCE, cron.period_after(expected) // 2)
+    if spec.missed == "run_all":
+        return due, next_time
+    if len(due) == MAX_CATCH_UP:
+        # There may be many more: look from the end.
+        due = cron.fires_between(now - tolerance - 1, now, MAX_CATCH_UP) or due
+    if spec.missed == "skip":
+        return [fire for fire in due if now - fire <= tolerance], next_time
+    return due[-1:], next_time

@@ -1,0 +1,54 @@
+"""The duty that makes jobs of schedules: one job a time, however many schedulers there are."""
+
+from gopher.errors import GopherError
+from gopher.logs import get_logger
+from gopher.queue import Call, Queue, Ticks
+from gopher.schedule import parse_spec, plan, tick_job
+
+from .duties import Duty
+
+log = get_logger("scheduler")
+
+#: Schedules that are looked at in one call.
+LIMIT = 100
+#: Seconds that it sleeps at most; a new schedule wakes it.
+LONGEST_SLEEP = 5.0
+#: Milliseconds until a schedule that can't be read is looked at again.
+UNREADABLE = 3_600_000
+
+
+class Ticker(Duty):
+    """Fires the schedules of one queue. Each fire compares and sets the next time: who comes second does nothing."""
+
+    def __init__(self, queue: Queue, namespace: str) -> None:
+        self._queue = queue
+        self._namespace = namespace
+        self._fires: list[Call] = []
+
+    def call(self, now: float) -> Call:
+        return self._queue.due_ticks(LIMIT)
+
+    def took(self, reply: Ticks, now: float) -> float:
+        self._fires = [self._fire(*due, reply.now) for due in reply.due]
+        if reply.due:
+            # Others may have become due meanwhile, and a fire may be refused because its schedule was changed.
+            return now
+        if reply.next_due is None:
+            return now + LONGEST_SLEEP
+        # Half a millisecond more: the server counts whole ones.
+        return now + min(max(reply.next_due - reply.now, 0) / 1000 + 0.0005, LONGEST_SLEEP)
+
+    def follow_ups(self) -> list[Call]:
+        fires, self._fires = self._fires, []
+        return fires
+
+    def _fire(self, name: str, expected: int, definition: bytes, now: int) -> Call:
+        try:
+            spec = parse_spec(definition, None)
+            fires, next_time = plan(spec, expected, now)
+        except GopherError as error:
+            log.error("a schedule can't be read; it rests for an hour", schedule=name, error=str(error))
+            return self._queue.tick(name, definition, expected, now + UNREADABLE, [])
+        jobs = [tick_job(spec, name, self._namespace, fire) for fire in fires]
+        log.info("schedule fires", schedule=name, jobs=len(jobs))
+        return self._queue.tick(name, definition, expected, next_time, jobs, skip_overlap=spec.overlap == "skip")

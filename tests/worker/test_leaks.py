@@ -1,0 +1,84 @@
+"""A worker holds after thousands of jobs, many of them bad ones, what it held before; and it rests when it can."""
+
+import os
+
+import psutil
+
+from tests.helpers import wait_until
+
+
+def run(client, jobs):
+    done = client.stats().queues["default"].totals if client.stats().queues else {"completed": 0, "failed": 0}
+    client.enqueue_many(jobs)
+    count = done["completed"] + done["failed"] + len(jobs)
+    wait_until(
+        lambda: sum(client.stats().queues["default"].totals[name] for name in ("completed", "failed")) >= count, 60
+    )
+
+
+def test_no_descriptor_and_no_process_leaks_over_thousands_of_jobs_and_a_hundred_crashes(client, start_worker):
+    worker = start_worker(WORKER_MAX_JOBS_PER_CHILD="300")
+    honest = [{"type": "echo", "payload": {"n": number}} for number in range(1500)]
+    crash = {"type": "exit", "payload": {}, "max_retries": 0}
+    orphan = {"type": "orphan", "payload": {}, "max_retries": 0}
+    chat = {"type": "say", "payload": {"n": 1, "way": "program"}}
+    run(client, [*honest[:100], *[crash] * 5, *[orphan] * 2])
+    wait_until(lambda: len(worker.session()) == 3)
+    before = worker.descriptors()
+    bad = [*[crash] * 75, *[orphan] * 25, *[chat] * 50]
+    run(client, [*honest, *bad, *honest])
+    wait_until(lambda: len(worker.session()) == 3)
+    wait_until(lambda: worker.descriptors() == before)
+    assert worker.session() == sorted([worker.pid, *worker.children()])
+
+
+def test_a_child_holds_nothing_of_the_supervisors(client, start_worker):
+    """No connection, no pipe of another child: just its own channel and its output, at 0, 1 and 2."""
+    worker = start_worker(WORKER_CONCURRENCY="3")
+    run(client, [{"type": "exit", "payload": {}, "max_retries": 0}] * 3)
+    wait_until(lambda: len(worker.children()) == 3)
+    run(client, [{"type": "echo", "payload": {}}] * 30)
+    sockets = set()
+    for pid in worker.children():
+        links = [os.readlink(f"/proc/{pid}/fd/{name}") for name in os.listdir(f"/proc/{pid}/fd")]
+        sockets.update(mine := [link for link in links if link.startswith("socket:")])
+        assert len(mine) == 1, links
+        assert len([link for link in links if link.startswith("pipe:")]) == 2, links
+        assert not [link for link in links if "epoll" in link], links
+    assert len(sockets) == 3
+
+
+def cpu_of(worker, seconds=1.5):
+    process = psutil.Process(worker.pid)
+    process.cpu_percent()
+    return process.cpu_percent(seconds)
+
+
+def test_a_worker_rests_while_nothing_is_to_be_done(client, start_worker):
+    worker = start_worker()
+    run(client, [{"type": "echo", "payload": {}}] * 100)
+    assert cpu_of(worker) < 10
+
+
+def test_a_worker_rests_while_all_of_its_children_are_busy_and_more_waits(client, start_worker):
+    worker = start_worker()
+    client.enqueue_many([{"type": "nap", "payload": {"seconds": 60}}] * 20)
+    wait_until(lambda: client.stats().queues["default"].processing == 2)
+    assert cpu_of(worker) < 10
+
+
+def test_a_worker_rests_while_it_waits_for_its_last_jobs(client, start_worker):
+    worker = start_worker()
+    client.enqueue_many([{"type": "nap", "payload": {"seconds": 60}}] * 20)
+    wait_until(lambda: client.stats().queues["default"].processing == 2)
+    worker.send(15)
+    wait_until(lambda: '"stopping"' in worker.log)
+    assert cpu_of(worker) < 10
+
+
+def test_a_worker_rests_while_its_queue_is_paused(client, start_worker):
+    worker = start_worker()
+    run(client, [{"type": "echo", "payload": {}}] * 10)
+    client.server.run(client.server.queue("default").pause())
+    client.enqueue_many([{"type": "echo", "payload": {}}] * 10)
+    assert cpu_of(worker) < 10
