@@ -78,6 +78,9 @@ class Pools:
 
     def close(self) -> None:
         self.client.close()
+        if self._cluster is None:
+            # A client closes only a pool that it has made itself.
+            self._pool.disconnect()
 
 
 def _pool(address: ServerAddress, options: Mapping[str, Any], size: int) -> ConnectionPool:

@@ -22,7 +22,7 @@ MISSED = ("skip", "run_once", "run_all")
 OVERLAP = ("allow", "skip")
 
 
-class ScheduleSpec(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True):
+class ScheduleSpec(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """What a schedule is made of: when, and what job. Durations as in a submission."""
 
     cron_expression: str

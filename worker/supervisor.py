@@ -337,9 +337,9 @@ class Supervisor:
         return lines
 
     def _take_from_stragglers(self, now: float) -> None:
-        """Give jobs that wait behind a long one in a child's channel to others."""
+        """Give jobs that wait behind a long one in a child's channel, or in one that leaves, to others."""
         for child in self._pool.children.values():
-            if child.jobs and now - child.jobs[0].started >= STRAGGLER:
+            if child.jobs and (child.leaving or now - child.jobs[0].started >= STRAGGLER):
                 child.straggles = True
                 self._backlog.extend(self._pool.retract(child))
 

@@ -35,9 +35,9 @@ def test_a_child_is_replaced_when_it_has_grown_too_large(client, start_worker):
     start_worker(WORKER_CONCURRENCY="1", WORKER_MAX_RSS_PER_CHILD="150MiB")
     small = pids_of(client, 20)
     assert len(set(small)) == 1
-    # 40 MB that stay: after a few of them the child is over the limit.
-    large = pids_of(client, 8, "hoard", megabytes=40)
-    assert 2 <= len(set(large)) <= 4
+    # 40 MB that stay: after a few of them the child is over the limit. (Two more may be in its hands by then.)
+    large = pids_of(client, 24, "hoard", megabytes=40)
+    assert max(large.count(pid) for pid in large) <= 6
 
 
 def test_a_child_that_dies_while_it_is_idle_is_replaced_and_no_job_is_hurt(client, start_worker):
