@@ -16,6 +16,7 @@ import msgspec
 
 from gopher.crashpoints import reached
 from gopher.job import Envelope
+from gopher.link import Link
 from gopher.logs import get_logger
 from gopher.policy import resolve
 from gopher.presence import hide_worker, show_worker
@@ -414,14 +415,20 @@ class Supervisor:
         """Show that this worker lives, learn what to cancel, report what runs."""
         slow = self._settings.worker_lease / 6
         self._beat_at = now + (min(BUSY_BEAT, slow) if self._busy() else slow)
-        if self._left or self._lost or any(link.busy and link.wire.trouble for link in self._wires.links):
+        if self._left or self._lost:
             return
+        # To a server that is away nothing more is said than what waits already: it would pile up.
+        stuck = [link for link in self._wires.links if link.wire.trouble is not None and not link.idle]
         for intake in self._intakes.values():
-            call = intake.queue.heartbeat(self.worker_id, self._settings.worker_lease)
-            intake.link.add(call, self._heartbeat_taker())
-        self._report_running()
+            if intake.link not in stuck:
+                call = intake.queue.heartbeat(self.worker_id, self._settings.worker_lease)
+                intake.link.add(call, self._heartbeat_taker())
+        self._report_running(stuck)
+        if (link := next(iter(self._wires.links))) not in stuck:
+            self._show(link)
+
+    def _show(self, link: Link) -> None:
         record = self._record.encode(self.worker_id, self._pool)
-        link = next(iter(self._wires.links))
         for command in show_worker(
             self._server.keys, self.worker_id, record, self._clock.now(), self._settings.worker_lease
         ):
@@ -457,12 +464,14 @@ class Supervisor:
                 log.warning("job stopped: the lease may be lost", job_id=head.job.id, job_type=head.job.type)
                 self._pool.kill(child, "shutdown")
 
-    def _report_running(self) -> None:
+    def _report_running(self, stuck: list[Link]) -> None:
         """Send the progress and the new log lines of running jobs."""
         reports: dict[str, list[tuple[str, str, bytes, bytes]]] = {}
         for child in self._pool.children.values():
             head = child.head
             if head is None or not (head.progress or child.output.changed(head.number)):
+                continue
+            if self._intakes[head.queue].link in stuck:
                 continue
             lines = child.output.encode(head.number) if child.output.changed(head.number) else b""
             reports.setdefault(head.queue, []).append((head.job.id, head.job.token, head.progress, lines))

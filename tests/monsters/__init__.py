@@ -235,6 +235,23 @@ def hoard(job: Job, payload: dict) -> int:
     return os.getpid()
 
 
+@handler("nap_once")
+def nap_once(job: Job, payload: dict) -> None:
+    """Sleeps in its first attempt only, and appends to the file `ledger`."""
+    if job.attempt == 1:
+        time.sleep(payload["first"])
+    with open(payload["ledger"], "a") as ledger:
+        ledger.write(f"{job.attempt}\n")
+
+
+@handler("burn")
+def burn(job: Job, payload: dict) -> None:
+    """Keeps a core busy."""
+    until = time.monotonic() + payload["seconds"]
+    while time.monotonic() < until:
+        pass
+
+
 # The monsters
 
 

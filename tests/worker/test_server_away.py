@@ -1,0 +1,114 @@
+"""The server goes away while jobs run: they go on, are ended on time, and are settled when it is back."""
+
+import os
+import signal
+import time
+
+import psutil
+
+from tests.helpers import wait_until
+
+
+def test_jobs_that_run_while_the_server_restarts_are_settled_afterwards(start_worker, own_server, own_client, tmp_path):
+    """And none is run twice, and none is lost, of those that waited, ran, and were to come later."""
+    client, ledger = own_client, tmp_path / "ledger"
+    worker = start_worker(client, WORKER_LEASE="20s")
+    job = {"type": "nap", "payload": {"seconds": 0.1, "ledger": str(ledger)}}
+    ids = client.enqueue_many([{**job, "payload": {**job["payload"], "seconds": 0.8}}, *[job] * 60])
+    for _ in range(3):
+        at = len(ledger.read_text().splitlines()) if ledger.exists() else 0
+        wait_until(lambda at=at: ledger.exists() and len(ledger.read_text().splitlines()) > at + 4)
+        own_server.kill()
+        time.sleep(0.3)
+        own_server.start()
+    views = [client.wait(job_id, 20) for job_id in ids]
+    assert {view.status for view in views} == {"completed"}
+    assert sorted(ledger.read_text().splitlines()) == sorted(f"{job_id} 1" for job_id in ids)
+    assert client.stats().queues["default"].processing == 0
+    assert worker.running
+
+
+def test_timeouts_are_enforced_on_time_while_the_server_is_away(start_worker, own_server, own_client, tmp_path):
+    client, mark = own_client, tmp_path / "mark"
+    worker = start_worker(client, WORKER_LEASE="20s")
+    polite = client.enqueue("patient", {"mark": str(mark)}, timeout="1s", max_retries=0)
+    rude = client.enqueue("hang_in_c", {}, timeout="1s", max_retries=0)
+    wait_until(lambda: client.stats().queues["default"].processing == 2)
+    begun, before = time.monotonic(), worker.children()
+    own_server.kill()
+    wait_until(lambda: mark.exists() and mark.read_text(), 4)
+    # The one that does not react is killed, and another child is there in its place.
+    wait_until(lambda: len(now := worker.children()) == 2 and now != before, 4)
+    took = time.monotonic() - begun
+    own_server.start()
+    assert 0.5 < took < 3
+    for job_id in (polite, rude):
+        view = client.wait(job_id, 10)
+        assert (view.status, [row.outcome for row in view.history]) == ("failed", ["timeout"])
+
+
+def test_timeouts_are_enforced_on_time_while_the_server_hangs(start_worker, own_server, own_client, tmp_path):
+    """Frozen, it takes what is sent and never answers: worse than one that is gone."""
+    client, mark = own_client, tmp_path / "mark"
+    worker = start_worker(client, WORKER_LEASE="20s")
+    job_id = client.enqueue("patient", {"mark": str(mark)}, timeout="1s", max_retries=0)
+    wait_until(lambda: client.job(job_id).status == "processing")
+    begun = time.monotonic()
+    os.kill(own_server.pid, signal.SIGSTOP)
+    try:
+        wait_until(lambda: mark.exists() and mark.read_text(), 4)
+        assert 0.5 < time.monotonic() - begun < 3
+        process = psutil.Process(worker.pid)
+        process.cpu_percent()
+        assert process.cpu_percent(1.5) < 15
+    finally:
+        os.kill(own_server.pid, signal.SIGCONT)
+    assert client.wait(job_id, 15).status == "failed"
+
+
+def test_heartbeats_do_not_pile_up_while_the_server_is_away(start_worker, own_server, own_client):
+    """What waits for the server must not grow with the time that it is away."""
+    client = own_client
+    worker = start_worker(client, WORKER_LEASE="1800ms", WORKER_POLL_INTERVAL="500ms")
+    job_id = client.enqueue("nap", {"seconds": 4.5}, timeout="60s")
+    wait_until(lambda: client.job(job_id).status == "processing")
+    own_server.kill()
+    process = psutil.Process(worker.pid)
+    process.cpu_percent()
+    # A heartbeat is due every 300 ms.
+    assert process.cpu_percent(3.0) < 15
+    own_server.start()
+    wait_until(lambda: worker.view() is not None)
+    beats = client.server.client.info("commandstats").get("cmdstat_pexpireat", {"calls": 0})["calls"]
+    assert beats <= 3
+    assert client.wait(job_id, 10).status == "completed"
+
+
+def test_a_worker_that_is_started_before_the_server_waits_for_it(start_worker, own_server, own_client, started, tmp_path):
+    from tests.worker.processes import QUICK, Process, where
+
+    own_server.kill()
+    worker = Process("worker", {**where(own_client), **QUICK}, tmp_path)
+    started.append(worker)
+    wait_until(lambda: '"worker started"' in worker.log)
+    own_server.start()
+    assert own_client.wait(own_client.enqueue("echo", {}), 10).status == "completed"
+    assert worker.stop() == 0
+
+
+def test_what_was_done_before_the_server_went_is_settled_when_the_worker_leaves_after_it_is_back(
+    start_worker, own_server, own_client
+):
+    client = own_client
+    worker = start_worker(client, WORKER_LEASE="20s", WORKER_SHUTDOWN_TIMEOUT="10s")
+    job_id = client.enqueue("nap", {"seconds": 0.5})
+    wait_until(lambda: client.job(job_id).status == "processing")
+    own_server.kill()
+    worker.send(signal.SIGTERM)
+    wait_until(lambda: '"stopping"' in worker.log)
+    # It has the result by now, and waits for somebody to give it to.
+    time.sleep(1)
+    assert worker.running
+    own_server.start()
+    assert worker.wait() == 0
+    assert client.job(job_id).status == "completed"
