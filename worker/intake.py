@@ -65,7 +65,7 @@ class Intake:
         self.bell.wait(("BRPOPLPUSH", keys.next, keys.processing(worker_id), BLOCK), BLOCK, now, spare)
 
     def wake_at(self) -> float:
-        """Return when to look again or to reach for the bell (monotonic s); infinity while a fetch is to be answered."""
+        """Return when to look again or to reach for the bell (monotonic s); never while a fetch is under way."""
         if self.asked_for:
             return float("inf")
         return min(self._poll_at, self.bell.wire.wake_at())

@@ -10,13 +10,12 @@ import selectors
 import signal
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import msgspec
 
 from gopher.crashpoints import reached
 from gopher.job import Envelope
-from gopher.link import Link
 from gopher.logs import get_logger
 from gopher.policy import resolve
 from gopher.presence import hide_worker, show_worker
@@ -69,6 +68,8 @@ class Supervisor:
         self._record = Record(list(settings.worker_queues), registry, self._clock)
         self._backlog: deque[Running] = deque()
         self._rescue_looks: dict[str, tuple[int, float]] = {}
+        #: Queues whose last heartbeat was not answered yet.
+        self._unanswered: set[str] = set()
         self._mean_seconds = 0.0
         #: Jobs that the children can take beyond those that are here or asked for.
         self._room = 0
@@ -399,8 +400,7 @@ class Supervisor:
 
     def _register(self) -> None:
         for intake in self._intakes.values():
-            call = intake.queue.heartbeat(self.worker_id, self._settings.worker_lease, first=True)
-            intake.link.add(call, self._heartbeat_taker())
+            self._send_heartbeat(intake, first=True)
             self._declare_limits(intake)
         self._lost = False
         self._beat_at = 0.0
@@ -417,27 +417,30 @@ class Supervisor:
         self._beat_at = now + (min(BUSY_BEAT, slow) if self._busy() else slow)
         if self._left or self._lost:
             return
-        # To a server that is away nothing more is said than what waits already: it would pile up.
-        stuck = [link for link in self._wires.links if link.wire.trouble is not None and not link.idle]
-        for intake in self._intakes.values():
-            if intake.link not in stuck:
-                call = intake.queue.heartbeat(self.worker_id, self._settings.worker_lease)
-                intake.link.add(call, self._heartbeat_taker())
-        self._report_running(stuck)
-        if (link := next(iter(self._wires.links))) not in stuck:
-            self._show(link)
+        # One at a time: while the server is away they would pile up.
+        answering = self._intakes.keys() - self._unanswered
+        for name in answering:
+            self._send_heartbeat(self._intakes[name])
+        self._report_running(answering)
+        if answering:
+            self._show()
 
-    def _show(self, link: Link) -> None:
+    def _show(self) -> None:
         record = self._record.encode(self.worker_id, self._pool)
-        for command in show_worker(
-            self._server.keys, self.worker_id, record, self._clock.now(), self._settings.worker_lease
-        ):
-            link.add(command, _ignore)
+        lease = self._settings.worker_lease
+        for command in show_worker(self._server.keys, self.worker_id, record, self._clock.now(), lease):
+            self._wires.link_to(command.key).add(command, _ignore)
 
-    def _heartbeat_taker(self) -> Callable[[Heartbeat | Exception], None]:
+    def _send_heartbeat(self, intake: Intake, *, first: bool = False) -> None:
+        self._unanswered.add(intake.queue.name)
+        call = intake.queue.heartbeat(self.worker_id, self._settings.worker_lease, first=first)
+        intake.link.add(call, self._heartbeat_taker(intake.queue.name))
+
+    def _heartbeat_taker(self, name: str) -> Callable[[Heartbeat | Exception], None]:
         asked_as = self.worker_id
 
         def take(reply: Heartbeat | Exception) -> None:
+            self._unanswered.discard(name)
             if asked_as == self.worker_id:
                 self._heartbeat_answered(reply)
 
@@ -464,14 +467,14 @@ class Supervisor:
                 log.warning("job stopped: the lease may be lost", job_id=head.job.id, job_type=head.job.type)
                 self._pool.kill(child, "shutdown")
 
-    def _report_running(self, stuck: list[Link]) -> None:
+    def _report_running(self, queues: Collection[str]) -> None:
         """Send the progress and the new log lines of running jobs."""
         reports: dict[str, list[tuple[str, str, bytes, bytes]]] = {}
         for child in self._pool.children.values():
             head = child.head
-            if head is None or not (head.progress or child.output.changed(head.number)):
+            if head is None or head.queue not in queues:
                 continue
-            if self._intakes[head.queue].link in stuck:
+            if not (head.progress or child.output.changed(head.number)):
                 continue
             lines = child.output.encode(head.number) if child.output.changed(head.number) else b""
             reports.setdefault(head.queue, []).append((head.job.id, head.job.token, head.progress, lines))
@@ -496,9 +499,15 @@ class Supervisor:
 
     def _care(self, now: float) -> None:
         """Do the scheduler's most needed duties, slowly: without one, jobs come late but never strand."""
-        period = self._settings.worker_lease
-        self._care_at = now + period
+        if self._unanswered:
+            # The server may be away: what is asked of it now would be done long after, and pile up.
+            self._care_at = now + 0.1
+            return
+        self._care_at = now + self._settings.worker_lease
         for name, intake in self._intakes.items():
+            # In one batch with it: should the server be away for longer than the lease just now, we do not
+            # find ourselves among the lost when it is back.
+            self._send_heartbeat(intake)
             last_now, looked = self._rescue_looks.get(name, (None, 0.0))
             call = intake.queue.rescue(last_now, now - looked)
             intake.link.add(call, self._rescuer(name, now))

@@ -56,7 +56,7 @@ def test_takes_the_key_from_either_header(locked):
 
 
 @pytest.mark.parametrize(
-    "headers", [{}, {"X-API-Key": "wrong"}, {"Authorization": "Basic YTpi"}, {"Authorization": "Bearer "}]
+    "headers", [{}, {"X-API-Key": "wrong"}, {"Authorization": "Basic YTpi"}, {"Authorization": "Bearer"}]
 )
 def test_refuses_who_has_no_key(locked, headers):
     answer = locked.post("/api/v1/jobs", json=JOB, headers=headers)

@@ -62,7 +62,7 @@ def test_children_that_are_killed_at_random_lose_no_job(client, start_worker):
     views = [client.wait(job_id, 20) for job_id in ids]
     states = [view.status for view in views]
     assert set(states) <= {"completed", "failed"}
-    assert 1 <= kills
+    assert kills >= 1
     assert states.count("failed") <= kills
     assert {view.attempts for view in views} == {1}
     assert worker.running

@@ -5,11 +5,11 @@ import pytest
 from gopher.worker.frames import Failed
 from gopher.worker.verdicts import (
     NO_HANDLER_ATTEMPTS,
+    history_row,
     on_crash,
     on_failure,
     on_no_handler,
     on_timeout,
-    history_row,
     within,
 )
 
