@@ -402,6 +402,7 @@ class Supervisor:
         for intake in self._intakes.values():
             self._send_heartbeat(intake, first=True)
             self._declare_limits(intake)
+        self._show()
         self._lost = False
         self._beat_at = 0.0
 

@@ -20,6 +20,16 @@ local function remove(list)
   return redis.call('LLEN', list) <= 1000 and redis.call('LREM', list, 1, id) == 1
 end
 
+-- A worker that was just handed the job passes over it when it looks.
+local function handed_over()
+  for _, worker in ipairs(redis.call('ZRANGE', P .. 'workers', 0, -1)) do
+    if redis.call('LPOS', P .. 'processing:' .. worker, id) then
+      return true
+    end
+  end
+  return false
+end
+
 if state == 'processing' then
   redis.call('HSET', record, 'cancel', 1)
   redis.call('SADD', P .. 'cancelling:' .. string.match(fields[5], '^(.*)%.'), id)
@@ -30,7 +40,8 @@ if state == 'pending' then
   local parked = fields[8] and fields[8] ~= ''
   if parked then
     remove(P .. 'throttled:' .. fields[8] .. ':' .. fields[3])
-  elseif redis.call('LREM', P .. 'next', 1, id) == 0 and not remove(P .. 'pending:' .. fields[3]) then
+  elseif redis.call('LREM', P .. 'next', 1, id) == 0 and not handed_over()
+      and not remove(P .. 'pending:' .. fields[3]) then
     redis.call('HINCRBY', P .. 'tombstones', fields[3], 1)
   end
 elseif state == 'scheduled' or state == 'retrying' then

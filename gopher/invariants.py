@@ -1,0 +1,158 @@
+"""What must be true of a queue's keys at any moment, checked by reading all of them (protocol of docs/internals.md).
+
+For tests, and for an operator who suspects that somebody has changed keys by hand. It reads every key of the queue,
+so on a large one it takes its time.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from .job import FINAL_STATES, PRIORITIES, State
+from .keys import QueueKeys
+
+_WAITING = ("scheduled", "retrying", "failed")
+#: How jobs leave for good, and where they may still be: together as many as were enqueued.
+_GONE = ("completed", "cancelled", "expired", "discarded", "purged", "pruned_dead")
+
+
+class _Look:
+    """All keys of one queue."""
+
+    def __init__(self, client: Any, keys: QueueKeys) -> None:
+        self.keys = keys
+        prefix = keys.prefix
+        self.records: dict[str, dict[str, str]] = {}
+        self.lists: dict[str, list[str]] = {}
+        self.zsets: dict[str, list[str]] = {}
+        self.sets: dict[str, set[str]] = {}
+        pattern = prefix.replace("[", "\\[").replace("*", "\\*") + "*"
+        for raw in client.scan_iter(match=pattern, count=1000):
+            name = raw.decode().removeprefix(prefix)
+            kind = client.type(raw).decode()
+            if name.startswith("job:"):
+                self.records[name[4:]] = {
+                    k.decode(): v.decode("utf-8", "replace") for k, v in client.hgetall(raw).items()
+                }
+            elif kind == "list" and name != "alarm":
+                self.lists[name] = [item.decode() for item in client.lrange(raw, 0, -1)]
+            elif kind == "zset":
+                self.zsets[name] = [item.decode() for item in client.zrange(raw, 0, -1)]
+            elif kind == "set":
+                self.sets[name] = {item.decode() for item in client.smembers(raw)}
+        self.totals = Counter[str]()
+        for field, count in client.hgetall(keys.totals).items():
+            self.totals[field.decode().partition(":")[0]] += int(count)
+        self.tombstones = {k.decode(): int(v) for k, v in client.hgetall(keys.tombstones).items()}
+        self.paused = bool(client.exists(keys.paused))
+        self.unique = {
+            raw.decode().removeprefix(prefix)[7:]: client.get(raw).decode()
+            for raw in client.scan_iter(match=pattern + "unique:*", count=1000)
+        }
+
+    def places_of(self) -> dict[str, list[str]]:
+        """Return where each id stands: names of lists and sorted sets."""
+        places: dict[str, list[str]] = {}
+        for name, ids in self.lists.items():
+            for job_id in ids:
+                places.setdefault(job_id, []).append(name)
+        for name in (*_WAITING, "finished"):
+            for job_id in self.zsets.get(name, []):
+                places.setdefault(job_id, []).append(name)
+        return places
+
+
+def _text(values: dict[bytes, bytes]) -> dict[str, str]:
+    return {name.decode(): value.decode("utf-8", "replace") for name, value in values.items()}
+
+
+def findings(client: Any, keys: QueueKeys) -> list[str]:
+    """Return what is wrong with a queue, a sentence each; nothing when all is well."""
+    look = _Look(client, keys)
+    return [
+        *_places(look),
+        *_sums(look),
+        *_armed(look),
+        *_holders(look),
+    ]
+
+
+def _places(look: _Look) -> Iterator[str]:
+    """1, 2, 4: each unfinished job is in exactly one place, and that fits its state."""
+    places = look.places_of()
+    dead = Counter[str]()
+    for job_id, names in places.items():
+        record = look.records.get(job_id)
+        state = record["state"] if record else None
+        if state is None or state in FINAL_STATES - {State.FAILED}:
+            for name in names:
+                if name.startswith("pending:"):
+                    dead[name[8:]] += 1
+                elif name != "finished" and not name.startswith(("throttled:", "processing:")):
+                    yield f"{job_id} is {state} and stands in {name}"
+    for priority in PRIORITIES:
+        if dead[priority] != look.tombstones.get(priority, 0):
+            noted = look.tombstones.get(priority, 0)
+            yield f"{dead[priority]} ended jobs stand in pending:{priority}, {noted} are noted"
+    for job_id, record in look.records.items():
+        yield from _place(job_id, record, places.get(job_id, []))
+
+
+def _place(job_id: str, record: dict[str, str], names: list[str]) -> Iterator[str]:
+    state = record.get("state", "none")
+    if state in FINAL_STATES - {State.FAILED}:
+        if "finished" not in names:
+            yield f"{job_id} is {state} and not in finished"
+        return
+    if len(names) != 1:
+        yield f"{job_id} is {state} and stands in {len(names)} places: {', '.join(sorted(names))}"
+        return
+    if not _fits(state, names[0], record):
+        yield f"{job_id} is {state} (token {record.get('token')}) and stands in {names[0]}"
+
+
+def _fits(state: str, name: str, record: dict[str, str]) -> bool:
+    if state == State.PENDING:
+        return name == "next" or name.startswith(("pending:", "throttled:", "processing:"))
+    if state == State.PROCESSING:
+        return name == "processing:" + record.get("token", "").rpartition(".")[0]
+    return name == state
+
+
+def _sums(look: _Look) -> Iterator[str]:
+    """3: what was enqueued is somewhere, or has left in a way that was counted."""
+    here = sum(record["state"] not in FINAL_STATES for record in look.records.values() if "state" in record)
+    here += len(look.zsets.get("failed", []))
+    gone = sum(look.totals[event] for event in _GONE)
+    if look.totals["enqueued"] != here + gone:
+        yield f"{look.totals['enqueued']} jobs were enqueued, {here} are here and {gone} have left"
+
+
+def _armed(look: _Look) -> Iterator[str]:
+    """7: something eligible is pending, so `next` is armed; or a worker was just handed what was there."""
+    strays = any(
+        look.records.get(job_id, {}).get("state") == State.PENDING
+        for name, ids in look.lists.items()
+        if name.startswith("processing:")
+        for job_id in ids
+    )
+    if look.paused or strays or look.lists.get("next"):
+        return
+    for priority in PRIORITIES:
+        for job_id in look.lists.get(f"pending:{priority}", []):
+            if look.records.get(job_id, {}).get("state") == State.PENDING:
+                yield f"{job_id} is pending and nothing is in next"
+                return
+
+
+def _holders(look: _Look) -> Iterator[str]:
+    """Places of a limited concurrency are held by running jobs only, unique keys by unfinished ones."""
+    for name, ids in look.sets.items():
+        if name.startswith("holding:"):
+            for job_id in ids:
+                if look.records.get(job_id, {}).get("state") != State.PROCESSING:
+                    yield f"{job_id} holds a place in {name} and does not run"
+    for key, holder in look.unique.items():
+        state = look.records.get(holder, {}).get("state")
+        if state is None or state in FINAL_STATES:
+            yield f"the unique key {key!r} is held by {holder}, which is {state}"

@@ -1,0 +1,47 @@
+"""A queue whose clock the test sets, and whose scripts it may break."""
+
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from typing import Any
+
+from gopher.keys import QueueKeys
+from gopher.queue import Call, Queue
+from gopher.scripts import Script, join
+
+CLOCK = "local now = tonumber(redis.call('GET', P .. 'clock'))\n"
+START = 1_800_000_000_000
+
+#: A mutant: the script or shared piece it changes, what stands there, and what stands there instead.
+Mutation = tuple[str, str, str]
+
+
+def source(name: str) -> str:
+    return files("gopher.lua").joinpath(f"{name}.lua").read_text()
+
+
+class LabQueue(Queue):
+    """The moves of a queue with scripts of the lab's own."""
+
+    def __init__(self, keys: QueueKeys, mutation: Mutation | None = None) -> None:
+        super().__init__(keys)
+        self._mutation = mutation
+        self._scripts: dict[str, Script] = {}
+
+    def _call(self, verb: str, arguments: Sequence[Any], read: Any) -> Call:
+        if verb not in self._scripts:
+            self._scripts[verb] = join(verb, self._source(verb), self._pieces())
+        return Call(self._scripts[verb], self.keys.prefix, tuple(arguments), read)
+
+    def _pieces(self) -> Mapping[str, str]:
+        pieces = {"clock": CLOCK}
+        if self._mutation and self._mutation[0].startswith("shared/"):
+            pieces[self._mutation[0].removeprefix("shared/")] = self._source(self._mutation[0])
+        return pieces
+
+    def _source(self, name: str) -> str:
+        text = source(name)
+        if self._mutation and self._mutation[0] == name:
+            _, old, new = self._mutation
+            assert text.count(old) >= 1, f"the mutation of {name} does not apply any more: {old!r}"
+            text = text.replace(old, new, 1)
+        return text

@@ -1,0 +1,307 @@
+"""The state machine: any sequence of moves, crashes, zombies and repeats, the invariants after each step.
+
+It does not care how a move is made, only for what must never be: a job in two places or none, a result accepted
+twice or from a worker that lost the job, a repeat that changes something.
+"""
+
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from gopher.invariants import findings
+from gopher.job import NewJob, new_job_id
+from gopher.queue import Completion, Failure, FetchedJob
+from gopher.server import Server
+
+from .lab import START, LabQueue
+
+LEASE = 10.0
+_names = count()
+
+
+@dataclass
+class Worker:
+    """A worker as the machine plays it."""
+
+    id: str
+    number: int = 1
+    holds: list[FetchedJob] = field(default_factory=list)
+
+
+class Moves(RuleBasedStateMachine):
+    """Make a subclass with `server`, and `mutation` for a queue that is broken."""
+
+    server: Server
+    mutation: Any = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.queue = LabQueue(self.server.keys.of(f"q{next(_names)}"), self.mutation)
+        self.keys = self.queue.keys
+        self.now = START
+        self.workers: list[Worker] = []
+        self.zombies: list[tuple[str, FetchedJob]] = []
+        self.jobs: list[NewJob] = []
+        self.accepted: dict[str, int] = {}
+
+    def run_call(self, call: Any) -> Any:
+        return self.server.run(call)
+
+    @initialize()
+    def begin(self) -> None:
+        self.tick(0)
+        self.hire()
+
+    def tick(self, milliseconds: int) -> None:
+        self.now += milliseconds
+        self.server.client.set(self.keys.prefix + "clock", self.now)
+
+    def teardown(self) -> None:
+        for key in self.server.client.scan_iter(match=self.keys.prefix + "*", count=1000):
+            self.server.client.delete(key)
+
+    # Coming in
+
+    @rule(
+        priorities=st.lists(st.sampled_from(["high", "normal", "low"]), min_size=1, max_size=4),
+        due=st.sampled_from(["", "", "", "+5000"]),
+        expires=st.sampled_from(["", "", "+7000"]),
+        retention=st.sampled_from([None, None, 0]),
+        unique=st.sampled_from(["", "", "", "k"]),
+        wait_for_last=st.booleans(),
+        job_type=st.sampled_from(["a", "b", "limited"]),
+    )
+    def enqueue(
+        self,
+        priorities: list[str],
+        due: str,
+        expires: str,
+        retention: float | None,
+        unique: str,
+        wait_for_last: bool,
+        job_type: str,
+    ) -> None:
+        after = (self.jobs[-1].id,) if wait_for_last and self.jobs and self.exists(self.jobs[-1].id) else ()
+        new = [
+            NewJob(
+                id=new_job_id(),
+                type=job_type,
+                envelope=b"{}",
+                priority=priority,
+                due=due,
+                expires=expires,
+                retention=retention,
+                unique_key=unique,
+                after=after,
+            )
+            for priority in priorities
+        ]
+        reply = self.run_call(self.queue.enqueue(new))
+        assert reply.kind == "OK"
+        stored = [job for job, answer in zip(new, reply.answers, strict=True) if answer == "NEW"]
+        self.jobs += stored
+        if stored and not unique:
+            again = self.run_call(self.queue.enqueue(new))
+            assert set(again.answers) == {"DUPLICATE"}, "a repeat stored a job again"
+
+    # Workers
+
+    @precondition(lambda self: len(self.workers) < 3)
+    @rule()
+    def hire(self) -> None:
+        worker = Worker(f"w{next(_names)}")
+        self.run_call(self.queue.heartbeat(worker.id, LEASE, first=True))
+        self.workers.append(worker)
+
+    def some_worker(self, data: Any) -> Worker:
+        return data.draw(st.sampled_from(self.workers))
+
+    @precondition(lambda self: self.workers)
+    @rule(data=st.data(), want=st.integers(1, 4), lost=st.booleans())
+    def fetch(self, data: Any, want: int, lost: bool) -> None:
+        worker = self.some_worker(data)
+        call = self.queue.fetch(worker.id, want, worker.number, "hnlhnhnhn", strict=False)
+        fetched = self.run_call(call)
+        if lost:
+            # The reply did not arrive: the same call again brings the same jobs with the same tokens.
+            again = self.run_call(call)
+            first = {(job.id, job.token) for job in fetched.jobs}
+            assert first <= {(job.id, job.token) for job in again.jobs} or fetched.lost, "a lost reply lost jobs"
+            fetched = again
+        if fetched.lost:
+            self.workers.remove(worker)
+            self.zombies += [(worker.id, job) for job in worker.holds]
+            return
+        held = {job.id for job in worker.holds}
+        for job in fetched.jobs:
+            assert job.id not in held, "a job was given out that the worker holds already"
+            worker.number = max(worker.number, int(job.token.rpartition(".")[2]) + 1)
+        worker.holds += fetched.jobs
+
+    @precondition(lambda self: self.workers)
+    @rule(data=st.data())
+    def bell(self, data: Any) -> None:
+        worker = self.some_worker(data)
+        self.server.client.lmove(self.keys.next, self.keys.processing(worker.id), "RIGHT", "LEFT")
+
+    @precondition(lambda self: any(worker.holds for worker in self.workers))
+    @rule(data=st.data(), how=st.sampled_from(["complete", "retry", "dead_letter", "requeue", "snooze", "hold_back"]))
+    def settle(self, data: Any, how: str) -> None:
+        worker = data.draw(st.sampled_from([worker for worker in self.workers if worker.holds]))
+        job = worker.holds.pop(data.draw(st.integers(0, len(worker.holds) - 1)))
+        call = self.call_for(how, worker.id, job)
+        answer = self.answer(call)
+        attempts = self.field(job.id, "attempts")
+        assert self.answer(call) in ("ALREADY", "MISSING", "STALE"), "a repeat was accepted"
+        assert self.field(job.id, "attempts") == attempts, "a repeat changed something"
+        if answer == "STALE":
+            assert self.was_lost(worker.id), "a result was refused from the worker that has the job"
+            return
+        assert answer in ("OK", "MISSING")
+        if how in ("requeue", "snooze", "hold_back") and attempts is not None:
+            assert int(attempts) == job.attempt - 1, "an attempt was counted that was given back"
+        if how == "complete" and answer == "OK":
+            self.accepted[job.id] = self.accepted.get(job.id, 0) + 1
+            assert self.accepted[job.id] == 1, "a second result was accepted"
+
+    def call_for(self, how: str, worker: str, job: FetchedJob) -> Any:
+        failure = Failure(job.id, job.token, 1.0, b'{"type":"E"}', b'{"attempt":1}', b"", "")
+        return {
+            "complete": lambda: self.queue.complete(worker, [Completion(job.id, job.token, 1.0, b"1", b"")]),
+            "retry": lambda: self.queue.retry(worker, failure, 3.0),
+            "dead_letter": lambda: self.queue.dead_letter(worker, failure, "E"),
+            "requeue": lambda: self.queue.requeue(worker, job.id, job.token),
+            "snooze": lambda: self.queue.requeue(worker, job.id, job.token, 2.0),
+            "hold_back": lambda: self.queue.hold_back(worker, job.id, job.token, 1.0),
+        }[how]()
+
+    def answer(self, call: Any) -> str:
+        reply = self.run_call(call)
+        return reply[0] if isinstance(reply, list) else reply
+
+    @precondition(lambda self: self.zombies)
+    @rule(data=st.data(), how=st.sampled_from(["complete", "retry", "dead_letter", "requeue"]))
+    def a_zombie_speaks(self, data: Any, how: str) -> None:
+        worker, job = self.zombies.pop(data.draw(st.integers(0, len(self.zombies) - 1)))
+        if not self.was_lost(worker):
+            return
+        before = self.server.client.hgetall(self.keys.job(job.id))
+        assert self.answer(self.call_for(how, worker, job)) in ("STALE", "MISSING"), "a zombie's result was accepted"
+        assert self.server.client.hgetall(self.keys.job(job.id)) == before, "a zombie changed a record"
+
+    @precondition(lambda self: len(self.workers) > 1)
+    @rule(data=st.data())
+    def crash(self, data: Any) -> None:
+        worker = self.some_worker(data)
+        self.workers.remove(worker)
+        self.zombies += [(worker.id, job) for job in worker.holds]
+
+    @rule()
+    def heartbeats(self) -> None:
+        for worker in list(self.workers):
+            beat = self.run_call(self.queue.heartbeat(worker.id, LEASE))
+            if beat.lost:
+                self.workers.remove(worker)
+                self.zombies += [(worker.id, job) for job in worker.holds]
+                continue
+            for job in [job for job in worker.holds if job.id in beat.cancelling]:
+                worker.holds.remove(job)
+                answer = self.run_call(self.queue.cancelled(worker.id, job.id, job.token, b'{"attempt":1}', b""))
+                assert answer in ("OK", "STALE", "MISSING")
+
+    # Time and operators
+
+    @rule(milliseconds=st.sampled_from([1, 500, 3_000, 6_000, 11_000]))
+    def time_passes(self, milliseconds: int) -> None:
+        self.tick(milliseconds)
+
+    @rule()
+    def promote(self) -> None:
+        self.run_call(self.queue.promote(3))
+        for waiting in (self.keys.scheduled, self.keys.retrying):
+            due = self.server.client.zcount(waiting, "-inf", self.now)
+            assert due == 0 or self.run_call(self.queue.promote(100)) is not None
+
+    @rule()
+    def rescue(self) -> None:
+        self.run_call(self.queue.rescue(None, 0.0))
+
+    @rule()
+    def prune(self) -> None:
+        self.run_call(self.queue.prune(0, 60.0, 3))
+
+    @precondition(lambda self: self.jobs)
+    @rule(data=st.data())
+    def cancel(self, data: Any) -> None:
+        job = data.draw(st.sampled_from(self.jobs))
+        self.run_call(self.queue.cancel(job.id))
+
+    @rule()
+    def redrive(self) -> None:
+        dead = [member.decode() for member in self.server.client.zrange(self.keys.failed, 0, 2)]
+        self.run_call(self.queue.redrive(dead))
+        for job_id in dead:
+            assert self.field(job_id, "attempts") == "0", "a dead letter came back with old attempts"
+            self.accepted.pop(job_id, None)
+
+    @rule(state=st.sampled_from(["pending", "scheduled", "retrying", "failed"]))
+    @precondition(lambda self: len(self.jobs) > 15)
+    def purge(self, state: str) -> None:
+        self.run_call(self.queue.purge(state))
+
+    @rule(rate=st.sampled_from([None, 1.0, 100.0]), concurrency=st.sampled_from([None, 1, 2]))
+    def limit(self, rate: float | None, concurrency: int | None) -> None:
+        self.run_call(self.queue.set_limit("limited", rate, rate and 2.0, concurrency))
+
+    @rule(job_type=st.sampled_from(["", "b"]), go_on=st.booleans())
+    def pause_or_resume(self, job_type: str, go_on: bool) -> None:
+        self.run_call(self.queue.resume(job_type) if go_on else self.queue.pause(job_type))
+
+    # What must be true
+
+    @invariant()
+    def all_is_in_order(self) -> None:
+        assert findings(self.server.client, self.keys) == []
+
+    def field(self, job_id: str, name: str) -> str | None:
+        value = self.server.client.hget(self.keys.job(job_id), name)
+        return None if value is None else value.decode()
+
+    def exists(self, job_id: str) -> bool:
+        return bool(self.server.client.exists(self.keys.job(job_id)))
+
+    def was_lost(self, worker: str) -> bool:
+        return self.server.client.zscore(self.keys.workers, worker) is None
+
+    # After the storm
+
+    def drain(self) -> None:
+        """Let everything end: no more faults, time passes, one good worker works."""
+        self.run_call(self.queue.resume())
+        self.run_call(self.queue.resume("b"))
+        self.run_call(self.queue.set_limit("limited", None, None, None))
+        for worker in self.workers:
+            self.zombies += [(worker.id, job) for job in worker.holds]
+        self.workers.clear()
+        for _ in range(60):
+            self.tick(12_000)
+            self.run_call(self.queue.rescue(None, 0.0))
+            self.run_call(self.queue.promote(100))
+            good = Worker(f"good{next(_names)}")
+            self.run_call(self.queue.heartbeat(good.id, LEASE, first=True))
+            fetched = self.run_call(self.queue.fetch(good.id, 50, 1, "hnl", strict=True))
+            for job in fetched.jobs:
+                self.run_call(self.queue.complete(good.id, [Completion(job.id, job.token, 1.0, b"1", b"")]))
+            if not self.unfinished():
+                return
+        raise AssertionError(f"jobs never end: {self.unfinished()}")
+
+    def unfinished(self) -> list[str]:
+        return [
+            f"{job.id} {state}"
+            for job in self.jobs
+            if (state := self.field(job.id, "state")) not in (None, "completed", "failed", "cancelled", "expired")
+        ]

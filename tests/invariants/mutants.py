@@ -1,0 +1,38 @@
+"""Bugs planted into the scripts, each of which the state machine must find: a checker that finds none proves little."""
+
+from .lab import Mutation
+
+MUTANTS: dict[str, Mutation] = {
+    "no token check": ("shared/settle", "if fields[1] ~= token then", "if false then"),
+    "no check that it still runs": ("shared/settle", "if fields[2] ~= 'processing' then", "if false then"),
+    "settled without leaving the list": (
+        "shared/settle",
+        "redis.call('LREM', P .. 'processing:' .. worker, -1, id)",
+        "local _ = worker",
+    ),
+    "no duplicate check": ("enqueue", "if redis.call('EXISTS', record) == 1 then", "if false then"),
+    "rescue leaves the job in the list": ("rescue", "redis.call('LPOP', own)", "redis.call('LINDEX', own, 0)"),
+    "rescue keeps the token": ("rescue", "redis.call('HDEL', record, 'token', 'progress')", "local _ = record"),
+    "rescue does not fence": ("rescue", "redis.call('ZREM', P .. 'workers', worker)", "local _ = worker"),
+    "no re-arm after a fetch": ("fetch", "local more = arm(from_here())", "local more = false"),
+    "no arming by enqueue": ("enqueue", "\narm()\n", "\n"),
+    "no arming by promote": ("promote", "  arm()\n", "  local _ = arm\n"),
+    "a requeue does not refund": ("requeue", "redis.call('HINCRBY', record, 'attempts', -1)", "local _ = record"),
+    "promoted and still scheduled": ("promote", "redis.call('ZREM', waiting, id)", "local _ = waiting"),
+    "cancelled without a word in the list": (
+        "cancel",
+        "redis.call('HINCRBY', P .. 'tombstones', fields[3], 1)",
+        "local _ = fields",
+    ),
+    "a lost reply gives new tokens": ("fetch", "if given < first then", "if true then"),
+    "a dead letter keeps its attempts": ("redrive", ", 'attempts', 0)", ")"),
+    "a fetch by a lost worker is served": ("fetch", "return { 'LOST' }", "local _ = own"),
+    "a unique key stays taken": ("shared/ended", "redis.call('DEL', P .. 'unique:' .. unique)", "local _ = unique"),
+    "a place stays taken": ("shared/release", "redis.call('SREM', P .. 'holding:' .. bucket, id)", "local _ = id"),
+    "children are not told": ("shared/ended", "let_go(child, record)", "local _ = let_go"),
+    "parked and not removed": (
+        "fetch",
+        "  redis.call('LREM', own, 1, id)\n  if look_at > 0 then",
+        "  if look_at > 0 then",
+    ),
+}
