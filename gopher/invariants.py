@@ -26,29 +26,26 @@ class _Look:
         self.lists: dict[str, list[str]] = {}
         self.zsets: dict[str, list[str]] = {}
         self.sets: dict[str, set[str]] = {}
+        self.unique: dict[str, str] = {}
         pattern = prefix.replace("[", "\\[").replace("*", "\\*") + "*"
-        for raw in client.scan_iter(match=pattern, count=1000):
+        names = sorted(set(client.scan_iter(match=pattern, count=1000)))
+        for raw, kind, value in zip(names, *_read_all(client, names), strict=True):
             name = raw.decode().removeprefix(prefix)
-            kind = client.type(raw).decode()
             if name.startswith("job:"):
-                self.records[name[4:]] = {
-                    k.decode(): v.decode("utf-8", "replace") for k, v in client.hgetall(raw).items()
-                }
+                self.records[name[4:]] = _text(value)
             elif kind == "list" and name != "alarm":
-                self.lists[name] = [item.decode() for item in client.lrange(raw, 0, -1)]
+                self.lists[name] = [item.decode() for item in value]
             elif kind == "zset":
-                self.zsets[name] = [item.decode() for item in client.zrange(raw, 0, -1)]
+                self.zsets[name] = [item.decode() for item in value]
             elif kind == "set":
-                self.sets[name] = {item.decode() for item in client.smembers(raw)}
+                self.sets[name] = {item.decode() for item in value}
+            elif name.startswith("unique:"):
+                self.unique[name[7:]] = value.decode()
         self.totals = Counter[str]()
         for field, count in client.hgetall(keys.totals).items():
             self.totals[field.decode().partition(":")[0]] += int(count)
         self.tombstones = {k.decode(): int(v) for k, v in client.hgetall(keys.tombstones).items()}
         self.paused = bool(client.exists(keys.paused))
-        self.unique = {
-            raw.decode().removeprefix(prefix)[7:]: client.get(raw).decode()
-            for raw in client.scan_iter(match=pattern + "unique:*", count=1000)
-        }
 
     def places_of(self) -> dict[str, list[str]]:
         """Return where each id stands: names of lists and sorted sets."""
@@ -60,6 +57,26 @@ class _Look:
             for job_id in self.zsets.get(name, []):
                 places.setdefault(job_id, []).append(name)
         return places
+
+
+def _read_all(client: Any, names: list[bytes]) -> tuple[list[str], list[Any]]:
+    """Return the types and the values of keys, in two round trips."""
+    pipe = client.pipeline(transaction=False)
+    for name in names:
+        pipe.type(name)
+    kinds = [kind.decode() for kind in pipe.execute()] if names else []
+    for name, kind in zip(names, kinds, strict=True):
+        if kind == "hash":
+            pipe.hgetall(name)
+        elif kind == "list":
+            pipe.lrange(name, 0, -1)
+        elif kind == "zset":
+            pipe.zrange(name, 0, -1)
+        elif kind == "set":
+            pipe.smembers(name)
+        else:
+            pipe.get(name)
+    return kinds, pipe.execute() if names else []
 
 
 def _text(values: dict[bytes, bytes]) -> dict[str, str]:

@@ -45,9 +45,11 @@ class Alarms:
             self._bells.append((self._wires.bell(key, self._rung), [key]))
         else:
             bell, keys = self._bells[0]
+            if bell.waiting:
+                # For the old keys only: the next `listen` waits for all.
+                bell.close()
+                self._ring(keys)
             keys.append(key)
-            # It waits for the old keys only: the next `listen` waits for all.
-            bell.close()
 
     def listen(self, now: float, spare: float) -> None:
         for bell, keys in self._bells:
@@ -60,6 +62,13 @@ class Alarms:
         reply = bell.readable(now)
         if reply is not None:
             self._callbacks[reply[0].decode()]()
+        elif not bell.wire.connected:
+            self._ring(next(keys for each, keys in self._bells if each is bell))
+
+    def _ring(self, keys: list[str]) -> None:
+        """Ring for all keys: an alarm may have been taken off its list and lost with the connection."""
+        for key in keys:
+            self._callbacks[key]()
 
 
 class Scheduler:
@@ -158,7 +167,7 @@ class Scheduler:
             return
         now = int(reply[0]) * 1000 + int(reply[1]) // 1000
         for command in show_scheduler(self._keys, self._id, now, ALIVE):
-            self._general.add(command, _ignore)
+            self._wires.link_to(command.key).add(command, _ignore)
 
     def _hide(self) -> None:
         try:

@@ -40,6 +40,10 @@ class LabQueue(Queue):
 
     def _source(self, name: str) -> str:
         text = source(name)
+        if name == "cancel":
+            # In a long list a cancelled job stays where it stands: here every list is a long one.
+            assert "<= 1000" in text
+            text = text.replace("<= 1000", "<= 0")
         if self._mutation and self._mutation[0] == name:
             _, old, new = self._mutation
             assert text.count(old) >= 1, f"the mutation of {name} does not apply any more: {old!r}"

@@ -1,5 +1,7 @@
 """Handlers that behave badly, each in its own way, and a few honest ones, for the tests of the worker."""
 
+# ruff: noqa: BLE001, T201 - they print, and one catches all that it can
+
 import ctypes
 import faulthandler
 import logging
@@ -250,6 +252,12 @@ def burn(job: Job, payload: dict) -> None:
     until = time.monotonic() + payload["seconds"]
     while time.monotonic() < until:
         pass
+
+
+@handler("alone", exclusive=True)
+def alone(job: Job, payload: dict) -> None:
+    """Must never run twice at once."""
+    time.sleep(payload["seconds"])
 
 
 # The monsters

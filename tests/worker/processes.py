@@ -64,7 +64,7 @@ class Process:
         """Return the exit code; negative for a signal. What it said is shown where a test fails."""
         try:
             code = self._popen.wait(timeout)
-            print(self.log)
+            sys.stdout.write(self.log)
             return code
         except subprocess.TimeoutExpired:
             raise AssertionError(f"the {self.part} has not ended after {timeout:g} s; it says:\n{self.log}") from None

@@ -17,7 +17,7 @@ class Endless(Exception):
 def caught(error):
     try:
         raise error
-    except BaseException as raised:
+    except BaseException as raised:  # noqa: BLE001 - whatever it is
         return raised
 
 

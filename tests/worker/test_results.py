@@ -9,22 +9,18 @@ from gopher.worker.results import MAX_RESULT, BadResult, encode_result, find_bad
 from hypothesis import given
 from hypothesis import strategies as st
 
+# Any character but a lone surrogate.
+text = st.text(st.characters(codec="utf-8"))
 values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | text,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(text, inner, max_size=4),
     max_leaves=15,
 )
 
 
 @given(values.filter(lambda value: value is not None))
 def test_what_json_can_hold_comes_back_as_it_was(value):
-    try:
-        text = encode_result(value)
-    except BadResult as error:
-        # hypothesis draws lone surrogates too.
-        assert "lone surrogate" in str(error)
-        return
-    assert json.loads(text) == value
+    assert json.loads(encode_result(value)) == value
 
 
 def test_none_is_no_result():
@@ -82,16 +78,6 @@ def test_a_result_may_be_as_large_as_the_limit_and_no_larger():
     assert caught.value.error_type == "ResultTooLarge"
 
 
-def test_a_subclass_that_lies_about_itself_is_named_all_the_same():
-    class Odd(dict):
-        def items(self):
-            raise RuntimeError("no items for you")
-
-    with pytest.raises((BadResult, RuntimeError)):
-        encode_result(Odd(a=object()))
-
-
 @given(values)
 def test_finds_nothing_wrong_with_what_json_can_hold(value):
-    bad = find_bad(value)
-    assert bad is None or "lone surrogate" in bad
+    assert find_bad(value) is None

@@ -66,6 +66,22 @@ def test_timeouts_are_enforced_on_time_while_the_server_hangs(start_worker, own_
     assert client.wait(job_id, 15).status == "failed"
 
 
+def test_a_job_that_must_never_run_twice_at_once_is_stopped_before_its_lease_is_over(
+    start_worker, own_server, own_client
+):
+    client = own_client
+    worker = start_worker(client, WORKER_CONCURRENCY="1", WORKER_LEASE="1500ms", WORKER_POLL_INTERVAL="500ms")
+    job_id = client.enqueue("alone", {"seconds": 60}, timeout="2m")
+    wait_until(lambda: client.job(job_id).status == "processing")
+    (child,) = worker.children()
+    own_server.kill()
+    wait_until(lambda: child not in worker.children(), 1.9, "the child to be stopped")
+    own_server.start()
+    # It is given back with its attempt, and begins anew.
+    wait_until(lambda: client.job(job_id).status == "processing" and worker.children() != [child], 5)
+    assert client.job(job_id).attempts == 1
+
+
 def test_heartbeats_do_not_pile_up_while_the_server_is_away(start_worker, own_server, own_client):
     """What waits for the server must not grow with the time that it is away."""
     client = own_client
@@ -84,7 +100,9 @@ def test_heartbeats_do_not_pile_up_while_the_server_is_away(start_worker, own_se
     assert client.wait(job_id, 10).status == "completed"
 
 
-def test_a_worker_that_is_started_before_the_server_waits_for_it(start_worker, own_server, own_client, started, tmp_path):
+def test_a_worker_that_is_started_before_the_server_waits_for_it(
+    start_worker, own_server, own_client, started, tmp_path
+):
     from tests.worker.processes import QUICK, Process, where
 
     own_server.kill()

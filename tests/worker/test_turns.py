@@ -1,6 +1,7 @@
 """Shares of the priorities: exact, and spread evenly."""
 
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 from gopher.worker.turns import Turns, smooth_cycle
@@ -46,7 +47,7 @@ def test_no_priority_waits_for_much_longer_than_its_share_makes_it(weights):
     total, twice = sum(weights.values()), cycle + cycle
     for name, weight in weights.items():
         places = [at for at, letter in enumerate(twice) if letter == name[0]]
-        longest = max(later - at for at, later in zip(places, places[1:], strict=False))
+        longest = max(later - at for at, later in pairwise(places))
         assert longest <= 2 * total / weight
 
 

@@ -1,0 +1,91 @@
+"""What each duty asks for, and when it wants to look again. Times are monotonic seconds; the server's are Unix ms."""
+
+import pytest
+from gopher.scheduler.duties import LIMIT, Promoter, Pruner, Rescuer
+
+from gopher.keys import Keys
+from gopher.queue import Promoted, Pruned, Queue, Rescued
+from gopher.settings import Settings
+
+NOW = 1000.0
+SERVER_NOW = 1_790_000_000_000
+
+
+@pytest.fixture
+def queue():
+    return Queue(Keys("test").of("mails"))
+
+
+def promoted(moved=0, next_due=None):
+    return Promoted(moved, next_due, SERVER_NOW)
+
+
+def test_the_promoter_sleeps_until_the_next_job_is_due(queue):
+    assert Promoter(queue).took(promoted(3, SERVER_NOW + 1234), NOW) == pytest.approx(NOW + 1.234, abs=0.001)
+
+
+def test_the_promoter_does_not_wake_before_the_job_is_due(queue):
+    assert Promoter(queue).took(promoted(0, SERVER_NOW + 1), NOW) > NOW + 0.001
+
+
+def test_the_promoter_looks_at_once_for_what_became_due_meanwhile(queue):
+    assert Promoter(queue).took(promoted(1, SERVER_NOW - 50), NOW) == pytest.approx(NOW, abs=0.001)
+
+
+def test_the_promoter_goes_on_at_once_while_a_call_is_full(queue):
+    assert Promoter(queue).took(promoted(LIMIT, SERVER_NOW + 60_000), NOW) == NOW
+    assert Promoter(queue).took(promoted(LIMIT, None), NOW) == NOW
+
+
+@pytest.mark.parametrize("next_due", [None, SERVER_NOW + 3_600_000])
+def test_the_promoter_looks_every_few_seconds_in_case_an_alarm_got_lost(queue, next_due):
+    assert Promoter(queue).took(promoted(0, next_due), NOW) == NOW + Promoter.LONGEST_SLEEP
+
+
+def rescued(step=None, returned=0, died=0, workers=()):
+    return Rescued(step, SERVER_NOW, returned, died, list(workers))
+
+
+@pytest.mark.parametrize(("lease", "period"), [(30.0, 5.0), (6.0, 1.0), (1.5, 0.5), (3600.0, 5.0)])
+def test_the_rescuer_looks_six_times_a_lease_within_bounds(queue, lease, period):
+    assert Rescuer(queue, lease).took(rescued(), NOW) == NOW + period
+
+
+def test_the_rescuer_tells_how_long_ago_it_looked_so_that_a_clock_that_was_set_is_noticed(queue):
+    rescuer = Rescuer(queue, 30.0)
+    assert rescuer.call(NOW).arguments[-2:] == ("", "")
+    rescuer.took(rescued(), NOW + 0.2)
+    assert rescuer.call(NOW + 5.2).arguments[-2:] == (SERVER_NOW, 5200)
+
+
+def test_the_rescuer_forgets_its_last_look_once_the_clock_was_set(queue):
+    rescuer = Rescuer(queue, 30.0)
+    rescuer.call(NOW)
+    rescuer.took(rescued(), NOW)
+    rescuer.call(NOW + 5)
+    assert rescuer.took(rescued(step=3_600_000), NOW + 5) == NOW + 5
+    assert rescuer.call(NOW + 5).arguments[-2:] == ("", "")
+
+
+def test_the_rescuer_goes_on_at_once_while_a_call_is_full(queue):
+    assert Rescuer(queue, 30.0).took(rescued(returned=LIMIT - 1, died=1, workers=["w"]), NOW) == NOW
+
+
+@pytest.fixture
+def pruner(queue):
+    return Pruner(queue, Settings(dead_ttl=60.0, dead_max=7))
+
+
+def test_the_pruner_asks_with_the_limits_of_the_settings(pruner):
+    assert pruner.call(NOW).arguments == (Pruner.LIMIT, 0, 60_000, 7)
+
+
+def test_the_pruner_goes_on_from_where_it_was(pruner):
+    assert pruner.took(Pruned(3, 997, 0), NOW) == NOW + Pruner.PERIOD
+    assert pruner.call(NOW).arguments[1] == 997
+
+
+def test_the_pruner_stays_at_the_front_while_much_goes_there(pruner):
+    assert pruner.took(Pruned(Pruner.LIMIT, 0, 0), NOW) == NOW
+    assert pruner.took(Pruned(0, 0, Pruner.LIMIT), NOW) == NOW
+    assert pruner.call(NOW).arguments[1] == 0
