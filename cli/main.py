@@ -30,6 +30,7 @@ COMMANDS = {
     "wait": ("waiting", "Wait until a job has ended."),
     "cancel": ("jobs", "Cancel a job."),
     "logs": ("jobs", "Show what a job has logged."),
+    "why": ("flow", "Say why a job isn't running yet."),
     "stats": ("figures", "Show the figures of every queue."),
     "workers": ("figures", "List the live workers and what they run."),
     "types": ("job_types", "List the job types that can be submitted."),
@@ -39,6 +40,10 @@ COMMANDS = {
     "retry-all": ("dead", "Give all dead letters, or some kind of them, fresh attempts."),
     "discard": ("dead", "Delete dead letters."),
     "purge": ("dead", "Delete all jobs that wait in one state."),
+    "pause": ("flow", "Give out no more jobs of a queue or a type."),
+    "resume": ("flow", "Give them out again."),
+    "limits": ("flow", "Show and set how many jobs of a type start and run."),
+    "schedules": ("schedules", "Show and manage recurring jobs."),
     "completion": ("completion", "Print the shell's completion script."),
 }
 
@@ -48,6 +53,7 @@ _NEXT_STEPS = {
     "QueueFull": "Give it more memory, or let `gopherctl purge` make room.",
     "StorageFull": "Make room on its disk.",
     "QueueBusy": "Try again in a moment.",
+    "ScheduleNotFound": "`gopherctl schedules` lists them.",
     "JobNotFound": "`gopherctl jobs` lists those that are kept.",
 }
 

@@ -7,11 +7,13 @@ from typing import Any
 import click
 import msgspec
 
-from gopher.client import Client
+from gopher.client import Client, Stored
 from gopher.errors import InvalidJob
 from gopher.job import PRIORITIES, NewJob, State, created_ms
+from gopher.rehearsal import Rehearsal
+from gopher.schedule import ScheduleSpec, from_recurring
 from gopher.settings import Settings
-from gopher.submission import MAX_PAYLOAD, Submission, prepare
+from gopher.submission import MAX_PAYLOAD, Recurring, Submission, prepare
 from gopher.times import to_rfc3339
 
 from .common import DURATION, client, common, load_registry
@@ -22,7 +24,7 @@ from .waiting import finish
 #: `--wait` without a value.
 _FOREVER = "inf"
 #: Fields of a submission whose option has another name.
-_OPTIONS = {"execute_at": "--at", "type": "-t", "payload": "-p"}
+_OPTIONS = {"execute_at": "--at", "type": "-t", "payload": "-p", "recurring": "--cron"}
 
 
 @click.command()
@@ -50,6 +52,17 @@ _OPTIONS = {"execute_at": "--at", "type": "-t", "payload": "-p"}
 @click.option("--expires-in", metavar="DURATION", help="Never run it when it has not started by then.")
 @click.option("--retention", metavar="DURATION", help="Keep its record so long after its end; else GOPHER_RESULT_TTL.")
 @click.option("--metadata", metavar="JSON", help="A small JSON object given back with the job; @FILE works too.")
+@click.option("--expires-at", metavar="TIME", help="Never run it when it has not started by this time.")
+@click.option("--retry-for", metavar="DURATION", help="Begin no attempt later than that from now.")
+@click.option("--unique-key", metavar="KEY", help="While a job with this key waits or runs, that one is answered.")
+@click.option("--unique-for", metavar="DURATION", help="At most so long.")
+@click.option("--limit-key", metavar="KEY", help="Share the type's rate limit with this key's jobs only.")
+@click.option("--after", multiple=True, metavar="ID", help="Wait for this job; may be repeated.")
+@click.option("--on-parent-failure", type=click.Choice(["fail", "run"]), help="When one of those does not complete.")
+@click.option("--cron", metavar="EXPRESSION", help="Make a schedule of it instead: '0 0 * * *', @daily.")
+@click.option("--tz", metavar="ZONE", help="The schedule's timezone, such as Europe/Berlin.")
+@click.option("--name", metavar="NAME", help="The schedule's name.")
+@click.option("--dry-run", is_flag=True, help="Check it and say how it would be dealt with; store nothing.")
 @click.option(
     "--wait",
     type=str,
@@ -59,25 +72,54 @@ _OPTIONS = {"execute_at": "--at", "type": "-t", "payload": "-p"}
     help="Wait until it has ended, at most so long; exit 0 only if it completed.",
 )
 @common
-def submit(out: Output, wait: str | None, **fields: Any) -> int:
+def submit(
+    out: Output, wait: str | None, cron: str | None, tz: str | None, name: str | None, dry_run: bool, **fields: Any
+) -> int:
     """Submit a job and print its id.
 
     \b
     gopherctl submit -t math -p '{"operation": "factorial", "number": 50}' --wait
     gopherctl submit -t image_resize -p @job.json --delay 10m --priority high
+    gopherctl submit -t cleanup --cron '0 0 * * *' --tz Europe/Berlin --name nightly
     """
     patience = None if wait is None else _patience(wait)
     submission = _submission(fields)
     settings = Settings.from_env()
     with client(load_registry(settings)) as gopher:
+        if cron is not None:
+            recurring = Recurring(cron, tz or "UTC", name)
+            from .schedules import put_recurring
+
+            put_recurring(gopher, *_recurring(gopher, submission, recurring), out)
+            return 0
+        if tz or name:
+            raise click.UsageError("--tz and --name go with --cron.")
         job = _prepared(gopher, submission)
-        gopher.store([job])
-        answer = _answer(job)
+        if dry_run:
+            _rehearse(out, gopher.rehearse(job))
+            return 0
+        stored = gopher.store([job])[0]
+        answer = _answer(job, stored)
         if patience is None:
             _tell(out, answer)
+        if stored.duplicate:
+            out.note("a job with this unique key is there already")
         for hint in missing(gopher, job.type, job.queue, answer["status"]):
             out.note(hint)
-        return 0 if patience is None else finish(gopher, job.id, patience, out)
+        return 0 if patience is None else finish(gopher, stored.job_id, patience, out)
+
+
+def _recurring(gopher: Client, submission: Submission, recurring: Recurring) -> tuple[str, ScheduleSpec]:
+    try:
+        return from_recurring(recurring, submission, gopher.registry)
+    except InvalidJob as error:
+        raise click.UsageError(_in_options(error, submission.type)) from None
+
+
+def _rehearse(out: Output, rehearsal: Rehearsal) -> None:
+    if not out.data(rehearsal):
+        fields = [(name, getattr(rehearsal, name)) for name in rehearsal.__struct_fields__]
+        out.fields([(name, str(value) if isinstance(value, bool | list) else value) for name, value in fields])
 
 
 def _patience(text: str) -> float:
@@ -87,13 +129,14 @@ def _patience(text: str) -> float:
 def _submission(fields: dict[str, Any]) -> Submission:
     given = {name: value for name, value in fields.items() if value is not None}
     given["type"] = given.pop("job_type")
+    given["after"] = list(given.get("after", ()))
     for name in ("payload", "metadata"):
         if name in given:
-            given[name] = msgspec.Raw(_json(given[name], f"--{name}"))
+            given[name] = msgspec.Raw(read_json(given[name], f"--{name}"))
     return Submission(**given)
 
 
-def _json(text: str, option: str) -> bytes:
+def read_json(text: str, option: str) -> bytes:
     """Return what an option holds or names, byte for byte."""
     if text == "-":
         return sys.stdin.buffer.read(MAX_PAYLOAD + 1)
@@ -124,17 +167,18 @@ def _in_options(error: InvalidJob, job_type: str) -> str:
     return f"{where}{error.details}.{step}"
 
 
-def _answer(job: NewJob) -> dict[str, Any]:
+def _answer(job: NewJob, stored: Stored) -> dict[str, Any]:
     """Return what the API answers to a submission."""
-    created = created_ms(job.id)
-    later = job.due.startswith("+") or (job.due and int(job.due) > created)
+    created = created_ms(stored.job_id)
+    later = job.after or job.due.startswith("+") or (job.due and int(job.due) > created)
     return {
-        "job_id": job.id,
+        "job_id": stored.job_id,
         "status": str(State.SCHEDULED if later else State.PENDING),
         "created_at": to_rfc3339(created),
         "type": job.type,
         "queue": job.queue,
         "priority": job.priority,
+        **({"duplicate": True} if stored.duplicate else {}),
     }
 
 

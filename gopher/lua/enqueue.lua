@@ -82,6 +82,7 @@ local function place(id, job_type, priority, due, record, i)
   local waiting_for, culprit = follow_parents(id, ARGV[i + 10])
   if culprit and ARGV[i + 11] ~= 'run' then
     fail_with(culprit, id, record, job_type)
+    free_unique(id, ARGV[i + 7])
   elseif waiting_for > 0 then
     redis.call('HSET', record, 'state', 'scheduled', 'waiting_for', waiting_for, 'due', due)
     redis.call('ZADD', P .. 'scheduled', NEVER, id)

@@ -15,7 +15,7 @@ local worker, want, number = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local order, strict = ARGV[4], ARGV[5] == '1'
 local own = P .. 'processing:' .. worker
 local first, place, jobs = number, 1, {}
-local parks_left, earliest_look = 100, nil
+local parks_left = 100
 
 open_when_full()
 if not redis.call('ZSCORE', P .. 'workers', worker) then
@@ -72,9 +72,6 @@ local function hold_back(id, job)
   end
   park(id, bucket, job.priority, was_parked, look_at)
   redis.call('LREM', own, 1, id)
-  if look_at > 0 then
-    earliest_look = math.min(earliest_look or look_at, look_at)
-  end
   parks_left = parks_left - 1
   return true
 end
@@ -148,7 +145,8 @@ local function draw_pending()
   end
 end
 
-if next(LIMITED) then
+-- Jobs may still be parked when the last limit has been taken away.
+if next(LIMITED) or redis.call('EXISTS', P .. 'throttled') == 1 then
   unpark_due()
 end
 adopt_strays()

@@ -32,7 +32,7 @@ MUTANTS: dict[str, Mutation] = {
     "children are not told": ("shared/ended", "let_go(child, record)", "local _ = let_go"),
     "parked and not removed": (
         "fetch",
-        "  redis.call('LREM', own, 1, id)\n  if look_at > 0 then",
-        "  if look_at > 0 then",
+        "  redis.call('LREM', own, 1, id)\n  parks_left",
+        "  parks_left",
     ),
 }

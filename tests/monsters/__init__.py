@@ -8,6 +8,7 @@ import logging
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -252,6 +253,38 @@ def burn(job: Job, payload: dict) -> None:
     until = time.monotonic() + payload["seconds"]
     while time.monotonic() < until:
         pass
+
+
+@handler("surroundings")
+def surroundings(job: Job, payload: dict) -> dict:
+    """Tells what it finds, and changes it when asked to."""
+    umask = os.umask(0o022)
+    os.umask(umask)
+    found = {
+        "folder": os.getcwd(),
+        "umask": umask,
+        "path": os.environ.get("PATH"),
+        "marker": os.environ.get("MARKER"),
+        "timeout": socket.getdefaulttimeout(),
+        "alarm": signal.getsignal(signal.SIGALRM) == signal.SIG_DFL,
+        "term": signal.getsignal(signal.SIGTERM) not in (signal.SIG_DFL, signal.SIG_IGN),
+        "pid": os.getpid(),
+    }
+    if payload.get("change"):
+        os.chdir("/")
+        os.umask(0o777)
+        os.environ["MARKER"] = "left behind"
+        del os.environ["PATH"]
+        socket.setdefaulttimeout(3)
+        for number in (signal.SIGALRM, signal.SIGTERM, signal.SIGUSR1):
+            signal.signal(number, signal.SIG_IGN)
+    return found
+
+
+@handler("swell")
+def swell(job: Job, payload: dict) -> int:
+    """Takes memory and gives it back."""
+    return len(bytes(payload["megabytes"] * 10**6))
 
 
 @handler("alone", exclusive=True)

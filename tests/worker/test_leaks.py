@@ -48,7 +48,7 @@ def test_a_child_holds_nothing_of_the_supervisors(client, start_worker):
     assert len(sockets) == 3
 
 
-def cpu_of(worker, seconds=1.5):
+def cpu_of(worker, seconds=1.0):
     process = psutil.Process(worker.pid)
     process.cpu_percent()
     return process.cpu_percent(seconds)

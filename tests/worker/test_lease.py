@@ -18,7 +18,10 @@ def lines(path):
 def test_all_jobs_complete_when_the_supervisor_is_killed_among_them(client, start_worker, tmp_path):
     ledger = tmp_path / "ledger"
     doomed = start_worker(**SHORT)
-    ids = client.enqueue_many({"type": "nap", "payload": {"seconds": 0.02, "ledger": str(ledger)}} for _ in range(100))
+    jobs = [{"type": "nap", "payload": {"seconds": 0.02, "ledger": str(ledger)}} for _ in range(99)]
+    # One that would run on for a minute if its child outlived the supervisor.
+    jobs.insert(5, {"type": "nap_once", "payload": {"first": 60, "ledger": str(tmp_path / "long")}})
+    ids = client.enqueue_many(jobs)
     wait_until(lambda: len(lines(ledger)) >= 30)
     doomed.send(signal.SIGKILL)
     assert doomed.wait() == -signal.SIGKILL
@@ -112,6 +115,6 @@ def test_a_frozen_child_is_killed_when_its_time_is_over(client, start_worker):
 def test_heartbeats_go_on_while_every_core_is_busy(client, start_worker, start_scheduler, burners):
     start_scheduler(**SHORT)
     start_worker(WORKER_CONCURRENCY=str(burners), **SHORT)
-    ids = client.enqueue_many({"type": "burn", "payload": {"seconds": 3}} for _ in range(burners))
+    ids = client.enqueue_many({"type": "burn", "payload": {"seconds": 2.5}} for _ in range(burners))
     views = [client.wait(job_id, 20) for job_id in ids]
     assert [(view.status, view.attempts) for view in views] == [("completed", 1)] * burners

@@ -60,7 +60,7 @@ def test_timeouts_are_enforced_on_time_while_the_server_hangs(start_worker, own_
         assert 0.5 < time.monotonic() - begun < 3
         process = psutil.Process(worker.pid)
         process.cpu_percent()
-        assert process.cpu_percent(1.5) < 15
+        assert process.cpu_percent(1.0) < 15
     finally:
         os.kill(own_server.pid, signal.SIGCONT)
     assert client.wait(job_id, 15).status == "failed"
@@ -86,13 +86,13 @@ def test_heartbeats_do_not_pile_up_while_the_server_is_away(start_worker, own_se
     """What waits for the server must not grow with the time that it is away."""
     client = own_client
     worker = start_worker(client, WORKER_LEASE="1800ms", WORKER_POLL_INTERVAL="500ms")
-    job_id = client.enqueue("nap", {"seconds": 4.5}, timeout="60s")
+    job_id = client.enqueue("nap", {"seconds": 3.5}, timeout="60s")
     wait_until(lambda: client.job(job_id).status == "processing")
     own_server.kill()
     process = psutil.Process(worker.pid)
     process.cpu_percent()
     # A heartbeat is due every 300 ms.
-    assert process.cpu_percent(3.0) < 15
+    assert process.cpu_percent(2.4) < 15
     own_server.start()
     wait_until(lambda: worker.view() is not None)
     beats = client.server.client.info("commandstats").get("cmdstat_pexpireat", {"calls": 0})["calls"]

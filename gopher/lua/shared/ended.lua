@@ -27,6 +27,7 @@ local function fail_with(parent, id, record, job_type)
   redis.call('ZREM', P .. 'scheduled', id)
   redis.call('HSET', record, 'state', 'failed', 'finished', now, 'error',
     '{"type":"ParentFailed","message":"the job ' .. parent .. ' that it waits for did not complete","permanent":true}')
+  redis.call('HDEL', record, 'waiting_for')
   redis.call('ZADD', P .. 'failed', now, id)
   count('failed:' .. job_type .. ':ParentFailed', 1)
 end
@@ -44,6 +45,7 @@ local function tell_children(id, completed, children)
         if not good and fields[3] ~= 'run' then
           fail_with(parent, child, record, fields[5])
           free_unique(child, fields[6])
+          redis.call('HDEL', record, 'children')
           told[#told + 1] = { child, false, fields[4] }
         elseif redis.call('HINCRBY', record, 'waiting_for', -1) <= 0 then
           redis.call('HDEL', record, 'waiting_for')
@@ -63,5 +65,7 @@ local function ended(id, completed, job)
   free_unique(id, job.unique)
   if job.children then
     ended_went = ended_went + tell_children(id, completed, job.children)
+    -- A dead letter that is redriven ends a second time: they are told once.
+    redis.call('HDEL', P .. 'job:' .. id, 'children')
   end
 end

@@ -60,6 +60,18 @@ local function parked_before(bucket, priority)
   end
 end
 
+local earliest_look = nil -- for the caller, to ring the alarm with
+
+-- Look at a bucket again at `at`; with 'NX' only if that is not decided yet.
+local function look_again(bucket, at, nx)
+  if nx then
+    redis.call('ZADD', P .. 'throttled', 'NX', at, bucket)
+  else
+    redis.call('ZADD', P .. 'throttled', at, bucket)
+  end
+  earliest_look = math.min(earliest_look or at, at)
+end
+
 -- Let a job of a limited type start, or return when to look at its bucket again (0: as was decided).
 local function refuse(id, job_type, bucket, priority, was_parked)
   local limit = limit_of(job_type)
@@ -82,7 +94,7 @@ local function refuse(id, job_type, bucket, priority, was_parked)
     end
     take_token(bucket, limit, tokens)
     if redis.call('ZSCORE', P .. 'throttled', bucket) then
-      redis.call('ZADD', P .. 'throttled', next_token(limit, tokens - 1), bucket)
+      look_again(bucket, next_token(limit, tokens - 1))
     end
   end
   if limit.concurrency then
@@ -103,9 +115,9 @@ local function park(id, bucket, priority, was_parked, look_at)
   end
   redis.call('HSET', P .. 'job:' .. id, 'parked', bucket)
   if look_at > 0 then
-    redis.call('ZADD', P .. 'throttled', look_at, bucket)
+    look_again(bucket, look_at)
   else
-    redis.call('ZADD', P .. 'throttled', 'NX', now + LOOK_LATER, bucket)
+    look_again(bucket, now + LOOK_LATER, true)
   end
 end
 

@@ -1,0 +1,166 @@
+"""`schedules`: recurring jobs."""
+
+from typing import Any
+
+import click
+import msgspec
+
+from gopher.client import Client
+from gopher.cron import CronExpression
+from gopher.schedule import MISSED, OVERLAP, ScheduleSpec, check_spec
+from gopher.settings import Settings
+from gopher.views import ScheduleView
+
+from .common import client, common, load_registry, looking_client
+from .output import Output, when
+from .submitting import read_json
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def schedules(ctx: click.Context) -> None:
+    """Show and manage schedules: jobs made by a cron expression."""
+    if ctx.invoked_subcommand is None:
+        ctx.exit(list_schedules.main(args=[], standalone_mode=False) or 0)
+
+
+@schedules.command("list")
+@common
+def list_schedules(out: Output) -> None:
+    """List all schedules with their next times."""
+    with looking_client() as gopher:
+        views = gopher.schedules.all()
+    if out.data({"schedules": views}):
+        return
+    columns = ("name", "expression", "timezone", "next (UTC)", "type", "queue", "missed", "overlap")
+    rows = [
+        (
+            view.name, view.cron_expression, view.timezone, "paused" if view.paused else when(view.next_run_at),
+            view.type, view.queue, view.missed, view.overlap,
+        )
+        for view in views
+    ]  # fmt: skip
+    out.table(columns, rows, empty="no schedules: gopherctl schedules add NAME --cron '0 0 * * *' -t TYPE")
+
+
+@schedules.command("add")
+@click.argument("name")
+@click.option(
+    "--cron", "cron_expression", required=True, metavar="EXPRESSION", help="5 fields, 6 with seconds, @daily."
+)
+@click.option("--tz", "timezone", default="UTC", show_default=True, help="Such as Europe/Berlin.")
+@click.option("-t", "--type", required=True, metavar="TYPE", help="The type of the jobs.")
+@click.option("-p", "--payload", default="{}", show_default=True, metavar="JSON", help="A JSON object, @FILE, or -.")
+@click.option("--missed", type=click.Choice(MISSED), default="run_once", show_default=True)
+@click.option("--overlap", type=click.Choice(OVERLAP), default="allow", show_default=True)
+@click.option("--priority", default="normal", show_default=True)
+@click.option("--queue", default="default", show_default=True)
+@click.option("-r", "--max-retries", type=int, metavar="N")
+@click.option("--timeout", metavar="DURATION")
+@click.option("--paused", is_flag=True, help="Make it, but let it not fire yet.")
+@common
+def add(out: Output, name: str, payload: str, **fields: Any) -> None:
+    """Create or replace a schedule. The same again changes nothing."""
+    registry = load_registry(Settings.from_env())
+    given = {field: value for field, value in fields.items() if value is not None}
+    spec = check_spec(ScheduleSpec(payload=msgspec.Raw(read_json(payload, "--payload")), **given), registry)
+    with client() as gopher:
+        view, what = gopher.schedules.put(name, spec)
+    if not out.data(view):
+        out.line(f"{what.lower()}: next at {view.next_run_at}" if view.next_run_at else f"{what.lower()}, paused")
+
+
+@schedules.command("show")
+@click.argument("name")
+@common
+def show(out: Output, name: str) -> None:
+    """Show a schedule."""
+    with looking_client() as gopher:
+        _show(out, gopher.schedules.get(name))
+
+
+@schedules.command("preview")
+@click.argument("name", required=False)
+@click.option("-n", "count", type=click.IntRange(1, 1000), default=10, show_default=True)
+@click.option("--cron", "expression", metavar="EXPRESSION", help="Of this expression instead of a schedule.")
+@click.option("--tz", "timezone", default="UTC", show_default=True)
+@common
+def preview(out: Output, name: str | None, count: int, expression: str | None, timezone: str) -> None:
+    """Show the next times, in UTC and on the wall, with marks where daylight saving plays a part."""
+    import time
+
+    if (name is None) == (expression is None):
+        raise click.UsageError("say of what: a schedule's NAME, or --cron EXPRESSION.")
+    if name is not None:
+        with looking_client() as gopher:
+            rows: list[Any] = list(gopher.schedules.preview(name, count))
+    else:
+        rows = CronExpression(str(expression), timezone).preview(time.time_ns() // 1_000_000, count)
+    times = [{"utc": row.utc, "local": row.local, "mark": row.mark} for row in rows]
+    if not out.data({"times": times}):
+        out.table(("utc", "local", "mark"), [(row["utc"], row["local"], row["mark"]) for row in times], empty="never")
+
+
+@schedules.command("pause")
+@click.argument("name")
+@common
+def pause(out: Output, name: str) -> None:
+    """Let a schedule not fire until it is resumed."""
+    with client() as gopher:
+        _said(out, gopher.schedules.pause(name), "is paused")
+
+
+@schedules.command("resume")
+@click.argument("name")
+@common
+def resume(out: Output, name: str) -> None:
+    """Let a paused schedule fire again; what it missed is not made up."""
+    with client() as gopher:
+        view = gopher.schedules.resume(name)
+        _said(out, view, f"fires next at {view.next_run_at}")
+
+
+@schedules.command("run")
+@click.argument("name")
+@common
+def run(out: Output, name: str) -> None:
+    """Make a job of a schedule now, once."""
+    with client() as gopher:
+        stored = gopher.store([gopher.schedules.job_now(name)])[0]
+    if not out.data({"job_id": stored.job_id, "schedule": name}):
+        out.line(stored.job_id)
+
+
+@schedules.command("delete")
+@click.argument("name")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@common
+def delete(out: Output, name: str, yes: bool) -> None:
+    """Delete a schedule; jobs that it has made go on."""
+    out.confirm(f"Delete the schedule {name!r}?", yes)
+    with client() as gopher:
+        gopher.schedules.delete(name)
+    if not out.data({"name": name, "deleted": True}):
+        out.line(f"{name} is deleted")
+
+
+def put_recurring(gopher: Client, name: str, spec: ScheduleSpec, out: Output) -> None:
+    """Make the schedule that `submit --cron` asks for, and say so."""
+    view, what = gopher.schedules.put(name, spec)
+    if not out.data(view):
+        out.line(f"schedule {name} {what.lower()}: next at {view.next_run_at}")
+
+
+def _said(out: Output, view: ScheduleView, words: str) -> None:
+    if not out.data(view):
+        out.line(f"{view.name} {words}")
+
+
+def _show(out: Output, view: ScheduleView) -> None:
+    if out.data(view):
+        return
+    shown: list[tuple[str, Any]] = []
+    for field in view.__struct_fields__:
+        value = getattr(view, field)
+        shown.append((field, bytes(value).decode() if isinstance(value, msgspec.Raw) else value))
+    out.fields([(field, str(value) if isinstance(value, bool) else value) for field, value in shown])

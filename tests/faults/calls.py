@@ -1,0 +1,207 @@
+"""One call of every script that has something to do, and what the queue looks like afterwards.
+
+`SEEDS` has one entry a verb: it puts a queue into a state in which the call does something, and returns the call.
+A new script without an entry is a test that fails.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+from gopher.client import Client
+from gopher.invariants import findings
+from gopher.job import NewJob, new_job_id
+from gopher.keys import QueueKeys
+from gopher.queue import Call, Completion, Failure, FetchedJob, Queue
+from gopher.schedule import ScheduleSpec
+from gopher.server import Server
+
+_names = count(1)
+_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
+_ROW = b'{"attempt":1,"outcome":"failed"}'
+#: Answers that would have a worker throw away what it has.
+REFUSALS = frozenset({"STALE", "MISSING", "LOST", "MISMATCH"})
+
+
+class Stage:
+    """A queue of its own, on a server that is reached directly, with a worker `w` that holds a lease."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.queue: Queue = server.queue(f"q{next(_names)}")
+        self.run(self.queue.heartbeat("w", 60.0, first=True))
+
+    def run(self, call: Call) -> Any:
+        return self.server.run(call)
+
+    def put(self, jobs: int = 1, **fields: Any) -> list[str]:
+        made = [NewJob(new_job_id(), "t", b"{}", **fields) for _ in range(jobs)]
+        self.run(self.queue.enqueue(made))
+        return [job.id for job in made]
+
+    def fetched(self, worker: str = "w") -> FetchedJob:
+        self.put()
+        return self.run(self.queue.fetch(worker, 1, 1, "hnl", strict=True)).jobs[0]
+
+    def failed(self) -> str:
+        job = self.fetched()
+        self.run(self.queue.dead_letter("w", _failure(job), "E"))
+        return job.id
+
+    def scheduled(self) -> tuple[bytes, int]:
+        definition = ScheduleSpec(cron_expression="* * * * *", type="t", payload=b"{}").definition()
+        self.run(self.queue.set_schedule("s", definition, 1000))
+        return definition, 1000
+
+    def wipe(self) -> None:
+        client = self.server.client
+        if keys := list(client.scan_iter(match=self.queue.keys.prefix + "*", count=1000)):
+            client.delete(*keys)
+
+
+def _failure(job: FetchedJob) -> Failure:
+    return Failure(job.id, job.token, 5.0, b'{"type":"E"}', _ROW, b"", "")
+
+
+def _enqueue(stage: Stage) -> Call:
+    return stage.queue.enqueue([NewJob(new_job_id(), "t", b"{}"), NewJob(new_job_id(), "t", b"{}", due="+60000")])
+
+
+def _fetch(stage: Stage) -> Call:
+    stage.put(3)
+    return stage.queue.fetch("w", 2, 1, "hnl", strict=True)
+
+
+def _complete(stage: Stage) -> Call:
+    job = stage.fetched()
+    return stage.queue.complete("w", [Completion(job.id, job.token, 5.0, b"{}", b"")])
+
+
+def _held(make: Callable[[Queue, FetchedJob], Call]) -> Callable[[Stage], Call]:
+    def seed(stage: Stage) -> Call:
+        return make(stage.queue, stage.fetched())
+
+    return seed
+
+
+def _cancelled(stage: Stage) -> Call:
+    job = stage.fetched()
+    stage.run(stage.queue.cancel(job.id))
+    return stage.queue.cancelled("w", job.id, job.token, _ROW, b"")
+
+
+def _heartbeat(stage: Stage) -> Call:
+    job = stage.fetched()
+    stage.run(stage.queue.cancel(job.id))
+    return stage.queue.heartbeat("w", 60.0)
+
+
+def _promote(stage: Stage) -> Call:
+    stage.put(2, due="+1")
+    while not stage.server.client.zcount(stage.queue.keys.scheduled, "-inf", f"({_now(stage)}"):
+        pass
+    return stage.queue.promote()
+
+
+def _rescue(stage: Stage) -> Call:
+    stage.run(stage.queue.heartbeat("lost", 0.0, first=True))
+    stage.run(stage.queue.heartbeat("lost", 60.0, first=True))
+    stage.fetched("lost")
+    stage.run(stage.queue.heartbeat("lost", -1.0))
+    return stage.queue.rescue(None, 0.0)
+
+
+def _tick(stage: Stage) -> Call:
+    definition, expected = stage.scheduled()
+    return stage.queue.tick("s", definition, expected, 2000, [NewJob(new_job_id(), "t", b"{}")])
+
+
+def _due_ticks(stage: Stage) -> Call:
+    stage.scheduled()
+    return stage.queue.due_ticks()
+
+
+def _prune(stage: Stage) -> Call:
+    stage.failed(), stage.failed()
+    return stage.queue.prune(0, 3600.0, 1)
+
+
+def _resumed(stage: Stage) -> Call:
+    stage.put()
+    stage.run(stage.queue.pause())
+    return stage.queue.resume()
+
+
+def _delete_schedule(stage: Stage) -> Call:
+    stage.scheduled()
+    return stage.queue.delete_schedule("s")
+
+
+SEEDS: dict[str, Callable[[Stage], Call]] = {
+    "cancel": lambda stage: stage.queue.cancel(stage.put(2)[0]),
+    "cancelled": _cancelled,
+    "complete": _complete,
+    "dead_letter": _held(lambda queue, job: queue.dead_letter("w", _failure(job), "E")),
+    "delete_schedule": _delete_schedule,
+    "discard": lambda stage: stage.queue.discard([stage.failed()]),
+    "due_ticks": _due_ticks,
+    "enqueue": _enqueue,
+    "fetch": _fetch,
+    "heartbeat": _heartbeat,
+    "hold_back": _held(lambda queue, job: queue.hold_back("w", job.id, job.token, 60.0)),
+    "pause": lambda stage: stage.queue.pause(),
+    "promote": _promote,
+    "prune": _prune,
+    "purge": lambda stage: stage.queue.purge(stage.put(2) and "pending"),
+    "redrive": lambda stage: stage.queue.redrive([stage.failed()]),
+    "report": _held(lambda queue, job: queue.report([(job.id, job.token, b"{}", b"[]")])),
+    "requeue": _held(lambda queue, job: queue.requeue("w", job.id, job.token)),
+    "rescue": _rescue,
+    "resign": lambda stage: stage.queue.resign("w"),
+    "resume": _resumed,
+    "retry": _held(lambda queue, job: queue.retry("w", _failure(job), 60.0)),
+    "set_limit": lambda stage: stage.queue.set_limit("t", 1.0, 1.0, 1),
+    "set_schedule": lambda stage: stage.queue.set_schedule("s", b"{}", 1000),
+    "tick": _tick,
+}
+
+
+def picture(server: Server, keys: QueueKeys) -> dict[str, Any]:
+    """Return what a queue holds, without what differs from run to run: ids, times, durations."""
+    client, seen = server.client, Counter[str]()
+    for raw in client.scan_iter(match=keys.prefix + "*", count=1000):
+        name = raw.decode()
+        kind = client.type(raw).decode()
+        short = _ID.sub("<id>", name.removeprefix(keys.prefix))
+        if short.startswith("histogram:"):
+            counts = {field: int(value) for field, value in client.hgetall(raw).items() if b"sum" not in field}
+            seen[f"{short} {sum(counts.values())}"] += 1
+        elif short == "job:<id>":
+            record = client.hgetall(raw)
+            fields = {name.decode() for name in record}
+            told = [record.get(field, b"").decode() for field in (b"state", b"attempts", b"lost", b"crashes")]
+            seen[json.dumps([short, sorted(fields), *told])] += 1
+        else:
+            seen[f"{short} {kind} {_size(client, raw, kind)}"] += 1
+    return {
+        "keys": dict(seen),
+        "totals": {field.decode(): int(value) for field, value in client.hgetall(keys.totals).items()},
+        "findings": findings(client, keys),
+    }
+
+
+def _size(client: Any, key: bytes, kind: str) -> int:
+    measure = {"list": client.llen, "zset": client.zcard, "hash": client.hlen, "set": client.scard}
+    return int(measure[kind](key)) if kind in measure else 1
+
+
+def _now(stage: Stage) -> int:
+    seconds, microseconds = stage.server.client.time()
+    return int(seconds) * 1000 + int(microseconds) // 1000
+
+
+def direct(url: str) -> Client:
+    return Client(url, namespace="cut", connections=4)

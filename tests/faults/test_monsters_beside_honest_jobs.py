@@ -1,0 +1,20 @@
+"""Handlers that misbehave in every way, beside honest ones."""
+
+import pytest
+
+from tests.faults.lab import System
+from tests.faults.storms import monsters
+
+
+@pytest.fixture(scope="module")
+def zoo(seed):
+    with System(
+        workers=1, api=0, seed=seed, GOPHER_HANDLERS="tests.monsters", WORKER_MAX_CRASHES="1", WORKER_KILL_GRACE="300ms"
+    ) as running:
+        yield running
+
+
+def test_each_kind_of_monster_ends_with_its_reason_and_honest_jobs_go_on(zoo):
+    report = monsters(zoo, each=1, honest=200)
+    assert report.sound, report
+    assert report.faults >= 25

@@ -1,0 +1,89 @@
+"""A real worker or two and a scheduler, and the ledger that the handlers write."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from gopher.client import Client
+from tests.helpers import wait_until
+
+
+class Line(NamedTuple):
+    type: str
+    key: str
+    start: float
+    end: float
+    attempt: int
+
+
+class System:
+    """Processes of one namespace."""
+
+    def __init__(self, environ: dict[str, str], client: Client, ledger: Path) -> None:
+        self._environ, self.client, self._ledger = environ, client, ledger
+        self.processes: list[subprocess.Popen[bytes]] = []
+
+    def start(self, part: str, **more: str) -> "subprocess.Popen[bytes]":
+        process = subprocess.Popen([sys.executable, "-m", f"gopher.{part}"], env={**self._environ, **more})
+        self.processes.append(process)
+        return process
+
+    def workers(self, count: int, concurrency: int = 4, **more: str) -> None:
+        for _ in range(count):
+            self.start("worker", WORKER_CONCURRENCY=str(concurrency), **more)
+        wait_until(lambda: len(self.client.workers()) >= count)
+
+    def lines(self, kind: str | None = None) -> list[Line]:
+        rows = [line.split() for line in self._ledger.read_text().splitlines()]
+        lines = [Line(row[0], row[1], float(row[2]), float(row[3]), int(row[4])) for row in rows]
+        return [line for line in lines if kind in (None, line.type)]
+
+    def stop(self) -> None:
+        for process in self.processes:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        for process in self.processes:
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+@pytest.fixture
+def system(redis_url: str, namespace: str, tmp_path: Path) -> Iterator[System]:
+    ledger = tmp_path / "ledger"
+    ledger.touch()
+    environ = {
+        **os.environ,
+        "REDIS_URL": redis_url,
+        "GOPHER_NAMESPACE": namespace,
+        "GOPHER_HANDLERS": "tests.flow.ledger_handlers",
+        "PYTHONPATH": os.getcwd(),
+        "LEDGER": str(ledger),
+        "WORKER_LEASE": "3s",
+        "WORKER_KILL_GRACE": "500ms",
+        "LOG_LEVEL": "warning",
+    }
+    with Client(redis_url, namespace=namespace) as client:
+        system = System(environ, client, ledger)
+        try:
+            yield system
+        finally:
+            system.stop()
+
+
+@pytest.fixture
+def ended(system: System) -> Callable[..., list[str]]:
+    """Wait until jobs have ended and return their states."""
+
+    def _ended(ids: list[str], timeout: float = 40) -> list[str]:
+        return [system.client.wait(job_id, timeout).status for job_id in ids]
+
+    return _ended

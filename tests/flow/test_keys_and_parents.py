@@ -1,0 +1,116 @@
+"""Unique and idempotent jobs, jobs that wait for others, and jobs that must not run too late."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from gopher.errors import InvalidJob
+from gopher.idempotency import IdempotencyMismatch, request_for
+from gopher.submission import Submission, parse_batch, prepare, prepare_batch
+from tests.helpers import wait_until
+
+import msgspec  # isort: skip
+
+
+def test_fifty_submissions_with_one_unique_key_are_one_job(system):
+    client = system.client
+    with ThreadPoolExecutor(50) as pool:
+        ids = set(pool.map(lambda number: client.enqueue("work", {"n": number}, unique_key="one"), range(50)))
+    assert len(ids) == 1
+    assert client.stats().queue_size == 1
+
+
+def test_fifty_repeats_of_a_request_are_one_job(system):
+    client = system.client
+    request = request_for("key", b"body", 1_800_000_000_000)
+
+    def submit(_: int) -> str:
+        job = prepare(Submission(type="work", payload=msgspec.Raw(b"{}")))
+        return client.store([job], request=request)[0].job_id
+
+    with ThreadPoolExecutor(50) as pool:
+        assert len(set(pool.map(submit, range(50)))) == 1
+    assert client.stats().queue_size == 1
+    with pytest.raises(IdempotencyMismatch):
+        client.store(
+            [prepare(Submission(type="work", payload=msgspec.Raw(b"{}")))], request=request_for("key", b"?", 1)
+        )
+
+
+@pytest.mark.parametrize("end", ["completed", "dead", "cancelled", "expired", "purged"])
+def test_a_unique_key_is_free_again_when_its_job_ends(system, ended, end):
+    client = system.client
+    options = {"unique_key": "k", "max_retries": 0}
+    if end == "expired":
+        options["expires_in"] = "1ms"
+    first = client.enqueue("fails" if end == "dead" else "work", {}, **options)
+    assert client.enqueue("work", {}, unique_key="k") == first
+    if end == "cancelled":
+        client.cancel(first)
+    elif end == "purged":
+        client.purge("default", "pending")
+    else:
+        system.workers(1)
+        ended([first])
+        wait_until(lambda: client.job(first).finished_at)
+    assert client.enqueue("work", {}, unique_key="k") != first
+
+
+def test_a_fan_out_and_fan_in_is_one_batch(system, ended):
+    client = system.client
+    system.start("scheduler")
+    system.workers(2)
+    entries = [{"type": "work", "payload": {"value": number, "seconds": 0.05}} for number in range(5)]
+    entries.append({"type": "collect", "payload": {}, "after": [0, 1, 2, 3, 4]})  # type: ignore[dict-item]
+    jobs = prepare_batch(parse_batch(msgspec.json.encode({"jobs": entries})))
+    ids = [stored.job_id for stored in client.store(jobs)]
+    assert client.job(ids[-1]).status == "scheduled"
+    assert ended(ids) == ["completed"] * 6
+    assert bytes(client.job(ids[-1]).result) == b"[0,1,2,3,4]"
+
+
+def test_a_child_fails_with_its_parent_and_takes_its_own_along(system, ended):
+    client = system.client
+    system.workers(1)
+    parent = client.enqueue("fails", {}, max_retries=0)
+    child = client.enqueue("work", {}, after=[parent])
+    grandchild = client.enqueue("work", {}, after=[child])
+    stubborn = client.enqueue("work", {}, after=[parent], on_parent_failure="run")
+    assert ended([parent, child, grandchild, stubborn]) == ["failed", "failed", "failed", "completed"]
+    assert b"ParentFailed" in bytes(client.job(grandchild).error)
+
+
+def test_a_parent_that_has_ended_already_counts(system, ended):
+    client = system.client
+    system.workers(1)
+    parent = client.enqueue("work", {"value": 7})
+    ended([parent])
+    child = client.enqueue("collect", {}, after=[parent])
+    assert ended([child]) == ["completed"]
+    assert bytes(client.job(child).result) == b"[7]"
+
+
+def test_an_unknown_parent_is_refused_and_nothing_stored(system):
+    with pytest.raises(InvalidJob, match="to wait for"):
+        system.client.enqueue("work", {}, after=["01a20cfe-d930-76df-bb12-fc8e5b5fed66"])
+    assert system.client.stats().queue_size == 0
+
+
+def test_a_job_that_is_not_begun_in_time_never_runs(system, ended):
+    client = system.client
+    late = client.enqueue("work", {"key": "late"}, expires_in="50ms")
+    wait_until(lambda: client.job(late).status == "expired")
+    system.workers(1)
+    assert ended([client.enqueue("work", {"key": "in"}, expires_in="1m")]) == ["completed"]
+    assert [line.key for line in system.lines("work")] == ["in"]
+    assert client.job(late).status == "expired"
+
+
+def test_no_attempt_begins_after_the_time_for_retries(system, ended):
+    client = system.client
+    system.start("scheduler")
+    system.workers(1)
+    job_id = client.enqueue("fails", {}, max_retries=100, retry_for="1ms")
+    assert ended([job_id]) == ["failed"]
+    assert client.job(job_id).attempts == 1
+    assert b"retry_for" in bytes(client.job(job_id).error)

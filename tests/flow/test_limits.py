@@ -1,0 +1,184 @@
+"""How fast and how many jobs of a type start, over all workers."""
+
+import signal
+import time
+
+from tests.helpers import wait_until
+
+
+def most_in_any_second(starts: list[float]) -> int:
+    starts = sorted(starts)
+    return max(sum(first <= start < first + 1 for start in starts) for first in starts)
+
+
+def most_at_once(lines) -> int:
+    events = sorted([(line.start, 1) for line in lines] + [(line.end, -1) for line in lines])
+    running = most = 0
+    for _, change in events:
+        running += change
+        most = max(most, running)
+    return most
+
+
+def test_a_rate_holds_over_all_workers_and_others_pass(system, ended):
+    client = system.client
+    client.enqueue("other", {})
+    client.flow.set_limit("work", "50/s", 10, None)
+    system.start("scheduler")
+    system.workers(2)
+    begun = time.monotonic()
+    limited = client.enqueue_many({"type": "work", "payload": {}} for _ in range(200))
+    others = client.enqueue_many({"type": "other", "payload": {}} for _ in range(100))
+    assert set(ended(others)) == {"completed"}
+    passed = time.monotonic() - begun
+    assert set(ended(limited)) == {"completed"}
+    took = time.monotonic() - begun
+    starts = [line.start for line in system.lines("work")]
+    assert len(starts) == 200
+    # A start is decided on the server and written down a little later, so a few may slip into the second.
+    assert most_in_any_second(starts) <= 50 + 10 + 5
+    ideal = (200 - 10) / 50
+    assert ideal * 0.95 <= took <= ideal * 1.5
+    assert passed < took / 2, "jobs of another type had to wait behind the limited ones"
+
+
+def test_raising_a_limit_counts_for_jobs_that_wait_already(system, ended):
+    client = system.client
+    client.flow.set_limit("work", "1/m", 1, None)
+    system.start("scheduler")
+    system.workers(1)
+    ids = client.enqueue_many({"type": "work", "payload": {}} for _ in range(30))
+    wait_until(lambda: system.lines("work"))
+    client.flow.set_limit("work", "500/s", 100, None)
+    raised = time.monotonic()
+    assert set(ended(ids)) == {"completed"}
+    assert time.monotonic() - raised < 2
+
+
+def test_no_more_run_at_once_than_allowed_and_always_as_many(system, ended):
+    client = system.client
+    client.flow.set_limit("work", None, None, 3)
+    system.start("scheduler")
+    system.workers(2, concurrency=4)
+    ids = client.enqueue_many({"type": "work", "payload": {"seconds": 0.2}} for _ in range(30))
+    assert set(ended(ids)) == {"completed"}
+    lines = system.lines("work")
+    assert most_at_once(lines) == 3
+    took = max(line.end for line in lines) - min(line.start for line in lines)
+    assert took < 2 * (30 / 3 * 0.2), "places stood empty while jobs waited"
+
+
+def test_the_places_of_a_killed_worker_are_free_again_within_its_lease(system, ended):
+    client = system.client
+    client.flow.set_limit("work", None, None, 2)
+    system.start("scheduler")
+    system.workers(1)
+    doomed = system.processes[-1]
+    held = client.enqueue_many({"type": "work", "payload": {"seconds": 20}} for _ in range(2))
+    wait_until(lambda: all(client.job(job_id).status == "processing" for job_id in held))
+    doomed.send_signal(signal.SIGKILL)
+    for job_id in held:
+        client.cancel(job_id)
+    system.workers(1)
+    ids = client.enqueue_many({"type": "work", "payload": {}} for _ in range(4))
+    assert set(ended(ids)) == {"completed"}
+
+
+def test_each_tenant_has_a_bucket_of_its_own(system, ended):
+    client = system.client
+    client.flow.set_limit("work", "1/m", 1, None)
+    system.start("scheduler")
+    system.workers(1)
+    ids = [client.enqueue("work", {"key": tenant}, limit_key=tenant) for tenant in ("a", "b", "c") for _ in range(2)]
+    assert ended(ids[0::2]) == ["completed"] * 3
+    assert [client.job(job_id).status for job_id in ids[1::2]] == ["pending"] * 3
+    assert client.why(ids[1])[0].code == "rate_limited"
+
+
+def test_higher_priority_goes_first_within_a_type(system, ended):
+    client = system.client
+    client.flow.set_limit("work", "20/s", 1, None)
+    low = [client.enqueue("work", {"key": "low"}, priority="low") for _ in range(10)]
+    system.start("scheduler")
+    system.workers(1)
+    wait_until(lambda: system.lines("work"))
+    high = [client.enqueue("work", {"key": "high"}, priority="high") for _ in range(5)]
+    assert set(ended(low + high)) == {"completed"}
+    last_five = [line.key for line in sorted(system.lines("work"), key=lambda line: line.start)][-3:]
+    assert last_five == ["low"] * 3
+
+
+def test_a_handlers_own_limit_is_declared_and_an_operators_word_stands(system):
+    client = system.client
+    client.enqueue("other", {})
+    system.workers(1)
+    wait_until(
+        lambda: (
+            [(view.type, view.rate, view.origin) for view in client.flow.limits()] == [("declared", "5/s", "handler")]
+        )
+    )
+    client.flow.set_limit("declared", "7/s", None, None)
+    system.workers(2)
+    assert [(view.rate, view.origin) for view in client.flow.limits()] == [("7/s", "api")]
+
+
+def test_rate_limited_holds_back_the_type_and_costs_no_attempt(system, ended, tmp_path):
+    client = system.client
+    system.start("scheduler")
+    system.workers(1)
+    begun = time.time()
+    ids = [client.enqueue("slow_down", {"mark": str(tmp_path / "mark")}, max_retries=0)]
+    wait_until((tmp_path / "mark").exists)
+    ids.append(client.enqueue("slow_down", {"mark": str(tmp_path / "mark")}, max_retries=0))
+    assert ended(ids) == ["completed", "completed"]
+    assert client.job(ids[0]).attempts == 1
+    assert min(line.start for line in system.lines("slow_down")) >= begun + 0.6
+
+
+def test_an_idle_limited_worker_asks_little(system):
+    client = system.client
+    client.flow.set_limit("work", "1/h", 1, None)
+    system.workers(1, WORKER_LEASE="30s")
+    client.enqueue_many({"type": "work", "payload": {}} for _ in range(50))
+    wait_until(lambda: system.lines("work") and client.stats().queues["default"].waiting == 49)
+
+    def calls() -> int:
+        stats = client.server.client.info("commandstats")
+        return sum(
+            stats[f"cmdstat_{name}"]["calls"] for name in ("evalsha", "brpoplpush") if f"cmdstat_{name}" in stats
+        )
+
+    before, started = calls(), time.monotonic()
+    time.sleep(4)  # There is nothing to wait for: the point is that nothing happens.
+    assert (calls() - before) / (time.monotonic() - started) < 5
+
+
+def test_a_parked_job_can_be_cancelled_and_the_rest_purged(system):
+    client = system.client
+    client.flow.set_limit("work", "1/h", 1, None)
+    system.start("scheduler")
+    system.workers(1)
+    ids = client.enqueue_many({"type": "work", "payload": {}} for _ in range(5))
+    wait_until(lambda: system.lines("work"))
+    wait_until(lambda: client.why(ids[-1])[0].code == "rate_limited")
+    assert client.cancel(ids[2]) == "cancelled"
+    assert client.purge("default", "pending") == 3
+    assert client.stats().queues["default"].waiting == 0
+
+
+def test_a_paused_type_waits_and_a_paused_queue_too(system, ended):
+    client = system.client
+    system.start("scheduler")
+    system.workers(1)
+    client.flow.pause_type("work")
+    waiting = client.enqueue("work", {})
+    assert ended([client.enqueue("other", {})]) == ["completed"]
+    assert client.job(waiting).status == "pending"
+    client.flow.resume_type("work")
+    assert ended([waiting]) == ["completed"]
+    client.flow.pause_queue("default")
+    waiting = client.enqueue("other", {})
+    time.sleep(1.5)  # Longer than a worker's poll: it has looked, and left the job alone.
+    assert client.job(waiting).status == "pending"
+    client.flow.resume_queue("default")
+    assert ended([waiting]) == ["completed"]

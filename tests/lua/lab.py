@@ -1,0 +1,175 @@
+"""One queue whose clock the test sets: what goes in, what the scripts make of it, and what stands where."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from gopher.job import NewJob, new_job_id
+from gopher.queue import Call, Completion, Failure, FetchedJob
+from gopher.server import Server
+from tests.invariants.lab import START, LabQueue
+
+LEASE = 10.0
+ERROR = b'{"type":"ValueError","message":"it broke"}'
+ROW = b'{"attempt":1,"outcome":"failed"}'
+#: One cycle of the weights 5:3:1.
+CYCLE = "hnhlhnhnh"
+
+
+def failure(job: FetchedJob, *, log: bytes = b"", crash: str = "") -> Failure:
+    return Failure(job.id, job.token, 12.0, ERROR, ROW, log, crash)
+
+
+class Lab:
+    """A queue, its clock (ms), and workers that do what a test says."""
+
+    def __init__(self, server: Server, name: str = "default") -> None:
+        self.server = server
+        self.redis = server.client
+        self.queue = LabQueue(server.keys.of(name))
+        self.keys = self.queue.keys
+        self.now = START
+        self._numbers: dict[str, int] = {}
+        self.set_clock(START)
+
+    def set_clock(self, now: int) -> None:
+        self.now = now
+        self.redis.set(self.keys.prefix + "clock", now)
+
+    def pass_time(self, seconds: float) -> None:
+        self.set_clock(self.now + round(seconds * 1000))
+
+    def run(self, call: Call) -> Any:
+        return self.server.run(call)
+
+    def run_twice(self, call: Call) -> tuple[Any, Any]:
+        """Run a call, then the same again: return both replies, having seen that the repeat changes nothing."""
+        first = self.run(call)
+        before = self.everything()
+        second = self.run(call)
+        after = self.everything()
+        assert after == before
+        return first, second
+
+    # Jobs come in
+
+    def enqueue(self, job_type: str = "email", **options: Any) -> str:
+        job = new_job(job_type, **options)
+        reply = self.run(self.queue.enqueue([job]))
+        assert reply.answers == ["NEW"]
+        return job.id
+
+    def seed_pending(self, count: int, **options: Any) -> list[str]:
+        """Store jobs in one call; return their ids from the head of the queue on."""
+        jobs = [new_job(**options) for _ in range(count)]
+        for start in range(0, count, 1000):
+            self.run(self.queue.enqueue(jobs[start : start + 1000]))
+        return [job.id for job in jobs]
+
+    def seed_processing(self, worker: str = "w1", **options: Any) -> FetchedJob:
+        job_id = self.enqueue(**options)
+        self.hire(worker)
+        (job,) = self.fetch(worker)
+        assert job.id == job_id
+        return job
+
+    def seed_retrying(self, delay: float = 60.0, **options: Any) -> str:
+        job = self.seed_processing(**options)
+        assert self.run(self.queue.retry("w1", failure(job), delay)) == "OK"
+        return job.id
+
+    def seed_failed(self, **options: Any) -> str:
+        job = self.seed_processing(**options)
+        assert self.run(self.queue.dead_letter("w1", failure(job), "ValueError")) == "OK"
+        return job.id
+
+    def seed_completed(self, **options: Any) -> str:
+        job = self.seed_processing(**options)
+        assert self.complete(job) == "OK"
+        return job.id
+
+    # Workers
+
+    def hire(self, worker: str = "w1", lease: float = LEASE) -> None:
+        self.run(self.queue.heartbeat(worker, lease, first=True))
+
+    def fetch_call(self, worker: str = "w1", want: int = 1, order: str = "hnl", *, strict: bool = True) -> Call:
+        return self.queue.fetch(worker, want, self._numbers.get(worker, 1), order, strict=strict)
+
+    def fetch(self, worker: str = "w1", want: int = 1, order: str = "hnl", *, strict: bool = True) -> list[FetchedJob]:
+        fetched = self.run(self.fetch_call(worker, want, order, strict=strict))
+        assert not fetched.lost
+        self.took(worker, fetched.jobs)
+        return fetched.jobs
+
+    def took(self, worker: str, jobs: Sequence[FetchedJob]) -> None:
+        """Note the tokens that a worker was given, as it does itself."""
+        numbers = [int(job.token.rpartition(".")[2]) + 1 for job in jobs]
+        self._numbers[worker] = max([self._numbers.get(worker, 1), *numbers])
+
+    def hand_over(self, worker: str = "w1") -> str:
+        """Deliver the next job to a worker as its BRPOPLPUSH does; return its id."""
+        job_id = self.redis.brpoplpush(self.keys.next, self.keys.processing(worker), 1)
+        assert job_id is not None
+        return job_id.decode()
+
+    def complete(self, job: FetchedJob, worker: str = "w1", result: bytes = b"1", log: bytes = b"") -> str:
+        (answer,) = self.run(self.queue.complete(worker, [Completion(job.id, job.token, 12.5, result, log)]))
+        return answer
+
+    def lose(self, worker: str = "w1") -> Any:
+        """Let a worker's lease run out and rescue what it held."""
+        self.pass_time(LEASE + 0.001)
+        return self.run(self.queue.rescue(None, 0.0))
+
+    # Looking
+
+    def record(self, job_id: str) -> dict[str, str]:
+        found = self.redis.hgetall(self.keys.job(job_id))
+        return {name.decode(): value.decode() for name, value in found.items()}
+
+    def state(self, job_id: str) -> str | None:
+        return self.record(job_id).get("state")
+
+    def standing(self, place: str) -> list[str]:
+        """Return the ids in a place: a list from its head on, a sorted set from its least score on."""
+        key = self.keys.prefix + place
+        if self.redis.type(key) == b"zset":
+            return [member.decode() for member in self.redis.zrange(key, 0, -1)]
+        return [item.decode() for item in reversed(self.redis.lrange(key, 0, -1))]
+
+    def scores(self, place: str) -> dict[str, int]:
+        found = self.redis.zrange(self.keys.prefix + place, 0, -1, withscores=True)
+        return {member.decode(): int(score) for member, score in found}
+
+    def totals(self) -> dict[str, int]:
+        return {name.decode(): int(value) for name, value in self.redis.hgetall(self.keys.totals).items()}
+
+    def tombstones(self) -> dict[str, int]:
+        return {name.decode(): int(value) for name, value in self.redis.hgetall(self.keys.tombstones).items()}
+
+    def alarm(self) -> int | None:
+        """Return the due time that a sleeping scheduler was woken for."""
+        due = self.redis.lindex(self.keys.alarm, 0)
+        return None if due is None else int(due)
+
+    def history(self, job_id: str) -> list[dict[str, Any]]:
+        return json.loads(f"[{self.record(job_id).get('history', '')}]")
+
+    def everything(self) -> dict[str, Any]:
+        """Return every key of the queue with what it holds."""
+        found = {}
+        read = {
+            b"string": self.redis.get,
+            b"hash": self.redis.hgetall,
+            b"list": lambda key: self.redis.lrange(key, 0, -1),
+            b"set": self.redis.smembers,
+            b"zset": lambda key: self.redis.zrange(key, 0, -1, withscores=True),
+        }
+        for key in self.redis.scan_iter(match=self.keys.prefix + "*", count=10_000):
+            found[key.decode().removeprefix(self.keys.prefix)] = read[self.redis.type(key)](key)
+        return found
+
+
+def new_job(job_type: str = "email", **options: Any) -> NewJob:
+    return NewJob(new_job_id(), job_type, options.pop("envelope", b'{"payload":{}}'), **options)

@@ -1,0 +1,75 @@
+"""complete: results are stored once, from who has the job."""
+
+from gopher.queue import Completion
+from tests.lua.lab import failure
+
+
+def test_the_result_is_kept_for_the_default_time(lab):
+    job = lab.seed_processing()
+    lab.pass_time(0.5)
+    assert lab.complete(job, result=b'{"n":9007199254740993}', log=b'[[1,"hello"]]') == "OK"
+    record = lab.record(job.id)
+    assert (record["state"], record["result"]) == ("completed", '{"n":9007199254740993}')
+    assert (record["duration"], record["finished"]) == ("12.500", str(lab.now))
+    assert record["log:1"] == '[[1,"hello"]]'
+    assert lab.scores("finished") == {job.id: lab.now}
+    assert lab.standing("processing:w1") == []
+    assert 3_590_000 < lab.redis.pttl(lab.keys.job(job.id)) <= 3_600_000
+
+
+def test_a_result_and_a_log_of_nothing_are_not_stored(lab):
+    job = lab.seed_processing()
+    lab.complete(job, result=b"")
+    assert not {"result", "log:1"} & set(lab.record(job.id))
+
+
+def test_a_job_says_itself_how_long_it_is_kept(lab):
+    job = lab.seed_processing(retention=5)
+    lab.complete(job)
+    assert 4000 < lab.redis.pttl(lab.keys.job(job.id)) <= 5000
+
+
+def test_a_retention_of_0_forgets_the_job_at_once_and_still_counts_it(lab):
+    job = lab.seed_processing(retention=0)
+    first, again = lab.run_twice(lab.queue.complete("w1", [Completion(job.id, job.token, 1.0, b"1", b"")]))
+    assert (first, again) == (["OK"], ["MISSING"])
+    assert lab.record(job.id) == {}
+    assert lab.standing("finished") == []
+    assert lab.totals()["completed:email"] == 1
+
+
+def test_each_of_several_is_answered_for_itself(lab):
+    lab.hire()
+    lab.seed_pending(3)
+    good, done, stale = lab.fetch(want=3)
+    lab.complete(done)
+    results = [Completion(job.id, job.token, 1.0, b"1", b"") for job in (good, done)]
+    results += [Completion(stale.id, "w9.1", 1.0, b"1", b""), Completion("nobody", "w1.1", 1.0, b"1", b"")]
+    assert lab.run(lab.queue.complete("w1", results)) == ["OK", "ALREADY", "STALE", "MISSING"]
+    assert lab.state(stale.id) == "processing"
+    assert (lab.totals()["completed:email"], lab.totals()["stale"]) == (2, 1)
+
+
+def test_latency_is_counted_into_the_histogram(lab):
+    lab.seed_completed()
+    histogram = lab.redis.hgetall(lab.keys.histogram("email"))
+    assert histogram == {b"wait:1": b"1", b"wait:sum_us": b"0", b"run:5": b"1", b"run:sum_us": b"12500"}
+
+
+def test_the_log_of_the_last_ten_attempts_is_kept(lab):
+    job = lab.seed_processing()
+    for attempt in range(1, 13):
+        assert job.attempt == attempt
+        lab.run(lab.queue.retry("w1", failure(job, log=b"[]"), 0.0))
+        lab.run(lab.queue.promote())
+        (job,) = lab.fetch()
+    lab.complete(job, log=b"[]")
+    logs = {int(name[4:]) for name in lab.record(job.id) if name.startswith("log:")}
+    assert logs == set(range(4, 14))
+
+
+def test_completing_what_somebody_has_asked_to_cancel_is_still_completing(lab):
+    job = lab.seed_processing()
+    lab.run(lab.queue.cancel(job.id))
+    assert lab.complete(job) == "OK"
+    assert lab.state(job.id) == "completed"

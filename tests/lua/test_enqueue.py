@@ -1,0 +1,252 @@
+"""enqueue: new jobs are stored and placed, all or none, and no repeat stores one twice."""
+
+import pytest
+
+from gopher.job import new_job_id
+from gopher.queue import Request
+from tests.lua.lab import failure, new_job
+
+DAY = 86_400_000
+
+
+def test_the_first_job_goes_to_next_the_others_wait_behind_it(lab):
+    first, second, third = (lab.enqueue() for _ in range(3))
+    assert lab.standing("next") == [first]
+    assert lab.standing("pending:normal") == [second, third]
+    assert lab.record(first) == {
+        "type": "email",
+        "priority": "normal",
+        "state": "pending",
+        "since": str(lab.now),
+        "envelope": '{"payload":{}}',
+    }
+
+
+def test_a_batch_keeps_its_order_and_answers_for_each(lab):
+    jobs = [new_job(priority=priority) for priority in ("low", "high", "high", "normal")]
+    reply = lab.run(lab.queue.enqueue(jobs))
+    assert (reply.kind, int(reply.detail), reply.answers) == ("OK", lab.now, ["NEW"] * 4)
+    assert lab.standing("next") == [jobs[1].id]
+    assert [lab.standing(f"pending:{name}") for name in ("high", "normal", "low")] == [
+        [jobs[2].id],
+        [jobs[3].id],
+        [jobs[0].id],
+    ]
+    assert lab.totals() == {"enqueued:email:high": 2, "enqueued:email:normal": 1, "enqueued:email:low": 1}
+
+
+def test_a_repeat_stores_nothing_twice(lab):
+    jobs = [new_job(), new_job(due="+1000")]
+    first, again = lab.run_twice(lab.queue.enqueue(jobs))
+    assert (first.answers, again.answers) == (["NEW", "NEW"], ["DUPLICATE", "DUPLICATE"])
+
+
+@pytest.mark.parametrize("step", ["processing", "retrying", "failed", "completed"])
+def test_a_late_repeat_does_not_bring_a_job_back(lab, step):
+    job = new_job()
+    lab.run(lab.queue.enqueue([job]))
+    lab.hire()
+    (given,) = lab.fetch()
+    if step == "completed":
+        lab.complete(given)
+    elif step != "processing":
+        failed = ("w1", failure(given))
+        lab.run(lab.queue.retry(*failed, 60) if step == "retrying" else lab.queue.dead_letter(*failed, "ValueError"))
+    assert lab.run_twice(lab.queue.enqueue([job]))[0].answers == ["DUPLICATE"]
+    assert lab.state(job.id) == step
+
+
+def test_the_same_id_twice_in_one_batch_is_one_job(lab):
+    job = new_job()
+    assert lab.run(lab.queue.enqueue([job, job])).answers == ["NEW", "DUPLICATE"]
+    assert lab.standing("next") == [job.id]
+    assert lab.standing("pending:normal") == []
+
+
+def test_a_job_that_is_not_due_is_scheduled_and_wakes_the_scheduler_if_it_is_the_earliest(lab):
+    later = lab.enqueue(due=str(lab.now + 9000))
+    assert lab.alarm() == lab.now + 9000
+    lab.redis.delete(lab.keys.alarm)
+    lab.enqueue(due="+10000")
+    assert lab.alarm() is None
+    sooner = lab.enqueue(due="+5000")
+    assert lab.alarm() == lab.now + 5000
+    assert lab.scores("scheduled")[sooner] == lab.now + 5000
+    assert lab.record(later)["due"] == str(lab.now + 9000)
+    assert lab.state(later) == "scheduled"
+
+
+def test_an_alarm_is_one_due_time_however_many_come_in(lab):
+    for seconds in (9, 8, 7):
+        lab.enqueue(due=f"+{seconds}000")
+    assert lab.redis.lrange(lab.keys.alarm, 0, -1) == [str(lab.now + 7000).encode()]
+
+
+def test_a_time_that_has_passed_is_now(lab):
+    job_id = lab.enqueue(due=str(lab.now - 1))
+    assert lab.standing("next") == [job_id]
+
+
+def test_times_from_now_are_by_the_servers_clock(lab):
+    job_id = lab.enqueue(expires="+3000")
+    assert lab.record(job_id)["expires"] == str(lab.now + 3000)
+    assert lab.record(lab.enqueue(expires=str(lab.now + 1)))["expires"] == str(lab.now + 1)
+
+
+def test_a_retention_is_kept_in_milliseconds(lab):
+    assert lab.record(lab.enqueue(retention=1.5))["retention"] == "1500"
+    assert lab.record(lab.enqueue(retention=0))["retention"] == "0"
+
+
+def test_a_paused_queue_takes_jobs_and_hands_out_none(lab):
+    lab.run(lab.queue.pause())
+    job_id = lab.enqueue()
+    assert lab.standing("next") == []
+    assert lab.standing("pending:normal") == [job_id]
+
+
+# Unique keys
+
+
+def test_a_unique_key_is_held_while_its_job_waits_or_runs(lab):
+    holder = lab.enqueue(unique_key="k")
+    assert lab.run_twice(lab.queue.enqueue([new_job(unique_key="k")]))[0].answers == [holder]
+    lab.hire()
+    (job,) = lab.fetch()
+    assert lab.run(lab.queue.enqueue([new_job(unique_key="k")])).answers == [holder]
+    lab.complete(job)
+    assert lab.run(lab.queue.enqueue([new_job(unique_key="k")])).answers == ["NEW"]
+
+
+def test_a_unique_key_counts_only_for_its_time(lab):
+    lab.enqueue(unique_key="k", unique_for=3600.0)
+    assert 3_590_000 < lab.redis.pttl(lab.keys.prefix + "unique:k") <= 3_600_000
+    lab.redis.delete(lab.keys.prefix + "unique:k")
+    second = lab.enqueue(unique_key="k")
+    # The end of the first one frees only what is its own.
+    lab.hire()
+    lab.complete(lab.fetch()[0])
+    assert lab.redis.get(lab.keys.prefix + "unique:k") == second.encode()
+
+
+def test_a_key_whose_job_is_gone_is_free(lab):
+    holder = lab.enqueue(unique_key="k")
+    lab.redis.delete(lab.keys.job(holder), lab.keys.next)
+    lab.redis.hincrby(lab.keys.totals, "purged", 1)
+    assert lab.run(lab.queue.enqueue([new_job(unique_key="k")])).answers == ["NEW"]
+
+
+def test_a_job_that_is_dead_on_arrival_holds_no_unique_key(lab):
+    parent = lab.seed_failed()
+    child = lab.enqueue(unique_key="k", after=(parent,))
+    assert lab.state(child) == "failed"
+    assert lab.run(lab.queue.enqueue([new_job(unique_key="k")])).answers == ["NEW"]
+
+
+# Idempotency keys
+
+
+def test_a_request_that_is_made_again_is_answered_as_the_first_time(lab):
+    jobs, request = [new_job()], Request("key", "digest", "1800")
+    assert lab.run(lab.queue.enqueue(jobs, request)).kind == "OK"
+    before = lab.everything()
+    again = lab.run(lab.queue.enqueue([new_job()], request._replace(answer="1900")))
+    assert (again.kind, again.detail, again.answers) == ("REPLAYED", "1800", [])
+    assert lab.everything() == before
+    assert DAY - 10_000 < lab.redis.pttl(lab.keys.prefix + "idempotency:key") <= DAY
+
+
+def test_another_request_under_a_known_key_is_refused(lab):
+    lab.run(lab.queue.enqueue([new_job()], Request("key", "digest", "1800")))
+    before = lab.everything()
+    assert lab.run(lab.queue.enqueue([new_job()], Request("key", "other", "1800"))).kind == "MISMATCH"
+    assert lab.everything() == before
+
+
+# Jobs that wait for others
+
+
+def test_a_parent_that_does_not_exist_refuses_the_whole_call(lab):
+    missing = new_job_id()
+    before = lab.everything()
+    reply = lab.run(lab.queue.enqueue([new_job(), new_job(after=(missing,))]))
+    assert (reply.kind, reply.detail) == ("NOPARENT", missing)
+    assert lab.everything() == before
+
+
+def test_a_parent_may_stand_earlier_in_the_batch_but_not_later(lab):
+    parent = new_job()
+    child = new_job(after=(parent.id,))
+    assert lab.run(lab.queue.enqueue([child, parent])).kind == "NOPARENT"
+    assert lab.run(lab.queue.enqueue([parent, child])).answers == ["NEW", "NEW"]
+    assert lab.state(child.id) == "scheduled"
+
+
+def test_a_child_goes_when_all_its_parents_have_completed(lab):
+    parents = lab.seed_pending(2)
+    child = lab.enqueue(after=tuple(parents))
+    assert lab.record(child)["waiting_for"] == "2"
+    lab.hire()
+    first, second = lab.fetch(want=2)
+    lab.complete(first)
+    assert lab.state(child) == "scheduled"
+    lab.complete(second, result=b'{"two":2}')
+    assert lab.standing("next") == [child]
+    (job,) = lab.fetch()
+    assert job.parents == {first.id: b"1", second.id: b'{"two":2}'}
+
+
+def test_a_child_of_a_completed_parent_goes_at_once(lab):
+    child = lab.enqueue(after=(lab.seed_completed(),))
+    assert lab.standing("next") == [child]
+
+
+def test_a_child_that_is_not_due_waits_on_after_its_parents(lab):
+    parent = lab.seed_processing()
+    child = lab.enqueue(after=(parent.id,), due="+5000")
+    lab.complete(parent)
+    assert lab.scores("scheduled") == {child: lab.now + 5000}
+    assert lab.alarm() == lab.now + 5000
+
+
+def test_a_child_whose_parent_has_failed_fails_or_runs_as_it_says(lab):
+    parent = lab.seed_failed()
+    fails = lab.enqueue(after=(parent,))
+    runs = lab.enqueue(after=(parent,), on_parent_failure="run")
+    assert lab.state(fails) == "failed"
+    assert parent in lab.record(fails)["error"]
+    assert lab.standing("next") == [runs]
+    assert lab.totals()["failed:email:ParentFailed"] == 1
+
+
+@pytest.mark.parametrize("after_all", [False, True])
+def test_a_failure_reaches_the_childrens_children(lab, after_all):
+    parent = lab.seed_processing()
+    child = lab.enqueue(after=(parent.id,))
+    grandchild = lab.enqueue(after=(child,), on_parent_failure="run" if after_all else "fail")
+    lab.run(lab.queue.dead_letter("w1", failure(parent), "ValueError"))
+    assert lab.state(child) == "failed"
+    assert lab.state(grandchild) == ("pending" if after_all else "failed")
+
+
+def test_a_parent_that_ends_twice_counts_once(lab):
+    first, second = lab.seed_processing(), lab.seed_processing()
+    child = lab.enqueue(after=(first.id, second.id), on_parent_failure="run")
+    lab.run(lab.queue.dead_letter("w1", failure(first), "ValueError"))
+    lab.run(lab.queue.redrive([first.id]))
+    (again,) = lab.fetch()
+    lab.complete(again)
+    assert lab.state(child) == "scheduled"
+    lab.complete(second)
+    assert lab.state(child) == "pending"
+
+
+def test_a_child_that_was_redriven_waits_for_nobody_any_more(lab):
+    first, second = lab.seed_processing(), lab.seed_processing()
+    child = lab.enqueue(after=(first.id, second.id))
+    lab.run(lab.queue.dead_letter("w1", failure(first), "ValueError"))
+    lab.run(lab.queue.redrive([child]))
+    (given,) = lab.fetch()
+    lab.run(lab.queue.requeue("w1", given.id, given.token, 3600.0))
+    lab.run(lab.queue.dead_letter("w1", failure(second), "ValueError"))
+    assert lab.state(child) == "scheduled"

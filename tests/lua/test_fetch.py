@@ -1,0 +1,365 @@
+"""fetch: who is given which jobs, with which token, also when a reply was lost or a job was just delivered."""
+
+from collections import Counter
+
+import pytest
+
+from gopher.queue import Completion
+from gopher.worker.turns import Turns
+from tests.lua.lab import CYCLE, failure
+
+
+def test_a_worker_without_a_lease_is_given_nothing(lab):
+    lab.enqueue()
+    first, again = lab.run_twice(lab.fetch_call())
+    assert (first.lost, again.lost) == (True, True)
+
+
+def test_a_job_is_given_with_all_that_it_takes_to_run_it(lab):
+    job_id = lab.enqueue(priority="high", envelope=b'{"payload":{"n":9007199254740993,"list":[]}}')
+    lab.hire()
+    lab.pass_time(3)
+    fetched = lab.run(lab.fetch_call())
+    (job,) = fetched.jobs
+    assert (fetched.now, fetched.more) == (lab.now, False)
+    assert (job.id, job.token, job.type, job.priority) == (job_id, "w1.1", "email", "high")
+    assert (job.attempt, job.crashes, job.lost, job.parents) == (1, (), 0, {})
+    assert job.envelope == b'{"payload":{"n":9007199254740993,"list":[]}}'
+    record = lab.record(job_id)
+    assert (record["state"], record["token"], record["attempts"]) == ("processing", "w1.1", "1")
+    assert record["started"] == str(lab.now)
+    assert lab.standing("processing:w1") == [job_id]
+    assert lab.totals()["dequeued:email:high"] == 1
+    assert lab.redis.hget(lab.keys.histogram("email"), "wait:sum_us") == b"3000000"
+
+
+def test_an_empty_queue_gives_nothing_and_changes_nothing(lab):
+    lab.hire()
+    before = lab.everything()
+    assert lab.run(lab.fetch_call(want=5)).jobs == []
+    assert lab.everything() == before
+
+
+def test_it_takes_the_oldest_first_and_arms_next_again(lab):
+    ids = lab.seed_pending(5)
+    lab.hire()
+    assert [job.id for job in lab.fetch(want=3)] == ids[:3]
+    assert lab.standing("next") == [ids[3]]
+    assert lab.standing("pending:normal") == [ids[4]]
+
+
+def test_it_says_whether_more_is_waiting(lab):
+    lab.seed_pending(2)
+    lab.hire()
+    assert lab.run(lab.fetch_call(want=1)).more
+    assert not lab.run(lab.fetch_call(want=2)).more
+
+
+def test_a_want_of_nothing_only_arms(lab):
+    lab.enqueue()
+    lab.hire()
+    assert lab.fetch(want=0) == []
+    assert len(lab.standing("next")) == 1
+
+
+def test_two_workers_never_get_the_same_job(lab):
+    ids = lab.seed_pending(10)
+    for worker in ("w1", "w2"):
+        lab.hire(worker)
+    given = [job.id for turn in range(6) for job in lab.fetch(("w1", "w2")[turn % 2], want=2)]
+    assert sorted(given) == sorted(ids)
+
+
+def test_a_paused_queue_gives_nothing(lab):
+    lab.enqueue()
+    lab.hire()
+    lab.run(lab.queue.pause())
+    fetched = lab.run(lab.fetch_call())
+    assert (fetched.jobs, fetched.more) == ([], False)
+
+
+# Strays and lost replies
+
+
+def test_a_job_that_was_delivered_by_the_blocking_pop_is_begun(lab):
+    ids = lab.seed_pending(3)
+    lab.hire()
+    assert lab.hand_over() == ids[0]
+    assert lab.state(ids[0]) == "pending"
+    (job,) = lab.fetch()
+    assert (job.id, job.token) == (ids[0], "w1.1")
+    assert lab.standing("next") == [ids[1]]
+
+
+def test_a_delivered_job_is_begun_though_the_queue_was_paused_since(lab):
+    job_id = lab.enqueue()
+    lab.hire()
+    lab.hand_over()
+    lab.run(lab.queue.pause())
+    assert [job.id for job in lab.fetch()] == [job_id]
+
+
+def test_the_same_call_again_brings_the_same_jobs_with_the_same_tokens(lab):
+    lab.seed_pending(3)
+    lab.hire()
+    first, again = lab.run_twice(lab.fetch_call(want=3))
+    assert len(first.jobs) == 3
+    assert sorted(first.jobs) == sorted(again.jobs)
+
+
+def test_a_repeat_may_bring_more_but_never_other_tokens(lab):
+    ids = lab.seed_pending(2)
+    lab.hire()
+    call = lab.fetch_call(want=4)
+    first = {job.id: job.token for job in lab.run(call).jobs}
+    later = lab.enqueue()
+    again = {job.id: job.token for job in lab.run(call).jobs}
+    assert again == {**first, later: "w1.3"}
+    assert set(first) == set(ids)
+
+
+def test_a_job_that_was_delivered_after_a_lost_reply_gets_a_token_too(lab):
+    first, second = lab.seed_pending(2)
+    lab.hire()
+    call = lab.fetch_call(want=1)
+    lab.run(call)
+    lab.hand_over()
+    tokens = {job.id: job.token for job in lab.run(lab.fetch_call(want=5)).jobs}
+    assert set(tokens) == {first, second}
+    for job_id, token in tokens.items():
+        assert lab.record(job_id)["token"] == token
+
+
+def test_what_the_worker_knows_of_is_not_given_again(lab):
+    lab.seed_pending(2)
+    lab.hire()
+    (first,) = lab.fetch()
+    (second,) = lab.fetch(want=5)
+    assert first.id != second.id
+    assert second.token == "w1.2"
+    assert lab.fetch(want=5) == []
+
+
+def test_a_stray_that_was_cancelled_is_passed_over(lab):
+    first, second = lab.seed_pending(2)
+    lab.hire()
+    lab.hand_over()
+    assert lab.run(lab.queue.cancel(first)) == "CANCELLED"
+    assert [job.id for job in lab.fetch()] == [second]
+    assert lab.standing("processing:w1") == [second]
+    assert not any(lab.tombstones().values())
+
+
+# What must not run
+
+
+def test_a_job_that_is_too_late_expires(lab):
+    late, good = lab.enqueue(expires="+2000", unique_key="k"), lab.enqueue(expires="+3000")
+    lab.hire()
+    lab.pass_time(2)
+    assert [job.id for job in lab.fetch()] == [good]
+    record = lab.record(late)
+    assert (record["state"], record["finished"]) == ("expired", str(lab.now))
+    assert lab.standing("finished") == [late]
+    assert lab.totals()["expired:email"] == 1
+    assert 3_590_000 < lab.redis.pttl(lab.keys.job(late)) <= 3_600_000
+
+
+def test_a_stray_that_is_too_late_expires_too(lab):
+    late = lab.enqueue(expires="+2000", retention=0)
+    lab.hire()
+    lab.hand_over()
+    lab.pass_time(2)
+    assert lab.fetch() == []
+    assert lab.state(late) is None
+    assert lab.standing("processing:w1") == []
+
+
+def test_the_end_of_an_expired_job_lets_its_children_go(lab):
+    late = lab.enqueue(expires="+2000")
+    child = lab.enqueue(after=(late,), on_parent_failure="run")
+    lab.hire()
+    lab.pass_time(2)
+    assert [job.id for job in lab.fetch(want=1)] == [child]
+
+
+def test_cancelled_jobs_that_still_stand_in_a_long_list_are_passed_over(lab):
+    ids = lab.seed_pending(1010)
+    for job_id in ids[1:6]:
+        lab.run(lab.queue.cancel(job_id))
+    assert lab.tombstones() == {"normal": 5}
+    lab.hire()
+    assert [job.id for job in lab.fetch(want=3)] == [ids[0], *ids[6:8]]
+    assert lab.tombstones() == {"normal": 0}
+
+
+def test_it_passes_over_a_thousand_in_one_call_and_says_that_there_is_more(lab):
+    ids = lab.seed_pending(2500)
+    for job_id in ids[:1100]:
+        lab.run(lab.queue.cancel(job_id))
+    lab.hire()
+    first = lab.run(lab.fetch_call())
+    # The job at the head was cancelled where it stood, and `next` armed again by that.
+    assert first.more
+    (job,) = first.jobs or lab.fetch()
+    assert job.id == ids[1100]
+
+
+# Priorities
+
+
+@pytest.fixture
+def full(lab):
+    for priority in ("high", "normal", "low"):
+        lab.seed_pending(60, priority=priority)
+    return lab
+
+
+def take(lab, count, want, weights, worker="w1"):
+    """Fetch as a worker does; return the letters of the priorities in the order that the jobs came."""
+    turns, letters = Turns(weights), ""
+    lab.hire(worker)
+    while len(letters) < count:
+        jobs = lab.fetch(worker, want, turns.order, strict=turns.strict)
+        for job in jobs:
+            turns.take(job.priority)
+            letters += job.priority[0]
+        lab.run(lab.queue.complete(worker, [Completion(job.id, job.token, 1.0, b"", b"") for job in jobs]))
+    return letters[:count]
+
+
+@pytest.mark.parametrize("want", [1, 2, 3, 4, 5, 7])
+def test_with_all_priorities_waiting_shares_are_the_weights_in_any_window_of_nine(full, want):
+    letters = take(full, 54, want, {"high": 5, "normal": 3, "low": 1})
+    for start in range(len(letters) - 8):
+        assert Counter(letters[start : start + 9]) == {"h": 5, "n": 3, "l": 1}, (start, letters)
+
+
+def test_several_workers_give_each_cycle_its_shares(full):
+    """What stands in `next` was chosen by another worker's turn, so only whole sums are exact, to one job each."""
+    turns = {worker: Turns({"high": 5, "normal": 3, "low": 1}) for worker in ("w1", "w2", "w3")}
+    seen = Counter()
+    for worker in turns:
+        full.hire(worker)
+    for round_ in range(81):
+        worker = f"w{round_ % 3 + 1}"
+        (job,) = full.fetch(worker, 1, turns[worker].order, strict=False)
+        turns[worker].take(job.priority)
+        seen[job.priority] += 1
+        full.complete(job, worker)
+    assert abs(seen["high"] - 45) <= 3
+    assert abs(seen["normal"] - 27) <= 3
+    assert abs(seen["low"] - 9) <= 3
+
+
+def test_a_strict_order_lets_lower_ones_go_only_when_nothing_higher_waits(full):
+    assert take(full, 180, 7, "strict") == "h" * 60 + "n" * 60 + "l" * 60
+
+
+def test_an_empty_priority_gives_its_turns_to_the_others(lab):
+    lab.seed_pending(12, priority="high")
+    lab.seed_pending(12, priority="low")
+    assert Counter(take(lab, 12, 3, {"high": 5, "normal": 3, "low": 1})) == {"h": 10, "l": 2}
+
+
+def test_the_low_one_is_served_within_a_cycle_however_many_high_ones_come(lab):
+    low = lab.enqueue(priority="low")
+    lab.seed_pending(50, priority="high")
+    lab.hire()
+    assert low in [job.id for job in lab.fetch(want=9, order=CYCLE, strict=False)]
+
+
+def test_the_head_of_the_queue_counts_as_a_turn_of_its_priority(lab):
+    for priority in ("low", "high", "normal"):
+        lab.seed_pending(20, priority=priority)
+    lab.hire()
+    letters = "".join(job.priority[0] for job in lab.fetch(want=10, order=CYCLE, strict=False))
+    # `next` held a low one: the cycle went on behind the turn of low.
+    assert letters == "l" + "hnhnhhnhl"[:9]
+
+
+# Limited types
+
+
+def test_a_limited_type_starts_no_more_than_its_rate_and_others_pass_it(lab):
+    lab.run(lab.queue.set_limit("email", 1.0, 2.0, None))
+    ids = lab.seed_pending(5)
+    other = lab.enqueue("report")
+    lab.hire()
+    assert [job.id for job in lab.fetch(want=10)] == [*ids[:2], other]
+    assert lab.standing("throttled:email:normal") == ids[2:]
+    assert lab.scores("throttled") == {"email": lab.now + 1000}
+    assert lab.alarm() == lab.now + 1000
+    assert {lab.record(job_id)["parked"] for job_id in ids[2:]} == {"email"}
+    lab.pass_time(1)
+    assert [job.id for job in lab.fetch(want=10)] == [ids[2]]
+    assert lab.standing("throttled:email:normal") == ids[3:]
+
+
+def test_starts_in_any_window_are_within_burst_and_rate(lab):
+    rate, burst = 4.0, 3.0
+    lab.run(lab.queue.set_limit("email", rate, burst, None))
+    lab.seed_pending(60)
+    lab.hire()
+    starts = []
+    for _ in range(200):
+        lab.run(lab.queue.heartbeat("w1", 60.0))
+        starts += [lab.now] * len(lab.fetch(want=10))
+        lab.pass_time(0.05)
+    assert len(starts) >= rate * 10
+    for first in range(len(starts)):
+        for last in range(first, len(starts)):
+            seconds = (starts[last] - starts[first]) / 1000
+            assert last - first + 1 <= burst + rate * seconds + 1e-9
+
+
+def test_no_more_run_at_once_than_the_concurrency_allows(lab):
+    lab.run(lab.queue.set_limit("email", None, None, 2))
+    ids = lab.seed_pending(4)
+    lab.hire()
+    first, second = lab.fetch(want=10)
+    assert lab.redis.scard(lab.keys.holding("email")) == 2
+    assert lab.fetch(want=10) == []
+    lab.complete(first)
+    assert [job.id for job in lab.fetch(want=10)] == [ids[2]]
+    lab.run(lab.queue.retry("w1", failure(second), 60.0))
+    assert [job.id for job in lab.fetch(want=10)] == [ids[3]]
+
+
+def test_a_limit_key_has_a_bucket_of_its_own(lab):
+    lab.run(lab.queue.set_limit("email", None, None, 1))
+    a1, a2 = lab.enqueue(limit_key="a"), lab.enqueue(limit_key="a")
+    b1 = lab.enqueue(limit_key="b")
+    lab.hire()
+    assert [job.id for job in lab.fetch(want=5)] == [a1, b1]
+    assert lab.standing("throttled:email/a:normal") == [a2]
+
+
+def test_parked_jobs_keep_their_order_and_go_before_younger_ones(lab):
+    lab.run(lab.queue.set_limit("email", 1.0, 1.0, None))
+    ids = lab.seed_pending(6)
+    lab.hire()
+    given = [job.id for job in lab.fetch(want=10)]
+    while len(given) < 6:
+        lab.pass_time(1)
+        lab.run(lab.queue.heartbeat("w1", 60.0))
+        given += [job.id for job in lab.fetch(want=10)]
+    assert given == ids
+
+
+def test_a_paused_type_is_parked_and_goes_on_when_it_is_resumed(lab):
+    lab.run(lab.queue.pause("email"))
+    ids = lab.seed_pending(2)
+    lab.hire()
+    assert lab.fetch(want=5) == []
+    lab.run(lab.queue.resume("email"))
+    assert [job.id for job in lab.fetch(want=5)] == ids
+
+
+def test_a_repeat_takes_no_second_token_of_the_bucket(lab):
+    lab.run(lab.queue.set_limit("email", 1.0, 5.0, 5))
+    lab.seed_pending(3)
+    lab.hire()
+    first, again = lab.run_twice(lab.fetch_call(want=3))
+    assert sorted(first.jobs) == sorted(again.jobs)
+    assert lab.redis.hget(lab.keys.bucket("email"), "tokens") == b"2"

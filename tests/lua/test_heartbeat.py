@@ -1,0 +1,54 @@
+"""heartbeat: a worker's lease is extended, unless it was taken away."""
+
+
+def test_it_extends_the_lease(lab):
+    lab.hire(lease=10.0)
+    assert lab.scores("workers") == {"w1": lab.now + 10_000}
+    lab.pass_time(4)
+    beat = lab.run_twice(lab.queue.heartbeat("w1", 10.0))[0]
+    assert (beat.lost, beat.now, beat.cancelling) == (False, lab.now, [])
+    assert lab.scores("workers") == {"w1": lab.now + 10_000}
+
+
+def test_a_worker_that_never_took_a_lease_has_none(lab):
+    first, again = lab.run_twice(lab.queue.heartbeat("w1", 10.0))
+    assert (first.lost, again.lost) == (True, True)
+    assert lab.scores("workers") == {}
+
+
+def test_a_worker_that_was_rescued_from_is_told(lab):
+    lab.hire()
+    lab.lose()
+    assert lab.run(lab.queue.heartbeat("w1", 10.0)).lost
+
+
+def test_a_lease_that_ran_out_but_was_not_taken_away_goes_on(lab):
+    job = lab.seed_processing()
+    lab.pass_time(60)
+    assert not lab.run(lab.queue.heartbeat("w1", 10.0)).lost
+    assert lab.run(lab.queue.rescue(None, 0.0)).workers == []
+    assert lab.complete(job) == "OK"
+
+
+def test_what_was_asked_to_be_cancelled_is_told_until_it_is_settled(lab):
+    job = lab.seed_processing()
+    lab.run(lab.queue.cancel(job.id))
+    for _ in range(2):
+        assert lab.run(lab.queue.heartbeat("w1", 10.0)).cancelling == [job.id]
+    lab.complete(job)
+    assert lab.run(lab.queue.heartbeat("w1", 10.0)).cancelling == []
+    assert not lab.redis.exists(lab.keys.prefix + "cancelling:w1")
+
+
+def test_a_job_that_another_worker_runs_meanwhile_is_not_told(lab):
+    job = lab.seed_processing()
+    lab.run(lab.queue.cancel(job.id))
+    lab.run(lab.queue.requeue("w1", job.id, job.token))
+    assert lab.run(lab.queue.heartbeat("w1", 10.0)).cancelling == []
+
+
+def test_each_worker_is_told_its_own(lab):
+    first, second = lab.seed_processing("w1"), lab.seed_processing("w2")
+    for job in (first, second):
+        lab.run(lab.queue.cancel(job.id))
+    assert lab.run(lab.queue.heartbeat("w2", 10.0)).cancelling == [second.id]

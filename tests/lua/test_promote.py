@@ -1,0 +1,84 @@
+"""promote: what is due goes to pending, the earliest first."""
+
+
+def test_nothing_waits(lab):
+    promoted = lab.run_twice(lab.queue.promote())[0]
+    assert (promoted.moved, promoted.next_due, promoted.now) == (0, None, lab.now)
+
+
+def test_what_is_due_goes_and_the_rest_is_told(lab):
+    later, due = lab.enqueue(due="+9000"), lab.enqueue(due="+2000")
+    assert lab.run(lab.queue.promote()).next_due == lab.now + 2000
+    lab.pass_time(1.999)
+    assert lab.run(lab.queue.promote()).moved == 0
+    lab.pass_time(0.001)
+    promoted, again = lab.run_twice(lab.queue.promote())
+    assert (promoted.moved, promoted.next_due) == (1, lab.now + 7000)
+    assert (again.moved, again.next_due) == (0, lab.now + 7000)
+    assert lab.standing("next") == [due]
+    assert lab.standing("scheduled") == [later]
+    assert lab.state(due) == "pending"
+
+
+def test_its_waiting_counts_from_when_it_was_due(lab):
+    job_id = lab.enqueue(due="+2000")
+    due = lab.now + 2000
+    lab.pass_time(60)
+    lab.run(lab.queue.promote())
+    assert lab.record(job_id)["since"] == str(due)
+
+
+def test_the_earliest_go_first_in_their_order(lab):
+    ids = [lab.enqueue(due=f"+{seconds}000") for seconds in (3, 1, 2)]
+    lab.pass_time(10)
+    lab.run(lab.queue.promote(2))
+    assert lab.standing("next") + lab.standing("pending:normal") == [ids[1], ids[2]]
+    assert lab.run(lab.queue.promote(2)).moved == 1
+    assert lab.standing("pending:normal") == [ids[2], ids[0]]
+
+
+def test_retries_go_too_and_each_to_its_priority(lab):
+    job_id = lab.seed_retrying(5.0, priority="low")
+    scheduled = lab.enqueue(due="+5000", priority="high")
+    lab.pass_time(5)
+    assert lab.run(lab.queue.promote()).moved == 2
+    assert lab.standing("next") == [scheduled]
+    assert lab.standing("pending:low") == [job_id]
+
+
+def test_jobs_that_wait_for_others_never_come_due(lab):
+    parent = lab.enqueue()
+    child = lab.enqueue(after=(parent,))
+    lab.pass_time(86400 * 365)
+    assert lab.run(lab.queue.promote()).moved == 0
+    assert lab.standing("scheduled") == [child]
+
+
+def test_parked_jobs_go_when_it_is_time_to_look(lab):
+    lab.run(lab.queue.set_limit("email", 1.0, 1.0, None))
+    first, second, third = lab.seed_pending(3)
+    lab.hire()
+    assert [job.id for job in lab.fetch(want=5)] == [first]
+    assert lab.run(lab.queue.promote()).next_due == lab.now + 1000
+    lab.pass_time(1)
+    assert lab.run(lab.queue.promote()).moved == 1
+    assert lab.standing("next") == [second]
+    assert lab.standing("throttled:email:normal") == [third]
+
+
+def test_a_limit_that_is_gone_lets_all_go(lab):
+    lab.run(lab.queue.pause("email"))
+    ids = lab.seed_pending(3)
+    lab.hire()
+    lab.fetch(want=5)
+    lab.run(lab.queue.resume("email"))
+    assert lab.alarm() == lab.now
+    assert lab.run(lab.queue.promote()).moved == 3
+    assert lab.standing("next") + lab.standing("pending:normal") == ids
+    assert lab.standing("throttled") == []
+
+
+def test_an_entry_without_a_record_is_dropped(lab):
+    lab.redis.zadd(lab.keys.scheduled, {"stranger": lab.now - 1})
+    assert lab.run(lab.queue.promote()).moved == 0
+    assert lab.standing("scheduled") == []

@@ -1,0 +1,70 @@
+"""purge: waiting or dead jobs are deleted, a limited number a call."""
+
+import pytest
+
+
+def seed(lab, state, count=3):
+    if state == "pending":
+        return lab.seed_pending(count)
+    if state == "scheduled":
+        return [lab.enqueue(due="+5000") for _ in range(count)]
+    return [lab.seed_retrying() if state == "retrying" else lab.seed_failed() for _ in range(count)]
+
+
+STATES = ["pending", "scheduled", "retrying", "failed"]
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_all_of_one_state_go_and_no_others(lab, state):
+    ids = {each: seed(lab, each) for each in reversed(STATES)}
+    assert lab.run_twice(lab.queue.purge(state)) == (3, 0)
+    for each, of_state in ids.items():
+        assert [lab.state(job_id) for job_id in of_state] == [None if each == state else each] * 3
+    assert lab.totals()["purged"] == 3
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_a_limit_leaves_the_rest(lab, state):
+    seed(lab, state)
+    assert [lab.run(lab.queue.purge(state, 2)) for _ in range(3)] == [2, 1, 0]
+
+
+def test_what_is_left_of_pending_can_be_given_out(lab):
+    ids = lab.seed_pending(3)
+    lab.run(lab.queue.purge("pending", 1))
+    assert lab.standing("next") == [ids[1]]
+
+
+def test_running_jobs_stay(lab):
+    job = lab.seed_processing()
+    lab.seed_pending(2)
+    assert lab.run(lab.queue.purge("pending")) == 2
+    assert lab.complete(job) == "OK"
+
+
+def test_parked_jobs_go_too(lab):
+    lab.run(lab.queue.pause("email"))
+    lab.seed_pending(3)
+    lab.hire()
+    assert lab.fetch(want=5) == []
+    assert lab.run(lab.queue.purge("pending")) == 3
+    assert lab.standing("throttled:email:normal") == []
+
+
+def test_what_was_cancelled_where_it_stands_is_not_counted(lab):
+    ids = lab.seed_pending(1010)
+    lab.run(lab.queue.cancel(ids[700]))
+    assert lab.run(lab.queue.purge("pending", 2000)) == 1009
+    assert lab.tombstones() == {"normal": 0}
+    assert lab.state(ids[700]) == "cancelled"
+
+
+def test_children_are_told_and_unique_keys_freed(lab):
+    parent = lab.enqueue(due="+5000", unique_key="k")
+    fails = lab.enqueue(after=(parent,))
+    runs = lab.enqueue(after=(parent,), on_parent_failure="run")
+    lab.redis.zrem(lab.keys.scheduled, fails, runs)
+    lab.run(lab.queue.purge("scheduled", 1))
+    assert (lab.state(fails), lab.state(runs)) == ("failed", "pending")
+    assert lab.standing("next") == [runs]
+    assert not lab.redis.exists(lab.keys.prefix + "unique:k")

@@ -1,0 +1,44 @@
+"""redrive: dead letters start afresh, same id, same history."""
+
+from gopher.job import new_job_id
+from tests.lua.lab import failure
+
+
+def test_a_dead_letter_goes_back_with_fresh_attempts(lab):
+    job = lab.seed_processing(expires="+9000")
+    lab.run(lab.queue.dead_letter("w1", failure(job, crash="SIGSEGV"), "ValueError"))
+    lab.pass_time(3600)
+    first, again = lab.run_twice(lab.queue.redrive([job.id]))
+    assert (first, again) == (1, 0)
+    assert lab.standing("next") == [job.id]
+    record = lab.record(job.id)
+    assert (record["state"], record["attempts"], record["since"]) == ("pending", "0", str(lab.now))
+    gone = {"crashes", "lost", "error", "finished", "token", "cancel", "expires", "parked"}
+    assert not gone & set(record)
+    assert len(lab.history(job.id)) == 1
+    assert lab.totals()["redriven"] == 1
+    lab.hire()
+    (given,) = lab.fetch()
+    assert (given.attempt, given.crashes, given.lost) == (1, (), 0)
+    assert given.token != job.token
+
+
+def test_only_dead_letters_go_back(lab):
+    waiting, dead, done = lab.enqueue(due="+5000"), lab.seed_failed(), lab.seed_completed()
+    assert lab.run(lab.queue.redrive([waiting, done, dead, dead, new_job_id()])) == 1
+    assert (lab.state(waiting), lab.state(done), lab.state(dead)) == ("scheduled", "completed", "pending")
+
+
+def test_they_go_to_the_end_of_their_priority_in_the_order_given(lab):
+    dead = [lab.seed_failed(), lab.seed_failed()]
+    first, second = lab.seed_pending(2)
+    lab.run(lab.queue.redrive(dead))
+    assert lab.standing("next") + lab.standing("pending:normal") == [first, second, *dead]
+
+
+def test_a_dead_letter_without_a_record_is_left_to_prune(lab):
+    dead = lab.seed_failed()
+    record = lab.redis.dump(lab.keys.job(dead))
+    lab.redis.delete(lab.keys.job(dead))
+    assert lab.run(lab.queue.redrive([dead])) == 0
+    lab.redis.restore(lab.keys.job(dead), 0, record)
