@@ -22,9 +22,11 @@ end
 
 -- A worker that was just handed the job passes over it when it looks.
 local function handed_over()
-  for _, worker in ipairs(redis.call('ZRANGE', P .. 'workers', 0, -1)) do
-    if redis.call('LPOS', P .. 'processing:' .. worker, id) then
-      return true
+  for _, workers in ipairs({ 'workers', 'fenced' }) do
+    for _, worker in ipairs(redis.call('ZRANGE', P .. workers, 0, -1)) do
+      if redis.call('LPOS', P .. 'processing:' .. worker, id) then
+        return true
+      end
     end
   end
   return false

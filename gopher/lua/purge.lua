@@ -43,7 +43,7 @@ else
     forget(id)
   end
 end
-if ended_went > 0 then
+if state == 'pending' or ended_went > 0 then
   arm()
 end
 write_counts()

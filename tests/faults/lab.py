@@ -64,7 +64,7 @@ class System:
             "LOG_FORMAT": "json",
             "SERVER_HOST": "127.0.0.1",
             "SERVER_PORT": str(self.port),
-            "WEB_CONCURRENCY": str(api),
+            "WEB_CONCURRENCY": str(max(api, 1)),
             VARIABLE: str(self.ledger),
             **environ,
         }
@@ -113,7 +113,9 @@ class System:
 
     def complete(self) -> bool:
         """Return whether every part is there and has said so in the server."""
-        workers, schedulers, api = self._wanted
+        _, schedulers, api = self._wanted
+        for process in self.processes():
+            assert process.running, f"the {process.part} has ended:\n{process.log}"
         views = {view.pid for view in self.client.workers() if view.children}
         return (
             {worker.pid for worker in self.workers} <= views

@@ -199,6 +199,28 @@ class Moves(RuleBasedStateMachine):
         self.workers.remove(worker)
         self.zombies += [(worker.id, job) for job in worker.holds]
 
+    @precondition(lambda self: any(worker.holds for worker in self.workers))
+    @rule(data=st.data(), rescued=st.booleans())
+    def a_worker_is_lost(self, data: Any, rescued: bool) -> None:
+        """One worker is not heard of for a lease, the others are."""
+        lost = data.draw(st.sampled_from([worker for worker in self.workers if worker.holds]))
+        self.workers.remove(lost)
+        self.zombies += [(lost.id, job) for job in lost.holds]
+        for _ in range(2):
+            self.heartbeats()
+            self.tick(6_000)
+        if rescued:
+            self.run_call(self.queue.rescue(None, 0.0))
+            assert self.run_call(self.queue.heartbeat(lost.id, LEASE)).lost, "a lost worker is not told so"
+
+    @precondition(lambda self: self.zombies)
+    @rule(data=st.data())
+    def a_zombie_fetches(self, data: Any) -> None:
+        worker, _ = data.draw(st.sampled_from(self.zombies))
+        if self.was_lost(worker):
+            fetched = self.run_call(self.queue.fetch(worker, 1, 1000, "hnl", strict=True))
+            assert fetched.lost, "a worker that lost its lease was given jobs"
+
     @rule()
     def heartbeats(self) -> None:
         for worker in list(self.workers):

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from gopher.job import NewJob, new_job_id
-from gopher.queue import Call, Completion, Failure, FetchedJob
+from gopher.queue import Call, Completion, Failure, FetchedJob, Queue
+from gopher.scripts import join
 from gopher.server import Server
-from tests.invariants.lab import START, LabQueue
+from tests.invariants.lab import CLOCK, START, source
 
 LEASE = 10.0
 ERROR = b'{"type":"ValueError","message":"it broke"}'
@@ -20,13 +21,20 @@ def failure(job: FetchedJob, *, log: bytes = b"", crash: str = "") -> Failure:
     return Failure(job.id, job.token, 12.0, ERROR, ROW, log, crash)
 
 
+class ClockedQueue(Queue):
+    """The moves of a queue by the clock that stands in a key of it."""
+
+    def _call(self, verb: str, arguments: Sequence[Any], read: Any) -> Call:
+        return Call(join(verb, source(verb), {"clock": CLOCK}), self.keys.prefix, tuple(arguments), read)
+
+
 class Lab:
     """A queue, its clock (ms), and workers that do what a test says."""
 
     def __init__(self, server: Server, name: str = "default") -> None:
         self.server = server
         self.redis = server.client
-        self.queue = LabQueue(server.keys.of(name))
+        self.queue = ClockedQueue(server.keys.of(name))
         self.keys = self.queue.keys
         self.now = START
         self._numbers: dict[str, int] = {}

@@ -13,14 +13,17 @@ def test_jobs_whose_record_has_run_out_leave_the_index(lab):
 
 
 def test_it_goes_round_the_index_in_pieces(lab):
-    ids = [lab.seed_completed() for _ in range(5)]
+    ids = []
+    for _ in range(5):
+        ids.append(lab.seed_completed())
+        lab.pass_time(1)
     lab.redis.delete(*(lab.keys.job(job_id) for job_id in ids[1:4]))
     place, seen = 0, []
     for _ in range(4):
         pruned = lab.run(lab.queue.prune(place, WEEK, 100, limit=2))
         place = pruned.place
         seen.append((pruned.finished, place))
-    # 2 looked at, 1 gone: on from 1. Then 2 gone: on from 1. Then the end: from the start again.
+    # Of 0 and 1 one is gone: on behind 0. Of 2 and 3 both are: on from there. Then the last one: from the start again.
     assert seen == [(1, 1), (2, 1), (0, 0), (0, 2)]
     assert lab.standing("finished") == [ids[0], ids[4]]
 

@@ -1,0 +1,32 @@
+"""A client that makes one call and ends: `python -m tests.faults.one_call`, the call as JSON on its standard input.
+
+What the tests of crash points kill in the middle of a call.
+"""
+
+import json
+import sys
+from typing import Any
+
+from gopher.queue import Call
+from gopher.scripts import script
+from gopher.server import Server
+from gopher.settings import Settings
+
+
+def encode(call: Call) -> str:
+    arguments = [value.decode() if isinstance(value, bytes) else value for value in call.arguments]
+    return json.dumps([call.verb, call.key, arguments])
+
+
+def main() -> None:
+    verb, key, arguments = json.load(sys.stdin)
+    with Server(Settings.from_env(), connections=1) as server:
+        server.run(Call(script(verb), key, tuple(arguments), _as_it_is))
+
+
+def _as_it_is(reply: Any) -> Any:
+    return reply
+
+
+if __name__ == "__main__":
+    main()
