@@ -32,6 +32,7 @@ local function handed_over()
   return false
 end
 
+open_when_full()
 if state == 'processing' then
   redis.call('HSET', record, 'cancel', 1)
   redis.call('SADD', P .. 'cancelling:' .. string.match(fields[5], '^(.*)%.'), id)
