@@ -31,4 +31,4 @@ def test_the_readmes_handler_registers() -> None:
     exec(compile(source[1], "my_jobs.py", "exec"), {"__name__": "my_jobs"})
     handler = registry.require("thumbnail")
     assert handler.description == "Makes a thumbnail of a picture."
-    assert handler.limit is not None and handler.limit.rate == 50
+    assert handler.limit == (50, 50, None)

@@ -223,6 +223,12 @@ def finishes_up(job: Job, payload: dict) -> dict:
     return {"cancelled": job.cancelled()}
 
 
+@handler("finishes_up_after")
+def finishes_up_after(job: Job, payload: dict) -> dict:
+    time.sleep(payload["seconds"])
+    return {"cancelled": job.cancelled()}
+
+
 @handler("pid")
 def pid(job: Job, payload: dict) -> int:
     return os.getpid()

@@ -1,5 +1,8 @@
 """Cancelling: a waiting job at once, a running one by an exception, one that does not listen by a kill."""
 
+import os
+import signal
+
 import pytest
 
 from gopher.errors import JobConflict
@@ -82,6 +85,18 @@ def test_the_next_job_of_that_child_is_not_interrupted(client):
         client.cancel(job_id)
         assert {client.wait(each, 5).status for each in ids} == {"completed"}
         assert client.wait(job_id, 5).status == "cancelled"
+
+
+def test_a_signal_that_comes_late_interrupts_no_other_job(shared, client):
+    """Its reason still stands where the child looks; but the job that is meant is over."""
+    jobs = [running(client, "patient", {"mark": "/dev/null"}) for _ in range(2)]
+    for job_id in jobs:
+        client.cancel(job_id)
+    assert [client.wait(job_id, 5).status for job_id in jobs] == ["cancelled"] * 2
+    others = [running(client, "finishes_up_after", {"seconds": 0.3}) for _ in range(2)]
+    for child in shared.children():
+        os.kill(child, signal.SIGUSR1)
+    assert [result_of(client.wait(job_id, 5)) for job_id in others] == [{"cancelled": False}] * 2
 
 
 def test_cancelling_as_jobs_end_leaves_each_either_completed_or_cancelled(client):

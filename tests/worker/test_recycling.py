@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 
 from tests.helpers import wait_until
 from tests.worker.processes import result_of
@@ -53,8 +54,8 @@ def test_children_that_are_killed_at_random_lose_no_job(client, start_worker):
     """Only what ran in a killed child has crashed; what waited behind it in its hands has not even begun."""
     worker = start_worker(WORKER_MAX_CRASHES="1")
     ids = client.enqueue_many({"type": "nap", "payload": {"seconds": 0.001}} for _ in range(2000))
-    kills = 0
-    while client.inspector.totals("default").get("dequeued:nap:normal", 0) < 1900:
+    kills, deadline = 0, time.monotonic() + 20
+    while time.monotonic() < deadline and client.inspector.totals("default").get("dequeued:nap:normal", 0) < 1900:
         for pid in worker.children()[:1]:
             os.kill(pid, signal.SIGKILL)
             kills += 1
