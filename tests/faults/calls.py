@@ -11,6 +11,8 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any
 
+import msgspec
+
 from gopher.client import Client
 from gopher.invariants import findings
 from gopher.job import NewJob, new_job_id
@@ -52,7 +54,7 @@ class Stage:
         return job.id
 
     def scheduled(self) -> tuple[bytes, int]:
-        definition = ScheduleSpec(cron_expression="* * * * *", type="t", payload=b"{}").definition()
+        definition = ScheduleSpec(cron_expression="* * * * *", type="t", payload=msgspec.Raw(b"{}")).definition()
         self.run(self.queue.set_schedule("s", definition, 1000))
         return definition, 1000
 

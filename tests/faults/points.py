@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from gopher.client import Client
 from gopher.job import new_job_id
 from gopher.schedule import ScheduleSpec, tick_job
@@ -108,7 +110,7 @@ def _too_many_dead(client: Client, queue: str) -> Ids:
 def _schedule_due(client: Client, queue: str) -> Ids:
     """A schedule that is due now; its job has a known id."""
     name = f"every-minute-{queue}"
-    spec = ScheduleSpec(cron_expression="* * * * *", type="faults.work", payload=b"{}", queue=queue)
+    spec = ScheduleSpec(cron_expression="* * * * *", type="faults.work", payload=msgspec.Raw(b"{}"), queue=queue)
     due = client.inspector.now() // 1000 * 1000
     client.server.announce(queue)
     client.server.run(client.server.queue(queue).set_schedule(name, spec.definition(), due))
@@ -133,6 +135,11 @@ def who(name: str) -> str:
         if name in plans or verb in plans:
             return kind
     return "client"
+
+
+def queue_of(name: str) -> str:
+    """Return the queue in which a point is tried."""
+    return name.replace(".", "-")
 
 
 def plan(name: str) -> Plan:

@@ -108,14 +108,14 @@ def _each(kill: Callable[..., None], some: list[str], ground: Ground, fates: Fat
 
 
 def _kill_worker(name: str, ground: Ground, fate: Fate) -> None:
-    plan = points.plan(name)
-    fate.ids += plan.seed(ground.client, name)
+    plan, queue = points.plan(name), points.queue_of(name)
+    fate.ids += plan.seed(ground.client, queue)
     worker = ground.start(
-        "worker", name, GOPHER_CRASH_AT=name, WORKER_QUEUES=name, WORKER_CONCURRENCY="1", WORKER_MAX_CRASHES="9"
+        "worker", name, GOPHER_CRASH_AT=name, WORKER_QUEUES=queue, WORKER_CONCURRENCY="1", WORKER_MAX_CRASHES="9"
     )
     if plan.poke:
         wait_until(lambda: not worker.running or worker.pid in {view.pid for view in ground.client.workers()}, 20)
-        fate.ids += plan.poke(ground.client, name, worker, fate.ids)
+        fate.ids += plan.poke(ground.client, queue, worker, fate.ids)
     if points.who(name) == "child":
         wait_until(lambda: '"a child died"' in worker.log or not worker.running, 20)
         fate.reached = '"how": "SIGKILL"' in worker.log
@@ -127,7 +127,7 @@ def _kill_worker(name: str, ground: Ground, fate: Fate) -> None:
 
 
 def _kill_scheduler(name: str, ground: Ground, fate: Fate) -> None:
-    fate.ids += points.plan(name).seed(ground.client, name)
+    fate.ids += points.plan(name).seed(ground.client, points.queue_of(name))
     doomed = ground.start("scheduler", name, GOPHER_CRASH_AT=name, GOPHER_DEAD_MAX="1")
     fate.reached = points.wait_for_death(doomed)
     doomed.destroy()
@@ -137,17 +137,17 @@ def _kill_api(name: str, ground: Ground, fate: Fate) -> None:
     """The process of the API that takes a submission dies; the client repeats it with the same key."""
     with _api(ground, f"{name}-armed", GOPHER_CRASH_AT=name) as http:
         try:
-            answer = _submit(http, name)
+            answer = _submit(http, points.queue_of(name))
             fate.wrong.append(f"was answered: {answer.text}")
         except httpx.TransportError:
             fate.reached = True
     with _api(ground, name) as http:
-        answers = [_submit(http, name) for _ in range(2)]
+        answers = [_submit(http, points.queue_of(name)) for _ in range(2)]
     replayed = [answer.headers.get("Idempotent-Replayed") == "true" for answer in answers]
     if replayed != [not name.endswith("before_send"), True]:
         fate.wrong.append(f"the repeats were told {replayed}")
     fate.ids += {answer.json()["job_id"] for answer in answers}
-    if len(fate.ids) != 1 or ground.client.stats().queues[name].total_enqueued != 1:
+    if len(fate.ids) != 1 or ground.client.stats().queues[points.queue_of(name)].total_enqueued != 1:
         fate.wrong.append("more than one job was stored")
 
 
@@ -206,7 +206,7 @@ def _finish(grounds: Grounds, mine: dict[str, list[str]], fates: Fates) -> None:
     """Let one honest worker and one scheduler a key space end what the dead have left."""
     kinds = {"worker": mine["supervisor"] + mine["child"], "scheduler": mine["scheduler"], "api": mine["api"]}
     for kind, ground in grounds.items():
-        ground.start("worker", "honest", WORKER_QUEUES=",".join(kinds[kind]), WORKER_CONCURRENCY="2")
+        ground.start("worker", "honest", WORKER_QUEUES=",".join(map(points.queue_of, kinds[kind])), WORKER_CONCURRENCY="2")
         ground.start("scheduler", "honest")
     for kind, ground in grounds.items():
         wait_until(lambda ground=ground, kind=kind: not _left(ground, kinds[kind], fates), 25, f"jobs of {kind}s to end")
@@ -219,8 +219,8 @@ def _left(ground: Ground, some: list[str], fates: Fates) -> list[tuple[str, str 
     return [(name, state) for name, state in found if state not in FINAL_STATES]
 
 
-def _state(client: Client, queue: str, job_id: str) -> str | None:
-    return client.inspector.state(queue, job_id)
+def _state(client: Client, name: str, job_id: str) -> str | None:
+    return client.inspector.state(points.queue_of(name), job_id)
 
 
 def _look(name: str, ground: Ground, fate: Fate) -> None:
@@ -234,7 +234,7 @@ def _look(name: str, ground: Ground, fate: Fate) -> None:
         most = 1 if name in points.SETTLED else plan.runs
         if plan.state == "completed" and not 1 <= starts[job_id] <= most:
             fate.wrong.append(f"the job was begun {starts[job_id]} times, allowed: 1 to {most}")
-    fate.wrong += findings(ground.client.server.client, ground.client.server.keys.of(name))
+    fate.wrong += findings(ground.client.server.client, ground.client.server.keys.of(points.queue_of(name)))
 
 
 @pytest.mark.parametrize("name", names())
