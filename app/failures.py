@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from flask import Flask, Response, g, request
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
+from werkzeug.exceptions import ClientDisconnected, HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
 from gopher.errors import (
     ConfigurationError,
@@ -125,7 +125,8 @@ def _http(error: HTTPException) -> Response:
     status = error.code or 500
     if error.response is not None or status < 400:
         return error.get_response()  # type: ignore[return-value]
-    discard_body()
+    if not isinstance(error, ClientDisconnected):
+        discard_body()
     failure = _BY_STATUS.get(status) or Failure(status, "http_error", error.name)
     return _failed(failure, _details(error), headers=_headers(error))
 

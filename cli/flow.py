@@ -9,17 +9,21 @@ from .output import Output, seconds
 
 
 @click.group(invoke_without_command=True)
-@click.pass_context
-def limits(ctx: click.Context) -> None:
+@common
+def limits(out: Output) -> None:
     """Show and set how many jobs of a type start a second and run at once, over all workers."""
-    if ctx.invoked_subcommand is None:
-        ctx.exit(list_limits.main(args=[], standalone_mode=False) or 0)
+    if click.get_current_context().invoked_subcommand is None:
+        _list(out)
 
 
 @limits.command("list")
 @common
 def list_limits(out: Output) -> None:
     """List the types that are limited, paused or held back."""
+    _list(out)
+
+
+def _list(out: Output) -> None:
     with looking_client() as gopher:
         views = gopher.flow.limits()
     if out.data({"limits": views}):

@@ -46,6 +46,8 @@ COMMANDS = {
     "schedules": ("schedules", "Show and manage recurring jobs."),
     "completion": ("completion", "Print the shell's completion script."),
 }
+#: Commands that --help does not show, for those who test Gopher itself.
+HIDDEN = {"debug": "debug"}
 
 _NEXT_STEPS = {
     "QueueUnavailable": "Start everything with `gopherctl up`, or say where it is: --redis-url, REDIS_URL.",
@@ -65,9 +67,10 @@ class LazyGroup(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
+        if cmd_name not in COMMANDS and cmd_name not in HIDDEN:
             return None
-        module = import_module(f".{COMMANDS[cmd_name][0]}", __package__)
+        name = COMMANDS[cmd_name][0] if cmd_name in COMMANDS else HIDDEN[cmd_name]
+        module = import_module(f".{name}", __package__)
         command: click.Command = getattr(module, cmd_name.replace("-", "_"))
         return command
 

@@ -17,17 +17,21 @@ from .submitting import read_json
 
 
 @click.group(invoke_without_command=True)
-@click.pass_context
-def schedules(ctx: click.Context) -> None:
+@common
+def schedules(out: Output) -> None:
     """Show and manage schedules: jobs made by a cron expression."""
-    if ctx.invoked_subcommand is None:
-        ctx.exit(list_schedules.main(args=[], standalone_mode=False) or 0)
+    if click.get_current_context().invoked_subcommand is None:
+        _list(out)
 
 
 @schedules.command("list")
 @common
 def list_schedules(out: Output) -> None:
     """List all schedules with their next times."""
+    _list(out)
+
+
+def _list(out: Output) -> None:
     with looking_client() as gopher:
         views = gopher.schedules.all()
     if out.data({"schedules": views}):

@@ -124,9 +124,10 @@ class Client:
             self.server.announce(name)
             reply = self._enqueue(name, some, request and request._replace(answer=str(made)), patience)
             if reply.kind == "REPLAYED" and request:
-                made = int(reply.detail)
+                # Made at the very same time: it was this call, whose reply was lost and which was sent again.
+                replayed, made = int(reply.detail) != made, int(reply.detail)
                 some = [with_ids(jobs, request, made)[index] for index in places]
-                stored |= {place: Stored(job.id, False, True) for place, job in zip(places, some, strict=True)}
+                stored |= {place: Stored(job.id, False, replayed) for place, job in zip(places, some, strict=True)}
             else:
                 stored |= dict(zip(places, map(_stored, some, reply.answers), strict=True))
         return [stored[index] for index in range(len(jobs))]

@@ -32,7 +32,8 @@ class _Look:
         for raw, kind, value in zip(names, *_read_all(client, names), strict=True):
             name = raw.decode().removeprefix(prefix)
             if name.startswith("job:"):
-                self.records[name[4:]] = _text(value)
+                # Empty: its time ran out between the scan and the reading.
+                self.records |= {name[4:]: _text(value)} if value else {}
             elif kind == "list" and name != "alarm":
                 self.lists[name] = [item.decode() for item in value]
             elif kind == "zset":

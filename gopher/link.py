@@ -23,7 +23,8 @@ STALL = 0.4
 #: Seconds without a reply after which a connection is given up.
 REPLY_TIMEOUT = 5.0
 
-_CONNECTION_ERRORS = (exceptions.ConnectionError, exceptions.TimeoutError, OSError)
+# InvalidResponse: what came is no reply at all, so nothing that follows can be trusted.
+_CONNECTION_ERRORS = (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.InvalidResponse, OSError)
 
 
 #: Takes the reply as the call reads it, or the exception that the server answered with.

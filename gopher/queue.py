@@ -35,6 +35,19 @@ class Call(NamedTuple):
         return ("EVAL", self.script.source, 1, self.key, *self.arguments)
 
 
+class LateCall(Call):
+    """A call some of whose arguments are functions. They are asked each time that it is sent: it may have waited."""
+
+    def command(self) -> tuple[Any, ...]:
+        return self._asked().command()
+
+    def whole_command(self) -> tuple[Any, ...]:
+        return self._asked().whole_command()
+
+    def _asked(self) -> Call:
+        return Call(self.script, self.key, tuple(map(_asked, self.arguments)), self.read)
+
+
 class Request(NamedTuple):
     """What an `Idempotency-Key` stands for: digests of the key and of the request, and what tells a repeat
     how the first one was answered."""
@@ -235,14 +248,19 @@ class Queue:
         """Move due jobs from scheduled and retrying to pending (promote.lua). The reply is a `Promoted`."""
         return self._call("promote", (limit,), _read_promoted)
 
-    def rescue(self, last_now: int | None, elapsed: float, limit: int = 100) -> Call:
+    def rescue(self, last_now: int | None, elapsed: float | Callable[[], float], limit: int = 100) -> Call:
         """Move the jobs of lost workers to the head of pending (rescue.lua). The reply is a `Rescued`.
 
-        `last_now` is the server's now (ms) at the caller's last look, `elapsed` the seconds since
-        then by its own steady clock: together they tell a clock that was set from time that passed.
+        `last_now` is the server's now (ms) in the answer to the caller's last look, `elapsed` the seconds since that
+        answer came by the caller's own steady clock: together they tell a clock that was set from time that passed.
+        A call that may wait for a server that is away is given a function, which is asked when it is sent.
         """
-        since = ("", "") if last_now is None else (last_now, round(elapsed * 1000))
-        return self._call("rescue", (limit, MAX_LOST, self._retention, *since), _read_rescued)
+
+        def since() -> int:
+            return round((elapsed() if callable(elapsed) else elapsed) * 1000)
+
+        last: tuple[Any, ...] = ("", "") if last_now is None else (last_now, since)
+        return LateCall(*self._call("rescue", (limit, MAX_LOST, self._retention, *last), _read_rescued))
 
     def redrive(self, job_ids: Sequence[str]) -> Call:
         """Move dead jobs from failed to pending, with fresh attempts (redrive.lua). The reply is a count."""
@@ -312,6 +330,10 @@ class Queue:
 
     def _call(self, verb: str, arguments: Sequence[Any], read: Callable[[Any], Any]) -> Call:
         return Call(script(verb), self.keys.prefix, tuple(arguments), read)
+
+
+def _asked(argument: Any) -> Any:
+    return argument() if callable(argument) else argument
 
 
 def _ms(seconds: float | None) -> int | str:

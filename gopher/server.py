@@ -5,6 +5,7 @@ reply was lost is simply sent again, and only when the server stays away is its 
 """
 
 import random
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,7 +24,8 @@ from .settings import Settings
 #: Seconds for which a call is repeated before it is given up.
 PATIENCE = 2.0
 
-_CONNECTION_ERRORS = (exceptions.ConnectionError, exceptions.TimeoutError, OSError)
+# InvalidResponse: what came is no reply at all, so nothing that follows can be trusted.
+_CONNECTION_ERRORS = (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.InvalidResponse, OSError)
 
 # The first word of an error reply, and what it means to a caller.
 _REPLIES: dict[str, tuple[type[GopherError], str]] = {
@@ -48,6 +50,8 @@ _WORD_OF_CLASS: dict[type[Exception], str] = {
     exceptions.NoPermissionError: "NOPERM",
     exceptions.AuthenticationError: "WRONGPASS",
 }
+# Redis 6.2 answers "ERR Error running script (...): @user_script:9: -OOM command not allowed ...".
+_INSIDE_A_SCRIPT = re.compile(r"@user_script: ?\d+: -([A-Z]+) ")
 _WHERE_THINGS_MOVED = (exceptions.ReadOnlyError, exceptions.MovedError, exceptions.AskError)
 
 
@@ -85,9 +89,10 @@ class Server:
             except _CONNECTION_ERRORS as error:
                 problem = error
             except exceptions.ResponseError as error:
-                if not isinstance(error, _WHERE_THINGS_MOVED):
+                if isinstance(error, _WHERE_THINGS_MOVED):
+                    self.pools.refresh()
+                elif not str(error).startswith("LOADING"):
                     raise translated(error) from error
-                self.pools.refresh()
                 problem = error
             if time.monotonic() + delay > give_up_at:
                 break
@@ -143,6 +148,10 @@ def _exchange(connection: AbstractConnection, calls: Sequence[Call]) -> list[Any
     except _CONNECTION_ERRORS as error:
         connection.disconnect()
         raise _LostReply(error) from error
+    except BaseException:
+        # An interrupt: replies may still be on their way, and must not be read as those of the next call.
+        connection.disconnect()
+        raise
     if crashpoints.armed:
         crashpoints.reached_by((call.verb for call in calls), "after_reply")
     for reply in replies:
@@ -176,12 +185,15 @@ def send_calls(connection: AbstractConnection, calls: Sequence[Sendable]) -> Non
 def read_reply(connection: AbstractConnection) -> Any:
     """Return the next reply; an error reply is returned, not raised."""
     try:
-        return connection.read_response()
+        # Of these errors some are ConnectionErrors to redis-py, but the connection is sound and the reply was read.
+        return connection.read_response(disconnect_on_error=False)
     except exceptions.ResponseError as error:
         return error
+    except exceptions.BusyLoadingError as error:
+        return exceptions.ResponseError(f"LOADING {error}")
     except exceptions.AuthenticationError as error:
-        # A ConnectionError to redis-py, but the connection is sound and the reply was read.
-        return exceptions.ResponseError(str(error))
+        word = "NOAUTH" if "required" in str(error) else "WRONGPASS"
+        return exceptions.ResponseError(f"{word} {error}")
 
 
 def send_whole(connection: AbstractConnection, calls: Sequence[Sendable]) -> list[Any]:
@@ -202,7 +214,9 @@ def pauses(first: float = 0.02, cap: float = 1.0, draw: Callable[[], float] = ra
 def translated(error: Exception) -> GopherError:
     """Return our own error for one of redis-py's."""
     word = next((word for kind, word in _WORD_OF_CLASS.items() if type(error) is kind), str(error).split(" ")[0])
-    kind, meaning = _REPLIES.get(word.lstrip("-"), (QueueUnavailable, "the server refused the call"))
+    if inner := _INSIDE_A_SCRIPT.search(str(error)):
+        word = inner[1]
+    kind, meaning = _REPLIES.get(word, (QueueUnavailable, "the server refused the call"))
     if isinstance(error, _CONNECTION_ERRORS) and kind is QueueUnavailable and word not in _REPLIES:
         meaning = "the server is not reached"
     return kind(f"{meaning} ({error})")

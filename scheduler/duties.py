@@ -4,6 +4,7 @@ reads the answer and returns when to look again (monotonic seconds).
 Each is one atomic script with a limit. So any number of schedulers may run; none does a thing twice.
 """
 
+import time
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -59,20 +60,19 @@ class Rescuer(Duty):
         self._queue = queue
         #: Seconds between two looks.
         self._period = min(max(lease / 6, 0.5), 5.0)
+        #: The server's now (ms) and ours (monotonic s) when the last answer came.
         self._last: tuple[int, float] | None = None
-        self._asked = 0.0
 
     def call(self, now: float) -> Call:
         last_now, looked = self._last or (None, 0.0)
-        self._asked = now
-        return self._queue.rescue(last_now, now - looked, LIMIT)
+        return self._queue.rescue(last_now, lambda: time.monotonic() - looked, LIMIT)
 
     def took(self, reply: Rescued, now: float) -> float:
         if reply.step is not None:
             log.warning("the server's clock was set; leases were moved along", by_ms=reply.step)
             self._last = None
             return now
-        self._last = (reply.now, self._asked)
+        self._last = (reply.now, now)
         if reply.returned or reply.died or reply.workers:
             log.warning(
                 "jobs of lost workers went back",

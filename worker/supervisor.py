@@ -19,7 +19,7 @@ from gopher.job import Envelope
 from gopher.logs import get_logger
 from gopher.policy import resolve
 from gopher.presence import hide_worker, show_worker
-from gopher.queue import Fetched, FetchedJob, Heartbeat, Rescued
+from gopher.queue import Call, Fetched, FetchedJob, Heartbeat, Queue, Rescued
 from gopher.registry import Registry
 from gopher.server import Server
 from gopher.settings import Settings
@@ -509,17 +509,20 @@ class Supervisor:
             # In one batch with it: should the server be away for longer than the lease just now, we do not
             # find ourselves among the lost when it is back.
             self._send_heartbeat(intake)
-            last_now, looked = self._rescue_looks.get(name, (None, 0.0))
-            call = intake.queue.rescue(last_now, now - looked)
-            intake.link.add(call, self._rescuer(name, now))
+            intake.link.add(self._rescue(intake.queue), self._rescuer(name))
             intake.link.add(intake.queue.promote(), _ignore)
 
-    def _rescuer(self, name: str, asked: float) -> Callable[[Rescued | Exception], None]:
+    def _rescue(self, queue: Queue) -> Call:
+        last_now, looked = self._rescue_looks.get(queue.name, (None, 0.0))
+        return queue.rescue(last_now, lambda: time.monotonic() - looked)
+
+    def _rescuer(self, name: str) -> Callable[[Rescued | Exception], None]:
         def answered(reply: Rescued | Exception) -> None:
             if isinstance(reply, Exception) or reply.step is not None:
                 self._rescue_looks.pop(name, None)
                 return
-            self._rescue_looks[name] = (reply.now, asked)
+            # When the answer came, not when we asked: it may have waited long for a server that was away.
+            self._rescue_looks[name] = (reply.now, time.monotonic())
             if reply.workers or reply.returned:
                 log.warning("jobs of lost workers went back", queue=name, jobs=reply.returned, workers=reply.workers)
 

@@ -175,6 +175,22 @@ def test_payloads_are_not_logged(api, queue):
     assert "secret" not in api.log.read_text()
 
 
+def test_a_client_that_stalls_is_let_go_and_is_no_error_of_ours(folder, redis_url, namespace):
+    halves = (b"GET / HTT", b"POST /api/v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+    variables = {"GOPHER_NAMESPACE": namespace, "SERVER_READ_TIMEOUT": "500ms", "WEB_CONCURRENCY": "1"}
+    with running_api(folder, redis_url, **variables) as api:
+        for half in halves:
+            with socket.create_connection(("127.0.0.1", api.base_url.port), timeout=10) as connection:
+                connection.sendall(half)
+                started = time.monotonic()
+                while connection.recv(1000):
+                    pass
+                assert time.monotonic() - started < 3
+        log = api.log.read_text()
+    assert "a client was too slow" in log
+    assert "Traceback" not in log
+
+
 def start(**variables):
     environ = {**os.environ, "SERVER_PORT": str(free_port()), **variables}
     command = [sys.executable, "-P", "-m", "gopher.app"]

@@ -80,4 +80,4 @@ def test_prints_a_completion_script(run: Run, shell: str) -> None:
 
 def test_completes_commands(run: Run) -> None:
     told = run(_GOPHERCTL_COMPLETE="bash_complete", COMP_WORDS="gopherctl li", COMP_CWORD="1").out
-    assert told == "plain,list-failed\n"
+    assert told == "plain,list-failed\nplain,limits\n"

@@ -30,7 +30,6 @@ _MORE = {
     "has a payload that does not fit": ("strict", {"n": "three"}, "InvalidJob", "/payload/n"),
     "divides by nothing": ("raise", {"error": "ZeroDivisionError"}, "ZeroDivisionError", "boom"),
     "is of a permanent kind": ("raise", {"error": "KeyError"}, "KeyError", "boom"),
-    "is one that nobody has": ("nobody.knows", {}, "NoHandler", "knows the job type 'nobody.knows'"),
 }
 
 KINDS: dict[str, Kind] = {name: Kind(*parts) for name, parts in {**MONSTERS, **_MORE}.items()}

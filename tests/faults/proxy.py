@@ -136,6 +136,9 @@ class Connection:
     async def _replies(self) -> None:
         splitter = Splitter()
         while data := await self._from_server.read(65536):
+            # Once for all that came together: a long way delays replies, it does not thin them out.
+            if self._board.mode.name == "delay":
+                await asyncio.sleep(self._board.mode.seconds)
             for reply in splitter.feed(data):
                 order = self._due.popleft()
                 if not await self._reply(reply, order):
@@ -163,8 +166,6 @@ class Connection:
         mode = self._board.mode
         while self._board.mode.name == "blackhole":
             await asyncio.sleep(0.02)
-        if mode.name == "delay":
-            await asyncio.sleep(mode.seconds)
         step = max(mode.size // _SLICES, 1) if mode.name == "rate" else len(reply)
         for start in range(0, len(reply), step):
             self._to_client.write(reply[start : start + step])

@@ -21,6 +21,8 @@ from gopher.crashpoints import names
 from gopher.embedded import EmbeddedServer
 from gopher.invariants import findings
 from gopher.job import FINAL_STATES
+from gopher.scripts import names as script_names
+from gopher.scripts import script
 from tests.app.conftest import free_port
 from tests.faults import one_call, points
 from tests.faults.calls import SEEDS, Stage, direct, picture
@@ -89,6 +91,7 @@ def _kill_everywhere(grounds: Grounds, url: str) -> Fates:
     for name in names():
         mine.setdefault(points.who(name), []).append(name)
     fates = {name: Fate() for name in names()}
+    _load_scripts(grounds["api"].client)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         # One after the other: each scheduler does the duties of all queues.
         lanes = [pool.submit(_each, _kill_scheduler, mine["scheduler"], grounds["scheduler"], fates)]
@@ -100,6 +103,12 @@ def _kill_everywhere(grounds: Grounds, url: str) -> Fates:
             lane.result()
     _finish(grounds, mine, fates)
     return fates
+
+
+def _load_scripts(client: Client) -> None:
+    """A script that the server does not know yet is sent twice: a process killed after the first time has done nothing."""
+    for verb in script_names():
+        client.server.client.script_load(script(verb).source)
 
 
 def _each(kill: Callable[..., None], some: list[str], ground: Ground, fates: Fates) -> None:

@@ -17,7 +17,6 @@ from gopher.embedded import EmbeddedServer
 from gopher.queue import Call
 from gopher.scripts import names
 from gopher.server import Server
-from gopher.settings import Settings
 from gopher.wires import Wires
 from tests.faults.calls import REFUSALS, SEEDS, Stage, direct, picture
 from tests.faults.proxy import Proxy

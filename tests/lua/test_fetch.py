@@ -3,9 +3,9 @@
 from collections import Counter
 
 import pytest
+from gopher.worker.turns import Turns
 
 from gopher.queue import Completion
-from gopher.worker.turns import Turns
 from tests.lua.lab import CYCLE, failure
 
 

@@ -7,7 +7,10 @@ from tests.lua.lab import ROW, failure
 
 #: What ends an attempt, as (verb, state of the job then).
 ENDINGS = {
-    "complete": (lambda lab, job: lab.queue.complete("w1", [Completion(job.id, job.token, 1.0, b"1", b"")]), "completed"),
+    "complete": (
+        lambda lab, job: lab.queue.complete("w1", [Completion(job.id, job.token, 1.0, b"1", b"")]),
+        "completed",
+    ),
     "retry": (lambda lab, job: lab.queue.retry("w1", failure(job), 60.0), "retrying"),
     "dead_letter": (lambda lab, job: lab.queue.dead_letter("w1", failure(job), "ValueError"), "failed"),
     "requeue": (lambda lab, job: lab.queue.requeue("w1", job.id, job.token), "pending"),

@@ -6,11 +6,13 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import psutil
+from gopher.worker.system import die_with_parent
 
 from gopher.client import Client
 from gopher.views import JobView, WorkerView
@@ -45,6 +47,8 @@ class Process:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                # A test run that is killed leaves nobody behind.
+                preexec_fn=partial(die_with_parent, os.getpid()),  # noqa: PLW1509 - a prctl, bound before the fork
             )
         self.pid = self._popen.pid
 

@@ -111,10 +111,10 @@ def test_a_frozen_child_is_killed_when_its_time_is_over(client, start_worker):
     assert client.wait(client.enqueue("echo", {}), 5).status == "completed"
 
 
-@pytest.mark.parametrize("burners", [8])
+@pytest.mark.parametrize("burners", [6])
 def test_heartbeats_go_on_while_every_core_is_busy(client, start_worker, start_scheduler, burners):
     start_scheduler(**SHORT)
     start_worker(WORKER_CONCURRENCY=str(burners), **SHORT)
-    ids = client.enqueue_many({"type": "burn", "payload": {"seconds": 2.5}} for _ in range(burners))
+    ids = client.enqueue_many({"type": "burn", "payload": {"seconds": 2}} for _ in range(burners))
     views = [client.wait(job_id, 20) for job_id in ids]
     assert [(view.status, view.attempts) for view in views] == [("completed", 1)] * burners

@@ -1,0 +1,368 @@
+"""Links and bells of an event loop: nothing blocks, what was lost is sent again, once."""
+
+import select
+import time
+
+import pytest
+from redis import exceptions
+
+from gopher import link as link_module
+from gopher.job import NewJob, new_job_id
+from gopher.link import Bell, Link, spare_until
+from gopher.queue import Completion
+from gopher.server import Server
+from gopher.settings import Settings
+from tests.core.proxy import Proxy
+from tests.helpers import wait_until
+
+
+@pytest.fixture
+def proxy(server):
+    with Proxy(server.socket_path) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def direct(redis_url, namespace):
+    with Server(Settings(redis_url=redis_url, namespace=namespace)) as direct:
+        queue = direct.queue("default")
+        # The server knows these scripts from now on.
+        direct.run_all([queue.enqueue([]), queue.promote(), queue.heartbeat("w0", 60.0, first=True)])
+        direct.run_all([queue.fetch("w0", 1, 1, "hnl", strict=True), queue.complete("w0", [])])
+        yield direct
+
+
+@pytest.fixture
+def behind(proxy, namespace):
+    with Server(Settings(redis_url=proxy.url, namespace=namespace)) as server:
+        yield server
+
+
+@pytest.fixture
+def link(behind, direct):
+    link = Link(behind, behind.keys.of("default").prefix)
+    yield link
+    link.wire.close()
+
+
+@pytest.fixture
+def bell(behind, direct):
+    bell = Bell(behind, behind.keys.of("default").prefix)
+    yield bell
+    bell.close()
+
+
+def job():
+    return NewJob(new_job_id(), "email", b'{"payload":{}}')
+
+
+def turn(link, timeout=0.5):
+    """Go once round the loop, as worker and scheduler do."""
+    now = time.monotonic()
+    link.check(now)
+    link.flush(now, 0.4)
+    if link.wire.connected:
+        ready, _, _ = select.select([link.wire.descriptor], [], [], timeout)
+        if ready:
+            link.readable(time.monotonic())
+    else:
+        time.sleep(min(max(link.wake_at() - time.monotonic(), 0.0), timeout))
+
+
+def go_on(link, until, timeout=8.0):
+    deadline = time.monotonic() + timeout
+    while not until():
+        assert time.monotonic() < deadline, "the link never gets there"
+        turn(link, 0.2)
+
+
+def settle(link):
+    go_on(link, lambda: link.idle)
+
+
+def enqueued(direct):
+    return int(direct.client.hget(direct.keys.of("default").totals, "enqueued:email:normal") or 0)
+
+
+# Links
+
+
+def test_calls_are_answered_in_order_each_as_it_reads(link, behind):
+    queue, replies = behind.queue("default"), []
+    link.add(queue.enqueue([job()]), replies.append)
+    link.add(queue.heartbeat("w1", 60.0, first=True), replies.append)
+    link.add(queue.fetch("w1", 1, 1, "hnl", strict=True), replies.append)
+    assert not link.idle
+    settle(link)
+    stored, beat, fetched = replies
+    assert (stored.answers, beat.lost, len(fetched.jobs)) == (["NEW"], False, 1)
+
+
+def test_what_was_added_together_goes_in_one_piece(link, behind, proxy):
+    for _ in range(5):
+        link.add(behind.queue("default").enqueue([job()]), lambda reply: None)
+    settle(link)
+    assert len(proxy.sent) == 1
+
+
+def test_what_comes_meanwhile_makes_the_next_batch(link, behind, proxy):
+    queue, order = behind.queue("default"), []
+    link.add(queue.promote(), lambda reply: order.append("first"))
+    link.flush(time.monotonic(), 0.4)
+    assert link.busy
+    link.add(queue.promote(), lambda reply: order.append("second"))
+    settle(link)
+    assert order == ["first", "second"]
+    assert len(proxy.sent) == 2
+
+
+def test_a_callback_may_add_what_goes_next(link, behind):
+    queue, replies = behind.queue("default"), []
+
+    def again(reply):
+        replies.append(reply)
+        if len(replies) < 3:
+            link.add(queue.promote(), again)
+
+    link.add(queue.promote(), again)
+    settle(link)
+    assert len(replies) == 3
+
+
+@pytest.mark.parametrize("size", [0, 1, 7, 25])
+def test_a_batch_whose_reply_is_cut_is_sent_again_and_done_once(link, behind, proxy, direct, size):
+    replies = []
+    link.add(behind.queue("default").enqueue([job()]), replies.append)
+    proxy.cut(size)
+    settle(link)
+    assert [reply.answers for reply in replies] == [["DUPLICATE"]]
+    assert enqueued(direct) == 1
+
+
+def test_what_was_under_way_goes_before_what_came_later(link, behind, proxy, direct):
+    queue, order = behind.queue("default"), []
+    (stored,) = [job()]
+    direct.run(direct.queue("default").enqueue([stored]))
+    direct.run(direct.queue("default").heartbeat("w1", 60.0, first=True))
+    (given,) = direct.run(direct.queue("default").fetch("w1", 1, 1, "hnl", strict=True)).jobs
+    done = [Completion(given.id, given.token, 1.0, b"1", b"")]
+    link.add(queue.complete("w1", done), order.append)
+    proxy.cut(0)
+    link.flush(time.monotonic(), 0.4)
+    link.add(queue.resign("w1"), order.append)
+    settle(link)
+    assert order == [["ALREADY"], "OK"]
+
+
+def test_a_server_that_is_away_stops_nobody(link, behind, proxy):
+    proxy.leave()
+    replies = []
+    link.add(behind.queue("default").promote(), replies.append)
+    for _ in range(5):
+        turn(link, 0.1)
+    assert link.wire.trouble is not None
+    assert not link.idle
+    assert link.wake_at() < float("inf")
+    proxy.away = False
+    settle(link)
+    assert len(replies) == 1
+    assert link.wire.trouble is None
+
+
+def test_a_connection_that_ends_while_nothing_is_asked_is_noticed_and_made_anew(link, behind, proxy):
+    replies = []
+    link.add(behind.queue("default").promote(), replies.append)
+    settle(link)
+    proxy.hang_up()
+    go_on(link, lambda: not link.wire.connected)
+    link.add(behind.queue("default").promote(), replies.append)
+    settle(link)
+    assert len(replies) == 2
+
+
+def test_connections_are_told_of_when_they_come_and_go(link, behind, proxy):
+    seen = []
+    link.wire.opened = lambda descriptor: seen.append(("opened", descriptor))
+    link.wire.closed = lambda descriptor: seen.append(("closed", descriptor))
+    link.add(behind.queue("default").promote(), lambda reply: None)
+    proxy.cut(0)
+    settle(link)
+    kinds = [kind for kind, _ in seen]
+    assert kinds == ["opened", "closed", "opened"]
+    assert seen[0][1] == seen[1][1]
+
+
+def test_scripts_that_were_flushed_are_sent_whole(link, behind, direct):
+    queue, replies = behind.queue("default"), []
+    direct.client.script_flush()
+    link.add(queue.heartbeat("w1", 60.0, first=True), replies.append)
+    link.add(queue.enqueue([job()]), replies.append)
+    link.add(queue.fetch("w1", 1, 1, "hnl", strict=True), replies.append)
+    settle(link)
+    beat, stored, fetched = replies
+    assert (beat.lost, stored.answers, len(fetched.jobs)) == (False, ["NEW"], 1)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "-LOADING Redis is loading the dataset in memory",
+        "-READONLY You can't write against a read only replica.",
+        "-MISCONF Errors writing to the AOF file: No space left on device",
+        "-BUSY Redis is busy running a script.",
+        "-MASTERDOWN Link with MASTER is down",
+        "-CLUSTERDOWN The cluster is down",
+        "-NOREPLICAS Not enough good replicas to write.",
+        "-TRYAGAIN Multiple keys request during rehashing of slot",
+    ],
+)
+def test_what_passes_is_waited_for(link, behind, proxy, direct, answer):
+    replies = []
+    link.add(behind.queue("default").enqueue([job()]), replies.append)
+    proxy.answer(answer)
+    proxy.answer(answer)
+    settle(link)
+    assert [reply.answers for reply in replies] == [["NEW"]]
+    assert enqueued(direct) == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "-OOM command not allowed when used memory > 'maxmemory'.",
+        "-ERR something else",
+        "-NOAUTH Authentication required.",
+        "-NOPERM User x has no permissions",
+    ],
+)
+def test_other_errors_are_given_to_who_asked(link, behind, proxy, answer):
+    replies = []
+    link.add(behind.queue("default").promote(), replies.append)
+    proxy.answer(answer)
+    settle(link)
+    assert isinstance(replies[0], exceptions.ResponseError)
+    link.add(behind.queue("default").promote(), replies.append)
+    settle(link)
+    assert replies[1].moved == 0
+
+
+def test_one_call_that_fails_does_not_harm_its_neighbours(link, behind, direct):
+    queue, replies = behind.queue("default"), []
+    bad = queue.promote()._replace(arguments=("not a number",))
+    link.add(bad, replies.append)
+    link.add(queue.enqueue([job()]), replies.append)
+    settle(link)
+    assert isinstance(replies[0], exceptions.ResponseError)
+    assert replies[1].answers == ["NEW"]
+
+
+def test_a_reply_that_is_overdue_ends_the_connection(link, behind, proxy, direct, monkeypatch):
+    monkeypatch.setattr(link_module, "REPLY_TIMEOUT", 0.3)
+    replies = []
+    link.add(behind.queue("default").enqueue([job()]), replies.append)
+    proxy.delay(1.0)
+    settle(link)
+    assert [reply.answers for reply in replies] == [["DUPLICATE"]]
+    assert enqueued(direct) == 1
+
+
+def test_it_says_when_it_wants_to_be_looked_at(link, behind):
+    assert link.wake_at() == float("inf")
+    link.add(behind.queue("default").promote(), lambda reply: None)
+    assert link.wake_at() <= time.monotonic()
+    link.flush(now := time.monotonic(), 0.4)
+    assert link.wake_at() == now + link_module.REPLY_TIMEOUT
+    settle(link)
+    assert link.wake_at() == float("inf")
+
+
+def test_pauses_grow_while_the_server_stays_away(link, behind, proxy):
+    proxy.leave()
+    link.add(behind.queue("default").promote(), lambda reply: None)
+    deadline = time.monotonic() + 1.5
+    while time.monotonic() < deadline:
+        turn(link, 0.2)
+    assert 3 <= proxy.connections <= 12
+
+
+# Bells
+
+
+def ring(bell, behind, block=1):
+    keys = behind.keys.of("default")
+    command = ("BRPOPLPUSH", keys.next, keys.processing("w1"), block)
+    bell.wait(command, block, time.monotonic(), 0.4)
+
+
+def readable(bell, timeout=5.0):
+    ready, _, _ = select.select([bell.wire.descriptor], [], [], timeout)
+    assert ready
+    return bell.readable(time.monotonic())
+
+
+def test_a_bell_rings_when_a_job_comes_in(bell, behind, direct):
+    ring(bell, behind)
+    assert bell.waiting
+    stored = job()
+    direct.run(direct.queue("default").enqueue([stored]))
+    assert readable(bell) == stored.id.encode()
+    assert not bell.waiting
+
+
+def test_a_bell_whose_time_runs_out_brings_nothing(bell, behind):
+    ring(bell, behind)
+    assert readable(bell) is None
+    assert bell.wire.connected
+
+
+def test_a_bell_waits_once_however_often_it_is_asked(bell, behind, proxy):
+    ring(bell, behind)
+    ring(bell, behind)
+    assert readable(bell) is None
+    assert len(proxy.sent) == 1
+
+
+def test_a_bell_whose_connection_ends_brings_nothing_and_can_be_rung_again(bell, behind, proxy, direct):
+    ring(bell, behind)
+    wait_until(lambda: proxy.sent, what="the command to come by")
+    proxy.hang_up()
+    assert readable(bell) is None
+    assert not bell.wire.connected
+    while not bell.waiting:
+        time.sleep(0.01)
+        ring(bell, behind)
+    direct.run(direct.queue("default").enqueue([job()]))
+    assert readable(bell) is not None
+
+
+def test_a_bell_that_was_refused_brings_nothing(bell, behind, proxy):
+    proxy.answer("-OOM command not allowed when used memory > 'maxmemory'.")
+    ring(bell, behind)
+    assert readable(bell) is None
+    assert bell.wire.trouble is not None
+
+
+def test_a_bell_that_should_have_ended_long_ago_is_given_up(bell, behind):
+    ring(bell, behind, block=2)
+    now = time.monotonic()
+    bell.check(now + 2 + link_module.REPLY_TIMEOUT - 0.1)
+    assert bell.waiting
+    bell.check(now + 2 + link_module.REPLY_TIMEOUT + 0.1)
+    assert not bell.waiting
+    assert not bell.wire.connected
+
+
+def test_a_job_that_a_lost_reply_had_brought_is_a_stray_of_the_worker(bell, behind, proxy, direct):
+    queue = direct.queue("default")
+    direct.run(queue.heartbeat("w1", 60.0, first=True))
+    stored = job()
+    direct.run(queue.enqueue([stored]))
+    proxy.cut(0)
+    ring(bell, behind)
+    assert readable(bell) is None
+    assert [each.id for each in direct.run(queue.fetch("w1", 1, 1, "hnl", strict=True)).jobs] == [stored.id]
+
+
+def test_time_to_spare_is_never_less_than_none():
+    assert spare_until(10.0, 7.5) == 2.5
+    assert spare_until(7.0, 7.5) == 0.0

@@ -1,0 +1,96 @@
+"""Calls as values: what is sent, in which units, and how replies are read."""
+
+import pytest
+
+from gopher.job import NewJob
+from gopher.keys import Keys
+from gopher.queue import MAX_LOST, Completion, Failure, FetchedJob, Queue, Request
+
+QUEUE = Queue(Keys("ns").of("mail"), retention=60.0)
+FAILURE = Failure("id", "w1.1", 12.3456, b"{}", b"{}", b"[]", "SIGSEGV")
+
+
+def test_a_new_job_is_sent_with_all_of_its_options_in_milliseconds():
+    job = NewJob(
+        "id",
+        "email",
+        b"{}",
+        priority="high",
+        due="+5",
+        expires="9",
+        retention=1.5,
+        unique_key="u",
+        unique_for=2.0,
+        limit_key="t",
+        after=("a", "b"),
+        on_parent_failure="run",
+    )
+    assert QUEUE.enqueue([job], Request("k", "d", "1")).arguments == (
+        *("k", "d", "1"),
+        *("id", "email", "high", "+5", "9", 1500, b"{}", "u", 2000, "t", "a,b", "run"),
+    )
+
+
+def test_what_was_not_said_is_sent_empty():
+    arguments = QUEUE.enqueue([NewJob("id", "email", b"{}")]).arguments
+    assert arguments[:3] == ("", "", "")
+    assert arguments[3:9] == ("id", "email", "normal", "", "", "")
+
+
+@pytest.mark.parametrize(
+    ("call", "arguments"),
+    [
+        (QUEUE.fetch("w1", 3, 7, "hnl", strict=True), ("w1", 3, 7, "hnl", "1", 60_000)),
+        (QUEUE.fetch("w1", 3, 7, "hnl", strict=False), ("w1", 3, 7, "hnl", "0", 60_000)),
+        (
+            QUEUE.complete("w1", [Completion("id", "w1.1", 12.3456, b"1", b"[]")]),
+            ("w1", 60_000, "id", "w1.1", "12.346", b"1", b"[]"),
+        ),
+        (
+            QUEUE.retry("w1", FAILURE, 2.5),
+            ("w1", "id", "w1.1", 2500, "SIGSEGV", "12.346", b"{}", b"{}", b"[]", 60_000),
+        ),
+        (
+            QUEUE.dead_letter("w1", FAILURE, "E"),
+            ("w1", "id", "w1.1", "E", "SIGSEGV", "12.346", b"{}", b"{}", b"[]"),
+        ),
+        (QUEUE.requeue("w1", "id", "w1.1"), ("w1", "id", "w1.1", 0, 60_000)),
+        (QUEUE.hold_back("w1", "id", "w1.1", 1.5), ("w1", "id", "w1.1", 1500, 60_000)),
+        (QUEUE.cancelled("w1", "id", "w1.1", b"{}", b""), ("w1", "id", "w1.1", b"{}", b"", 60_000)),
+        (QUEUE.heartbeat("w1", 30.0), ("w1", 30_000, "0")),
+        (QUEUE.heartbeat("w1", 30.0, first=True), ("w1", 30_000, "1")),
+        (QUEUE.rescue(None, 1.0), (100, MAX_LOST, 60_000, "", "")),
+        (QUEUE.rescue(5, 1.5, limit=7), (7, MAX_LOST, 60_000, 5, 1500)),
+        (QUEUE.set_limit("email", None, None, 3), ("email", "", "", "3", "api")),
+        (QUEUE.set_limit("email", 0.1, 2.0, None, origin="handler"), ("email", "0.1", "2.0", "", "handler")),
+        (QUEUE.set_schedule("n", b"{}", None), ("n", b"{}", "")),
+        (QUEUE.prune(3, 60.0, 5, 7), (7, 3, 60_000, 5)),
+    ],
+)
+def test_arguments_are_those_that_the_script_takes(call, arguments):
+    assert call.command()[4:] == arguments
+
+
+def test_a_tick_sends_its_jobs_with_how_long_they_may_wait():
+    job = NewJob("id", "report", b"{}", priority="low", retention=2.0, expires="+3000")
+    call = QUEUE.tick("n", b"{}", 5, None, [job], skip_overlap=True)
+    assert call.arguments == ("n", b"{}", 5, "", "1", "id", "report", "low", 2000, "3000", b"{}")
+    assert QUEUE.tick("n", b"{}", 5, 9, []).arguments == ("n", b"{}", 5, "9", "0")
+
+
+def test_what_a_fetch_brought_is_read():
+    row = [b"id", b"w1.1", b"email", b"high", 2, b"SIGSEGV,exit 1", b"3", b"{}", [b"parent", b"1", b"other", b""]]
+    fetched = QUEUE.fetch("w1", 1, 1, "hnl", strict=True).read([b"OK", 1_800, 1, row])
+    assert (fetched.lost, fetched.now, fetched.more) == (False, 1800, True)
+    assert fetched.jobs == [
+        FetchedJob("id", "w1.1", "email", "high", 2, ("SIGSEGV", "exit 1"), 3, b"{}", {"parent": b"1", "other": b""})
+    ]
+    assert QUEUE.fetch("w1", 1, 1, "hnl", strict=True).read([b"LOST"]).lost
+
+
+def test_what_became_of_new_jobs_is_read():
+    read = QUEUE.enqueue([]).read
+    assert read([b"OK", 1800, b"NEW", b"DUPLICATE"]) == ("OK", "1800", ["NEW", "DUPLICATE"])
+    assert read([b"REPLAYED", b"17"]) == ("REPLAYED", "17", [])
+    assert read([b"MISMATCH"]) == ("MISMATCH", "", [])
+    assert read([b"NOPARENT", b"id"]) == ("NOPARENT", "id", [])
