@@ -12,7 +12,7 @@ PIP_INSTALL := PIP_CONSTRAINT=$(CONSTRAINTS) PIP_BUILD_CONSTRAINT=$(CONSTRAINTS)
 	$(BIN)/python -m pip install -qq --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test lint format types ci lock clean
+.PHONY: help demo run test chaos lint format types ci lock clean
 .DELETE_ON_ERROR:
 # Two installs into one environment at once would break it.
 .NOTPARALLEL:
@@ -28,6 +28,9 @@ run: $(VENV)/demo.stamp ## Run it all on http://localhost:8080 until Ctrl-C; dat
 
 test: $(VENV)/test.stamp ## Run the tests against a server of their own (PYTEST_ARGS="-k lease")
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+chaos: $(VENV)/test.stamp ## Cause every fault at full size, and count (DURATION=15m SEED=1)
+	@$(BIN)/python -m tests.faults.chaos --duration $(or $(DURATION),15m) $(if $(SEED),--seed $(SEED))
 
 lint: $(VENV)/lint.stamp ## Check style, shell scripts, image and compose file
 	@$(BIN)/ruff check --quiet $(SOURCES)

@@ -45,6 +45,8 @@ class _Look:
         self.totals = Counter[str]()
         for field, count in client.hgetall(keys.totals).items():
             self.totals[field.decode().partition(":")[0]] += int(count)
+        #: Ms until each record runs out, -1 for never.
+        self.times = _times_left(client, [raw for raw in names if raw.decode().startswith(f"{prefix}job:")], prefix)
         self.tombstones = {k.decode(): int(v) for k, v in client.hgetall(keys.tombstones).items()}
         self.paused = bool(client.exists(keys.paused))
 
@@ -80,6 +82,14 @@ def _read_all(client: Any, names: list[bytes]) -> tuple[list[str], list[Any]]:
     return kinds, pipe.execute() if names else []
 
 
+def _times_left(client: Any, records: list[bytes], prefix: str) -> dict[str, int]:
+    pipe = client.pipeline(transaction=False)
+    for raw in records:
+        pipe.pttl(raw)
+    found = pipe.execute() if records else []
+    return {raw.decode().removeprefix(prefix)[4:]: left for raw, left in zip(records, found, strict=True)}
+
+
 def _text(values: dict[bytes, bytes]) -> dict[str, str]:
     return {name.decode(): value.decode("utf-8", "replace") for name, value in values.items()}
 
@@ -92,6 +102,8 @@ def findings(client: Any, keys: QueueKeys) -> list[str]:
         *_sums(look),
         *_armed(look),
         *_holders(look),
+        *_stranded(look),
+        *_kept_for_ever(look),
     ]
 
 
@@ -174,3 +186,32 @@ def _holders(look: _Look) -> Iterator[str]:
         state = look.records.get(holder, {}).get("state")
         if state is None or state in FINAL_STATES:
             yield f"the unique key {key!r} is held by {holder}, which is {state}"
+
+
+def _stranded(look: _Look) -> Iterator[str]:
+    """11: somebody will look at every job that stands still: who rescues, who wakes buckets, what it waits for."""
+    known = {*look.zsets.get("workers", []), *look.zsets.get("fenced", [])}
+    buckets = set(look.zsets.get("throttled", []))
+    for name, ids in look.lists.items():
+        kind, _, rest = name.partition(":")
+        if kind == "processing" and rest not in known:
+            yield f"{len(ids)} jobs stand in {name}, and that worker is neither there nor lost"
+        if kind == "throttled" and rest.rpartition(":")[0] not in buckets:
+            yield f"{len(ids)} jobs stand in {name}, and nobody looks at that bucket"
+    for job_id, record in look.records.items():
+        if "waiting_for" in record:
+            yield from _waits(look, job_id, record)
+
+
+def _waits(look: _Look, job_id: str, record: dict[str, str]) -> Iterator[str]:
+    parents = record.get("parents", "").split(",")
+    telling = [each for each in parents if job_id in look.records.get(each, {}).get("children", "").split(",")]
+    if len(telling) != int(record["waiting_for"]):
+        yield f"{job_id} waits for {record['waiting_for']} jobs, and {len(telling)} will tell it of their end"
+
+
+def _kept_for_ever(look: _Look) -> Iterator[str]:
+    """12: what has ended goes when its time is up. Dead letters stay until an operator or `prune` takes them."""
+    for job_id, record in look.records.items():
+        if record.get("state") in FINAL_STATES - {State.FAILED} and look.times.get(job_id) == -1:
+            yield f"{job_id} is {record['state']} and is kept for ever"

@@ -50,8 +50,13 @@ class Running:
         """Return its processes by name; `server` is the embedded one."""
         found = {}
         for child in psutil.Process(self.process.pid).children():
-            name = next((each for each in ("web", "worker", "scheduler") if each in child.cmdline()), None)
-            title = " ".join(child.cmdline())
+            try:
+                words = child.cmdline()
+            except psutil.NoSuchProcess:
+                # It has just died (a zombie counts as that).
+                continue
+            name = next((each for each in ("web", "worker", "scheduler") if each in words), None)
+            title = " ".join(words)
             name = name or ("web" if "gunicorn" in title else "server")
             found[name] = child
         return found

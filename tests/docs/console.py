@@ -31,8 +31,9 @@ WIDTH = 118
 
 _BLOCK = re.compile(r"<!-- run -->\n```console\n(.*?)```\n", re.DOTALL)
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)")
-_MORE = "\u2026"
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+#: How `...` and `?` of documented JSON are kept once it is read.
+_MORE, _ALL = "\u2026", "\u00bf"
 
 # What may differ from run to run, and what it becomes before two texts are compared.
 _CHANGING = (
@@ -100,16 +101,21 @@ class Terminal:
     environ: Mapping[str, str]
     #: Documented id -> the one that stands for it in this run.
     ids: dict[str, str] = field(default_factory=dict)
+    #: Documented time of a command -> the one that stands for it: what a document calls the future has to be that.
+    _times: dict[str, datetime] = field(default_factory=dict)
 
     def run(self, command: Command) -> str:
-        """Run a command and return what it said, on stdout and stderr, in the documents' own terms."""
+        """Run a command and return its answer, else its complaint, in the documents' own terms."""
         done = subprocess.run(
             ["bash", "-c", self._real(command.text)], env=self.environ, cwd=self.folder, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False,
+            capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
+        said = done.stdout or done.stderr
         if done.returncode and not command.answer:
-            raise AssertionError(f"$ {command.text}\nended with {done.returncode}: {done.stdout}")
-        said = done.stdout.replace(self.url, ADDRESS).replace(self.url.removeprefix("http://"), "localhost:8080")
+            raise AssertionError(f"$ {command.text}\nended with {done.returncode}: {said}")
+        for documented, real in self._times.items():
+            said = said.replace(real.strftime("%Y-%m-%dT%H:%M:%S"), documented.removesuffix("Z"))
+        said = said.replace(self.url, ADDRESS).replace(self.url.removeprefix("http://"), "localhost:8080")
         return said.replace(str(self.folder), FOLDER).replace(socket.gethostname(), HOST)
 
     def learn(self, documented: str, said: str) -> None:
@@ -123,9 +129,11 @@ class Terminal:
     def _real(self, text: str) -> str:
         text = text.replace(ADDRESS, self.url)
         text = _UUID.sub(lambda found: self.ids.get(found[0], found[0]), text)
-        # Times of a document are over one day: what it calls the future has to be that.
-        ahead = (datetime.now(UTC) + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
-        return _TIME.sub(ahead, text)
+        return _TIME.sub(self._ahead, text)
+
+    def _ahead(self, found: re.Match[str]) -> str:
+        time = datetime.now(UTC) + timedelta(hours=1 + len(self._times))
+        return self._times.setdefault(found[0], time).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _pairs(template: Any, answer: Any) -> Iterator[tuple[str, str]]:
@@ -168,7 +176,10 @@ def _json(text: str) -> Any:
 
 
 def _template(text: str) -> Any:
-    """Return documented JSON with a member or element `…` where it leaves something out; None for other text."""
+    """Return documented JSON with a member or element `…` where it leaves something out; None for other text.
+
+    `?` becomes the value `¿`.
+    """
     out, kinds, at, in_string = [], [""], 0, False
     while at < len(text):
         letter = text[at]
@@ -178,7 +189,8 @@ def _template(text: str) -> Any:
             at += 2 if letter == "\\" else 1
             continue
         if text.startswith("...", at):
-            out.append(f'"{_MORE}":0' if kinds[-1] == "{" else f'"{_MORE}"')
+            # A member needs a name of its own.
+            out.append(f'"{_MORE}{at}":0' if kinds[-1] == "{" else f'"{_MORE}"')
             at += 3
             continue
         in_string = letter == '"'
@@ -186,15 +198,15 @@ def _template(text: str) -> Any:
             kinds.append(letter)
         elif letter in "}]":
             kinds.pop()
-        out.append(letter)
+        out.append(f'"{_ALL}"' if letter == "?" else letter)
         at += 1
     return _json("".join(out))
 
 
 def _differences(template: Any, answer: Any, place: str) -> Iterator[str]:
     if isinstance(template, dict) and isinstance(answer, dict):
-        wanted = {name for name in template if name != _MORE}
-        if wanted - answer.keys() or (_MORE not in template and answer.keys() - wanted):
+        wanted = {name for name in template if not name.startswith(_MORE)}
+        if wanted - answer.keys() or (len(wanted) == len(template) and answer.keys() - wanted):
             yield f"{place or '/'} has {', '.join(answer)}"
             return
         for name in wanted:
@@ -224,9 +236,8 @@ def rendered(documented: str, said: str) -> str:
     """Return an answer as a document shows it, with what the documented one leaves out left out too."""
     template, answer = _template(documented), _json(said)
     if answer is None:
-        return documented if "..." in documented else said.rstrip("\n") + "\n"
-    text = _shown(template, answer) if template is not None else json.dumps(answer, **_COMPACT)
-    return _wrapped(text) + "\n"
+        return documented if "\n..." in documented else said.rstrip("\n") + "\n"
+    return _wrapped(_shown(template, answer)) + "\n"
 
 
 _COMPACT: dict[str, Any] = {"ensure_ascii": False, "separators": (",", ":")}
@@ -235,9 +246,9 @@ _COMPACT: dict[str, Any] = {"ensure_ascii": False, "separators": (",", ":")}
 def _shown(template: Any, answer: Any) -> str:
     if isinstance(template, dict) and isinstance(answer, dict):
         members = (
-            "..." if name == _MORE else f"{json.dumps(name)}:{_shown(template[name], answer[name])}"
+            "..." if name.startswith(_MORE) else f"{json.dumps(name)}:{_shown(template[name], answer[name])}"
             for name in template
-            if name == _MORE or name in answer
+            if name.startswith(_MORE) or name in answer
         )
         return "{" + ",".join(members) + "}"
     if isinstance(template, list) and isinstance(answer, list):

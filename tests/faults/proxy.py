@@ -140,6 +140,7 @@ class Connection:
             if self._board.mode.name == "delay":
                 await asyncio.sleep(self._board.mode.seconds)
             for reply in splitter.feed(data):
+                await self._inject()
                 order = self._due.popleft()
                 if not await self._reply(reply, order):
                     return

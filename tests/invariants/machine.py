@@ -46,6 +46,10 @@ class Moves(RuleBasedStateMachine):
         self.zombies: list[tuple[str, FetchedJob]] = []
         self.jobs: list[NewJob] = []
         self.accepted: dict[str, int] = {}
+        #: Calls whose repeat may still be on its way: the job that each is about, and the call.
+        self.sent: list[tuple[str, Any]] = []
+        #: Since the clock was set back nothing can be said of when a job was due.
+        self.set_back = False
 
     def run_call(self, call: Any) -> Any:
         return self.server.run(call)
@@ -71,7 +75,8 @@ class Moves(RuleBasedStateMachine):
         expires=st.sampled_from(["", "", "+7000"]),
         retention=st.sampled_from([None, None, 0]),
         unique=st.sampled_from(["", "", "", "k"]),
-        wait_for_last=st.booleans(),
+        parents=st.integers(0, 2),
+        on_parent_failure=st.sampled_from(["fail", "run"]),
         job_type=st.sampled_from(["a", "b", "limited"]),
     )
     def enqueue(
@@ -81,10 +86,12 @@ class Moves(RuleBasedStateMachine):
         expires: str,
         retention: float | None,
         unique: str,
-        wait_for_last: bool,
+        parents: int,
+        on_parent_failure: str,
         job_type: str,
     ) -> None:
-        after = (self.jobs[-1].id,) if wait_for_last and self.jobs and self.exists(self.jobs[-1].id) else ()
+        last = self.jobs[-parents:] if parents else []
+        after = tuple(job.id for job in last if self.exists(job.id))
         new = [
             NewJob(
                 id=new_job_id(),
@@ -96,6 +103,7 @@ class Moves(RuleBasedStateMachine):
                 retention=retention,
                 unique_key=unique,
                 after=after,
+                on_parent_failure=on_parent_failure,
             )
             for priority in priorities
         ]
@@ -103,6 +111,7 @@ class Moves(RuleBasedStateMachine):
         assert reply.kind == "OK"
         stored = [job for job, answer in zip(new, reply.answers, strict=True) if answer == "NEW"]
         self.jobs += stored
+        self.sent += [(job.id, self.queue.enqueue([job])) for job in stored if retention is None]
         if stored and not unique:
             again = self.run_call(self.queue.enqueue(new))
             assert set(again.answers) == {"DUPLICATE"}, "a repeat stored a job again"
@@ -138,8 +147,15 @@ class Moves(RuleBasedStateMachine):
         held = {job.id for job in worker.holds}
         for job in fetched.jobs:
             assert job.id not in held, "a job was given out that the worker holds already"
+            self.may_run(job.id)
             worker.number = max(worker.number, int(job.token.rpartition(".")[2]) + 1)
         worker.holds += fetched.jobs
+
+    def may_run(self, job_id: str) -> None:
+        expires, due = self.field(job_id, "expires"), self.field(job_id, "due")
+        assert expires is None or int(expires) > self.now, "a job was given out that is too late"
+        assert due is None or self.set_back or int(due) <= self.now, "a job was given out before its time"
+        assert self.field(job_id, "waiting_for") is None, "a job was given out that waits for others"
 
     @precondition(lambda self: self.workers)
     @rule(data=st.data())
@@ -153,6 +169,7 @@ class Moves(RuleBasedStateMachine):
         worker = data.draw(st.sampled_from([worker for worker in self.workers if worker.holds]))
         job = worker.holds.pop(data.draw(st.integers(0, len(worker.holds) - 1)))
         call = self.call_for(how, worker.id, job)
+        self.sent.append((job.id, call))
         answer = self.answer(call)
         attempts = self.field(job.id, "attempts")
         assert self.answer(call) in ("ALREADY", "MISSING", "STALE"), "a repeat was accepted"
@@ -163,9 +180,16 @@ class Moves(RuleBasedStateMachine):
         assert answer in ("OK", "MISSING")
         if how in ("requeue", "snooze", "hold_back") and attempts is not None:
             assert int(attempts) == job.attempt - 1, "an attempt was counted that was given back"
+        if how == "requeue" and self.field(job.id, "state") == "pending":
+            self.is_at_the_head(job)
         if how == "complete" and answer == "OK":
             self.accepted[job.id] = self.accepted.get(job.id, 0) + 1
             assert self.accepted[job.id] == 1, "a second result was accepted"
+
+    def is_at_the_head(self, job: FetchedJob) -> None:
+        head = self.server.client.lindex(self.keys.pending(job.priority), -1)
+        following = self.server.client.lindex(self.keys.next, 0)
+        assert job.id.encode() in (head, following), "a job that was given back went to the end"
 
     def call_for(self, how: str, worker: str, job: FetchedJob) -> Any:
         failure = Failure(job.id, job.token, 1.0, b'{"type":"E"}', b'{"attempt":1}', b"", "")
@@ -191,6 +215,30 @@ class Moves(RuleBasedStateMachine):
         before = self.server.client.hgetall(self.keys.job(job.id))
         assert self.answer(self.call_for(how, worker, job)) in ("STALE", "MISSING"), "a zombie's result was accepted"
         assert self.server.client.hgetall(self.keys.job(job.id)) == before, "a zombie changed a record"
+
+    @precondition(lambda self: self.sent)
+    @rule(data=st.data())
+    def a_repeat_comes_late(self, data: Any) -> None:
+        """Long after it was answered, a call arrives once more: its sender had not got the reply."""
+        job_id, call = data.draw(st.sampled_from(self.sent))
+        before = self.server.client.hgetall(self.keys.job(job_id))
+        if call.verb == "enqueue":
+            # A record that has run out can't tell of the job.
+            assert not before or self.run_call(call).answers == ["DUPLICATE"], "a late repeat stored a job again"
+        else:
+            assert self.answer(call) in ("ALREADY", "MISSING", "STALE"), "a late repeat was accepted"
+        assert self.server.client.hgetall(self.keys.job(job_id)) == before, "a late repeat changed something"
+
+    @rule(data=st.data())
+    def a_worker_leaves(self, data: Any) -> None:
+        idle = [worker for worker in self.workers if not worker.holds]
+        if len(self.workers) < 2 or not idle:
+            return
+        worker = data.draw(st.sampled_from(idle))
+        if self.run_call(self.queue.resign(worker.id)) == "OK":
+            self.workers.remove(worker)
+            # Its blocking pop was on its way, and is given a job.
+            self.server.client.lmove(self.keys.next, self.keys.processing(worker.id), "RIGHT", "LEFT")
 
     @precondition(lambda self: len(self.workers) > 1)
     @rule(data=st.data())
@@ -229,6 +277,8 @@ class Moves(RuleBasedStateMachine):
                 self.workers.remove(worker)
                 self.zombies += [(worker.id, job) for job in worker.holds]
                 continue
+            asked = {job.id for job in worker.holds if self.field(job.id, "cancel")}
+            assert asked == set(beat.cancelling), "a worker was not told what to cancel"
             for job in [job for job in worker.holds if job.id in beat.cancelling]:
                 worker.holds.remove(job)
                 answer = self.run_call(self.queue.cancelled(worker.id, job.id, job.token, b'{"attempt":1}', b""))
@@ -251,6 +301,17 @@ class Moves(RuleBasedStateMachine):
     def rescue(self) -> None:
         self.run_call(self.queue.rescue(None, 0.0))
 
+    @rule(milliseconds=st.sampled_from([-20_000, -6_000, 6_000, 20_000]))
+    def the_clock_is_set(self, milliseconds: int) -> None:
+        """No time passes, and the server's clock shows another."""
+        leases = dict(self.server.client.zrange(self.keys.workers, 0, -1, withscores=True))
+        self.tick(milliseconds)
+        self.set_back = self.set_back or milliseconds < 0
+        rescued = self.run_call(self.queue.rescue(self.now - milliseconds, 0.0))
+        assert rescued.step == milliseconds, "a clock that was set took a worker's lease"
+        moved = dict(self.server.client.zrange(self.keys.workers, 0, -1, withscores=True))
+        assert moved == {worker: until + milliseconds for worker, until in leases.items()}
+
     @rule()
     def prune(self) -> None:
         self.run_call(self.queue.prune(0, 60.0, 3))
@@ -269,10 +330,10 @@ class Moves(RuleBasedStateMachine):
             assert self.field(job_id, "attempts") == "0", "a dead letter came back with old attempts"
             self.accepted.pop(job_id, None)
 
-    @rule(state=st.sampled_from(["pending", "scheduled", "retrying", "failed"]))
+    @rule(state=st.sampled_from(["pending", "scheduled", "retrying", "failed"]), limit=st.sampled_from([1, 1000]))
     @precondition(lambda self: len(self.jobs) > 15)
-    def purge(self, state: str) -> None:
-        self.run_call(self.queue.purge(state))
+    def purge(self, state: str, limit: int) -> None:
+        self.run_call(self.queue.purge(state, limit))
 
     @rule(rate=st.sampled_from([None, 1.0, 100.0]), concurrency=st.sampled_from([None, 1, 2]))
     def limit(self, rate: float | None, concurrency: int | None) -> None:
