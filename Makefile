@@ -29,8 +29,8 @@ run: $(VENV)/demo.stamp ## Run it all on http://localhost:8080 until Ctrl-C; dat
 test: $(VENV)/test.stamp ## Run the tests against a server of their own (PYTEST_ARGS="-k lease")
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-chaos: $(VENV)/test.stamp ## Cause every fault at full size, and count (DURATION=15m SEED=1)
-	@$(BIN)/python -m tests.faults.chaos --duration $(or $(DURATION),15m) $(if $(SEED),--seed $(SEED))
+chaos: $(VENV)/test.stamp ## Cause every fault at full size, and count (DURATION=8m SEED=1)
+	@$(BIN)/python -m tests.faults.chaos --duration $(or $(DURATION),8m) $(if $(SEED),--seed $(SEED))
 
 lint: $(VENV)/lint.stamp ## Check style, shell scripts, image and compose file
 	@$(BIN)/ruff check --quiet $(SOURCES)

@@ -199,7 +199,7 @@ def _stranded(look: _Look) -> Iterator[str]:
         if kind == "throttled" and rest.rpartition(":")[0] not in buckets:
             yield f"{len(ids)} jobs stand in {name}, and nobody looks at that bucket"
     for job_id, record in look.records.items():
-        if "waiting_for" in record:
+        if "waiting_for" in record and record.get("state") == State.SCHEDULED:
             yield from _waits(look, job_id, record)
 
 

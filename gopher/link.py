@@ -22,6 +22,10 @@ log = get_logger("link")
 STALL = 0.4
 #: Seconds without a reply after which a connection is given up.
 REPLY_TIMEOUT = 5.0
+#: Seconds within which everybody has found the server again once it is back.
+ALL_BACK = REPLY_TIMEOUT + 1.0
+#: Seconds after which a call that was not sent yet has waited for a server that is away.
+WAITED = 1.0
 
 # InvalidResponse: what came is no reply at all, so nothing that follows can be trusted.
 _CONNECTION_ERRORS = (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.InvalidResponse, OSError)
@@ -116,6 +120,7 @@ class Link:
 
     def __init__(self, server: Server, key: str) -> None:
         self.wire = Wire(server, key)
+        self._lease = server.settings.worker_lease
         self._waiting: deque[tuple[Sendable, Callback]] = deque()
         self._under_way: list[tuple[Sendable, Callback]] = []
         self._sent = False
@@ -171,14 +176,19 @@ class Link:
 
     def check(self, now: float) -> None:
         """Give the connection up when a reply is overdue."""
-        if self._sent and now - self._sent_at > REPLY_TIMEOUT:
+        if self._sent and now - self._sent_at > self._reply_timeout:
             self._lose(TimeoutError("no reply"), now)
 
     def wake_at(self) -> float:
         """Return when this wants to be flushed or checked again (monotonic s)."""
         if self._sent:
-            return self._sent_at + REPLY_TIMEOUT
+            return self._sent_at + self._reply_timeout
         return float("inf") if self.idle else self.wire.wake_at()
+
+    @property
+    def _reply_timeout(self) -> float:
+        # A heartbeat that was lost on its way is sent again while the lease holds.
+        return min(REPLY_TIMEOUT, self._lease / 3)
 
     def _read_all(self) -> list[Any]:
         connection = self.wire.connection

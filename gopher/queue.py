@@ -248,12 +248,14 @@ class Queue:
         """Move due jobs from scheduled and retrying to pending (promote.lua). The reply is a `Promoted`."""
         return self._call("promote", (limit,), _read_promoted)
 
-    def rescue(self, last_now: int | None, elapsed: float | Callable[[], float], limit: int = 100) -> Call:
+    def rescue(
+        self, last_now: int | None, elapsed: float | Callable[[], float], limit: int | Callable[[], int] = 100
+    ) -> Call:
         """Move the jobs of lost workers to the head of pending (rescue.lua). The reply is a `Rescued`.
 
         `last_now` is the server's now (ms) in the answer to the caller's last look, `elapsed` the seconds since that
         answer came by the caller's own steady clock: together they tell a clock that was set from time that passed.
-        A call that may wait for a server that is away is given a function, which is asked when it is sent.
+        A call that may wait for a server that is away is given functions, which are asked when it is sent.
         """
 
         def since() -> int:

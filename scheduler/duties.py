@@ -8,6 +8,7 @@ import time
 from abc import ABC, abstractmethod
 from typing import Any
 
+from gopher.link import ALL_BACK, WAITED
 from gopher.logs import get_logger
 from gopher.queue import Call, Promoted, Pruned, Queue, Rescued
 from gopher.settings import Settings
@@ -54,18 +55,31 @@ class Promoter(Duty):
 
 
 class Rescuer(Duty):
-    """Gives back the jobs of workers that were not heard of for a lease."""
+    """Gives back the jobs of workers that were not heard of for a lease.
+
+    When the server is back after it was away for longer than that, all leases have run out, and workers that live
+    may find it a little later than we do. So a call that had to wait rescues nobody, and the next one comes later.
+    """
 
     def __init__(self, queue: Queue, lease: float) -> None:
         self._queue = queue
         #: Seconds between two looks.
         self._period = min(max(lease / 6, 0.5), 5.0)
+        #: Seconds until workers have shown that they live once the server is back.
+        self._grace = min(lease, ALL_BACK)
         #: The server's now (ms) and ours (monotonic s) when the last answer came.
         self._last: tuple[int, float] | None = None
+        self._asked = 0.0
+        self._waited = False
 
     def call(self, now: float) -> Call:
         last_now, looked = self._last or (None, 0.0)
-        return self._queue.rescue(last_now, lambda: time.monotonic() - looked, LIMIT)
+        self._asked = now
+        return self._queue.rescue(last_now, lambda: time.monotonic() - looked, self._limit)
+
+    def _limit(self) -> int:
+        self._waited = time.monotonic() - self._asked > WAITED
+        return 0 if self._waited else LIMIT
 
     def took(self, reply: Rescued, now: float) -> float:
         if reply.step is not None:
@@ -73,6 +87,8 @@ class Rescuer(Duty):
             self._last = None
             return now
         self._last = (reply.now, now)
+        if self._waited:
+            return now + self._grace
         if reply.returned or reply.died or reply.workers:
             log.warning(
                 "jobs of lost workers went back",

@@ -16,6 +16,7 @@ import msgspec
 
 from gopher.crashpoints import reached
 from gopher.job import Envelope
+from gopher.link import ALL_BACK, WAITED
 from gopher.logs import get_logger
 from gopher.policy import resolve
 from gopher.presence import hide_worker, show_worker
@@ -43,6 +44,8 @@ log = get_logger("worker")
 BUSY_BEAT = 1.0
 #: Share of the lease without an answer after which exclusive jobs are stopped.
 EXCLUSIVE_SHARE = 0.8
+#: Jobs of lost workers that are given back in one look.
+RESCUED_AT_ONCE = 100
 #: Seconds that the last outcomes may take to reach the server once all children have stopped.
 LAST_WORDS = 5.0
 
@@ -455,7 +458,11 @@ class Supervisor:
             self._lose()
             return
         self._clock.set(reply.now)
-        now = self._heard_at = time.monotonic()
+        now = time.monotonic()
+        if now - self._heard_at > self._settings.worker_lease / 2:
+            # The server was away: others may need a moment longer to show that they live.
+            self._care_at = max(self._care_at, now + min(self._settings.worker_lease, ALL_BACK))
+        self._heard_at = now
         for child in self._pool.children.values():
             if child.jobs and child.jobs[0].job.id in reply.cancelling and not child.killed:
                 self._pool.interrupt(child, interrupt.CANCEL, now)
@@ -509,12 +516,17 @@ class Supervisor:
             # In one batch with it: should the server be away for longer than the lease just now, we do not
             # find ourselves among the lost when it is back.
             self._send_heartbeat(intake)
-            intake.link.add(self._rescue(intake.queue), self._rescuer(name))
+            intake.link.add(self._rescue(intake.queue, now), self._rescuer(name))
             intake.link.add(intake.queue.promote(), _ignore)
 
-    def _rescue(self, queue: Queue) -> Call:
+    def _rescue(self, queue: Queue, asked: float) -> Call:
         last_now, looked = self._rescue_looks.get(queue.name, (None, 0.0))
-        return queue.rescue(last_now, lambda: time.monotonic() - looked)
+        # Nobody, when this had to wait: leases have run out that nobody could extend.
+        return queue.rescue(
+            last_now,
+            lambda: time.monotonic() - looked,
+            lambda: RESCUED_AT_ONCE if time.monotonic() - asked <= WAITED else 0,
+        )
 
     def _rescuer(self, name: str) -> Callable[[Rescued | Exception], None]:
         def answered(reply: Rescued | Exception) -> None:

@@ -34,7 +34,9 @@ end
 local function missing_parent()
   local here = {}
   for i = HEAD + 1, #ARGV, STRIDE do
-    for parent in string.gmatch(ARGV[i + 10], '[^,]+') do
+    -- A repeat may come when the parents' time is up: what was stored is stored.
+    local is_new = ARGV[i + 10] ~= '' and redis.call('EXISTS', P .. 'job:' .. ARGV[i]) == 0
+    for parent in string.gmatch(is_new and ARGV[i + 10] or '', '[^,]+') do
       if not here[parent] and redis.call('EXISTS', P .. 'job:' .. parent) == 0 then
         return parent
       end

@@ -17,7 +17,7 @@ for i = 1, #ARGV do
     redis.call('LPUSH', P .. 'pending:' .. priority, id)
     redis.call('ZREM', P .. 'failed', id)
     redis.call('HSET', record, 'state', 'pending', 'since', now, 'attempts', 0)
-    redis.call('HDEL', record, 'crashes', 'lost', 'error', 'finished', 'token', 'cancel', 'expires', 'parked')
+    redis.call('HDEL', record, 'crashes', 'lost', 'error', 'finished', 'duration', 'token', 'cancel', 'expires', 'parked')
     count_back = count_back + 1
   end
 end

@@ -9,6 +9,7 @@ from gopher.client import Client
 from gopher.errors import InvalidJob
 from gopher.job import NewJob, new_job_id
 from gopher.listing import MAX_SCANNED, Cursor
+from gopher.places import pending_entries
 from tests.seeding import SeedingWorker
 
 
@@ -184,6 +185,17 @@ def test_a_rescued_job_at_the_head_hides_none_behind_it(client, worker):
     for job in reversed(worker.fetch(5)):
         client.server.run(worker.queue.requeue(worker.name, job.id, job.token))
     assert sorted(walk(client, limit=6)) == sorted(stored)
+
+
+def test_positions_never_rise_along_a_list_that_is_out_of_order(client, worker):
+    seed(client, 10)
+    move_times(client, "pending:normal")
+    for job in reversed(worker.fetch(3)):
+        client.server.run(worker.queue.requeue(worker.name, job.id, job.token))
+    keys = client.server.keys.of("default")
+    positions = [each.position for each in pending_entries(client.server.client, keys, "pending:normal", None, [])]
+    assert len(positions) > 5
+    assert positions == sorted(positions, reverse=True)
 
 
 def test_a_late_promotion_hides_none_behind_it(client):

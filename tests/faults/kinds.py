@@ -16,6 +16,9 @@ class Kind(NamedTuple):
     error: str
     words: str
 
+    def submission(self) -> dict[str, Any]:
+        return {"type": self.type, "payload": self.payload, "timeout": "1s", "max_retries": 0}
+
     def fits(self, view: JobView) -> bool:
         error = error_of(view)
         return view.status == "failed" and error.get("type") == self.error and self.words in error["message"]

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import httpx
 
@@ -59,14 +60,16 @@ def _close(report: Report, system: System, load: Load) -> Report:
 
 
 def kill_storm(system: System, *, jobs: int, kills: int, seconds: float = 0.02, settle: float) -> Report:
-    """Kill processes of all kinds with SIGKILL while jobs come in and run; everything ends `settle` s after the last."""
+    """Kill processes of all kinds while jobs come in and run; everything ends within `settle` s of the last kill."""
     report, killed = Report("kill -9 of processes"), Counter[str]()
     kinds = ["supervisor", "child", "API worker", "scheduler"]
     plan = [kinds[at % len(kinds)] for at in range(kills)]
     system.random.shuffle(plan)
     with Load(system.address, jobs, payload={"seconds": seconds}, threads=4) as load:
         for at, kind in enumerate(plan):
-            wait_until(lambda at=at: load.done or len(load.accepted) >= jobs * (at + 0.5) / kills, 120, "jobs to come in")
+            wait_until(
+                lambda at=at: load.done or len(load.accepted) >= jobs * (at + 0.5) / kills, 120, "jobs to come in"
+            )
             time.sleep(system.random.uniform(0, 0.1))
             killed[kind] += _KILLERS[kind](system)
         last = time.monotonic()
@@ -76,7 +79,9 @@ def kill_storm(system: System, *, jobs: int, kills: int, seconds: float = 0.02, 
     _close(report, system, load)
     allowed = 4 * killed["supervisor"] + killed["child"]
     report.expect(len(report.audit.twice) <= allowed, f"{len(report.audit.twice)} jobs ran twice, allowed: {allowed}")
-    report.expect(report.recoveries[-1] <= settle, f"the last job ended {report.recoveries[-1]:.1f} s after the last kill")
+    report.expect(
+        report.recoveries[-1] <= settle, f"the last job ended {report.recoveries[-1]:.1f} s after the last kill"
+    )
     report.notes += "; " + ", ".join(f"{count} {kind}" for kind, count in sorted(killed.items()))
     return report
 
@@ -119,7 +124,9 @@ def server_restarts(system: System, *, jobs: int, times: int, seconds: float = 0
     report = Report("restarts and kill -9 of the server")
     with Load(system.address, jobs, payload={"seconds": seconds}, threads=4) as load:
         for at in range(2 * times):
-            wait_until(lambda at=at: load.done or len(load.accepted) >= jobs * (at + 0.5) / (2 * times), 120, "jobs to come in")
+            wait_until(
+                lambda at=at: load.done or len(load.accepted) >= jobs * (at + 0.5) / (2 * times), 120, "jobs to come in"
+            )
             if at % 2:
                 system.server.kill()
             else:
@@ -159,9 +166,7 @@ def full_memory(system: System, *, megabytes: int) -> Report:
     finally:
         redis.config_set("maxmemory", "0")
     done = _ended(system)
-    report.audit = audit(
-        [("-", job_id) for job_id in accepted], {job_id: "completed" for job_id in done}, system.events()
-    )
+    report.audit = audit([("-", job_id) for job_id in accepted], dict.fromkeys(done, "completed"), system.events())
     report.notes = f"{len(accepted)} jobs fitted, drained in {ends:.1f} s"
     report.expect(system.totals("rescued") == rescued, "jobs were rescued, although nobody died")
     report.expect(not report.audit.twice, f"{len(report.audit.twice)} jobs ran twice")
@@ -294,22 +299,24 @@ def monsters(system: System, *, each: int, honest: int, seconds: float = 0.0) ->
     client, supervisors = system.client, [worker.pid for worker in system.workers]
     alone = _honest(system, honest, seconds)
     began = time.monotonic()
-    good = client.enqueue_many({"type": "nap", "payload": {"seconds": seconds}} for _ in range(honest))
-    bad = [
-        (name, client.enqueue(kind.type, kind.payload, timeout="1s", max_retries=0))
-        for _ in range(each)
-        for name, kind in KINDS.items()
-    ]
+    names = [name for _ in range(each) for name in KINDS]
+    plan: list[str | None] = [*names, *[None] * honest]
+    system.random.shuffle(plan)
+    ids = client.enqueue_many(_nap(seconds) if name is None else KINDS[name].submission() for name in plan)
+    good = [job_id for name, job_id in zip(plan, ids, strict=True) if name is None]
+    bad = [(name, job_id) for name, job_id in zip(plan, ids, strict=True) if name is not None]
     system.wait(good, 120)
     beside = time.monotonic() - began
     system.wait([job_id for _, job_id in bad], 120)
-    report.audit = system.audit([("-", job_id) for job_id in [*good, *(job_id for _, job_id in bad)]], ours=False)
+    report.audit = system.audit([("-", job_id) for job_id in ids], ours=False)
     right = sum(KINDS[name].fits(client.job(job_id)) for name, job_id in bad)
     for name, job_id in bad:
         report.expect(KINDS[name].fits(client.job(job_id)), f"{name}: {KINDS[name].told(client.job(job_id))}")
     report.expect([worker.pid for worker in system.workers if worker.running] == supervisors, "a supervisor died")
     wait_until(lambda: all(_only_children(worker) for worker in system.workers), 5, "what was left behind to be gone")
-    report.notes = f"{right} of {len(bad)} reasons right; honest throughput {alone / beside:.0%} of that without monsters"
+    report.notes = (
+        f"{right} of {len(bad)} reasons right; honest throughput {alone / beside:.0%} of that without monsters"
+    )
     report.wrong += system.findings()
     return report
 
@@ -317,9 +324,13 @@ def monsters(system: System, *, each: int, honest: int, seconds: float = 0.0) ->
 def _honest(system: System, honest: int, seconds: float) -> float:
     """Return how long honest jobs take without monsters (s)."""
     began = time.monotonic()
-    ids = system.client.enqueue_many({"type": "nap", "payload": {"seconds": seconds}} for _ in range(honest))
+    ids = system.client.enqueue_many([_nap(seconds)] * honest)
     system.wait(ids, 120)
     return time.monotonic() - began
+
+
+def _nap(seconds: float) -> dict[str, Any]:
+    return {"type": "nap", "payload": {"seconds": seconds}}
 
 
 def _only_children(worker: Process) -> bool:
@@ -341,7 +352,9 @@ def timeouts(system: System, *, count: int, away: float = 0.0, seconds: float = 
     if away:
         wait_until(lambda: watch.look() or len(watch.begun) >= min(count, len(system.children())), 10, "jobs to run")
         system.server.kill()
-        wait_until(lambda: watch.look() or len(watch.lived) >= min(count, len(watch.begun)), away, "children to be dead")
+        wait_until(
+            lambda: watch.look() or len(watch.lived) >= min(count, len(watch.begun)), away, "children to be dead"
+        )
         system.server.start()
     wait_until(lambda: watch.look() or len(watch.lived) == count, 60 + count * seconds, "all to be over")
     system.wait(ids, 30)

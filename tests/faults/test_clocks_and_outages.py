@@ -3,6 +3,7 @@
 import pytest
 from gopher.scheduler import duties
 
+from gopher.link import ALL_BACK
 from gopher.server import Server
 from gopher.settings import Settings
 from tests.invariants.lab import START, LabQueue
@@ -52,17 +53,22 @@ def lease_end(server, queue, worker):
     return (server.client.zscore(queue.keys.workers, worker) - START) / 1000
 
 
-def test_an_outage_moves_no_lease(direct, queue, clocks):
-    """A rescue waits in its link while the server is away. The workers' heartbeats come first when it is back."""
+def test_an_outage_moves_no_lease_and_rescues_nobody_before_all_can_be_back(direct, queue, clocks):
+    """A rescue waits in its link while the server is away. Workers that live may find it later than the scheduler."""
     duty = duties.Rescuer(queue, LEASE)
-    direct.run(queue.heartbeat("alive", LEASE, first=True))
-    direct.run(queue.heartbeat("dead", LEASE, first=True))
+    for worker in ("alive", "dead"):
+        direct.run(queue.heartbeat(worker, LEASE, first=True))
     duty.took(direct.run(duty.call(clocks.now)), clocks.now)
     clocks.pass_(1)
     waiting = duty.call(clocks.now)
     clocks.pass_(60)
-    direct.run(queue.heartbeat("alive", LEASE))
     rescued = direct.run(waiting)
+    assert (rescued.step, rescued.workers) == (None, [])
+    again = duty.took(rescued, clocks.now)
+    assert again == clocks.now + ALL_BACK
+    direct.run(queue.heartbeat("alive", LEASE))
+    clocks.pass_(ALL_BACK)
+    rescued = direct.run(duty.call(clocks.now))
     assert (rescued.step, rescued.workers) == (None, ["dead"])
     assert lease_end(direct, queue, "alive") == 61 + LEASE
 

@@ -106,7 +106,7 @@ def _kill_everywhere(grounds: Grounds, url: str) -> Fates:
 
 
 def _load_scripts(client: Client) -> None:
-    """A script that the server does not know yet is sent twice: a process killed after the first time has done nothing."""
+    """A script that the server does not know is sent twice: who is killed after the first time has done nothing."""
     for verb in script_names():
         client.server.client.script_load(script(verb).source)
 
@@ -215,10 +215,14 @@ def _finish(grounds: Grounds, mine: dict[str, list[str]], fates: Fates) -> None:
     """Let one honest worker and one scheduler a key space end what the dead have left."""
     kinds = {"worker": mine["supervisor"] + mine["child"], "scheduler": mine["scheduler"], "api": mine["api"]}
     for kind, ground in grounds.items():
-        ground.start("worker", "honest", WORKER_QUEUES=",".join(map(points.queue_of, kinds[kind])), WORKER_CONCURRENCY="2")
+        ground.start(
+            "worker", "honest", WORKER_QUEUES=",".join(map(points.queue_of, kinds[kind])), WORKER_CONCURRENCY="2"
+        )
         ground.start("scheduler", "honest")
     for kind, ground in grounds.items():
-        wait_until(lambda ground=ground, kind=kind: not _left(ground, kinds[kind], fates), 25, f"jobs of {kind}s to end")
+        wait_until(
+            lambda ground=ground, kind=kind: not _left(ground, kinds[kind], fates), 25, f"jobs of {kind}s to end"
+        )
         for name in kinds[kind]:
             _look(name, ground, fates[name])
 

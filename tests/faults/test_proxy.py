@@ -49,7 +49,9 @@ def read_all(connection):
     return data, "fin"
 
 
-@pytest.mark.parametrize("value", [b"+OK\r\n", b":12\r\n", b"$-1\r\n", b"$0\r\n\r\n", b"*0\r\n", b"*2\r\n*1\r\n:1\r\n$2\r\n\r\n\r\n"])
+@pytest.mark.parametrize(
+    "value", [b"+OK\r\n", b":12\r\n", b"$-1\r\n", b"$0\r\n\r\n", b"*0\r\n", b"*2\r\n*1\r\n:1\r\n$2\r\n\r\n\r\n"]
+)
 def test_knows_where_a_value_ends_wherever_the_stream_is_cut(value):
     for cut in range(len(value)):
         assert end_of_value(value[:cut], 0) is None

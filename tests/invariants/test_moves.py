@@ -17,7 +17,9 @@ QUICK = settings(
     print_blob=True,
 )
 #: A mutant is caught or not: what the shortest way to it is does not matter.
-HUNT = settings(QUICK, max_examples=400, report_multiple_bugs=False, phases=[Phase.generate], database=None, derandomize=True)
+HUNT = settings(
+    QUICK, max_examples=400, report_multiple_bugs=False, phases=[Phase.generate], database=None, derandomize=True
+)
 
 
 class EndsWell(Moves):
