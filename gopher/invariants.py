@@ -20,35 +20,45 @@ class _Look:
     """All keys of one queue."""
 
     def __init__(self, client: Any, keys: QueueKeys) -> None:
-        self.keys = keys
-        prefix = keys.prefix
         self.records: dict[str, dict[str, str]] = {}
+        #: Ms until each record runs out, -1 for never.
+        self.times: dict[str, int] = {}
         self.lists: dict[str, list[str]] = {}
         self.zsets: dict[str, list[str]] = {}
         self.sets: dict[str, set[str]] = {}
         self.unique: dict[str, str] = {}
-        pattern = prefix.replace("[", "\\[").replace("*", "\\*") + "*"
-        names = sorted(set(client.scan_iter(match=pattern, count=1000)))
-        for raw, kind, value in zip(names, *_read_all(client, names), strict=True):
-            name = raw.decode().removeprefix(prefix)
-            if name.startswith("job:"):
-                # Empty: its time ran out between the scan and the reading.
-                self.records |= {name[4:]: _text(value)} if value else {}
-            elif kind == "list" and name != "alarm":
-                self.lists[name] = [item.decode() for item in value]
-            elif kind == "zset":
-                self.zsets[name] = [item.decode() for item in value]
-            elif kind == "set":
-                self.sets[name] = {item.decode() for item in value}
-            elif name.startswith("unique:"):
-                self.unique[name[7:]] = value.decode()
         self.totals = Counter[str]()
-        for field, count in client.hgetall(keys.totals).items():
-            self.totals[field.decode().partition(":")[0]] += int(count)
-        #: Ms until each record runs out, -1 for never.
-        self.times = _times_left(client, [raw for raw in names if raw.decode().startswith(f"{prefix}job:")], prefix)
-        self.tombstones = {k.decode(): int(v) for k, v in client.hgetall(keys.tombstones).items()}
-        self.paused = bool(client.exists(keys.paused))
+        self.tombstones: dict[str, int] = {}
+        self.paused = False
+        # In a cluster it is one node that has them all.
+        pattern = keys.prefix.replace("[", "\\[").replace("*", "\\*") + "*"
+        for raw, kind, time, value in _read_all(client, sorted(set(client.scan_iter(match=pattern, count=1000)))):
+            self._take(raw.decode().removeprefix(keys.prefix), kind, time, value)
+
+    def _take(self, name: str, kind: str, time: int, value: Any) -> None:
+        if not value:
+            # Its time ran out, or it was emptied, between the scan and the reading.
+            return
+        if name.startswith("job:"):
+            self.records[name[4:]], self.times[name[4:]] = _text(value), time
+        elif name.startswith("unique:"):
+            self.unique[name[7:]] = value.decode()
+        elif kind == "hash":
+            self._take_counts(name, _text(value))
+        elif kind == "list" and name != "alarm":
+            self.lists[name] = [item.decode() for item in value]
+        elif kind == "zset":
+            self.zsets[name] = [item.decode() for item in value]
+        elif kind == "set":
+            self.sets[name] = {item.decode() for item in value}
+        self.paused = self.paused or name == "paused"
+
+    def _take_counts(self, name: str, counts: dict[str, str]) -> None:
+        if name == "totals":
+            for field, count in counts.items():
+                self.totals[field.partition(":")[0]] += int(count)
+        elif name == "tombstones":
+            self.tombstones = {field: int(count) for field, count in counts.items()}
 
     def places_of(self) -> dict[str, list[str]]:
         """Return where each id stands: names of lists and sorted sets."""
@@ -62,12 +72,14 @@ class _Look:
         return places
 
 
-def _read_all(client: Any, names: list[bytes]) -> tuple[list[str], list[Any]]:
-    """Return the types and the values of keys, in two round trips."""
+def _read_all(client: Any, names: list[bytes]) -> Iterator[tuple[bytes, str, int, Any]]:
+    """Yield keys with their types, their time left (ms) and their values, read in two round trips."""
     pipe = client.pipeline(transaction=False)
     for name in names:
         pipe.type(name)
-    kinds = [kind.decode() for kind in pipe.execute()] if names else []
+        pipe.pttl(name)
+    known = pipe.execute() if names else []
+    kinds, times = [kind.decode() for kind in known[0::2]], known[1::2]
     for name, kind in zip(names, kinds, strict=True):
         if kind == "hash":
             pipe.hgetall(name)
@@ -79,15 +91,7 @@ def _read_all(client: Any, names: list[bytes]) -> tuple[list[str], list[Any]]:
             pipe.smembers(name)
         else:
             pipe.get(name)
-    return kinds, pipe.execute() if names else []
-
-
-def _times_left(client: Any, records: list[bytes], prefix: str) -> dict[str, int]:
-    pipe = client.pipeline(transaction=False)
-    for raw in records:
-        pipe.pttl(raw)
-    found = pipe.execute() if records else []
-    return {raw.decode().removeprefix(prefix)[4:]: left for raw, left in zip(records, found, strict=True)}
+    return zip(names, kinds, times, pipe.execute() if names else [], strict=True)
 
 
 def _text(values: dict[bytes, bytes]) -> dict[str, str]:

@@ -9,8 +9,8 @@ A block that is run has a comment above it and looks like a terminal:
     ```
 
 What differs from run to run (ids, times, measured amounts) may differ; an id that an answer brings stands for the
-documented one in later commands. `...` leaves out members of JSON, the rest of a string, or lines of text. A command without an
-answer below it only has to end well.
+documented one in later commands. `...` leaves out members of JSON, the rest of a string, or lines of text. A command
+without an answer below it only has to end well.
 """
 
 import json
@@ -38,6 +38,7 @@ _MORE, _ALL = "\u2026", "\u00bf"
 # What may differ from run to run, and what it becomes before two texts are compared.
 _CHANGING = (
     (re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)?"), "<time>"),
+    (re.compile(r"\b\d\d:\d\d:\d\d(?:\.\d+)?\b"), "<time>"),
     (_UUID, "<id>"),
     (re.compile(r"\b[\w-]+-\d+-[0-9a-f]{16}\b"), "<worker>"),
     (re.compile(r"\b[0-9a-f]{32}\b"), "<request>"),

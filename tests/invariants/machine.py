@@ -32,7 +32,7 @@ class Worker:
 
 
 class Moves(RuleBasedStateMachine):
-    """Make a subclass with `server`, and `mutation` for a queue that is broken."""
+    """Make a subclass with `server`, which is emptied after each run, and `mutation` for a queue that is broken."""
 
     server: Server
     mutation: Any = None
@@ -64,8 +64,7 @@ class Moves(RuleBasedStateMachine):
         self.server.client.set(self.keys.prefix + "clock", self.now)
 
     def teardown(self) -> None:
-        for key in self.server.client.scan_iter(match=self.keys.prefix + "*", count=1000):
-            self.server.client.delete(key)
+        self.server.client.flushdb()
 
     # Coming in
 
@@ -322,6 +321,13 @@ class Moves(RuleBasedStateMachine):
         job = data.draw(st.sampled_from(self.jobs))
         self.run_call(self.queue.cancel(job.id))
 
+    @precondition(lambda self: any(worker.holds for worker in self.workers))
+    @rule(data=st.data())
+    def cancel_what_runs(self, data: Any) -> None:
+        job = data.draw(st.sampled_from([job for worker in self.workers for job in worker.holds]))
+        self.run_call(self.queue.cancel(job.id))
+        self.heartbeats()
+
     @rule()
     def redrive(self) -> None:
         dead = [member.decode() for member in self.server.client.zrange(self.keys.failed, 0, 2)]
@@ -330,14 +336,25 @@ class Moves(RuleBasedStateMachine):
             assert self.field(job_id, "attempts") == "0", "a dead letter came back with old attempts"
             self.accepted.pop(job_id, None)
 
-    @rule(state=st.sampled_from(["pending", "scheduled", "retrying", "failed"]), limit=st.sampled_from([1, 1000]))
-    @precondition(lambda self: len(self.jobs) > 15)
+    @rule(state=st.sampled_from(["pending", "scheduled", "retrying", "failed"]), limit=st.sampled_from([1, 2, 1000]))
+    @precondition(lambda self: len(self.jobs) > 6)
     def purge(self, state: str, limit: int) -> None:
         self.run_call(self.queue.purge(state, limit))
 
     @rule(rate=st.sampled_from([None, 1.0, 100.0]), concurrency=st.sampled_from([None, 1, 2]))
     def limit(self, rate: float | None, concurrency: int | None) -> None:
         self.run_call(self.queue.set_limit("limited", rate, rate and 2.0, concurrency))
+
+    @precondition(lambda self: self.workers)
+    @rule(data=st.data())
+    def a_limit_is_reached(self, data: Any) -> None:
+        """One of these may run, the others are parked; then it is time to look at them again."""
+        self.limit(None, 1)
+        for _ in range(3):
+            self.enqueue(["normal"], "", "", None, "", 0, "fail", "limited")
+        self.fetch(data, 4, False)
+        self.tick(1_000)
+        self.promote()
 
     @rule(job_type=st.sampled_from(["", "b"]), go_on=st.booleans())
     def pause_or_resume(self, job_type: str, go_on: bool) -> None:

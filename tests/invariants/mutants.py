@@ -40,7 +40,11 @@ MUTANTS: dict[str, Mutation] = {
     "a clock that was set takes leases": ("rescue", "if math.abs(step) > STEP_TOLERANCE then", "if false then"),
     "who leaves is forgotten at once": ("resign", "redis.call('ZADD', P .. 'fenced', now, ARGV[1])", "local _ = now"),
     "nothing armed after a purge": ("purge", "if state == 'pending' or ended_went > 0 then", "if false then"),
-    "the worker is not told whom to stop": ("cancel", "redis.call('SADD', P .. 'cancelling:'", "local _ = (P .. ''"),
+    "the worker is not told whom to stop": (
+        "cancel",
+        "redis.call('SADD', P .. 'cancelling:'",
+        "redis.call('SISMEMBER', P .. 'cancelling:'",
+    ),
     "dead on arrival with a unique key": ("enqueue", "    free_unique(id, ARGV[i + 7])\n", ""),
     "children are told twice": ("shared/ended", "redis.call('HDEL', P .. 'job:' .. id, 'children')", "local _ = id"),
     "a bucket that nobody looks at": (

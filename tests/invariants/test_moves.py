@@ -1,9 +1,14 @@
 """After any sequence of moves the invariants hold, and everything ends once the faults stop."""
 
+import shutil
+import tempfile
+from pathlib import Path
+
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from gopher.embedded import EmbeddedServer
 from gopher.server import Server
 from gopher.settings import Settings
 from tests.invariants.machine import Moves
@@ -32,10 +37,18 @@ class EndsWell(Moves):
             super().teardown()
 
 
-@pytest.fixture
-def lab_server(redis_url, namespace):
-    with Server(Settings(redis_url=redis_url, namespace=namespace)) as server:
-        yield server
+@pytest.fixture(scope="module")
+def lab_server():
+    """A server with nothing else in it, so that looking at all of it after each step is quick."""
+    folder = Path(tempfile.mkdtemp(prefix="gopher-moves-"))
+    try:
+        with (
+            EmbeddedServer(folder, options={"appendonly": "no"}) as embedded,
+            Server(Settings(redis_url=embedded.url, namespace="moves")) as server,
+        ):
+            yield server
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def machine(server, mutation=None):

@@ -174,6 +174,14 @@ def test_a_parent_that_does_not_exist_refuses_the_whole_call(lab):
     assert lab.everything() == before
 
 
+def test_a_repeat_is_answered_though_the_parent_is_gone_meanwhile(lab):
+    parent = lab.seed_processing(retention=0)
+    call = lab.queue.enqueue([new_job(after=(parent.id,))])
+    assert lab.run(call).answers == ["NEW"]
+    lab.complete(parent)
+    assert lab.run_twice(call)[0].answers == ["DUPLICATE"]
+
+
 def test_a_parent_may_stand_earlier_in_the_batch_but_not_later(lab):
     parent = new_job()
     child = new_job(after=(parent.id,))

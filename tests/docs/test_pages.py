@@ -1,0 +1,202 @@
+"""The documents are complete: what the code has stands in them, and what stands in them the code has."""
+
+import re
+import shlex
+from pathlib import Path
+
+import msgspec
+import pytest
+from gopher.app import create_app
+from gopher.app.failures import _BY_CODE, _BY_STATUS, _CONFLICT, _INTERNAL, _MISMATCH
+from gopher.cli.main import COMMANDS, cli
+from werkzeug.routing import Map
+
+from gopher import crashpoints, registry, scripts
+from gopher.errors import Discard, RateLimited, Retry, Snooze
+from gopher.job import State
+from gopher.retry import Backoff
+from gopher.schedule import ScheduleSpec
+from gopher.settings import Settings
+from gopher.submission import Recurring, Submission
+from gopher.views import JobView
+from tests.docs.console import commands
+from tests.docs.system import modules_of
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def text_of(name: str) -> str:
+    return (ROOT / "docs" / name).read_text()
+
+
+def named_in(text: str) -> set[str]:
+    """Return what stands between backticks."""
+    return set(re.findall(r"`([^`\n]+)`", text))
+
+
+# Settings
+
+
+def test_the_configuration_lists_every_variable_as_the_code_declares_it() -> None:
+    rows = text_of("configuration.md").splitlines()
+    for variable in Settings.variables():
+        default = f"`{variable.default}`" if variable.default else "none"
+        meaning = variable.meaning.replace("|", "\\|")
+        assert f"| `{variable.name}` | {default} | {meaning} |" in rows
+
+
+def test_no_page_names_a_variable_that_there_is_not() -> None:
+    known = {variable.name for variable in Settings.variables()} | {"PORT", "GOPHER_CRASH_AT", "PR_SET_PDEATHSIG"}
+    for page in PAGES:
+        named = set(re.findall(r"\b(?:GOPHER|WORKER|SERVER|REDIS|LOG|SMTP)_[A-Z_]+[A-Z]\b", page.read_text()))
+        assert named <= known, page.name
+
+
+# The API
+
+
+@pytest.fixture(scope="module")
+def routes() -> Map:
+    return create_app(Settings()).url_map
+
+
+def names_of(routes: Map) -> set[str]:
+    """Return every route as the documents name it: `GET /api/v1/jobs/<job_id>`."""
+    rules = [(rule.rule, (rule.methods or set()) - {"HEAD", "OPTIONS"}) for rule in routes.iter_rules()]
+    return {f"{method} {rule}" for rule, methods in rules for method in methods}
+
+
+def test_the_table_of_calls_has_every_route_and_no_other(routes: Map) -> None:
+    table = text_of("api.md").partition("## Submit")[0]
+    assert set(re.findall(r"`((?:GET|POST|PUT|DELETE) /[^`?]*)`", table)) == names_of(routes)
+
+
+def test_every_route_has_an_example_that_is_run(routes: Map) -> None:
+    adapter = routes.bind("localhost")
+    asked = [asked for command in commands(text_of("api.md")) if (asked := _request(command.text))]
+    found = {f"{method} {adapter.match(path, method, return_rule=True)[0].rule}" for method, path in asked}
+    assert found == names_of(routes)
+
+
+def _request(command: str) -> tuple[str, str] | None:
+    words = shlex.split(command.partition(" |")[0])
+    if words[0] != "curl":
+        return None
+    url = next(word for word in words if word.startswith("http://"))
+    path = "/" + url.split("/", 3)[3].partition("?")[0]
+    method = words[words.index("-X") + 1] if "-X" in words else "POST" if "-d" in words else "GET"
+    return method, path
+
+
+def test_the_table_of_errors_has_every_code() -> None:
+    failures = [*_BY_CODE.values(), *_BY_STATUS.values(), _CONFLICT, _INTERNAL, _MISMATCH]
+    rows = text_of("api.md").partition("## Errors")[2]
+    for failure in failures:
+        assert f"| {failure.status} | `{failure.code}` |" in rows
+
+
+def test_the_fields_of_a_submission_and_a_schedule_are_explained() -> None:
+    named = named_in(text_of("api.md"))
+    assert set(Submission.__struct_fields__) <= named
+    schedules = named_in(text_of("schedules.md"))
+    assert {*Recurring.__struct_fields__} - {"name"} <= schedules
+    own = set(ScheduleSpec.__struct_fields__) - set(Submission.__struct_fields__) - {"origin"}
+    assert own <= schedules
+
+
+def test_the_members_of_a_job_are_shown() -> None:
+    shown = [command.answer for command in commands(text_of("api.md")) if "?wait=20" in command.text]
+    assert any(all(f'"{name}":' in answer for name in JobView.__struct_fields__) for answer in shown)
+
+
+def test_every_state_is_in_the_diagram() -> None:
+    drawing = text_of("lifecycle.md").partition("```mermaid")[2].partition("```")[0]
+    assert set(re.findall(r"\w+", re.sub(r":.*", "", drawing))) >= set(State)
+
+
+def test_every_metric_is_explained() -> None:
+    sources = (ROOT / "app/metrics.py").read_text() + (ROOT / "app/fleet.py").read_text()
+    metrics = set(re.findall(r'"(gopher_\w+)"', sources))
+    named = {name.removesuffix("_total") for name in named_in(text_of("api.md"))}
+    assert {name.removesuffix("_total") for name in metrics} <= named
+
+
+# The command line
+
+
+def test_every_command_has_an_example_or_a_word() -> None:
+    shown = text_of("cli.md")
+    for name in COMMANDS:
+        command = cli.get_command(None, name)
+        if command is not None and not command.hidden:
+            assert f"gopherctl {name}" in shown, name
+            for each in getattr(command, "commands", {}):
+                assert f"{name} {each}" in shown, f"{name} {each}"
+
+
+def test_every_option_of_submit_is_listed() -> None:
+    command = cli.get_command(None, "submit")
+    assert command is not None
+    section = text_of("cli.md").partition("## submit")[2].partition("\n## ")[0]
+    for parameter in command.params:
+        if parameter.name not in ("out", "redis_url"):
+            assert any(option in section for option in parameter.opts), parameter.opts
+
+
+# Handlers, scripts, crash points, backoff
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_python_of_a_page_compiles_and_its_handlers_register(page: Path) -> None:
+    text = page.read_text()
+    for source in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        compile(source, page.name, "exec")
+    for name, source in modules_of(text).items():
+        if "@handler" in source:
+            exec(compile(source, f"{name}.py", "exec"), {"__name__": name})
+            for job_type in re.findall(r'@handler\("(\w+)"', source):
+                assert registry.registry.require(job_type).description
+
+
+def test_every_option_of_a_handler_is_explained() -> None:
+    options = set(registry.handler.__kwdefaults__ or {}) - {"into"}
+    assert options <= named_in(text_of("handlers.md"))
+    assert all(f"`{each.__name__}(" in text_of("handlers.md") for each in (Retry, Discard, Snooze, RateLimited))
+
+
+def test_the_table_of_moves_has_every_script() -> None:
+    moves = text_of("internals.md").partition("## Moves")[2].partition("\n## ")[0]
+    assert set(scripts.names()) <= named_in(moves)
+
+
+def test_the_tables_of_crash_points_have_every_point() -> None:
+    section = text_of("internals.md").partition("### Every point")[2].partition("\n## ")[0]
+    named = named_in(section)
+    for name in crashpoints.names():
+        assert name in named or name.partition(".")[0] in named, name
+
+
+def test_the_table_of_backoffs_is_what_the_code_does() -> None:
+    for curve in ("exponential", "linear", "constant"):
+        row = next(line for line in text_of("lifecycle.md").splitlines() if line.startswith(f"| `{curve}`"))
+        waits = [float(cell) for cell in row.strip("| ").split("|")[2:]]
+        assert waits == [Backoff(curve).ceiling(failures) for failures in range(1, 11)]
+
+
+def test_the_example_of_a_history_row_has_the_outcomes_that_there_are() -> None:
+    worker = (ROOT / "worker/verdicts.py").read_text()
+    outcomes = set(re.findall(r'_(?:dead|again)\(\s*"(\w+)"', worker)) | {"completed", "running", "lost", "cancelled"}
+    assert outcomes <= named_in(text_of("api.md"))
+
+
+def test_glossary_terms_stand_once_each() -> None:
+    words = re.findall(r"^\| ([a-z ]+) \|", text_of("glossary.md"), re.MULTILINE)
+    assert len(words) == len(set(words))
+    assert set("job handler queue priority enqueue schedule fetch lease token heartbeat".split()) <= set(words)
+
+
+def test_json_in_the_pages_is_json() -> None:
+    for page in PAGES:
+        for source in re.findall(r"```json\n(.*?)```", page.read_text(), re.DOTALL):
+            msgspec.json.decode(source)
