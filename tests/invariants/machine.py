@@ -73,8 +73,8 @@ class Moves(RuleBasedStateMachine):
         due=st.sampled_from(["", "", "", "+5000"]),
         expires=st.sampled_from(["", "", "+7000"]),
         retention=st.sampled_from([None, None, 0]),
-        unique=st.sampled_from(["", "", "", "k"]),
-        parents=st.integers(0, 2),
+        unique=st.sampled_from(["", "", "k", "l"]),
+        parents=st.sampled_from([0, 0, 1, 2, 3, 3]),
         on_parent_failure=st.sampled_from(["fail", "run"]),
         job_type=st.sampled_from(["a", "b", "limited"]),
     )
@@ -89,8 +89,7 @@ class Moves(RuleBasedStateMachine):
         on_parent_failure: str,
         job_type: str,
     ) -> None:
-        last = self.jobs[-parents:] if parents else []
-        after = tuple(job.id for job in last if self.exists(job.id))
+        after = self.parents(parents)
         new = [
             NewJob(
                 id=new_job_id(),
@@ -114,6 +113,12 @@ class Moves(RuleBasedStateMachine):
         if stored and not unique:
             again = self.run_call(self.queue.enqueue(new))
             assert set(again.answers) == {"DUPLICATE"}, "a repeat stored a job again"
+
+    def parents(self, count: int) -> tuple[str, ...]:
+        """Return the last one or two jobs; for three, the last and a dead letter. Where there are such."""
+        last = [job.id for job in self.jobs[-min(count, 2) :] if self.exists(job.id)] if count else []
+        dead = [job_id.decode() for job_id in self.server.client.zrange(self.keys.failed, 0, 0)] if count == 3 else []
+        return tuple(dict.fromkeys(last + dead))
 
     # Workers
 
@@ -231,7 +236,7 @@ class Moves(RuleBasedStateMachine):
     @rule(data=st.data())
     def a_worker_leaves(self, data: Any) -> None:
         idle = [worker for worker in self.workers if not worker.holds]
-        if len(self.workers) < 2 or not idle:
+        if not idle:
             return
         worker = data.draw(st.sampled_from(idle))
         if self.run_call(self.queue.resign(worker.id)) == "OK":
@@ -282,6 +287,37 @@ class Moves(RuleBasedStateMachine):
                 worker.holds.remove(job)
                 answer = self.run_call(self.queue.cancelled(worker.id, job.id, job.token, b'{"attempt":1}', b""))
                 assert answer in ("OK", "STALE", "MISSING")
+
+    @rule(
+        data=st.data(),
+        milliseconds=st.sampled_from([0, 1_000, 8_000]),
+        how=st.sampled_from(["complete", "retry", "dead_letter", "requeue", "snooze", "hold_back", ""]),
+    )
+    def work_goes_on(self, data: Any, milliseconds: int, how: str) -> None:
+        """What happens most of the time: nothing special."""
+        if not self.workers:
+            self.hire()
+        self.tick(milliseconds)
+        self.promote()
+        self.heartbeats()
+        if self.workers:
+            self.fetch(data, 2, False)
+        if how and any(worker.holds for worker in self.workers):
+            self.settle(data, how)
+
+    @precondition(lambda self: self.workers)
+    @rule(data=st.data())
+    def jobs_are_given_back(self, data: Any) -> None:
+        self.enqueue(["high"] * 5, "", "", None, "", 0, "fail", "a")
+        self.fetch(data, 3, False)
+        if any(worker.holds for worker in self.workers):
+            self.settle(data, "requeue")
+
+    @precondition(lambda self: any(worker.holds for worker in self.workers))
+    @rule(data=st.data(), on_parent_failure=st.sampled_from(["fail", "run"]))
+    def a_child_comes_after_its_parent_has_died(self, data: Any, on_parent_failure: str) -> None:
+        self.settle(data, "dead_letter")
+        self.enqueue(["normal"], "", "", None, f"u{next(_names)}", 3, on_parent_failure, "a")
 
     # Time and operators
 
@@ -345,6 +381,11 @@ class Moves(RuleBasedStateMachine):
     def limit(self, rate: float | None, concurrency: int | None) -> None:
         self.run_call(self.queue.set_limit("limited", rate, rate and 2.0, concurrency))
 
+    @rule(priority=st.sampled_from(["high", "low"]))
+    def purge_one_of_many(self, priority: str) -> None:
+        self.enqueue(["normal", priority, "normal"], "", "", None, "", 0, "fail", "a")
+        self.run_call(self.queue.purge("pending", 1))
+
     @precondition(lambda self: self.workers)
     @rule(data=st.data())
     def a_limit_is_reached(self, data: Any) -> None:
@@ -356,7 +397,7 @@ class Moves(RuleBasedStateMachine):
         self.tick(1_000)
         self.promote()
 
-    @rule(job_type=st.sampled_from(["", "b"]), go_on=st.booleans())
+    @rule(job_type=st.sampled_from(["", "b"]), go_on=st.sampled_from([True, True, False]))
     def pause_or_resume(self, job_type: str, go_on: bool) -> None:
         self.run_call(self.queue.resume(job_type) if go_on else self.queue.pause(job_type))
 

@@ -1,0 +1,1 @@
+"""What Gopher and its peers do on one machine, in one run: `make bench`."""

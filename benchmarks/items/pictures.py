@@ -1,0 +1,51 @@
+"""Work that needs the processor: pictures on two processes, against a bare pool of two."""
+
+import multiprocessing
+import os
+import tempfile
+import time
+
+from ..contenders import Contender
+from ..lab import lab
+from ..peers import marks
+from . import Figure, Item
+
+WARM = 4
+
+
+def measure(contender: Contender, seconds: float) -> dict[str, float]:
+    count = int(100 * seconds)
+    if contender.name.startswith("limit"):
+        return {"pictures": _bare_pool(count)}
+    with lab(contender) as made:
+        # So that the worker has started, and has loaded what it needs.
+        made.send("image", WARM)
+        with made.worker():
+            made.wait_for(WARM)
+            time.sleep(0.2)
+            began = time.perf_counter()
+            made.send("image", count)
+            return {"pictures": count / (made.wait_for(WARM + count, 30 + count) - began)}
+
+
+def _bare_pool(count: int) -> float:
+    with tempfile.TemporaryDirectory() as folder, multiprocessing.get_context("fork").Pool(2, _begin, (folder,)) as pool:
+        pool.map(_picture, range(WARM), chunksize=1)
+        began = time.perf_counter()
+        pool.map(_picture, range(count), chunksize=1)
+        return count / (time.perf_counter() - began)
+
+
+def _begin(folder: str) -> None:
+    marks.FOLDER = os.environ["BENCH_FOLDER"] = folder
+
+
+def _picture(_number: int) -> None:
+    marks.image()
+
+
+def _takes_part(contender: Contender) -> bool:
+    return contender.pictures or contender.name.startswith("limit")
+
+
+ITEM = Item("pictures", (Figure("pictures", "pictures/s", "more"),), _takes_part, measure)

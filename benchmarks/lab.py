@@ -1,0 +1,164 @@
+"""One measurement's surroundings: a fresh server, a folder for counts, and a contender's processes."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+from redis import Redis
+
+from gopher.embedded import EmbeddedServer
+
+from .contenders import CACHE, Contender
+
+#: Seconds until a worker must have done its first job.
+START_TIMEOUT = 30.0
+
+
+class Stuck(Exception):
+    """Raised when a contender does not get on; the message says with what."""
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+class Lab:
+    """A fresh server over TCP, and what one contender does with it."""
+
+    def __init__(self, contender: Contender, server: EmbeddedServer, folder: Path) -> None:
+        self.contender = contender
+        self.server = server
+        self.redis = Redis(port=server.port)
+        self._folder = folder
+        #: What the contender wrote on its standard outputs: looked at when it fails.
+        self._log = folder / "log"
+
+    def send(self, job: str, count: int, how: str = "one") -> float:
+        """Send jobs; return the seconds that it took the sender."""
+        return float(json.loads(self._run("send", job, str(count), how).splitlines()[-1]))
+
+    def trickle(self, count: int, pause: float) -> None:
+        self._run("trickle", str(count), str(pause))
+
+    @contextmanager
+    def worker(self, **environ: str) -> Iterator[psutil.Process]:
+        """Run the contender's worker, in a session of its own; it is killed at the end, with all that it started."""
+        with self._log.open("ab") as log:
+            process = subprocess.Popen(
+                self.contender.command("worker"),
+                env=self._environ() | environ,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        root = psutil.Process(process.pid)
+        try:
+            yield root
+        finally:
+            _kill(root)
+            process.wait()
+
+    def done(self) -> int:
+        """Return how many jobs were done so far."""
+        files = (path.read_bytes() for path in self._folder.glob("count-*"))
+        return sum(struct.unpack("<q", data)[0] for data in files if len(data) == 8)
+
+    def wait_for(self, count: int, timeout: float = START_TIMEOUT) -> float:
+        """Wait until so many jobs are done; return the moment (perf_counter). Raises Stuck."""
+        deadline = time.monotonic() + timeout
+        while self.done() < count:
+            if time.monotonic() > deadline:
+                said = self._log.read_text(errors="replace")[-400:] if self._log.exists() else ""
+                raise Stuck(f"{self.contender.name} did {self.done()} of {count} jobs in {timeout:g} s. {said}")
+            time.sleep(0.002)
+        return time.perf_counter()
+
+    def stamps(self) -> list[float]:
+        """Return how late each stamped job began, in milliseconds."""
+        path = self._folder / "stamps"
+        return [int(line) / 1e6 for line in path.read_text().splitlines()] if path.exists() else []
+
+    def used_memory(self) -> int:
+        return int(self.redis.info("memory")["used_memory"])
+
+    def _run(self, *words: str) -> str:
+        command = self.contender.command(*words)
+        done = subprocess.run(command, env=self._environ(), capture_output=True, text=True, timeout=300, check=False)
+        if done.returncode:
+            raise Stuck(f"{self.contender.name} could not {' '.join(words)}: {done.stderr[-400:]}")
+        return done.stdout
+
+    def _environ(self) -> dict[str, str]:
+        ours = {
+            "BENCH_PORT": str(self.server.port),
+            "BENCH_FOLDER": str(self._folder),
+            "BENCH_VARIANT": self.contender.variant,
+            "BENCH_NODE_MODULES": str(CACHE / "bullmq"),
+            "PYTHONDONTWRITEBYTECODE": "",
+        }
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("REDIS_", "GOPHER_H"))}
+        return inherited | ours | self.contender.environ
+
+
+def _kill(root: psutil.Process) -> None:
+    """Stop a worker: at first as an operator does, then for good. Only what it has started itself."""
+    family = [root, *_descendants(root)]
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for process in family:
+            try:
+                process.send_signal(number)
+            except psutil.NoSuchProcess:
+                pass
+        _, family = psutil.wait_procs(family, timeout=1.5)
+
+
+def _descendants(root: psutil.Process) -> list[psutil.Process]:
+    try:
+        return list(root.children(recursive=True))
+    except psutil.NoSuchProcess:
+        return []
+
+
+@contextmanager
+def lab(contender: Contender) -> Iterator[Lab]:
+    """Give a contender a server that nobody has used."""
+    folder = Path(tempfile.mkdtemp(prefix="gopher-bench-"))
+    try:
+        with EmbeddedServer(folder / "server", port=free_port()) as server:
+            marks = folder / "marks"
+            marks.mkdir()
+            made = Lab(contender, server, marks)
+            yield made
+            made.redis.close()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def family_memory(root: psutil.Process) -> float:
+    """Return the memory (PSS, MB) of a worker and all that it has started."""
+    return sum(process.memory_full_info().pss for process in (root, *_descendants(root))) / 1e6
+
+
+def family_seconds(root: psutil.Process) -> float:
+    """Return the processor seconds of a worker and all that it has started."""
+    times = (process.cpu_times() for process in (root, *_descendants(root)))
+    return sum(each.user + each.system for each in times)
+
+
+def figures(**values: Any) -> dict[str, float]:
+    return {name: float(value) for name, value in values.items()}

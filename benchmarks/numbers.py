@@ -1,0 +1,39 @@
+"""Medians, percentiles, and ratios with their least and greatest."""
+
+import statistics
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class Spread(NamedTuple):
+    """A median with the least and the greatest."""
+
+    median: float
+    least: float
+    most: float
+
+
+def spread(values: Sequence[float]) -> Spread:
+    return Spread(statistics.median(values), min(values), max(values))
+
+
+def ratios(values: Sequence[float], others: Sequence[float]) -> Spread:
+    """Return what two contenders reached in the same rounds as a ratio: the machine's mood falls out."""
+    return spread([value / other for value, other in zip(values, others, strict=False) if other])
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """Return the value below which `percent` of the values lie (the nearest one)."""
+    if not values:
+        return float("nan")
+    ordered = sorted(values)
+    return ordered[min(round(percent / 100 * len(ordered) + 0.5), len(ordered)) - 1]
+
+
+def shown(value: float) -> str:
+    """Return a figure in three digits, thousands apart."""
+    if value != value:
+        return "–"
+    if value >= 1000:
+        return f"{round(value, 2 - len(str(int(value)))):,.0f}"
+    return f"{value:.3g}"

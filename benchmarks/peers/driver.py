@@ -1,0 +1,65 @@
+"""The same three verbs for every contender: `send JOB COUNT HOW`, `trickle COUNT PAUSE`, `worker`.
+
+Each peer's file hands over its own ways of sending, and how its workers are started: two processes.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+PROCESSES = 2
+#: The payload of a job: 100 bytes of JSON.
+PAYLOAD = {"x": "y" * 92}
+FILES = os.path.dirname(os.path.abspath(__file__))
+
+Send = Callable[[str, dict], None]
+SendMany = Callable[[str, list[dict]], None]
+
+
+def server_port() -> int:
+    return int(os.environ["BENCH_PORT"])
+
+
+def server_url(scheme: str = "redis") -> str:
+    return f"{scheme}://127.0.0.1:{server_port()}/0"
+
+
+def program(name: str) -> str:
+    """Return a program of this environment."""
+    return os.path.join(os.path.dirname(sys.executable), name)
+
+
+def drive(send: Send, worker: Sequence[str] | Callable[[], None], send_many: SendMany | None = None) -> None:
+    """Do what the command line asks; tell seconds as JSON on stdout."""
+    verb, *rest = sys.argv[1:]
+    if verb == "worker":
+        if callable(worker):
+            worker()
+        else:
+            os.chdir(FILES)
+            os.execv(worker[0], list(worker))
+    elif verb == "send":
+        print(json.dumps(_send(send, send_many, rest[0], int(rest[1]), rest[2])))
+    elif verb == "trickle":
+        _trickle(send, int(rest[0]), float(rest[1]))
+
+
+def _send(send: Send, send_many: SendMany | None, job: str, count: int, how: str) -> float:
+    send("warm", PAYLOAD)
+    began = time.perf_counter()
+    if how == "many" and send_many is not None:
+        for at in range(0, count, 1000):
+            send_many(job, [PAYLOAD] * min(1000, count - at))
+    else:
+        for _ in range(count):
+            send(job, PAYLOAD)
+    return time.perf_counter() - began
+
+
+def _trickle(send: Send, count: int, pause: float) -> None:
+    """Send one job at a time to an idle worker."""
+    for _ in range(count):
+        time.sleep(pause)
+        send("stamp", {"sent": time.time_ns()})
