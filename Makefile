@@ -12,7 +12,7 @@ PIP_INSTALL := PIP_CONSTRAINT=$(CONSTRAINTS) PIP_BUILD_CONSTRAINT=$(CONSTRAINTS)
 	$(BIN)/python -m pip install -qq --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test chaos crashes lint format types ci lock clean
+.PHONY: help demo run test chaos lint format types ci lock clean
 .DELETE_ON_ERROR:
 # Two installs into one environment at once would break it.
 .NOTPARALLEL:
@@ -31,9 +31,6 @@ test: $(VENV)/test.stamp ## Run the tests against a server of their own (PYTEST_
 
 chaos: $(VENV)/test.stamp ## Cause every fault at full size, and count (DURATION=8m SEED=1)
 	@$(BIN)/python -m tests.faults.chaos --duration $(or $(DURATION),8m) $(if $(SEED),--seed $(SEED))
-
-crashes: $(VENV)/test.stamp ## Kill a process at each crash point
-	@$(BIN)/python -m pytest tests/faults/long_crash_points.py
 
 lint: $(VENV)/lint.stamp ## Check style, shell scripts, image and compose file
 	@$(BIN)/ruff check --quiet $(SOURCES)

@@ -1,18 +1,24 @@
 """How outcomes go out: completed jobs in batches, every other outcome as a call of its own."""
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from gopher.errors import ConfigurationError, QueueFull
 from gopher.job import created_ms
 from gopher.link import Link
 from gopher.logs import get_logger
 from gopher.queue import Call, Completion, Failure, Queue
+from gopher.server import translated
 
 from .clock import ServerClock
 from .pool import Running
 from .verdicts import Verdict, history_row, within
 
 log = get_logger("worker")
+
+#: Seconds until an outcome that the server refused for a while is sent again.
+AGAIN = 1.0
 
 
 class Settlement:
@@ -23,13 +29,15 @@ class Settlement:
         self._link = link
         self._clock = clock
         self._unanswered = 0
+        #: What was refused for a reason that passes: when (monotonic s) to send it again, and how.
+        self._again: list[tuple[float, Callable[[], None]]] = []
         #: Completions by the worker id that the jobs were given out to.
         self._completions: dict[str, list[tuple[Running, Completion]]] = {}
 
     @property
     def waiting(self) -> bool:
         """Whether an outcome has not reached the server yet."""
-        return bool(self._completions) or self._unanswered > 0
+        return bool(self._completions or self._again) or self._unanswered > 0
 
     def complete(self, running: Running, seconds: float, result: bytes, log_lines: bytes) -> None:
         """Note a result; it goes out with the next `send`."""
@@ -37,11 +45,25 @@ class Settlement:
         self._completions.setdefault(running.worker_id, []).append((running, completion))
 
     def send(self) -> None:
-        """Put the noted results on their way."""
+        """Put the noted results on their way, and what was refused a while ago."""
+        now = time.monotonic()
+        due = [repeat for at, repeat in self._again if at <= now]
+        self._again = [(at, repeat) for at, repeat in self._again if at > now]
+        for repeat in due:
+            repeat()
         for worker_id, done in self._completions.items():
-            call = self._queue.complete(worker_id, [completion for _, completion in done])
-            self._add(call, _each([running for running, _ in done]))
+            self._send_completions(worker_id, done)
         self._completions.clear()
+
+    def _send_completions(self, worker_id: str, done: list[tuple[Running, Completion]]) -> None:
+        call = self._queue.complete(worker_id, [completion for _, completion in done])
+
+        def refused(error: Exception) -> None:
+            # One record that somebody has spoilt has the whole call refused: each for itself, then.
+            for each in done:
+                self._send_completions(worker_id, [each])
+
+        self._add(call, _each([running for running, _ in done]), refused if len(done) > 1 else None)
 
     def settle(self, running: Running, verdict: Verdict, log_lines: bytes, started: float, ended: float) -> None:
         """Carry out what was decided for an attempt; times are monotonic seconds."""
@@ -68,12 +90,21 @@ class Settlement:
                 call = self._queue.dead_letter(worker_id, failure, verdict.error_type)
         self._add(call, _answer_for(running))
 
-    def _add(self, call: Call, callback: Callable[[Any], None]) -> None:
+    def _add(
+        self, call: Call, callback: Callable[[Any], None], refused: Callable[[Exception], None] | None = None
+    ) -> None:
+        """Send a call. `refused` takes an error in the place of `callback`, unless it is one that passes."""
         self._unanswered += 1
 
         def answered(answer: Any) -> None:
             self._unanswered -= 1
-            callback(answer)
+            if isinstance(answer, Exception) and _passes(answer):
+                log.error("an outcome is refused by the server; it is sent again", error=str(answer))
+                self._again.append((time.monotonic() + AGAIN, lambda: self._add(call, callback, refused)))
+            elif isinstance(answer, Exception) and refused is not None:
+                refused(answer)
+            else:
+                callback(answer)
 
         self._link.add(call, answered)
 
@@ -87,6 +118,11 @@ class Settlement:
         """Give a job back; its attempt is not counted."""
         call = self._queue.requeue(running.worker_id, running.job.id, running.job.token, delay)
         self._add(call, _answer_for(running))
+
+
+def _passes(error: Exception) -> bool:
+    """Return whether an error will be over once somebody has mended the server: a password, permissions, memory."""
+    return isinstance(translated(error), ConfigurationError | QueueFull)
 
 
 def _each(jobs: list[Running]) -> Callable[[list[str] | Exception], None]:

@@ -242,9 +242,8 @@ class Proxy:
         self._path = folder / f"proxy-{random.randrange(10**9)}.sock"
         command = [sys.executable, "-m", "tests.faults.proxy", str(server_socket), str(self._path), str(seed)]
         self._process = subprocess.Popen(command, cwd=ROOT)
-        wait_until(self._path.exists, 20, "the proxy")
         self._control = socket.socket(socket.AF_UNIX)
-        self._control.connect(str(self._path))
+        wait_until(self._connected, 20, "the proxy")
         self._answers = self._control.makefile("rb")
         self.port = self._ask("look")["port"]
 
@@ -287,6 +286,13 @@ class Proxy:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+    def _connected(self) -> bool:
+        try:
+            self._control.connect(str(self._path))
+        except OSError:
+            return False
+        return True
 
     def _ask(self, what: str, **order: Any) -> dict[str, Any]:
         self._control.sendall(json.dumps({"what": what, **order}).encode() + b"\n")

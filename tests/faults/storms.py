@@ -215,7 +215,7 @@ def lost_replies(system: System, *, jobs: int, probability: float = 0.1, seconds
     try:
         with Load(system.address, jobs, payload={"seconds": seconds}, threads=4) as load:
             pass
-        system.wait(load.ids, 300)
+        system.wait(load.ids, 60 + jobs / 50)
     finally:
         system.proxy.mode("pass")
     report.faults = system.proxy.done("drop") - before

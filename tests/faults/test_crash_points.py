@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -220,11 +221,16 @@ def _finish(grounds: Grounds, mine: dict[str, list[str]], fates: Fates) -> None:
         )
         ground.start("scheduler", "honest")
     for kind, ground in grounds.items():
-        wait_until(
-            lambda ground=ground, kind=kind: not _left(ground, kinds[kind], fates), 25, f"jobs of {kind}s to end"
-        )
+        _wait_for_ends(ground, kinds[kind], fates)
         for name in kinds[kind]:
             _look(name, ground, fates[name])
+
+
+def _wait_for_ends(ground: Ground, some: list[str], fates: Fates) -> None:
+    until = time.monotonic() + 60
+    while left := _left(ground, some, fates):
+        assert time.monotonic() < until, f"these jobs have not ended: {left}"
+        time.sleep(0.05)
 
 
 def _left(ground: Ground, some: list[str], fates: Fates) -> list[tuple[str, str | None]]:
