@@ -1,6 +1,7 @@
 """A queue whose clock the test sets, and whose scripts it may break."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -15,6 +16,7 @@ START = 1_800_000_000_000
 Mutation = tuple[str, str, str]
 
 
+@cache
 def source(name: str) -> str:
     return files("gopher.lua").joinpath(f"{name}.lua").read_text()
 

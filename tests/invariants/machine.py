@@ -313,6 +313,22 @@ class Moves(RuleBasedStateMachine):
         if any(worker.holds for worker in self.workers):
             self.settle(data, "requeue")
 
+    @precondition(lambda self: self.workers)
+    @rule(data=st.data())
+    def jobs_are_too_late(self, data: Any) -> None:
+        self.enqueue(["high"] * 2, "", "+7000", None, "", 0, "fail", "a")
+        self.tick(8_000)
+        self.fetch(data, 4, False)
+
+    @precondition(lambda self: self.workers)
+    @rule(data=st.data(), how=st.sampled_from(["complete", "dead_letter"]))
+    def a_child_waits_for_two(self, data: Any, how: str) -> None:
+        self.enqueue(["high", "high"], "", "", None, "", 0, "fail", "a")
+        self.enqueue(["normal"], "", "", None, "", 2, "run", "a")
+        self.fetch(data, 4, False)
+        if any(worker.holds for worker in self.workers):
+            self.settle(data, how)
+
     @precondition(lambda self: any(worker.holds for worker in self.workers))
     @rule(data=st.data(), on_parent_failure=st.sampled_from(["fail", "run"]))
     def a_child_comes_after_its_parent_has_died(self, data: Any, on_parent_failure: str) -> None:

@@ -45,6 +45,7 @@ MUTANTS: dict[str, Mutation] = {
         "redis.call('SADD', P .. 'cancelling:'",
         "redis.call('SISMEMBER', P .. 'cancelling:'",
     ),
+    "dead on arrival with a unique key": ("enqueue", "    free_unique(id, ARGV[i + 7])\n", ""),
     "children are told twice": ("shared/ended", "redis.call('HDEL', P .. 'job:' .. id, 'children')", "local _ = id"),
     "a bucket that nobody looks at": (
         "shared/limits",

@@ -1,5 +1,7 @@
 """complete: results are stored once, from who has the job."""
 
+import pytest
+
 from gopher.queue import Completion
 from tests.lua.lab import failure
 
@@ -54,6 +56,18 @@ def test_latency_is_counted_into_the_histogram(lab):
     lab.seed_completed()
     histogram = lab.redis.hgetall(lab.keys.histogram("email"))
     assert histogram == {b"wait:1": b"1", b"wait:sum_us": b"0", b"run:5": b"1", b"run:sum_us": b"12500"}
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "bucket"),
+    [(0.0, 1), (1.0, 1), (1.001, 2), (5.0, 3), (250.0, 8), (1_800_000.0, 17), (1_800_001.0, 18), (-3.0, 1)],
+)
+def test_a_bucket_holds_what_is_not_above_its_bound(lab, milliseconds, bucket):
+    job = lab.seed_processing()
+    lab.run(lab.queue.complete("w1", [Completion(job.id, job.token, milliseconds, b"", b"")]))
+    histogram = lab.redis.hgetall(lab.keys.histogram("email"))
+    assert histogram[f"run:{bucket}".encode()] == b"1"
+    assert int(histogram[b"run:sum_us"]) == max(round(milliseconds * 1000), 0)
 
 
 def test_the_log_of_the_last_ten_attempts_is_kept(lab):

@@ -194,15 +194,18 @@ def test_cancelled_jobs_that_still_stand_in_a_long_list_are_passed_over(lab):
 
 
 def test_it_passes_over_a_thousand_in_one_call_and_says_that_there_is_more(lab):
-    ids = lab.seed_pending(2500)
-    for job_id in ids[:1100]:
+    ids = lab.seed_pending(3300)
+    for job_id in reversed(ids[1:2200]):
         lab.run(lab.queue.cancel(job_id))
+    assert lab.tombstones() == {"normal": 2199}
+    # Cancelling the head arms `next` again: as far as one call goes.
+    lab.run(lab.queue.cancel(ids[0]))
+    assert (lab.tombstones(), lab.standing("next")) == ({"normal": 1199}, [])
     lab.hire()
     first = lab.run(lab.fetch_call())
-    # The job at the head was cancelled where it stood, and `next` armed again by that.
-    assert first.more
-    (job,) = first.jobs or lab.fetch()
-    assert job.id == ids[1100]
+    assert (first.jobs, first.more, lab.tombstones()) == ([], True, {"normal": 199})
+    assert [job.id for job in lab.fetch()] == [ids[2200]]
+    assert lab.tombstones() == {"normal": 0}
 
 
 # Priorities
@@ -345,6 +348,19 @@ def test_parked_jobs_keep_their_order_and_go_before_younger_ones(lab):
         lab.run(lab.queue.heartbeat("w1", 60.0))
         given += [job.id for job in lab.fetch(want=10)]
     assert given == ids
+
+
+def test_a_new_job_does_not_overtake_parked_ones_of_its_kind(lab):
+    lab.run(lab.queue.set_limit("email", 1.0, 1.0, None))
+    first, second = lab.seed_pending(2)
+    lab.hire()
+    assert [job.id for job in lab.fetch(want=5)] == [first]
+    lab.pass_time(1)
+    # Nobody has looked at the bucket yet, and it has a token again.
+    lab.redis.zadd(lab.keys.throttled, {"email": lab.now + 60_000})
+    younger = lab.enqueue()
+    assert lab.fetch(want=5) == []
+    assert lab.standing("throttled:email:normal") == [second, younger]
 
 
 def test_a_paused_type_is_parked_and_goes_on_when_it_is_resumed(lab):

@@ -14,6 +14,15 @@ def test_the_type_rests_and_the_job_goes_first_then(lab):
     assert [again.id for again in lab.fetch(want=5)] == [job.id, younger]
 
 
+def test_the_job_goes_before_those_that_are_parked_already(lab):
+    lab.run(lab.queue.set_limit("email", None, None, 1))
+    job = lab.seed_processing()
+    younger = lab.enqueue()
+    assert lab.fetch() == []
+    lab.run(lab.queue.hold_back("w1", job.id, job.token, 5.0))
+    assert lab.standing("throttled:email:normal") == [job.id, younger]
+
+
 def test_other_types_go_on(lab):
     job = lab.seed_processing()
     other = lab.enqueue("report")
