@@ -8,6 +8,10 @@ follows Debian's cron, as cronsim describes it:
 * Every other expression (`*/15 * * * *`, `0 * * * *`) follows real time: it fires whenever the clock on the wall
   fits, in a repeated hour twice.
 
+cronsim goes by clock times only where there are five fields. We do so with six too: a schedule is not to fire twice
+because its time is given to the second. And where a clock changes by, or at, a part of an hour, cronsim passes over
+times that the wall does show; we don't.
+
 croniter is only ever asked about clocks without daylight saving; its own handling of it fires twice in a fold.
 """
 
@@ -36,8 +40,11 @@ _ALIASES = {
 _LONGEST = 100
 #: What croniter reads as "somewhen", another one each time: R, and H as a hash.
 _RANDOM = re.compile(r"(^|[\s,])[rh]($|[\s,/(])", re.IGNORECASE)
-#: Years in which an expression has to fire: 29 February is skipped in 2100.
-_HORIZON = 9
+#: Years in which an expression has to fire, from any time on: a 29 February that must be a Sunday (`0 0 29 2 */7`)
+#: comes every 28 years, and across 2100 after 40.
+_HORIZON = 41
+#: Milliseconds that a preview looks ahead: a hundred years.
+_PREVIEW = 36_525 * 86_400_000
 
 _DAY = timedelta(days=1)
 _SECOND = timedelta(seconds=1)
@@ -74,16 +81,32 @@ class CronExpression:
             found.append(after)
         return found
 
+    def last_until(self, moment: int, known: int) -> int:
+        """Return the last time up to `moment`. `known` is an earlier one; it is the answer when there is none since."""
+        # What comes next never goes back when the moment goes on, so halving finds it in some 40 steps at most.
+        low, high = known, moment
+        while low < high:
+            middle = (low + high) // 2
+            fire = self.next_after(middle)
+            if fire <= moment:
+                low = fire
+            else:
+                high = middle
+        return low
+
     def period_after(self, moment: int) -> int:
         """Return the milliseconds between the next two times after `moment`."""
         first = self.next_after(moment)
         return self.next_after(first) - first
 
     def preview(self, after: int, count: int) -> list[Fire]:
-        """Return the next `count` times, in UTC and on the wall."""
-        rows = []
-        for _ in range(count):
+        """Return the next `count` times, in UTC and on the wall: fewer when a hundred years don't hold so many."""
+        rows: list[Fire] = []
+        end = after + _PREVIEW
+        while len(rows) < count:
             after, mark = self._next(after)
+            if after > end:
+                break
             local = _at(after, self._zone).isoformat(timespec="seconds")
             rows.append(Fire(to_rfc3339(after), local, mark))
         return rows
@@ -103,7 +126,7 @@ class CronExpression:
                     return instant, "gap"
             elif instant > moment:
                 return instant, "fold" if local.utcoffset() != local.replace(fold=1).utcoffset() else ""
-        raise AssertionError("croniter's iterator has no end")
+        raise AssertionError("what has fired within the horizon fires again within it")
 
     def _end_of_gap(self, wall: datetime) -> int:
         """Return the first moment whose wall time is later than `wall`, which no clock shows."""

@@ -15,8 +15,10 @@ from .submission import Duration, InvalidJson, Recurring, Submission, prepare
 
 #: A time that is later than this (ms), or than half the period, was missed rather than late.
 TOLERANCE = 5_000
-#: Jobs that `run_all` makes at most of the times that were missed.
+#: Jobs that `run_all` makes at most at once.
 MAX_CATCH_UP = 100
+#: Times that were dropped are counted so far: each costs time, and after a long absence there may be millions.
+MAX_COUNTED = 1_000
 
 MISSED = ("skip", "run_once", "run_all")
 OVERLAP = ("allow", "skip")
@@ -94,9 +96,9 @@ def check_spec(spec: ScheduleSpec, registry: Registry | None) -> ScheduleSpec:
     return spec
 
 
-def check_name(name: str) -> str:
+def check_name(name: str, field: str = "/name") -> str:
     if not SCHEDULE_NAME.fullmatch(name):
-        raise InvalidJob(f"is {name!r:.80}: must match {SCHEDULE_NAME.pattern}", "/name")
+        raise InvalidJob(f"is {name!r:.80}: must match {SCHEDULE_NAME.pattern}", field)
     return name
 
 
@@ -131,7 +133,8 @@ def from_recurring(recurring: Recurring, submission: Submission, registry: Regis
             raise InvalidJob(error.details, f"/recurring{error.field}") from None
         raise
     digest = hashlib.sha256(spec.definition()).hexdigest()[:8]
-    return check_name(recurring.name or f"{submission.type[:50]}-{digest}"), spec
+    name = f"{submission.type[:50]}-{digest}" if recurring.name is None else recurring.name
+    return check_name(name, "/recurring/name"), spec
 
 
 def tick_job(spec: ScheduleSpec, name: str, namespace: str, fire: int) -> NewJob:
@@ -149,21 +152,38 @@ def job_now(spec: ScheduleSpec) -> NewJob:
     return prepare(spec.submission())
 
 
-def plan(spec: ScheduleSpec, expected: int, now: int) -> tuple[list[int], int]:
-    """Return which times of a schedule become jobs at `now`, and when it fires next (Unix ms).
+def plan(spec: ScheduleSpec, expected: int, now: int, limit: int = MAX_CATCH_UP) -> tuple[list[int], int]:
+    """Return which times of a schedule become jobs at `now`, the oldest first, and when it fires next (Unix ms).
 
     `expected` is the time that is due. With one every minute, expected 12:00 and now 12:03:10, the times 12:00 to
-    12:03 are due: run_once makes one job (of 12:03), run_all four, skip none, since each is more than 5 s late.
+    12:03 are due: run_once makes one job (of 12:03), run_all four, skip none, since each is more than 5 s late. Times
+    that are less late always become jobs; run_all makes `limit` jobs at most, of them and the oldest others.
     """
+    if expected > now:
+        return [], expected
     cron = CronExpression(spec.cron_expression, spec.timezone)
-    due = [expected, *cron.fires_between(expected, now, MAX_CATCH_UP - 1)]
-    next_time = cron.next_after(max(now, expected))
-    tolerance = min(TOLERANCE, cron.period_after(expected) // 2)
-    if spec.missed == "run_all":
-        return due, next_time
-    if len(due) == MAX_CATCH_UP:
-        # There may be many more: look from the end.
-        due = cron.fires_between(now - tolerance - 1, now, MAX_CATCH_UP) or due
-    if spec.missed == "skip":
-        return [fire for fire in due if now - fire <= tolerance], next_time
-    return due[-1:], next_time
+    next_time = cron.next_after(now)
+    # A time later than the edge is on time, those up to it were missed.
+    edge = now - min(TOLERANCE, cron.period_after(expected) // 2) - 1
+    on_time = _times(cron, expected, edge, now, limit)
+    if spec.missed == "skip" or (spec.missed == "run_once" and on_time):
+        return on_time, next_time
+    if spec.missed == "run_once":
+        return [cron.last_until(now, expected)], next_time
+    missed = _times(cron, expected, expected - 1, edge, limit - len(on_time))
+    return missed + on_time, next_time
+
+
+def dropped(spec: ScheduleSpec, expected: int, fires: list[int], next_time: int) -> int:
+    """Return how many due times a `run_all` left out of what `plan` returned: MAX_COUNTED for that many or more."""
+    if spec.missed != "run_all":
+        return 0
+    cron = CronExpression(spec.cron_expression, spec.timezone)
+    due = _times(cron, expected, expected - 1, next_time - 1, MAX_COUNTED + len(fires))
+    return len(due) - len(set(due).intersection(fires)) if len(due) < MAX_COUNTED + len(fires) else MAX_COUNTED
+
+
+def _times(cron: CronExpression, expected: int, after: int, until: int, limit: int) -> list[int]:
+    """Return the due times after `after` up to `until`; the expected one even if the zone's rules changed since."""
+    first = [expected] if after < expected <= until else []
+    return (first + cron.fires_between(max(after, expected), until, limit))[: max(limit, 0)]

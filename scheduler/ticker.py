@@ -3,7 +3,7 @@
 from gopher.errors import GopherError
 from gopher.logs import get_logger
 from gopher.queue import Call, Queue, Ticks
-from gopher.schedule import parse_spec, plan, tick_job
+from gopher.schedule import dropped, parse_spec, plan, tick_job
 
 from .duties import Duty
 
@@ -51,4 +51,7 @@ class Ticker(Duty):
             return self._queue.tick(name, definition, expected, now + UNREADABLE, [])
         jobs = [tick_job(spec, name, self._namespace, fire) for fire in fires]
         log.info("schedule fires", schedule=name, jobs=len(jobs))
+        left_out = dropped(spec, expected, fires, next_time)
+        if left_out:
+            log.warning("more times were missed than are caught up on", schedule=name, left_out=left_out)
         return self._queue.tick(name, definition, expected, next_time, jobs, skip_overlap=spec.overlap == "skip")

@@ -20,25 +20,36 @@ ZONES = (
 ).split()
 
 
-#: Sao Paulo gave its changes up in 2019. On Lord Howe and the Chathams the clock changes by, or at, a part of an hour:
-#: there cronsim steps by whole hours past times that the wall does show; we do not (see below).
-ODD = ("America/Sao_Paulo", "Australia/Lord_Howe", "Pacific/Chatham")
-
-
 def ms(text: str) -> int:
     return round(datetime.fromisoformat(text).timestamp() * 1000)
 
 
 @cache
 def changes(zone: str) -> list[datetime]:
-    """Every change of a zone's offset from 2020 to 2040, to six hours."""
-    found, moment, step = [], datetime(2020, 1, 1, tzinfo=UTC), timedelta(hours=6)
+    """Every change of a zone's offset from 2000 to 2040, to six hours."""
+    found, moment, step = [], datetime(2000, 1, 1, tzinfo=UTC), timedelta(hours=6)
     info = ZoneInfo(zone)
     while moment.year <= 2040:
         if moment.astimezone(info).utcoffset() != (moment + step).astimezone(info).utcoffset():
             found.append(moment)
         moment += step
     return found
+
+
+@cache
+def changes_on_the_hour() -> list[tuple[str, datetime]]:
+    """Every change, with its zone, whose wall times before and after it are whole hours.
+
+    At the others (Lord Howe, the Chathams, St John's and Gaza when they changed at 00:01) cronsim, which steps by whole
+    hours, passes over times that the wall does show, or comes to no end. The test by the minute holds us in these.
+    """
+    return [(zone, change) for zone in ZONES for change in changes(zone) if _is_on_the_hour(change, ZoneInfo(zone))]
+
+
+def _is_on_the_hour(change: datetime, info: ZoneInfo) -> bool:
+    walls = [(change + timedelta(minutes=minute)).astimezone(info) for minute in range(6 * 60 + 1)]
+    before, after = next(pair for pair in itertools.pairwise(walls) if pair[0].utcoffset() != pair[1].utcoffset())
+    return before.minute == 59 and after.minute == 0
 
 
 def fires(expression: str, zone: str, start: datetime, end: datetime) -> list[int]:
@@ -67,16 +78,46 @@ def test_a_clock_time_fires_as_debians_cron_at_every_change_of_the_clock(zone: s
 
 @settings(max_examples=60, deadline=None)
 @given(
-    zone=st.sampled_from([zone for zone in ZONES if zone not in ODD]),
-    which=st.integers(0, 1000),
+    where=st.deferred(lambda: st.sampled_from(changes_on_the_hour())),
     minute=st.sampled_from(["0", "30", "59", "0,30", "15-45/10", "*/15", "*"]),
     hour=st.sampled_from(["0", "1", "2", "3", "1-3", "0,2", "*/2", "*", "23"]),
 )
-def test_any_expression_fires_as_the_oracle_says_around_a_change(zone: str, which: int, minute: str, hour: str) -> None:
-    change = changes(zone)[which % len(changes(zone))]
+def test_any_expression_fires_as_the_oracle_says_around_a_change(
+    where: tuple[str, datetime], minute: str, hour: str
+) -> None:
+    zone, change = where
     start, end = change - timedelta(hours=12), change + timedelta(hours=12)
     expression = f"{minute} {hour} * * *"
     assert fires(expression, zone, start, end) == fires_of_the_oracle(expression, zone, start, end)
+
+
+@pytest.mark.parametrize("zone", ZONES)
+def test_any_other_expression_fires_whenever_the_wall_fits_at_every_change_of_the_clock(zone: str) -> None:
+    info = ZoneInfo(zone)
+    for number, change in enumerate(changes(zone)):
+        step, hours = (7, 10, 15, 25)[number % 4], {(number + further) % 24 for further in range(0, 24, 5)}
+        expression = f"*/{step} {','.join(map(str, sorted(hours)))} * * *"
+        minutes = [change + timedelta(minutes=minute) for minute in range(-180, 541)]
+        walls = [(moment, moment.astimezone(info)) for moment in minutes[1:]]
+        fit = [moment for moment, wall in walls if wall.minute % step == 0 and wall.hour in hours]
+        found = fires(expression, zone, minutes[0], minutes[-1])
+        assert found == [round(moment.timestamp() * 1000) for moment in fit], (zone, change, expression)
+
+
+def test_a_clock_time_to_the_second_fires_once_a_day_too() -> None:
+    for start in ("2026-03-28T12:00:00+00:00", "2026-10-24T12:00:00+00:00"):
+        with_seconds, without = (
+            CronExpression(expression, "Europe/Berlin").preview(ms(start), 4)
+            for expression in ("0 30 2 * * *", "30 2 * * *")
+        )
+        assert with_seconds == without
+
+
+@pytest.mark.parametrize("start", ["2026-03-28T23:00:00+00:00", "2026-10-24T22:00:00+00:00"])
+def test_every_hour_to_the_second_follows_real_time_too(start: str) -> None:
+    for expression in ("0 * * * *", "0 0 * * * *"):
+        times = CronExpression(expression, "Europe/Berlin").fires_between(ms(start), ms(start) + 5 * 3_600_000, 100)
+        assert times == [ms(start) + number * 3_600_000 for number in range(1, 6)]
 
 
 def test_a_time_that_the_clock_leaves_out_fires_at_the_next_minute_there_is() -> None:
@@ -125,6 +166,37 @@ def test_names_for_common_schedules_are_known(alias: str, first: str) -> None:
 
 def test_a_leap_day_is_waited_for() -> None:
     assert CronExpression("0 0 29 2 *").preview(ms("2026-01-01T00:00:00+00:00"), 1)[0].utc.startswith("2028-02-29")
+
+
+@pytest.mark.parametrize("minute", ["0", "*/30"])
+@pytest.mark.parametrize("day", ["29 2 */7", "29 2 */4", "29 2 mon#5", "29W 2 */4", "*/31 2 1", "* 2 tue#5"])
+def test_an_expression_that_is_accepted_never_comes_to_an_end(minute: str, day: str) -> None:
+    cron = CronExpression(f"{minute} 0 {day}", "Europe/Berlin")
+    moment = ms("2026-01-01T00:00:00+00:00")
+    # Across 2100, which has no 29 February.
+    while moment < ms("2150-01-01T00:00:00+00:00"):
+        moment = cron.next_after(moment + 86_400_000)
+
+
+def test_a_preview_ends_after_a_hundred_years() -> None:
+    rows = CronExpression("0 0 29 2 */7").preview(ms("2026-01-01T00:00:00+00:00"), 1000)
+    assert [row.utc[:10] for row in rows] == ["2032-02-29", "2060-02-29", "2088-02-29"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    zone=st.sampled_from(ZONES),
+    which=st.integers(0, 1000),
+    expression=st.sampled_from(["30 2 * * *", "*/7 * * * *", "0,1 1-3 * * *", "*/20 5 1 * * *", "0 0 1 * *"]),
+    seconds=st.integers(0, 3 * 86_400),
+)
+def test_the_last_time_is_the_one_that_walking_on_ends_at(zone: str, which: int, expression: str, seconds: int) -> None:
+    change = changes(zone)[which % len(changes(zone))]
+    cron = CronExpression(expression, zone)
+    known = cron.next_after(round((change - timedelta(days=1)).timestamp() * 1000))
+    now = known + seconds * 1000
+    last = [known, *cron.fires_between(known, now, 10_000)][-1]
+    assert cron.last_until(now, known) == cron.last_until(last, known) == last
 
 
 @pytest.mark.parametrize(
