@@ -24,7 +24,9 @@ class Flow:
 
     def limits(self) -> list[LimitView]:
         """Return the types that are limited, paused or held back, by queue and type."""
-        return [view for queue in self._server.queues() for view in self._limits_in(queue)]
+        found = [view for queue in self._server.queues() for view in self._limits_in(queue)]
+        # A type stays noted when what it was held back for is over.
+        return [view for view in found if view.origin or view.paused or view.held_back_for]
 
     def set_limit(self, job_type: str, rate: str | None, burst: float | None, concurrency: int | None) -> Limit:
         """Limit a type in every queue. Raises InvalidJob."""

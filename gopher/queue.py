@@ -323,6 +323,7 @@ class Queue:
         arguments: list[Any] = [name, definition, expected, _text(next_time), "1" if skip_overlap else "0"]
         for job in jobs:
             arguments += (job.id, job.type, job.priority, _ms(job.retention), job.expires.lstrip("+"), job.envelope)
+            arguments.append(job.limit_key)
         return self._call("tick", arguments, lambda reply: reply[0].decode())
 
     def prune(self, place: int, dead_ttl: float, dead_max: int, limit: int = 1000) -> Call:

@@ -18,6 +18,7 @@ from . import crashpoints
 from .connections import Pools
 from .errors import ConfigurationError, GopherError, OutcomeUnknown, QueueBusy, QueueFull, QueueUnavailable, StorageFull
 from .keys import Keys
+from .new_queue import take_over
 from .queue import Call, Queue
 from .settings import Settings
 
@@ -103,6 +104,11 @@ class Server:
         """Make a queue's name known to everybody, once a process."""
         if queue not in self._known_queues:
             with explained():
+                if not self.client.sismember(self.keys.queues, queue):
+                    # Before its name is known: who dies in between leaves it as new as it was.
+                    calls = take_over(self.client, self.keys, self.queue(queue))
+                    if calls:
+                        self.run_all(calls)
                 self.client.sadd(self.keys.queues, queue)
                 self.client.lpush(self.keys.alarm, queue)
                 self.client.ltrim(self.keys.alarm, 0, 0)

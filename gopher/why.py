@@ -97,7 +97,10 @@ def _mean_seconds(histogram: dict[str, str]) -> float:
 
 def _reasons(look: _Look, workers: list[WorkerView]) -> Iterator[Reason]:
     state = look.record.get("state", "")
-    if state == State.PROCESSING:
+    if state in (State.PENDING, State.SCHEDULED) and int(look.record.get("expires", look.now + 1)) <= look.now:
+        # No worker has passed over it yet.
+        yield Reason("ended", f"it has ended: {State.EXPIRED}")
+    elif state == State.PROCESSING:
         worker = look.record.get("token", "").rpartition(".")[0]
         yield Reason("running", f"it runs on {worker} since {_at(look.record['started'])}")
     elif state == State.SCHEDULED and "waiting_for" in look.record:

@@ -55,19 +55,47 @@ end
 -- Return the id of a waiting or running job that has the unique key, if there is one.
 local function holder_of(unique)
   local holder = unique ~= '' and redis.call('GET', P .. 'unique:' .. unique)
-  return holder and redis.call('EXISTS', P .. 'job:' .. holder) == 1 and holder or nil
+  if not holder then
+    return nil
+  end
+  local fields = redis.call('HMGET', P .. 'job:' .. holder, 'state', 'expires')
+  local waits = fields[1] == 'pending' or fields[1] == 'scheduled'
+  -- One that is too late to start has ended, though no worker has passed over it yet.
+  local too_late = waits and fields[2] and tonumber(fields[2]) <= now
+  return fields[1] and not too_late and holder or nil
+end
+
+local stand_ins = {} -- id of a job that is not stored -> that of the one which has its unique key
+local families = {} -- id of a job that others wait for -> its state, and their ids
+
+local function family_of(parent)
+  local family = families[parent]
+  if not family then
+    local fields = redis.call('HMGET', P .. 'job:' .. parent, 'state', 'children')
+    family = { state = fields[1], children = { fields[2] or nil } }
+    families[parent] = family
+  end
+  return family
+end
+
+-- One write a parent, however many wait for it.
+local function write_families()
+  for parent, family in pairs(families) do
+    if #family.children > 0 then
+      redis.call('HSET', P .. 'job:' .. parent, 'children', table.concat(family.children, ','))
+    end
+  end
 end
 
 -- Note a new job with those it waits for. Returns for how many, and one that has failed it already.
 local function follow_parents(id, parents)
   local waiting_for, culprit = 0, nil
   for parent in string.gmatch(parents, '[^,]+') do
-    local record = P .. 'job:' .. parent
-    local fields = redis.call('HMGET', record, 'state', 'children')
-    if fields[1] == 'failed' or fields[1] == 'cancelled' or fields[1] == 'expired' then
+    local family = family_of(parent)
+    if family.state == 'failed' or family.state == 'cancelled' or family.state == 'expired' then
       culprit = culprit or parent
-    elseif fields[1] ~= 'completed' then
-      redis.call('HSET', record, 'children', (fields[2] and fields[2] .. ',' or '') .. id)
+    elseif family.state ~= 'completed' then
+      family.children[#family.children + 1] = id
       waiting_for = waiting_for + 1
     end
   end
@@ -80,8 +108,8 @@ local function set(record, field, text)
   end
 end
 
-local function place(id, job_type, priority, due, record, i)
-  local waiting_for, culprit = follow_parents(id, ARGV[i + 10])
+local function place(id, job_type, priority, due, record, parents, i)
+  local waiting_for, culprit = follow_parents(id, parents)
   if culprit and ARGV[i + 11] ~= 'run' then
     fail_with(culprit, id, record, job_type)
     free_unique(id, ARGV[i + 7])
@@ -105,6 +133,7 @@ local function store(i)
   end
   local holder = holder_of(unique)
   if holder then
+    stand_ins[id] = holder
     return holder
   end
   -- The first write: a server that is out of memory refuses the whole call here.
@@ -121,10 +150,11 @@ local function store(i)
   if ARGV[i + 9] ~= '' then
     redis.call('HSET', record, 'bucket', job_type .. '/' .. ARGV[i + 9])
   end
-  if ARGV[i + 10] ~= '' then
-    redis.call('HSET', record, 'parents', ARGV[i + 10], 'on_parent_failure', ARGV[i + 11])
+  local parents = string.gsub(ARGV[i + 10], '[^,]+', stand_ins)
+  if parents ~= '' then
+    redis.call('HSET', record, 'parents', parents, 'on_parent_failure', ARGV[i + 11])
   end
-  place(id, job_type, priority, due, record, i)
+  place(id, job_type, priority, due, record, parents, i)
   count('enqueued:' .. job_type .. ':' .. priority, 1)
   return 'NEW'
 end
@@ -141,6 +171,7 @@ end
 for i = HEAD + 1, #ARGV, STRIDE do
   answers[#answers + 1] = store(i)
 end
+write_families()
 if ARGV[1] ~= '' then
   redis.call('SET', P .. 'idempotency:' .. ARGV[1], ARGV[2] .. ' ' .. ARGV[3], 'PX', IDEMPOTENCY_TTL)
 end

@@ -26,7 +26,8 @@ else
   local due = now + tonumber(ARGV[4])
   redis.call('HSET', record, 'state', 'retrying', 'settled', token, 'error', ARGV[7], 'history', history,
     'due', due)
-  redis.call('HDEL', record, 'progress')
+  -- It was started in time: it may be tried again later than that.
+  redis.call('HDEL', record, 'progress', 'expires')
   if ARGV[5] ~= '' then
     redis.call('HSET', record, 'crashes', with_row(redis.call('HGET', record, 'crashes'), ARGV[5]))
   end

@@ -5,7 +5,8 @@
 -- KEYS  1 prefix
 -- ARGV  1 name  2 definition, as the caller read it  3 expected next time (ms)  4 new next time (ms, '' for
 --       never)  5 '1' to leave the jobs out while the last one is unfinished
---       then for each job: id, type, priority, retention ms or '', expires or '', envelope
+--       then for each job: id, type, priority, retention ms or '', expires or '', envelope,
+--       limit key or ''
 -- Returns  FIRED and how many jobs are new, SKIPPED when the last one is unfinished, or MOVED when somebody
 --       else was faster, or the schedule was changed
 -- uses: base clock arm
@@ -32,7 +33,7 @@ if ARGV[5] == '1' and #ARGV > 5 and unfinished(redis.call('HGET', last, name)) t
 end
 
 local fired = 0
-for i = 6, #ARGV, 6 do
+for i = 6, #ARGV, 7 do
   local id, job_type, priority = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   local record = P .. 'job:' .. id
   if redis.call('EXISTS', record) == 0 then
@@ -43,6 +44,9 @@ for i = 6, #ARGV, 6 do
     end
     if ARGV[i + 4] ~= '' then
       redis.call('HSET', record, 'expires', now + tonumber(ARGV[i + 4]))
+    end
+    if ARGV[i + 6] ~= '' then
+      redis.call('HSET', record, 'bucket', job_type .. '/' .. ARGV[i + 6])
     end
     redis.call('LPUSH', P .. 'pending:' .. priority, id)
     redis.call('HSET', last, name, id)

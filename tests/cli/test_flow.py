@@ -59,3 +59,27 @@ def test_a_dry_run_says_how_it_would_be_and_stores_nothing(run: Run, client: Cli
     answer = run("submit", "-t", "math", "-p", '{"operation": "prime", "number": 7}', "-r", "2", "--dry-run", "--json")
     assert answer.json["retry_delays"] == [1.0, 2.0]
     assert client.jobs().jobs == []
+
+
+def test_options_that_say_when_and_with_whom_reach_the_job(run: Run, client: Client) -> None:
+    prime = ("submit", "-t", "math", "-p", '{"operation": "prime", "number": 7}', "--json")
+    parent = run(*prime).json["job_id"]
+    job_id = run(
+        *(*prime, "--unique-key", "k", "--unique-for", "5m", "--limit-key", "tenant", "--retry-for", "2h"),
+        *("--expires-at", "2027-01-31T08:00:00+01:00", "--after", parent, "--on-parent-failure", "run"),
+    ).json["job_id"]
+    keys, redis = client.server.keys.of("default"), client.server.client
+    record = {name.decode(): value.decode() for name, value in redis.hgetall(keys.job(job_id)).items()}
+    assert (record["unique"], record["bucket"]) == ("k", "math/tenant")
+    assert (record["parents"], record["on_parent_failure"]) == (parent, "run")
+    assert record["expires"] == "1801378800000"
+    assert '"retry_for":7200' in record["envelope"]
+    assert 0 < redis.pttl(f"{keys.prefix}unique:k") <= 300_000
+
+
+def test_an_option_that_breaks_a_rule_is_named_as_it_was_typed(run: Run) -> None:
+    prime = ("submit", "-t", "math", "-p", '{"operation": "prime", "number": 7}')
+    for option, value in (("--unique-for", "1m"), ("--expires-at", "2001-01-01T00:00:00Z"), ("--after", "7")):
+        answer = run(*prime, option, value)
+        assert answer.code == 2
+        assert option in answer.err

@@ -74,7 +74,7 @@ def test_arguments_are_those_that_the_script_takes(call, arguments):
 def test_a_tick_sends_its_jobs_with_how_long_they_may_wait():
     job = NewJob("id", "report", b"{}", priority="low", retention=2.0, expires="+3000")
     call = QUEUE.tick("n", b"{}", 5, None, [job], skip_overlap=True)
-    assert call.arguments == ("n", b"{}", 5, "", "1", "id", "report", "low", 2000, "3000", b"{}")
+    assert call.arguments == ("n", b"{}", 5, "", "1", "id", "report", "low", 2000, "3000", b"{}", "")
     assert QUEUE.tick("n", b"{}", 5, 9, []).arguments == ("n", b"{}", 5, "9", "0")
 
 

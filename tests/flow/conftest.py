@@ -2,12 +2,15 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import httpx
 import pytest
 
 from gopher.client import Client
@@ -28,6 +31,7 @@ class System:
     def __init__(self, environ: dict[str, str], client: Client, ledger: Path) -> None:
         self._environ, self.client, self._ledger = environ, client, ledger
         self.processes: list[subprocess.Popen[bytes]] = []
+        self._clients: list[httpx.Client] = []
 
     def start(self, part: str, **more: str) -> "subprocess.Popen[bytes]":
         process = subprocess.Popen([sys.executable, "-m", f"gopher.{part}"], env={**self._environ, **more})
@@ -37,7 +41,30 @@ class System:
     def workers(self, count: int, concurrency: int = 4, **more: str) -> None:
         for _ in range(count):
             self.start("worker", WORKER_CONCURRENCY=str(concurrency), **more)
-        wait_until(lambda: len(self.client.workers()) >= count)
+        wait_until(lambda: len(self.client.workers()) >= count, 30)
+
+    def api(self) -> httpx.Client:
+        """Run the API; return a client of it that many threads may share."""
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        process = self.start("app", SERVER_HOST="127.0.0.1", SERVER_PORT=str(port))
+        api = httpx.Client(
+            base_url=f"http://127.0.0.1:{port}/api/v1",
+            timeout=40,
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
+        )
+        self._clients.append(api)
+
+        def answers() -> bool:
+            assert process.poll() is None
+            try:
+                return api.get("/jobs/types").status_code == 200
+            except httpx.TransportError:
+                return False
+
+        wait_until(answers, 30)
+        return api
 
     def lines(self, kind: str | None = None) -> list[Line]:
         rows = [line.split() for line in self._ledger.read_text().splitlines()]
@@ -45,6 +72,8 @@ class System:
         return [line for line in lines if kind in (None, line.type)]
 
     def stop(self) -> None:
+        for api in self._clients:
+            api.close()
         for process in self.processes:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
@@ -58,7 +87,14 @@ class System:
 
 @pytest.fixture
 def system(redis_url: str, namespace: str, tmp_path: Path) -> Iterator[System]:
-    ledger = tmp_path / "ledger"
+    with running_system(redis_url, namespace, tmp_path) as system:
+        yield system
+
+
+@contextmanager
+def running_system(redis_url: str, namespace: str, folder: Path) -> Iterator[System]:
+    """Yield a system without any process yet; those that were started are stopped in the end."""
+    ledger = folder / "ledger"
     ledger.touch()
     environ = {
         **os.environ,

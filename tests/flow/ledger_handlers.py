@@ -4,7 +4,7 @@ import os
 import time
 from typing import Any
 
-from gopher import Job, RateLimited, handler
+from gopher import Job, RateLimited, Retry, handler
 
 
 def _note(job: Job, payload: dict[str, Any], started: float) -> None:
@@ -47,6 +47,13 @@ def slow_down(job: Job, payload: dict) -> int:
 @handler("fails")
 def fails(job: Job, payload: dict) -> None:
     raise ValueError("no")
+
+
+@handler("tries_on")
+def tries_on(job: Job, payload: dict) -> None:
+    """Fails each time, and asks for another attempt soon."""
+    _note(job, payload, time.time())
+    raise Retry(after="200ms")
 
 
 @handler("declared", rate_limit="5/s", burst=1, concurrency=2)

@@ -1,15 +1,15 @@
 """Unique and idempotent jobs, jobs that wait for others, and jobs that must not run too late."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 
+import msgspec
 import pytest
 
 from gopher.errors import InvalidJob
 from gopher.idempotency import IdempotencyMismatch, request_for
 from gopher.submission import Submission, parse_batch, prepare, prepare_batch
 from tests.helpers import wait_until
-
-import msgspec  # isort: skip
 
 
 def test_fifty_submissions_with_one_unique_key_are_one_job(system):
@@ -37,22 +37,27 @@ def test_fifty_repeats_of_a_request_are_one_job(system):
         )
 
 
-@pytest.mark.parametrize("end", ["completed", "dead", "cancelled", "expired", "purged"])
+@pytest.mark.parametrize("end", ["completed", "dead", "cancelled", "stopped", "expired", "purged"])
 def test_a_unique_key_is_free_again_when_its_job_ends(system, ended, end):
     client = system.client
-    options = {"unique_key": "k", "max_retries": 0}
-    if end == "expired":
-        options["expires_in"] = "1ms"
-    first = client.enqueue("fails" if end == "dead" else "work", {}, **options)
+    payload = {"seconds": 20 if end == "stopped" else 0}
+    more = {"expires_in": "1s"} if end == "expired" else {}
+    first = client.enqueue("fails" if end == "dead" else "work", payload, unique_key="k", max_retries=0, **more)
     assert client.enqueue("work", {}, unique_key="k") == first
     if end == "cancelled":
         client.cancel(first)
     elif end == "purged":
         client.purge("default", "pending")
+    elif end == "expired":
+        # Nobody works, so nobody has passed over it: it has ended all the same.
+        wait_until(lambda: client.job(first).status == "expired")
     else:
         system.workers(1)
+        if end == "stopped":
+            wait_until(lambda: client.job(first).status == "processing")
+            assert client.enqueue("work", {}, unique_key="k") == first
+            client.cancel(first)
         ended([first])
-        wait_until(lambda: client.job(first).finished_at)
     assert client.enqueue("work", {}, unique_key="k") != first
 
 
@@ -80,6 +85,24 @@ def test_a_child_fails_with_its_parent_and_takes_its_own_along(system, ended):
     assert b"ParentFailed" in bytes(client.job(grandchild).error)
 
 
+@pytest.mark.parametrize("end", ["cancelled", "purged", "expired"])
+def test_a_parent_that_never_ran_has_not_completed(system, ended, end):
+    client = system.client
+    parent = client.enqueue("work", {}, expires_in="1s" if end == "expired" else None)
+    child = client.enqueue("work", {}, after=[parent])
+    # It would be pending, and so be purged with the others.
+    stubborn = client.enqueue("collect", {}, after=[parent], on_parent_failure="run") if end != "purged" else None
+    if end == "cancelled":
+        client.cancel(parent)
+    elif end == "purged":
+        client.purge("default", "pending")
+    else:
+        wait_until(lambda: client.job(parent).status == "expired")
+    system.workers(1)
+    assert ended([child]) == ["failed"]
+    assert stubborn is None or bytes(client.wait(stubborn, 40).result) == b"[null]"
+
+
 def test_a_parent_that_has_ended_already_counts(system, ended):
     client = system.client
     system.workers(1)
@@ -104,6 +127,34 @@ def test_a_job_that_is_not_begun_in_time_never_runs(system, ended):
     assert ended([client.enqueue("work", {"key": "in"}, expires_in="1m")]) == ["completed"]
     assert [line.key for line in system.lines("work")] == ["in"]
     assert client.job(late).status == "expired"
+
+
+def test_a_job_that_is_too_late_behind_a_limit_never_runs(system, ended):
+    client = system.client
+    client.flow.set_limit("work", "1/h", 1, None)
+    system.start("scheduler")
+    system.workers(1)
+    assert ended([client.enqueue("work", {"key": "first"})]) == ["completed"]
+    late = client.enqueue("work", {"key": "late"}, expires_in="1s")
+    wait_until(lambda: client.job(late).status == "expired")
+    client.flow.clear_limit("work")
+    assert ended([client.enqueue("work", {"key": "next"})]) == ["completed"]
+    wait_until(lambda: client.job(late).finished_at)
+    assert [line.key for line in system.lines("work")] == ["first", "next"]
+
+
+def test_the_time_for_retries_bounds_all_attempts_together(system, ended):
+    client = system.client
+    system.start("scheduler")
+    system.workers(1)
+    submitted = time.time()
+    job_id = client.enqueue("tries_on", {}, max_retries=100, retry_for="1500ms")
+    assert ended([job_id]) == ["failed"]
+    starts = [line.start for line in system.lines("tries_on")]
+    assert len(starts) == client.job(job_id).attempts > 1
+    # A start is decided a little before the handler writes it down.
+    assert max(starts) <= submitted + 1.5 + 1
+    assert b"retry_for" in bytes(client.job(job_id).error)
 
 
 def test_no_attempt_begins_after_the_time_for_retries(system, ended):

@@ -143,6 +143,24 @@ def test_a_job_that_is_dead_on_arrival_holds_no_unique_key(lab):
     assert lab.run(lab.queue.enqueue([new_job(unique_key="k")])).answers == ["NEW"]
 
 
+@pytest.mark.parametrize("due", ["", "+1000"])
+def test_a_job_that_is_too_late_to_start_holds_no_unique_key(lab, due):
+    late = lab.enqueue(unique_key="k", expires="+2000", due=due)
+    lab.pass_time(2)
+    second = new_job(unique_key="k")
+    assert lab.run(lab.queue.enqueue([second])).answers == ["NEW"]
+    lab.hire()
+    lab.fetch()
+    assert lab.redis.get(lab.keys.prefix + "unique:k") == second.id.encode()
+    assert lab.state(late) == ("scheduled" if due else "expired")
+
+
+def test_a_job_that_started_in_time_holds_its_unique_key_on(lab):
+    holder = lab.seed_processing(unique_key="k", expires="+2000")
+    lab.pass_time(3)
+    assert lab.run(lab.queue.enqueue([new_job(unique_key="k")])).answers == [holder.id]
+
+
 # Idempotency keys
 
 
@@ -258,3 +276,30 @@ def test_a_child_that_was_redriven_waits_for_nobody_any_more(lab):
     lab.run(lab.queue.requeue("w1", given.id, given.token, 3600.0))
     lab.run(lab.queue.dead_letter("w1", failure(second), "ValueError"))
     assert lab.state(child) == "scheduled"
+
+
+def test_a_parent_whose_unique_key_is_taken_is_replaced_by_the_job_that_has_it(lab):
+    holder = lab.seed_processing(unique_key="k")
+    parent = new_job(unique_key="k")
+    child = new_job(after=(parent.id,))
+    assert lab.run(lab.queue.enqueue([parent, child])).answers == [holder.id, "NEW"]
+    assert lab.record(parent.id) == {}
+    lab.complete(holder, result=b"7")
+    assert lab.fetch()[0].parents == {holder.id: b"7"}
+
+
+def test_thousands_that_wait_for_one_job_do_not_hold_the_server_up(lab):
+    parent = new_job()
+    children = [new_job(after=(parent.id,)) for _ in range(9_999)]
+    assert set(lab.run(lab.queue.enqueue([parent, *children])).answers) == {"NEW"}
+    lab.hire()
+    lab.complete(lab.fetch()[0])
+    assert lab.standing("next") == [children[0].id]
+    assert lab.standing("pending:normal") == [child.id for child in children[1:]]
+
+
+def test_more_may_wait_for_a_job_that_others_wait_for(lab):
+    parent = lab.seed_processing()
+    children = [lab.enqueue(after=(parent.id,)) for _ in range(3)]
+    lab.complete(parent)
+    assert lab.standing("next") + lab.standing("pending:normal") == children

@@ -52,3 +52,12 @@ def test_a_cancelled_job_without_retention_is_gone(lab):
     lab.run(lab.queue.cancel(job.id))
     assert lab.run_twice(lab.queue.retry("w1", failure(job), 4.0)) == ("OK", "MISSING")
     assert lab.record(job.id) == {}
+
+
+def test_a_job_that_started_in_time_may_be_tried_again_later_than_that(lab):
+    job = lab.seed_processing(expires="+2000")
+    lab.run(lab.queue.retry("w1", failure(job), 3.0))
+    lab.pass_time(3)
+    lab.hire()
+    lab.run(lab.queue.promote())
+    assert [again.id for again in lab.fetch()] == [job.id]

@@ -32,6 +32,12 @@ def test_its_job_is_stored_and_its_next_time_set(nightly):
     assert nightly.redis.hgetall(nightly.keys.last) == {b"nightly": job.id.encode()}
 
 
+def test_its_job_goes_into_the_bucket_of_its_limit_key(nightly):
+    job = new_job("report", limit_key="tenant")
+    nightly.run(tick(nightly, job))
+    assert nightly.record(job.id)["bucket"] == "report/tenant"
+
+
 def test_of_two_schedulers_one_fires(nightly):
     first, second = new_job(), new_job()
     calls = [tick(nightly, first), tick(nightly, second)]
