@@ -6,6 +6,8 @@ SOURCES := gopher app worker scheduler cli tests setup.py .ci/lock
 # The first Python that is new enough; another one with `make PYTHON=/path/to/python3.12 ...`.
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 /usr/bin/python3 python; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+# What the lock must fit.
+OLDEST_PYTHON ?= python3.11
 # One lock for all: the pins of requirements.txt bind what is installed and what builds it.
 CONSTRAINTS := $(VENV)/constraints.txt
 PIP_INSTALL := PIP_CONSTRAINT=$(CONSTRAINTS) PIP_BUILD_CONSTRAINT=$(CONSTRAINTS) \
@@ -54,8 +56,8 @@ ci: ## All checks: what .ci/run does
 	@.ci/run
 
 lock: ## Write requirements.txt anew, with the newest versions that setup.cfg allows
-	@test -n "$(PYTHON)" && dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT \
-		&& $(PYTHON) -m venv "$$dir" && "$$dir/bin/python" -m pip install --quiet --upgrade pip \
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT \
+		&& $(OLDEST_PYTHON) -m venv "$$dir" && "$$dir/bin/python" -m pip install --quiet --upgrade pip \
 		&& "$$dir/bin/python" .ci/lock
 
 clean: ## Remove what make has made; data in .gopher/ and files/ stays

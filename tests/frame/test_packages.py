@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 #: Folder in the checkout -> package that it becomes.
 MAPPED = {
@@ -122,6 +123,25 @@ def test_what_runs_here_is_what_the_lock_says(root, setup_cfg):
     for requirement in wanted(setup_cfg):
         name = requirement.name.lower()
         assert version(name) == pinned[name]
+
+
+def test_what_the_lock_pins_runs_on_the_oldest_python_too(root, setup_cfg):
+    from importlib.metadata import PackageNotFoundError, distribution
+
+    oldest = setup_cfg["options"]["python_requires"].removeprefix(">=")
+    pinned = pins(root, extras=True) | pins(root, extras=False)
+    looked_at = 0
+    for name, pinned_version in pinned.items():
+        try:
+            found = distribution(name)
+        except PackageNotFoundError:
+            # Of an extra that is not installed here, or for another Python.
+            continue
+        if found.version == pinned_version:
+            looked_at += 1
+            needs = found.metadata.get("Requires-Python", "")
+            assert SpecifierSet(needs).contains(f"{oldest}.99"), f"{name} {pinned_version} needs Python {needs}"
+    assert looked_at > 40
 
 
 def test_platform_and_image_run_the_same_python(root):
