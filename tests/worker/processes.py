@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -32,14 +32,17 @@ QUICK = {
 
 
 class Process:
-    """`python -m gopher.<part>`, leader of a session that all of its descendants belong to."""
+    """`python -m gopher.<part>`, leader of a session that all of its descendants belong to.
 
-    def __init__(self, part: str, environ: Mapping[str, str], folder: Path) -> None:
-        self.part = part
+    `inside` is a command that runs it in namespaces of its own: `ip netns exec NAME`, `unshare --pid ...`.
+    """
+
+    def __init__(self, part: str, environ: Mapping[str, str], folder: Path, inside: Sequence[str] = ()) -> None:
+        self.part, self.folder = part, folder
         self._log = folder / f"{part}-{len(list(folder.glob('*.log')))}.log"
         with self._log.open("wb") as log:
             self._popen = subprocess.Popen(
-                [sys.executable, "-m", f"gopher.{part}"],
+                [*inside, sys.executable, "-m", f"gopher.{part}"],
                 # Handlers of the tests are found, and nothing that the caller's environment says of Gopher counts.
                 env={**os.environ, "PYTHONPATH": str(ROOT), **environ},
                 cwd=folder,
