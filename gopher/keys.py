@@ -19,6 +19,7 @@ P finished                     zset    id -> ended (ms): completed, cancelled, e
 P job:<id>                     hash    the record of a job
 P workers                      zset    worker id -> lease end (ms) on what it holds in this queue
 P fenced                       zset    lost worker id -> when (ms): its calls are refused
+P clock_set                    string  when leases were moved along last, since the server's clock was set (ms)
 P cancelling:<worker>          set     ids of running jobs that it shall stop
 P tombstones                   hash    priority -> cancelled ids that still stand in its list
 P throttled                    zset    bucket -> when to look at it again (ms)
@@ -50,6 +51,7 @@ QUEUE_KEYS = (
     "job:<id>",
     "workers",
     "fenced",
+    "clock_set",
     "cancelling:<worker>",
     "tombstones",
     "throttled",
@@ -101,6 +103,7 @@ class QueueKeys:
         self.finished = prefix + "finished"
         self.workers = prefix + "workers"
         self.fenced = prefix + "fenced"
+        self.clock_set = prefix + "clock_set"
         self.tombstones = prefix + "tombstones"
         self.throttled = prefix + "throttled"
         self.limited = prefix + "limited"

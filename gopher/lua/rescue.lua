@@ -10,12 +10,20 @@
 -- uses: base clock alarm arm ended finish release settle
 local limit, max_lost = tonumber(ARGV[1]), tonumber(ARGV[2])
 local STEP_TOLERANCE = 5000 -- ms that two clocks may differ by without one having been set
+local CLOCK_SET = 3600000 -- ms that a step is kept in mind: far longer than anybody's last look is ago
 local FENCE = 600000 -- ms that a lost worker is kept in mind: far longer than any of its calls can be under way
 open_when_full()
 
+-- Leases are moved along once, however many callers find that the clock was set, and however often one repeats.
+local function moved_since_the_last_look()
+  local moved = redis.call('GET', P .. 'clock_set')
+  return moved and now >= tonumber(moved) and now - tonumber(moved) < tonumber(ARGV[5])
+end
+
 if ARGV[4] ~= '' then
   local step = now - tonumber(ARGV[4]) - tonumber(ARGV[5])
-  if math.abs(step) > STEP_TOLERANCE then
+  if math.abs(step) > STEP_TOLERANCE and not moved_since_the_last_look() then
+    redis.call('SET', P .. 'clock_set', now, 'PX', CLOCK_SET)
     for _, worker in ipairs(redis.call('ZRANGE', P .. 'workers', 0, -1)) do
       redis.call('ZINCRBY', P .. 'workers', step, worker)
     end

@@ -65,6 +65,7 @@ def live_through_everything(client):
     yield
     server.run(queue.heartbeat("w2", 60.0, first=True))
     server.run(queue.resign("w2"))
+    server.run(queue.rescue(1, 1.0))
     server.client.hset(server.keys.of("default").tombstones, "low", 1)
     yield
 

@@ -37,7 +37,7 @@ MUTANTS: dict[str, Mutation] = {
     ),
     "it is never too late": ("fetch", "if job.expires and tonumber(job.expires) <= now then", "if false then"),
     "given back to the end": ("requeue", "redis.call('RPUSH', P .. 'pending:'", "redis.call('LPUSH', P .. 'pending:'"),
-    "a clock that was set takes leases": ("rescue", "if math.abs(step) > STEP_TOLERANCE then", "if false then"),
+    "a clock that was set takes leases": ("rescue", "if math.abs(step) > STEP_TOLERANCE and", "if false and"),
     "who leaves is forgotten at once": ("resign", "redis.call('ZADD', P .. 'fenced', now, ARGV[1])", "local _ = now"),
     "nothing armed after a purge": ("purge", "if state == 'pending' or ended_went > 0 then", "if false then"),
     "the worker is not told whom to stop": (

@@ -176,6 +176,30 @@ def test_a_clock_that_was_set_rescues_nobody_and_moves_the_leases_along(lab, ste
     assert lab.complete(job) == "OK"
 
 
+@pytest.mark.parametrize("step", [3_600_000, -3_600_000])
+def test_leases_are_moved_along_once_however_many_look_after_the_clock_was_set(lab, step):
+    lab.hire()
+    last = lab.now
+    lease = lab.scores("workers")["w1"]
+    lab.set_clock(lab.now + 2000 + step)
+    assert lab.run(lab.queue.rescue(last, 2.0)).step == step
+    lab.pass_time(0.5)
+    # A second caller, whose last look was a little later, and the first one, whose answer was lost.
+    assert lab.run(lab.queue.rescue(last + 1000, 1.5)).step is None
+    assert lab.run(lab.queue.rescue(last, 2.5)).step is None
+    assert lab.scores("workers") == {"w1": lease + step}
+
+
+def test_a_clock_that_is_set_again_moves_leases_again(lab):
+    lab.hire()
+    lease = lab.scores("workers")["w1"]
+    for step in (3_600_000, -3_600_000, 7_200_000):
+        last = lab.now
+        lab.set_clock(lab.now + 1000 + step)
+        assert lab.run(lab.queue.rescue(last, 1.0)).step == step
+    assert lab.scores("workers") == {"w1": lease + 7_200_000}
+
+
 @pytest.mark.parametrize("step", [5000, -5000, 0])
 def test_clocks_may_differ_a_little(lab, step):
     lab.hire()
