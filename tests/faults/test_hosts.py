@@ -1,4 +1,6 @@
-"""A worker on a host of its own, whose cable is pulled; and a worker that is the first process of a container."""
+"""A worker on a host of its own, whose cable is pulled; one that is the first process of a container; one on a host
+that allows no more processes.
+"""
 
 import os
 import shutil
@@ -159,3 +161,33 @@ def test_a_worker_that_is_the_first_process_buries_strangers_and_stops_when_told
     with suppress(psutil.NoSuchProcess):
         supervisor.wait(15)
     assert first_process.wait() == 0
+
+
+@pytest.fixture
+def allowance() -> Iterator[Path]:
+    """A control group for processes; how many is written into its `pids.max`."""
+    group = Path("/sys/fs/cgroup/pids") / f"gopher-{uuid4().hex[:6]}"
+    try:
+        group.mkdir()
+    except OSError:
+        pytest.skip("needs control groups (version 1) and the right to make them")
+    yield group
+    wait_until(lambda: not (group / "cgroup.procs").read_text(), 10, "its processes to end")
+    group.rmdir()
+
+
+def test_a_worker_that_may_not_fork_works_with_what_it_has_until_it_may(allowance, redis_url, namespace, tmp_path):
+    (allowance / "pids.max").write_text("2")
+    environ = {**QUICK, "REDIS_URL": redis_url, "GOPHER_NAMESPACE": namespace, "WORKER_CONCURRENCY": "3"}
+    enter = ["sh", "-c", f'echo $$ > {allowance}/cgroup.procs; exec "$@"', "sh"]
+    worker = Process("worker", environ, tmp_path, enter)
+    try:
+        with Client(redis_url, namespace=namespace) as client:
+            ids = client.enqueue_many({"type": "pid", "payload": {}} for _ in range(20))
+            assert {client.wait(job_id, 15).status for job_id in ids} == {"completed"}
+            assert len(worker.children()) == 1
+            assert "can't fork a child" in worker.log
+            (allowance / "pids.max").write_text("max")
+            wait_until(lambda: len(worker.children()) == 3, 5, "three children")
+    finally:
+        worker.destroy()
