@@ -1,6 +1,7 @@
 """A real server for the tests: its own process, its own folder. The developer's server is never touched."""
 
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,13 @@ def only_our_settings() -> Iterator[None]:
         for name in [*names, *_OTHERS]:
             patch.delenv(name, raising=False)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ctrl_c_reaches_our_processes() -> None:
+    """What a shell starts in the background inherits that SIGINT is ignored, and so would all that a test starts."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
