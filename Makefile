@@ -2,7 +2,7 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := gopher app worker scheduler cli tests setup.py .ci/lock
+SOURCES := gopher app worker scheduler cli benchmarks tests setup.py .ci/lock
 # The first Python that is new enough; another one with `make PYTHON=/path/to/python3.12 ...`.
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 /usr/bin/python3 python; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
@@ -14,7 +14,7 @@ PIP_INSTALL := PIP_CONSTRAINT=$(CONSTRAINTS) PIP_BUILD_CONSTRAINT=$(CONSTRAINTS)
 	$(BIN)/python -m pip install -qq --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test chaos lint format types ci lock clean
+.PHONY: help demo run test bench chaos lint format types ci lock clean
 .DELETE_ON_ERROR:
 # Two installs into one environment at once would break it.
 .NOTPARALLEL:
@@ -33,6 +33,9 @@ test: $(VENV)/test.stamp ## Run the tests against a server of their own (PYTEST_
 
 chaos: $(VENV)/test.stamp ## Cause every fault at full size, and count (DURATION=8m SEED=1)
 	@$(BIN)/python -m tests.faults.chaos --duration $(or $(DURATION),8m) $(if $(SEED),--seed $(SEED))
+
+bench: $(VENV)/demo.stamp ## Measure Gopher beside its peers (SECONDS=1.5 ROUNDS=3 ONLY=drain,wake,gopher,huey)
+	@SECONDS=$(or $(SECONDS),1.5) $(BIN)/python -m benchmarks
 
 lint: $(VENV)/lint.stamp ## Check style, shell scripts, image and compose file
 	@$(BIN)/ruff check --quiet $(SOURCES)

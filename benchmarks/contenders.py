@@ -9,6 +9,7 @@ from pathlib import Path
 PEERS = Path(__file__).parent / "peers"
 #: Where environments and results are kept; git passes it over by its own .gitignore.
 CACHE = Path(__file__).parent.parent / ".bench"
+DOCS = Path(__file__).parent.parent / "docs"
 
 
 class LeftOut(Exception):
@@ -44,23 +45,29 @@ class Contender:
 
 
 _RQ = ("rq", "hiredis", "Pillow")
-_BULLMQ = {"folder": "bullmq", "driver": "with_bullmq.mjs", "bulk": True, "pictures": False, "packages": ("bullmq",)}
+_BULLMQ = {
+    "folder": "bullmq",
+    "driver": "with_bullmq.mjs",
+    "bulk": True,
+    "pictures": False,
+    "packages": ("bullmq", "ioredis"),
+}
 
 CONTENDERS = (
     Contender("Gopher", "with_gopher.py", 60_000, bulk=True),
-    Contender("limit: BRPOPLPUSH + LREM", "with_limit.py", 12_000, bulk=True, pictures=False),
-    Contender("BullMQ, concurrency 50", expected=20_000, variant="50", **_BULLMQ),  # type: ignore[arg-type]
-    Contender("BullMQ, concurrency 1", expected=10_000, variant="1", **_BULLMQ),  # type: ignore[arg-type]
+    Contender("limit", "with_limit.py", 12_000, bulk=True, pictures=False),
+    Contender("BullMQ 50 at once", expected=20_000, variant="50", **_BULLMQ),  # type: ignore[arg-type]
+    Contender("BullMQ 1 at once", expected=10_000, variant="1", **_BULLMQ),  # type: ignore[arg-type]
     Contender("taskiq", "with_taskiq.py", 9_000, ("taskiq", "taskiq-redis", "hiredis", "Pillow"), "taskiq"),
     Contender("huey", "with_huey.py", 9_000, ("huey", "redis", "hiredis", "Pillow"), "huey"),
-    Contender("saq", "with_saq.py", 5_000, ("saq[redis,hiredis]", "Pillow"), "saq"),
+    Contender("saq", "with_saq.py", 5_000, ("saq[redis,hiredis]", "typing_extensions", "Pillow"), "saq"),
     Contender("dramatiq", "with_dramatiq.py", 5_000, ("dramatiq[redis]", "hiredis", "Pillow"), "dramatiq"),
     Contender("celery prefork", "with_celery.py", 2_000, ("celery[redis]", "hiredis", "Pillow"), "celery"),
-    Contender("rq, no isolation", "with_rq.py", 1_000, _RQ, "rq", variant="simple", bulk=True),
+    Contender("rq without isolation", "with_rq.py", 1_000, _RQ, "rq", variant="simple", bulk=True),
     Contender("rq", "with_rq.py", 300, _RQ, "rq", bulk=True),
 )
 #: What is no Python queue: compared with by name only.
-NOT_PYTHON = ("limit: BRPOPLPUSH + LREM", "BullMQ, concurrency 50", "BullMQ, concurrency 1")
+NOT_PYTHON = ("limit", "BullMQ 50 at once", "BullMQ 1 at once")
 
 
 def prepare(contender: Contender) -> None:

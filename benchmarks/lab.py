@@ -43,6 +43,7 @@ class Lab:
         self.contender = contender
         self.server = server
         self.redis = Redis(port=server.port)
+        self.url = f"redis://127.0.0.1:{server.port}"
         self._folder = folder
         #: What the contender wrote on its standard outputs: looked at when it fails.
         self._log = folder / "log"

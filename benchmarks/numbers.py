@@ -1,5 +1,6 @@
 """Medians, percentiles, and ratios with their least and greatest."""
 
+import math
 import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -19,7 +20,7 @@ def spread(values: Sequence[float]) -> Spread:
 
 def ratios(values: Sequence[float], others: Sequence[float]) -> Spread:
     """Return what two contenders reached in the same rounds as a ratio: the machine's mood falls out."""
-    return spread([value / other for value, other in zip(values, others, strict=False) if other])
+    return spread([value / other for value, other in zip(values, others, strict=True)])
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
@@ -27,13 +28,13 @@ def percentile(values: Sequence[float], percent: float) -> float:
     if not values:
         return float("nan")
     ordered = sorted(values)
-    return ordered[min(round(percent / 100 * len(ordered) + 0.5), len(ordered)) - 1]
+    return ordered[max(math.ceil(percent / 100 * len(ordered)), 1) - 1]
 
 
 def shown(value: float) -> str:
     """Return a figure in three digits, thousands apart."""
     if value != value:
-        return "–"
+        return "-"
     if value >= 1000:
-        return f"{round(value, 2 - len(str(int(value)))):,.0f}"
+        return f"{round(value, 3 - len(str(int(value)))):,.0f}"
     return f"{value:.3g}"

@@ -44,6 +44,7 @@ COMMANDS = {
     "resume": ("flow", "Give them out again."),
     "limits": ("flow", "Show and set how many jobs of a type start and run."),
     "schedules": ("schedules", "Show and manage recurring jobs."),
+    "bench": ("bench", "Measure throughput and latency of this installation."),
     "completion": ("completion", "Print the shell's completion script."),
 }
 #: Commands that --help does not show, for those who test Gopher itself.

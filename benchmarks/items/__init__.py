@@ -6,7 +6,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ..contenders import Contender
+from benchmarks.contenders import Contender
 
 
 class Figure(NamedTuple):

@@ -2,8 +2,9 @@
 
 import time
 
-from ..contenders import Contender
-from ..lab import Lab, lab
+from benchmarks.contenders import Contender
+from benchmarks.lab import Lab, lab
+
 from . import Figure, Item, everybody
 
 #: Seconds that the processes have to get going before the clock starts.

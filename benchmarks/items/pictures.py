@@ -5,9 +5,10 @@ import os
 import tempfile
 import time
 
-from ..contenders import Contender
-from ..lab import lab
-from ..peers import marks
+from benchmarks.contenders import Contender
+from benchmarks.lab import lab
+from benchmarks.peers import marks
+
 from . import Figure, Item
 
 WARM = 4
@@ -29,7 +30,10 @@ def measure(contender: Contender, seconds: float) -> dict[str, float]:
 
 
 def _bare_pool(count: int) -> float:
-    with tempfile.TemporaryDirectory() as folder, multiprocessing.get_context("fork").Pool(2, _begin, (folder,)) as pool:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        multiprocessing.get_context("fork").Pool(2, _begin, (folder,)) as pool,
+    ):
         pool.map(_picture, range(WARM), chunksize=1)
         began = time.perf_counter()
         pool.map(_picture, range(count), chunksize=1)

@@ -1,9 +1,11 @@
 """What a worker costs that has nothing to do, and how long it takes to be there."""
 
+import socket
 import time
 
-from ..contenders import Contender
-from ..lab import family_memory, family_seconds, lab
+from benchmarks.contenders import Contender
+from benchmarks.lab import family_memory, family_seconds, lab
+
 from . import Figure, Item, queues
 
 #: Seconds after its first job until a worker is at rest.
@@ -11,31 +13,37 @@ SETTLE = 1.0
 
 
 def measure(contender: Contender, seconds: float) -> dict[str, float]:
-    idle = max(5.0 * seconds, 1.0)
+    idle = max(4.0 * seconds, 1.0)
     with lab(contender) as made:
         made.send("noop", 1)
         began = time.perf_counter()
         with made.worker() as root:
             start = made.wait_for(1) - began
             time.sleep(SETTLE)
-            commands, busy, at = _commands(made.redis), family_seconds(root), time.perf_counter()
-            time.sleep(idle)
-            passed = time.perf_counter() - at
+            busy = family_seconds(root)
+            commands = _commands_sent(made.server.port, idle)
+            busy = family_seconds(root) - busy
             return {
                 "cold start": start,
                 "worker memory": family_memory(root),
-                "idle commands": (_commands(made.redis) - commands - 1) / passed,
-                "idle processor": (family_seconds(root) - busy) / passed * 100,
+                "idle commands": commands / idle,
+                "idle processor": busy / idle * 100,
             }
 
 
-def _commands(redis: object) -> int:
-    """Return how many commands clients have sent: those inside of scripts are part of their script."""
-    stats = redis.info("commandstats")  # type: ignore[attr-defined]
-    calls = {name.removeprefix("cmdstat_"): figures["calls"] for name, figures in stats.items()}
-    total = sum(calls.values())
-    scripted = redis.info("stats").get("total_scripted_commands", 0)  # type: ignore[attr-defined]
-    return int(total - scripted)
+def _commands_sent(port: int, seconds: float) -> int:
+    """Return how many commands clients send in so many seconds; those that a script runs are part of its call."""
+    deadline = time.monotonic() + seconds
+    seen = b""
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(b"MONITOR\r\n")
+        while (left := deadline - time.monotonic()) > 0:
+            connection.settimeout(left)
+            try:
+                seen += connection.recv(65536)
+            except TimeoutError:
+                break
+    return sum(b" lua]" not in line for line in seen.splitlines() if b"[" in line)
 
 
 ITEM = Item(
@@ -48,4 +56,5 @@ ITEM = Item(
     ),
     queues,
     measure,
+    once=True,
 )

@@ -1,7 +1,8 @@
 """How fast one program sends jobs: one by one, and with the call for many."""
 
-from ..contenders import Contender
-from ..lab import lab
+from benchmarks.contenders import Contender
+from benchmarks.lab import lab
+
 from . import Figure, Item, everybody
 
 

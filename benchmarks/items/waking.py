@@ -2,9 +2,10 @@
 
 import time
 
-from ..contenders import Contender
-from ..lab import lab
-from ..numbers import percentile
+from benchmarks.contenders import Contender
+from benchmarks.lab import lab
+from benchmarks.numbers import percentile
+
 from . import Figure, Item, everybody
 
 #: Seconds between two jobs: long enough for the worker to be idle again.

@@ -17,9 +17,9 @@ def send_many(job, payloads):
 def work():
     environ = {**os.environ, "REDIS_URL": server_url(), "WORKER_CONCURRENCY": "2", "LOG_LEVEL": "error"}
     environ.setdefault("GOPHER_HANDLERS", "gopher_jobs")
-    environ["PYTHONPATH"] = FILES
+    environ["PYTHONPATH"] = os.pathsep.join(filter(None, (FILES, os.environ.get("PYTHONPATH"))))
     os.execve(sys.executable, [sys.executable, "-m", "gopher.worker"], environ)
 
 
 if __name__ == "__main__":
-    drive(lambda job, payload: client.enqueue(job, payload), work, send_many)
+    drive(client.enqueue, work, send_many)

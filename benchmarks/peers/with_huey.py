@@ -32,5 +32,5 @@ if __name__ == "__main__":
 
     drive(
         lambda job, payload: getattr(app, job)(payload),
-        [program("python"), program("huey_consumer.py"), "with_huey.huey", "-w", "2", "-k", "process", "-q"],
+        [program("huey_consumer"), "with_huey.huey", "-w", "2", "-k", "process", "-q"],
     )

@@ -13,11 +13,18 @@ def send_many(job, payloads):
     server.lpush("bench", *(json.dumps([job, payload]) for payload in payloads))
 
 
+JOBS = {
+    "noop": lambda payload: marks.noop(),
+    "stamp": lambda payload: marks.stamp(payload["sent"]),
+    "warm": lambda payload: None,
+}
+
+
 def work():
     taken = server.brpoplpush("bench", "taken", 0)
     while True:
         job, payload = json.loads(taken)
-        {"noop": marks.noop, "warm": int, "stamp": lambda: marks.stamp(payload["sent"]), "image": marks.image}[job]()
+        JOBS[job](payload)
         with server.pipeline(transaction=False) as pipe:
             _, taken = pipe.lrem("taken", -1, taken).brpoplpush("bench", "taken", 0).execute()
 

@@ -1,0 +1,87 @@
+"""`make bench`: measure everybody by turns, several rounds; write a table and a picture.
+
+SECONDS (1.5): about how long each measurement takes. ROUNDS (3). ONLY: names of items and contenders, in lower case
+and comma-separated, such as `drain,wake,gopher,huey`; all take part of the kind that it names none of. BENCH_DEEP
+(1000000): how many are many waiting jobs. The results are kept in .bench; those of a whole run go into docs too.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+
+from redis import RedisError
+
+from gopher.errors import GopherError
+
+from . import machine
+from .contenders import CACHE, CONTENDERS, DOCS, Contender, LeftOut, prepare, version
+from .items import Item, asking, deep, delaying, draining, pictures, resting, sending, storing, trips, waking
+from .lab import Stuck
+from .numbers import shown
+from .results import Results, publish
+
+ITEMS = tuple(
+    module.ITEM for module in (draining, sending, asking, waking, delaying, pictures, resting, storing, deep, trips)
+)
+
+
+def main() -> int:
+    seconds, rounds = float(os.environ.get("SECONDS", "1.5")), int(os.environ.get("ROUNDS", "3"))
+    only = os.environ.get("ONLY", "")
+    items, contenders = chosen(only)
+    results = Results(machine.describe(), seconds, rounds)
+    present = list(_prepared(contenders, results))
+    for number in range(1, rounds + 1):
+        _round(number, items, present, results)
+        print(f"round {number} of {rounds} is over", flush=True)
+    paths = results.write(CACHE, items)
+    for path in paths + ([] if only else publish(paths, DOCS)):
+        print(path)
+    print(results.table(items))
+    return 0
+
+
+def chosen(only: str) -> tuple[list[Item], list[Contender]]:
+    """Return the items and the contenders that ONLY names; all, of the kind that it names none of."""
+    words = {word.strip().lower() for word in only.split(",") if word.strip()}
+    items = [item for item in ITEMS if item.name in words]
+    contenders = [each for each in CONTENDERS if each.name.lower() in words]
+    if unknown := words - {each.name.lower() for each in (*items, *contenders)}:
+        known = ", ".join(each.name.lower() for each in (*ITEMS, *CONTENDERS))
+        raise SystemExit(f"ONLY={only}: {', '.join(sorted(unknown))} is not among {known}")
+    return items or list(ITEMS), contenders or list(CONTENDERS)
+
+
+def _prepared(contenders: Iterable[Contender], results: Results) -> Iterable[Contender]:
+    for contender in contenders:
+        try:
+            prepare(contender)
+        except LeftOut as why:
+            print(f"{contender.name} is left out: {why}", flush=True)
+            results.left_out[contender.name] = str(why)
+            continue
+        results.versions[contender.name] = version(contender)
+        yield contender
+
+
+def _round(number: int, items: Sequence[Item], contenders: Sequence[Contender], results: Results) -> None:
+    for item in items:
+        for contender in contenders:
+            if item.takes_part(contender) and not (item.once and number > 1):
+                _measure(item, contender, results)
+
+
+def _measure(item: Item, contender: Contender, results: Results) -> None:
+    try:
+        found = item.measure(contender, results.seconds)
+    except (Stuck, GopherError, OSError, RedisError, subprocess.TimeoutExpired) as problem:
+        print(f"{contender.name}: {item.name} failed: {problem}", file=sys.stderr, flush=True)
+        results.failed(contender.name, item.name, str(problem))
+        return
+    results.add(contender.name, found)
+    print(f"{contender.name}: {', '.join(f'{name} {shown(value)}' for name, value in found.items())}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

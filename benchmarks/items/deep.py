@@ -1,0 +1,87 @@
+"""What settling and fetching a job costs with few and with many jobs waiting: the server's own processor time.
+
+BENCH_DEEP says how many are many.
+"""
+
+import os
+import time
+
+from benchmarks.contenders import Contender
+from benchmarks.lab import lab
+from benchmarks.numbers import spread
+from gopher.client import Client
+from gopher.queue import Completion
+
+from . import Figure, Item, gopher_only
+
+FEW = 100
+MANY = int(os.environ.get("BENCH_DEEP", "1000000"))
+#: Jobs a call, and calls of one slice.
+BATCH, CALLS = 16, 100
+
+
+def measure(contender: Contender, seconds: float) -> dict[str, float]:
+    # By turns on two servers, so that both see the same moods of the machine.
+    with lab(contender) as few, lab(contender) as many:
+        sides = [Side(made.url, made.server.pid or 0, count) for made, count in ((few, FEW), (many, MANY))]
+        rounds = [[side.slice() for side in sides] for _ in range(max(int(10 * seconds), 4))]
+        for side in sides:
+            side.client.close()
+    costs = [spread([each[index] for each in rounds]).median for index in range(2)]
+    return {"cost, 100 waiting": costs[0], "cost, many waiting": costs[1], "many/100": costs[1] / costs[0]}
+
+
+class Side:
+    """A worker's calls on one server, by hand."""
+
+    def __init__(self, url: str, pid: int, waiting: int) -> None:
+        self.client = Client(url)
+        self._queue = self.client.server.queue("default")
+        self._pid = pid
+        self._number = 1
+        self._held: list[Completion] = []
+        self._add(waiting)
+        self.client.server.run(self._queue.heartbeat("bench", 3600, first=True))
+
+    def slice(self) -> float:
+        """Return the microseconds of the server's processor that one job took."""
+        seconds = 0.0
+        for _ in range(CALLS):
+            # What is taken is put back, uncounted: so many wait all the time.
+            self._add(BATCH)
+            began = self._seconds()
+            self._exchange()
+            seconds += self._seconds() - began
+        return seconds / (CALLS * BATCH) * 1e6
+
+    def _exchange(self) -> None:
+        calls = [self._queue.fetch("bench", BATCH, self._number, "hnhlhnhnh", strict=False)]
+        if self._held:
+            calls.insert(0, self._queue.complete("bench", self._held))
+        self._number += BATCH
+        fetched = self.client.server.run_all(calls)[-1]
+        self._held = [Completion(job.id, job.token, 1.0, b"", b"") for job in fetched.jobs]
+
+    def _add(self, count: int) -> None:
+        self.client.enqueue_many({"type": "noop", "payload": {"x": "y" * 92}} for _ in range(count))
+
+    def _seconds(self) -> float:
+        try:
+            with open(f"/proc/{self._pid}/schedstat") as file:
+                return int(file.read().split()[0]) / 1e9
+        except OSError:
+            # No such file on this system: the clock on the wall, then.
+            return time.perf_counter()
+
+
+ITEM = Item(
+    "deep",
+    (
+        Figure("cost, 100 waiting", "µs of the server a job", "less"),
+        Figure("cost, many waiting", f"µs of the server a job, {MANY:,} waiting", "less"),
+        Figure("many/100", "ratio", "less"),
+    ),
+    gopher_only,
+    measure,
+    once=True,
+)

@@ -1,0 +1,18 @@
+"""Bytes that the server needs for a waiting job with a payload of 100 bytes."""
+
+from benchmarks.contenders import Contender
+from benchmarks.lab import lab
+
+from . import Figure, Item, everybody
+
+
+def measure(contender: Contender, seconds: float) -> dict[str, float]:
+    count = int(5000 * seconds)
+    with lab(contender) as made:
+        made.send("noop", 1)
+        before = made.used_memory()
+        made.send("noop", count, "many")
+        return {"waiting job": (made.used_memory() - before) / count}
+
+
+ITEM = Item("store", (Figure("waiting job", "bytes", "less"),), everybody, measure, once=True)

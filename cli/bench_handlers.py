@@ -1,0 +1,18 @@
+"""The jobs of `gopherctl bench`, run by a worker of its own in a namespace of its own."""
+
+import time
+from typing import Any
+
+from gopher.job import Job
+from gopher.registry import handler
+
+
+@handler("bench_noop")
+def noop(job: Job, payload: dict[str, Any]) -> None:
+    """Does nothing."""
+
+
+@handler("bench_clock")
+def clock(job: Job, payload: dict[str, Any]) -> int:
+    """Tells when it began, in nanoseconds since 1970."""
+    return time.time_ns()

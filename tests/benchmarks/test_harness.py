@@ -1,0 +1,87 @@
+"""The harness at its smallest: real servers, a real worker, and nothing to be installed."""
+
+import json
+import os
+import socket
+
+import pytest
+from gopher.cli.processes import gopherctl
+
+from benchmarks import contenders, machine
+from benchmarks.__main__ import CONTENDERS, ITEMS, chosen, main
+from benchmarks.contenders import Contender, LeftOut, prepare
+from benchmarks.items import delaying, draining, pictures, resting, sending, storing, waking
+from benchmarks.lab import Stuck, lab
+
+GOPHER = Contender("Gopher", "with_gopher.py", 3000, bulk=True)
+LIMIT = Contender("limit", "with_limit.py", 3000, bulk=True, pictures=False)
+
+
+@pytest.mark.parametrize("contender", [GOPHER, LIMIT], ids=lambda contender: contender.name)
+@pytest.mark.parametrize("module", [draining, sending, waking, storing], ids=lambda module: module.ITEM.name)
+def test_an_item_has_a_value_for_each_of_its_figures(module, contender):
+    found = module.measure(contender, 0.2)
+    assert found.keys() == {figure.name for figure in module.ITEM.figures}
+    assert all(value > 0 for value in found.values()), found
+
+
+@pytest.mark.parametrize("module", [delaying, pictures, resting], ids=lambda module: module.ITEM.name)
+def test_what_gopher_is_measured_by_alone(module):
+    found = module.measure(GOPHER, 0.2)
+    assert found.keys() == {figure.name for figure in module.ITEM.figures}
+    assert all(value >= 0 for value in found.values()), found
+
+
+def test_a_worker_that_does_nothing_is_noticed(monkeypatch):
+    monkeypatch.setattr("benchmarks.lab.START_TIMEOUT", 0.2)
+    with lab(GOPHER) as made, pytest.raises(Stuck, match="did 0 of 1 jobs"):
+        made.wait_for(1, 0.2)
+
+
+def test_a_peer_that_cannot_be_installed_is_left_out(monkeypatch, tmp_path):
+    monkeypatch.setattr(contenders, "CACHE", tmp_path)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    with pytest.raises(LeftOut, match="could not be installed"):
+        prepare(Contender("nobody", "with_huey.py", 1, ("no-such-package-of-this-name",), "nobody"))
+
+
+def test_only_names_items_and_contenders():
+    items, who = chosen("drain, Huey")
+    assert [item.name for item in items] == ["drain"]
+    assert [each.name for each in who] == ["huey"]
+    assert chosen("") == (list(ITEMS), list(CONTENDERS))
+    with pytest.raises(SystemExit, match="speed is not among"):
+        chosen("drain,speed")
+
+
+def test_a_run_ends_with_a_table(monkeypatch, tmp_path, capsys):
+    for name, value in {"ONLY": "store,gopher,limit", "SECONDS": "0.1", "ROUNDS": "2"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("benchmarks.__main__.CACHE", tmp_path)
+    monkeypatch.setattr(contenders, "CACHE", tmp_path)
+    assert main() == 0
+    assert "| waiting job (bytes) |" in capsys.readouterr().out
+    # Measured once a run, whatever the rounds.
+    assert len(json.loads((tmp_path / "results.json").read_text())["values"]["Gopher"]["waiting job"]) == 1
+
+
+def test_the_machine_is_told_without_its_name():
+    about = machine.describe()
+    assert socket.gethostname() not in " ".join(about.values())
+    assert {"cores", "Python", "server"} <= about.keys()
+
+
+def test_gopherctl_bench_measures_and_leaves_nothing_behind(redis_url, namespace):
+    import subprocess
+
+    from redis import Redis
+
+    environ = {**os.environ, "REDIS_URL": redis_url, "GOPHER_NAMESPACE": namespace, "WORKER_CONCURRENCY": "2"}
+    command = gopherctl("bench", "--json", "--jobs", "1000")
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)
+    assert figures.pop("children") == 2
+    assert all(value > 0 for value in figures.values()), figures
+    with Redis(unix_socket_path=redis_url.removeprefix("unix://")) as server:
+        assert not list(server.scan_iter(match=f"{namespace}*"))
