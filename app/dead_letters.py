@@ -19,12 +19,18 @@ _log = get_logger("api")
 
 
 class RetryAll(msgspec.Struct, forbid_unknown_fields=True):
-    """Which dead letters to retry: those that fit all that is said, the oldest first."""
+    """Which dead letters to retry: those that fit all that is said, the oldest first.
+
+    With a `canary` or a `rate` they are retried by and by: so many first, the rest once those have completed, at `5/s`.
+    """
 
     type: str | None = None
     error: str | None = None
+    group: str | None = None
     queue: str | None = None
     limit: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    canary: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    rate: str | None = None
 
 
 _RETRY_ALL = msgspec.json.Decoder(RetryAll)
@@ -32,15 +38,23 @@ _RETRY_ALL = msgspec.json.Decoder(RetryAll)
 
 @blueprint.get("")
 def page() -> Response:
-    asked = query("type", "error", "limit", "cursor")
+    asked = query("type", "error", "group", "queue", "limit", "cursor")
     return answer(
         gopher().dead_letters.page(
             job_type=asked.get("type"),
             error=asked.get("error"),
+            group=asked.get("group"),
+            queue=asked.get("queue"),
             limit=whole_number(asked.get("limit", "50"), "limit"),
             cursor=asked.get("cursor"),
         )
     )
+
+
+@blueprint.get("/groups")
+def groups() -> Response:
+    asked = query("queue", "limit")
+    return answer(gopher().dead_letters.groups(asked.get("queue"), whole_number(asked.get("limit", "100"), "limit")))
 
 
 @blueprint.post("/<job_id>/retry")
@@ -54,9 +68,30 @@ def retry(job_id: str) -> Response:
 def retry_all() -> Response:
     query()
     which = _read(body() or b"{}")
-    count = gopher().dead_letters.retry_all(which.type, which.error, which.limit, which.queue)
-    _log.warning("dead letters retried", type=which.type, error=which.error, queue=which.queue, count=count)
-    return answer({"count": count})
+    asked = (which.type, which.error, which.limit, which.queue, which.group)
+    if which.canary is None and which.rate is None:
+        count = gopher().dead_letters.retry_all(*asked)
+        _log.warning("dead letters retried", **msgspec.structs.asdict(which), count=count)
+        return answer({"count": count})
+    started = gopher().dead_letters.retry_gradually(*asked, canary=which.canary or 0, rate=which.rate)
+    _log.warning("dead letters are retried", **msgspec.structs.asdict(which), **started._asdict())
+    if not started.retry_id:
+        return answer({"count": 0})
+    return answer({"count": started.total, "retry_id": started.retry_id}, 202)
+
+
+@blueprint.get("/retries")
+def retries() -> Response:
+    query()
+    return answer({"retries": gopher().dead_letters.retries()})
+
+
+@blueprint.post("/retries/<retry_id>/stop")
+def stop_retry(retry_id: str) -> Response:
+    query()
+    stopped = gopher().dead_letters.stop_retry(retry_id)
+    _log.warning("retry of dead letters stopped", retry_id=retry_id, stopped=stopped)
+    return answer({"retry_id": retry_id, "stopped": stopped})
 
 
 @blueprint.delete("/<job_id>")
@@ -68,8 +103,10 @@ def discard(job_id: str) -> Response:
 
 @blueprint.delete("")
 def discard_all() -> Response:
-    asked = query("type", "error", "queue")
-    count = gopher().dead_letters.discard_all(asked.get("type"), asked.get("error"), None, asked.get("queue"))
+    asked = query("type", "error", "group", "queue")
+    count = gopher().dead_letters.discard_all(
+        asked.get("type"), asked.get("error"), None, asked.get("queue"), asked.get("group")
+    )
     _log.warning("dead letters deleted", count=count, **asked)
     return answer({"count": count})
 

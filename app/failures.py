@@ -12,6 +12,7 @@ from gopher.errors import (
     JobConflict,
     JobNotFound,
     OutcomeUnknown,
+    RetryNotFound,
     ScheduleNotFound,
     ServerError,
 )
@@ -57,6 +58,7 @@ _BY_STATUS = {
 }
 _NO_JOB = Failure(404, "not_found", "There is no such job.")
 _NO_SCHEDULE = Failure(404, "not_found", "There is no such schedule.")
+_NO_RETRY = Failure(404, "not_found", "There is no such retry of dead letters.")
 _MISMATCH = Failure(422, "idempotency_mismatch", "This Idempotency-Key stands for another request.")
 _CONFLICT = Failure(409, "conflict", "The job's state does not allow this.")
 _INTERNAL = Failure(500, "internal", "Something went wrong on our side.")
@@ -69,6 +71,7 @@ def install(app: Flask, track: Callable[[View], View]) -> None:
     app.register_error_handler(JobNotFound, lambda error: _failed(_NO_JOB, str(error)))
     app.register_error_handler(JobConflict, lambda error: _failed(_CONFLICT, str(error)))
     app.register_error_handler(ScheduleNotFound, lambda error: _failed(_NO_SCHEDULE, str(error)))
+    app.register_error_handler(RetryNotFound, lambda error: _failed(_NO_RETRY, str(error)))
     app.register_error_handler(IdempotencyMismatch, lambda error: _failed(_MISMATCH, str(error)))
     app.register_error_handler(ServerError, _server_error)
     app.register_error_handler(ConfigurationError, _misconfigured)

@@ -1,12 +1,15 @@
 """Dead letters (`list-failed`, `retry`, `retry-all`, `discard`) and `purge`."""
 
 from collections.abc import Callable
+from typing import Any
 
 import click
 import msgspec
 
+from gopher.client import Client
 from gopher.errors import GopherError, JobConflict, JobNotFound
 from gopher.job import State
+from gopher.redrives import MAX_CANARY
 from gopher.views import JobView
 
 from .common import client, common, looking_client
@@ -23,25 +26,60 @@ _PURGEABLE = {
 _ids = click.option("-i", "--id", "job_ids", required=True, multiple=True, metavar="ID", help="Whose; may be repeated.")
 _type = click.option("--type", "job_type", metavar="TYPE", help="Only of this type.")
 _error = click.option("--error", metavar="CLASS", help="Only of this class of error, such as ValueError.")
+_group = click.option("--group", metavar="GROUP", help="Only of this group: list-failed --groups shows them.")
 _yes = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 
 
 @click.command("list-failed")
 @_type
 @_error
+@_group
+@click.option("--queue", help="Only of this queue.")
+@click.option("--groups", is_flag=True, help="Count them by type, class of error and place, the most first.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many to show.")
 @click.option("--cursor", help="Go on where the last page ended.")
 @common
-def list_failed(out: Output, job_type: str | None, error: str | None, limit: int, cursor: str | None) -> None:
+def list_failed(
+    out: Output,
+    job_type: str | None,
+    error: str | None,
+    group: str | None,
+    queue: str | None,
+    groups: bool,
+    limit: int,
+    cursor: str | None,
+) -> None:
     """List the dead letters: jobs that failed for good, newest first."""
+    if groups:
+        if job_type or error or group or cursor:
+            raise click.UsageError("--groups goes with --queue and --limit only.")
+        _list_groups(out, queue, limit)
+        return
     with looking_client() as gopher:
-        page = gopher.dead_letters.page(job_type=job_type, error=error, limit=limit, cursor=cursor)
+        page = gopher.dead_letters.page(
+            job_type=job_type, error=error, group=group, queue=queue, limit=limit, cursor=cursor
+        )
     if out.data(page):
         return
     columns = ("job", "type", "queue", "attempts", "failed (UTC)", "error")
     out.table(columns, map(_row, page.jobs), empty="no dead letters")
     if page.next_cursor:
         out.note(f"{len(page.jobs)} of {page.total_count:,}; more: --cursor {page.next_cursor}")
+
+
+def _list_groups(out: Output, queue: str | None, limit: int) -> None:
+    with looking_client() as gopher:
+        page = gopher.dead_letters.groups(queue, limit)
+    if out.data(page):
+        return
+    columns = ("group", "jobs", "type", "error", "place", "first (UTC)", "last (UTC)")
+    rows = [
+        (view.group, view.count, view.type, view.error, view.place, when(view.first_seen), when(view.last_seen))
+        for view in page.groups
+    ]
+    out.table(columns, rows, empty="no dead letters")
+    if len(page.groups) < page.total_count:
+        out.note(f"{len(page.groups)} of {page.total_count:,} groups; more: --limit")
 
 
 def _row(view: JobView) -> tuple[str | int, ...]:
@@ -66,15 +104,91 @@ def retry(out: Output, job_ids: tuple[str, ...]) -> int:
 @click.command("retry-all")
 @_type
 @_error
+@_group
 @click.option("--queue", help="Only of this queue.")
 @click.option("--limit", type=click.IntRange(min=1), help="At most so many.")
+@click.option("--canary", type=click.IntRange(1, MAX_CANARY), metavar="N", help="So many first, then the rest.")
+@click.option("--rate", metavar="RATE", help="Not faster than, e.g., 5/s.")
 @common
-def retry_all(out: Output, job_type: str | None, error: str | None, queue: str | None, limit: int | None) -> None:
-    """Give all dead letters, or those that fit the filters, fresh attempts."""
+def retry_all(
+    out: Output,
+    job_type: str | None,
+    error: str | None,
+    group: str | None,
+    queue: str | None,
+    limit: int | None,
+    canary: int | None,
+    rate: str | None,
+) -> None:
+    """Give all dead letters, or those that fit the filters, fresh attempts.
+
+    With --canary or --rate the scheduler goes on with it by itself: `gopherctl retries` shows how far it is.
+    """
+    if canary or rate:
+        _retry_gradually(out, canary or 0, rate, job_type=job_type, error=error, group=group, queue=queue, limit=limit)
+        return
     with client() as gopher:
-        count = gopher.dead_letters.retry_all(job_type=job_type, error=error, limit=limit, queue=queue)
+        count = gopher.dead_letters.retry_all(job_type=job_type, error=error, group=group, limit=limit, queue=queue)
     if not out.data({"count": count}):
         out.line(f"{_jobs(count)} pending again" if count else "no dead letters of this kind")
+
+
+def _retry_gradually(out: Output, canary: int, rate: str | None, **which: Any) -> None:
+    with client() as gopher:
+        started = gopher.dead_letters.retry_gradually(canary=canary, rate=rate, **which)
+        schedulers = gopher.inspector.schedulers()
+    if started.total and not schedulers:
+        out.note("no scheduler runs: it begins when there is one (gopherctl scheduler)")
+    if out.data({"count": started.total, "retry_id": started.retry_id or None}):
+        return
+    if not started.total:
+        out.line("no dead letters of this kind")
+        return
+    out.line(f"{_jobs(started.total)} will be retried; gopherctl retries shows how far it is")
+    out.line(f"to stop it: gopherctl retries stop {started.retry_id}")
+
+
+@click.group(invoke_without_command=True)
+@common
+def retries(out: Output) -> None:
+    """Show and stop what is retried by and by (retry-all --canary, --rate)."""
+    if click.get_current_context().invoked_subcommand is None:
+        _list_retries(out)
+
+
+@retries.command("list")
+@common
+def list_retries(out: Output) -> None:
+    """List what is retried by and by, and for a day what was."""
+    _list_retries(out)
+
+
+def _list_retries(out: Output) -> None:
+    with client() as gopher:
+        views = gopher.dead_letters.retries()
+    if out.data({"retries": views}):
+        return
+    columns = ("retry", "queue", "status", "retried", "of", "first", "rate", "started (UTC)", "reason")
+    rows = [
+        (
+            view.retry_id, view.queue, view.status, view.retried, view.total, view.canary, view.rate,
+            when(view.started_at), view.reason,
+        )
+        for view in views
+    ]  # fmt: skip
+    out.table(columns, rows, empty="nothing is retried by and by: gopherctl retry-all --canary N --rate 5/s")
+
+
+@retries.command("stop")
+@click.argument("retry_id", metavar="RETRY")
+@common
+def stop_retry(out: Output, retry_id: str) -> int:
+    """Retry no more of them. Those that were retried go on."""
+    with client() as gopher:
+        stopped = gopher.dead_letters.stop_retry(retry_id)
+    if not out.data({"retry_id": retry_id, "stopped": stopped}):
+        out.line(f"{retry_id} is stopped" if stopped else f"{retry_id} was over already")
+    return 0 if stopped else 1
 
 
 @click.command()
@@ -97,21 +211,48 @@ def discard(out: Output, job_ids: tuple[str, ...], yes: bool) -> int:
     "-q", "--queue-state", "place", required=True, type=click.Choice(list(_PURGEABLE)), help="Which: main is pending."
 )
 @click.option("--queue", default="default", show_default=True, help="Of which queue.")
+@_type
+@_error
+@_group
 @_yes
 @common
-def purge(out: Output, place: str, queue: str, yes: bool) -> None:
-    """Delete all jobs of a queue that wait in one state, and say how many they were."""
+def purge(
+    out: Output,
+    place: str,
+    queue: str,
+    job_type: str | None,
+    error: str | None,
+    group: str | None,
+    yes: bool,
+) -> None:
+    """Delete all jobs of a queue that wait in one state, and say how many they were.
+
+    --type, --error and --group go with `-q failed` only.
+    """
     state = _PURGEABLE[place]
+    chosen = bool(job_type or error or group)
+    if chosen and state != State.FAILED:
+        raise click.UsageError("--type, --error and --group go with -q failed only.")
     with client() as gopher:
-        known = gopher.server.queues()
-        if queue not in known:
-            raise _NoQueue(f"there is no queue {queue!r}; queues: {', '.join(known) or 'none yet'}")
-        stats = gopher.stats().queues[queue]
-        waiting = stats.waiting if state == State.PENDING else getattr(stats, state)
+        waiting = _waiting(gopher, queue, state)
+        if chosen:
+            waiting = gopher.dead_letters.count(job_type, error, group, queue)
         out.confirm(f"Delete {_jobs(waiting, state)} of queue {queue!r} for good?", yes)
-        count = gopher.purge(queue, state, out.progress("deleted"))
+        if chosen:
+            count = gopher.dead_letters.discard_all(job_type, error, None, queue, group)
+        else:
+            count = gopher.purge(queue, state, out.progress("deleted"))
     if not out.data({"queue": queue, "state": str(state), "count": count}):
         out.line(f"{_jobs(count)} deleted")
+
+
+def _waiting(gopher: Client, queue: str, state: State) -> int:
+    known = gopher.server.queues()
+    if queue not in known:
+        raise _NoQueue(f"there is no queue {queue!r}; queues: {', '.join(known) or 'none yet'}")
+    stats = gopher.stats().queues[queue]
+    waiting: int = stats.waiting if state == State.PENDING else getattr(stats, state)
+    return waiting
 
 
 class _NoQueue(GopherError):

@@ -38,6 +38,7 @@ COMMANDS = {
     "list-failed": ("dead", "List the dead letters, newest first."),
     "retry": ("dead", "Give dead letters fresh attempts."),
     "retry-all": ("dead", "Give all dead letters, or some kind of them, fresh attempts."),
+    "retries": ("dead", "Show and stop what is retried by and by."),
     "discard": ("dead", "Delete dead letters."),
     "purge": ("dead", "Delete all jobs that wait in one state."),
     "pause": ("flow", "Give out no more jobs of a queue or a type."),
@@ -57,6 +58,7 @@ _NEXT_STEPS = {
     "StorageFull": "Make room on its disk.",
     "QueueBusy": "Try again in a moment.",
     "ScheduleNotFound": "`gopherctl schedules` lists them.",
+    "RetryNotFound": "`gopherctl retries` lists them.",
     "JobNotFound": "`gopherctl jobs` lists those that are kept.",
 }
 

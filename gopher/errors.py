@@ -66,6 +66,10 @@ class ScheduleNotFound(GopherError):
     """Raised when there is no schedule of that name."""
 
 
+class RetryNotFound(GopherError):
+    """Raised when there is no such retry of dead letters, or no longer."""
+
+
 class JobConflict(GopherError):
     """Raised when a job's state does not allow what was asked: cancelling a finished one, say."""
 

@@ -25,6 +25,9 @@ class _Look:
         self.times: dict[str, int] = {}
         self.lists: dict[str, list[str]] = {}
         self.zsets: dict[str, list[str]] = {}
+        self.redrives: dict[str, dict[str, str]] = {}
+        #: Names of the groups of dead letters.
+        self.group_names: set[str] = set()
         self.sets: dict[str, set[str]] = {}
         self.unique: dict[str, str] = {}
         self.totals = Counter[str]()
@@ -57,6 +60,10 @@ class _Look:
         if name == "totals":
             for field, count in counts.items():
                 self.totals[field.partition(":")[0]] += int(count)
+        elif name.startswith("redrive:"):
+            self.redrives[name[8:]] = counts
+        elif name == "group_names":
+            self.group_names = set(counts)
         elif name == "tombstones":
             self.tombstones = {field: int(count) for field, count in counts.items()}
 
@@ -106,6 +113,7 @@ def findings(client: Any, keys: QueueKeys) -> list[str]:
         *_sums(look),
         *_armed(look),
         *_holders(look),
+        *_grouped(look),
         *_stranded(look),
         *_kept_for_ever(look),
     ]
@@ -192,6 +200,21 @@ def _holders(look: _Look) -> Iterator[str]:
             yield f"the unique key {key!r} is held by {holder}, which is {state}"
 
 
+def _grouped(look: _Look) -> Iterator[str]:
+    """Each dead letter stands in the group that its record names, and only groups that hold some are known."""
+    groups = {name[6:]: set(ids) for name, ids in look.zsets.items() if name.startswith("group:")}
+    for known in (set(look.zsets.get("groups", [])), look.group_names):
+        if known != set(groups):
+            yield f"the groups {sorted(known)} are known, and dead letters stand in {sorted(groups)}"
+    dead = set(look.zsets.get("failed", []))
+    for group, ids in groups.items():
+        for job_id in ids - dead:
+            yield f"{job_id} stands in group {group} and is no dead letter"
+    for job_id in dead & set(look.records):
+        if job_id not in groups.get(look.records[job_id].get("group", ""), set()):
+            yield f"{job_id} is a dead letter and stands in no group, or in another than its record says"
+
+
 def _stranded(look: _Look) -> Iterator[str]:
     """11: somebody will look at every job that stands still: who rescues, who wakes buckets, what it waits for."""
     known = {*look.zsets.get("workers", []), *look.zsets.get("fenced", [])}
@@ -202,6 +225,9 @@ def _stranded(look: _Look) -> Iterator[str]:
             yield f"{len(ids)} jobs stand in {name}, and that worker is neither there nor lost"
         if kind == "throttled" and rest.rpartition(":")[0] not in buckets:
             yield f"{len(ids)} jobs stand in {name}, and nobody looks at that bucket"
+    for redrive_id, fields in look.redrives.items():
+        if fields.get("state") in ("canary", "running") and redrive_id not in look.zsets.get("redrives", []):
+            yield f"dead letters are retried by {redrive_id}, and nobody goes on with it"
     for job_id, record in look.records.items():
         if "waiting_for" in record and record.get("state") == State.SCHEDULED:
             yield from _waits(look, job_id, record)

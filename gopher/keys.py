@@ -15,6 +15,11 @@ P processing:<worker>          list    what one worker was given and has not set
 P scheduled                    zset    id -> due (ms)
 P retrying                     zset    id -> due (ms)
 P failed                       zset    id -> died (ms): the dead letter queue
+P groups                       zset    group -> when a job last died in it (ms): dead letters of one kind
+P group_names                  hash    group -> type, class of the error, place in the code: a line each
+P group:<group>                zset    id -> died (ms)
+P redrives                     zset    id -> when to look at it again (ms): dead letters retried by and by
+P redrive:<id>                 hash    how far it is: state, canaries, rate, left, ...
 P finished                     zset    id -> ended (ms): completed, cancelled, expired
 P job:<id>                     hash    the record of a job
 P workers                      zset    worker id -> lease end (ms) on what it holds in this queue
@@ -47,6 +52,11 @@ QUEUE_KEYS = (
     "scheduled",
     "retrying",
     "failed",
+    "groups",
+    "group_names",
+    "group:<group>",
+    "redrives",
+    "redrive:<id>",
     "finished",
     "job:<id>",
     "workers",
@@ -100,6 +110,9 @@ class QueueKeys:
         self.scheduled = prefix + "scheduled"
         self.retrying = prefix + "retrying"
         self.failed = prefix + "failed"
+        self.groups = prefix + "groups"
+        self.group_names = prefix + "group_names"
+        self.redrives = prefix + "redrives"
         self.finished = prefix + "finished"
         self.workers = prefix + "workers"
         self.fenced = prefix + "fenced"
@@ -131,6 +144,12 @@ class QueueKeys:
 
     def processing(self, worker_id: str) -> str:
         return f"{self.prefix}processing:{worker_id}"
+
+    def group(self, group: str) -> str:
+        return f"{self.prefix}group:{group}"
+
+    def redrive(self, redrive_id: str) -> str:
+        return f"{self.prefix}redrive:{redrive_id}"
 
     def job(self, job_id: str) -> str:
         return f"{self.prefix}job:{job_id}"

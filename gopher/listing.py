@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from .errors import InvalidJob
+from .groups import Groups, Which
 from .inspector import Inspector
 from .job import PRIORITIES, State
 from .keys import QueueKeys
@@ -39,10 +40,14 @@ _STATES: dict[str, frozenset[str]] = {
     "scheduled": frozenset({State.SCHEDULED}),
     "retrying": frozenset({State.RETRYING}),
     "failed": frozenset({State.FAILED}),
+    # Dead letters by type, class of error and place: read instead of `failed` where only some of them are meant.
+    "group": frozenset({State.FAILED}),
     "finished": frozenset({State.COMPLETED, State.CANCELLED, State.EXPIRED}),
 }
 #: Places that are lists in the order of waiting.
 _LISTS = ("pending:", "throttled:")
+#: Groups that are read side by side; where more fit a filter, all dead letters are read.
+MAX_MERGED = 50
 #: Buckets that a listing looks into: there may be one a tenant.
 _BUCKETS = 200
 _ERROR_TYPE = msgspec.json.Decoder(type=dict[str, Any])
@@ -73,6 +78,7 @@ class Listing:
     def __init__(self, server: Server, inspector: Inspector) -> None:
         self._server = server
         self._inspector = inspector
+        self._groups = Groups(server)
 
     def jobs(
         self,
@@ -81,10 +87,11 @@ class Listing:
         job_type: str | None = None,
         queue: str | None = None,
         error: str | None = None,
+        group: str | None = None,
         limit: int = 50,
         cursor: str | None = None,
     ) -> Page:
-        """Return a page of jobs; `error` is the class of the error that they ended with.
+        """Return a page of jobs; `error` is the class of the error that they ended with, `group` that of dead letters.
 
         Jobs may move between two pages: one that does is seen once at least if it stays older than the
         cursor. Raises InvalidJob, naming /status, /queue, /limit or /cursor.
@@ -93,7 +100,7 @@ class Listing:
         start = Cursor.read(cursor) if cursor else None
         with explained():
             names = self._server.queues() if queue is None else [queue]
-            entries = self._merged(names, status, start)
+            entries = self._merged(names, status, Which(job_type, error, group), start)
             fits = partial(self._fits, status=status, job_type=job_type, error=error)
             chosen, end = _choose(entries, fits, limit, start)
         views = self._inspector.views((entry.queue, entry.id) for entry in chosen)
@@ -101,9 +108,10 @@ class Listing:
         jobs = [view for view in views if status is None or view.status == status]
         return Page(jobs, end.text() if end else None)
 
-    def _merged(self, queues: Sequence[str], status: str | None, start: Cursor | None) -> Iterator[Entry]:
+    def _merged(self, queues: Sequence[str], status: str | None, which: Which, start: Cursor | None) -> Iterator[Entry]:
         """Yield all entries of the places that a status is found in, newest first."""
-        places = [(keys, place) for keys in map(self._server.keys.of, queues) for place in self._places(keys, status)]
+        every = map(self._server.keys.of, queues)
+        places = [(keys, place) for keys in every for place in self._places(keys, status, which)]
         pipe = self._server.client.pipeline(transaction=False)
         for keys, place in places:
             pipe.exists(keys.prefix + place)
@@ -111,11 +119,13 @@ class Listing:
         streams = [self._stream(*where, start) for where, exists in zip(places, there, strict=True) if exists]
         return heapq.merge(*streams, key=lambda entry: entry.position, reverse=True)
 
-    def _places(self, keys: QueueKeys, status: str | None) -> Iterator[str]:
+    def _places(self, keys: QueueKeys, status: str | None, which: Which) -> Iterator[str]:
         for place, states in _STATES.items():
-            if status is not None and status not in states:
+            if (status is not None and status not in states) or place == "group":
                 continue
-            if place == "pending":
+            if place == "failed":
+                yield from dead_places(self._groups, keys.queue, which)
+            elif place == "pending":
                 yield from (f"pending:{priority}" for priority in PRIORITIES)
             elif place == "throttled":
                 buckets = [bucket.decode() for bucket in self._server.client.zrange(keys.throttled, 0, _BUCKETS - 1)]
@@ -154,6 +164,14 @@ class Listing:
             and (error is None or error == error_class(reason[0]))
             for entry, (state, kind, *reason) in zip(entries, pipe.execute(), strict=True)
         ]
+
+
+def dead_places(groups: Groups, queue: str, which: Which) -> list[str]:
+    """Return where the dead letters stand that are meant; others may stand there too where very many groups fit."""
+    fitting = None if which == Which() else groups.fitting(queue, which)
+    if fitting is None or len(fitting) > MAX_MERGED:
+        return ["failed"]
+    return [f"group:{group}" for group in fitting]
 
 
 def error_class(error: bytes | None) -> str | None:

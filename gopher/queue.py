@@ -206,9 +206,12 @@ class Queue:
         arguments = (worker, failure.job_id, failure.token, round(delay * 1000), *_attempt(failure), self._retention)
         return self._call("retry", arguments, _read_answer)
 
-    def dead_letter(self, worker: str, failure: Failure, error_class: str) -> Call:
-        """Move a job from the worker's list to failed (dead_letter.lua)."""
-        arguments = (worker, failure.job_id, failure.token, error_class, *_attempt(failure))
+    def dead_letter(self, worker: str, failure: Failure, error_class: str, place: str = "") -> Call:
+        """Move a job from the worker's list to failed (dead_letter.lua).
+
+        `place` is where in the handler's code it failed, e.g. `shop/mail.py:42 send`: dead letters are grouped by it.
+        """
+        arguments = (worker, failure.job_id, failure.token, error_class, *_attempt(failure), place)
         return self._call("dead_letter", arguments, _read_answer)
 
     def requeue(self, worker: str, job_id: str, token: str, delay: float = 0.0) -> Call:
@@ -267,6 +270,31 @@ class Queue:
     def redrive(self, job_ids: Sequence[str]) -> Call:
         """Move dead jobs from failed to pending, with fresh attempts (redrive.lua). The reply is a count."""
         return self._call("redrive", job_ids, int)
+
+    def start_redrive(
+        self,
+        redrive_id: str,
+        groups: Sequence[str],
+        *,
+        canary: int = 0,
+        rate: float | None = None,
+        limit: int | None = None,
+        asked: bytes = b"{}",
+    ) -> Call:
+        """Begin to redrive dead letters by and by, those of some groups or all (start_redrive.lua).
+
+        `canary` of them go first, the rest once those have completed, `rate` a second. The reply is how many that is.
+        """
+        arguments = (redrive_id, ",".join(groups), canary, _text(rate), _text(limit), asked)
+        return self._call("start_redrive", arguments, int)
+
+    def continue_redrives(self, limit: int = 100) -> Call:
+        """Go on with what is redriven by and by (continue_redrives.lua). The reply is a `Promoted`."""
+        return self._call("continue_redrives", (limit, self._retention), _read_promoted)
+
+    def stop_redrive(self, redrive_id: str) -> Call:
+        """Redrive no more of them (stop_redrive.lua). The reply is STOPPED, MISSING or how it had ended."""
+        return self._call("stop_redrive", (redrive_id,), _read_answer)
 
     def discard(self, job_ids: Sequence[str]) -> Call:
         """Delete dead jobs (discard.lua). The reply is a count."""

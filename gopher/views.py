@@ -127,6 +127,56 @@ class DeadLetterPage(msgspec.Struct):
     next_cursor: str | None
 
 
+class GroupView(msgspec.Struct):
+    """Dead letters of one type that died of the same class of error at the same place, in all queues.
+
+    `place` is the innermost frame of the handler's code, None where nobody can say; the last of them is `last_job_id`.
+    """
+
+    group: str
+    type: str
+    error: str
+    #: E.g. `shop/mail.py:42 send`.
+    place: str | None
+    count: int
+    first_seen: str
+    last_seen: str
+    last_job_id: str
+    queues: list[str]
+
+
+class GroupPage(msgspec.Struct):
+    """The largest groups of dead letters first; `total_count` is of all groups, shown here or not."""
+
+    groups: list[GroupView]
+    total_count: int
+
+
+class RetryView(msgspec.Struct):
+    """Dead letters of one queue that are retried by and by: `canary` of them first, the rest at `rate`.
+
+    `status` is canary (the first ones are under way), running, finished or stopped; `reason` says why it was stopped.
+    """
+
+    retry_id: str
+    queue: str
+    status: str
+    #: How many went or will go back, and how many have.
+    total: int
+    retried: int
+    canary: int
+    #: Ids of the first ones.
+    canaries: list[str]
+    #: E.g. `5/s`, None for as fast as it goes.
+    rate: str | None
+    type: str | None
+    error: str | None
+    group: str | None
+    started_at: str
+    finished_at: str | None
+    reason: str | None
+
+
 class LimitView(msgspec.Struct):
     """A type that is limited, paused or held back, in one queue. `origin` is api, or handler for the code's own."""
 

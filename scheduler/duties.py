@@ -54,6 +54,13 @@ class Promoter(Duty):
         return now + min(max(reply.next_due - reply.now, 0) / 1000 + 0.0005, self.LONGEST_SLEEP)
 
 
+class Redriver(Promoter):
+    """Goes on with dead letters that are retried by and by. It sleeps as the promoter does."""
+
+    def call(self, now: float) -> Call:
+        return self._queue.continue_redrives(LIMIT)
+
+
 class Rescuer(Duty):
     """Gives back the jobs of workers that were not heard of for a lease.
 

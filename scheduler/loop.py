@@ -14,7 +14,7 @@ from gopher.server import Server
 from gopher.settings import Settings
 from gopher.wires import Wires
 
-from .duties import Duty, Promoter, Pruner, Rescuer
+from .duties import Duty, Promoter, Pruner, Redriver, Rescuer
 from .ticker import Ticker
 
 log = get_logger("scheduler")
@@ -147,15 +147,15 @@ class Scheduler:
     def _add_queue(self, name: str) -> None:
         queue = self._server.queue(name)
         link = self._wires.link_to(queue.keys.prefix)
-        promoter = Promoter(queue)
+        promoter, redriver = Promoter(queue), Redriver(queue)
         ticker = Ticker(queue, self._settings.namespace)
         rescuer, pruner = Rescuer(queue, self._settings.worker_lease), Pruner(queue, self._settings)
-        duties: list[Duty] = [promoter, ticker, rescuer, pruner]
+        duties: list[Duty] = [promoter, ticker, redriver, rescuer, pruner]
         self._duties[name] = [(duty, link) for duty in duties]
         self._due |= dict.fromkeys(duties, 0.0)
 
         def look_soon() -> None:
-            self._due[promoter] = self._due[ticker] = 0.0
+            self._due[promoter] = self._due[ticker] = self._due[redriver] = 0.0
 
         self._alarms.add(queue.keys.alarm, look_soon)
 

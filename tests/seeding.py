@@ -36,8 +36,8 @@ class SeedingWorker:
     def retry(self, job: FetchedJob, delay: float = 3600.0, error: str = "ValueError") -> None:
         assert self.server.run(self.queue.retry(self.name, _failure(job, error), delay)) == "OK"
 
-    def dead_letter(self, job: FetchedJob, error: str = "ValueError") -> None:
-        assert self.server.run(self.queue.dead_letter(self.name, _failure(job, error), error)) == "OK"
+    def dead_letter(self, job: FetchedJob, error: str = "ValueError", place: str = "") -> None:
+        assert self.server.run(self.queue.dead_letter(self.name, _failure(job, error), error, place)) == "OK"
 
 
 def _failure(job: FetchedJob, error: str) -> Failure:

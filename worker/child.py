@@ -167,6 +167,7 @@ class Child:
             message=self._message(error),
             traceback=failures.trace(error) if kind in ("error", "timeout") else "",
             after=after,
+            place=failures.place(error, handler.function.__module__) if handler else "",
         )
 
 

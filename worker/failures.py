@@ -1,12 +1,18 @@
 """An exception as text, whatever it is: its message may raise, be huge, or end in itself."""
 
+import sysconfig
 import traceback
+from collections.abc import Iterator
 from types import TracebackType
 
 #: Characters.
 MAX_MESSAGE = 2_000
 MAX_TRACEBACK = 16_000
 
+MAX_PLACE = 200
+
+#: Folders of code that is not the user's, unless the handler itself is installed there.
+_LIBRARIES = tuple(f"{sysconfig.get_path(name)}/" for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 #: The module that calls handlers.
 _OURS = f"{__package__}.child"
 
@@ -33,6 +39,39 @@ def trace(error: BaseException) -> str:
         return f"<its traceback can't be shown: {type(second).__name__}>"
     text = _encodable(text)
     return text if len(text) <= MAX_TRACEBACK else "[...]\n" + text[-MAX_TRACEBACK:]
+
+
+def place(error: BaseException, module: str) -> str:
+    """Return where an exception arose, e.g. `shop/mail.py:42 Mailer.send`: the innermost frame of the code that
+    the handler, which stands in `module`, belongs to. "" when it arose in no such code."""
+    try:
+        frames = [frame for frame in _frames(error) if _is_own(frame, module.partition(".")[0])]
+        return cut(_encodable(_named(frames[-1])), MAX_PLACE) if frames else ""
+    except BaseException:  # noqa: BLE001 - a module's name may be anything
+        return ""
+
+
+def _frames(error: BaseException) -> Iterator[TracebackType]:
+    frames = _without_our_frames(error)
+    while frames is not None:
+        yield frames
+        frames = frames.tb_next
+
+
+def _is_own(frame: TracebackType, package: str) -> bool:
+    module = str(frame.tb_frame.f_globals.get("__name__", ""))
+    if module == "gopher" or module.startswith("gopher."):
+        return module.startswith("gopher.handlers")
+    file = frame.tb_frame.f_code.co_filename
+    return module.partition(".")[0] == package or not file.startswith(("<", *_LIBRARIES))
+
+
+def _named(frame: TracebackType) -> str:
+    """Return a frame's file from its package on, its line and its function."""
+    code, module = frame.tb_frame.f_code, str(frame.tb_frame.f_globals.get("__name__", ""))
+    parts = code.co_filename.split("/")
+    kept = module.count(".") + 1 + (parts[-1] == "__init__.py")
+    return f"{'/'.join(parts[-kept:])}:{frame.tb_lineno} {code.co_qualname}"
 
 
 def cut(text: str, limit: int) -> str:

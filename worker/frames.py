@@ -45,6 +45,8 @@ class Failed(msgspec.Struct, array_like=True, tag="f", frozen=True):
     message: str
     traceback: str
     after: float | None
+    #: Where in the handler's code it arose, e.g. `shop/mail.py:42 send`.
+    place: str = ""
 
 
 class Progress(msgspec.Struct, array_like=True, tag="p", frozen=True):

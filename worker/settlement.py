@@ -87,7 +87,7 @@ class Settlement:
             if verdict.kind == "retry":
                 call = self._queue.retry(worker_id, failure, verdict.delay)
             else:
-                call = self._queue.dead_letter(worker_id, failure, verdict.error_type)
+                call = self._queue.dead_letter(worker_id, failure, verdict.error_type, verdict.place)
         self._add(call, _answer_for(running))
 
     def _add(

@@ -20,7 +20,8 @@ NO_HANDLER_ATTEMPTS, NO_HANDLER_DELAY = 10, 10.0
 
 
 class Verdict(NamedTuple):
-    """What to do with the job. `delay` in seconds; `error` is JSON; `crash` says how the child died."""
+    """What to do with the job. `delay` in seconds; `error` is JSON; `crash` says how the child died; `place` is
+    where in the handler's code it failed, e.g. `shop/mail.py:42 send`."""
 
     kind: Literal["retry", "dead", "requeue", "hold_back", "cancelled"]
     outcome: str
@@ -28,6 +29,7 @@ class Verdict(NamedTuple):
     error_type: str = ""
     error: bytes = b""
     crash: str = ""
+    place: str = ""
 
 
 CANCELLED = Verdict("cancelled", "cancelled")
@@ -49,11 +51,12 @@ def on_failure(
         error_type, message = "Timeout", f"ran longer than its timeout of {format_duration(timeout)}"
     permanent = failed.kind == "discard"
     if permanent or failures(job) > max_retries:
-        return _dead(outcome, error_type, message, failed.traceback, permanent=permanent)
+        dead = _dead(outcome, error_type, message, failed.traceback, permanent=permanent)
+        return dead._replace(place=failed.place)
     delay = failed.after
     if delay is None:
         delay = (handler.backoff if handler else Backoff()).delay(failures(job))
-    return _again(outcome, delay, error_type, message, failed.traceback)
+    return _again(outcome, delay, error_type, message, failed.traceback)._replace(place=failed.place)
 
 
 def on_timeout(job: FetchedJob, timeout: float, grace: float, max_retries: int, handler: Handler | None) -> Verdict:

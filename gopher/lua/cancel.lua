@@ -5,7 +5,7 @@
 -- KEYS  1 prefix
 -- ARGV  1 id  2 default retention ms
 -- Returns  CANCELLED, CANCELLING (it runs), MISSING, or the state that it ended in before
--- uses: base clock alarm arm ended finish
+-- uses: base clock alarm arm dead ended finish
 local id = ARGV[1]
 local record = P .. 'job:' .. id
 local fields = redis.call('HMGET', record, 'state', 'type', 'priority', 'retention', 'token', 'unique',

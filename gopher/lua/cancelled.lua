@@ -5,7 +5,7 @@
 -- KEYS  1 prefix
 -- ARGV  1 worker  2 id  3 token  4 history row (JSON)  5 log or ''  6 default retention ms
 -- Returns  OK, ALREADY, STALE or MISSING (see settle)
--- uses: base clock alarm arm ended finish release settle
+-- uses: base clock alarm arm dead ended finish release settle
 local id = ARGV[2]
 local answer, job = settle(ARGV[1], id, ARGV[3], ARGV[5])
 if answer == 'OK' then

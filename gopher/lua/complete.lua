@@ -6,7 +6,7 @@
 -- ARGV  1 worker  2 default retention ms; then for each job: id, token, duration ms, result, log,
 --       where a result or a log of '' is none
 -- Returns  for each job OK, ALREADY, STALE or MISSING (see settle)
--- uses: base clock alarm arm ended finish release settle observe
+-- uses: base clock alarm arm dead ended finish release settle observe
 local worker, answers = ARGV[1], {}
 
 for i = 3, #ARGV, 5 do

@@ -5,8 +5,9 @@
 -- KEYS  1 prefix
 -- ARGV  1 worker  2 id  3 token  4 class of the error  5 how the child died, e.g. SIGSEGV, else ''
 --       6 duration ms  7 error (JSON)  8 history row (JSON)  9 log or ''
+--       10 where it failed: file:line function, else ''
 -- Returns  OK, ALREADY, STALE or MISSING (see settle)
--- uses: base clock alarm arm ended release settle observe
+-- uses: base clock alarm arm dead ended release settle observe
 local worker, id, token = ARGV[1], ARGV[2], ARGV[3]
 local record = P .. 'job:' .. id
 local answer, job = settle(worker, id, token, ARGV[9])
@@ -22,8 +23,7 @@ redis.call('HSET', record, 'state', 'failed', 'settled', token, 'finished', now,
 if ARGV[5] ~= '' then
   redis.call('HSET', record, 'crashes', with_row(redis.call('HGET', record, 'crashes'), ARGV[5]))
 end
-redis.call('ZADD', P .. 'failed', now, id)
-count('failed:' .. job.type .. ':' .. ARGV[4], 1)
+bury(id, job.type, ARGV[4], ARGV[10])
 observe('run', job.type, tonumber(ARGV[6]))
 ended(id, false, job)
 if ended_went > 0 then

@@ -5,10 +5,10 @@
 -- KEYS  1 prefix
 -- ARGV  ids
 -- Returns  how many there were
--- uses: base
+-- uses: base clock dead
 local gone = 0
 for i = 1, #ARGV do
-  if redis.call('ZREM', P .. 'failed', ARGV[i]) == 1 then
+  if exhume(ARGV[i]) then
     redis.call('DEL', P .. 'job:' .. ARGV[i])
     gone = gone + 1
   end

@@ -13,7 +13,7 @@
 -- Returns  {REPLAYED, what ARGV 3 was the first time} or {MISMATCH} for a known idempotency key,
 --       {NOPARENT, id} when a job to wait for does not exist, else {OK, now} and for each job
 --       NEW, DUPLICATE when its record was there already, or the id of the job that has its unique key
--- uses: base clock alarm arm ended
+-- uses: base clock alarm arm dead ended
 local HEAD, STRIDE = 3, 12
 local IDEMPOTENCY_TTL = 86400000 -- ms
 local answers, earliest = { 'OK', now }, nil

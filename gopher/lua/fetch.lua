@@ -10,7 +10,7 @@
 -- Returns  LOST when the worker's lease was taken away, else
 --       OK, now, 1 when more is waiting else 0, then each job as
 --       {id, token, type, priority, attempt, crashes, lost, envelope, parents and their results by turns}
--- uses: base clock alarm arm ended finish limits observe
+-- uses: base clock alarm arm dead ended finish limits observe
 local worker, want, number = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local order, strict = ARGV[4], ARGV[5] == '1'
 local own = P .. 'processing:' .. worker

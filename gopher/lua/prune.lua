@@ -1,5 +1,5 @@
--- Let go of old records: finished jobs whose record has run out leave the index, the oldest dead
--- letters are deleted.
+-- Let go of old records: finished jobs whose record has run out leave the index, as do retries that are
+-- over; the oldest dead letters are deleted.
 --
 -- finished, failed -> -
 --
@@ -7,7 +7,7 @@
 -- ARGV  1 limit  2 place in the index to look from  3 ms that a dead letter is kept  4 how many are kept
 -- Returns  how many left the index, the place to look from next time (0: from the start), how many
 --       dead letters were deleted
--- uses: base clock
+-- uses: base clock dead redrives
 local limit, place = tonumber(ARGV[1]), tonumber(ARGV[2])
 local finished, failed = P .. 'finished', P .. 'failed'
 
@@ -29,9 +29,15 @@ if surplus > #dead then
   dead = redis.call('ZRANGE', failed, 0, math.min(surplus, limit) - 1)
 end
 for _, id in ipairs(dead) do
-  redis.call('ZREM', failed, id)
+  exhume(id)
   redis.call('DEL', P .. 'job:' .. id)
 end
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'redrives', OVER, '+inf', 'LIMIT', 0, limit)) do
+  if redis.call('EXISTS', P .. 'redrive:' .. id) == 0 then
+    redis.call('ZREM', P .. 'redrives', id)
+  end
+end
+
 if #dead > 0 then
   redis.call('HINCRBY', P .. 'totals', 'pruned_dead', #dead)
 end

@@ -5,7 +5,7 @@
 -- KEYS  1 prefix
 -- ARGV  1 state  2 limit
 -- Returns  how many were deleted; 0 when none is left
--- uses: base clock alarm arm ended
+-- uses: base clock alarm arm dead ended
 local state, limit, purged = ARGV[1], tonumber(ARGV[2]), 0
 
 local function forget(id, priority)
@@ -39,7 +39,11 @@ if state == 'pending' then
   end
 else
   for _, id in ipairs(redis.call('ZRANGE', P .. state, 0, limit - 1)) do
-    redis.call('ZREM', P .. state, id)
+    if state == 'failed' then
+      exhume(id)
+    else
+      redis.call('ZREM', P .. state, id)
+    end
     forget(id)
   end
 end

@@ -5,7 +5,7 @@
 -- KEYS  1 prefix
 -- ARGV  1 worker  2 id  3 token  4 delay ms (0: at once)  5 default retention ms
 -- Returns  OK, ALREADY, STALE or MISSING (see settle)
--- uses: base clock alarm arm ended finish release settle
+-- uses: base clock alarm arm dead ended finish release settle
 local worker, id, token, delay = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local record = P .. 'job:' .. id
 local answer, job = settle(worker, id, token, '')

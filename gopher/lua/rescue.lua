@@ -7,7 +7,7 @@
 --       4 now at the caller's last look ('': its first)  5 ms since then by the caller's own steady clock
 -- Returns  STEP and by how many ms, when the server's clock was set: leases are moved along, nobody is
 --       rescued; else OK, now, how many went back, how many died, then the workers that were lost
--- uses: base clock alarm arm ended finish release settle
+-- uses: base clock alarm arm dead ended finish release settle
 local limit, max_lost = tonumber(ARGV[1]), tonumber(ARGV[2])
 local STEP_TOLERANCE = 5000 -- ms that two clocks may differ by without one having been set
 local CLOCK_SET = 3600000 -- ms that a step is kept in mind: far longer than anybody's last look is ago
@@ -50,8 +50,7 @@ local function give_up(id, fields, history)
   redis.call('HSET', P .. 'job:' .. id, 'state', 'failed', 'finished', now, 'history', history, 'lost', fields.lost,
     'error', '{"type":"WorkerLost","message":"' .. message .. '","permanent":true}')
   redis.call('HDEL', P .. 'job:' .. id, 'token')
-  redis.call('ZADD', P .. 'failed', now, id)
-  count('failed:' .. fields[7] .. ':WorkerLost', 1)
+  bury(id, fields[7], 'WorkerLost', '')
   died = died + 1
 end
 

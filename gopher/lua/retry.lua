@@ -6,7 +6,7 @@
 -- ARGV  1 worker  2 id  3 token  4 delay ms  5 how the child died, e.g. SIGSEGV, else ''  6 duration ms
 --       7 error (JSON)  8 history row (JSON)  9 log or ''  10 default retention ms
 -- Returns  OK, ALREADY, STALE or MISSING (see settle)
--- uses: base clock alarm arm ended finish release settle observe
+-- uses: base clock alarm arm dead ended finish release settle observe
 local worker, id, token = ARGV[1], ARGV[2], ARGV[3]
 local record = P .. 'job:' .. id
 local answer, job = settle(worker, id, token, ARGV[9])

@@ -87,8 +87,43 @@ def test_retries_all_of_a_queue(api, queue, worker, error_class):
     assert api.post("/api/v1/dlq/retry-all", json={"queue": queue}).json() == {"count": 2}
 
 
+def test_shows_the_groups_of_dead_letters_and_retries_one(api, client, queue, worker, error_class):
+    ids = bury(api, queue, worker, 3, error_class)
+    answer = api.get("/api/v1/dlq/groups", params={"queue": queue})
+    (group,) = answer.json()["groups"]
+    assert (answer.json()["total_count"], group["type"], group["error"], group["count"]) == (1, "email", error_class, 3)
+    assert api.get("/api/v1/dlq", params={"group": group["group"], "queue": queue}).json()["total_count"] == 3
+    assert api.post("/api/v1/dlq/retry-all", json={"group": group["group"], "limit": 2}).json() == {"count": 2}
+    assert api.delete("/api/v1/dlq", params={"group": group["group"]}).json() == {"count": 1}
+    assert sorted(str(state(client, queue, job_id)) for job_id in ids) == ["None", "pending", "pending"]
+    assert api.get("/api/v1/dlq/groups", params={"limit": 0}).json()["field"] == "/limit"
+
+
+def test_retries_by_and_by_shows_how_far_it_is_and_stops(api, client, queue, worker, error_class):
+    ids = bury(api, queue, worker, 3, error_class)
+    answer = api.post("/api/v1/dlq/retry-all", json={"error": error_class, "canary": 1, "rate": "5/s"})
+    assert (answer.status_code, answer.json()["count"]) == (202, 3)
+    retry_id = answer.json()["retry_id"]
+    client.server.run(client.server.queue(queue).continue_redrives())
+    (shown,) = [each for each in api.get("/api/v1/dlq/retries").json()["retries"] if each["retry_id"] == retry_id]
+    assert (shown["status"], shown["retried"], shown["total"], shown["rate"]) == ("canary", 1, 3, "5/s")
+    assert api.post(f"/api/v1/dlq/retries/{retry_id}/stop").json() == {"retry_id": retry_id, "stopped": True}
+    assert [state(client, queue, job_id) for job_id in ids] == ["pending", "failed", "failed"]
+    assert api.post("/api/v1/dlq/retries/nothing/stop").status_code == 404
+    assert api.post("/api/v1/dlq/retry-all", json={"error": "None" + error_class, "canary": 1}).json() == {"count": 0}
+
+
 @pytest.mark.parametrize(
-    ("body", "field"), [({"eror": "x"}, "/eror"), ({"limit": 0}, "/limit"), ({"type": 1}, "/type"), ([], None)]
+    ("body", "field"),
+    [
+        ({"eror": "x"}, "/eror"),
+        ({"limit": 0}, "/limit"),
+        ({"type": 1}, "/type"),
+        ({"canary": 0}, "/canary"),
+        ({"canary": 101}, "/canary"),
+        ({"rate": "fast"}, "/rate"),
+        ([], None),
+    ],
 )
 def test_refuses_a_retry_of_it_does_not_know_what(api, client, queue, worker, error_class, body, field):
     (job_id,) = bury(api, queue, worker, 1, error_class)

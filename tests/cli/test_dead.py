@@ -25,6 +25,22 @@ def test_lists_dead_letters_with_their_errors(run: Run, dead: list[str]) -> None
     assert ([job["job_id"] for job in page["jobs"]], page["total_count"]) == ([dead[1]], 1)
 
 
+def test_counts_dead_letters_by_group_and_takes_a_group_as_a_filter(run: Run, client: Client, dead: list[str]) -> None:
+    told = run("list-failed", "--groups").out.splitlines()
+    assert told[0].split()[:5] == ["GROUP", "JOBS", "TYPE", "ERROR", "PLACE"]
+    groups = {view["error"]: view for view in run("list-failed", "--groups", "--json").json["groups"]}
+    assert {error: view["count"] for error, view in groups.items()} == {"ValueError": 1, "KeyError": 1}
+    group = groups["KeyError"]["group"]
+    assert [job["job_id"] for job in run("list-failed", "--group", group, "--json").json["jobs"]] == [dead[1]]
+    assert run("retry-all", "--group", group).out == "1 job pending again\n"
+    assert [client.job(job_id).status for job_id in dead] == ["failed", "pending"]
+
+
+def test_groups_are_not_filtered(run: Run) -> None:
+    answer = run("list-failed", "--groups", "--type", "math")
+    assert (answer.code, "--groups goes with" in answer.err) == (2, True)
+
+
 def test_no_dead_letters_is_no_error(run: Run) -> None:
     answer = run("list-failed")
     assert (answer.code, answer.out, answer.err) == (0, "", "no dead letters\n")
@@ -47,6 +63,26 @@ def test_retries_all_that_fit(run: Run, client: Client, dead: list[str]) -> None
     assert run("retry-all", "--type", "math", "--json").json == {"count": 1}
     assert [client.job(job_id).status for job_id in dead] == ["failed", "pending"]
     assert run("retry-all").out == "1 job pending again\n"
+
+
+def test_retries_by_and_by_and_says_how_to_follow_and_to_stop_it(run: Run, client: Client, dead: list[str]) -> None:
+    told = run("retry-all", "--canary", "1", "--rate", "5/s")
+    retry_id = client.dead_letters.retries()[0].retry_id
+    assert "2 jobs will be retried; gopherctl retries shows" in told.out
+    assert f"gopherctl retries stop {retry_id}" in told.out
+    assert "no scheduler runs" in told.err
+    client.server.run(client.server.queue("default").continue_redrives())
+    row = run("retries").out.splitlines()[1].split()
+    assert row[:7] == [retry_id, "default", "canary", "1", "2", "1", "5/s"]
+    assert run("retries", "stop", retry_id).out == f"{retry_id} is stopped\n"
+    assert run("retries", "stop", retry_id).code == 1
+    assert run("retries", "--json").json["retries"][0]["status"] == "stopped"
+
+
+def test_nothing_is_begun_where_nothing_fits(run: Run, dead: list[str]) -> None:
+    assert run("retry-all", "--type", "report", "--rate", "1/s").out == "no dead letters of this kind\n"
+    answer = run("retries", "stop", "nothing")
+    assert (answer.code, "gopherctl retries" in answer.err) == (1, True)
 
 
 def test_deletes_dead_letters_only_when_told_so(run: Run, client: Client, dead: list[str]) -> None:
@@ -83,6 +119,19 @@ def test_purges_one_state_and_says_how_many(
     left = client.stats().queues["default"]
     found = {"main": left.waiting, "scheduled": left.scheduled, "retrying": left.retrying, "failed": left.failed}
     assert found == {**expected, place: 0}
+
+
+def test_purges_only_the_dead_letters_that_fit(run: Run, client: Client, dead: list[str]) -> None:
+    answer = run("purge", "-q", "failed", "--error", "KeyError", "--yes", "--json")
+    assert answer.json == {"queue": "default", "state": "failed", "count": 1}
+    assert client.inspector.state("default", dead[0]) == "failed"
+
+
+def test_filters_of_dead_letters_do_not_go_with_other_states(run: Run, client: Client) -> None:
+    client.enqueue("math", {})
+    answer = run("purge", "-q", "main", "--type", "email", "--yes")
+    assert (answer.code, "go with -q failed only" in answer.err) == (2, True)
+    assert client.stats().queue_size == 1
 
 
 def test_does_not_purge_unasked(run: Run, client: Client) -> None:

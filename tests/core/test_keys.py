@@ -47,6 +47,7 @@ def live_through_everything(client):
     worker.retry(retried)
     worker.dead_letter(failed)
     client.cancel(held.id)
+    client.dead_letters.retry_gradually(rate="1/h")
     yield
     server.run(queue.hold_back(worker.name, held.id, held.token, 60.0))
     worker.complete([done])

@@ -42,6 +42,8 @@ _CHANGING = (
     (_UUID, "<id>"),
     (re.compile(r"\b[\w-]+-\d+-[0-9a-f]{16}\b"), "<worker>"),
     (re.compile(r"\b[0-9a-f]{32}\b"), "<request>"),
+    (re.compile(r"\b[0-9a-f]{12}\b"), "<group>"),
+    (re.compile(r"\.py:\d+ "), ".py:<line> "),
     (re.compile(r"\b(?:\d+(?:\.\d+)? ?(?:ms|s|m|h|d|MiB))+\b"), "<amount>"),
     (re.compile(r"\s+"), " "),
     # In a table of workers the host and the process follow.

@@ -142,10 +142,22 @@ def _delete_schedule(stage: Stage) -> Call:
     return stage.queue.delete_schedule("s")
 
 
+def _redrive_begun(stage: Stage) -> str:
+    stage.failed()
+    stage.run(stage.queue.start_redrive("r", [], canary=1))
+    return "r"
+
+
+def _continue_redrives(stage: Stage) -> Call:
+    _redrive_begun(stage)
+    return stage.queue.continue_redrives()
+
+
 SEEDS: dict[str, Callable[[Stage], Call]] = {
     "cancel": lambda stage: stage.queue.cancel(stage.put(2)[0]),
     "cancelled": _cancelled,
     "complete": _complete,
+    "continue_redrives": _continue_redrives,
     "dead_letter": _held(lambda queue, job: queue.dead_letter("w", _failure(job), "E")),
     "delete_schedule": _delete_schedule,
     "discard": lambda stage: stage.queue.discard([stage.failed()]),
@@ -167,6 +179,8 @@ SEEDS: dict[str, Callable[[Stage], Call]] = {
     "retry": _held(lambda queue, job: queue.retry("w", _failure(job), 60.0)),
     "set_limit": lambda stage: stage.queue.set_limit("t", 1.0, 1.0, 1),
     "set_schedule": lambda stage: stage.queue.set_schedule("s", b"{}", 1000),
+    "start_redrive": lambda stage: stage.queue.start_redrive("r", stage.failed() and [], canary=1),
+    "stop_redrive": lambda stage: stage.queue.stop_redrive(_redrive_begun(stage)),
     "tick": _tick,
 }
 

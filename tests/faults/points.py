@@ -112,6 +112,15 @@ def _too_many_dead(client: Client, queue: str) -> Ids:
     return []
 
 
+def _retried_by_and_by(client: Client, queue: str) -> Ids:
+    worker = SeedingWorker(client, queue, name=f"undertaker-{new_job_id()[-6:]}")
+    job_id = client.enqueue("faults.work", {}, queue=queue)
+    worker.dead_letter(worker.fetch()[0])
+    client.server.run(worker.queue.resign(worker.name))
+    client.dead_letters.retry_gradually(queue=queue, canary=1)
+    return [job_id]
+
+
 def _schedule_due(client: Client, queue: str) -> Ids:
     """A schedule that is due now; its job has a known id.
 
@@ -130,6 +139,7 @@ SCHEDULER: dict[str, Plan] = {
     "promote": Plan(_due_soon, runs=1),
     "rescue": Plan(_held_by_a_dead_worker, runs=1),
     "prune": Plan(_too_many_dead),
+    "continue_redrives": Plan(_retried_by_and_by, runs=1),
     "due_ticks": Plan(_schedule_due, runs=1),
     "tick": Plan(_schedule_due, runs=1),
 }

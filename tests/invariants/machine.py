@@ -200,7 +200,7 @@ class Moves(RuleBasedStateMachine):
         return {
             "complete": lambda: self.queue.complete(worker, [Completion(job.id, job.token, 1.0, b"1", b"")]),
             "retry": lambda: self.queue.retry(worker, failure, 3.0),
-            "dead_letter": lambda: self.queue.dead_letter(worker, failure, "E"),
+            "dead_letter": lambda: self.queue.dead_letter(worker, failure, "E", f"place {job.attempt % 2}"),
             "requeue": lambda: self.queue.requeue(worker, job.id, job.token),
             "snooze": lambda: self.queue.requeue(worker, job.id, job.token, 2.0),
             "hold_back": lambda: self.queue.hold_back(worker, job.id, job.token, 1.0),
@@ -387,6 +387,49 @@ class Moves(RuleBasedStateMachine):
         for job_id in dead:
             assert self.field(job_id, "attempts") == "0", "a dead letter came back with old attempts"
             self.accepted.pop(job_id, None)
+
+    @rule(canary=st.sampled_from([0, 1, 2]), rate=st.sampled_from([None, 1.0]), limit=st.sampled_from([None, 2]))
+    def begin_a_redrive(self, canary: int, rate: float | None, limit: int | None) -> None:
+        redrive_id = f"r{next(_names)}"
+        asked = redrive_id.encode()
+        call = self.queue.start_redrive(redrive_id, [], canary=canary, rate=rate, limit=limit, asked=asked)
+        assert self.run_call(call) == self.run_call(call), "a repeat was answered otherwise"
+
+    @rule(milliseconds=st.sampled_from([0, 500, 3_000]))
+    def redrives_go_on(self, milliseconds: int) -> None:
+        self.tick(milliseconds)
+        dead = set(self.server.client.zrange(self.keys.failed, 0, -1))
+        self.run_call(self.queue.continue_redrives())
+        for job_id in dead - set(self.server.client.zrange(self.keys.failed, 0, -1)):
+            assert self.field(job_id.decode(), "attempts") in ("0", None)
+            self.accepted.pop(job_id.decode(), None)
+
+    @precondition(lambda self: any(worker.holds for worker in self.workers))
+    @rule(data=st.data(), how=st.sampled_from(["complete", "dead_letter", "dead_letter"]))
+    def the_first_ones_decide(self, data: Any, how: str) -> None:
+        """Dead letters are retried by and by; the rest stays until the first one has completed."""
+        while any(worker.holds for worker in self.workers):
+            self.settle(data, "dead_letter")
+        self.begin_a_redrive(1, None, None)
+        self.redrives_go_on(0)
+        if not (plans := self.plans()):
+            return
+        plan = plans[-1]
+        self.fetch(data, 4, False)
+        if any(worker.holds for worker in self.workers):
+            self.settle(data, how)
+        self.redrives_go_on(500)
+        self.redrives_go_on(0)
+        first = self.field(plan["canaries"], "state") if plan.get("canaries") else "completed"
+        if first != "completed":
+            again = next(each for each in self.plans() if each["asked"] == plan["asked"])
+            assert again["retried"] == plan["retried"], "others followed one that has not completed"
+
+    def plans(self) -> list[dict[str, str]]:
+        """Return the redrives, the last begun last."""
+        client, head = self.server.client, self.keys.redrive("r")
+        keys = sorted(client.scan_iter(match=head + "*", count=1000), key=lambda key: int(key[len(head) :]))
+        return [{name.decode(): value.decode() for name, value in client.hgetall(key).items()} for key in keys]
 
     @rule(state=st.sampled_from(["pending", "scheduled", "retrying", "failed"]), limit=st.sampled_from([1, 2, 1000]))
     @precondition(lambda self: len(self.jobs) > 6)

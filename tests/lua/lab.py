@@ -86,9 +86,9 @@ class Lab:
         assert self.run(self.queue.retry("w1", failure(job), delay)) == "OK"
         return job.id
 
-    def seed_failed(self, **options: Any) -> str:
+    def seed_failed(self, place: str = "", **options: Any) -> str:
         job = self.seed_processing(**options)
-        assert self.run(self.queue.dead_letter("w1", failure(job), "ValueError")) == "OK"
+        assert self.run(self.queue.dead_letter("w1", failure(job), "ValueError", place)) == "OK"
         return job.id
 
     def seed_completed(self, **options: Any) -> str:
@@ -149,6 +149,15 @@ class Lab:
     def scores(self, place: str) -> dict[str, int]:
         found = self.redis.zrange(self.keys.prefix + place, 0, -1, withscores=True)
         return {member.decode(): int(score) for member, score in found}
+
+    def groups(self) -> dict[str, list[str]]:
+        """Return the ids of the dead letters by the name of their group: type, class of the error, place."""
+        names = self.redis.hgetall(self.keys.group_names)
+        return {name.decode(): self.standing(f"group:{group.decode()}") for group, name in names.items()}
+
+    def redrive(self, redrive_id: str) -> dict[str, str]:
+        found = self.redis.hgetall(self.keys.redrive(redrive_id))
+        return {name.decode(): value.decode() for name, value in found.items()}
 
     def totals(self) -> dict[str, int]:
         return {name.decode(): int(value) for name, value in self.redis.hgetall(self.keys.totals).items()}

@@ -1,5 +1,7 @@
 """dead_letter: a job that is given up waits for an operator, for good."""
 
+import pytest
+
 from tests.lua.lab import ERROR, failure
 
 
@@ -29,3 +31,43 @@ def test_no_retention_lets_a_dead_letter_go(lab):
     job = lab.seed_processing(retention=0)
     lab.run(lab.queue.dead_letter("w1", failure(job), "ValueError"))
     assert lab.state(job.id) == "failed"
+
+
+def test_dead_letters_are_grouped_by_type_class_of_error_and_place(lab):
+    here, there = "mail.py:4 send", "mail.py:9 close"
+    first, second = lab.seed_failed(here), lab.seed_failed(there)
+    third, other = lab.seed_failed(here), lab.seed_failed(here, job_type="report")
+    assert lab.groups() == {
+        f"email\nValueError\n{here}": [first, third],
+        f"email\nValueError\n{there}": [second],
+        f"report\nValueError\n{here}": [other],
+    }
+
+
+def test_who_dies_without_a_handlers_fault_has_a_group_too(lab):
+    lost = lab.seed_processing()
+    lab.redis.hset(lab.keys.job(lost.id), "lost", 99)
+    child = lab.enqueue(after=(lost.id,))
+    lab.lose()
+    assert lab.groups() == {"email\nWorkerLost\n": [lost.id], "email\nParentFailed\n": [child]}
+
+
+@pytest.mark.parametrize("leave", ["redrive", "discard", "purge", "prune"])
+def test_who_leaves_the_dead_letters_leaves_the_group_and_an_empty_one_is_forgotten(lab, leave):
+    job_id = lab.seed_failed("mail.py:4 send")
+    calls = {
+        "redrive": lambda: lab.queue.redrive([job_id]),
+        "discard": lambda: lab.queue.discard([job_id]),
+        "purge": lambda: lab.queue.purge("failed"),
+        "prune": lambda: lab.queue.prune(0, 0.0, 100),
+    }
+    lab.run_twice(calls[leave]())
+    assert lab.groups() == {}
+    assert lab.standing("groups") == []
+
+
+def test_a_dead_letter_whose_record_is_gone_leaves_its_group_all_the_same(lab):
+    gone, other = lab.seed_failed(), lab.seed_failed("mail.py:4 send")
+    lab.redis.delete(lab.keys.job(gone))
+    assert lab.run(lab.queue.discard([gone])) == 1
+    assert lab.groups() == {"email\nValueError\nmail.py:4 send": [other]}

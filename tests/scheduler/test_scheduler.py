@@ -114,6 +114,25 @@ def test_lets_go_of_dead_letters_that_are_too_old(client, start_scheduler):
     wait_until(lambda: client.dead_letters.page().total_count == 0)
 
 
+def test_retries_dead_letters_once_the_first_ones_have_completed_and_goes_on_after_its_death(client, start_scheduler):
+    worker = SeedingWorker(client)
+    ids = client.enqueue_many({"type": "echo", "payload": {}} for _ in range(8))
+    for job in worker.fetch(8):
+        worker.dead_letter(job)
+    doomed = start_scheduler()
+    wait_until(lambda: client.inspector.schedulers() == 1)
+    _, count = client.dead_letters.retry_gradually(canary=2, rate="20/s")
+    assert count == 8
+    wait_until(lambda: client.stats().queue_size == 2)
+    worker.complete(worker.fetch(8))
+    doomed.send(signal.SIGKILL)
+    doomed.wait()
+    start_scheduler()
+    wait_until(lambda: client.dead_letters.retries()[0].status == "finished")
+    assert (client.dead_letters.retries()[0].retried, client.stats().queue_size) == (8, 6)
+    assert {state(client, job_id) for job_id in ids} == {"completed", "pending"}
+
+
 def test_leaves_with_0_when_told_and_disappears_at_once(client, start_scheduler):
     for number in (signal.SIGTERM, signal.SIGINT):
         scheduler = start_scheduler()

@@ -1,7 +1,11 @@
 """Exceptions as text, whatever they are."""
 
+import json
+
 import pytest
 from gopher.worker import failures
+
+from gopher.durations import parse_duration
 
 
 class Nasty(Exception):
@@ -78,3 +82,53 @@ def test_an_exception_without_a_traceback_is_shown_too():
 
 def test_a_long_class_name_is_cut():
     assert len(failures.error_type(type("E" * 1000, (Exception,), {})())) == 64
+
+
+def by_json(text):
+    return json.loads(text)
+
+
+class Mailer:
+    def send(self):
+        by_json("{")
+
+
+def test_the_place_is_the_innermost_frame_of_the_handlers_own_code():
+    try:
+        Mailer().send()
+    except ValueError as error:
+        place = failures.place(error, "tests.worker.test_failures")
+    line = by_json.__code__.co_firstlineno + 1
+    assert place == f"tests/worker/test_failures.py:{line} by_json"
+
+
+def test_a_method_is_named_with_its_class():
+    class Printer:
+        def print(self):
+            raise ValueError("no paper")
+
+    assert failures.place(caught_in(Printer().print), "elsewhere").endswith("<locals>.Printer.print")
+
+
+def test_a_handler_that_is_installed_as_a_library_has_a_place_too():
+    error = caught_in(json.loads, "{")
+    assert failures.place(error, "json").startswith("json/decoder.py:")
+    assert "caught_in" in failures.place(error, "elsewhere")
+
+
+def caught_in(function, *arguments):
+    try:
+        function(*arguments)
+    except ValueError as error:
+        return error
+    raise AssertionError
+
+
+def test_our_own_code_is_no_place():
+    error = caught_in(parse_duration, "soon")
+    assert "caught_in" in failures.place(error, "gopher.handlers.maths")
+    assert failures.place(error.with_traceback(error.__traceback__.tb_next), "gopher.handlers.maths") == ""
+
+
+def test_an_exception_without_a_traceback_has_no_place():
+    assert failures.place(ValueError("bare"), "tests") == ""

@@ -1,5 +1,7 @@
 """What becomes of a job by what its handler raises: retried, given up, put off, or never understood."""
 
+import re
+
 import pytest
 
 from gopher.times import from_rfc3339
@@ -59,6 +61,14 @@ def test_what_no_attempt_can_mend_is_given_up_at_once(client, job_type, payload,
     view = client.wait(client.enqueue(job_type, payload, max_retries=5), 5)
     error = error_of(view)
     assert (view.status, view.attempts, error["type"], error["permanent"]) == ("failed", 1, error_type, True)
+
+
+def test_dead_letters_are_grouped_by_the_line_that_raised(client):
+    for error in ("LookupError", "LookupError", "ArithmeticError"):
+        client.wait(client.enqueue("raise", {"error": error}, max_retries=0), 5)
+    found = {view.error: view for view in client.dead_letters.groups().groups if view.type == "raise"}
+    assert (found["LookupError"].count, found["ArithmeticError"].count) == (2, 1)
+    assert re.fullmatch(r"tests/monsters/__init__\.py:\d+ raise_\w*", found["LookupError"].place)
 
 
 def test_a_payload_that_does_not_fit_names_the_field(client):

@@ -28,8 +28,7 @@ local function fail_with(parent, id, record, job_type)
   redis.call('HSET', record, 'state', 'failed', 'finished', now, 'error',
     '{"type":"ParentFailed","message":"the job ' .. parent .. ' that it waits for did not complete","permanent":true}')
   redis.call('HDEL', record, 'waiting_for')
-  redis.call('ZADD', P .. 'failed', now, id)
-  count('failed:' .. job_type .. ':ParentFailed', 1)
+  bury(id, job_type, 'ParentFailed', '')
 end
 
 -- Tell the children of a job that it has ended; a child that fails with it tells its own.

@@ -1,0 +1,39 @@
+-- The dead letter queue: a dead job stands in `failed`, and in the group of those of its type that died of
+-- the same class of error at the same place.
+
+-- Put a job into it. `place` is where in the handler's code it failed, '' where nobody can say.
+local function bury(id, job_type, class, place)
+  local name = job_type .. '\n' .. class .. '\n' .. place
+  local group = string.sub(redis.sha1hex(name), 1, 12)
+  redis.call('HSET', P .. 'job:' .. id, 'group', group)
+  redis.call('ZADD', P .. 'failed', now, id)
+  redis.call('ZADD', P .. 'group:' .. group, now, id)
+  redis.call('ZADD', P .. 'groups', now, group)
+  redis.call('HSET', P .. 'group_names', group, name)
+  count('failed:' .. job_type .. ':' .. class, 1)
+end
+
+local function leave_group(id, group)
+  redis.call('ZREM', P .. 'group:' .. group, id)
+  if redis.call('EXISTS', P .. 'group:' .. group) == 0 then
+    redis.call('ZREM', P .. 'groups', group)
+    redis.call('HDEL', P .. 'group_names', group)
+  end
+end
+
+-- Take a job out of it. Returns whether it was there.
+local function exhume(id)
+  if redis.call('ZREM', P .. 'failed', id) == 0 then
+    return false
+  end
+  local group = redis.call('HGET', P .. 'job:' .. id, 'group')
+  if group then
+    leave_group(id, group)
+  else
+    -- Somebody has deleted its record.
+    for _, each in ipairs(redis.call('ZRANGE', P .. 'groups', 0, -1)) do
+      leave_group(id, each)
+    end
+  end
+  return true
+end

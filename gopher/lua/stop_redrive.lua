@@ -1,0 +1,15 @@
+-- Retry no more dead letters of those that were begun with. What was retried goes on.
+--
+-- KEYS  1 prefix
+-- ARGV  1 id
+-- Returns  STOPPED, MISSING, or the state that it had ended in before
+-- uses: base clock redrives
+local state = redis.call('HGET', P .. 'redrive:' .. ARGV[1], 'state')
+if not state then
+  return 'MISSING'
+end
+if state ~= 'canary' and state ~= 'running' then
+  return state
+end
+end_redrive(ARGV[1], 'stopped', 'by hand')
+return 'STOPPED'

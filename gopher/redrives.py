@@ -1,0 +1,121 @@
+"""Dead letters that are retried by and by: a few first, the rest once those have completed, at a rate.
+
+What is to be done stands in the server, a plan a queue; the scheduler goes on with it (continue_redrives.lua), so it
+outlives every process, and any number of schedulers may run.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from .errors import InvalidJob, RetryNotFound
+from .groups import Which
+from .job import new_job_id
+from .limits import EXPECTED, format_rate, parse_rate
+from .server import Server, explained
+from .times import to_rfc3339
+from .views import RetryView
+
+#: Jobs that may be tried first: each is looked at twice a second.
+MAX_CANARY = 100
+#: Of one queue so many are shown.
+_SHOWN = 1000
+
+
+class StartedRetry(NamedTuple):
+    """What was begun: its id, "" when no dead letter fits; how many jobs it retries in all."""
+
+    retry_id: str
+    total: int
+
+
+class Share(NamedTuple):
+    """A queue's part of what is to be retried."""
+
+    queue: str
+    #: [] for all.
+    groups: Sequence[str]
+    jobs: int
+
+
+class Redrives:
+    """Begins, shows and stops retries that go on by themselves."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def start(self, shares: Sequence[Share], which: Which, *, canary: int = 0, rate: str | None = None) -> StartedRetry:
+        """Begin to retry. Each queue tries `canary` jobs first; the rate is that of all queues together.
+
+        Raises InvalidJob, naming /canary or /rate.
+        """
+        if not 0 <= canary <= MAX_CANARY:
+            raise InvalidJob(f"is {canary}: must be from 0 to {MAX_CANARY}", "/canary")
+        starts = _starts(rate)
+        retry_id, total = new_job_id(), sum(share.jobs for share in shares)
+        asked = msgspec.json.encode({**which._asdict(), "rate": rate})
+        begun = 0
+        for share in shares:
+            own_rate = None if starts is None else starts * share.jobs / total
+            call = self._server.queue(share.queue).start_redrive(
+                retry_id, share.groups, canary=canary, rate=own_rate, limit=share.jobs, asked=asked
+            )
+            begun += self._server.run(call)
+        return StartedRetry(retry_id if begun else "", begun)
+
+    def all(self) -> list[RetryView]:
+        """Return what is under way, and for a day what is over, the latest first."""
+        with explained():
+            views = [view for queue in self._server.queues() for view in self._of(queue)]
+        return sorted(views, key=lambda view: (view.started_at, view.queue), reverse=True)
+
+    def stop(self, retry_id: str) -> bool:
+        """Retry no more; return whether it was still under way. Raises RetryNotFound."""
+        answers = [self._server.run(self._server.queue(name).stop_redrive(retry_id)) for name in self._server.queues()]
+        if set(answers) <= {"MISSING"}:
+            raise RetryNotFound(f"there is no retry {retry_id}, or it was over more than a day ago")
+        return "STOPPED" in answers
+
+    def _of(self, queue: str) -> Iterator[RetryView]:
+        client, keys = self._server.client, self._server.keys.of(queue)
+        ids = [member.decode() for member in client.zrange(keys.redrives, 0, _SHOWN - 1)]
+        pipe = client.pipeline(transaction=False)
+        for redrive_id in ids:
+            pipe.hgetall(keys.redrive(redrive_id))
+        for redrive_id, record in zip(ids, pipe.execute() if ids else [], strict=True):
+            if record:
+                yield _view(redrive_id, queue, {name.decode(): value.decode() for name, value in record.items()})
+
+
+def _starts(rate: str | None) -> float | None:
+    if rate is None:
+        return None
+    try:
+        starts = parse_rate(rate)
+    except ValueError:
+        starts = 0.0
+    if starts <= 0:
+        raise InvalidJob(f"is {rate!r:.60}: expected {EXPECTED}, and more than 0", "/rate")
+    return starts
+
+
+def _view(retry_id: str, queue: str, record: Mapping[str, str]) -> RetryView:
+    asked = msgspec.json.decode(record["asked"])
+    finished, canaries = record.get("finished"), record.get("canaries")
+    return RetryView(
+        retry_id=retry_id,
+        queue=queue,
+        status=record["state"],
+        total=int(record["total"]),
+        retried=int(record["retried"]),
+        canary=int(record["canary"]),
+        canaries=canaries.split(",") if canaries else [],
+        rate=format_rate(float(record["rate"])) if record["rate"] else None,
+        type=asked["type"],
+        error=asked["error"],
+        group=asked["group"],
+        started_at=to_rfc3339(int(record["began"])),
+        finished_at=to_rfc3339(int(finished)) if finished else None,
+        reason=record.get("reason") or None,
+    )

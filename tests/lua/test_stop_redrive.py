@@ -1,0 +1,25 @@
+"""stop_redrive: no more of the dead letters go back."""
+
+
+def test_what_was_retried_goes_on_and_the_rest_stays(lab):
+    dead = [lab.seed_failed() for _ in range(3)]
+    lab.run(lab.queue.start_redrive("r", [], canary=1))
+    lab.run(lab.queue.continue_redrives())
+    first, again = lab.run_twice(lab.queue.stop_redrive("r"))
+    assert (first, again) == ("STOPPED", "stopped")
+    lab.pass_time(60)
+    assert lab.run(lab.queue.continue_redrives()).moved == 0
+    assert [lab.state(job_id) for job_id in dead] == ["pending", "failed", "failed"]
+    assert (lab.redrive("r")["reason"], lab.redrive("r")["state"]) == ("by hand", "stopped")
+    assert 0 < lab.redis.pttl(lab.keys.redrive("r")) <= 86_400_000
+
+
+def test_one_that_is_over_says_how_it_ended(lab):
+    lab.seed_failed()
+    lab.run(lab.queue.start_redrive("r", []))
+    lab.run(lab.queue.continue_redrives())
+    assert lab.run(lab.queue.stop_redrive("r")) == "finished"
+
+
+def test_one_that_is_not_there_is_missing(lab):
+    assert lab.run(lab.queue.stop_redrive("nothing")) == "MISSING"
