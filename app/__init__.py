@@ -28,6 +28,7 @@ def create_app(settings: Settings | None = None) -> "Flask":
         queues,
         requests,
         schedules,
+        timeline,
         workers,
     )
     from .context import Context
@@ -42,7 +43,7 @@ def create_app(settings: Settings | None = None) -> "Flask":
     cors.install(app, settings)
     access.install(app, settings)
     answers.install(app)
-    for part in (index, jobs, queues, flow, schedules, dead_letters, workers, health, metrics):
+    for part in (index, jobs, queues, flow, schedules, dead_letters, workers, timeline, health, metrics):
         app.register_blueprint(part.blueprint)
     track = metrics.install(app)
     failures.install(app, track)

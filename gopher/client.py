@@ -25,6 +25,7 @@ from .schedules import Schedules
 from .server import PATIENCE, Server
 from .settings import Settings
 from .submission import MAX_BATCH, Submission, prepare
+from .timeline import Timeline, timeline
 from .views import JobView, LogLine, Page, Reason, Stats, WorkerView
 from .why import Explainer
 
@@ -199,6 +200,10 @@ class Client:
         return self.inspector.stats()
 
     def workers(self) -> list[WorkerView]:
+    def timeline(self, window: str | float = "1h", queue: str | None = None) -> Timeline:
+        """Return what happened in the last hour, say, in steps: a plot's points. Raises InvalidJob."""
+        return timeline(self.server, window, queue)
+
         return self.inspector.workers()
 
     # Acting

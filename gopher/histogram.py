@@ -1,5 +1,8 @@
 """The latency buckets that the scripts count into."""
 
+from collections.abc import Sequence
+from itertools import pairwise
+
 #: Upper bounds in ms; what is longer goes into one more bucket. The same stand in lua/shared/observe.lua.
 BOUNDS = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000, 300000, 1800000)
 
@@ -14,3 +17,20 @@ def cumulated(fields: dict[str, int], name: str) -> tuple[list[tuple[str, float]
         total += fields.get(f"{name}:{number}", 0)
         buckets.append((bound, float(total)))
     return buckets, fields.get(f"{name}:sum_us", 0) / 1e6
+
+
+def quantile(buckets: Sequence[int], share: float) -> float | None:
+    """Return the time (s) within which that share of all was done, spread evenly over the bucket that it falls into.
+
+    With 10 jobs up to 10 ms and 10 up to 25 ms, 0.75 is in the middle of the second bucket: 17.5 ms. None when there
+    were none, or when it lies beyond the last bound.
+    """
+    wanted = share * sum(buckets)
+    if not wanted:
+        return None
+    below = 0
+    for (lower, upper), count in zip(pairwise((0, *BOUNDS)), buckets, strict=False):
+        if count and below + count >= wanted:
+            return (lower + (upper - lower) * (wanted - below) / count) / 1000
+        below += count
+    return None

@@ -50,7 +50,7 @@ class _Look:
             self._take_counts(name, _text(value))
         elif kind == "list" and name != "alarm":
             self.lists[name] = [item.decode() for item in value]
-        elif kind == "zset":
+        elif kind == "zset" and not name.startswith("timeline:"):
             self.zsets[name] = [item.decode() for item in value]
         elif kind == "set":
             self.sets[name] = {item.decode() for item in value}

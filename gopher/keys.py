@@ -42,6 +42,7 @@ P last                         hash    name of a schedule -> id of the last job 
 P alarm                        list    at most one due time (ms): wakes a sleeping scheduler
 P totals                       hash    counters, e.g. enqueued:<type>:<priority>
 P histogram:<type>             hash    latency buckets, e.g. wait:3, run:sum_us
+P timeline:<step>              zset    how far the counters were (msgpack) -> when (ms), one each `step` ms
 """
 
 #: The pieces behind P, as the drawing above names them; a test holds a real run's keys against it.
@@ -79,6 +80,7 @@ QUEUE_KEYS = (
     "alarm",
     "totals",
     "histogram:<type>",
+    "timeline:<step>",
 )
 
 
@@ -156,3 +158,6 @@ class QueueKeys:
 
     def histogram(self, job_type: str) -> str:
         return f"{self.prefix}histogram:{job_type}"
+
+    def timeline(self, step: int) -> str:
+        return f"{self.prefix}timeline:{step}"

@@ -11,6 +11,8 @@ from .job import NewJob
 from .keys import QueueKeys
 from .scripts import Script, script
 
+#: What is kept for plots over time: a sample every so many ms, how many of them. An hour, a day and a month, and a bit.
+SERIES = ((10_000, 370), (300_000, 300), (3_600_000, 750))
 #: How often a job may lose its worker before it is taken for the cause (an outage is one loss).
 MAX_LOST = 10
 
@@ -140,6 +142,13 @@ class Completion(NamedTuple):
     """A result on its way into the record; `result` and `log` are JSON, b"" for none, `duration` in ms."""
 
     job_id: str
+class Sampled(NamedTuple):
+    """How many samples were taken, the server's now (ms)."""
+
+    taken: int
+    now: int
+
+
     token: str
     duration: float
     result: bytes
@@ -362,6 +371,11 @@ class Queue:
     def _call(self, verb: str, arguments: Sequence[Any], read: Callable[[Any], Any]) -> Call:
         return Call(script(verb), self.keys.prefix, tuple(arguments), read)
 
+
+    def sample(self) -> Call:
+        """Note how far the counters are, where it is time to (sample.lua). The reply is a `Sampled`."""
+        arguments = [number for series in SERIES for number in series]
+        return self._call("sample", arguments, lambda reply: Sampled(*map(int, reply)))
 
 def _asked(argument: Any) -> Any:
     return argument() if callable(argument) else argument

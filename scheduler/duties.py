@@ -10,7 +10,7 @@ from typing import Any
 
 from gopher.link import ALL_BACK, WAITED
 from gopher.logs import get_logger
-from gopher.queue import Call, Promoted, Pruned, Queue, Rescued
+from gopher.queue import SERIES, Call, Promoted, Pruned, Queue, Rescued, Sampled
 from gopher.settings import Settings
 
 log = get_logger("scheduler")
@@ -129,3 +129,17 @@ class Pruner(Duty):
         more = reply.finished >= self.LIMIT // 2 or reply.dead >= self.LIMIT
         self._place = 0 if more else reply.place
         return now if more else now + self.PERIOD
+
+
+class Sampler(Duty):
+    """Notes how far the counters are, for plots over time."""
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+
+    def call(self, now: float) -> Call:
+        return self._queue.sample()
+
+    def took(self, reply: Sampled, now: float) -> float:
+        step = min(step for step, _ in SERIES)
+        return now + (step - reply.now % step + 1) / 1000

@@ -14,7 +14,7 @@ from gopher.server import Server
 from gopher.settings import Settings
 from gopher.wires import Wires
 
-from .duties import Duty, Promoter, Pruner, Redriver, Rescuer
+from .duties import Duty, Promoter, Pruner, Redriver, Rescuer, Sampler
 from .ticker import Ticker
 
 log = get_logger("scheduler")
@@ -150,7 +150,7 @@ class Scheduler:
         promoter, redriver = Promoter(queue), Redriver(queue)
         ticker = Ticker(queue, self._settings.namespace)
         rescuer, pruner = Rescuer(queue, self._settings.worker_lease), Pruner(queue, self._settings)
-        duties: list[Duty] = [promoter, ticker, redriver, rescuer, pruner]
+        duties: list[Duty] = [promoter, ticker, redriver, rescuer, pruner, Sampler(queue)]
         self._duties[name] = [(duty, link) for duty in duties]
         self._due |= dict.fromkeys(duties, 0.0)
 

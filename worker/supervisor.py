@@ -539,6 +539,7 @@ class Supervisor:
                 log.warning("jobs of lost workers went back", queue=name, jobs=reply.returned, workers=reply.workers)
 
         return answered
+            intake.link.add(intake.queue.sample(), _ignore)
 
     # Leaving
     #

@@ -68,6 +68,7 @@ def live_through_everything(client):
     server.run(queue.resign("w2"))
     server.run(queue.rescue(1, 1.0))
     server.client.hset(server.keys.of("default").tombstones, "low", 1)
+    server.run(queue.sample())
     yield
 
 
@@ -123,6 +124,7 @@ def test_keys_of_one_queue_share_a_slot_and_name_their_parts():
     assert keys.bucket("email/t") == "ns:{mail}:bucket:email/t"
     assert keys.holding("email/t") == "ns:{mail}:holding:email/t"
     assert keys.histogram("email") == "ns:{mail}:histogram:email"
+    assert keys.timeline(10_000) == "ns:{mail}:timeline:10000"
 
 
 def test_installations_do_not_share_keys():

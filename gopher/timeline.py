@@ -1,0 +1,171 @@
+"""What happened over the last hour, day or month: for plots. `Client.timeline("1h")`, `GET /api/v1/timeline?window=1h`.
+
+The scheduler (or, slowly, a worker) has the server note how far its counters are, every ten seconds, five minutes
+and hour; a point is the difference of two neighbours.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import msgspec
+
+from .durations import format_duration, parse_duration
+from .errors import InvalidJob
+from .histogram import BOUNDS, quantile
+from .queue import SERIES
+from .server import Server, explained
+from .times import to_rfc3339
+
+#: What is counted of a queue between two samples, and of each job type.
+EVENTS = ("enqueued", "dequeued", "completed", "failed", "retried", "cancelled", "expired")
+#: What a sample sees as it stands.
+GAUGES = ("waiting", "running", "scheduled", "retrying", "failed")
+#: Types that a sample has figures of their own for, as in lua/sample.lua.
+LISTED = 50
+
+
+class Latency(msgspec.Struct):
+    """How long something took, over `count` of them. Seconds; None when there was none, or beyond the last bucket."""
+
+    count: int
+    mean: float | None
+    p50: float | None
+    p95: float | None
+
+
+class Point(msgspec.Struct):
+    """What happened in the `seconds` before `at`, and how many stood where then.
+
+    `dequeued` counts attempts begun. `types` has the counters of each job type that moved; a type beyond the fifty
+    most used has none.
+    """
+
+    at: str
+    seconds: float
+    enqueued: int
+    dequeued: int
+    completed: int
+    failed: int
+    retried: int
+    cancelled: int
+    expired: int
+    wait: Latency
+    run: Latency
+    waiting: int
+    running: int
+    scheduled: int
+    retrying: int
+    dead_letters: int
+    types: dict[str, dict[str, int]]
+
+
+class Timeline(msgspec.Struct):
+    """The points of a window, the oldest first; each is about `step` seconds long. `window` in seconds."""
+
+    window: float
+    step: float
+    points: list[Point]
+
+
+class _Sample(NamedTuple):
+    """How far the counters of one queue were, in one slot (ms) of a series."""
+
+    slot: int
+    at: int
+    counted: Mapping[str, int]
+    types: Mapping[str, Mapping[str, int]]
+    #: Buckets as the scripts count into them, and last the sum in microseconds.
+    wait: Sequence[int]
+    run: Sequence[int]
+    gauges: tuple[int, ...]
+
+
+def window_of(text: str | float) -> float:
+    """Return a window in seconds. Raises InvalidJob."""
+    longest = SERIES[-1][0] * (SERIES[-1][1] - 1) / 1000
+    try:
+        seconds = parse_duration(text)
+    except (ValueError, OverflowError) as error:
+        raise InvalidJob(f"is {text!r:.60}: {error}", "/window") from None
+    if not 0 < seconds <= longest:
+        raise InvalidJob(f"is {text!r:.60}: must be longer than 0, and at most {format_duration(longest)}", "/window")
+    return seconds
+
+
+def timeline(server: Server, window: str | float = "1h", queue: str | None = None) -> Timeline:
+    """Return what happened in a window that ends now, over all queues or in one of them. Raises InvalidJob."""
+    seconds = window_of(window)
+    step = next(step for step, kept in SERIES if seconds * 1000 <= step * (kept - 1))
+    names = server.queues() if queue is None else [queue]
+    with explained():
+        now = int(server.client.time()[0]) * 1000
+        # One more than the window has: the first point is the difference to it.
+        since = now - round(seconds * 1000) - step
+        rows = [
+            server.client.zrangebyscore(server.keys.of(name).timeline(step), since, "+inf", withscores=True)
+            for name in names
+        ]
+    slots: dict[int, list[tuple[_Sample, _Sample]]] = {}
+    for samples in ([_read(*row) for row in of_queue] for of_queue in rows):
+        for before, sample in pairwise(samples):
+            slots.setdefault(sample.slot, []).append((before, sample))
+    return Timeline(seconds, step / 1000, [_point(slot, pairs) for slot, pairs in sorted(slots.items())])
+
+
+def _read(data: bytes, slot: float) -> _Sample:
+    row: dict[str, Any] = msgspec.msgpack.decode(data)
+    # An empty table of Lua is an empty list.
+    counted, types = dict(row["counted"] or {}), dict(row["types"] or {})
+    gauges = tuple(row[name] for name in GAUGES)
+    return _Sample(int(slot), int(row["at"]), counted, types, row["wait"], row["run"], gauges)
+
+
+def _point(slot: int, pairs: Sequence[tuple[_Sample, _Sample]]) -> Point:
+    """Add up what happened in the queues that were sampled in one slot."""
+    counts = {event: sum(_grown(a.counted, b.counted, event) for a, b in pairs) for event in EVENTS}
+    waiting, running, scheduled, retrying, dead = (
+        sum(column) for column in zip(*(b.gauges for _, b in pairs), strict=True)
+    )
+    return Point(
+        at=to_rfc3339(slot),
+        seconds=max(b.at - a.at for a, b in pairs) / 1000,
+        **counts,
+        wait=_latency([(a.wait, b.wait) for a, b in pairs]),
+        run=_latency([(a.run, b.run) for a, b in pairs]),
+        waiting=waiting,
+        running=running,
+        scheduled=scheduled,
+        retrying=retrying,
+        dead_letters=dead,
+        types=_types(pairs),
+    )
+
+
+def _types(pairs: Sequence[tuple[_Sample, _Sample]]) -> dict[str, dict[str, int]]:
+    sums: dict[str, dict[str, int]] = {}
+    for before, after in pairs:
+        for name in after.types:
+            # A type that comes into the list of the most used ones has been counted before.
+            if name not in before.types and len(before.types) >= LISTED:
+                continue
+            for event in EVENTS:
+                if grown := _grown(before.types.get(name, {}), after.types[name], event):
+                    of_type = sums.setdefault(name, {})
+                    of_type[event] = of_type.get(event, 0) + grown
+    return dict(sorted(sums.items()))
+
+
+def _grown(before: Mapping[str, int], after: Mapping[str, int], event: str) -> int:
+    """Return how far a counter has grown; one that has gone back was begun anew."""
+    was, is_now = before.get(event, 0), after.get(event, 0)
+    return is_now - was if is_now >= was else is_now
+
+
+def _latency(pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> Latency:
+    *buckets, microseconds = (
+        sum(max(after[place] - before[place], 0) for before, after in pairs) for place in range(len(BOUNDS) + 2)
+    )
+    count = sum(buckets)
+    mean = microseconds / 1e6 / count if count else None
+    return Latency(count, mean, quantile(buckets, 0.5), quantile(buckets, 0.95))

@@ -1,0 +1,97 @@
+"""sample: how far the counters are, once a step of each series and no more."""
+
+import re
+
+import msgspec
+
+from gopher.histogram import BOUNDS
+from gopher.queue import SERIES
+from gopher.timeline import LISTED
+from tests.invariants.lab import source
+
+FINE, MIDDLE, COARSE = (step for step, _ in SERIES)
+
+
+def samples(lab, step=FINE):
+    return [msgspec.msgpack.decode(row) for row in lab.redis.zrange(lab.keys.timeline(step), 0, -1)]
+
+
+def test_a_sample_says_how_far_the_counters_are_and_what_stands_where(lab):
+    lab.seed_completed()
+    lab.seed_failed()
+    lab.seed_retrying()
+    lab.seed_processing()
+    lab.seed_pending(3, job_type="report")
+    lab.enqueue(due="+60000")
+    first, again = lab.run_twice(lab.queue.sample())
+    assert (first.taken, again.taken, first.now) == (len(SERIES), 0, lab.now)
+    (sample,) = samples(lab)
+    assert sample["at"] == lab.now
+    assert sample["counted"] == {"enqueued": 8, "dequeued": 4, "completed": 1, "failed": 1, "retried": 1}
+    assert sample["types"] == {
+        "email": {"enqueued": 5, "dequeued": 4, "completed": 1, "failed": 1, "retried": 1},
+        "report": {"enqueued": 3},
+    }
+    standing = {name: sample[name] for name in ("waiting", "running", "scheduled", "retrying", "failed")}
+    assert standing == {"waiting": 3, "running": 1, "scheduled": 1, "retrying": 1, "failed": 1}
+    assert (sum(sample["run"][:-1]), sample["run"][-1]) == (3, 36_500)
+    assert sum(sample["wait"][:-1]) == 4
+    assert len(sample["run"]) == len(BOUNDS) + 2
+
+
+def test_an_empty_queue_can_be_sampled(lab):
+    assert lab.run(lab.queue.sample()).taken == len(SERIES)
+    (sample,) = samples(lab)
+    assert (sample["waiting"], dict(sample["counted"])) == (0, {})
+
+
+def test_each_series_has_a_sample_a_step(lab):
+    for _ in range(40):
+        lab.run(lab.queue.sample())
+        lab.pass_time(9)
+    assert len(samples(lab)) == 36
+    assert len(samples(lab, MIDDLE)) == 2
+    assert len(samples(lab, COARSE)) == 1
+
+
+def test_so_many_are_kept_and_no_more(lab):
+    kept = dict(SERIES)[FINE]
+    for _ in range(kept + 5):
+        lab.run(lab.queue.sample())
+        lab.pass_time(FINE / 1000)
+    assert len(samples(lab)) == kept
+    assert samples(lab)[-1]["at"] == lab.now - FINE
+
+
+def test_after_a_clock_was_set_back_it_goes_on(lab):
+    lab.run(lab.queue.sample())
+    lab.pass_time(-86400)
+    assert lab.run(lab.queue.sample()).taken == len(SERIES)
+    assert [sample["at"] for sample in samples(lab)] == [lab.now]
+
+
+def test_jobs_that_are_parked_or_cancelled_are_counted_as_the_figures_count_them(lab):
+    ids = lab.seed_pending(4)
+    lab.run(lab.queue.set_limit("image", 0.001, 1.0, None))
+    lab.seed_pending(3, job_type="image", priority="high")
+    lab.hire()
+    lab.fetch(want=1)
+    lab.run(lab.queue.cancel(ids[-1]))
+    lab.run(lab.queue.sample())
+    (sample,) = samples(lab)
+    assert sample["waiting"] + sample["running"] == 6
+
+
+def test_only_the_most_used_types_have_figures_of_their_own(lab):
+    for number in range(LISTED + 10):
+        lab.enqueue(f"type_{number:03}")
+    lab.seed_pending(5, job_type="zz_much_used")
+    lab.run(lab.queue.sample())
+    (sample,) = samples(lab)
+    assert len(sample["types"]) == LISTED
+    assert sample["types"]["zz_much_used"] == {"enqueued": 5}
+    assert sample["counted"] == {"enqueued": LISTED + 15}
+
+
+def test_the_number_of_types_is_that_which_the_reader_knows():
+    assert int(re.search(r"LISTED = (\d+)", source("sample"))[1]) == LISTED
