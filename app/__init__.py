@@ -29,6 +29,7 @@ def create_app(settings: Settings | None = None) -> "Flask":
         requests,
         schedules,
         timeline,
+        tracing,
         workers,
     )
     from .context import Context
@@ -39,6 +40,7 @@ def create_app(settings: Settings | None = None) -> "Flask":
     app.url_map.strict_slashes = False
     app.extensions["gopher"] = Context(settings, load_handlers(settings.handlers))
 
+    tracing.install(app)
     requests.install(app)
     cors.install(app, settings)
     access.install(app, settings)

@@ -6,7 +6,7 @@ import struct
 import sys
 from typing import Any
 
-from gopher import logs
+from gopher import logs, tracing
 from gopher.errors import ConfigurationError
 from gopher.settings import Settings
 
@@ -65,3 +65,7 @@ def child_exit(server: Any, worker: Any) -> None:
     from prometheus_client import multiprocess
 
     multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+
+
+def worker_exit(server: Any, worker: Any) -> None:
+    tracing.stop()

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import click
 
+from gopher import tracing
 from gopher.client import Client
 from gopher.durations import EXPECTED, parse_duration
 from gopher.errors import ConfigurationError
@@ -55,6 +56,8 @@ _JSON = click.option(
 
 def client(registry: Registry | None = None) -> Client:
     """Return a client with the settings of the environment; use it in a `with`."""
+    tracing.take_up("gopherctl")
+    click.get_current_context().call_on_close(tracing.stop)
     return Client(settings=Settings.from_env(), registry=registry, connections=2)
 
 

@@ -26,6 +26,7 @@ from .server import PATIENCE, Server
 from .settings import Settings
 from .submission import MAX_BATCH, Submission, prepare
 from .timeline import Timeline, timeline
+from .tracing import enqueuing
 from .views import JobView, LogLine, Page, Reason, Stats, WorkerView
 from .why import Explainer
 
@@ -135,8 +136,9 @@ class Client:
 
     def _enqueue(self, name: str, jobs: list[NewJob], request: Request | None, patience: float) -> Enqueued:
         queue = self.server.queue(name)
-        call = queue.enqueue(jobs, request) if request else queue.enqueue(jobs)
-        reply: Enqueued = self.server.run(call, patience=patience)
+        with enqueuing(name, jobs) as traced:
+            call = queue.enqueue(traced, request) if request else queue.enqueue(traced)
+            reply: Enqueued = self.server.run(call, patience=patience)
         if reply.kind == "MISMATCH":
             raise IdempotencyMismatch("this Idempotency-Key came with another request before: use a new one")
         if reply.kind == "NOPARENT":
@@ -199,11 +201,11 @@ class Client:
     def stats(self) -> Stats:
         return self.inspector.stats()
 
-    def workers(self) -> list[WorkerView]:
     def timeline(self, window: str | float = "1h", queue: str | None = None) -> Timeline:
         """Return what happened in the last hour, say, in steps: a plot's points. Raises InvalidJob."""
         return timeline(self.server, window, queue)
 
+    def workers(self) -> list[WorkerView]:
         return self.inspector.workers()
 
     # Acting

@@ -48,6 +48,8 @@ class Envelope(msgspec.Struct, omit_defaults=True, frozen=True):
     #: No attempt is begun later than so long after the submission.
     retry_for: float | None = None
     execute_at: int | None = None
+    #: The trace that it was submitted in (see `trace_context`).
+    trace: dict[str, str] = {}
     # Not `Raw | None`: msgspec would then read null only.
     metadata: msgspec.Raw = NO_METADATA
 
@@ -104,6 +106,7 @@ class Job:
         "parents",
         "priority",
         "queue",
+        "trace_id",
         "type",
     )
 
@@ -119,6 +122,7 @@ class Job:
         metadata: dict[str, Any] | None = None,
         deadline: float | None = None,
         parents: dict[str, Any] | None = None,
+        trace_id: str = "",
         reporter: "Reporter | None" = None,
     ) -> None:
         self.id = id
@@ -132,6 +136,8 @@ class Job:
         self.parents = parents or {}
         #: When the soft timeout comes, in Unix seconds.
         self.deadline = deadline
+        #: The trace that it belongs to, 32 hexadecimal digits; "" when it was submitted without one.
+        self.trace_id = trace_id
         self._reporter = reporter or Reporter()
 
     def progress(self, fraction: float, message: str = "") -> None:

@@ -93,6 +93,10 @@ class FetchedJob(NamedTuple):
     envelope: bytes
     #: The results (JSON, b"" for none) of the jobs that it waited for, by their ids.
     parents: dict[str, bytes] = {}  # noqa: RUF012 - a default, never changed
+    #: The token of the attempt before this one, "" for a first one.
+    previous: str = ""
+    #: Milliseconds that it has waited since its time had come.
+    waited: int = 0
 
 
 class Fetched(NamedTuple):
@@ -138,10 +142,6 @@ class Pruned(NamedTuple):
     dead: int
 
 
-class Completion(NamedTuple):
-    """A result on its way into the record; `result` and `log` are JSON, b"" for none, `duration` in ms."""
-
-    job_id: str
 class Sampled(NamedTuple):
     """How many samples were taken, the server's now (ms)."""
 
@@ -149,6 +149,10 @@ class Sampled(NamedTuple):
     now: int
 
 
+class Completion(NamedTuple):
+    """A result on its way into the record; `result` and `log` are JSON, b"" for none, `duration` in ms."""
+
+    job_id: str
     token: str
     duration: float
     result: bytes
@@ -368,14 +372,14 @@ class Queue:
         arguments = (limit, place, round(dead_ttl * 1000), dead_max)
         return self._call("prune", arguments, lambda reply: Pruned(*map(int, reply)))
 
-    def _call(self, verb: str, arguments: Sequence[Any], read: Callable[[Any], Any]) -> Call:
-        return Call(script(verb), self.keys.prefix, tuple(arguments), read)
-
-
     def sample(self) -> Call:
         """Note how far the counters are, where it is time to (sample.lua). The reply is a `Sampled`."""
         arguments = [number for series in SERIES for number in series]
         return self._call("sample", arguments, lambda reply: Sampled(*map(int, reply)))
+
+    def _call(self, verb: str, arguments: Sequence[Any], read: Callable[[Any], Any]) -> Call:
+        return Call(script(verb), self.keys.prefix, tuple(arguments), read)
+
 
 def _asked(argument: Any) -> Any:
     return argument() if callable(argument) else argument
@@ -419,8 +423,10 @@ def _read_fetched(reply: list[Any]) -> Fetched:
             int(lost),
             envelope,
             _parents(parents),
+            previous.decode(),
+            int(waited),
         )
-        for id, token, type_, priority, attempt, crashes, lost, envelope, parents in reply[3:]  # noqa: A001
+        for id, token, type_, priority, attempt, crashes, lost, envelope, parents, previous, waited in reply[3:]  # noqa: A001
     ]
     return Fetched(False, int(reply[1]), bool(reply[2]), jobs)
 

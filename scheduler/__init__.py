@@ -23,7 +23,7 @@ def _declare_schedules(server: "Server", registry: "Registry") -> None:
 
 def run(settings: Settings) -> int:
     """Run a scheduler until it is told to stop; return its exit code."""
-    from gopher import logs
+    from gopher import logs, tracing
     from gopher.registry import load_handlers
     from gopher.server import Server
     from gopher.startup import check_server
@@ -35,4 +35,8 @@ def run(settings: Settings) -> int:
     with Server(settings, connections=1) as server:
         check_server(server)
         _declare_schedules(server, registry)
-    return Scheduler(settings).run()
+    tracing.start("gopher-scheduler")
+    try:
+        return Scheduler(settings).run()
+    finally:
+        tracing.stop()

@@ -1,9 +1,12 @@
 """The duty that makes jobs of schedules: one job a time, however many schedulers there are."""
 
+from typing import Any
+
 from gopher.errors import GopherError
 from gopher.logs import get_logger
 from gopher.queue import Call, Queue, Ticks
 from gopher.schedule import dropped, parse_spec, plan, tick_job
+from gopher.tracing import firing
 
 from .duties import Duty
 
@@ -54,4 +57,14 @@ class Ticker(Duty):
         left_out = dropped(spec, expected, fires, next_time)
         if left_out:
             log.warning("more times were missed than are caught up on", schedule=name, left_out=left_out)
-        return self._queue.tick(name, definition, expected, next_time, jobs, skip_overlap=spec.overlap == "skip")
+        traced, stored = firing(name, self._queue.name, jobs)
+        overlap = spec.overlap == "skip"
+        call = self._queue.tick(name, definition, expected, next_time, traced, skip_overlap=overlap)
+
+        def read(reply: Any) -> str:
+            answer: str = call.read(reply)
+            if answer == "FIRED":
+                stored()
+            return answer
+
+        return call._replace(read=read)

@@ -8,7 +8,7 @@ _DESCRIPTORS, _DESCRIPTORS_PER_CHILD = 40, 5
 
 def run(settings: Settings) -> int:
     """Run a worker until it is told to stop; return its exit code."""
-    from gopher import logs
+    from gopher import logs, tracing
     from gopher.registry import load_handlers, preload
     from gopher.server import Server
     from gopher.startup import check_server
@@ -23,4 +23,7 @@ def run(settings: Settings) -> int:
         check_server(server)
     registry = load_handlers(settings.handlers)
     preload(settings.handlers)
+    if tracing.is_on():
+        # Shared by all children, too; nothing of it starts a thread.
+        tracing.preload()
     return Supervisor(settings, registry).run()

@@ -9,10 +9,13 @@ import logging
 import os
 import random
 import signal
+import socket
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import nullcontext
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import msgspec
 from setproctitle import setproctitle
@@ -21,6 +24,7 @@ from gopher.crashpoints import reached
 from gopher.errors import Cancelled, Discard, InvalidJob, RateLimited, Retry, Snooze, SoftTimeout
 from gopher.job import Envelope, Job, Reporter, running_job
 from gopher.registry import Handler, Registry
+from gopher.trace_context import trace_id
 
 from . import failures, interrupt, system
 from .channel import ChildEnd
@@ -29,19 +33,31 @@ from .output import mark
 from .results import BadResult, encode_result
 from .surroundings import Surroundings
 
+if TYPE_CHECKING:
+    from .tracing import Attempts
+
 #: Seconds between two reports of a job's progress.
 _PROGRESS_PERIOD = 0.1
 
 _decode_envelope = msgspec.json.Decoder(Envelope).decode
+_NO_SPAN = nullcontext()
 
 
 class Child:
     """One child process, from the fork to its end."""
 
     def __init__(
-        self, channel: ChildEnd, stop: interrupt.Interrupt, registry: Registry, memory_limit: int | None = None
+        self,
+        channel: ChildEnd,
+        stop: interrupt.Interrupt,
+        registry: Registry,
+        memory_limit: int | None = None,
+        spans: socket.socket | None = None,
     ) -> None:
         self._memory_limit = memory_limit
+        #: Where spans go, when tracing is on.
+        self._spans = spans
+        self._attempts: Attempts | None = None
         self._channel = channel
         self._stop = stop
         self._registry = registry
@@ -93,6 +109,10 @@ class Child:
         system.prefer_as_oom_victim()
         if self._memory_limit is not None:
             system.limit_memory(self._memory_limit)
+        if self._spans is not None:
+            from .exporter import in_child
+
+            self._attempts = in_child(self._spans)
         setproctitle(f"gopher: child of {parent}")
 
     def _redirect(self, output: int) -> None:
@@ -118,7 +138,9 @@ class Child:
         try:
             if handler is None:
                 raise Discard(f"no handler is registered for {given.job_type!r} here")
-            result = encode_result(self._call(given, handler))
+            envelope = _decode_envelope(given.envelope)
+            with self._attempts.running(given, envelope) if self._attempts else _NO_SPAN:
+                result = encode_result(self._call(given, envelope, handler))
         except BaseException as error:  # noqa: BLE001 - a handler may raise SystemExit or anything else
             self._current = 0
             return self._failure(given.number, error, handler)
@@ -127,8 +149,7 @@ class Child:
             sys.stdout.flush()
         return Completed(given.number, self._seconds(), result)
 
-    def _call(self, given: Assignment, handler: Handler) -> object:
-        envelope = _decode_envelope(given.envelope)
+    def _call(self, given: Assignment, envelope: Envelope, handler: Handler) -> object:
         payload = handler.decode(envelope.payload)
         job = Job(
             id=given.job_id,
@@ -140,6 +161,7 @@ class Child:
             metadata=msgspec.json.decode(envelope.metadata),
             deadline=time.time() + given.timeout,
             parents={parent: msgspec.json.decode(result or b"null") for parent, result in given.parents.items()},
+            trace_id=trace_id(envelope.trace) if envelope.trace else "",
             reporter=ChildReporter(self._channel, self._stop, given.number),
         )
         running_job.set(job)

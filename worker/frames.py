@@ -21,6 +21,11 @@ class Assignment(msgspec.Struct, array_like=True, frozen=True):
     envelope: bytes
     #: Results (JSON) of the jobs that it waited for, by their ids.
     parents: dict[str, bytes]
+    #: What it was given out with, and what the attempt before this one was ("" for a first one).
+    token: str
+    previous: str
+    #: Milliseconds that it has waited for a worker.
+    waited: int
 
 
 class Completed(msgspec.Struct, array_like=True, tag="c", frozen=True):

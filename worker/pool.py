@@ -4,6 +4,7 @@ import gc
 import os
 import random
 import signal
+import socket
 import sys
 import traceback
 from collections import deque
@@ -88,8 +89,16 @@ class ChildHandle:
 class Pool:
     """Keeps as many children as wanted, and hands them jobs."""
 
-    def __init__(self, settings: Settings, registry: Registry, inherited: Callable[[], Iterable[int]]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        registry: Registry,
+        inherited: Callable[[], Iterable[int]],
+        spans: socket.socket | None = None,
+    ) -> None:
         self._settings = settings
+        #: Where the children send their spans, when tracing is on.
+        self._spans = spans
         self._registry = registry
         self._inherited = inherited
         self.wanted = settings.worker_concurrency
@@ -168,7 +177,7 @@ class Pool:
         child.jobs.append(running)
         if len(child.jobs) == 1:
             self.start(child, now)
-        child.channel.send(encode(_assignment(running)))
+        child.channel.send(encode(assignment(running)))
         reached("job.given")
         return True
 
@@ -276,9 +285,11 @@ class Pool:
             log.error("can't fork a child; trying again in a second", error=str(error))
             return
         if pid == 0:
-            inherited = [*self._inherited(), *self._descriptors(), channel.fileno(), output.fileno()]
+            inherited = [*self._inherited(), *self.descriptors(), channel.fileno(), output.fileno()]
             _be_a_child(
-                Child(channel.child_end(), stop, self._registry, self._settings.worker_max_memory_per_child),
+                Child(
+                    channel.child_end(), stop, self._registry, self._settings.worker_max_memory_per_child, self._spans
+                ),
                 inherited,
                 output.writer,
                 parent,
@@ -298,7 +309,8 @@ class Pool:
         self.children[pid] = handle
         self.opened(handle)
 
-    def _descriptors(self) -> list[int]:
+    def descriptors(self) -> list[int]:
+        """Return what another process must not inherit of the children's channels."""
         return [
             number
             for child in self.children.values()
@@ -325,7 +337,8 @@ def _be_a_child(child: Child, inherited: list[int], output: int, parent: int) ->
             os._exit(code)
 
 
-def _assignment(running: Running) -> Assignment:
+def assignment(running: Running) -> Assignment:
+    """Return what a child is told of a job."""
     job = running.job
     return Assignment(
         number=running.number,
@@ -338,6 +351,9 @@ def _assignment(running: Running) -> Assignment:
         timeout=running.timeout,
         envelope=job.envelope,
         parents=job.parents,
+        token=job.token,
+        previous=job.previous,
+        waited=job.waited,
     )
 
 

@@ -24,19 +24,21 @@ from gopher.queue import Call, Fetched, FetchedJob, Heartbeat, Queue, Rescued
 from gopher.registry import Registry
 from gopher.server import Server
 from gopher.settings import Settings
+from gopher.tracing import is_on as tracing_is_on
 from gopher.wires import Wires
 
 from . import interrupt
 from .clock import ServerClock
+from .exporter import Exporter, killed
 from .frames import Completed, Failed, Message, Progress, Ready, decode_message
 from .intake import Intake
-from .pool import STRAGGLER, ChildHandle, Pool, Running, depth_for
+from .pool import STRAGGLER, ChildHandle, Pool, Running, assignment, depth_for
 from .record import Record, new_worker_id
 from .settlement import Settlement
 from .signals import Signals
 from .system import describe_exit, oom_kills
 from .turns import Turns
-from .verdicts import CANCELLED, on_crash, on_failure, on_no_handler, on_timeout
+from .verdicts import CANCELLED, LOST, RELEASED, Verdict, on_crash, on_failure, on_no_handler, on_timeout
 
 log = get_logger("worker")
 
@@ -62,7 +64,11 @@ class Supervisor:
         self._signals = Signals()
         self._clock = ServerClock()
         self.worker_id = new_worker_id()
-        self._pool = Pool(settings, registry, self._own_descriptors)
+        #: None when tracing is off.
+        self._exporter = (
+            Exporter(lambda: [*self._descriptors(), *self._pool.descriptors()]) if tracing_is_on() else None
+        )
+        self._pool = Pool(settings, registry, self._own_descriptors, self._exporter.writer if self._exporter else None)
         self._pool.opened, self._pool.closed = self._watch_child, self._unwatch_child
         self._server = Server(settings, connections=2)
         self._wires = Wires(self._server, self._selector)
@@ -106,6 +112,8 @@ class Supervisor:
         # Children share the memory of what is imported already; a collection would touch it all.
         gc.collect()
         gc.freeze()
+        if self._exporter is not None:
+            self._exporter.maintain(time.monotonic())
         self._pool.maintain(time.monotonic())
         for name in self._settings.worker_queues:
             queue = self._server.queue(name)
@@ -129,6 +137,8 @@ class Supervisor:
     def _keep_time(self, now: float) -> None:
         self._pool.enforce(now)
         self._pool.maintain(now)
+        if self._exporter is not None:
+            self._exporter.maintain(now)
         if self._stop_by is not None and now >= self._stop_by:
             self._stop_now()
         self._take_from_stragglers(now)
@@ -296,7 +306,9 @@ class Supervisor:
             self._listen(child, 0)
         self._hear_last(child)
         jobs = list(child.jobs)
-        if jobs and child.killed != "lost":
+        if jobs and child.killed == "lost":
+            self._trace(jobs[0], LOST, now)
+        elif jobs:
             first, *behind = jobs
             self._settle_death(child, first, self._how(status), now)
             for running in behind:
@@ -320,6 +332,7 @@ class Supervisor:
     def _settle_death(self, child: ChildHandle, running: Running, how: str, now: float) -> None:
         settings = self._settings
         if child.killed == "shutdown":
+            self._trace(running, RELEASED, now)
             self._give_back(running)
             return
         output = child.output.tail(running.number)
@@ -333,7 +346,13 @@ class Supervisor:
             how = "wrote into its control channel" if child.killed == "nonsense" else how
             verdict = on_crash(running.job, how, output, settings.worker_max_crashes)
         log_lines = self._closing_log(child, running)
+        self._trace(running, verdict, now)
         self._settlements[running.queue].settle(running, verdict, log_lines, running.started, now)
+
+    def _trace(self, running: Running, verdict: Verdict, now: float) -> None:
+        """Have the span made of an attempt that no child could end itself."""
+        if self._exporter is not None:
+            self._exporter.tell(killed(assignment(running), verdict, max(now - running.started, 0.0)))
 
     def _closing_log(self, child: ChildHandle, running: Running) -> bytes:
         child.output.finish_line(running.number)
@@ -380,7 +399,9 @@ class Supervisor:
         while self._backlog and not self._quiet:
             running = self._backlog[0]
             if running.handler is None:
-                self._settlements[running.queue].settle(running, on_no_handler(running.job), b"", now, now)
+                verdict = on_no_handler(running.job)
+                self._trace(running, verdict, now)
+                self._settlements[running.queue].settle(running, verdict, b"", now, now)
             elif not self._pool.give(running, depth, now):
                 break
             self._backlog.popleft()
@@ -518,6 +539,7 @@ class Supervisor:
             self._send_heartbeat(intake)
             intake.link.add(self._rescue(intake.queue, now), self._rescuer(name))
             intake.link.add(intake.queue.promote(), _ignore)
+            intake.link.add(intake.queue.sample(), _ignore)
 
     def _rescue(self, queue: Queue, asked: float) -> Call:
         last_now, looked = self._rescue_looks.get(queue.name, (None, 0.0))
@@ -539,7 +561,6 @@ class Supervisor:
                 log.warning("jobs of lost workers went back", queue=name, jobs=reply.returned, workers=reply.workers)
 
         return answered
-            intake.link.add(intake.queue.sample(), _ignore)
 
     # Leaving
     #
@@ -593,6 +614,8 @@ class Supervisor:
         settled = not self._left
         if settled:
             self._resign()
+        if self._exporter is not None:
+            self._exporter.stop()
         self._server.close()
         log.info("worker stopped", jobs_done=self._record.jobs_done, settled=settled)
         return 0 if settled else 1
@@ -609,6 +632,9 @@ class Supervisor:
 
     def _own_descriptors(self) -> list[int]:
         """Return what a child must not inherit, but for the other children's pipes."""
+        return [*self._descriptors(), *(self._exporter.descriptors() if self._exporter else ())]
+
+    def _descriptors(self) -> list[int]:
         selector = [self._selector.fileno()] if isinstance(self._selector, selectors.EpollSelector) else []
         return [*self._wires.descriptors(), *self._signals.descriptors(), *selector]
 

@@ -33,6 +33,8 @@ class Verdict(NamedTuple):
 
 
 CANCELLED = Verdict("cancelled", "cancelled")
+#: Given back because the worker stops, and taken away because it was not heard of.
+RELEASED, LOST = Verdict("requeue", "released"), Verdict("requeue", "lost")
 
 
 def on_failure(

@@ -9,7 +9,8 @@
 --       worker's place in its cycle on  5 '1' when the order is strict  6 retention ms of expired jobs
 -- Returns  LOST when the worker's lease was taken away, else
 --       OK, now, 1 when more is waiting else 0, then each job as
---       {id, token, type, priority, attempt, crashes, lost, envelope, parents and their results by turns}
+--       {id, token, type, priority, attempt, crashes, lost, envelope, parents and their results by turns,
+--       token of the attempt before or '', ms that it has waited}
 -- uses: base clock alarm arm dead ended finish limits observe
 local worker, want, number = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local order, strict = ARGV[4], ARGV[5] == '1'
@@ -50,10 +51,11 @@ local function results_of(parents)
   return results
 end
 
-local function give(id, job, token, attempt)
+local function give(id, job, token, attempt, waited)
   take_turn(job.priority)
   jobs[#jobs + 1] = {
     id, token, job.type, job.priority, attempt, job.crashes or '', job.lost or 0, job.envelope, results_of(job.parents),
+    attempt > 1 and job.token ~= token and job.token or '', waited,
   }
 end
 
@@ -96,8 +98,9 @@ local function begin(id, job)
     redis.call('HDEL', record, 'parked')
   end
   count('dequeued:' .. job.type .. ':' .. job.priority, 1)
-  observe('wait', job.type, now - (tonumber(job.since) or now))
-  give(id, job, token, attempt)
+  local waited = math.max(now - (tonumber(job.since) or now), 0)
+  observe('wait', job.type, waited)
+  give(id, job, token, attempt, waited)
   return true
 end
 
@@ -116,7 +119,7 @@ local function adopt_strays()
         return
       end
       number = math.max(number, given + 1)
-      give(id, job, job.token, tonumber(job.attempts))
+      give(id, job, job.token, tonumber(job.attempts), math.max(now - (tonumber(job.since) or now), 0))
       at = at + 1
     elseif begin(id, job) then
       at = at + 1

@@ -80,10 +80,23 @@ def test_a_tick_sends_its_jobs_with_how_long_they_may_wait():
 
 def test_what_a_fetch_brought_is_read():
     row = [b"id", b"w1.1", b"email", b"high", 2, b"SIGSEGV,exit 1", b"3", b"{}", [b"parent", b"1", b"other", b""]]
+    row += [b"w0.7", 12]
     fetched = QUEUE.fetch("w1", 1, 1, "hnl", strict=True).read([b"OK", 1_800, 1, row])
     assert (fetched.lost, fetched.now, fetched.more) == (False, 1800, True)
     assert fetched.jobs == [
-        FetchedJob("id", "w1.1", "email", "high", 2, ("SIGSEGV", "exit 1"), 3, b"{}", {"parent": b"1", "other": b""})
+        FetchedJob(
+            "id",
+            "w1.1",
+            "email",
+            "high",
+            2,
+            ("SIGSEGV", "exit 1"),
+            3,
+            b"{}",
+            {"parent": b"1", "other": b""},
+            "w0.7",
+            12,
+        )
     ]
     assert QUEUE.fetch("w1", 1, 1, "hnl", strict=True).read([b"LOST"]).lost
 

@@ -112,8 +112,8 @@ def test_the_lock_pins_all_that_the_extras_need_within_their_ranges(root, setup_
 
 def test_the_lock_installs_gopher_itself_so_that_a_platform_runs_the_checkout(root):
     lines = (root / "requirements.txt").read_text().splitlines()
-    assert "--editable ." in lines
-    assert all(re.fullmatch(r"(#.*|--editable \.|[a-z0-9.-]+==\S+|)", line) for line in lines)
+    assert "--editable .[tracing]" in lines
+    assert all(re.fullmatch(r"(#.*|--editable \.\[tracing\]|[a-z0-9.-]+==\S+|)", line) for line in lines)
 
 
 def test_what_runs_here_is_what_the_lock_says(root, setup_cfg):

@@ -1,0 +1,28 @@
+"""The span of a request; and a caller's trace passed on to the jobs where we make no spans of our own."""
+
+import os
+
+from flask import Flask, request
+
+from gopher import tracing
+from gopher.trace_context import pass_on, read
+
+#: Asked all the time by machines; the variables of the instrumentation say otherwise.
+_QUIET = r"/health(/|$),/metrics$"
+_OWN_WORD = ("OTEL_PYTHON_FLASK_EXCLUDED_URLS", "OTEL_PYTHON_EXCLUDED_URLS")
+
+
+def install(app: Flask) -> None:
+    """Take up the trace of each request. Comes before all that shall happen within its span."""
+    if not tracing.is_on():
+
+        @app.before_request
+        def take_up() -> None:
+            pass_on(read({name.lower(): text for name, text in request.headers}))
+
+        return
+    from opentelemetry.instrumentation.flask import FlaskInstrumentor
+
+    tracing.start("gopher-api")
+    excluded = None if any(os.environ.get(name) for name in _OWN_WORD) else _QUIET
+    FlaskInstrumentor.instrument_app(app, excluded_urls=excluded)  # type: ignore[no-untyped-call]

@@ -1,0 +1,63 @@
+"""What a job carries of the trace that it was submitted in."""
+
+import msgspec
+import pytest
+
+from gopher.job import Envelope, NewJob
+from gopher.trace_context import MAX_CARRIER, carrying, passed_on, passing_on, read, trace_id
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
+
+
+def test_takes_a_trace_out_of_headers():
+    assert read({"traceparent": f" {PARENT} ", "tracestate": "a=1", "X-Other": "b"}) == {
+        "traceparent": PARENT,
+        "tracestate": "a=1",
+    }
+    assert trace_id({"traceparent": PARENT}) == TRACE
+    # A later version may have more.
+    assert read({"traceparent": f"01-{TRACE}-00f067aa0ba902b7-01-more"})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "nonsense",
+        PARENT.upper(),
+        f"ff-{TRACE}-00f067aa0ba902b7-01",
+        f"00-{'0' * 32}-00f067aa0ba902b7-01",
+        f"00-{TRACE}-{'0' * 16}-01",
+        f"{PARENT}\n",
+        f'{PARENT}"}}',
+    ],
+)
+def test_takes_nothing_from_a_header_that_is_no_trace(text):
+    assert read({"traceparent": text + "x" if text.endswith("\n") else text, "tracestate": "a=1"}) == {}
+    assert trace_id({"traceparent": text.strip() + "x"}) == ""
+
+
+def test_what_is_too_long_loses_all_but_the_trace():
+    carrier = read({"traceparent": PARENT, "tracestate": "a=1", "baggage": "b" * MAX_CARRIER})
+    assert carrier == {"traceparent": PARENT}
+
+
+@pytest.mark.parametrize("envelope", [Envelope(), Envelope(payload=msgspec.Raw(b'{"a":"}"}'), timeout=3.0)])
+def test_the_envelope_stays_as_it_is_but_for_the_trace(envelope):
+    job = NewJob(id="1", type="email", envelope=msgspec.json.encode(envelope))
+    (carried,) = carrying([job], {"traceparent": PARENT, "tracestate": 'a="1"'})
+    decoded = msgspec.json.decode(carried.envelope, type=Envelope)
+    assert decoded.trace == {"traceparent": PARENT, "tracestate": 'a="1"'}
+    assert msgspec.structs.replace(decoded, trace={}) == envelope
+
+
+def test_a_job_without_a_trace_is_stored_as_it_is():
+    jobs = [NewJob(id="1", type="email", envelope=b"{}")]
+    assert carrying(jobs, {}) is jobs
+
+
+def test_a_trace_is_passed_on_for_so_long():
+    with passing_on({"traceparent": PARENT}):
+        assert passed_on() == {"traceparent": PARENT}
+    assert passed_on() == {}
