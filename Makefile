@@ -50,7 +50,7 @@ format: $(VENV)/lint.stamp ## Bring the code into shape
 	@$(BIN)/ruff format --quiet $(SOURCES)
 
 # The type checker knows nothing of setup.cfg's package_dir, so it is shown the package as it is when installed.
-types: $(VENV)/lint.stamp $(VENV)/demo.stamp ## Check types
+types: $(VENV)/lint.stamp $(VENV)/test.stamp ## Check types
 	@rm -rf .links && mkdir -p .links/gopher
 	@cd .links/gopher && ln -s ../../gopher/* ../../app ../../worker ../../scheduler ../../cli .
 	@cd .links && ../$(BIN)/mypy --config-file ../setup.cfg --cache-dir ../.mypy_cache -p gopher

@@ -52,7 +52,7 @@ def test_what_was_not_said_is_sent_empty():
         ),
         (
             QUEUE.dead_letter("w1", FAILURE, "E"),
-            ("w1", "id", "w1.1", "E", "SIGSEGV", "12.346", b"{}", b"{}", b"[]"),
+            ("w1", "id", "w1.1", "E", "SIGSEGV", "12.346", b"{}", b"{}", b"[]", ""),
         ),
         (QUEUE.requeue("w1", "id", "w1.1"), ("w1", "id", "w1.1", 0, 60_000)),
         (QUEUE.hold_back("w1", "id", "w1.1", 1.5), ("w1", "id", "w1.1", 1500, 60_000)),
