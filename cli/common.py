@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -10,10 +10,14 @@ from gopher import tracing
 from gopher.client import Client
 from gopher.durations import EXPECTED, parse_duration
 from gopher.errors import ConfigurationError
+from gopher.interface import Gopher
 from gopher.registry import Registry, load_handlers
 from gopher.settings import Settings
 
 from .output import Output
+
+if TYPE_CHECKING:
+    from gopher.http_client import HttpClient
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -38,11 +42,17 @@ def common(command: Command) -> Command:
     return command
 
 
+def _put_redis_url(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    setting("REDIS_URL")(context, parameter, value)
+    if value is not None:
+        context.find_root().meta[_GIVEN] = True
+
+
 _REDIS_URL = click.option(
     "--redis-url",
     metavar="URL",
     expose_value=False,
-    callback=setting("REDIS_URL"),
+    callback=_put_redis_url,
     help="The server; else REDIS_URL, else redis://localhost:6379.",
 )
 _JSON = click.option(
@@ -54,21 +64,61 @@ _JSON = click.option(
 )
 
 
-def client(registry: Registry | None = None) -> Client:
-    """Return a client with the settings of the environment; use it in a `with`."""
+def client() -> Gopher:
+    """Return a client that shows and moves what is there; use it in a `with`."""
+    return _over_http() or _redis_client(None)
+
+
+def looking_client() -> Gopher:
+    """Return a client that shows jobs with their handlers' defaults, if the handlers can be loaded here."""
+    if gopher := _over_http():
+        return gopher
+    try:
+        return _redis_client(load_registry(Settings.from_env()))
+    except ConfigurationError:
+        return _redis_client(None)
+
+
+def checking_client() -> Gopher:
+    """Return a client that checks types and payloads: by the handlers here, or over HTTP by those of the API."""
+    return _over_http() or _redis_client(load_registry(Settings.from_env()))
+
+
+def server_client() -> Client:
+    """Return a client of the server itself. Raises UsageError when it is to be reached over HTTP only."""
+    if over_http():
+        raise click.UsageError(f"{_SERVER_ONLY}.")
+    return _redis_client(None)
+
+
+def over_http() -> bool:
+    """Return whether commands work over the API: GOPHER_URL is set, and no --redis-url was given."""
+    given = click.get_current_context().find_root().meta.get(_GIVEN, False)
+    return Settings.from_env().url is not None and not given
+
+
+def needs_server() -> None:
+    """Raise UsageError when nothing says where the server is, but GOPHER_URL where an API is."""
+    if over_http() and not os.environ.get("REDIS_URL", "").strip():
+        raise click.UsageError(f"{_SERVER_ONLY}, and set REDIS_URL if it is not on this machine.")
+
+
+_SERVER_ONLY = "this works on the server itself, not over HTTP: leave GOPHER_URL out, or say --redis-url"
+_GIVEN = "gopher.redis_url"
+
+
+def _over_http() -> "HttpClient | None":
+    if not over_http():
+        return None
+    from gopher.http_client import HttpClient
+
+    return HttpClient()
+
+
+def _redis_client(registry: Registry | None) -> Client:
     tracing.take_up("gopherctl")
     click.get_current_context().call_on_close(tracing.stop)
     return Client(settings=Settings.from_env(), registry=registry, connections=2)
-
-
-def looking_client() -> Client:
-    """Return a client that shows jobs with their handlers' defaults, if the handlers can be loaded here."""
-    settings = Settings.from_env()
-    try:
-        registry = load_registry(settings)
-    except ConfigurationError:
-        registry = Registry()
-    return Client(settings=settings, registry=registry, connections=2)
 
 
 def load_registry(settings: Settings) -> Registry:

@@ -6,8 +6,8 @@ from typing import Any
 import click
 import msgspec
 
-from gopher.client import Client
 from gopher.errors import GopherError, JobConflict, JobNotFound
+from gopher.interface import Gopher
 from gopher.job import State
 from gopher.redrives import MAX_CANARY
 from gopher.views import JobView
@@ -136,8 +136,8 @@ def retry_all(
 def _retry_gradually(out: Output, canary: int, rate: str | None, **which: Any) -> None:
     with client() as gopher:
         started = gopher.dead_letters.retry_gradually(canary=canary, rate=rate, **which)
-        schedulers = gopher.inspector.schedulers()
-    if started.total and not schedulers:
+        scheduler = gopher.health().scheduler
+    if started.total and scheduler == "missing":
         out.note("no scheduler runs: it begins when there is one (gopherctl scheduler)")
     if out.data({"count": started.total, "retry_id": started.retry_id or None}):
         return
@@ -246,11 +246,11 @@ def purge(
         out.line(f"{_jobs(count)} deleted")
 
 
-def _waiting(gopher: Client, queue: str, state: State) -> int:
-    known = gopher.server.queues()
-    if queue not in known:
-        raise _NoQueue(f"there is no queue {queue!r}; queues: {', '.join(known) or 'none yet'}")
-    stats = gopher.stats().queues[queue]
+def _waiting(gopher: Gopher, queue: str, state: State) -> int:
+    queues = gopher.stats().queues
+    if queue not in queues:
+        raise _NoQueue(f"there is no queue {queue!r}; queues: {', '.join(queues) or 'none yet'}")
+    stats = queues[queue]
     waiting: int = stats.waiting if state == State.PENDING else getattr(stats, state)
     return waiting
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gopher.client import Client
+from gopher.interface import Gopher
 from gopher.job import PRIORITIES
 from gopher.views import Stats, WorkerView
 
@@ -36,7 +36,7 @@ def stats(out: Output, watch: bool, interval: float) -> None:
             out.note(_summary(figures))
 
 
-def _watch(gopher: Client, out: Output, interval: float) -> None:
+def _watch(gopher: Gopher, out: Output, interval: float) -> None:
     try:
         if out.terminal and not out.as_json:
             _redraw(gopher, interval)
@@ -46,7 +46,7 @@ def _watch(gopher: Client, out: Output, interval: float) -> None:
         pass
 
 
-def _redraw(gopher: Client, interval: float) -> None:
+def _redraw(gopher: Gopher, interval: float) -> None:
     from rich.live import Live
 
     figures = before = gopher.stats()
@@ -57,7 +57,7 @@ def _redraw(gopher: Client, interval: float) -> None:
             live.update(_drawn(figures, before, interval), refresh=True)
 
 
-def _print_again(gopher: Client, out: Output, interval: float) -> None:
+def _print_again(gopher: Gopher, out: Output, interval: float) -> None:
     figures = before = gopher.stats()
     while True:
         if not out.data(figures):

@@ -4,7 +4,7 @@ import click
 
 from gopher.limits import format_rate
 
-from .common import client, common, load_registry, looking_client
+from .common import checking_client, client, common, looking_client
 from .output import Output, seconds
 
 
@@ -64,9 +64,7 @@ def set_limit(out: Output, job_type: str, rate: str | None, burst: float | None,
 @common
 def clear_limit(out: Output, job_type: str) -> int:
     """Take a limit away; what the handler itself declares counts again."""
-    from gopher.settings import Settings
-
-    with client(load_registry(Settings.from_env())) as gopher:
+    with checking_client() as gopher:
         was_limited = gopher.flow.clear_limit(job_type)
     if not out.data({"type": job_type, "cleared": was_limited}):
         out.line(f"{job_type} is not limited any more" if was_limited else f"{job_type} was not limited")

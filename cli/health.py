@@ -2,8 +2,6 @@
 
 import click
 
-from gopher.health import examine
-
 from .common import client, common
 from .output import Output
 
@@ -13,7 +11,7 @@ from .output import Output
 def health(out: Output) -> None:
     """Check server, workers and scheduler. Exits 1 when the server can't be used; what is missing is said."""
     with client() as gopher:
-        found = examine(gopher)
+        found = gopher.health()
     if not out.data(found):
         out.fields(
             [

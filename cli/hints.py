@@ -1,16 +1,16 @@
 """What is missing for a job to run: said beside an answer, never in its place."""
 
-from gopher.client import Client
 from gopher.errors import GopherError
+from gopher.interface import Gopher
 from gopher.job import State
 from gopher.views import WorkerView
 
 
-def missing(client: Client, job_type: str, queue: str, status: str) -> list[str]:
+def missing(client: Gopher, job_type: str, queue: str, status: str) -> list[str]:
     """Return a sentence for each process that a job waits for and nobody runs."""
     try:
         hints = [unserved(client.workers(), job_type, queue)]
-        if status in (State.SCHEDULED, State.RETRYING) and not client.inspector.schedulers():
+        if status in (State.SCHEDULED, State.RETRYING) and client.health().scheduler == "missing":
             hints.append(NO_SCHEDULER)
     except GopherError:
         # The job is stored: a failure here would speak of something else.

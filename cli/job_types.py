@@ -4,10 +4,10 @@ from typing import Any
 
 import click
 
-from gopher.registry import Handler
-from gopher.settings import Settings
+from gopher.errors import UnknownType
+from gopher.views import TypeView
 
-from .common import common, load_registry
+from .common import checking_client, common
 from .output import Output, seconds
 
 
@@ -16,23 +16,33 @@ from .output import Output, seconds
 @common
 def types(out: Output, job_type: str | None) -> None:
     """List the job types of GOPHER_HANDLERS, or show one of them with the fields of its payload."""
-    settings = Settings.from_env()
-    registry = load_registry(settings)
-    handlers = list(registry) if job_type is None else [registry.require(job_type)]
-    if out.data({"types": [_described(handler, settings) for handler in handlers]}):
+    with checking_client() as gopher:
+        known = gopher.types()
+    shown = known if job_type is None else [view for view in known if view.name == job_type]
+    if job_type is not None and not shown:
+        names = ", ".join(view.name for view in known) or "none"
+        raise UnknownType(f"no handler is registered for {job_type!r}; registered types: {names}")
+    if out.data({"types": shown}):
         return
     if job_type is None:
-        rows = [(handler.name, _fields(handler), handler.description) for handler in handlers]
+        rows = [(view.name, _fields(view), view.description) for view in shown]
         out.table(("type", "payload", "description"), rows, empty="no handler is registered: set GOPHER_HANDLERS")
     else:
-        _show(out, handlers[0], settings)
+        _show(out, shown[0])
 
 
-def _show(out: Output, handler: Handler, settings: Settings) -> None:
-    described = _described(handler, settings)
-    retries, timeout = str(described["max_retries"]), seconds(described["timeout"])
-    out.fields([("type", handler.name), ("", handler.description), ("max retries", retries), ("timeout", timeout)])
-    properties = _object(handler)
+def _show(out: Output, view: TypeView) -> None:
+    limit = [view.rate_limit or "", f"{view.concurrency} at once" if view.concurrency else ""]
+    out.fields(
+        [
+            ("type", view.name),
+            ("", view.description),
+            ("max retries", str(view.max_retries)),
+            ("timeout", seconds(view.timeout)),
+            ("limit", ", ".join(each for each in limit if each)),
+        ]
+    )
+    properties = _object(view)
     required = properties.get("required", [])
     rows = [
         (name, _kind(field), "required" if name in required else _default(field))
@@ -42,27 +52,17 @@ def _show(out: Output, handler: Handler, settings: Settings) -> None:
     out.table(("field", "kind", ""), rows, empty="the payload may be any JSON object")
 
 
-def _described(handler: Handler, settings: Settings) -> dict[str, Any]:
-    return {
-        "name": handler.name,
-        "description": handler.description,
-        "payload_schema": handler.payload_schema(),
-        "timeout": settings.worker_job_timeout if handler.timeout is None else handler.timeout,
-        "max_retries": settings.worker_max_retries if handler.max_retries is None else handler.max_retries,
-    }
-
-
-def _fields(handler: Handler) -> str:
+def _fields(view: TypeView) -> str:
     """Return the payload's fields, optional ones in brackets: `{to, subject, body, [cc]}`."""
-    schema = _object(handler)
+    schema = _object(view)
     required = schema.get("required", [])
     names = (name if name in required else f"[{name}]" for name in schema.get("properties", {}))
     return "{" + ", ".join(names) + "}"
 
 
-def _object(handler: Handler) -> dict[str, Any]:
+def _object(view: TypeView) -> dict[str, Any]:
     """Return the schema of the payload object itself."""
-    schema = handler.payload_schema()
+    schema = view.payload_schema
     name = schema.get("$ref", "").rpartition("/")[2]
     found: dict[str, Any] = schema.get("$defs", {}).get(name, schema)
     return found

@@ -25,6 +25,7 @@ COMMANDS = {
     "worker": ("running", "Run a worker."),
     "scheduler": ("running", "Run a scheduler."),
     "submit": ("submitting", "Submit a job."),
+    "submit-many": ("submit_many", "Submit the jobs of a file, one a line."),
     "job": ("jobs", "Show a job."),
     "jobs": ("jobs", "List jobs, newest first."),
     "wait": ("waiting", "Wait until a job has ended."),
@@ -35,6 +36,7 @@ COMMANDS = {
     "workers": ("figures", "List the live workers and what they run."),
     "types": ("job_types", "List the job types that can be submitted."),
     "health": ("health", "Check server, workers and scheduler."),
+    "doctor": ("doctor", "Examine server, processes and jobs, and say what to mend."),
     "list-failed": ("dead", "List the dead letters, newest first."),
     "retry": ("dead", "Give dead letters fresh attempts."),
     "retry-all": ("dead", "Give all dead letters, or some kind of them, fresh attempts."),
@@ -53,6 +55,8 @@ HIDDEN = {"debug": "debug"}
 
 _NEXT_STEPS = {
     "QueueUnavailable": "Start everything with `gopherctl up`, or say where it is: --redis-url, REDIS_URL.",
+    "ApiUnavailable": "Look at GOPHER_URL; without it commands work on REDIS_URL.",
+    "AccessRefused": "Look at GOPHER_API_KEY.",
     "OutcomeUnknown": "Look at `gopherctl jobs` before you repeat it.",
     "QueueFull": "Give it more memory, or let `gopherctl purge` make room.",
     "StorageFull": "Make room on its disk.",
@@ -87,8 +91,8 @@ class LazyGroup(click.Group):
 def cli() -> None:
     """Gopher, a job queue: run it, submit jobs, look after them.
 
-    Every command takes --json for machines and --redis-url (else REDIS_URL). Exit codes: 0 done, 1 failed or
-    not found, 2 usage.
+    Every command takes --json for machines and --redis-url (else REDIS_URL). With GOPHER_URL and GOPHER_API_KEY set,
+    commands work over that API instead. Exit codes: 0 done, 1 failed or not found, 2 usage.
     """
 
 

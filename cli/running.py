@@ -7,12 +7,13 @@ import click
 
 from gopher.settings import Settings
 
-from .common import common, setting
+from .common import common, needs_server, setting
 from .output import Output
 
 
 def _run(run: Callable[[Settings], int], out: Output) -> int:
     """Run a process that logs JSON when `--json` was said."""
+    needs_server()
     if out.as_json:
         os.environ["LOG_FORMAT"] = "json"
     return run(Settings.from_env())

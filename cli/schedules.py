@@ -5,13 +5,12 @@ from typing import Any
 import click
 import msgspec
 
-from gopher.client import Client
 from gopher.cron import CronExpression
-from gopher.schedule import MISSED, OVERLAP, ScheduleSpec, check_spec
-from gopher.settings import Settings
+from gopher.interface import Gopher
+from gopher.schedule import MISSED, OVERLAP, ScheduleSpec
 from gopher.views import ScheduleView
 
-from .common import client, common, load_registry, looking_client
+from .common import checking_client, client, common, looking_client
 from .output import Output, when
 from .submitting import read_json
 
@@ -65,10 +64,9 @@ def _list(out: Output) -> None:
 @common
 def add(out: Output, name: str, payload: str, **fields: Any) -> None:
     """Create or replace a schedule. The same again changes nothing."""
-    registry = load_registry(Settings.from_env())
     given = {field: value for field, value in fields.items() if value is not None}
-    spec = check_spec(ScheduleSpec(payload=msgspec.Raw(read_json(payload, "--payload")), **given), registry)
-    with client() as gopher:
+    spec = ScheduleSpec(payload=msgspec.Raw(read_json(payload, "--payload")), **given)
+    with checking_client() as gopher:
         view, what = gopher.schedules.put(name, spec)
     if not out.data(view):
         out.line(f"{what.lower()}: next at {view.next_run_at}" if view.next_run_at else f"{what.lower()}, paused")
@@ -130,9 +128,9 @@ def resume(out: Output, name: str) -> None:
 def run(out: Output, name: str) -> None:
     """Make a job of a schedule now, once."""
     with client() as gopher:
-        stored = gopher.store([gopher.schedules.job_now(name)])[0]
-    if not out.data({"job_id": stored.job_id, "schedule": name}):
-        out.line(stored.job_id)
+        job_id = gopher.run_schedule(name)
+    if not out.data({"job_id": job_id, "schedule": name}):
+        out.line(job_id)
 
 
 @schedules.command("delete")
@@ -148,7 +146,7 @@ def delete(out: Output, name: str, yes: bool) -> None:
         out.line(f"{name} is deleted")
 
 
-def put_recurring(gopher: Client, name: str, spec: ScheduleSpec, out: Output) -> None:
+def put_recurring(gopher: Gopher, name: str, spec: ScheduleSpec, out: Output) -> None:
     """Make the schedule that `submit --cron` asks for, and say so."""
     view, what = gopher.schedules.put(name, spec)
     if not out.data(view):

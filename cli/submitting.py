@@ -7,16 +7,15 @@ from typing import Any
 import click
 import msgspec
 
-from gopher.client import Client, Stored
 from gopher.errors import InvalidJob
-from gopher.job import PRIORITIES, NewJob, State, created_ms
+from gopher.interface import Gopher
+from gopher.job import PRIORITIES
 from gopher.rehearsal import Rehearsal
-from gopher.schedule import ScheduleSpec, from_recurring
-from gopher.settings import Settings
-from gopher.submission import MAX_PAYLOAD, Recurring, Submission, prepare
-from gopher.times import to_rfc3339
+from gopher.schedule import from_recurring
+from gopher.submission import MAX_PAYLOAD, Recurring, Submission
+from gopher.views import Accepted
 
-from .common import DURATION, client, common, load_registry
+from .common import DURATION, checking_client, common
 from .hints import missing
 from .output import Output
 from .waiting import finish
@@ -82,38 +81,35 @@ def submit(
     gopherctl submit -t image_resize -p @job.json --delay 10m --priority high
     gopherctl submit -t cleanup --cron '0 0 * * *' --tz Europe/Berlin --name nightly
     """
+    from .schedules import put_recurring
+
     patience = None if wait is None else _patience(wait)
     submission = _submission(fields)
-    settings = Settings.from_env()
-    with client(load_registry(settings)) as gopher:
-        if cron is not None:
-            recurring = Recurring(cron, tz or "UTC", name)
-            from .schedules import put_recurring
-
-            put_recurring(gopher, *_recurring(gopher, submission, recurring), out)
-            return 0
-        if tz or name:
-            raise click.UsageError("--tz and --name go with --cron.")
-        job = _prepared(gopher, submission)
-        if dry_run:
-            _rehearse(out, gopher.rehearse(job))
-            return 0
-        stored = gopher.store([job])[0]
-        answer = _answer(job, stored)
-        if patience is None:
-            _tell(out, answer)
-        if stored.duplicate:
-            out.note("a job with this unique key is there already")
-        for hint in missing(gopher, job.type, job.queue, answer["status"]):
-            out.note(hint)
-        return 0 if patience is None else finish(gopher, stored.job_id, patience, out)
+    if cron is None and (tz or name):
+        raise click.UsageError("--tz and --name go with --cron.")
+    with checking_client() as gopher:
+        try:
+            if cron is not None:
+                put_recurring(gopher, *from_recurring(Recurring(cron, tz or "UTC", name), submission, None), out)
+                return 0
+            if dry_run:
+                _rehearse(out, gopher.rehearse_submission(submission))
+                return 0
+            answer = gopher.submit(submission)
+        except InvalidJob as error:
+            raise click.UsageError(_in_options(error, submission.type)) from None
+        return _follow_up(gopher, answer, patience, out)
 
 
-def _recurring(gopher: Client, submission: Submission, recurring: Recurring) -> tuple[str, ScheduleSpec]:
-    try:
-        return from_recurring(recurring, submission, gopher.registry)
-    except InvalidJob as error:
-        raise click.UsageError(_in_options(error, submission.type)) from None
+def _follow_up(gopher: Gopher, answer: Accepted, patience: float | None, out: Output) -> int:
+    """Say what was stored, and what is missing for it to run; wait for its end if that was asked for."""
+    if patience is None:
+        _tell(out, answer)
+    if answer.duplicate:
+        out.note("a job with this unique key is there already")
+    for hint in missing(gopher, answer.type, answer.queue, answer.status):
+        out.note(hint)
+    return 0 if patience is None else finish(gopher, answer.job_id, patience, out)
 
 
 def _rehearse(out: Output, rehearsal: Rehearsal) -> None:
@@ -149,13 +145,6 @@ def read_json(text: str, option: str) -> bytes:
         raise click.UsageError(f"{option}: can't read {text[1:]}: {error.strerror}.") from None
 
 
-def _prepared(gopher: Client, submission: Submission) -> NewJob:
-    try:
-        return prepare(submission, gopher.registry)
-    except InvalidJob as error:
-        raise click.UsageError(_in_options(error, submission.type)) from None
-
-
 def _in_options(error: InvalidJob, job_type: str) -> str:
     """Return the error with the option's name in place of the field's, and where to look."""
     name, _, rest = (error.field or "").lstrip("/").partition("/")
@@ -167,23 +156,8 @@ def _in_options(error: InvalidJob, job_type: str) -> str:
     return f"{where}{error.details}.{step}"
 
 
-def _answer(job: NewJob, stored: Stored) -> dict[str, Any]:
-    """Return what the API answers to a submission."""
-    created = created_ms(stored.job_id)
-    later = job.after or job.due.startswith("+") or (job.due and int(job.due) > created)
-    return {
-        "job_id": stored.job_id,
-        "status": str(State.SCHEDULED if later else State.PENDING),
-        "created_at": to_rfc3339(created),
-        "type": job.type,
-        "queue": job.queue,
-        "priority": job.priority,
-        **({"duplicate": True} if stored.duplicate else {}),
-    }
-
-
-def _tell(out: Output, answer: dict[str, Any]) -> None:
+def _tell(out: Output, answer: Accepted) -> None:
     if not out.data(answer):
-        out.line(answer["job_id"])
+        out.line(answer.job_id)
         if out.terminal:
-            out.note(f"{answer['status']}; `gopherctl wait {answer['job_id']}` follows it")
+            out.note(f"{answer.status}; `gopherctl wait {answer.job_id}` follows it")

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import click
 import msgspec
 
-from gopher.client import Client
+from gopher.interface import Gopher
 from gopher.job import FINAL_STATES, State
 from gopher.views import JobView
 
@@ -40,7 +40,7 @@ def wait(out: Output, job_id: str, timeout: float | None) -> int:
         return finish(gopher, job_id, float("inf") if timeout is None else timeout, out)
 
 
-def finish(gopher: Client, job_id: str, timeout: float, out: Output) -> int:
+def finish(gopher: Gopher, job_id: str, timeout: float, out: Output) -> int:
     """Show a job's progress until it ends or `timeout` seconds have passed, then the job. Return the exit code."""
     with _watching() as watch:
         view = _follow(gopher, job_id, timeout, watch, out)
@@ -50,7 +50,7 @@ def finish(gopher: Client, job_id: str, timeout: float, out: Output) -> int:
     return 0 if view.status == State.COMPLETED else 1
 
 
-def _follow(gopher: Client, job_id: str, timeout: float, watch: Watch, out: Output) -> JobView:
+def _follow(gopher: Gopher, job_id: str, timeout: float, watch: Watch, out: Output) -> JobView:
     start, pause, hinted = time.monotonic(), _FIRST_LOOK, False
     while True:
         view = gopher.job(job_id)

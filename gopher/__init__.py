@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .errors import Retry as Retry
     from .errors import Snooze as Snooze
     from .errors import SoftTimeout as SoftTimeout
+    from .http_client import HttpClient as HttpClient
     from .job import Job as Job
     from .job import current_job as current_job
     from .registry import handler as handler
@@ -25,6 +26,7 @@ _HOMES = {
     "Cancelled": "errors",
     "Client": "client",
     "Discard": "errors",
+    "HttpClient": "http_client",
     "Job": "job",
     "RateLimited": "errors",
     "Retry": "errors",

@@ -7,16 +7,16 @@ import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
-
-import msgspec
+from typing import TYPE_CHECKING, Any
 
 from .dead_letters import DeadLetters
 from .errors import InvalidJob, JobConflict, JobNotFound
 from .flow import Flow
-from .idempotency import IdempotencyMismatch, with_ids
+from .idempotency import IdempotencyMismatch, ids_for, request_for, with_ids
 from .inspector import Inspector
-from .job import FINAL_STATES, NewJob, State
+from .interface import Stored
+from .job import FINAL_STATES, NewJob, State, created_ms
+from .job_types import describe
 from .listing import Listing
 from .queue import Enqueued, Request
 from .registry import Registry
@@ -24,11 +24,17 @@ from .rehearsal import Rehearsal, rehearse
 from .schedules import Schedules
 from .server import PATIENCE, Server
 from .settings import Settings
-from .submission import MAX_BATCH, Submission, prepare
+from .submission import MAX_BATCH, InvalidBatch, Submission, prepare, prepare_batch, submission_of
 from .timeline import Timeline, timeline
+from .times import to_rfc3339
 from .tracing import enqueuing
-from .views import JobView, LogLine, Page, Reason, Stats, WorkerView
+from .views import Accepted, JobView, LogLine, Page, Reason, Stats, TypeView, WorkerView
 from .why import Explainer
+
+if TYPE_CHECKING:
+    from .health import Health
+
+__all__ = ["PURGEABLE", "Client", "Stored", "accepted"]
 
 #: Seconds between two looks of who waits: at first, and at most.
 _FIRST_LOOK, _SLOWEST_LOOK = 0.005, 0.25
@@ -36,15 +42,6 @@ _FIRST_LOOK, _SLOWEST_LOOK = 0.005, 0.25
 _BULK = 1000
 
 PURGEABLE = (State.PENDING, State.SCHEDULED, State.RETRYING, State.FAILED)
-
-
-class Stored(NamedTuple):
-    """What became of a submission: the id of the job that stands for it, whether that is an earlier job with
-    the same unique key, and whether the whole request was a repeat."""
-
-    job_id: str
-    duplicate: bool = False
-    replayed: bool = False
 
 
 class Client:
@@ -91,7 +88,7 @@ class Client:
 
         Raises InvalidJob for what breaks a rule, a ServerError when it can't be stored.
         """
-        job = prepare(_submission({"type": job_type, "payload": payload, **options}), self.registry)
+        job = prepare(submission_of({"type": job_type, "payload": payload, **options}), self.registry)
         return self.store([job])[0].job_id
 
     def enqueue_many(self, jobs: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -105,6 +102,22 @@ class Client:
         while piece := self._prepared(itertools.islice(iterator, _BULK)):
             ids += [stored.job_id for stored in self.store(piece)]
         return ids
+
+    def submit(self, submission: Submission) -> Accepted:
+        """Submit a job; what was submitted is answered. Raises as `enqueue` does."""
+        job = prepare(submission, self.registry)
+        return accepted(job, self.store([job])[0])
+
+    def submit_batch(self, entries: Sequence[bytes], *, idempotency_key: str | None = None) -> list[Stored]:
+        """Submit jobs that are JSON as the API takes it, all of one queue together or not at all.
+
+        The same entries again with the same key, within 24 h, store nothing and are answered as the first time.
+        Raises InvalidBatch, which names each bad entry, IdempotencyMismatch, a ServerError.
+        """
+        if idempotency_key is None:
+            return self.store(prepare_batch(entries, self.registry))
+        request = request_for(idempotency_key, b"\n".join(entries), time.time_ns() // 1_000_000)
+        return self.store(prepare_batch(entries, self.registry, ids_for(request, len(entries))), request=request)
 
     def store(
         self, jobs: Sequence[NewJob], *, request: Request | None = None, patience: float = PATIENCE
@@ -125,6 +138,8 @@ class Client:
             some = [jobs[index] for index in places]
             self.server.announce(name)
             reply = self._enqueue(name, some, request and request._replace(answer=str(made)), patience)
+            if reply.kind == "NOPARENT":
+                raise _no_parent(reply.detail, name, jobs)
             if reply.kind == "REPLAYED" and request:
                 # Made at the very same time: it was this call, whose reply was lost and which was sent again.
                 replayed, made = int(reply.detail) != made, int(reply.detail)
@@ -141,13 +156,19 @@ class Client:
             reply: Enqueued = self.server.run(call, patience=patience)
         if reply.kind == "MISMATCH":
             raise IdempotencyMismatch("this Idempotency-Key came with another request before: use a new one")
-        if reply.kind == "NOPARENT":
-            raise InvalidJob(f"there is no job {reply.detail} in queue {name!r} to wait for", "/after")
         return reply
+
+    def rehearse_submission(self, submission: Submission) -> Rehearsal:
+        """Return how a submission would be dealt with. Raises InvalidJob."""
+        return self.rehearse(prepare(submission, self.registry))
 
     def rehearse(self, job: NewJob) -> Rehearsal:
         """Return how a job would be dealt with, without storing it: options, retry times, limit, workers."""
         return rehearse(job, self.settings, self.registry, self.flow.limits(), self.workers())
+
+    def run_schedule(self, name: str) -> str:
+        """Make a job of a schedule now, once; return its id. Raises ScheduleNotFound."""
+        return self.store([self.schedules.job_now(name)])[0].job_id
 
     # Looking
 
@@ -208,6 +229,16 @@ class Client:
     def workers(self) -> list[WorkerView]:
         return self.inspector.workers()
 
+    def types(self) -> list[TypeView]:
+        """Return the job types that are registered here."""
+        return [describe(handler, self.settings) for handler in self.registry or ()]
+
+    def health(self) -> "Health":
+        """Return how server, workers and scheduler are. Raises a ServerError when the server can't be used."""
+        from .health import examine
+
+        return examine(self)
+
     # Acting
 
     def cancel(self, job_id: str) -> str:
@@ -236,30 +267,37 @@ class Client:
         return total
 
     def _prepared(self, jobs: Iterable[Mapping[str, Any]]) -> list[NewJob]:
-        return [prepare(_submission(job), self.registry) for job in jobs]
+        return [prepare(submission_of(job), self.registry) for job in jobs]
+
+
+def accepted(job: NewJob, stored: Stored) -> Accepted:
+    """Return the answer to a submission."""
+    created = created_ms(stored.job_id)
+    # Against the time of the submission, so that a repeat is answered as the first one was.
+    waits = bool(job.after) or job.due.startswith("+") or (job.due != "" and int(job.due) > created)
+    return Accepted(
+        job_id=stored.job_id,
+        status=State.SCHEDULED if waits else State.PENDING,
+        created_at=to_rfc3339(created),
+        type=job.type,
+        queue=job.queue,
+        priority=job.priority,
+        duplicate=stored.duplicate,
+    )
+
+
+def _no_parent(parent: str, queue: str, jobs: Sequence[NewJob]) -> InvalidJob:
+    """Return the error for a job, or those of a batch, that would wait for one that does not exist."""
+    error = InvalidJob(f"there is no job {parent} in queue {queue!r} to wait for", "/after")
+    if len(jobs) == 1:
+        return error
+    return InvalidBatch(
+        [(index, error) for index, job in enumerate(jobs) if job.queue == queue and parent in job.after]
+    )
 
 
 def _stored(job: NewJob, answer: str) -> Stored:
     return Stored(job.id) if answer in ("NEW", "DUPLICATE") else Stored(answer, duplicate=True)
-
-
-def _submission(fields: Mapping[str, Any]) -> Submission:
-    """Make a submission of Python values: `payload` and `metadata` become JSON."""
-    values = dict(fields)
-    for name in ("payload", "metadata"):
-        if name in values and not isinstance(values[name], msgspec.Raw):
-            values[name] = msgspec.Raw(_to_json(values[name], f"/{name}"))
-    try:
-        return msgspec.convert(values, Submission)
-    except msgspec.ValidationError as error:
-        raise InvalidJob(str(error)) from None
-
-
-def _to_json(value: Any, field: str) -> bytes:
-    try:
-        return msgspec.json.encode(value)
-    except (TypeError, ValueError, RecursionError, OverflowError) as error:
-        raise InvalidJob(f"can't be written as JSON: {error}", field) from None
 
 
 def _looks() -> Iterator[float]:

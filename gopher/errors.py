@@ -8,8 +8,10 @@ GopherError
 ├── JobNotFound             no job of that id (any more)
 ├── ScheduleNotFound        no schedule of that name
 ├── JobConflict             the job's state does not allow what was asked
+├── AccessRefused           an API wants another key for that
 └── ServerError             the server could not do it
     ├── QueueUnavailable    not reached, or it answers that it can't serve now
+    │   ├── ApiUnavailable  an API is not reached over HTTP
     │   └── OutcomeUnknown  it may or may not have been done
     ├── QueueFull           out of memory: nothing was stored
     ├── StorageFull         it can't write to its disk: nothing was stored
@@ -74,6 +76,10 @@ class JobConflict(GopherError):
     """Raised when a job's state does not allow what was asked: cancelling a finished one, say."""
 
 
+class AccessRefused(GopherError):
+    """Raised when an API does not know the key that it was sent, or that key's role does not cover the call."""
+
+
 class ServerError(GopherError):
     """Base of what is raised when the server could not do what was asked."""
 
@@ -82,6 +88,10 @@ class ServerError(GopherError):
 
 class QueueUnavailable(ServerError):
     """Raised when the server is not reached, or answers that it can't serve now. Nothing was done."""
+
+
+class ApiUnavailable(QueueUnavailable):
+    """Raised when an API is not reached, or something else answers in its place. Nothing was done."""
 
 
 class OutcomeUnknown(QueueUnavailable):

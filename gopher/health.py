@@ -1,13 +1,16 @@
 """Whether an installation works: the server answers and can be written to, somebody runs the jobs."""
 
 import time
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from . import __version__
-from .client import Client
 from .server import explained
 from .times import to_rfc3339
+
+if TYPE_CHECKING:
+    from .client import Client
 
 
 class ServerHealth(msgspec.Struct):
@@ -29,7 +32,7 @@ class Health(msgspec.Struct, omit_defaults=True):
     reasons: list[str] = []
 
 
-def examine(client: Client) -> Health:
+def examine(client: "Client") -> Health:
     """Look at server, workers and scheduler. Raises a ServerError when the server can't be used."""
     latency = check_writable(client)
     workers, schedulers = client.workers(), client.inspector.schedulers()
@@ -52,7 +55,7 @@ def examine(client: Client) -> Health:
     )
 
 
-def check_writable(client: Client) -> float:
+def check_writable(client: "Client") -> float:
     """Return the seconds that a write took; it changes nothing. Raises a ServerError.
 
     A PING is also answered by a server that is out of memory or a replica; this is refused as a new job would be.

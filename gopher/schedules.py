@@ -9,7 +9,7 @@ from .cron import CronExpression
 from .errors import InvalidJob, ScheduleNotFound
 from .job import NO_METADATA, NewJob
 from .registry import Registry
-from .schedule import ScheduleSpec, check_name, job_now, parse_spec, tick_job
+from .schedule import ScheduleSpec, check_name, check_spec, job_now, parse_spec, tick_job
 from .server import Server, explained
 from .times import to_rfc3339
 from .views import PreviewRow, ScheduleView
@@ -23,7 +23,10 @@ class Schedules:
         self._registry = registry
 
     def put(self, name: str, spec: ScheduleSpec) -> tuple[ScheduleView, str]:
-        """Create or replace a schedule; return it, and CREATED, REPLACED or UNCHANGED."""
+        """Create or replace a schedule; return it, and CREATED, REPLACED or UNCHANGED. Raises InvalidJob."""
+        return self._put(name, check_spec(spec, self._registry))
+
+    def _put(self, name: str, spec: ScheduleSpec) -> tuple[ScheduleView, str]:
         now = self._now()
         cron = CronExpression(spec.cron_expression, spec.timezone)
         next_time = None if spec.paused else cron.next_after(now)
@@ -83,7 +86,7 @@ class Schedules:
                 known = None
             if known is None or known.origin == "handler":
                 expression, timezone = handler.cron
-                self.put(
+                self._put(
                     handler.name,
                     ScheduleSpec(
                         cron_expression=expression,
@@ -104,7 +107,7 @@ class Schedules:
 
     def _set_paused(self, name: str, *, paused: bool) -> ScheduleView:
         spec = msgspec.structs.replace(self.spec(name), paused=paused)
-        return self.put(name, spec)[0]
+        return self._put(name, spec)[0]
 
     def _find(self, name: str) -> tuple[str, bytes]:
         for queue in self._server.queues():

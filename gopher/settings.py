@@ -91,6 +91,19 @@ class Settings:
         "The server program that is started when REDIS_URL is not set; else it is looked for.",
     )
 
+    url: str | None = _setting(
+        "GOPHER_URL",
+        values.optional(values.HTTP_URL),
+        "",
+        "gopherctl works over the API at this address, such as https://gopher.example.com, instead of REDIS_URL.",
+    )
+    api_key: str | None = _setting(
+        "GOPHER_API_KEY",
+        values.optional(values.SECRET),
+        "",
+        "The secret that gopherctl shows the API at GOPHER_URL.",
+    )
+
     worker_concurrency: int = _setting(
         "WORKER_CONCURRENCY", values.integer(1, 1000), "5", "Child processes of one worker."
     )
@@ -302,6 +315,6 @@ def _conflicts(settings: Settings) -> Iterator[tuple[set[str], str]]:
 
 
 def _shown(name: str, value: object) -> str:
-    if name == "redis_password":
+    if name in ("redis_password", "api_key"):
         return "None" if value is None else "'***'"
     return repr(masked(value)) if isinstance(value, str) else repr(value)

@@ -11,9 +11,9 @@ from .errors import ConfigurationError, ServerError
 from .logs import get_logger
 from .server import Server, explained
 
+OLDEST_SERVER = (6, 2)
 #: Version of what is kept in the server. Code of an older schema refuses a newer one.
 SCHEMA = 1
-_OLDEST_SERVER = (6, 2)
 
 log = get_logger("start")
 
@@ -32,16 +32,16 @@ def check_server(server: Server) -> None:
 
 def _check_version(server: Server) -> None:
     with explained():
-        info: dict[str, Any] = _one_node(server.client.info("server"))
+        info: dict[str, Any] = one_node(server.client.info("server"))
     version = str(info.get("redis_version", "0"))
-    if tuple(int(part) for part in version.split(".")[:2]) < _OLDEST_SERVER:
-        oldest = ".".join(map(str, _OLDEST_SERVER))
+    if version_of(version) < OLDEST_SERVER:
+        oldest = ".".join(map(str, OLDEST_SERVER))
         raise ConfigurationError(f"the server is version {version}: Gopher needs Redis {oldest} or newer, or Valkey")
 
 
 def _check_eviction(server: Server) -> None:
     with explained():
-        policy = _one_node(server.client.info("memory")).get("maxmemory_policy")
+        policy = one_node(server.client.info("memory")).get("maxmemory_policy")
     if policy is None:
         log.warning("can't see maxmemory-policy: make sure that it is noeviction, else the server may drop jobs")
     elif policy != "noeviction":
@@ -64,7 +64,12 @@ def _check_schema(server: Server) -> None:
         )
 
 
-def _one_node(info: dict[str, Any]) -> dict[str, Any]:
+def version_of(text: str) -> tuple[int, ...]:
+    """Return the first two numbers of a version."""
+    return tuple(int(part) for part in text.split(".")[:2])
+
+
+def one_node(info: dict[str, Any]) -> dict[str, Any]:
     """Return the answer of one node: a cluster's INFO has one for each."""
     first = next(iter(info.values()), None)
     return first if isinstance(first, dict) and "redis_version" not in info and "maxmemory_policy" not in info else info

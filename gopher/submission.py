@@ -5,7 +5,7 @@ Every rule that is broken is an `InvalidJob` that names the field (a JSON pointe
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -103,6 +103,26 @@ def parse_batch(body: bytes) -> list[msgspec.Raw]:
     if not 1 <= len(entries) <= MAX_BATCH:
         raise InvalidJob(f"holds {len(entries)} jobs: send from 1 to {MAX_BATCH}", "/jobs")
     return entries
+
+
+def submission_of(fields: Mapping[str, Any]) -> Submission:
+    """Make a submission of Python values: `payload` and `metadata` become JSON."""
+    values = dict(fields)
+    for name in ("payload", "metadata"):
+        if name in values and not isinstance(values[name], msgspec.Raw):
+            values[name] = msgspec.Raw(to_json(values[name], f"/{name}"))
+    try:
+        return msgspec.convert(values, Submission)
+    except msgspec.ValidationError as error:
+        raise InvalidJob(str(error)) from None
+
+
+def to_json(value: Any, field: str) -> bytes:
+    """Return a Python value as JSON: dicts, dataclasses, msgspec Structs. Raises InvalidJob, naming the field."""
+    try:
+        return msgspec.json.encode(value)
+    except (TypeError, ValueError, RecursionError, OverflowError) as error:
+        raise InvalidJob(f"can't be written as JSON: {error}", field) from None
 
 
 def prepare(submission: Submission, registry: Registry | None = None, *, now: float | None = None) -> NewJob:

@@ -8,6 +8,30 @@ from typing import Any
 import msgspec
 
 
+class Accepted(msgspec.Struct, omit_defaults=True):
+    """A job that was submitted. With `duplicate` it is an earlier one with the same unique key."""
+
+    job_id: str
+    status: str
+    created_at: str
+    type: str
+    queue: str
+    priority: str
+    duplicate: bool = False
+
+
+class TypeView(msgspec.Struct):
+    """A job type: what its payload has to be, and what its jobs have when they do not say. `timeout` in seconds."""
+
+    name: str
+    description: str
+    payload_schema: dict[str, Any]
+    timeout: float
+    max_retries: int
+    rate_limit: str | None
+    concurrency: int | None
+
+
 class HistoryRow(msgspec.Struct):
     """One attempt: completed, failed, crashed, timeout, lost (its worker died), released or running."""
 

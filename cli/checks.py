@@ -1,0 +1,170 @@
+"""What `doctor` finds out about the server: pure functions over what one look at it has brought."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from gopher.durations import format_duration
+from gopher.server import Server, explained
+from gopher.startup import OLDEST_SERVER, one_node, version_of
+
+#: Seconds that the clocks may differ: delays and schedules are written by one and read by the other.
+CLOCK_TOLERANCE = 1.0
+#: Share of the memory, and of the connections, from which on there is little left.
+NEARLY = 0.8
+_MASTER = "master"
+
+
+class Finding(msgspec.Struct):
+    """Something that is wrong, and what to do about it."""
+
+    message: str
+    remedy: str
+
+
+class Check(msgspec.Struct, omit_defaults=True):
+    """One thing that was looked at: what was seen, what is wrong with it, or why it could not be seen."""
+
+    name: str
+    seen: str = ""
+    findings: list[Finding] = []
+    skipped: str = ""
+
+    @property
+    def verdict(self) -> str:
+        return "finding" if self.findings else "skipped" if self.skipped else "ok"
+
+
+@dataclass(frozen=True)
+class ServerLook:
+    """What the server says of itself. `config` is empty where CONFIG is not permitted; `offset` in seconds."""
+
+    info: dict[str, Any]
+    config: dict[str, str]
+    offset: float
+
+
+def look_at(server: Server) -> ServerLook:
+    """Ask the server. Raises a ServerError."""
+    with explained():
+        info = one_node(server.client.info())
+        before = time.time()
+        seconds, microseconds = server.client.time()
+        middle = (before + time.time()) / 2
+    return ServerLook(info, _config(server), int(seconds) + int(microseconds) / 1e6 - middle)
+
+
+def _config(server: Server) -> dict[str, str]:
+    from redis import exceptions
+
+    try:
+        found = server.client.config_get("maxmemory", "maxclients", "appendfsync", "save")
+    except exceptions.ResponseError:
+        # Managed servers often do not let it through.
+        return {}
+    return {name: str(value) for name, value in one_node(found).items()}
+
+
+def server_checks(look: ServerLook, need: dict[str, int]) -> list[Check]:
+    """Return the checks of the server itself; `need` is how many connections each kind of process wants."""
+    return [_version(look), _eviction(look), _memory(look), _persistence(look), _clock(look), _connections(look, need)]
+
+
+def _version(look: ServerLook) -> Check:
+    info, findings = look.info, []
+    version, role = str(info.get("redis_version", "0")), info.get("role", _MASTER)
+    name = f"Valkey {info['valkey_version']}" if "valkey_version" in info else f"Redis {version}"
+    if version_of(version) < OLDEST_SERVER:
+        oldest = ".".join(map(str, OLDEST_SERVER))
+        findings.append(Finding(f"{name} is too old", f"Move to Redis {oldest} or newer, or to Valkey."))
+    if role != _MASTER:
+        findings.append(Finding("it is a replica: it refuses every write", "Let REDIS_URL name the master."))
+    return Check("server", f"{name}, a {role}, up {format_duration(info.get('uptime_in_seconds', 0))}", findings)
+
+
+def _eviction(look: ServerLook) -> Check:
+    policy, evicted = look.info.get("maxmemory_policy"), int(look.info.get("evicted_keys", 0))
+    findings = []
+    if policy is None:
+        return Check("eviction", skipped="the server does not tell its maxmemory-policy: make sure it is noeviction")
+    if policy != "noeviction":
+        message = f"maxmemory-policy is {policy}: a full server drops jobs without a word, and no process starts"
+        remedy = "CONFIG SET maxmemory-policy noeviction, and the same in its configuration file."
+        findings.append(Finding(message, remedy))
+    if evicted:
+        message = f"{evicted:,} keys were evicted since it started: jobs may be lost"
+        remedy = "Look at `orphans` below; CONFIG RESETSTAT once you have."
+        findings.append(Finding(message, remedy))
+    return Check("eviction", f"maxmemory-policy {policy}", findings)
+
+
+def _memory(look: ServerLook) -> Check:
+    used, limit = int(look.info.get("used_memory", 0)), int(look.info.get("maxmemory", 0))
+    total = int(look.info.get("total_system_memory", 0))
+    of = limit or total
+    what = f"maxmemory {_mib(limit)}" if limit else f"no maxmemory, the machine has {_mib(total)}"
+    findings = []
+    if of and used > NEARLY * of:
+        end = "then new jobs are refused" if limit else "then the kernel may kill it"
+        message = f"{used / of:.0%} of its memory is used: {end}"
+        remedy = "Give it more, start more workers, shorten GOPHER_RESULT_TTL or GOPHER_DEAD_TTL, or purge."
+        findings.append(Finding(message, remedy))
+    return Check("memory", f"{_mib(used)} used, {what}", findings)
+
+
+def _persistence(look: ServerLook) -> Check:
+    info, fsync = look.info, look.config.get("appendfsync", "")
+    if "aof_enabled" not in info:
+        return Check("persistence", skipped="the server does not tell: make sure that appendonly is yes")
+    aof = bool(info["aof_enabled"])
+    saves = look.config.get("save", "")
+    seen = f"AOF {'on' if aof else 'off'}{f', appendfsync {fsync}' if aof and fsync else ''}"
+    return Check("persistence", seen + (f", snapshots {saves}" if saves else ""), list(_unsafe(info, aof, fsync)))
+
+
+def _unsafe(info: dict[str, Any], aof: bool, fsync: str) -> Iterator[Finding]:
+    if not aof:
+        remedy = "CONFIG SET appendonly yes, and the same in its configuration file."
+        yield Finding("the append-only file is off: a crash of the server loses jobs that were accepted", remedy)
+    elif fsync == "no":
+        remedy = "CONFIG SET appendfsync everysec."
+        yield Finding("appendfsync is no: a power cut loses whatever the kernel had not written yet", remedy)
+    for field, what in (
+        ("aof_last_write_status", "write to the append-only file"),
+        ("aof_last_bgrewrite_status", "rewrite of the append-only file"),
+        ("rdb_last_bgsave_status", "snapshot"),
+    ):
+        if info.get(field, "ok") != "ok":
+            remedy = "Make room on its disk, and look into its log."
+            yield Finding(f"its last {what} failed: it may refuse new jobs, and lose some in a crash", remedy)
+
+
+def _clock(look: ServerLook) -> Check:
+    away = abs(look.offset)
+    if away <= CLOCK_TOLERANCE:
+        return Check("clock", f"{away * 1000:.0f} ms apart")
+    which = "ahead of" if look.offset > 0 else "behind"
+    message = f"the server's clock is {format_duration(away)} {which} this machine's: schedules and times shift by that"
+    return Check("clock", f"{away:.1f} s apart", [Finding(message, "Let both keep time by NTP.")])
+
+
+def _connections(look: ServerLook, need: dict[str, int]) -> Check:
+    limit = int(look.info.get("maxclients") or look.config.get("maxclients") or 0)
+    here, wanted = int(look.info.get("connected_clients", 0)), sum(need.values())
+    parts = ", ".join(f"{what} {count}" for what, count in need.items() if count)
+    seen = f"{here} open, {wanted} needed at most ({parts})"
+    if not limit:
+        return Check("connections", seen, skipped="the server does not tell its maxclients")
+    findings = []
+    if max(here, wanted) > NEARLY * limit:
+        message = f"{max(here, wanted)} of {limit} connections: a deploy, when old and new run side by side, fails"
+        remedy = "Raise maxclients (or the plan), or run fewer API processes (WEB_CONCURRENCY) or workers."
+        findings.append(Finding(message, remedy))
+    return Check("connections", f"{seen}, maxclients {limit}", findings)
+
+
+def _mib(size: int) -> str:
+    return f"{size / 2**20:,.0f} MiB"

@@ -1,0 +1,158 @@
+"""What `doctor` finds out about processes and jobs: who is missing, what stands still, what stands nowhere."""
+
+import time
+from collections.abc import Iterator
+
+from gopher import __version__
+from gopher.client import Client
+from gopher.durations import format_duration
+from gopher.invariants import findings
+from gopher.job import PRIORITIES, State
+from gopher.keys import QueueKeys
+from gopher.server import explained
+from gopher.settings import Settings
+from gopher.views import JobView, WorkerView
+
+from .checks import Check, Finding
+from .hints import unserved
+
+#: Pages of so many jobs that are read of each waiting state, to see of which types they are.
+_PAGES, _PAGE = 4, 500
+_WAITING = (State.PENDING, State.RETRYING, State.SCHEDULED)
+#: A due job, or a lost worker, that nobody has seen to for so long (ms) will be seen to by nobody.
+_LATE = 30_000
+#: Jobs of a queue all of whose keys are read without being asked to; so often, since jobs move meanwhile; seconds.
+_FEW, _LOOKS, _BETWEEN = 20_000, 3, 0.3
+#: Connections of each process (docs/deployment.md); a worker has one more for each queue.
+_OF_API_PROCESS, _OF_WORKER, _OF_SCHEDULER = 4, 1, 2
+
+
+def connections_needed(gopher: Client, settings: Settings) -> dict[str, int]:
+    """Return how many connections each kind of process may have open, for one API of WEB_CONCURRENCY processes."""
+    return {
+        "workers": sum(_OF_WORKER + len(worker.queues) for worker in gopher.workers()),
+        "schedulers": _OF_SCHEDULER * gopher.inspector.schedulers(),
+        "API": _OF_API_PROCESS * settings.web_concurrency,
+    }
+
+
+def scheduler_check(gopher: Client) -> Check:
+    """Look whether schedulers are alive, and whether what was due has gone."""
+    count = gopher.inspector.schedulers()
+    found = []
+    if not count:
+        message = "no scheduler is alive: delayed jobs and retries come late, schedules do not fire"
+        found.append(Finding(message, "Start one: `gopherctl scheduler`."))
+    for queue in gopher.server.queues():
+        for what, late in _overdue(gopher, gopher.server.keys.of(queue)):
+            message = f"queue {queue!r}: {what} is late by {format_duration(late / 1000)}"
+            found.append(Finding(message, "Look into the scheduler's log; restart it."))
+    return Check("scheduler", f"{count} alive", found)
+
+
+def _overdue(gopher: Client, keys: QueueKeys) -> Iterator[tuple[str, int]]:
+    now = gopher.inspector.now()
+    for key, what in ((keys.scheduled, "a delayed job"), (keys.retrying, "a retry"), (keys.ticks, "a schedule")):
+        with explained():
+            first = gopher.server.client.zrange(key, 0, 0, withscores=True)
+        if first and now - int(first[0][1]) > _LATE:
+            yield what, now - int(first[0][1])
+
+
+def worker_checks(gopher: Client) -> list[Check]:
+    """Look who works, and whether each type that has waiting jobs has somebody."""
+    workers = gopher.workers()
+    children = sum(len(worker.children) for worker in workers)
+    versions = sorted({worker.version for worker in workers} | {__version__})
+    found = []
+    if not workers:
+        found.append(Finding("no worker is alive", "Start one: `gopherctl worker`."))
+    if len(versions) > 1:
+        message = f"several versions of Gopher run: {', '.join(versions)}"
+        found.append(Finding(message, "Restart what is old, with SIGTERM: it finishes what it runs."))
+    return [Check("workers", f"{len(workers)} alive, {children} children", found), _types(gopher, workers)]
+
+
+def _types(gopher: Client, workers: list[WorkerView]) -> Check:
+    waiting = {(view.queue, view.type) for state in _WAITING for view in _some(gopher, state)}
+    found = []
+    for queue, job_type in sorted(waiting):
+        problem, _, remedy = unserved(workers, job_type, queue).partition(": ")
+        if problem:
+            found.append(Finding(f"jobs of type {job_type!r} wait, and {problem}", f"{remedy[0].upper()}{remedy[1:]}."))
+    return Check("types", f"{len({job_type for _, job_type in waiting})} with waiting jobs", found)
+
+
+def _some(gopher: Client, state: State) -> Iterator[JobView]:
+    cursor = None
+    for _ in range(_PAGES):
+        page = gopher.jobs(status=state, limit=_PAGE, cursor=cursor)
+        yield from page.jobs
+        cursor = page.next_cursor
+        if cursor is None:
+            return
+
+
+def orphan_check(gopher: Client, *, deep: bool) -> Check:
+    """Look for jobs that stand where nobody looks; in large queues only for those of lost workers, unless `deep`."""
+    found, large = [], []
+    for queue in gopher.server.queues():
+        keys = gopher.server.keys.of(queue)
+        with explained():
+            if deep or _size(gopher, keys) <= _FEW:
+                sentences = _lasting(gopher, keys)
+            else:
+                large.append(queue)
+                sentences = list(_held_by_nobody(gopher, keys))
+            sentences += _not_rescued(gopher, keys)
+        found += [Finding(f"queue {queue!r}: {sentence}", _remedy(sentence, keys)) for sentence in sentences]
+    if large:
+        return Check("orphans", f"of {', '.join(large)} only what workers hold: --deep reads every job", found)
+    return Check("orphans", "every job has its place", found)
+
+
+def _size(gopher: Client, keys: QueueKeys) -> int:
+    pipe = gopher.server.client.pipeline(transaction=False)
+    for priority in PRIORITIES:
+        pipe.llen(keys.pending(priority))
+    for key in (keys.scheduled, keys.retrying, keys.failed, keys.finished):
+        pipe.zcard(key)
+    return sum(pipe.execute())
+
+
+def _lasting(gopher: Client, keys: QueueKeys) -> list[str]:
+    """Return what several looks have found: a job that moves while it is read may seem lost in one of them."""
+    lasting = findings(gopher.server.client, keys)
+    for _ in range(_LOOKS - 1):
+        if lasting:
+            time.sleep(_BETWEEN)
+            again = set(findings(gopher.server.client, keys))
+            lasting = [sentence for sentence in lasting if sentence in again]
+    return lasting
+
+
+def _held_by_nobody(gopher: Client, keys: QueueKeys) -> Iterator[str]:
+    client, prefix = gopher.server.client, keys.processing("")
+    known = {*client.zrange(keys.workers, 0, -1), *client.zrange(keys.fenced, 0, -1)}
+    pattern = prefix.replace("[", "\\[").replace("*", "\\*") + "*"
+    for name in client.scan_iter(match=pattern, count=5000, _type="list"):
+        worker = name.decode().removeprefix(prefix)
+        if worker.encode() not in known:
+            count = client.llen(name)
+            yield f"{count} jobs stand in processing:{worker}, and that worker is neither there nor lost"
+
+
+def _not_rescued(gopher: Client, keys: QueueKeys) -> list[str]:
+    """Return the workers whose lease was over long ago, and whose jobs were not given back."""
+    lost = gopher.server.client.zrangebyscore(keys.workers, "-inf", gopher.inspector.now() - _LATE)
+    return [f"the worker {worker.decode()} is lost, and nobody has given its jobs back" for worker in lost]
+
+
+def _remedy(sentence: str, keys: QueueKeys) -> str:
+    if sentence.endswith("is neither there nor lost"):
+        worker = sentence.partition("processing:")[2].partition(",")[0]
+        # Its lease is over since 1970: whoever rescues next gives its jobs back.
+        return f"Let it be rescued, within a lease: redis-cli ZADD '{keys.workers}' 0 '{worker}'"
+    if "nobody has given its jobs back" in sentence:
+        return "Start a scheduler: `gopherctl scheduler`, or a worker of this queue."
+    return "Keys were changed by hand, or Gopher has a bug: keep this answer and what `gopherctl job ID` says."

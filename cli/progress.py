@@ -1,0 +1,43 @@
+"""Bars that show how far something is: on a terminal only, on stderr."""
+
+import os
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
+
+#: Called with how many are done, and how many bytes of the file were read for them.
+Counter = Callable[[int, int], None]
+
+
+@contextmanager
+def counting(file: BinaryIO, what: str) -> Iterator[Counter]:
+    """Show a bar for the bytes of a file, with the count of what they have become, and how many a second."""
+    if not sys.stderr.isatty():
+        yield lambda done, read: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    size = _size(file)
+    columns = [TextColumn("{task.fields[done]:,} {task.description}"), BarColumn(), TextColumn("{task.fields[rate]}/s")]
+    columns += [TimeElapsedColumn(), *([TimeRemainingColumn()] if size else [])]
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=size, done=0, rate="-")
+
+        def count(done: int, read: int) -> None:
+            elapsed = bar.tasks[0].elapsed or 0.0
+            rate = f"{done / elapsed:,.0f}" if elapsed else "-"
+            bar.update(task, completed=read, done=done, rate=rate)
+
+        yield count
+
+
+def _size(file: BinaryIO) -> int | None:
+    """Return a file's size in bytes, None for a pipe or an empty file."""
+    try:
+        found = os.fstat(file.fileno())
+    except OSError:
+        return None
+    return found.st_size or None if stat.S_ISREG(found.st_mode) else None

@@ -1,0 +1,181 @@
+"""`submit-many`: jobs from a file, one a line."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
+from uuid import uuid4
+
+import click
+import msgspec
+
+from gopher.errors import GopherError, InvalidJob
+from gopher.idempotency import IdempotencyMismatch
+from gopher.interface import Gopher
+from gopher.submission import InvalidBatch, parse
+
+from .common import checking_client, common
+from .lines import LONGEST, Batch, Line, batches
+from .output import Output
+from .progress import counting
+
+#: Bad lines of one batch that are named when the first of them ends it all.
+_NAMED = 10
+
+
+class Report(msgspec.Struct):
+    """What became of a file. `repeated` of the submitted jobs were there from an earlier run under the same key."""
+
+    key: str
+    #: Everything up to this line has been dealt with.
+    last_line: int = 0
+    submitted: int = 0
+    repeated: int = 0
+    #: Another job with the same unique key stands for so many of the submitted ones.
+    duplicates: int = 0
+    bad: int = 0
+
+
+@click.command("submit-many")
+@click.argument("file", type=click.File("rb"))
+@click.option("--skip-bad", is_flag=True, help="Name bad lines, leave them out and go on; still exit 1.")
+@click.option(
+    "--key",
+    metavar="KEY",
+    help="The same file again under the same key, within 24 hours, stores nothing twice. Else a new key is made.",
+)
+@common
+def submit_many(out: Output, file: BinaryIO, skip_bad: bool, key: str | None) -> int:
+    """Submit the jobs of FILE (- for stdin): one JSON object a line, as `POST /api/v1/jobs` takes it.
+
+    Lines are stored in batches of 1,000, each of them whole or not at all. The first bad line ends it, named with its
+    number and field, and nothing from its batch on is stored; mend it and repeat the command with the --key that
+    was said, and what is stored already is not stored again. --skip-bad leaves bad lines out instead.
+
+    \b
+    gopherctl submit-many jobs.jsonl
+    generate | gopherctl submit-many - --skip-bad 2> bad-lines.txt
+    """
+    report = Report(key or str(uuid4()))
+    with checking_client() as gopher, counting(file, "jobs") as count:
+        stream = Stream(gopher, report, skip_bad, out)
+        with _resumable(report, file, out):
+            for batch in batches(file):
+                stream.send(batch)
+                count(report.submitted, batch.end)
+    _tell(out, report)
+    return 1 if report.bad else 0
+
+
+class Stream:
+    """Sends batches and counts what becomes of them."""
+
+    def __init__(self, gopher: Gopher, report: Report, skip_bad: bool, out: Output) -> None:
+        self._gopher = gopher
+        self._report = report
+        self._skip_bad = skip_bad
+        self._out = out
+
+    def send(self, batch: Batch) -> None:
+        """Store a batch. Raises BadLines, unless bad lines are to be skipped."""
+        good, bad = _sorted_out(batch.lines)
+        if not bad or self._skip_bad:
+            bad += self._store(good, batch)
+        if bad and not self._skip_bad:
+            raise BadLines(bad)
+        for number, error in sorted(bad, key=lambda each: each[0]):
+            self._out.note(_named(number, error))
+        self._report.bad += len(bad)
+        self._report.last_line = batch.last
+
+    def _store(self, lines: list[Line], batch: Batch) -> "list[tuple[int, InvalidJob]]":
+        """Store lines, without those that turn out to be bad if they may be skipped; return the bad ones."""
+        bad: list[tuple[int, InvalidJob]] = []
+        # Made of what a repeat finds again: batches are the same each time.
+        key = f"{self._report.key}:{batch.last}"
+        while lines:
+            try:
+                stored = self._gopher.submit_batch([line.text or b"" for line in lines], idempotency_key=key)
+            except IdempotencyMismatch:
+                first = batch.lines[0].number
+                raise ChangedLines(
+                    f"lines {first:,} to {batch.last:,} are not those that were stored under the key "
+                    f"{self._report.key} before: use the file as it was, or another --key"
+                ) from None
+            except InvalidBatch as error:
+                found = dict(error.errors)
+                bad += [(lines[index].number, each) for index, each in error.errors]
+                if not self._skip_bad:
+                    return bad
+                lines = [line for index, line in enumerate(lines) if index not in found]
+            else:
+                self._report.submitted += len(stored)
+                self._report.repeated += sum(each.replayed for each in stored)
+                self._report.duplicates += sum(each.duplicate for each in stored)
+                break
+        return bad
+
+
+class ChangedLines(GopherError):
+    """Raised when a file is not the one that was sent under the same key before."""
+
+
+class BadLines(GopherError):
+    """Raised at the first batch with lines that can't be jobs."""
+
+    def __init__(self, bad: list[tuple[int, InvalidJob]]) -> None:
+        named = [_named(number, error) for number, error in bad[:_NAMED]]
+        if len(bad) > _NAMED:
+            named.append(f"and {len(bad) - _NAMED} more, up to line {bad[-1][0]:,}")
+        super().__init__("\n  ".join(["these lines can't be jobs:", *named]))
+
+
+def _named(number: int, error: InvalidJob) -> str:
+    return f"line {number}: {error}"
+
+
+def _sorted_out(lines: list[Line]) -> "tuple[list[Line], list[tuple[int, InvalidJob]]]":
+    """Part the lines that can be sent from those that a batch would misread."""
+    good: list[Line] = []
+    bad: list[tuple[int, InvalidJob]] = []
+    for line in lines:
+        if line.text is None:
+            bad.append((line.number, InvalidJob(f"is longer than {LONGEST} bytes: no job can be")))
+        elif b'"after"' in line.text and (error := _place_in_batch(line.text)):
+            bad.append((line.number, error))
+        else:
+            good.append(line)
+    return good, bad
+
+
+def _place_in_batch(text: bytes) -> InvalidJob | None:
+    """Return an error for a line that names another one by its place: batches are ours, not the file's."""
+    try:
+        after = parse(text).after
+    except InvalidJob as error:
+        return error
+    places = [index for index, parent in enumerate(after) if isinstance(parent, int)]
+    return InvalidJob("is a place in a batch: name jobs by their ids", f"/after/{places[0]}") if places else None
+
+
+@contextmanager
+def _resumable(report: Report, file: BinaryIO, out: Output) -> Iterator[None]:
+    """Say how to go on when something ends it early."""
+    try:
+        yield
+    except (GopherError, OSError, KeyboardInterrupt):
+        name = "-" if file is sys.stdin.buffer else file.name
+        stored = f"lines 1 to {report.last_line:,} are stored" if report.last_line else "no line is known to be stored"
+        out.data(report)
+        out.note(f"{stored}; go on with: gopherctl submit-many {name} --key {report.key}")
+        raise
+
+
+def _tell(out: Output, report: Report) -> None:
+    if out.data(report):
+        return
+    extra = [(report.repeated, "were there already"), (report.duplicates, "stand for an earlier one")]
+    told = ", ".join(f"{count:,} of them {words}" for count, words in extra if count)
+    out.line(f"{report.submitted:,} jobs submitted{f' ({told})' if told else ''}")
+    if report.bad:
+        out.note(f"{report.bad:,} bad line{'' if report.bad == 1 else 's'} left out")

@@ -1,0 +1,44 @@
+"""Views as they come over HTTP: read from the JSON that the API made of them."""
+
+import typing
+from functools import cache
+from typing import Any, TypeVar
+
+import msgspec
+
+View = TypeVar("View", bound=msgspec.Struct)
+
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_elements = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+def read_view(kind: type[View], text: bytes | msgspec.Raw) -> View:
+    """Return a view. What it has beside the kind's fields is passed over: an API may be newer than we are.
+
+    Field by field, since msgspec reads nothing but null for `Raw | None`.
+    """
+    members, fields = _members(text), _fields(kind)
+    return kind(**{name: _value(annotation, members[name]) for name, annotation in fields.items() if name in members})
+
+
+@cache
+def _fields(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    hints = typing.get_type_hints(kind)
+    return {name: hints[name] for name in kind.__struct_fields__}
+
+
+def _value(annotation: Any, raw: msgspec.Raw) -> Any:
+    if annotation is msgspec.Raw:
+        return raw.copy()
+    arguments = typing.get_args(annotation)
+    if msgspec.Raw in arguments:
+        return None if bytes(raw) == b"null" else raw.copy()
+    if typing.get_origin(annotation) is list and isinstance(arguments[0], type) and _holds_raw(arguments[0]):
+        return [read_view(arguments[0], each) for each in _elements(raw)]
+    return msgspec.json.decode(raw, type=annotation)
+
+
+def _holds_raw(kind: type) -> bool:
+    return issubclass(kind, msgspec.Struct) and any(
+        annotation is msgspec.Raw or msgspec.Raw in typing.get_args(annotation) for annotation in _fields(kind).values()
+    )

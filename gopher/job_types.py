@@ -1,0 +1,22 @@
+"""Job types as people and programs are shown them."""
+
+from .job import Envelope
+from .limits import format_rate
+from .policy import resolve
+from .registry import Handler
+from .settings import Settings
+from .views import TypeView
+
+
+def describe(handler: Handler, settings: Settings) -> TypeView:
+    """Return what there is to say of a handler's job type."""
+    options, limit = resolve(Envelope(), handler, settings), handler.limit
+    return TypeView(
+        name=handler.name,
+        description=handler.description,
+        payload_schema=handler.payload_schema(),
+        timeout=options.timeout,
+        max_retries=options.max_retries,
+        rate_limit=None if limit is None or limit.rate is None else format_rate(limit.rate),
+        concurrency=None if limit is None else limit.concurrency,
+    )

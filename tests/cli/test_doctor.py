@@ -1,0 +1,215 @@
+"""`doctor`: each thing that can be wrong is found, and its remedy mends it."""
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+
+import msgspec
+import pytest
+from gopher.cli import fleet_checks
+from gopher.cli.checks import Check, ServerLook, look_at, server_checks
+from gopher.cli.fleet_checks import orphan_check, scheduler_check, worker_checks
+
+from gopher import __version__
+from gopher.client import Client
+from gopher.embedded import EmbeddedServer
+from gopher.presence import show_scheduler, show_worker
+from gopher.times import to_rfc3339
+from gopher.views import ChildView, WorkerView
+from tests.seeding import SeedingWorker
+
+from .conftest import Run
+
+
+def show_fleet(client: Client, types: tuple[str, ...] = ("math",), version: str = __version__) -> None:
+    """Show a live worker of the default queue, and a scheduler."""
+    now = client.inspector.now()
+    child = ChildView(pid=1, rss=1, jobs_done=0)
+    record = WorkerView(
+        id="seen-1-abc", host="here", pid=1, version=version, queues=["default"], types=list(types), children=[child],
+        jobs_done=0, rss=1, started_at=to_rfc3339(now), last_heartbeat=to_rfc3339(now),
+    )  # fmt: skip
+    commands = show_worker(client.server.keys, "seen-1-abc", msgspec.json.encode(record), now, 60)
+    for command in [*commands, *show_scheduler(client.server.keys, "scheduler-1", now, 60)]:
+        client.server.client.execute_command(*command.words)
+
+
+def told(check: Check) -> str:
+    return "\n".join(f"{finding.message} -> {finding.remedy}" for finding in check.findings)
+
+
+def test_a_sound_installation_has_no_finding_and_exits_0(run: Run, client: Client) -> None:
+    client.enqueue("math", {})
+    show_fleet(client)
+    answer = run("doctor", "--json")
+    assert (answer.code, answer.json["findings"]) == (0, 0), answer.out
+    names = "server eviction memory persistence clock connections writes scheduler workers types orphans"
+    assert [check["name"] for check in answer.json["checks"]] == names.split()
+
+
+def test_findings_are_told_with_their_remedies_and_exit_1(run: Run) -> None:
+    answer = run("doctor")
+    assert answer.code == 1
+    assert "no scheduler is alive" in answer.out
+    assert "-> Start one: `gopherctl scheduler`." in answer.out
+    assert answer.err == "2 findings\n"
+
+
+def test_a_server_that_is_away_is_an_error_and_not_a_finding(run: Run) -> None:
+    answer = run("doctor", "--redis-url", "redis://127.0.0.1:1", "--json")
+    assert (answer.code, answer.out) == (1, "")
+    assert "the server is not reached" in answer.err
+
+
+# The server
+
+
+@pytest.fixture(scope="module")
+def own_client() -> Iterator[Client]:
+    """A client of a server whose settings may be spoilt."""
+    with (
+        tempfile.TemporaryDirectory(prefix="gopher-doctor-") as folder,
+        EmbeddedServer(folder) as server,
+        Client(server.url) as client,
+    ):
+        yield client
+
+
+SPOILT = {
+    "eviction": ({"maxmemory-policy": "allkeys-lru"}, "maxmemory-policy is allkeys-lru", "maxmemory-policy noeviction"),
+    "persistence": ({"appendonly": "no"}, "the append-only file is off", "CONFIG SET appendonly yes"),
+    "persistence-fsync": ({"appendfsync": "no"}, "appendfsync is no", "CONFIG SET appendfsync everysec"),
+    "connections": ({"maxclients": "9"}, "8 of 9 connections", "Raise maxclients"),
+    "memory": ({"maxmemory": "1"}, "of its memory is used: then new jobs are refused", "Give it more"),
+}
+
+
+@pytest.mark.parametrize("name", SPOILT)
+def test_a_setting_that_endangers_jobs_is_found(own_client: Client, name: str) -> None:
+    settings, message, remedy = SPOILT[name]
+    server = own_client.server.client
+    before = server.config_get(*settings)
+    for option, value in settings.items():
+        server.config_set(option, value)
+    try:
+        checks = {check.name: check for check in server_checks(look_at(own_client.server), {"API": 8})}
+    finally:
+        for option, value in before.items():
+            server.config_set(option, value)
+    assert [each for each, check in checks.items() if check.findings] == [name.partition("-")[0]]
+    assert message in told(checks[name.partition("-")[0]])
+    assert remedy in told(checks[name.partition("-")[0]])
+
+
+def changed(client: Client, **info: object) -> ServerLook:
+    look = look_at(client.server)
+    return replace(look, info={**look.info, **info})
+
+
+@pytest.mark.parametrize(
+    ("info", "name", "message"),
+    [
+        ({"redis_version": "6.0.16"}, "server", "too old"),
+        ({"role": "slave"}, "server", "it is a replica"),
+        ({"evicted_keys": 3}, "eviction", "3 keys were evicted"),
+        ({"aof_last_write_status": "err"}, "persistence", "last write to the append-only file failed"),
+        ({"rdb_last_bgsave_status": "err"}, "persistence", "last snapshot failed"),
+        ({"connected_clients": 9_500}, "connections", "9500 of 10000 connections"),
+        ({"used_memory": 10**15}, "memory", "the kernel may kill it"),
+    ],
+)
+def test_what_the_server_says_of_itself_is_understood(
+    own_client: Client, info: dict[str, object], name: str, message: str
+) -> None:
+    checks = server_checks(changed(own_client, **info), {})
+    assert [(check.name, message in told(check)) for check in checks if check.findings] == [(name, True)]
+
+
+@pytest.mark.parametrize(("offset", "finding"), [(0.4, ""), (90.0, "1m30s ahead of"), (-2.0, "2s behind")])
+def test_clocks_that_are_apart_are_found(own_client: Client, offset: float, finding: str) -> None:
+    clock = server_checks(replace(look_at(own_client.server), offset=offset), {})[4]
+    assert clock.name == "clock"
+    assert (finding in told(clock)) if finding else not clock.findings
+
+
+def test_what_a_server_does_not_tell_is_skipped_and_not_guessed(own_client: Client) -> None:
+    checks = server_checks(ServerLook({"redis_version": "7.2.4"}, {}, 0.0), {})
+    skipped = {check.name for check in checks if check.verdict == "skipped"}
+    assert skipped == {"eviction", "persistence", "connections"}
+    assert not any(check.findings for check in checks)
+
+
+# The fleet
+
+
+def test_jobs_of_a_type_that_no_worker_knows_are_found(client: Client) -> None:
+    client.enqueue("math", {})
+    client.enqueue("email", {}, delay="1h")
+    client.enqueue("report", {}, queue="slow")
+    show_fleet(client)
+    workers, types = worker_checks(client)
+    assert not workers.findings
+    assert "jobs of type 'email' wait, and no worker on queue 'default' knows 'email' -> Start one with" in told(types)
+    assert "jobs of type 'report' wait, and no worker serves 'report' on queue 'slow'" in told(types)
+    assert "gopherctl worker --queues slow" in told(types)
+    assert len(types.findings) == 2
+
+
+def test_workers_of_another_version_are_found(client: Client) -> None:
+    show_fleet(client, version="0.0.1")
+    assert "several versions of Gopher run: 0.0.1, " in told(worker_checks(client)[0])
+
+
+def test_jobs_and_schedules_that_should_have_gone_are_found(client: Client) -> None:
+    show_fleet(client)
+    job_id = client.enqueue("math", {}, delay="1h")
+    assert not scheduler_check(client).findings
+    keys = client.server.keys.of("default")
+    client.server.client.zadd(keys.scheduled, {job_id: client.inspector.now() - 90_000})
+    client.server.client.zadd(keys.ticks, {"nightly": client.inspector.now() - 3_600_000})
+    found = told(scheduler_check(client))
+    assert "queue 'default': a delayed job is late by 1m30" in found
+    assert "a schedule is late by 1h" in found
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_jobs_held_by_nobody_are_found_and_the_remedy_brings_them_back(
+    client: Client, worker: SeedingWorker, monkeypatch: pytest.MonkeyPatch, large: bool
+) -> None:
+    monkeypatch.setattr(fleet_checks, "_BETWEEN", 0.01)
+    monkeypatch.setattr(fleet_checks, "_FEW", 0 if large else 100)
+    job_id = client.enqueue("math", {})
+    worker.fetch()
+    server, keys = client.server.client, client.server.keys.of("default")
+    assert not orphan_check(client, deep=False).findings
+    server.zrem(keys.workers, worker.name)
+    (finding,) = orphan_check(client, deep=False).findings
+    assert f"1 jobs stand in processing:{worker.name}, and that worker is neither there nor lost" in finding.message
+    _, _, command = finding.remedy.partition("redis-cli ")
+    server.execute_command(*command.replace("'", "").split())
+    client.server.run(client.server.queue("default").rescue(client.inspector.now(), 0.0))
+    assert client.job(job_id).status == "pending"
+    assert not orphan_check(client, deep=False).findings
+
+
+def test_a_record_without_a_place_is_found_also_in_a_large_queue_when_asked(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fleet_checks, "_BETWEEN", 0.01)
+    monkeypatch.setattr(fleet_checks, "_FEW", 0)
+    job_id = client.enqueue("math", {}, delay="1h")
+    client.enqueue("math", {}, delay="1h")
+    client.server.client.zrem(client.server.keys.of("default").scheduled, job_id)
+    check = orphan_check(client, deep=False)
+    assert not check.findings
+    assert check.seen == "of default only what workers hold: --deep reads every job"
+    assert f"{job_id} is scheduled and stands in 0 places" in told(orphan_check(client, deep=True))
+
+
+def test_a_lost_worker_that_nobody_rescues_is_found(client: Client, worker: SeedingWorker) -> None:
+    keys = client.server.keys.of("default")
+    client.server.client.zadd(keys.workers, {worker.name: client.inspector.now() - 60_000})
+    client.server.announce("default")
+    assert f"the worker {worker.name} is lost, and nobody has given its jobs back" in told(
+        orphan_check(client, deep=False)
+    )

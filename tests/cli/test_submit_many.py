@@ -1,0 +1,180 @@
+"""`submit-many`: what becomes of each line, and of a file that is sent again."""
+
+import io
+import json
+import os
+import pty
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from gopher.cli.lines import BATCH_BYTES, BATCH_LINES, LONGEST, batches
+from gopher.cli.processes import gopherctl
+
+from gopher.client import Client
+from tests.seeding import SeedingWorker
+
+from .conftest import Run
+
+
+def line(number: int, **more: object) -> str:
+    return json.dumps({"type": "math", "payload": {"operation": "prime", "number": number}, **more})
+
+
+def write(path: Path, count: int, changed: dict[int, str] | None = None) -> str:
+    """Write a file of `count` good lines, some replaced; return its name."""
+    lines = [(changed or {}).get(number) or line(number) for number in range(1, count + 1)]
+    path.write_text("\n".join(lines) + "\n")
+    return path.name
+
+
+def enqueued(client: Client) -> int:
+    return client.stats().total_enqueued
+
+
+def test_submits_every_line_of_a_file_in_order(run: Run, client: Client, worker: SeedingWorker, tmp_path: Path) -> None:
+    answer = run("submit-many", write(tmp_path / "jobs.jsonl", 2500))
+    assert (answer.code, answer.out, answer.err) == (0, "2,500 jobs submitted\n", "")
+    assert enqueued(client) == 2500
+    fetched = [json.loads(job.envelope)["payload"]["number"] for _ in range(25) for job in worker.fetch(100)]
+    assert fetched == list(range(1, 2501))
+
+
+def test_reads_stdin_with_blank_lines_line_ends_of_windows_and_a_mark_at_the_start(run: Run, client: Client) -> None:
+    answer = run("submit-many", "-", "--json", stdin="\ufeff" + line(1, priority="high") + "\r\n\r\n  \n" + line(2))
+    assert answer.json == {**answer.json, "submitted": 2, "bad": 0, "last_line": 4}
+    assert sorted(view.priority for view in client.jobs().jobs) == ["high", "normal"]
+
+
+def test_an_empty_file_is_no_failure(run: Run) -> None:
+    assert run("submit-many", "-").out == "0 jobs submitted\n"
+
+
+BAD = {
+    '{"type": "nope", "payload": {}}': "/type: no handler is registered for 'nope'",
+    '{"type": "math", "payload": {"operation": "prime", "number": -1}}': "/payload/number: expected `int` >= 0",
+    '{"type": "math"': "the body is not valid JSON",
+    line(1, queue="No"): "/queue: must match",
+    line(1, after=[0]): "/after/0: is a place in a batch: name jobs by their ids",
+    line(1, after=["019f0000-0000-7000-8000-000000000000"]): "/after: there is no job 019f0000",
+    line(1, recurring={"cron_expression": "@daily"}): "/recurring: makes a schedule",
+    line(1, metadata={"x": "y" * LONGEST}): f"is longer than {LONGEST} bytes",
+}
+
+
+@pytest.mark.parametrize("bad", [list(BAD)[1], list(BAD)[5]], ids=["field", "parent"])
+def test_a_bad_line_is_named_with_its_number_and_field_and_nothing_is_stored(
+    run: Run, client: Client, tmp_path: Path, bad: str
+) -> None:
+    answer = run("submit-many", write(tmp_path / "jobs.jsonl", 20, {17: bad}))
+    assert answer.code == 1
+    assert f"line 17: {BAD[bad]}" in answer.err
+    assert "no line is known to be stored" in answer.err
+    assert enqueued(client) == 0
+
+
+def test_skip_bad_names_every_bad_line_stores_the_others_and_fails(run: Run, client: Client, tmp_path: Path) -> None:
+    changed = dict(enumerate(BAD, 10))
+    answer = run("submit-many", write(tmp_path / "jobs.jsonl", 1500, changed), "--skip-bad")
+    assert answer.code == 1
+    for number, bad in changed.items():
+        assert f"line {number}: {BAD[bad]}" in answer.err
+    assert answer.out == f"{1500 - len(BAD):,} jobs submitted\n"
+    assert f"{len(BAD)} bad lines left out" in answer.err
+    assert enqueued(client) == 1500 - len(BAD)
+
+
+def test_a_mended_file_goes_on_under_its_key_where_it_stopped(run: Run, client: Client, tmp_path: Path) -> None:
+    name = write(tmp_path / "jobs.jsonl", 3000, {2500: "{}"})
+    first = run("submit-many", name, "--json")
+    assert first.code == 1
+    assert (first.json["submitted"], first.json["last_line"]) == (2000, 2000)
+    assert (
+        f"lines 1 to 2,000 are stored; go on with: gopherctl submit-many {name} --key {first.json['key']}" in first.err
+    )
+    key = first.json["key"]
+    assert enqueued(client) == 2000
+    write(tmp_path / "jobs.jsonl", 3000)
+    again = run("submit-many", name, "--key", key)
+    assert again.out == "3,000 jobs submitted (2,000 of them were there already)\n"
+    assert enqueued(client) == 3000
+
+
+def test_what_was_stored_is_not_changed_under_the_same_key(run: Run, client: Client, tmp_path: Path) -> None:
+    assert run("submit-many", write(tmp_path / "jobs.jsonl", 10), "--key", "nightly").code == 0
+    answer = run("submit-many", write(tmp_path / "jobs.jsonl", 10, {3: line(99)}), "--key", "nightly")
+    assert answer.code == 1
+    assert "lines 1 to 10 are not those that were stored under the key nightly before" in answer.err
+    assert enqueued(client) == 10
+
+
+def test_counts_lines_that_an_earlier_job_with_the_same_unique_key_stands_for(run: Run, client: Client) -> None:
+    answer = run("submit-many", "-", stdin="\n".join(line(number, unique_key="one") for number in range(3)))
+    assert answer.out == "3 jobs submitted (2 of them stand for an earlier one)\n"
+    assert enqueued(client) == 1
+
+
+def test_shows_how_far_it_is_on_a_terminal(environ: dict[str, str], tmp_path: Path) -> None:
+    write(tmp_path / "jobs.jsonl", 3000)
+    ours, theirs = pty.openpty()
+    command = gopherctl("submit-many", str(tmp_path / "jobs.jsonl"))
+    with subprocess.Popen(command, env={**environ, "TERM": "xterm"}, stdout=subprocess.PIPE, stderr=theirs) as process:
+        os.close(theirs)
+        shown = "".join(_chunks(ours))
+        assert process.stdout is not None
+        assert process.stdout.read() == b"3,000 jobs submitted\n"
+    assert "3,000 jobs" in shown
+    os.close(ours)
+
+
+def _chunks(terminal: int) -> Iterator[str]:
+    try:
+        while chunk := os.read(terminal, 4096):
+            yield chunk.decode(errors="replace")
+    except OSError:
+        # So says Linux when nobody has the other end open any more.
+        return
+
+
+def test_takes_no_more_memory_for_a_longer_file(environ: dict[str, str], tmp_path: Path) -> None:
+    def peak(count: int) -> float:
+        path = tmp_path / f"{count}.jsonl"
+        write(path, count)
+        process = subprocess.Popen(gopherctl("submit-many", str(path)), env=environ, stdout=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        assert process.returncode == 0
+        return usage.ru_maxrss / 1024
+
+    assert peak(30_000) < peak(3_000) + 8
+    assert peak(30_000) < 100
+
+
+# How lines become batches.
+
+
+def test_batches_are_bounded_in_lines_and_bytes_and_the_same_each_time() -> None:
+    text = b"".join(b'{"n": %d}\n' % number for number in range(2 * BATCH_LINES + 1))
+    found = list(batches(io.BytesIO(text)))
+    assert [len(batch.lines) for batch in found] == [BATCH_LINES, BATCH_LINES, 1]
+    assert [batch.last for batch in found] == [BATCH_LINES, 2 * BATCH_LINES, 2 * BATCH_LINES + 1]
+    assert found[-1].end == len(text)
+    long = b"x" * (BATCH_BYTES // 3 + 1)
+    assert [len(batch.lines) for batch in batches(io.BytesIO(b"\n".join([long] * 7)))] == [2, 2, 2, 1]
+
+
+def test_a_line_without_an_end_is_never_held_whole() -> None:
+    class Endless(io.RawIOBase):
+        largest = 0
+
+        def readline(self, size: int | None = -1, /) -> bytes:
+            Endless.largest = max(Endless.largest, size or 0)
+            self.left -= 1
+            return b"x" * (size or 0) if self.left else b""
+
+        left = 20
+
+    (batch,) = batches(Endless())  # type: ignore[arg-type]
+    assert [each.text for each in batch.lines] == [None]
+    assert Endless.largest == LONGEST
