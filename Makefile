@@ -2,7 +2,7 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := gopher app worker scheduler cli benchmarks tests setup.py .ci/lock
+SOURCES := gopher app worker scheduler cli testing benchmarks tests setup.py .ci/lock
 # The first Python that is new enough; another one with `make PYTHON=/path/to/python3.12 ...`.
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 /usr/bin/python3 python; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
@@ -52,7 +52,7 @@ format: $(VENV)/lint.stamp ## Bring the code into shape
 # The type checker knows nothing of setup.cfg's package_dir, so it is shown the package as it is when installed.
 types: $(VENV)/lint.stamp $(VENV)/test.stamp ## Check types
 	@rm -rf .links && mkdir -p .links/gopher
-	@cd .links/gopher && ln -s ../../gopher/* ../../app ../../worker ../../scheduler ../../cli .
+	@cd .links/gopher && ln -s ../../gopher/* ../../app ../../worker ../../scheduler ../../cli ../../testing .
 	@cd .links && ../$(BIN)/mypy --config-file ../setup.cfg --cache-dir ../.mypy_cache -p gopher
 
 ci: ## All checks: what .ci/run does

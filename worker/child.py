@@ -179,7 +179,7 @@ class Child:
         return time.perf_counter() - self._began
 
     def _failure(self, number: int, error: BaseException, handler: Handler | None) -> Failed:
-        kind, after = _what_becomes(error, handler)
+        kind, after = what_becomes(error, handler)
         sys.stdout.flush()
         return Failed(
             number=number,
@@ -193,7 +193,8 @@ class Child:
         )
 
 
-def _what_becomes(error: BaseException, handler: Handler | None) -> tuple[Kind, float | None]:
+def what_becomes(error: BaseException, handler: Handler | None) -> tuple[Kind, float | None]:
+    """Return what an exception means for its job, and the seconds that it names."""
     if isinstance(error, Retry):
         return "retry", error.after
     if isinstance(error, Snooze):

@@ -16,7 +16,15 @@ from tests.helpers import wait_until
 
 ROOT = Path(__file__).parents[2]
 #: Pages with commands that are run.
-PAGES = ("README.md", "docs/api.md", "docs/cli.md", "docs/flow.md", "docs/handlers.md", "docs/schedules.md")
+PAGES = (
+    "README.md",
+    "docs/api.md",
+    "docs/cli.md",
+    "docs/flow.md",
+    "docs/handlers.md",
+    "docs/python.md",
+    "docs/schedules.md",
+)
 
 _MODULE = re.compile(r"```python\n# (\w+)\.py\n(.*?)```", re.DOTALL)
 

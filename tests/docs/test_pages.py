@@ -11,8 +11,9 @@ from gopher.app.failures import _BY_CODE, _BY_STATUS, _CONFLICT, _INTERNAL, _MIS
 from gopher.cli.main import COMMANDS, cli
 from werkzeug.routing import Map
 
-from gopher import crashpoints, registry, scripts
+from gopher import Client, HttpClient, crashpoints, registry, scripts
 from gopher.errors import Discard, RateLimited, Retry, Snooze
+from gopher.http_parts import HttpDeadLetters, HttpFlow, HttpSchedules
 from gopher.job import State
 from gopher.retry import Backoff
 from gopher.schedule import ScheduleSpec
@@ -157,6 +158,15 @@ def test_the_python_of_a_page_compiles_and_its_handlers_register(page: Path) -> 
             exec(compile(source, f"{name}.py", "exec"), {"__name__": name})
             for job_type in re.findall(r'@handler\("(\w+)"', source):
                 assert registry.registry.require(job_type).description
+
+
+def test_every_method_of_a_client_is_explained() -> None:
+    named = re.findall(r"\w+", " ".join(named_in(text_of("python.md"))))
+    methods = [name for each in (Client, HttpClient) for name in vars(each) if not name.startswith("_")]
+    # Those that take a prepared job are for the API and the command line.
+    assert {*methods} - {"store", "rehearse"} <= {*named}
+    for parts in (HttpDeadLetters, HttpFlow, HttpSchedules):
+        assert {name for name in vars(parts) if not name.startswith("_")} <= {*named}
 
 
 def test_every_option_of_a_handler_is_explained() -> None:

@@ -30,9 +30,9 @@ def test_says_its_version(root):
 
 
 def test_a_users_own_package_called_app_is_left_alone(tmp_path):
-    for name in ("app", "worker", "scheduler", "cli"):
+    for name in ("app", "worker", "scheduler", "cli", "testing"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('a module of the user was loaded')\n")
-    program = "import gopher.app, gopher.worker, gopher.scheduler, gopher.cli"
+    program = "import gopher.app, gopher.worker, gopher.scheduler, gopher.cli, gopher.testing"
     answer = run([sys.executable, "-c", program], tmp_path)
     assert answer.returncode == 0, answer.stderr
 

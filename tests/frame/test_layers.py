@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-PARTS = ("app", "worker", "scheduler", "cli")
+PARTS = ("app", "worker", "scheduler", "cli", "testing")
 
 
 def imports(path: Path) -> Iterator[str]:

@@ -19,6 +19,7 @@ MAPPED = {
     "worker": "gopher.worker",
     "scheduler": "gopher.scheduler",
     "cli": "gopher.cli",
+    "testing": "gopher.testing",
 }
 
 

@@ -1,0 +1,142 @@
+"""A worker inside the test's process: it moves jobs by the real scripts, and runs their handlers by a plain call."""
+
+import time
+from itertools import count
+
+import msgspec
+from gopher.worker import failures
+from gopher.worker.child import what_becomes
+from gopher.worker.frames import Failed
+from gopher.worker.record import new_worker_id
+from gopher.worker.results import BadResult
+from gopher.worker.verdicts import Verdict, history_row, on_failure, on_no_handler
+
+from gopher.errors import Cancelled, SoftTimeout
+from gopher.job import Envelope, Job
+from gopher.policy import Options, resolve
+from gopher.queue import Completion, Failure, FetchedJob, Queue
+from gopher.registry import Handler, Registry
+from gopher.server import Server
+
+from .running import Recorder, attempt
+
+#: What a handler may raise to end its attempt. An interrupt, or a test's own verdict, ends the test.
+_ENDS = (Exception, SoftTimeout, Cancelled, SystemExit)
+#: Seconds that one test may take.
+_LEASE = 3600.0
+
+_decode_envelope = msgspec.json.Decoder(Envelope).decode
+
+
+class InlineWorker:
+    """Runs what can be run, one job at a time, the most urgent first."""
+
+    def __init__(self, server: Server, registry: Registry) -> None:
+        self._server = server
+        self._registry = registry
+        self._name = new_worker_id()
+        self._numbers = count(1)
+        self._queues: dict[str, Queue] = {}
+
+    def run_pending(self) -> list[BaseException]:
+        """Run all jobs that may start now, and what comes of them; return what those that died had raised."""
+        died: list[BaseException] = []
+        while any(self._run_one(queue, died) for queue in self._known()):
+            pass
+        return died
+
+    def hurry(self, within: float | None) -> None:
+        """Let what is due within so many seconds (None: ever) be due now."""
+        client = self._server.client
+        for queue in self._known():
+            now = self._server.run(queue.promote()).now
+            latest = "+inf" if within is None else now + round(within * 1000)
+            for job_id in client.zrangebyscore(queue.keys.scheduled, "-inf", latest):
+                # What waits for other jobs is not waiting for a time.
+                if not client.hexists(queue.keys.job(job_id.decode()), "waiting_for"):
+                    client.zadd(queue.keys.scheduled, {job_id: now}, xx=True)
+
+    def _known(self) -> list[Queue]:
+        for name in self._server.queues():
+            if name not in self._queues:
+                self._queues[name] = self._server.queue(name)
+                self._server.run(self._queues[name].heartbeat(self._name, _LEASE, first=True))
+        return list(self._queues.values())
+
+    def _run_one(self, queue: Queue, died: list[BaseException]) -> bool:
+        self._server.run(queue.promote())
+        fetched = self._server.run(queue.fetch(self._name, 1, next(self._numbers), "hnl", strict=True))
+        for job in fetched.jobs:
+            self._run(queue, job, died)
+        return bool(fetched.jobs)
+
+    def _run(self, queue: Queue, given: FetchedJob, died: list[BaseException]) -> None:
+        handler = self._registry.get(given.type)
+        envelope = _decode_envelope(given.envelope)
+        options = resolve(envelope, handler, self._server.settings)
+        reporter, started = Recorder(), time.time()
+        try:
+            if handler is None:
+                raise LookupError(f"no handler is registered for {given.type!r} here")
+            result = attempt(handler, _job(queue, given, envelope, options, reporter), envelope.payload)
+        except _ENDS as error:
+            verdict = _verdict(given, error, handler, options)
+            self._settle(queue, given, verdict, started, _log(reporter, started))
+            if verdict.kind == "dead":
+                died.append(error)
+        else:
+            seconds = time.time() - started
+            done = Completion(given.id, given.token, seconds * 1000, result, _log(reporter, started))
+            self._server.run(queue.complete(self._name, [done]))
+
+    def _settle(self, queue: Queue, job: FetchedJob, verdict: Verdict, started: float, log: bytes) -> None:
+        ended = time.time()
+        row = history_row(job.attempt, verdict, self._name, round(started * 1000), round(ended * 1000))
+        failure = Failure(job.id, job.token, (ended - started) * 1000, verdict.error, row, log, verdict.crash)
+        if verdict.kind == "requeue":
+            call = queue.requeue(self._name, job.id, job.token, verdict.delay)
+        elif verdict.kind == "hold_back":
+            call = queue.hold_back(self._name, job.id, job.token, verdict.delay)
+        elif verdict.kind == "cancelled":
+            call = queue.cancelled(self._name, job.id, job.token, row, log)
+        elif verdict.kind == "retry":
+            # At once, whatever its backoff says: a test does not wait.
+            call = queue.retry(self._name, failure, 0.0)
+        else:
+            call = queue.dead_letter(self._name, failure, verdict.error_type)
+        self._server.run(call)
+
+
+def _job(queue: Queue, given: FetchedJob, envelope: Envelope, options: Options, reporter: Recorder) -> Job:
+    return Job(
+        id=given.id,
+        type=given.type,
+        queue=queue.name,
+        priority=given.priority,
+        attempt=given.attempt,
+        max_retries=options.max_retries,
+        metadata=msgspec.json.decode(envelope.metadata),
+        deadline=time.time() + options.timeout,
+        parents={parent: msgspec.json.decode(result or b"null") for parent, result in given.parents.items()},
+        reporter=reporter,
+    )
+
+
+def _verdict(job: FetchedJob, error: BaseException, handler: Handler | None, options: Options) -> Verdict:
+    if handler is None:
+        return on_no_handler(job)
+    kind, after = what_becomes(error, handler)
+    failed = Failed(
+        number=1,
+        seconds=0.0,
+        kind=kind,
+        error_type=error.error_type if isinstance(error, BadResult) else failures.error_type(error),
+        message=failures.message(error),
+        traceback=failures.trace(error) if kind in ("error", "timeout") else "",
+        after=after,
+    )
+    return on_failure(job, failed, handler, max_retries=options.max_retries, timeout=options.timeout)
+
+
+def _log(reporter: Recorder, started: float) -> bytes:
+    return msgspec.json.encode([(round(started * 1000), line) for line in reporter.lines]) if reporter.lines else b""

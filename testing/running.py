@@ -1,0 +1,88 @@
+"""One attempt of a job, in this process: what a child does, without the child."""
+
+import json
+import time
+from typing import Any
+
+import msgspec
+from gopher.worker.results import encode_result
+
+from gopher.errors import ConfigurationError
+from gopher.job import Envelope, Job, Reporter, new_job_id, running_job
+from gopher.policy import resolve
+from gopher.registry import Handler, HandlerFunction, Registry
+from gopher.registry import registry as registered
+from gopher.settings import Settings
+from gopher.submission import to_json
+
+
+class Recorder(Reporter):
+    """Keeps what a handler reports: `lines` of its log, and `progress` as (fraction, message).
+
+    `asked_to_stop` is what `job.cancelled()` answers.
+    """
+
+    def __init__(self, *, asked_to_stop: bool = False) -> None:
+        self.lines: list[str] = []
+        self.reports: list[tuple[float, str]] = []
+        self.asked_to_stop = asked_to_stop
+
+    def progress(self, fraction: float, message: str) -> None:
+        super().progress(fraction, message)
+        self.reports.append((fraction, message))
+
+    def log(self, line: str) -> None:
+        super().log(line)
+        self.lines.append(line)
+
+    def cancelled(self) -> bool:
+        return self.asked_to_stop
+
+
+def run_job(
+    job_type: str | HandlerFunction,
+    payload: Any = None,
+    *,
+    registry: Registry | None = None,
+    reporter: Reporter | None = None,
+    **about: Any,
+) -> Any:
+    """Run one attempt of a job here and return its result, as JSON would bring it back.
+
+    `job_type` is a name or the handler itself; `payload` anything that becomes JSON ({} when left out). `about` goes
+    to the `Job`: `attempt=3`, `metadata={...}`, `parents={...}`. What the handler raises is raised; InvalidJob, naming
+    the field, for a payload that does not fit; BadResult for a result that can't be stored. No timeout is kept.
+    """
+    handler = _handler(job_type, registered if registry is None else registry)
+    options = resolve(Envelope(), handler, Settings())
+    job = Job(
+        **{
+            "id": new_job_id(),
+            "type": handler.name,
+            "max_retries": options.max_retries,
+            "deadline": time.time() + options.timeout,
+            **about,
+        },
+        reporter=reporter,
+    )
+    return json.loads(attempt(handler, job, to_json({} if payload is None else payload, "/payload")) or b"null")
+
+
+def attempt(handler: Handler, job: Job, payload: bytes | msgspec.Raw) -> bytes:
+    """Call a handler as a child does and return its result as JSON, b"" for None. Raises whatever it raises."""
+    typed = handler.decode(payload)
+    before = running_job.set(job)
+    try:
+        return encode_result(handler.function(job, typed))
+    finally:
+        running_job.reset(before)
+
+
+def _handler(job_type: str | HandlerFunction, registry: Registry) -> Handler:
+    if isinstance(job_type, str):
+        return registry.require(job_type)
+    found = next((handler for handler in registry if handler.function is job_type), None)
+    if found is None:
+        name = getattr(job_type, "__qualname__", repr(job_type))
+        raise ConfigurationError(f"{name} is no handler: decorate it with @handler, or say in which registry it is")
+    return found
