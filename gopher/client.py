@@ -257,13 +257,17 @@ class Client:
         raise JobConflict(f"job {job_id} has ended already: it is {answer}")
 
     def purge(self, queue: str, state: str, progress: Callable[[int], None] = lambda count: None) -> int:
-        """Delete all jobs of a queue that wait in `state` (pending, scheduled, retrying, failed); return how many."""
+        """Delete all jobs of a queue that wait in `state` (pending, scheduled, retrying, failed); return how many.
+
+        Pending jobs that come meanwhile stay, also those that the purge sets free because they waited for others.
+        """
         if state not in PURGEABLE:
             raise InvalidJob(f"is {state!r:.60}: must be one of {', '.join(PURGEABLE)}", "/state")
-        total = 0
-        while count := self.server.run(self.server.queue(queue).purge(state)):
-            total += count
+        total, purged = 0, self.server.run(self.server.queue(queue).purge(state))
+        while purged.jobs:
+            total += purged.jobs
             progress(total)
+            purged = self.server.run(self.server.queue(queue).purge(state, began=purged.began))
         return total
 
     def _prepared(self, jobs: Iterable[Mapping[str, Any]]) -> list[NewJob]:

@@ -25,6 +25,8 @@ class _Look:
         self.times: dict[str, int] = {}
         self.lists: dict[str, list[str]] = {}
         self.zsets: dict[str, list[str]] = {}
+        #: (parent, child) for each end of a job that a child is still to be told.
+        self.telling: list[tuple[str, str]] = []
         self.redrives: dict[str, dict[str, str]] = {}
         #: Names of the groups of dead letters.
         self.group_names: set[str] = set()
@@ -42,12 +44,15 @@ class _Look:
         if not value:
             # Its time ran out, or it was emptied, between the scan and the reading.
             return
-        if name.startswith("job:"):
+        if name.startswith("job:") and kind == "hash":
             self.records[name[4:]], self.times[name[4:]] = _text(value), time
         elif name.startswith("unique:"):
             self.unique[name[7:]] = value.decode()
         elif kind == "hash":
             self._take_counts(name, _text(value))
+        elif name == "telling":
+            for parent, _, ids in (item.decode()[1:].partition(" ") for item in value):
+                self.telling += [(parent, child) for child in ids.split(",")]
         elif kind == "list" and name != "alarm":
             self.lists[name] = [item.decode() for item in value]
         elif kind == "zset" and not name.startswith("timeline:"):
@@ -225,6 +230,8 @@ def _stranded(look: _Look) -> Iterator[str]:
             yield f"{len(ids)} jobs stand in {name}, and that worker is neither there nor lost"
         if kind == "throttled" and rest.rpartition(":")[0] not in buckets:
             yield f"{len(ids)} jobs stand in {name}, and nobody looks at that bucket"
+    for job_id in sorted(look.sets.get("corrupt", ())):
+        yield f"{job_id} was set aside: somebody has put something else in the place of its record"
     for redrive_id, fields in look.redrives.items():
         if fields.get("state") in ("canary", "running") and redrive_id not in look.zsets.get("redrives", []):
             yield f"dead letters are retried by {redrive_id}, and nobody goes on with it"
@@ -236,8 +243,9 @@ def _stranded(look: _Look) -> Iterator[str]:
 def _waits(look: _Look, job_id: str, record: dict[str, str]) -> Iterator[str]:
     parents = record.get("parents", "").split(",")
     telling = [each for each in parents if job_id in look.records.get(each, {}).get("children", "").split(",")]
-    if len(telling) != int(record["waiting_for"]):
-        yield f"{job_id} waits for {record['waiting_for']} jobs, and {len(telling)} will tell it of their end"
+    ended = [parent for parent, child in look.telling if child == job_id]
+    if len(telling) + len(ended) != int(record["waiting_for"]):
+        yield f"{job_id} waits for {record['waiting_for']} jobs, and {len(telling + ended)} will tell it of their end"
 
 
 def _kept_for_ever(look: _Look) -> Iterator[str]:

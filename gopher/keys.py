@@ -20,6 +20,8 @@ P group_names                  hash    group -> type, class of the error, place 
 P group:<group>                zset    id -> died (ms)
 P redrives                     zset    id -> when to look at it again (ms): dead letters retried by and by
 P redrive:<id>                 hash    how far it is: state, canaries, rate, left, ...
+P telling                      list    jobs that have ended, each with the ids of children that are still to be told
+P corrupt                      set     ids of jobs whose record somebody has spoilt: they are set aside
 P finished                     zset    id -> ended (ms): completed, cancelled, expired
 P job:<id>                     hash    the record of a job
 P workers                      zset    worker id -> lease end (ms) on what it holds in this queue
@@ -58,6 +60,8 @@ QUEUE_KEYS = (
     "group:<group>",
     "redrives",
     "redrive:<id>",
+    "telling",
+    "corrupt",
     "finished",
     "job:<id>",
     "workers",
@@ -115,6 +119,8 @@ class QueueKeys:
         self.groups = prefix + "groups"
         self.group_names = prefix + "group_names"
         self.redrives = prefix + "redrives"
+        self.corrupt = prefix + "corrupt"
+        self.telling = prefix + "telling"
         self.finished = prefix + "finished"
         self.workers = prefix + "workers"
         self.fenced = prefix + "fenced"

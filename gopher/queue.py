@@ -135,11 +135,20 @@ class Rescued(NamedTuple):
 
 
 class Pruned(NamedTuple):
-    """How many left the index, where to look from next time, how many dead letters were deleted."""
+    """How many left the index, where to look from next time, how many dead letters were deleted, and how many
+    jobs are set aside because somebody has spoilt their records."""
 
     finished: int
     place: int
     dead: int
+    corrupt: int
+
+
+class Purged(NamedTuple):
+    """How many jobs were deleted, and when (the server's ms) the purge began."""
+
+    jobs: int
+    began: int
 
 
 class Sampled(NamedTuple):
@@ -313,9 +322,13 @@ class Queue:
         """Delete dead jobs (discard.lua). The reply is a count."""
         return self._call("discard", job_ids, int)
 
-    def purge(self, state: str, limit: int = 1000) -> Call:
-        """Delete up to `limit` jobs that are pending, scheduled, retrying or failed (purge.lua)."""
-        return self._call("purge", (state, limit), int)
+    def purge(self, state: str, limit: int = 1000, began: int | None = None) -> Call:
+        """Delete up to `limit` jobs that are pending, scheduled, retrying or failed (purge.lua).
+
+        The reply is a `Purged`; further calls are given its `began`, so that they leave what came meanwhile.
+        """
+        arguments = (state, limit, "" if began is None else began)
+        return self._call("purge", arguments, lambda reply: Purged(*map(int, reply)))
 
     def set_limit(
         self,

@@ -117,7 +117,7 @@ class Pruner(Duty):
     def __init__(self, queue: Queue, settings: Settings) -> None:
         self._queue = queue
         self._dead_ttl, self._dead_max = settings.dead_ttl, settings.dead_max
-        self._place = 0
+        self._place = self._corrupt = 0
 
     def call(self, now: float) -> Call:
         return self._queue.prune(self._place, self._dead_ttl, self._dead_max, self.LIMIT)
@@ -125,6 +125,9 @@ class Pruner(Duty):
     def took(self, reply: Pruned, now: float) -> float:
         if reply.dead:
             log.info("old dead letters were deleted", queue=self._queue.name, jobs=reply.dead)
+        if reply.corrupt > self._corrupt:
+            log.error("spoilt records: their jobs are set aside", queue=self._queue.name, jobs=reply.corrupt)
+        self._corrupt = reply.corrupt
         # Most of what has run out stands at the front of the index: go on there while there is some.
         more = reply.finished >= self.LIMIT // 2 or reply.dead >= self.LIMIT
         self._place = 0 if more else reply.place

@@ -9,7 +9,8 @@
 local id = ARGV[2]
 local answer, job = settle(ARGV[1], id, ARGV[3], ARGV[5])
 if answer == 'OK' then
-  finish(id, 'cancelled', job, ARGV[6], 'settled', ARGV[3],
+  local started = tonumber(redis.call('HGET', P .. 'job:' .. id, 'started')) or now
+  finish(id, 'cancelled', job, ARGV[6], 'settled', ARGV[3], 'duration', now - started,
     'history', with_row(job.history, ARGV[4]))
   count('cancelled:' .. job.type, 1)
   if ended_went > 0 then

@@ -90,7 +90,7 @@ end
 local function look_at_first_ones(plan)
   local ended = 0
   for _, id in ipairs(split(plan.canaries)) do
-    local state = redis.call('HGET', P .. 'job:' .. id, 'state')
+    local state = read(id, 'state')[1]
     if state == 'completed' then
       ended = ended + 1
     elseif not state or state == 'failed' or state == 'cancelled' or state == 'expired' then

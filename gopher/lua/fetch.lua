@@ -46,7 +46,7 @@ local function results_of(parents)
   local results = {}
   for parent in string.gmatch(parents or '', '[^,]+') do
     results[#results + 1] = parent
-    results[#results + 1] = redis.call('HGET', P .. 'job:' .. parent, 'result') or ''
+    results[#results + 1] = read(parent, 'result')[1] or ''
   end
   return results
 end

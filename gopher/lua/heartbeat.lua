@@ -15,7 +15,7 @@ redis.call('ZADD', P .. 'workers', now + tonumber(ARGV[2]), worker)
 
 local ids = {}
 for _, id in ipairs(redis.call('SMEMBERS', cancelling)) do
-  local fields = redis.call('HMGET', P .. 'job:' .. id, 'state', 'token')
+  local fields = read(id, 'state', 'token')
   if fields[1] == 'processing' and string.match(fields[2], '^(.*)%.') == worker then
     ids[#ids + 1] = id
   else

@@ -14,7 +14,7 @@ end
 
 local id = redis.call('LINDEX', P .. 'next', 0)
 if id then
-  local priority = redis.call('HGET', P .. 'job:' .. id, 'priority')
+  local priority = read(id, 'priority')[1]
   if priority then
     redis.call('RPUSH', P .. 'pending:' .. priority, id)
   end

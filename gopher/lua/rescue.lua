@@ -48,7 +48,7 @@ end
 local function give_up(id, fields, history)
   local message = 'the worker that ran it was lost ' .. fields.lost .. ' times'
   redis.call('HSET', P .. 'job:' .. id, 'state', 'failed', 'finished', now, 'history', history, 'lost', fields.lost,
-    'error', '{"type":"WorkerLost","message":"' .. message .. '","permanent":true}')
+    'duration', now - (tonumber(fields[6]) or now), 'error', '{"type":"WorkerLost","message":"' .. message .. '","permanent":true}')
   redis.call('HDEL', P .. 'job:' .. id, 'token')
   bury(id, fields[7], 'WorkerLost', '')
   died = died + 1
@@ -56,7 +56,7 @@ end
 
 local function give_back(worker, id)
   local record = P .. 'job:' .. id
-  local fields = redis.call('HMGET', record, 'state', 'token', 'attempts', 'lost', 'priority', 'started', 'type',
+  local fields = read(id, 'state', 'token', 'attempts', 'lost', 'priority', 'started', 'type',
     'cancel', 'retention', 'history', 'unique', 'children', 'holds')
   if fields[1] == 'pending' then
     -- It was handed over, but never begun.
@@ -74,7 +74,7 @@ local function give_back(worker, id)
   if fields[8] then
     count('cancelled:' .. fields[7], 1)
     redis.call('HDEL', record, 'token')
-    finish(id, 'cancelled', job, ARGV[3], 'history', history)
+    finish(id, 'cancelled', job, ARGV[3], 'history', history, 'duration', now - (tonumber(fields[6]) or now))
     return
   end
   if fields.lost >= max_lost then

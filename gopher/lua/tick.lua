@@ -18,7 +18,7 @@ if redis.call('HGET', P .. 'schedules', name) ~= ARGV[2]
 end
 
 local function unfinished(id)
-  local state = id and redis.call('HGET', P .. 'job:' .. id, 'state')
+  local state = id and read(id, 'state')[1]
   return state == 'pending' or state == 'processing' or state == 'scheduled' or state == 'retrying'
 end
 

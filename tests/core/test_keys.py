@@ -48,6 +48,9 @@ def live_through_everything(client):
     worker.dead_letter(failed)
     client.cancel(held.id)
     client.dead_letters.retry_gradually(rate="1/h")
+    parent = client.enqueue("email", {}, delay="1h")
+    client.enqueue_many({"type": "email", "payload": {}, "after": [parent]} for _ in range(201))
+    client.cancel(parent)
     yield
     server.run(queue.hold_back(worker.name, held.id, held.token, 60.0))
     worker.complete([done])
@@ -69,6 +72,7 @@ def live_through_everything(client):
     server.run(queue.rescue(1, 1.0))
     server.client.hset(server.keys.of("default").tombstones, "low", 1)
     server.run(queue.sample())
+    server.client.sadd(server.keys.of("default").corrupt, "id")
     yield
 
 

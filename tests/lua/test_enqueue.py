@@ -294,6 +294,9 @@ def test_thousands_that_wait_for_one_job_do_not_hold_the_server_up(lab):
     assert set(lab.run(lab.queue.enqueue([parent, *children])).answers) == {"NEW"}
     lab.hire()
     lab.complete(lab.fetch()[0])
+    told = [lab.run(lab.queue.promote()) for _ in range(50)]
+    assert [promoted.moved for promoted in told] == [200] * 48 + [199, 0]
+    assert [promoted.next_due for promoted in told] == [lab.now] * 48 + [None] * 2
     assert lab.standing("next") == [children[0].id]
     assert lab.standing("pending:normal") == [child.id for child in children[1:]]
 

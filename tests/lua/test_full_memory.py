@@ -173,7 +173,7 @@ def test_an_operator_can_make_room(lab, full):
     full()
     assert lab.run(lab.queue.discard([dead])) == 1
     assert lab.run(lab.queue.prune(0, 0.0, 100)).dead == 1
-    assert lab.run(lab.queue.purge("pending")) == 1
+    assert lab.run(lab.queue.purge("pending")).jobs == 1
     assert {lab.state(job_id) for job_id in (waiting, dead, other)} == {None}
 
 

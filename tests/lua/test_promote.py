@@ -1,5 +1,7 @@
 """promote: what is due goes to pending, the earliest first."""
 
+from tests.lua.lab import new_job
+
 
 def test_nothing_waits(lab):
     promoted = lab.run_twice(lab.queue.promote())[0]
@@ -82,3 +84,25 @@ def test_an_entry_without_a_record_is_dropped(lab):
     lab.redis.zadd(lab.keys.scheduled, {"stranger": lab.now - 1})
     assert lab.run(lab.queue.promote()).moved == 0
     assert lab.standing("scheduled") == []
+
+
+def test_a_scheduler_is_woken_for_children_that_a_call_did_not_come_to(lab):
+    parent = lab.enqueue(due="+60000")
+    children = [new_job(after=(parent,)) for _ in range(201)]
+    lab.run(lab.queue.enqueue(children))
+    lab.redis.delete(lab.keys.alarm)
+    lab.run(lab.queue.cancel(parent))
+    assert lab.alarm() == lab.now
+    assert [lab.state(child.id) for child in (children[199], children[200])] == ["failed", "scheduled"]
+    assert lab.run_twice(lab.queue.promote())[0].moved == 0
+    assert lab.state(children[200].id) == "failed"
+
+
+def test_a_child_that_is_told_late_tells_its_own(lab):
+    parent = lab.enqueue(due="+60000")
+    children = [new_job(after=(parent,)) for _ in range(201)]
+    grandchild = new_job(after=(children[200].id,), on_parent_failure="run")
+    lab.run(lab.queue.enqueue([*children, grandchild]))
+    lab.run(lab.queue.cancel(parent))
+    assert lab.run(lab.queue.promote()).moved == 1
+    assert lab.standing("next") == [grandchild.id]

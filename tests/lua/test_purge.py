@@ -17,7 +17,7 @@ STATES = ["pending", "scheduled", "retrying", "failed"]
 @pytest.mark.parametrize("state", STATES)
 def test_all_of_one_state_go_and_no_others(lab, state):
     ids = {each: seed(lab, each) for each in reversed(STATES)}
-    assert lab.run_twice(lab.queue.purge(state)) == (3, 0)
+    assert [purged.jobs for purged in lab.run_twice(lab.queue.purge(state))] == [3, 0]
     for each, of_state in ids.items():
         assert [lab.state(job_id) for job_id in of_state] == [None if each == state else each] * 3
     assert lab.totals()["purged"] == 3
@@ -26,7 +26,7 @@ def test_all_of_one_state_go_and_no_others(lab, state):
 @pytest.mark.parametrize("state", STATES)
 def test_a_limit_leaves_the_rest(lab, state):
     seed(lab, state)
-    assert [lab.run(lab.queue.purge(state, 2)) for _ in range(3)] == [2, 1, 0]
+    assert [lab.run(lab.queue.purge(state, 2)).jobs for _ in range(3)] == [2, 1, 0]
 
 
 def test_what_is_left_of_pending_can_be_given_out(lab):
@@ -38,7 +38,7 @@ def test_what_is_left_of_pending_can_be_given_out(lab):
 def test_running_jobs_stay(lab):
     job = lab.seed_processing()
     lab.seed_pending(2)
-    assert lab.run(lab.queue.purge("pending")) == 2
+    assert lab.run(lab.queue.purge("pending")).jobs == 2
     assert lab.complete(job) == "OK"
 
 
@@ -47,14 +47,14 @@ def test_parked_jobs_go_too(lab):
     lab.seed_pending(3)
     lab.hire()
     assert lab.fetch(want=5) == []
-    assert lab.run(lab.queue.purge("pending")) == 3
+    assert lab.run(lab.queue.purge("pending")).jobs == 3
     assert lab.standing("throttled:email:normal") == []
 
 
 def test_what_was_cancelled_where_it_stands_is_not_counted(lab):
     ids = lab.seed_pending(1010)
     lab.run(lab.queue.cancel(ids[700]))
-    assert lab.run(lab.queue.purge("pending", 2000)) == 1009
+    assert lab.run(lab.queue.purge("pending", 2000)).jobs == 1009
     assert lab.tombstones() == {"normal": 0}
     assert lab.state(ids[700]) == "cancelled"
 
@@ -68,3 +68,34 @@ def test_children_are_told_and_unique_keys_freed(lab):
     assert (lab.state(fails), lab.state(runs)) == ("failed", "pending")
     assert lab.standing("next") == [runs]
     assert not lab.redis.exists(lab.keys.prefix + "unique:k")
+
+
+def test_children_that_it_sets_free_stay(lab):
+    """They waited for what is purged, and shall run whatever becomes of it."""
+    parents = lab.seed_pending(3)
+    children = [lab.enqueue(after=(parent,), on_parent_failure="run") for parent in parents]
+    lab.pass_time(1)
+    first = lab.run(lab.queue.purge("pending", 2))
+    rest = lab.run(lab.queue.purge("pending", 2, first.began))
+    last = lab.run(lab.queue.purge("pending", 2, first.began))
+    assert (first.jobs, rest.jobs, last.jobs) == (2, 1, 0)
+    assert [lab.state(job_id) for job_id in children] == ["pending"] * 3
+    assert lab.standing("next") + lab.standing("pending:normal") == children
+
+
+def test_jobs_that_come_while_it_goes_on_stay(lab):
+    lab.seed_pending(3)
+    first = lab.run(lab.queue.purge("pending", 2))
+    lab.pass_time(0.001)
+    later = lab.seed_pending(2)
+    assert lab.run(lab.queue.purge("pending", 100, first.began)).jobs == 1
+    assert lab.standing("next") + lab.standing("pending:normal") == later
+
+
+def test_a_job_that_was_given_back_to_the_head_hides_none_behind_it(lab):
+    job = lab.seed_processing()
+    lab.seed_pending(2)
+    first = lab.run(lab.queue.purge("pending", 1))
+    lab.lose()
+    assert lab.run(lab.queue.purge("pending", 100, first.began)).jobs == 1
+    assert lab.standing("next") == [job.id]

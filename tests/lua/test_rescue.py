@@ -226,3 +226,14 @@ def test_after_a_step_the_lease_runs_as_long_as_it_would_have(lab):
     last = lab.now
     lab.pass_time(1)
     assert lab.run(lab.queue.rescue(last, 1.0)).returned == 1
+
+
+def test_a_job_that_was_lost_or_stopped_has_a_duration(lab):
+    lost, stopped = lab.seed_processing(), lab.seed_processing("w2")
+    lab.pass_time(3)
+    lab.run(lab.queue.cancel(stopped.id))
+    assert lab.run(lab.queue.cancelled("w2", stopped.id, stopped.token, b"{}", b"")) == "OK"
+    lab.redis.hset(lab.keys.job(lost.id), "lost", 99)
+    lab.lose()
+    assert lab.state(lost.id) == "failed"
+    assert (lab.record(stopped.id)["duration"], lab.record(lost.id)["duration"]) == ("3000", "13001")

@@ -84,11 +84,11 @@ def test_the_pruner_asks_with_the_limits_of_the_settings(pruner):
 
 
 def test_the_pruner_goes_on_from_where_it_was(pruner):
-    assert pruner.took(Pruned(3, 997, 0), NOW) == NOW + Pruner.PERIOD
+    assert pruner.took(Pruned(3, 997, 0, 0), NOW) == NOW + Pruner.PERIOD
     assert pruner.call(NOW).arguments[1] == 997
 
 
 def test_the_pruner_stays_at_the_front_while_much_goes_there(pruner):
-    assert pruner.took(Pruned(Pruner.LIMIT, 0, 0), NOW) == NOW
-    assert pruner.took(Pruned(0, 0, Pruner.LIMIT), NOW) == NOW
+    assert pruner.took(Pruned(Pruner.LIMIT, 0, 0, 0), NOW) == NOW
+    assert pruner.took(Pruned(0, 0, Pruner.LIMIT, 0), NOW) == NOW
     assert pruner.call(NOW).arguments[1] == 0

@@ -4,13 +4,13 @@ local queue_paused = redis.call('EXISTS', P .. 'paused') == 1
 
 -- What `fetch` starts a job with.
 local function read_job(id)
-  local fields = redis.call('HMGET', P .. 'job:' .. id, 'state', 'type', 'priority', 'since', 'attempts', 'crashes',
+  local fields, spoilt = read(id, 'state', 'type', 'priority', 'since', 'attempts', 'crashes',
     'lost', 'expires', 'retention', 'envelope', 'token', 'unique', 'children', 'parents', 'bucket', 'parked')
   return {
     state = fields[1], type = fields[2], priority = fields[3], since = fields[4], attempts = fields[5],
     crashes = fields[6], lost = fields[7], expires = fields[8], retention = fields[9], envelope = fields[10],
     token = fields[11], unique = fields[12], children = fields[13], parents = fields[14], bucket = fields[15],
-    parked = fields[16],
+    parked = fields[16], spoilt = spoilt,
   }
 end
 
@@ -27,7 +27,9 @@ local function draw(name, into)
       return id, job
     end
     redis.call('LPOP', into)
-    redis.call('HINCRBY', P .. 'tombstones', name, -1)
+    if not job.spoilt then
+      redis.call('HINCRBY', P .. 'tombstones', name, -1)
+    end
     budget = budget - 1
   end
   return nil

@@ -7,6 +7,21 @@ local function open_when_full()
   redis.call('ZREM', P .. 'retrying', '')
 end
 
+local SET_ASIDE = 1000 -- ids kept of records that somebody has spoilt
+
+-- Read fields of a job's record. Where that is no hash any more, all of them are nil, and its id is set aside: no
+-- other job shall have to wait behind it. Returns the fields, and whether it was so.
+local function read(id, ...)
+  local fields = redis.pcall('HMGET', P .. 'job:' .. id, ...)
+  if not fields.err then
+    return fields, false
+  end
+  if redis.call('SCARD', P .. 'corrupt') < SET_ASIDE then
+    redis.call('SADD', P .. 'corrupt', id)
+  end
+  return {}, true
+end
+
 local counts = {}
 
 local function count(field, by)

@@ -26,11 +26,11 @@ local function exhume(id)
   if redis.call('ZREM', P .. 'failed', id) == 0 then
     return false
   end
-  local group = redis.call('HGET', P .. 'job:' .. id, 'group')
+  local group = read(id, 'group')[1]
   if group then
     leave_group(id, group)
   else
-    -- Somebody has deleted its record.
+    -- Somebody has deleted its record, or spoilt it.
     for _, each in ipairs(redis.call('ZRANGE', P .. 'groups', 0, -1)) do
       leave_group(id, each)
     end

@@ -31,28 +31,63 @@ local function fail_with(parent, id, record, job_type)
   bury(id, job_type, 'ParentFailed', '')
 end
 
--- Tell the children of a job that it has ended; a child that fails with it tells its own.
--- Returns how many went to pending.
+local to_tell = 200 -- children that one call tells: a job may have many thousands
+
+-- Tell a child that one of its parents has ended. Returns whether it may go now, and the children that fail with it.
+local function tell(child, parent, good)
+  local record = P .. 'job:' .. child
+  local fields = read(child, 'state', 'waiting_for', 'on_parent_failure', 'children', 'type', 'unique')
+  if fields[1] ~= 'scheduled' or not fields[2] then
+    return false
+  end
+  if not good and fields[3] ~= 'run' then
+    fail_with(parent, child, record, fields[5])
+    free_unique(child, fields[6])
+    redis.call('HDEL', record, 'children')
+    return false, fields[4]
+  end
+  if redis.call('HINCRBY', record, 'waiting_for', -1) > 0 then
+    return false
+  end
+  redis.call('HDEL', record, 'waiting_for')
+  let_go(child, record)
+  return true
+end
+
+-- Tell the children of a job (ids, joined by commas) that it has ended; a child that fails with it tells its own.
+-- Those that this call does not come to are left to `promote`. Returns how many went to pending.
 local function tell_children(id, completed, children)
-  local told, went = { { id, completed, children } }, 0
-  while #told > 0 do
-    local parent, good, ids = unpack(table.remove(told))
-    for child in string.gmatch(ids or '', '[^,]+') do
-      local record = P .. 'job:' .. child
-      local fields = redis.call('HMGET', record, 'state', 'waiting_for', 'on_parent_failure', 'children', 'type', 'unique')
-      if fields[1] == 'scheduled' and fields[2] then
-        if not good and fields[3] ~= 'run' then
-          fail_with(parent, child, record, fields[5])
-          free_unique(child, fields[6])
-          redis.call('HDEL', record, 'children')
-          told[#told + 1] = { child, false, fields[4] }
-        elseif redis.call('HINCRBY', record, 'waiting_for', -1) <= 0 then
-          redis.call('HDEL', record, 'waiting_for')
-          let_go(child, record)
-          went = went + 1
-        end
+  local families, went = { { id, completed, children } }, 0
+  while #families > 0 do
+    local parent, good, ids = unpack(table.remove(families))
+    local at = 1
+    while at <= #ids and to_tell > 0 do
+      local comma = string.find(ids, ',', at, true) or #ids + 1
+      local may_go, theirs = tell(string.sub(ids, at, comma - 1), parent, good)
+      went = went + (may_go and 1 or 0)
+      if theirs then
+        families[#families + 1] = { string.sub(ids, at, comma - 1), false, theirs }
       end
+      at, to_tell = comma + 1, to_tell - 1
     end
+    if at <= #ids then
+      redis.call('RPUSH', P .. 'telling', (good and '+' or '-') .. parent .. ' ' .. string.sub(ids, at))
+      ring(now)
+    end
+  end
+  return went
+end
+
+-- Go on with telling children. Returns how many went to pending.
+local function tell_more()
+  local went = 0
+  while to_tell > 0 do
+    local left = redis.call('LPOP', P .. 'telling')
+    if not left then
+      break
+    end
+    local sign, parent, ids = string.match(left, '^([+-])(%S+) (.*)$')
+    went = went + tell_children(parent, sign == '+', ids)
   end
   return went
 end

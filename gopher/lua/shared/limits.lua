@@ -160,7 +160,7 @@ local function unpark(bucket, priority, room)
   local ids = redis.call('LRANGE', list, -room, -1)
   local moved = 0
   for _, id in ipairs(ids) do
-    if redis.call('HGET', P .. 'job:' .. id, 'state') == 'pending' then
+    if read(id, 'state')[1] == 'pending' then
       redis.call('RPUSH', P .. 'pending:' .. priority, id)
       redis.call('HSET', P .. 'job:' .. id, 'parked', '')
       moved = moved + 1

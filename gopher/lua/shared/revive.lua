@@ -1,7 +1,8 @@
--- Let a dead job start afresh: same id and history, attempts from zero. Returns false when its record is gone.
+-- Let a dead job start afresh: same id and history, attempts from zero. Returns false when its record is gone
+-- or spoilt.
 local function revive(id)
   local record = P .. 'job:' .. id
-  local priority = redis.call('HGET', record, 'priority')
+  local priority = read(id, 'priority')[1]
   if not priority then
     return false
   end

@@ -1,0 +1,125 @@
+"""A record that somebody has put something else in the place of: its id is set aside, all others go on."""
+
+import pytest
+
+
+@pytest.fixture
+def spoil(lab):
+    """Return a function that spoils a job's record. In the end its job counts as deleted by hand."""
+    spoilt = []
+
+    def put_nonsense(job_id):
+        lab.redis.set(lab.keys.job(job_id), "nonsense")
+        spoilt.append(job_id)
+        return job_id
+
+    yield put_nonsense
+    assert {member.decode() for member in lab.redis.smembers(lab.keys.corrupt)} == set(spoilt)
+    lab.redis.delete(lab.keys.corrupt, *map(lab.keys.job, spoilt))
+    lab.redis.hincrby(lab.keys.totals, "purged", len(spoilt))
+
+
+def test_the_jobs_behind_it_are_rescued(lab, spoil):
+    first, second = lab.seed_pending(2)
+    lab.hire()
+    lab.fetch(want=2)
+    spoil(first)
+    assert lab.lose().returned == 1
+    assert lab.standing("next") == [second]
+    assert lab.standing("processing:w1") == []
+
+
+@pytest.mark.parametrize("at", [0, 1])
+def test_the_jobs_behind_it_are_given_out(lab, spoil, at):
+    ids = lab.seed_pending(3)
+    spoil(ids[at])
+    lab.hire()
+    assert [job.id for job in lab.fetch(want=3)] == [job_id for job_id in ids if job_id != ids[at]]
+    assert lab.tombstones() == {}
+
+
+def test_a_stray_does_not_block_its_worker(lab, spoil):
+    lab.seed_pending(2)
+    lab.hire()
+    spoil(lab.hand_over())
+    assert len(lab.fetch(want=2)) == 1
+
+
+@pytest.mark.parametrize("state", ["scheduled", "retrying"])
+def test_the_jobs_behind_it_are_promoted(lab, spoil, state):
+    first, second = (lab.enqueue(due="+5000") if state == "scheduled" else lab.seed_retrying(5.0) for _ in range(2))
+    spoil(first)
+    lab.pass_time(6)
+    assert lab.run(lab.queue.promote()).moved == 1
+    assert lab.standing("next") == [second]
+    assert lab.standing(state) == []
+
+
+def test_the_jobs_behind_it_are_unparked(lab, spoil):
+    lab.run(lab.queue.pause("email"))
+    first, second = lab.seed_pending(2)
+    lab.hire()
+    assert lab.fetch(want=2) == []
+    spoil(first)
+    lab.run(lab.queue.resume("email"))
+    lab.run(lab.queue.promote())
+    assert [job.id for job in lab.fetch(want=2)] == [second]
+
+
+@pytest.mark.parametrize("verb", ["prune", "purge", "continue_redrives"])
+def test_the_dead_letters_behind_it_go(lab, spoil, verb):
+    first, second = lab.seed_failed(), lab.seed_failed()
+    spoil(first)
+    calls = {
+        "prune": lambda: lab.queue.prune(0, 0.0, 100),
+        "purge": lambda: lab.queue.purge("failed"),
+        "continue_redrives": lab.queue.continue_redrives,
+    }
+    lab.run(lab.queue.start_redrive("r", []))
+    lab.run(calls[verb]())
+    assert lab.standing("failed") == []
+    assert lab.state(second) == ("pending" if verb == "continue_redrives" else None)
+    lab.redis.delete(lab.keys.redrives, lab.keys.redrive("r"))
+    if verb != "purge":
+        # It is counted as pruned already.
+        lab.redis.hincrby(lab.keys.totals, "pruned_dead", -1)
+
+
+def test_the_pending_jobs_behind_it_are_purged(lab, spoil):
+    ids = lab.seed_pending(3)
+    spoil(ids[1])
+    assert lab.run(lab.queue.purge("pending")).jobs == 2
+    assert lab.tombstones() == {}
+
+
+def test_the_other_children_of_a_job_are_told(lab, spoil):
+    parent = lab.seed_processing()
+    first, second = lab.enqueue(after=(parent.id,)), lab.enqueue(after=(parent.id,))
+    spoil(first)
+    assert lab.complete(parent) == "OK"
+    assert lab.standing("next") == [second]
+    lab.redis.zrem(lab.keys.scheduled, first)
+
+
+def test_a_worker_that_shall_stop_it_keeps_its_lease(lab, spoil):
+    job = lab.seed_processing()
+    lab.run(lab.queue.cancel(job.id))
+    spoil(job.id)
+    beat = lab.run(lab.queue.heartbeat("w1", 10.0))
+    assert (beat.lost, beat.cancelling) == (False, [])
+    lab.redis.lrem(lab.keys.processing("w1"), 0, job.id)
+
+
+def test_the_pruner_says_how_many_there_are(lab, spoil):
+    spoil(lab.seed_pending(1)[0])
+    lab.hire()
+    lab.fetch()
+    assert lab.run(lab.queue.prune(0, 60.0, 100)).corrupt == 1
+
+
+def test_a_dead_letter_can_not_be_retried(lab, spoil):
+    job_id = spoil(lab.seed_failed())
+    assert lab.run(lab.queue.redrive([job_id])) == 0
+    lab.redis.zrem(lab.keys.failed, job_id)
+    for group in lab.standing("groups"):
+        lab.redis.delete(lab.keys.group(group), lab.keys.groups, lab.keys.group_names)
