@@ -1,7 +1,7 @@
 """Metrics of the whole fleet: job counters live in the server, so that one scrape of any API shows them all."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -9,9 +9,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from gopher.client import Client
 from gopher.histogram import cumulated
 from gopher.registry import Registry
+from gopher.views import QueueStats
 
-#: Classes of errors that have a label of their own, the most frequent ones; a handler could make up any number.
-_ERROR_CLASSES = 50
+#: Label values that anybody could make up: so many have series of their own, the most frequent ones.
+_ERRORS, _QUEUES, _SCHEDULES = 60, 20, 20
 OTHER = "other"
 
 # Event, name, help, labels: what follows the event in the counter's field.
@@ -21,6 +22,10 @@ _COUNTERS = (
     ("completed", "gopher_jobs_processed", "Jobs that ended well.", ("job_type",)),
     ("failed", "gopher_jobs_failed", "Jobs given up, now in the dead letter queue.", ("job_type", "error_type")),
     ("retried", "gopher_jobs_retried", "Attempts that failed and will be repeated.", ("job_type",)),
+    ("cancelled", "gopher_jobs_cancelled", "Jobs cancelled.", ("job_type",)),
+    ("expired", "gopher_jobs_expired", "Jobs that were too late to start.", ("job_type",)),
+    ("rescued", "gopher_jobs_rescued", "Jobs given back because their worker was lost.", ("job_type",)),
+    ("stale", "gopher_stale_results", "Results dropped: the job had been given to another worker.", ()),
 )
 _HISTOGRAMS = (
     ("run", "gopher_job_processing_duration_seconds", "How long attempts ran."),
@@ -35,15 +40,17 @@ class Fleet:
         self._known = {handler.name for handler in registry}
         self._stats = client.stats()
         self._workers = client.workers()
-        self._totals = _sum(client.inspector.totals(queue) for queue in self._stats.queues)
-        types = {field.split(":")[1] for field in self._totals if ":" in field}
-        self._histograms = [client.inspector.histograms(queue, sorted(types)) for queue in self._stats.queues]
+        totals = {queue: client.inspector.totals(queue) for queue in self._stats.queues}
+        self._totals = _sum(totals.values())
+        self._overdue = client.inspector.overdue(_SCHEDULES)
+        self._histograms = [client.inspector.histograms(queue, _begun(of)) for queue, of in totals.items()]
 
     def collect(self) -> Iterator[Metric]:
         yield from self._counters()
         yield from self._latencies()
         yield from self._queues()
         yield from self._fleet()
+        yield from self._schedules()
 
     def _counters(self) -> Iterator[Metric]:
         for event, name, meaning, labels in _COUNTERS:
@@ -59,7 +66,8 @@ class Fleet:
             name, _, rest = field.partition(":")
             if name == event:
                 job_type, _, detail = rest.partition(":")
-                counts[(self._label(job_type), detail) if detail else (self._label(job_type),)] += count
+                labels = [self._label(job_type), detail] if detail else [self._label(job_type)] if job_type else []
+                counts[tuple(labels)] += count
         return _bounded(counts) if event == "failed" else counts
 
     def _latencies(self) -> Iterator[Metric]:
@@ -80,18 +88,33 @@ class Fleet:
         age = GaugeMetricFamily(
             "gopher_queue_oldest_age_seconds", "How long the first job of the queue has waited.", labels=["queue"]
         )
-        for queue, stats in self._stats.queues.items():
-            age.add_metric([queue], stats.oldest_waiting_age)
+        ages: dict[str, float] = {}
+        sizes: Counter[tuple[str, ...]] = Counter()
+        for queue, stats in self._by_queue():
+            ages[queue] = max(ages.get(queue, 0.0), stats.oldest_waiting_age)
             for priority, waiting in stats.priorities.items():
-                size.add_metric([queue, priority], waiting.waiting)
+                sizes[(queue, priority)] += waiting.waiting
+        for queue, seconds in ages.items():
+            age.add_metric([queue], seconds)
+        for labels, count in sizes.items():
+            size.add_metric(labels, count)
         yield size
         yield age
+
+    def _by_queue(self) -> Iterator[tuple[str, QueueStats]]:
+        """Yield the queues by their labels: the busiest have their own."""
+        busiest = sorted(self._stats.queues.items(), key=lambda item: (-item[1].total_enqueued, item[0]))
+        for at, (queue, stats) in enumerate(busiest):
+            yield queue if at < _QUEUES else OTHER, stats
 
     def _fleet(self) -> Iterator[Metric]:
         queues = self._stats.queues.values()
         busy = [[child.job_id is not None for child in worker.children] for worker in self._workers]
         children = sum(map(len, busy))
         yield _gauge("gopher_scheduled_queue_size", "Jobs whose time has not come.", sum(q.scheduled for q in queues))
+        yield _gauge(
+            "gopher_retrying_queue_size", "Jobs that wait for another attempt.", sum(q.retrying for q in queues)
+        )
         yield _gauge("gopher_dlq_size", "Dead letters.", sum(q.failed for q in queues))
         yield _gauge("gopher_worker_count", "Live workers.", len(busy))
         yield _gauge("gopher_active_workers", "Workers that run a job now.", sum(map(any, busy)))
@@ -101,8 +124,23 @@ class Fleet:
             sum(map(sum, busy)) / children if children else 0.0,
         )
 
+    def _schedules(self) -> Iterator[Metric]:
+        overdue = GaugeMetricFamily(
+            "gopher_schedule_overdue_seconds",
+            "How late a schedule is; 0 while its time has not come.",
+            labels=["schedule"],
+        )
+        for name, seconds in self._overdue.items():
+            overdue.add_metric([name], seconds)
+        yield overdue
+
     def _label(self, job_type: str) -> str:
         return job_type if job_type in self._known else OTHER
+
+
+def _begun(totals: Mapping[str, int]) -> list[str]:
+    """Return the types of which attempts were begun: only those have latencies."""
+    return sorted({field.split(":")[1] for field in totals if field.startswith("dequeued:")})
 
 
 def _sum(totals: Iterable[dict[str, int]]) -> Counter[str]:
@@ -113,13 +151,11 @@ def _sum(totals: Iterable[dict[str, int]]) -> Counter[str]:
 
 
 def _bounded(counts: Counter[tuple[str, ...]]) -> Counter[tuple[str, ...]]:
-    classes: Counter[str] = Counter()
-    for (_, error_class), count in counts.items():
-        classes[error_class] += count
-    kept = {name for name, _ in classes.most_common(_ERROR_CLASSES)}
+    """Return the failures with so many pairs of a type and an error, the most frequent ones; the rest are `other`."""
+    kept = {labels for labels, _ in counts.most_common(_ERRORS)}
     bounded: Counter[tuple[str, ...]] = Counter()
-    for (job_type, error_class), count in counts.items():
-        bounded[(job_type, error_class if error_class in kept else OTHER)] += count
+    for labels, count in counts.items():
+        bounded[labels if labels in kept else (labels[0], OTHER)] += count
     return bounded
 
 

@@ -14,7 +14,8 @@ from .requests import path_template, query
 
 multiproc.ensure()
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest  # noqa: E402
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest  # noqa: E402
+from prometheus_client.core import GaugeMetricFamily, Metric  # noqa: E402
 from prometheus_client.multiprocess import MultiProcessCollector  # noqa: E402
 from prometheus_flask_exporter.multiprocess import MultiprocessInternalPrometheusMetrics  # noqa: E402
 
@@ -31,13 +32,20 @@ def metrics() -> Response:
     query()
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    up = Gauge("gopher_up", "Whether the server answered: without it there are no figures of jobs.", registry=registry)
-    try:
-        registry.register(_Once(Fleet(context().client, context().registry)))
-        up.set(1)
-    except ServerError:
-        up.set(0)
+    registry.register(_Once(_look()))
     return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+
+
+def _look() -> list[Metric]:
+    """Return the figures of the fleet; of a server that does not answer, that it does not."""
+    try:
+        found = list(Fleet(context().client, context().registry).collect())
+    except ServerError:
+        found = []
+    up = GaugeMetricFamily(
+        "gopher_up", "Whether the server answered: without it there are no figures of jobs.", value=int(bool(found))
+    )
+    return [up, *found]
 
 
 def install(app: Flask) -> Callable[[Any], Any]:
@@ -77,13 +85,13 @@ def _method() -> str:
 
 
 class _Once:
-    """A collector that the registry does not ask for its names when it is registered."""
+    """A collector of what was found already, which the registry does not ask for its names when it is registered."""
 
-    def __init__(self, fleet: Fleet) -> None:
-        self._fleet = fleet
+    def __init__(self, found: list[Metric]) -> None:
+        self._found = found
 
-    def describe(self) -> list[Any]:
+    def describe(self) -> list[Metric]:
         return []
 
-    def collect(self) -> Any:
-        return self._fleet.collect()
+    def collect(self) -> list[Metric]:
+        return self._found

@@ -110,6 +110,18 @@ class Inspector:
         views = [msgspec.json.decode(record, type=WorkerView) for record in records if record]
         return sorted(views, key=lambda view: view.started_at)
 
+    def overdue(self, limit: int) -> dict[str, float]:
+        """Return how late schedules are (s), by name: 0 where the time has not come. Of many, the latest ones."""
+        names = self._server.queues()
+        with explained():
+            now = self.now()
+            pipe = self._server.client.pipeline(transaction=False)
+            for name in names:
+                pipe.zrange(self._keys.of(name).ticks, 0, limit - 1, withscores=True)
+            rows = [row for of_queue in (pipe.execute() if names else []) for row in of_queue]
+        rows.sort(key=lambda row: row[1])
+        return {name.decode(): max(now - due, 0.0) / 1000 for name, due in rows[:limit]}
+
     def schedulers(self) -> int:
         """Return how many schedulers are alive."""
         with explained():

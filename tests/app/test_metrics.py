@@ -1,13 +1,52 @@
 """What Prometheus reads: figures of the fleet from the server, of the API from all its processes, labels bounded."""
 
 import re
+import shutil
+import subprocess
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from gopher.client import Client
 from gopher.histogram import BOUNDS, cumulated
-from tests.app.conftest import EMAIL
+from tests.app.conftest import EMAIL, running_api
+from tests.app.metrics_lint import problems
+from tests.seeding import SeedingWorker
+
+#: interface.md of the design: what is promised, with its labels.
+PROMISED = {
+    "gopher_jobs_enqueued_total": {"job_type", "priority"},
+    "gopher_jobs_dequeued_total": {"job_type", "priority"},
+    "gopher_jobs_processed_total": {"job_type"},
+    "gopher_jobs_failed_total": {"job_type", "error_type"},
+    "gopher_jobs_retried_total": {"job_type"},
+    "gopher_job_processing_duration_seconds_bucket": {"job_type", "le"},
+    "gopher_job_wait_duration_seconds_bucket": {"job_type", "le"},
+    "gopher_queue_size": {"queue", "priority"},
+    "gopher_queue_oldest_age_seconds": {"queue"},
+    "gopher_scheduled_queue_size": set(),
+    "gopher_dlq_size": set(),
+    "gopher_worker_count": set(),
+    "gopher_active_workers": set(),
+    "gopher_worker_utilization": set(),
+    "gopher_schedule_overdue_seconds": {"schedule"},
+    "gopher_api_requests_total": {"method", "path", "status"},
+    "gopher_api_request_duration_seconds_bucket": {"method", "path", "le"},
+    "gopher_up": set(),
+}
+#: What there is beyond that.
+MORE = {
+    "gopher_jobs_cancelled_total": {"job_type"},
+    "gopher_jobs_expired_total": {"job_type"},
+    "gopher_jobs_rescued_total": {"job_type"},
+    "gopher_stale_results_total": set(),
+    "gopher_retrying_queue_size": set(),
+}
+#: A name that is promised, though linters want no gauge to end like that.
+KNOWN_PROBLEMS = ["gopher_worker_count ends in what histograms have"]
+DEPLOY = Path(__file__).parents[2] / "deploy"
 
 
 def scrape(api):
@@ -54,20 +93,113 @@ def test_counts_what_becomes_of_jobs(api, queue, worker):
     assert grown("gopher_dlq_size") == 1
 
 
-def test_shows_all_figures_that_are_promised(api, queue):
-    api.submit(queue=queue)
-    names = {name for name, _ in scrape(api)}
-    assert {
-        "gopher_queue_size",
-        "gopher_queue_oldest_age_seconds",
-        "gopher_scheduled_queue_size",
-        "gopher_dlq_size",
-        "gopher_worker_count",
-        "gopher_active_workers",
-        "gopher_worker_utilization",
-        "gopher_api_requests_total",
-        "gopher_api_request_duration_seconds_count",
-    } <= names
+@pytest.fixture(scope="module")
+def busy(folder, redis_url):
+    """An API of its own on which everything has happened once."""
+    namespace = "busy-metrics"
+    with (
+        running_api(folder, redis_url, GOPHER_NAMESPACE=namespace) as api,
+        Client(redis_url, namespace=namespace) as client,
+    ):
+        worker = SeedingWorker(client)
+        client.server.announce("default")
+        for _ in range(5):
+            api.submit()
+        done, retried, failed = worker.fetch(3)
+        worker.complete([done])
+        worker.retry(retried)
+        worker.dead_letter(failed)
+        api.post(f"/api/v1/jobs/{api.submit().json()['job_id']}/cancel")
+        totals = client.server.keys.of("default").totals
+        for field in ("expired:email", "rescued:email", "stale"):
+            client.server.client.hincrby(totals, field, 1)
+        body = {"cron_expression": "0 0 1 1 *", "type": "email", "payload": EMAIL}
+        for name in ("late", "in-time"):
+            assert api.put(f"/api/v1/schedules/{name}", json=body).status_code == 201
+        now = client.inspector.now()
+        client.server.client.zadd(client.server.keys.of("default").ticks, {"late": now - 60_000})
+        yield api
+        client.server.client.delete(*client.server.client.scan_iter(match=f"{namespace}:*", count=10_000))
+
+
+def test_shows_all_figures_that_are_promised_with_their_labels(busy):
+    labels = {name: {label for label, _ in values} for name, values in scrape(busy) if name.startswith("gopher_")}
+    shown = {name: of for name, of in labels.items() if not re.search("seconds_(count|sum)$", name)}
+    assert shown == PROMISED | MORE
+
+
+def test_says_how_late_schedules_are(busy):
+    samples = scrape(busy)
+    assert 60 <= value(samples, "gopher_schedule_overdue_seconds", schedule="late") < 120
+    assert samples[("gopher_schedule_overdue_seconds", (("schedule", "in-time"),))] == 0
+
+
+def test_what_is_scraped_is_as_prometheus_wants_it(busy):
+    text = busy.get("/metrics").text
+    assert list(problems(text)) == KNOWN_PROBLEMS
+    promtool = shutil.which("promtool")
+    if promtool:
+        said = subprocess.run([promtool, "check", "metrics"], input=text, text=True, check=False, capture_output=True)
+        assert [line.split()[0] for line in said.stderr.splitlines()] == ["gopher_worker_count"]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("# HELP a_total x\n# TYPE a_total gauge\na_total 1\n", "ends in _total"),
+        ("# TYPE a gauge\na 1\n", "no help"),
+        ("# HELP a x\n# TYPE a gauge\na 1\na 2\n", "twice"),
+        ("# HELP a_milliseconds x\n# TYPE a_milliseconds gauge\na_milliseconds 1\n", "in seconds"),
+        (
+            '# HELP h x\n# TYPE h histogram\nh_bucket{le="1"} 2\nh_bucket{le="+Inf"} 1\nh_count 1\nh_sum 1\n',
+            "cumulated",
+        ),
+    ],
+)
+def test_the_rules_find_what_is_wrong(text, problem):
+    assert any(problem in found for found in problems(text))
+
+
+@pytest.mark.parametrize("name", ["gopher-alerts.yml", "grafana-dashboard.json"])
+def test_rules_and_dashboard_name_metrics_that_there_are(busy, name):
+    declared = set(re.findall(r"^# TYPE (gopher_\w+)", busy.get("/metrics").text, re.MULTILINE))
+    named = set(re.findall(r"\bgopher_\w+", (DEPLOY / name).read_text()))
+    assert {re.sub("_bucket$", "", metric) for metric in named} <= declared
+    # Each is there for something.
+    assert len(named) > 8
+
+
+def test_a_server_that_is_away_is_said_once(folder):
+    with running_api(folder, "redis://127.0.0.1:1") as api:
+        samples = scrape(api)
+        assert {name for name, _ in samples if not name.startswith("gopher_api_")} == {"gopher_up"}
+        assert samples[("gopher_up", ())] == 0
+
+
+def test_names_that_anybody_makes_up_add_no_series(folder, redis_url, namespace):
+    with (
+        running_api(folder, redis_url, GOPHER_NAMESPACE=namespace) as api,
+        Client(redis_url, namespace=namespace) as client,
+    ):
+        for at in range(0, 10_000, 2000):
+            client.enqueue_many({"type": f"type_{number}", "payload": {}} for number in range(at, at + 2000))
+        for number in range(60):
+            client.enqueue("email", {}, queue=f"queue-{number}")
+        worker = SeedingWorker(client)
+        for number, job in enumerate(worker.fetch(200)):
+            worker.dead_letter(job, f"Error{number}")
+        for number in range(300):
+            api.request(f"METHOD{number}", "/api/v1/jobs")
+            api.get(f"/page/{number}")
+        samples = scrape(api)
+        assert len(samples) < 500
+        failed = [count for (name, _), count in samples.items() if name == "gopher_jobs_failed_total"]
+        # Those that the script counts apart, and the rest as one.
+        assert (len(failed), sum(failed)) == (51, 200)
+        assert value(samples, "gopher_jobs_enqueued_total", job_type="other", priority="normal") == 10_000
+        waiting = sum(count for (name, _), count in samples.items() if name == "gopher_queue_size")
+        assert waiting == 10_060 - 200
+        assert list(problems(api.get("/metrics").text)) == KNOWN_PROBLEMS
 
 
 def test_types_that_are_not_registered_share_one_label(api, client, queue):

@@ -71,3 +71,15 @@ def test_a_dead_letter_whose_record_is_gone_leaves_its_group_all_the_same(lab):
     lab.redis.delete(lab.keys.job(gone))
     assert lab.run(lab.queue.discard([gone])) == 1
     assert lab.groups() == {"email\nValueError\nmail.py:4 send": [other]}
+
+
+def test_so_many_kinds_of_failures_are_counted_each_for_itself_and_no_more(lab):
+    for number in range(60):
+        job = lab.seed_processing()
+        lab.run(lab.queue.dead_letter("w1", failure(job), f"Error{number}"))
+    job = lab.seed_processing()
+    lab.run(lab.queue.dead_letter("w1", failure(job), "Error7"))
+    totals = lab.totals()
+    assert sum(name.startswith("failed:") for name in totals) == 51
+    # What was counted once goes on to be; what came too late does not take its place.
+    assert (totals["failed:email:Error7"], totals["failed:email:other"]) == (2, 10)

@@ -27,7 +27,7 @@ def test_a_sample_says_how_far_the_counters_are_and_what_stands_where(lab):
     assert (first.taken, again.taken, first.now) == (len(SERIES), 0, lab.now)
     (sample,) = samples(lab)
     assert sample["at"] == lab.now
-    assert sample["counted"] == {"enqueued": 8, "dequeued": 4, "completed": 1, "failed": 1, "retried": 1}
+    assert sample["counted"] == {"enqueued": 8, "dequeued": 4, "completed": 1, "failed": 1, "retried": 1, "kinds": 1}
     assert sample["types"] == {
         "email": {"enqueued": 5, "dequeued": 4, "completed": 1, "failed": 1, "retried": 1},
         "report": {"enqueued": 3},

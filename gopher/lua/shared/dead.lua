@@ -1,6 +1,23 @@
 -- The dead letter queue: a dead job stands in `failed`, and in the group of those of its type that died of
 -- the same class of error at the same place.
 
+-- Count a failed job by the class of its error. Handlers make classes up at will, so there are so many kinds and no
+-- more; a kind that has been counted once has its own count for ever, or its sum would go back some day.
+local KINDS = 50
+
+local function count_failed(job_type, error)
+  local field = 'failed:' .. job_type .. ':' .. error
+  if not counts[field] and redis.call('HEXISTS', P .. 'totals', field) == 0 then
+    local kinds = tonumber(redis.call('HGET', P .. 'totals', 'kinds')) or 0
+    if kinds + (counts.kinds or 0) >= KINDS then
+      field = 'failed:' .. job_type .. ':other'
+    else
+      count('kinds', 1)
+    end
+  end
+  count(field, 1)
+end
+
 -- Put a job into it. `place` is where in the handler's code it failed, '' where nobody can say.
 local function bury(id, job_type, class, place)
   local name = job_type .. '\n' .. class .. '\n' .. place
@@ -10,7 +27,7 @@ local function bury(id, job_type, class, place)
   redis.call('ZADD', P .. 'group:' .. group, now, id)
   redis.call('ZADD', P .. 'groups', now, group)
   redis.call('HSET', P .. 'group_names', group, name)
-  count('failed:' .. job_type .. ':' .. class, 1)
+  count_failed(job_type, class)
 end
 
 local function leave_group(id, group)
