@@ -101,7 +101,7 @@ def _invalid(error: InvalidJob) -> Response:
 
 
 def _server_error(error: ServerError) -> Response:
-    _log.warning("server", code=error.code, details=str(error), request_id=g.request_id)
+    _log.warning("server", code=error.code, details=str(error))
     if isinstance(error, OutcomeUnknown):
         return _outcome_unknown(error)
     return _failed(_BY_CODE[error.code], str(error), headers=_RETRY_AFTER)
@@ -119,7 +119,7 @@ def _outcome_unknown(error: OutcomeUnknown) -> Response:
 
 def _misconfigured(error: ConfigurationError) -> Response:
     # A password or permission that the server refuses: the log says which, the caller can do nothing about it.
-    _log.error("configuration", details=str(error), request_id=g.request_id)
+    _log.error("configuration", details=str(error))
     details = "the API can't use its server; its log says why"
     return _failed(_BY_CODE["queue_unavailable"], details, headers=_RETRY_AFTER)
 
@@ -151,5 +151,5 @@ def _headers(error: HTTPException) -> dict[str, str]:
 
 
 def _unexpected(error: Exception) -> Response:
-    _log.exception("unexpected error", request_id=g.get("request_id"), exc_info=error)
+    _log.exception("unexpected error", exc_info=error)
     return _failed(_INTERNAL, f"the log has it under request {g.request_id}")

@@ -49,6 +49,7 @@ def submit() -> Response:
     # For the answer when it can't be known whether the job was stored.
     g.job_id = job.id
     stored = gopher().store([job], request=request_made)[0]
+    g.job_id = stored.job_id
     place = {"Location": f"/api/v1/jobs/{stored.job_id}", **_replayed(stored.replayed)}
     if seconds:
         return _waited_for(job, stored, seconds, place)

@@ -9,10 +9,11 @@ from uuid import uuid4
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import Forbidden, RequestEntityTooLarge, UnsupportedMediaType
 
+from gopher import logs
 from gopher.errors import InvalidJob
-from gopher.logs import get_logger
 
 from .context import context
+from .tracing import take_up
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 #: Bytes that are read of a request which is refused, and how many at a time.
@@ -20,7 +21,7 @@ _DISCARDED, _PIECE = 8 * 2**20, 2**16
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 #: Asked all the time by machines.
 _QUIET = ("/health", "/metrics")
-_log = get_logger("api")
+_log = logs.get_logger("api")
 
 
 def install(app: Flask) -> None:
@@ -28,6 +29,8 @@ def install(app: Flask) -> None:
     app.before_request(_check_origin)
     app.before_request(_check_body)
     app.after_request(_end)
+    # The thread goes on to another request.
+    app.teardown_request(lambda _error: logs.unbind())
 
 
 def body() -> bytes:
@@ -78,6 +81,8 @@ def _begin() -> None:
     g.started = time.perf_counter()
     given = request.headers.get("X-Request-ID", "")
     g.request_id = given if _REQUEST_ID.fullmatch(given) else uuid4().hex
+    logs.bind(request_id=g.request_id)
+    take_up()
 
 
 def _check_origin() -> None:
@@ -109,7 +114,7 @@ def _end(response: Response) -> Response:
         path=path,
         status=response.status_code,
         ms=round((time.perf_counter() - g.started) * 1000, 1),
-        request_id=g.request_id,
+        **({"job_id": g.job_id} if "job_id" in g else {}),
         **({"key": g.key_name} if "key_name" in g else {}),
     )
     return response

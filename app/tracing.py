@@ -2,10 +2,10 @@
 
 import os
 
-from flask import Flask, request
+from flask import Flask, g, request
 
 from gopher import tracing
-from gopher.trace_context import pass_on, read
+from gopher.trace_context import REQUEST_ID, pass_on, read
 
 #: Asked all the time by machines; the variables of the instrumentation say otherwise.
 _QUIET = r"/health(/|$),/metrics$"
@@ -13,16 +13,16 @@ _OWN_WORD = ("OTEL_PYTHON_FLASK_EXCLUDED_URLS", "OTEL_PYTHON_EXCLUDED_URLS")
 
 
 def install(app: Flask) -> None:
-    """Take up the trace of each request. Comes before all that shall happen within its span."""
+    """Make a span of each request. Comes before all that shall happen within it."""
     if not tracing.is_on():
-
-        @app.before_request
-        def take_up() -> None:
-            pass_on(read({name.lower(): text for name, text in request.headers}))
-
         return
     from opentelemetry.instrumentation.flask import FlaskInstrumentor
 
     tracing.start("gopher-api")
     excluded = None if any(os.environ.get(name) for name in _OWN_WORD) else _QUIET
     FlaskInstrumentor.instrument_app(app, excluded_urls=excluded)  # type: ignore[no-untyped-call]
+
+
+def take_up() -> None:
+    """Have the jobs of this request carry its id, and the trace that it came with."""
+    pass_on({**read({name.lower(): text for name, text in request.headers}), REQUEST_ID: g.request_id})

@@ -18,6 +18,9 @@ Carrier = Mapping[str, str]
 #: Characters of all of a carrier's values: a longer one loses its baggage and its tracestate.
 MAX_CARRIER = 1024
 
+#: The request that submitted the job, beside its trace.
+REQUEST_ID = "request_id"
+
 _FIELDS = ("traceparent", "tracestate", "baggage")
 # A version above 00 may have more behind the flags.
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")

@@ -139,7 +139,7 @@ def enqueuing(queue: str, jobs: Sequence[NewJob]) -> Iterator[Sequence[NewJob]]:
     with trace.get_tracer("gopher", __version__).start_as_current_span(
         f"enqueue {queue}", kind=trace.SpanKind.PRODUCER, attributes=producer_attributes(queue, jobs)
     ):
-        yield carrying(jobs, current_carrier() or passed_on())
+        yield carrying(jobs, {**passed_on(), **current_carrier()})
 
 
 def firing(schedule: str, queue: str, jobs: Sequence[NewJob]) -> tuple[Sequence[NewJob], Callable[[], None]]:

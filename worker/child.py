@@ -5,7 +5,6 @@ knows what it ran, and forks another.
 """
 
 import faulthandler
-import logging
 import os
 import random
 import signal
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from setproctitle import setproctitle
 
+from gopher import logs
 from gopher.crashpoints import reached
 from gopher.errors import Cancelled, Discard, InvalidJob, RateLimited, Retry, Snooze, SoftTimeout
 from gopher.job import Envelope, Job, Reporter, running_job
@@ -29,6 +29,7 @@ from gopher.trace_context import trace_id
 from . import failures, interrupt, system
 from .channel import ChildEnd
 from .frames import Assignment, Completed, Failed, Kind, Progress, Ready, decode_assignment, encode
+from .job_logs import JobFields
 from .output import mark
 from .results import BadResult, encode_result
 from .surroundings import Surroundings
@@ -61,6 +62,7 @@ class Child:
         self._channel = channel
         self._stop = stop
         self._registry = registry
+        self._fields = JobFields()
         #: The assignment that may be interrupted now, 0 between jobs.
         self._current = 0
         self._began = 0.0
@@ -116,6 +118,7 @@ class Child:
         setproctitle(f"gopher: child of {parent}")
 
     def _redirect(self, output: int) -> None:
+        process_log = open(os.dup(2), "w", buffering=1, encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
         with open(os.devnull, "rb") as nothing:
             os.dup2(nothing.fileno(), 0)
         os.dup2(output, 1)
@@ -126,9 +129,7 @@ class Child:
             1, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False
         )
         faulthandler.enable(file=2, all_threads=False)
-        logging.basicConfig(
-            force=True, level=logging.INFO, stream=sys.stdout, format="%(levelname)s %(name)s: %(message)s"
-        )
+        logs.configure_for_jobs(sys.stdout, process_log, self._fields)
 
     def _attempt(self, given: Assignment) -> Completed | Failed:
         """Run one job to its end, whatever that is."""
@@ -139,6 +140,7 @@ class Child:
             if handler is None:
                 raise Discard(f"no handler is registered for {given.job_type!r} here")
             envelope = _decode_envelope(given.envelope)
+            self._fields.set(given, envelope)
             with self._attempts.running(given, envelope) if self._attempts else _NO_SPAN:
                 result = encode_result(self._call(given, envelope, handler))
         except BaseException as error:  # noqa: BLE001 - a handler may raise SystemExit or anything else

@@ -12,6 +12,7 @@ from gopher.queue import Call, Completion, Failure, Queue
 from gopher.server import translated
 
 from .clock import ServerClock
+from .job_logs import job_fields
 from .pool import Running
 from .verdicts import Verdict, history_row, within
 
@@ -41,6 +42,8 @@ class Settlement:
 
     def complete(self, running: Running, seconds: float, result: bytes, log_lines: bytes) -> None:
         """Note a result; it goes out with the next `send`."""
+        job = running.job
+        log.debug("job completed", job_id=job.id, job_type=job.type, queue=running.queue, attempt=job.attempt)
         completion = Completion(running.job.id, running.job.token, seconds * 1000, result, log_lines)
         self._completions.setdefault(running.worker_id, []).append((running, completion))
 
@@ -72,7 +75,7 @@ class Settlement:
             self.requeue(running, verdict.delay)
             return
         if verdict.kind == "hold_back":
-            log.info("the type is held back", job_type=job.type, job_id=job.id, seconds=verdict.delay)
+            log.info("the type is held back", seconds=verdict.delay, **job_fields(running))
             call = self._queue.hold_back(worker_id, job.id, job.token, verdict.delay)
             self._add(call, _answer_for(running))
             return
@@ -139,7 +142,7 @@ def _each(jobs: list[Running]) -> Callable[[list[str] | Exception], None]:
 def _answer_for(running: Running) -> Callable[[str | Exception], None]:
     def answered(answer: str | Exception) -> None:
         if isinstance(answer, Exception):
-            log.error("an outcome was refused by the server", job_id=running.job.id, error=str(answer))
+            log.error("an outcome was refused by the server", error=str(answer), **job_fields(running))
         else:
             _check(running, answer)
 
@@ -150,20 +153,17 @@ def _check(running: Running, answer: str) -> None:
     # ALREADY: the reply was lost and the call repeated. MISSING: somebody deleted the record.
     if answer == "STALE":
         log.warning(
-            "an outcome came too late and was dropped: the job was given to another worker",
-            job_id=running.job.id,
-            job_type=running.job.type,
-            worker=running.worker_id,
+            "an outcome came too late and was dropped: the job was given to another worker", **job_fields(running)
         )
     elif answer == "MISSING":
-        log.warning("a job's record has disappeared", job_id=running.job.id, job_type=running.job.type)
+        log.warning("a job's record has disappeared", **job_fields(running))
 
 
 _LOUD: Mapping[str, str] = {"dead": "error", "retry": "warning", "cancelled": "info"}
 
 
 def _log(running: Running, verdict: Verdict) -> None:
-    fields = {"job_id": running.job.id, "job_type": running.job.type, "attempt": running.job.attempt}
+    fields = job_fields(running)
     if verdict.error_type:
         fields["error_type"] = verdict.error_type
     if verdict.kind == "retry":

@@ -17,7 +17,7 @@ import msgspec
 from gopher.crashpoints import reached
 from gopher.job import Envelope
 from gopher.link import ALL_BACK, WAITED
-from gopher.logs import get_logger
+from gopher.logs import bind, get_logger
 from gopher.policy import resolve
 from gopher.presence import hide_worker, show_worker
 from gopher.queue import Call, Fetched, FetchedJob, Heartbeat, Queue, Rescued
@@ -32,6 +32,7 @@ from .clock import ServerClock
 from .exporter import Exporter, killed
 from .frames import Completed, Failed, Message, Progress, Ready, decode_message
 from .intake import Intake
+from .job_logs import job_fields
 from .pool import STRAGGLER, ChildHandle, Pool, Running, assignment, depth_for
 from .record import Record, new_worker_id
 from .settlement import Settlement
@@ -107,6 +108,7 @@ class Supervisor:
         return self._leave()
 
     def _start(self) -> None:
+        bind(worker=self.worker_id)
         self._signals.install()
         self._selector.register(self._signals.fileno(), selectors.EVENT_READ, lambda mask: self._handle_signals())
         # Children share the memory of what is imported already; a collection would touch it all.
@@ -126,7 +128,6 @@ class Supervisor:
         self._care_at = time.monotonic() + 1.0
         log.info(
             "worker started",
-            worker=self.worker_id,
             queues=",".join(self._settings.worker_queues),
             children=self._pool.wanted,
             types=",".join(handler.name for handler in self._registry),
@@ -229,7 +230,7 @@ class Supervisor:
     def _handle_usr1(self) -> None:
         for child in self._pool.children.values():
             head = child.head
-            log.info("child", pid=child.pid, jobs_done=child.jobs_done, job_id=head and head.job.id)
+            log.info("child", pid=child.pid, jobs_done=child.jobs_done, **(job_fields(head) if head else {}))
 
     # Children
 
@@ -493,7 +494,7 @@ class Supervisor:
         for child in self._pool.children.values():
             head = child.head
             if head is not None and head.handler is not None and head.handler.exclusive and not child.killed:
-                log.warning("job stopped: the lease may be lost", job_id=head.job.id, job_type=head.job.type)
+                log.warning("job stopped: the lease may be lost", **job_fields(head))
                 self._pool.kill(child, "shutdown")
 
     def _report_running(self, queues: Collection[str]) -> None:
@@ -522,6 +523,7 @@ class Supervisor:
             if child.jobs:
                 self._pool.kill(child, "lost")
         self.worker_id = new_worker_id()
+        bind(worker=self.worker_id)
         for intake in self._intakes.values():
             intake.bell.close()
         self._register()

@@ -1,0 +1,52 @@
+"""Who the running job is, for the lines that its handler logs."""
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from gopher.job import Envelope
+from gopher.trace_context import REQUEST_ID, trace_id
+
+from .frames import Assignment
+
+if TYPE_CHECKING:
+    from .pool import Running
+
+
+class JobFields:
+    """The fields of the job that runs now; worked out only when something is logged."""
+
+    def __init__(self) -> None:
+        self._given: Assignment | None = None
+        self._envelope: Envelope | None = None
+
+    def set(self, given: Assignment | None, envelope: Envelope | None = None) -> None:
+        self._given, self._envelope = given, envelope
+
+    def __call__(self) -> dict[str, Any]:
+        given, envelope = self._given, self._envelope
+        if given is None:
+            return {}
+        fields: dict[str, Any] = {
+            "job_id": given.job_id,
+            "job_type": given.job_type,
+            "queue": given.queue,
+            "attempt": given.attempt,
+            "worker": given.token.rpartition(".")[0],
+        }
+        return fields | trace_fields(envelope)
+
+
+def job_fields(running: "Running") -> dict[str, Any]:
+    """Return the fields of a job for a line of the supervisor; `worker` stands in all of its lines."""
+    job = running.job
+    envelope = msgspec.json.decode(job.envelope, type=Envelope)
+    fields = {"job_id": job.id, "job_type": job.type, "queue": running.queue, "attempt": job.attempt}
+    return fields | trace_fields(envelope)
+
+
+def trace_fields(envelope: Envelope | None) -> dict[str, str]:
+    """Return the ids of a job's trace and of the request that submitted it, where it has them."""
+    carrier = envelope.trace if envelope is not None else {}
+    found = {"trace_id": trace_id(carrier), "request_id": carrier.get(REQUEST_ID, "")}
+    return {name: value for name, value in found.items() if value}
