@@ -19,6 +19,15 @@ def _run(run: Callable[[Settings], int], out: Output) -> int:
     return run(Settings.from_env())
 
 
+_HEALTH_FILE = click.option(
+    "--health-file",
+    metavar="PATH",
+    expose_value=False,
+    callback=setting("GOPHER_HEALTH_FILE"),
+    help="Keep this file fresh, for `gopherctl health --worker`; else GOPHER_HEALTH_FILE.",
+)
+
+
 @click.command()
 @common
 def web(out: Output) -> int:
@@ -43,6 +52,7 @@ def web(out: Output) -> int:
     callback=setting("WORKER_CONCURRENCY"),
     help="Jobs to run at once, each in its own process; else WORKER_CONCURRENCY.",
 )
+@_HEALTH_FILE
 @common
 def worker(out: Output) -> int:
     """Run a worker: it takes jobs from its queues and runs them. --json logs in JSON."""
@@ -52,6 +62,7 @@ def worker(out: Output) -> int:
 
 
 @click.command()
+@_HEALTH_FILE
 @common
 def scheduler(out: Output) -> int:
     """Run a scheduler: what is due goes into the queues, jobs of dead workers go back. --json logs in JSON."""

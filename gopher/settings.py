@@ -192,6 +192,13 @@ class Settings:
     dead_ttl: float = _setting("GOPHER_DEAD_TTL", values.duration(above=0), "30d", "How long dead letters are kept.")
     dead_max: int = _setting("GOPHER_DEAD_MAX", values.integer(1, 10**9), "100000", "How many dead letters are kept.")
 
+    health_file: Path | None = _setting(
+        "GOPHER_HEALTH_FILE",
+        values.optional(values.FILE),
+        "",
+        "A file that a worker or a scheduler keeps fresh while it lives, for `gopherctl health --worker`.",
+    )
+
     log_level: str = _setting("LOG_LEVEL", values.LOG_LEVEL, "info", "Least severe level that is logged.")
     log_format: str = _setting("LOG_FORMAT", values.LOG_FORMAT, "console", "console for people, json for production.")
     otel_exporter_otlp_endpoint: str | None = _setting(

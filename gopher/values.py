@@ -244,7 +244,7 @@ SMTP_URL = Kind(
 )
 HTTP_URL = Kind("a URL such as http://localhost:4318", _read_url("http", "https"))
 FOLDER = Kind("the path of a folder", lambda text: Path(text).expanduser().absolute())
-FILE = Kind("the path of a program", lambda text: Path(text).expanduser().absolute())
+FILE = Kind("the path of a file", lambda text: Path(text).expanduser().absolute())
 QUEUES = listing(f"queue names ({QUEUE_NAME.pattern})", matching(QUEUE_NAME))
 MODULES = listing("module names such as shop.jobs", matching(_MODULE))
 NAMESPACE = Kind("1 to 63 letters, digits, dots, dashes or underscores", matching(_NAMESPACE))

@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Callable
 
+from gopher.alive import HealthFile
 from gopher.link import Bell, Link
 from gopher.logs import get_logger
 from gopher.presence import Command, hide_scheduler, show_scheduler
@@ -88,10 +89,12 @@ class Scheduler:
         self._duties: dict[str, list[tuple[Duty, Link]]] = {}
         #: When each is to be done next (monotonic s); infinity while its answer is under way.
         self._due: dict[Duty, float] = {}
+        self._health = HealthFile(settings.health_file, ALIVE / 3, 2 * ALIVE)
         self._look_at = self._show_at = 0.0
         self._stopping = False
 
     def run(self) -> int:
+        self._health.begin()
         self._install_signals()
         log.info("scheduler started", scheduler=self._id)
         while not self._stopping:
@@ -106,6 +109,7 @@ class Scheduler:
                 # What an earlier event of this round has closed is not to be read any more.
                 if self._selector.get_map().get(key.fd) is key:
                     key.data(mask)
+        self._health.remove()
         self._hide()
         log.info("scheduler stopped")
         return 0
@@ -116,6 +120,7 @@ class Scheduler:
             self._general.add(Command(self._keys.queues, ("SMEMBERS", self._keys.queues)), self._take_queues)
         if now >= self._show_at:
             self._show_at = now + ALIVE / 3
+            self._health.beat()
             self._general.add(Command(self._keys.schedulers, ("TIME",)), self._show)
 
     def _do_duties(self, now: float) -> None:
@@ -165,6 +170,7 @@ class Scheduler:
     def _show(self, reply: tuple[int, int] | Exception) -> None:
         if isinstance(reply, Exception):
             return
+        self._health.heard()
         now = int(reply[0]) * 1000 + int(reply[1]) // 1000
         for command in show_scheduler(self._keys, self._id, now, ALIVE):
             self._wires.link_to(command.key).add(command, _ignore)

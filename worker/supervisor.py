@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection
 
 import msgspec
 
+from gopher.alive import HealthFile
 from gopher.crashpoints import reached
 from gopher.job import Envelope
 from gopher.link import ALL_BACK, WAITED
@@ -83,6 +84,7 @@ class Supervisor:
         self._mean_seconds = 0.0
         #: Jobs that the children can take beyond those that are here or asked for.
         self._room = 0
+        self._health = HealthFile(settings.health_file, settings.worker_lease / 6, settings.worker_lease)
         self._beat_at = self._care_at = 0.0
         #: When a heartbeat was last answered (monotonic s).
         self._heard_at = time.monotonic()
@@ -109,6 +111,7 @@ class Supervisor:
 
     def _start(self) -> None:
         bind(worker=self.worker_id)
+        self._health.begin()
         self._signals.install()
         self._selector.register(self._signals.fileno(), selectors.EVENT_READ, lambda mask: self._handle_signals())
         # Children share the memory of what is imported already; a collection would touch it all.
@@ -441,6 +444,7 @@ class Supervisor:
         """Show that this worker lives, learn what to cancel, report what runs."""
         slow = self._settings.worker_lease / 6
         self._beat_at = now + (min(BUSY_BEAT, slow) if self._busy() else slow)
+        self._health.beat()
         if self._left or self._lost:
             return
         # One at a time: while the server is away they would pile up.
@@ -485,6 +489,7 @@ class Supervisor:
             # The server was away: others may need a moment longer to show that they live.
             self._care_at = max(self._care_at, now + min(self._settings.worker_lease, ALL_BACK))
         self._heard_at = now
+        self._health.heard()
         for child in self._pool.children.values():
             if child.jobs and child.jobs[0].job.id in reply.cancelling and not child.killed:
                 self._pool.interrupt(child, interrupt.CANCEL, now)
@@ -613,6 +618,7 @@ class Supervisor:
     def _leave(self) -> int:
         for child in list(self._pool.children.values()):
             self._pool.kill(child, "leaving")
+        self._health.remove()
         settled = not self._left
         if settled:
             self._resign()

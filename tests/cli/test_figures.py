@@ -2,7 +2,9 @@
 
 import json
 import signal
+import socket
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -82,3 +84,17 @@ def test_lists_types_and_the_fields_of_one(run: Run) -> None:
     assert "one of factorial, fibonacci, prime" in told
     assert "required" in told
     assert run("types", "nope").code == 2
+
+
+def test_health_gives_up_early_when_the_server_hangs(run: Run) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        began = time.monotonic()
+        assert run("health", "--redis-url", f"redis://127.0.0.1:{silent.getsockname()[1]}").code == 1
+        # Half a second for an answer; the rest is the start of a process.
+        assert time.monotonic() - began < 4
+
+
+def test_health_of_a_worker_needs_a_file(run: Run) -> None:
+    answer = run("health", "--worker")
+    assert answer.code == 2
+    assert "--health-file" in answer.err
