@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from gopher.histogram import BOUNDS
+from gopher.timeline import Timeline
 from gopher.times import to_rfc3339
 from gopher.views import Stats, WorkerView
 
@@ -13,8 +15,8 @@ if TYPE_CHECKING:
     from gopher.inspector import Inspector
     from gopher.server import Server
 
-#: Upper bounds of the latency buckets (ms), as lua/shared/observe.lua counts them; the last bucket is unbounded.
-BUCKETS = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000, 300000, 1800000)
+#: Points of the last day below which the last hour says more: a scheduler has not run for long.
+_FEW = 12
 
 EVENTS = ("enqueued", "completed", "failed", "retried", "cancelled", "expired")
 
@@ -48,6 +50,8 @@ class Figures(msgspec.Struct):
     types: dict[str, TypeFigures]
     workers: list[WorkerView]
     schedulers: int
+    #: The last day, or the last hour where there is no more yet.
+    timeline: Timeline
 
 
 def collect(server: "Server") -> Figures:
@@ -62,7 +66,15 @@ def collect(server: "Server") -> Figures:
         types=_types(inspector, queues),
         workers=inspector.workers(),
         schedulers=inspector.schedulers(),
+        timeline=_timeline(server),
     )
+
+
+def _timeline(server: "Server") -> Timeline:
+    from gopher.timeline import timeline
+
+    day = timeline(server, "1d")
+    return day if len(day.points) >= _FEW else timeline(server, "1h")
 
 
 def _types(inspector: "Inspector", queues: list[str]) -> dict[str, TypeFigures]:
@@ -103,7 +115,7 @@ def type_figures(name: str, totals: dict[str, int], histogram: dict[str, int]) -
 
 def latency(name: str, histogram: dict[str, int]) -> Latency:
     """Return what a histogram's buckets (`run:1`, `run:2`, ..., `run:sum_us`) say."""
-    buckets = [histogram.get(f"{name}:{number}", 0) for number in range(1, len(BUCKETS) + 2)]
+    buckets = [histogram.get(f"{name}:{number}", 0) for number in range(1, len(BOUNDS) + 2)]
     count = sum(buckets)
     mean = histogram.get(f"{name}:sum_us", 0) / 1e6 / count if count else 0.0
     return Latency(count, mean, _quantile(buckets, 0.5), _quantile(buckets, 0.95), buckets)
@@ -115,7 +127,7 @@ def _quantile(buckets: list[int], share: float) -> float | None:
     if not count:
         return 0.0
     reached = next(number for number, sum_ in enumerate(accumulate(buckets)) if sum_ >= share * count)
-    return BUCKETS[reached] / 1000 if reached < len(BUCKETS) else None
+    return BOUNDS[reached] / 1000 if reached < len(BOUNDS) else None
 
 
 def counts_of(figures: Figures) -> dict[str, dict[str, int]]:

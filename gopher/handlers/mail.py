@@ -3,7 +3,7 @@
 import re
 import socket
 import time
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
@@ -30,6 +30,18 @@ class HeaderRefused(Discard):
     """Raised when an address or a header could say more than it should, or is no address at all."""
 
 
+class Attachment(msgspec.Struct, forbid_unknown_fields=True):
+    """A text file to send along: what it is called, its media type, and what stands in it."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
+    content: str
+    type: Literal["text/plain", "text/html", "text/csv", "application/json"] = "text/plain"
+
+    def __post_init__(self) -> None:
+        if _CONTROL.search(self.name) or "/" in self.name:
+            raise ValueError("name must be a file's, without folders and control characters")
+
+
 class Email(msgspec.Struct, forbid_unknown_fields=True):
     """A message to send. Addresses are `ann@example.com` or `Ann Lee <ann@example.com>`, one or a list.
 
@@ -44,14 +56,19 @@ class Email(msgspec.Struct, forbid_unknown_fields=True):
     cc: Addresses | None = None
     html: str | None = None
     reply_to: AddressText | None = None
+    attachments: Annotated[list[Attachment], msgspec.Meta(max_length=10)] = []
 
     # Not msgspec's `pattern`: inside a list it crashes Python at its end, now and then (msgspec#717).
     def __post_init__(self) -> None:
         for name in ("to", "subject", "from_", "cc", "reply_to"):
-            value = getattr(self, name)
-            for text in value if isinstance(value, list) else [value or ""]:
-                if _CONTROL.search(text):
-                    raise ValueError(f"{name.rstrip('_')} must be one line without control characters")
+            check_one_line(name.rstrip("_"), getattr(self, name))
+
+
+def check_one_line(name: str, value: str | list[str] | None) -> None:
+    """Raise ValueError when an address or a header has a line break or another control character in it."""
+    for text in value if isinstance(value, list) else [value or ""]:
+        if _CONTROL.search(text):
+            raise ValueError(f"{name} must be one line without control characters")
 
 
 @handler("email", timeout="60s", max_retries=5)
@@ -100,6 +117,10 @@ def _compose(job: Job, payload: Email, sender: "Address", to: "list[Address]", c
     message.set_content(payload.body)
     if payload.html is not None:
         message.add_alternative(payload.html, subtype="html")
+    for each in payload.attachments:
+        kind, _, subtype = each.type.partition("/")
+        charset = {"charset": "utf-8"} if kind == "text" else {}
+        message.add_attachment(each.content.encode(), kind, subtype, filename=each.name, params=charset)
     return _checked(message)
 
 

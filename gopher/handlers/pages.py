@@ -20,6 +20,8 @@ td { font-variant-numeric: tabular-nums; }
 .cards b { display: block; font-size: 1.5rem; font-variant-numeric: tabular-nums; }
 ul { padding-left: 1.2rem; } .bad { color: var(--bad); } .good { color: var(--good); }
 svg { width: 100%; height: auto; } svg text { fill: var(--ink); font: 12px system-ui, sans-serif; }
+.legend span { margin-right: 1rem; } .legend i { display: inline-block; width: .8rem; height: .8rem;
+  margin-right: .3rem; border-radius: .2rem; }
 svg .soft { fill: var(--soft); } svg rect { fill: var(--bar); } svg line { stroke: var(--line); }
 """
 
@@ -77,7 +79,7 @@ def bars(title: str, values: Sequence[tuple[str, float]]) -> str:
         _bar(index, label, value, space * value / largest if largest else 0)
         for index, (label, value) in enumerate(values)
     ]
-    return _svg(title, _ROW * max(1, len(values)), rows)
+    return svg(title, _ROW * max(1, len(values)), rows)
 
 
 def _bar(index: int, label: str, value: float, length: float) -> str:
@@ -101,7 +103,7 @@ def columns(title: str, values: Sequence[tuple[str, float]]) -> str:
     ]
     base = _COLUMNS_HEIGHT + 20
     drawn.append(f'<line x1="0" y1="{base}" x2="{_WIDTH}" y2="{base}"/>')
-    return _svg(title, base + 20, drawn)
+    return svg(title, base + 20, drawn)
 
 
 def _column(index: int, width: float, label: str, value: float, height: float) -> str:
@@ -115,7 +117,8 @@ def _column(index: int, width: float, label: str, value: float, height: float) -
     )
 
 
-def _svg(title: str, height: float, parts: Iterable[str]) -> str:
+def svg(title: str, height: float, parts: Iterable[str]) -> str:
+    """Return a drawing as wide as all of ours."""
     return (
         f'<svg viewBox="0 0 {_WIDTH} {height:.0f}" role="img" aria-label="{escape(title)}">'
         f"<title>{escape(title)}</title>" + "".join(parts) + "</svg>"

@@ -10,11 +10,13 @@ from typing import Any, Literal
 import msgspec
 
 from gopher.durations import format_duration
+from gopher.histogram import BOUNDS
 from gopher.job import Job
 from gopher.registry import handler
 
-from . import files, pages
-from .figures import BUCKETS, EVENTS, Figures, Latency, collect, counts_of, grown
+from . import files, overtime, pages
+from .figures import EVENTS, Figures, Latency, collect, counts_of, grown
+from .mail import Addresses, check_one_line
 
 #: A queue whose oldest job waits longer than this (s) is a finding.
 LONG_WAIT = 60.0
@@ -25,9 +27,16 @@ _TITLES = {"daily_summary": "Daily summary", "queue_health": "Queue health", "wo
 
 
 class Report(msgspec.Struct, forbid_unknown_fields=True):
-    """Which report: what was done since the last daily summary, how the queues are, or the workers."""
+    """Which report: what was done since the last daily summary, how the queues are, or the workers.
+
+    With `mail_to`, one address or a list, the page is sent there by a job of type `email`.
+    """
 
     report_type: Literal["daily_summary", "queue_health", "workers"]
+    mail_to: Addresses | None = None
+
+    def __post_init__(self) -> None:
+        check_one_line("mail_to", self.mail_to)
 
 
 @handler("report", timeout="60s")
@@ -48,8 +57,33 @@ def report(job: Job, payload: Report) -> dict[str, Any]:
     page = draw(payload.report_type, figures, summary)
     path = files.write_file(job.id, payload.report_type, "html", page.encode())
     data = files.write_file(job.id, payload.report_type, "json", msgspec.json.encode(summary | {"figures": figures}))
+    mailed = {"mail_job_id": mail(job, payload, summary, page)} if payload.mail_to else {}
     job.progress(1.0, "done")
-    return {"path": str(path), "json_path": str(data), **_short(summary)}
+    return {"path": str(path), "json_path": str(data), **mailed, **_short(summary)}
+
+
+def mail(job: Job, payload: Report, summary: dict[str, Any], page: str) -> str:
+    """Submit a job that sends a report: its findings as text, the page as an attachment. Return the job's id."""
+    from gopher.client import Client
+    from gopher.registry import registry
+    from gopher.settings import Settings
+
+    title = f"Gopher: {_TITLES[payload.report_type]}, {summary['generated_at'][:10]}"
+    message = {
+        "to": payload.mail_to,
+        "subject": title,
+        "body": _as_text(title, summary),
+        "attachments": [{"name": f"{payload.report_type}.html", "type": "text/html", "content": page}],
+    }
+    # Once, though this job may be repeated.
+    with Client(settings=Settings.from_env(), registry=registry, connections=1) as client:
+        return client.enqueue("email", message, queue=job.queue, unique_key=f"report:{job.id}")
+
+
+def _as_text(title: str, summary: dict[str, Any]) -> str:
+    findings = summary["findings"] or ["Nothing needs attention."]
+    totals = [f"{count:,} {event}" for event, count in summary["totals"].items()]
+    return "\n".join([title, "", *findings[:50], "", *totals, "", "The whole report is attached.", ""])
 
 
 def _short(summary: dict[str, Any]) -> dict[str, Any]:
@@ -108,6 +142,7 @@ def _daily_summary(figures: Figures, summary: dict[str, Any]) -> Iterator[str]:
     by_type: dict[str, dict[str, int]] = summary["by_type"]
     yield pages.cards(summary["totals"].items())
     yield pages.section("Findings", pages.findings(summary["findings"]))
+    yield from overtime.sections(figures.timeline)
     completed = [(name, counts["completed"]) for name, counts in by_type.items()]
     yield pages.section("Completed jobs by type", pages.bars("Completed jobs by type", completed))
     rows = [(name, *(counts[event] for event in EVENTS)) for name, counts in by_type.items()]
@@ -159,8 +194,8 @@ def _workers(figures: Figures, summary: dict[str, Any]) -> Iterator[str]:
 
 def _latencies(title: str, latencies: dict[str, Latency]) -> str:
     """Return a histogram over all types and a table of each."""
-    counted = [sum(each.buckets[number] for each in latencies.values()) for number in range(len(BUCKETS) + 1)]
-    names = [format_duration(bound / 1000) for bound in BUCKETS] + ["more"]
+    counted = [sum(each.buckets[number] for each in latencies.values()) for number in range(len(BOUNDS) + 1)]
+    names = [format_duration(bound / 1000) for bound in BOUNDS] + ["more"]
     used = [number for number, count in enumerate(counted) if count]
     span = range(used[0], used[-1] + 1) if used else range(0)
     plot = pages.columns(title, [(names[number], counted[number]) for number in span])

@@ -22,6 +22,7 @@ PAGES = (
     "docs/cli.md",
     "docs/flow.md",
     "docs/handlers.md",
+    "docs/observability.md",
     "docs/python.md",
     "docs/schedules.md",
 )

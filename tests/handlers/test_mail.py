@@ -246,3 +246,25 @@ def test_waits_for_a_silent_server_no_longer_than_the_job_may_run(run: Any, monk
         with pytest.raises(smtplib.SMTPServerDisconnected, match="timed out"):
             run("email", HELLO, Job(id=new_job_id(), type="email", deadline=time.time() + 0.1))
         assert time.monotonic() - began < 1.9
+
+
+def test_sends_files_along(run: Any, mailbox: Mailbox) -> None:
+    files = [
+        {"name": "Grüße.html", "type": "text/html", "content": "<p>ä</p>"},
+        {"name": "figures.json", "type": "application/json", "content": "[1]"},
+        {"name": "plain.txt", "content": "text\n"},
+    ]
+    run("email", {**HELLO, "html": "<p>Hello</p>", "attachments": files})
+    message = mailbox.only_message()
+    assert message.get_body(("html",)).get_content().strip() == "<p>Hello</p>"
+    attached = list(message.iter_attachments())
+    assert [part.get_filename() for part in attached] == ["Grüße.html", "figures.json", "plain.txt"]
+    assert attached[0].get_content() == "<p>ä</p>"
+    assert attached[1].get_content() == b"[1]"
+    assert attached[2].get_content() == "text\n"
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "a\r\nBcc: eve@example.com", "../../etc", "x" * 101])
+def test_refuses_files_whose_name_says_more_than_a_name(run: Any, name: str) -> None:
+    with pytest.raises(InvalidJob, match="/payload/attachments"):
+        run("email", {**HELLO, "attachments": [{"name": name, "content": ""}]})

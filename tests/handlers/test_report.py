@@ -9,14 +9,19 @@ from xml.etree import ElementTree
 import msgspec
 import pytest
 
-from gopher.errors import InvalidJob
-from gopher.handlers import pages
-from gopher.handlers.figures import BUCKETS, Figures, grown, latency, type_figures
+from gopher.client import Client
+from gopher.errors import Discard, InvalidJob
+from gopher.handlers import overtime, pages
+from gopher.handlers.figures import Figures, grown, latency, type_figures
+from gopher.handlers.plots import Mark, lines, rounded, stacked
 from gopher.handlers.report import draw, summarise
+from gopher.histogram import BOUNDS
 from gopher.job import Job, NewJob, new_job_id
 from gopher.queue import Completion
 from gopher.server import Server
 from gopher.settings import Settings
+from gopher.timeline import Latency as Took
+from gopher.timeline import Point, Timeline
 from gopher.views import ChildView, PriorityStats, QueueStats, Stats, WorkerView
 
 TYPES = ("daily_summary", "queue_health", "workers")
@@ -31,6 +36,24 @@ TOTALS = {
     "stale": 1,
 }
 HISTOGRAM = {"run:1": 2, "run:4": 5, "run:8": 1, "run:sum_us": 400_000, "wait:18": 1, "wait:sum_us": 9_000_000_000}
+
+
+def point(at: str, job_type: str = "email", **counts: int) -> Point:
+    took = Took(3, 0.5, 0.4, 0.9)
+    events = dict.fromkeys(("enqueued", "dequeued", "completed", "failed", "retried", "cancelled", "expired"), 0)
+    return Point(
+        at=f"2026-11-24T{at}:00.000Z",
+        seconds=300.0,
+        **{**events, **counts},
+        wait=took if counts else Took(0, None, None, None),
+        run=took,
+        waiting=3,
+        running=1,
+        scheduled=0,
+        retrying=0,
+        dead_letters=0,
+        types={job_type: counts} if counts else {},
+    )
 
 
 def figures(queue: str = "default", job_type: str = "email", **queue_stats: Any) -> Figures:
@@ -52,6 +75,15 @@ def figures(queue: str = "default", job_type: str = "email", **queue_stats: Any)
         types={job_type: type_figures(job_type, totals, HISTOGRAM)},
         workers=[worker],
         schedulers=1,
+        timeline=Timeline(
+            86400.0,
+            300.0,
+            [
+                point("07:00", job_type, enqueued=50, completed=40, failed=1),
+                point("08:00"),
+                point("09:00", job_type, enqueued=5, completed=4, retried=2),
+            ],
+        ),
     )
 
 
@@ -73,7 +105,7 @@ def test_has_the_buckets_that_the_server_counts() -> None:
     source = (Path(__file__).parents[2] / "gopher/lua/shared/observe.lua").read_text()
     bounds = re.search(r"BOUNDS = \{ (.*?) \}", source)
     assert bounds is not None
-    assert tuple(map(int, bounds[1].split(", "))) == BUCKETS
+    assert tuple(map(int, bounds[1].split(", "))) == BOUNDS
 
 
 def test_tells_growth_from_counters_started_anew() -> None:
@@ -157,6 +189,64 @@ def test_writes_figures_as_people_read_them() -> None:
     ]  # fmt: skip
 
 
+def drawings(page: str) -> dict[str, ElementTree.Element]:
+    """Return the plots of a page by their titles."""
+    found = [ElementTree.fromstring(drawing) for drawing in re.findall(r"<svg.*?</svg>", page, re.DOTALL)]
+    return {drawing.get("aria-label", ""): drawing for drawing in found}
+
+
+def test_a_daily_summary_shows_the_last_day() -> None:
+    made = figures()
+    plots = drawings(draw("daily_summary", made, summarise("daily_summary", made)))
+    throughput = plots["Jobs a minute over the last day (UTC)"]
+    # 50 jobs in five minutes are ten a minute: the most there is, at the top; 22 hours after the beginning.
+    first = next(throughput.iter("path")).get("d", "")
+    assert [part for part in re.split("[ML]", first) if part] == [
+        f"{56 + 664 * 22 / 24:.1f} 10.0",
+        f"{56 + 664 * 23 / 24:.1f} 210.0",
+        f"{720:.1f} 190.0",
+    ]
+    assert "10" in [text.text for text in throughput.iter("text")]
+    assert "04:00" in [text.text for text in throughput.iter("text")]
+    waiting = next(plots["How long jobs waited over the last day"].iter("path")).get("d", "")
+    # A gap where nobody waited.
+    assert waiting.count("M") == 2
+    failures = plots["Failed attempts by type over the last day"]
+    heights = [float(rect.get("height", 0)) for rect in failures.iter("rect")]
+    assert heights == [100.0, 200.0]
+    assert "Jobs waiting over the last day" in plots
+
+
+def test_many_types_that_fail_share_a_colour() -> None:
+    points = [point("08:00"), *(point("09:00", f"type_{number}", failed=20 - number) for number in range(9))]
+    page = "".join(overtime.sections(Timeline(86400.0, 300.0, points)))
+    assert page.count("<rect") == 6
+    assert "others" in page
+    assert page.count("<td>type_") == 9
+
+
+def test_without_a_past_it_says_so_and_without_failures_too() -> None:
+    assert "Nothing has been noted yet" in "".join(overtime.sections(Timeline(86400.0, 300.0, [])))
+    page = "".join(overtime.sections(Timeline(3600.0, 10.0, [point("08:00", completed=1), point("08:05")])))
+    assert '<p class="good">None.</p>' in page
+    assert "over the last hour" in page
+
+
+def test_axes_end_at_round_numbers() -> None:
+    tops = [0.0, 0.0007, 0.83, 1.0, 9.9, 10.0, 111.0, 638.0, 1001.0]
+    assert [rounded(top) for top in tops] == pytest.approx([0, 0.0008, 1, 1, 10, 10, 120, 800, 1200])
+
+
+def test_plots_of_nothing_can_be_drawn() -> None:
+    for plot in (
+        lines("none", {}, []),
+        lines("zero", {"a": [(0.0, 0.0)]}, [Mark(0.5, "<b>")]),
+        stacked("none", [], [], []),
+    ):
+        ElementTree.fromstring(plot.partition("<p class")[0])
+        assert "<b>" not in plot
+
+
 @pytest.fixture
 def queues(redis_url: str, namespace: str, files_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("REDIS_URL", redis_url)
@@ -214,3 +304,32 @@ def test_counts_a_daily_summary_from_the_last_one(run: Any, queues: Server, file
 def test_refuses_a_report_that_there_is_not(run: Any) -> None:
     with pytest.raises(InvalidJob, match="/payload/report_type"):
         run("report", {"report_type": "weather"})
+
+
+def test_a_report_is_sent_by_a_job_of_its_own(run: Any, queues: Server, mailbox: Any) -> None:
+    seed_completed(queues, 5)
+    job = Job(id=new_job_id(), type="report")
+    payload = {"report_type": "daily_summary", "mail_to": ["ops@example.com", "Ann <ann@example.com>"]}
+    result = run("report", payload, job)
+    page = Path(result["path"]).read_text()
+    # A repeat of the job sends it no second time.
+    assert run("report", payload, job)["mail_job_id"] == result["mail_job_id"]
+    with Client(settings=Settings.from_env()) as client:
+        (found,) = client.jobs(job_type="email", status="pending").jobs
+        assert found.job_id == result["mail_job_id"]
+    sent = run("email", msgspec.json.decode(found.payload))
+    assert sent["recipients"] == ["ops@example.com", "ann@example.com"]
+    message = mailbox.only_message()
+    assert message["Subject"].startswith("Gopher: Daily summary, 20")
+    text, attached = message.get_body(("plain",)), list(message.iter_attachments())
+    assert "5 completed" in text.get_content()
+    assert [(part.get_filename(), part.get_content_type()) for part in attached] == [
+        ("daily_summary.html", "text/html")
+    ]
+    assert attached[0].get_content() == page
+
+
+@pytest.mark.parametrize("mail_to", ["", [], "no\nline", 7])
+def test_an_address_that_is_none_is_refused_at_once(run: Any, mail_to: Any) -> None:
+    with pytest.raises((InvalidJob, Discard), match="mail_to|address|To"):
+        run("report", {"report_type": "workers", "mail_to": mail_to})
