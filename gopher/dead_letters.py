@@ -199,12 +199,8 @@ class DeadLetters:
     def _fitting(self, queue: str, entries: Sequence[Position], which: Which) -> Sequence[Position]:
         if not entries or which == Which():
             return entries
-        keys = self._server.keys.of(queue)
-        with explained():
-            pipe = self._server.client.pipeline(transaction=False)
-            for entry in entries:
-                pipe.hmget(keys.job(entry.id), "type", "error")
-            records = pipe.execute()
+        call = self._server.queue(queue).look([entry.id for entry in entries], ["type", "error"])
+        records = self._server.run(call)
         return [
             entry
             for entry, (kind, reason) in zip(entries, records, strict=True)

@@ -138,32 +138,42 @@ class Listing:
                 yield place
 
     def _stream(self, keys: QueueKeys, place: str, start: Cursor | None) -> Iterator[Entry]:
-        client = self._server.client
+        server = self._server
         after = Position(start.time, start.id) if start else None
         if place.startswith(_LISTS):
             passed = start.lists.get(f"{keys.queue}:{place}", []) if start else []
-            return pending_entries(client, keys, place, after, passed)
+            return pending_entries(server, keys, place, after, passed)
         if place.startswith("processing:"):
-            return held_entries(client, keys, place, after)
+            return held_entries(server, keys, place, after)
         if place == "next":
-            return next_entries(client, keys, after, list(chain(*start.lists.values())) if start else [])
-        return sorted_entries(client, keys, place, after)
+            return next_entries(server, keys, after, list(chain(*start.lists.values())) if start else [])
+        return sorted_entries(server, keys, place, after)
 
     def _fits(
         self, entries: Sequence[Entry], *, status: str | None, job_type: str | None, error: str | None
     ) -> list[bool]:
         fields = ["state", "type", *(["error"] if error is not None else [])]
-        pipe = self._server.client.pipeline(transaction=False)
-        for entry in entries:
-            pipe.hmget(self._server.keys.of(entry.queue).job(entry.id), fields)
+        records = self._read(entries, fields)
         return [
             state is not None
+            and kind is not None
             and state.decode() in _STATES[entry.place.partition(":")[0]]
             and status in (None, state.decode())
             and job_type in (None, kind.decode())
             and (error is None or error == error_class(reason[0]))
-            for entry, (state, kind, *reason) in zip(entries, pipe.execute(), strict=True)
+            for entry, (state, kind, *reason) in zip(entries, records, strict=True)
         ]
+
+    def _read(self, entries: Sequence[Entry], fields: Sequence[str]) -> list[list[bytes | None]]:
+        """Return fields of the record of each entry: a call a queue."""
+        by_queue: dict[str, list[int]] = {}
+        for index, entry in enumerate(entries):
+            by_queue.setdefault(entry.queue, []).append(index)
+        found: dict[int, list[bytes | None]] = {}
+        for queue, places in by_queue.items():
+            call = self._server.queue(queue).look([entries[index].id for index in places], fields)
+            found |= zip(places, self._server.run(call), strict=True)
+        return [found[index] for index in range(len(entries))]
 
 
 def dead_places(groups: Groups, queue: str, which: Which) -> list[str]:

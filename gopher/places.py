@@ -9,6 +9,7 @@ from itertools import product
 from typing import Any, NamedTuple
 
 from .keys import QueueKeys
+from .server import Server
 
 #: Entries that a stream reads at a time.
 _CHUNK = 200
@@ -36,9 +37,9 @@ class Entry(NamedTuple):
     place: str
 
 
-def sorted_entries(client: Any, keys: QueueKeys, place: str, after: Position | None) -> Iterator[Entry]:
+def sorted_entries(server: Server, keys: QueueKeys, place: str, after: Position | None) -> Iterator[Entry]:
     """Yield what stands in a sorted set (scheduled, retrying, failed, finished), the highest score first."""
-    key = keys.prefix + place
+    client, key = server.client, keys.prefix + place
     while True:
         start = seek(client, key, after) if after else 0
         rows = client.zrevrange(key, start, start + _CHUNK - 1, withscores=True)
@@ -50,7 +51,7 @@ def sorted_entries(client: Any, keys: QueueKeys, place: str, after: Position | N
 
 
 def pending_entries(
-    client: Any, keys: QueueKeys, place: str, after: Position | None, passed: Sequence[str]
+    server: Server, keys: QueueKeys, place: str, after: Position | None, passed: Sequence[str]
 ) -> Iterator[Entry]:
     """Yield what stands in a pending list from its left end, or from behind `after` on.
 
@@ -58,9 +59,9 @@ def pending_entries(
     than its right neighbour, a rescued one newer than its left one, so ids find the way better than times.
     """
     key = keys.prefix + place
-    start = _place_in_list(client, keys, key, after, passed) if after else 0
-    while ids := _decoded(client.lrange(key, start, start + _CHUNK - 1)):
-        for job_id, since in zip(ids, _times(client, keys, ids, "since"), strict=True):
+    start = _place_in_list(server, keys, key, after, passed) if after else 0
+    while ids := _decoded(server.client.lrange(key, start, start + _CHUNK - 1)):
+        for job_id, since in zip(ids, _times(server, keys, ids, "since"), strict=True):
             if since is not None:
                 own = Position(since, job_id)
                 after = min(after, own) if after else own
@@ -68,20 +69,20 @@ def pending_entries(
         start += _CHUNK
 
 
-def next_entries(client: Any, keys: QueueKeys, after: Position | None, passed: Collection[str]) -> Iterator[Entry]:
+def next_entries(server: Server, keys: QueueKeys, after: Position | None, passed: Collection[str]) -> Iterator[Entry]:
     """Yield the head of the queue. It came from a list, where jobs of one millisecond stand in no order of ids:
     so it is new to a page unless its id is among the last that were `passed`."""
-    ids = _decoded(client.lrange(keys.next, 0, 0))
-    for since, job_id in zip(_times(client, keys, ids, "since"), ids, strict=True):
+    ids = _decoded(server.client.lrange(keys.next, 0, 0))
+    for since, job_id in zip(_times(server, keys, ids, "since"), ids, strict=True):
         if since is not None and (after is None or (since <= after.time and job_id not in passed)):
             own = Position(since, job_id)
             yield Entry(min(after, own) if after else own, job_id, keys.queue, "next")
 
 
-def held_entries(client: Any, keys: QueueKeys, place: str, after: Position | None) -> Iterator[Entry]:
+def held_entries(server: Server, keys: QueueKeys, place: str, after: Position | None) -> Iterator[Entry]:
     """Yield what a worker holds, the last that was started first."""
-    ids = _decoded(client.lrange(keys.prefix + place, 0, _HELD - 1))
-    found = zip(_times(client, keys, ids, "started", "since"), ids, strict=True)
+    ids = _decoded(server.client.lrange(keys.prefix + place, 0, _HELD - 1))
+    found = zip(_times(server, keys, ids, "started", "since"), ids, strict=True)
     positions = sorted((Position(time, job_id) for time, job_id in found if time is not None), reverse=True)
     for position in positions:
         if after is None or position < after:
@@ -106,30 +107,30 @@ def seek(client: Any, key: str, after: Position, *, oldest_first: bool = False) 
     return int(low)
 
 
-def _place_in_list(client: Any, keys: QueueKeys, key: str, after: Position, passed: Sequence[str]) -> int:
+def _place_in_list(server: Server, keys: QueueKeys, key: str, after: Position, passed: Sequence[str]) -> int:
     """Return the index of what follows `after` in a pending list."""
     if not passed:
-        return _bisect(client, keys, key, after.time)
+        return _bisect(server, keys, key, after.time)
     for job_id, rank in product(passed, (1, -1)):
-        index = client.lpos(key, job_id, rank=rank, maxlen=_NEAR_ENDS)
+        index = server.client.lpos(key, job_id, rank=rank, maxlen=_NEAR_ENDS)
         if index is not None:
             return int(index) + 1
-    first = _bisect(client, keys, key, after.time)
-    equals = _decoded(client.lrange(key, first, first + _NEAR_ENDS - 1))
+    first = _bisect(server, keys, key, after.time)
+    equals = _decoded(server.client.lrange(key, first, first + _NEAR_ENDS - 1))
     for job_id in passed:
         if job_id in equals:
             return first + equals.index(job_id) + 1
     # They have left. What shares their millisecond is passed over rather than shown twice.
-    return _bisect(client, keys, key, after.time - 1)
+    return _bisect(server, keys, key, after.time - 1)
 
 
-def _bisect(client: Any, keys: QueueKeys, key: str, time: int) -> int:
+def _bisect(server: Server, keys: QueueKeys, key: str, time: int) -> int:
     """Return the index of the first job that has waited since `time` or longer."""
-    low, high = 0, int(client.llen(key))
+    low, high = 0, int(server.client.llen(key))
     while low < high:
         middle = (low + high) // 2
-        ids = _decoded(client.lrange(key, middle, middle + _PROBE - 1))
-        since = next((each for each in _times(client, keys, ids, "since") if each is not None), None)
+        ids = _decoded(server.client.lrange(key, middle, middle + _PROBE - 1))
+        since = next((each for each in _times(server, keys, ids, "since") if each is not None), None)
         if since is not None and since > time:
             low = middle + 1
         else:
@@ -137,12 +138,10 @@ def _bisect(client: Any, keys: QueueKeys, key: str, time: int) -> int:
     return low
 
 
-def _times(client: Any, keys: QueueKeys, ids: Sequence[str], *fields: str) -> list[int | None]:
+def _times(server: Server, keys: QueueKeys, ids: Sequence[str], *fields: str) -> list[int | None]:
     """Return of each record the first of `fields` that it has, in Unix ms; None where it has none, or is gone."""
-    pipe = client.pipeline(transaction=False)
-    for job_id in ids:
-        pipe.hmget(keys.job(job_id), fields)
-    found = (next(filter(None, values), None) for values in (pipe.execute() if ids else []))
+    records = server.run(server.queue(keys.queue).look(ids, fields)) if ids else []
+    found = (next(filter(None, values), None) for values in records)
     return [None if value is None else int(float(value)) for value in found]
 
 

@@ -158,6 +158,17 @@ class Sampled(NamedTuple):
     now: int
 
 
+class GroupRow(NamedTuple):
+    """A group of dead letters: type, class of the error and place, a line each; times in Unix ms."""
+
+    group: str
+    name: bytes
+    jobs: int
+    first: int
+    last: int
+    last_job_id: str
+
+
 class Completion(NamedTuple):
     """A result on its way into the record; `result` and `log` are JSON, b"" for none, `duration` in ms."""
 
@@ -380,6 +391,19 @@ class Queue:
             arguments.append(job.limit_key)
         return self._call("tick", arguments, lambda reply: reply[0].decode())
 
+    def look(self, job_ids: Sequence[str], fields: Sequence[str]) -> Call:
+        """Read fields of records (look.lua). The reply is a list with the values, or None, for each."""
+        size = len(fields)
+
+        def rows(values: list[bytes | None]) -> list[list[bytes | None]]:
+            return [values[at : at + size] for at in range(0, len(values), size)]
+
+        return self._call("look", (size, *fields, *job_ids), rows)
+
+    def look_at_groups(self, limit: int) -> Call:
+        """Read the groups of dead letters (look_at_groups.lua). The reply is a list of `GroupRow`."""
+        return self._call("look_at_groups", (limit,), _read_groups)
+
     def prune(self, place: int, dead_ttl: float, dead_max: int, limit: int = 1000) -> Call:
         """Let go of old records (prune.lua). The reply is a `Pruned`."""
         arguments = (limit, place, round(dead_ttl * 1000), dead_max)
@@ -465,6 +489,14 @@ def _read_heartbeat(reply: list[Any]) -> Heartbeat:
     if reply[0] == b"LOST":
         return Heartbeat(True, 0, [])
     return Heartbeat(False, int(reply[1]), [job_id.decode() for job_id in reply[2:]])
+
+
+def _read_groups(reply: list[Any]) -> list[GroupRow]:
+    rows = (reply[at : at + 6] for at in range(0, len(reply), 6))
+    return [
+        GroupRow(group.decode(), name, int(jobs), int(first), int(last), last_job_id.decode())
+        for group, name, jobs, first, last, last_job_id in rows
+    ]
 
 
 def _read_promoted(reply: list[Any]) -> Promoted:

@@ -188,7 +188,7 @@ def test_finds_what_fits_among_more_groups_than_are_read_side_by_side(client):
 
 
 def test_finds_and_counts_what_fits_when_there_are_too_many_groups_to_look_at(client, monkeypatch):
-    monkeypatch.setattr(groups, "MAX_GROUPS", 2)
+    monkeypatch.setattr(groups, "MAX_SEARCHED", 2)
     fitting = bury(client, 1, place="a") + bury(client, 1, place="b")
     bury(client, 2, error="OSError")
     page = client.dead_letters.page(error="ValueError")

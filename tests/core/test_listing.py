@@ -193,7 +193,7 @@ def test_positions_never_rise_along_a_list_that_is_out_of_order(client, worker):
     for job in reversed(worker.fetch(3)):
         client.server.run(worker.queue.requeue(worker.name, job.id, job.token))
     keys = client.server.keys.of("default")
-    positions = [each.position for each in pending_entries(client.server.client, keys, "pending:normal", None, [])]
+    positions = [each.position for each in pending_entries(client.server, keys, "pending:normal", None, [])]
     assert len(positions) > 5
     assert positions == sorted(positions, reverse=True)
 

@@ -166,6 +166,8 @@ SEEDS: dict[str, Callable[[Stage], Call]] = {
     "fetch": _fetch,
     "heartbeat": _heartbeat,
     "hold_back": _held(lambda queue, job: queue.hold_back("w", job.id, job.token, 60.0)),
+    "look": lambda stage: stage.queue.look(stage.put(2), ["state"]),
+    "look_at_groups": lambda stage: stage.queue.look_at_groups(stage.failed() and 10),
     "pause": lambda stage: stage.queue.pause(),
     "promote": _promote,
     "prune": _prune,
