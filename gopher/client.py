@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from .batches import check_parents, is_known
 from .dead_letters import DeadLetters
-from .errors import InvalidJob, JobConflict, JobNotFound
+from .errors import InvalidJob, JobConflict, JobNotFound, OutcomeUnknown, ServerError
 from .flow import Flow
 from .idempotency import IdempotencyMismatch, ids_for, request_for, with_ids
 from .inspector import Inspector
@@ -125,19 +126,25 @@ class Client:
         """Store prepared jobs: those of one queue in one call, all of them or none. Returns what became of each.
 
         With a `request` (see `idempotency`) a repeat stores nothing and is answered as the first time.
-        Raises InvalidJob when a job to wait for does not exist, IdempotencyMismatch, a ServerError.
+        Raises InvalidJob when a job to wait for does not exist, IdempotencyMismatch, a ServerError: OutcomeUnknown
+        when some queues have stored their jobs and another one could not.
         """
         by_queue: dict[str, list[int]] = {}
         for index, job in enumerate(jobs):
             by_queue.setdefault(job.queue, []).append(index)
         made = int(request.answer) if request else 0
         stored: dict[int, Stored] = {}
+        if len(by_queue) > 1 and not (request and is_known(self.server, request, list(by_queue))):
+            check_parents(self.server, jobs, by_queue)
         for name, places in by_queue.items():
             if request:
                 jobs = with_ids(jobs, request, made)
             some = [jobs[index] for index in places]
             self.server.announce(name)
-            reply = self._enqueue(name, some, request and request._replace(answer=str(made)), patience)
+            try:
+                reply = self._enqueue(name, some, request and request._replace(answer=str(made)), patience)
+            except ServerError as error:
+                raise _in_part(error, len(stored), len(jobs)) from error
             if reply.kind == "NOPARENT":
                 raise _no_parent(reply.detail, name, jobs)
             if reply.kind == "REPLAYED" and request:
@@ -297,6 +304,16 @@ def _no_parent(parent: str, queue: str, jobs: Sequence[NewJob]) -> InvalidJob:
         return error
     return InvalidBatch(
         [(index, error) for index, job in enumerate(jobs) if job.queue == queue and parent in job.after]
+    )
+
+
+def _in_part(error: ServerError, stored: int, total: int) -> ServerError:
+    """Return what to raise when a queue could not store its jobs, after others had stored theirs."""
+    if not stored:
+        return error
+    return OutcomeUnknown(
+        f"{stored} of the {total} jobs are stored, in other queues ({error}): send all again with the same "
+        "Idempotency-Key, then the rest is stored too and none twice"
     )
 
 

@@ -37,8 +37,15 @@ def ids_for(request: Request, count: int) -> list[str]:
 
 
 def with_ids(jobs: Sequence[NewJob], request: Request, made: int) -> list[NewJob]:
-    """Return the jobs of a request with the ids that they have if it was first made at `made` (ms)."""
-    return [msgspec.structs.replace(job, id=_id(request.key, index, made)) for index, job in enumerate(jobs)]
+    """Return the jobs of a request with the ids that they have if it was first made at `made` (ms).
+
+    Those that wait for others of the request wait for them by these ids.
+    """
+    ids = {job.id: _id(request.key, index, made) for index, job in enumerate(jobs)}
+    return [
+        msgspec.structs.replace(job, id=ids[job.id], after=tuple(ids.get(parent, parent) for parent in job.after))
+        for job in jobs
+    ]
 
 
 def _id(key: str, index: int, made: int) -> str:

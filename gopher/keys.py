@@ -162,6 +162,9 @@ class QueueKeys:
     def job(self, job_id: str) -> str:
         return f"{self.prefix}job:{job_id}"
 
+    def idempotency(self, digest: str) -> str:
+        return f"{self.prefix}idempotency:{digest}"
+
     def histogram(self, job_type: str) -> str:
         return f"{self.prefix}histogram:{job_type}"
 
