@@ -4,13 +4,14 @@ from collections.abc import Iterator
 
 import click
 
+from gopher.client import Client
 from gopher.errors import ConfigurationError, ServerError
 from gopher.health import check_writable
 from gopher.settings import Settings
 
 from .checks import Check, Finding, look_at, server_checks
-from .common import common, server_client
-from .fleet_checks import connections_needed, orphan_check, scheduler_check, worker_checks
+from .common import client, common, over_http, server_client
+from .fleet_checks import NO_SCHEDULER, connections_needed, orphan_check, scheduler_check, worker_checks
 from .output import Output, printable
 
 #: Findings of one check that are told; --json has all.
@@ -26,6 +27,7 @@ def doctor(out: Output, deep: bool) -> int:
 
     Looks at the server's version, writes, eviction, memory, persistence, clock and connections; whether a scheduler is
     alive and on time; whether each type with waiting jobs has a worker; and whether a job stands where nobody looks.
+    Over HTTP only at what the API can tell: the server's own checks and --deep need the server.
     """
     checks = []
     for check in _checks(deep):
@@ -40,19 +42,35 @@ def doctor(out: Output, deep: bool) -> int:
 
 def _checks(deep: bool) -> Iterator[Check]:
     """Make the checks one after the other, each when the one before is shown."""
-    settings = Settings.from_env()
+    if over_http():
+        yield from _checks_over_http()
+        return
     with server_client() as gopher:
         # Raises when the server is not there at all: then there is nothing to examine.
         look = look_at(gopher.server)
-        yield from server_checks(look, connections_needed(gopher, settings))
-        try:
-            latency = check_writable(gopher)
-            yield Check("writes", f"accepted after {latency * 1000:.1f} ms")
-        except (ServerError, ConfigurationError) as error:
-            yield Check("writes", "refused", [Finding(str(error), "New jobs are refused until that is mended.")])
+        yield from server_checks(look, connections_needed(gopher, Settings.from_env()))
+        yield _writes(gopher)
         yield scheduler_check(gopher)
         yield from worker_checks(gopher)
         yield orphan_check(gopher, deep=deep)
+
+
+def _writes(gopher: Client) -> Check:
+    try:
+        latency = check_writable(gopher)
+    except (ServerError, ConfigurationError) as error:
+        return Check("writes", "refused", [Finding(str(error), "New jobs are refused until that is mended.")])
+    return Check("writes", f"accepted after {latency * 1000:.1f} ms")
+
+
+def _checks_over_http() -> Iterator[Check]:
+    """Make the checks that the API can answer: it tells nothing of its server's settings."""
+    with client() as gopher:
+        health = gopher.health()
+        yield Check("server", skipped="its own checks need the server: run this where REDIS_URL reaches it")
+        yield Check("writes", f"accepted after {health.redis.latency_ms:.1f} ms")
+        yield Check("scheduler", health.scheduler, [NO_SCHEDULER] if health.scheduler == "missing" else [])
+        yield from worker_checks(gopher)
 
 
 def _described(check: Check) -> dict[str, object]:

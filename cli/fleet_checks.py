@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from gopher import __version__
 from gopher.client import Client
 from gopher.durations import format_duration
+from gopher.interface import Gopher
 from gopher.invariants import findings
 from gopher.job import PRIORITIES, State
 from gopher.keys import QueueKeys
@@ -23,6 +24,10 @@ _WAITING = (State.PENDING, State.RETRYING, State.SCHEDULED)
 _LATE = 30_000
 #: Jobs of a queue all of whose keys are read without being asked to; so often, since jobs move meanwhile; seconds.
 _FEW, _LOOKS, _BETWEEN = 20_000, 3, 0.3
+NO_SCHEDULER = Finding(
+    "no scheduler is alive: delayed jobs and retries come late, schedules do not fire",
+    "Start one: `gopherctl scheduler`.",
+)
 #: Connections of each process (docs/deployment.md); a worker has one more for each queue.
 _OF_API_PROCESS, _OF_WORKER, _OF_SCHEDULER = 4, 1, 2
 
@@ -41,8 +46,7 @@ def scheduler_check(gopher: Client) -> Check:
     count = gopher.inspector.schedulers()
     found = []
     if not count:
-        message = "no scheduler is alive: delayed jobs and retries come late, schedules do not fire"
-        found.append(Finding(message, "Start one: `gopherctl scheduler`."))
+        found.append(NO_SCHEDULER)
     for queue in gopher.server.queues():
         for what, late in _overdue(gopher, gopher.server.keys.of(queue)):
             message = f"queue {queue!r}: {what} is late by {format_duration(late / 1000)}"
@@ -59,7 +63,7 @@ def _overdue(gopher: Client, keys: QueueKeys) -> Iterator[tuple[str, int]]:
             yield what, now - int(first[0][1])
 
 
-def worker_checks(gopher: Client) -> list[Check]:
+def worker_checks(gopher: Gopher) -> list[Check]:
     """Look who works, and whether each type that has waiting jobs has somebody."""
     workers = gopher.workers()
     children = sum(len(worker.children) for worker in workers)
@@ -73,7 +77,7 @@ def worker_checks(gopher: Client) -> list[Check]:
     return [Check("workers", f"{len(workers)} alive, {children} children", found), _types(gopher, workers)]
 
 
-def _types(gopher: Client, workers: list[WorkerView]) -> Check:
+def _types(gopher: Gopher, workers: list[WorkerView]) -> Check:
     waiting = {(view.queue, view.type) for state in _WAITING for view in _some(gopher, state)}
     found = []
     for queue, job_type in sorted(waiting):
@@ -83,7 +87,7 @@ def _types(gopher: Client, workers: list[WorkerView]) -> Check:
     return Check("types", f"{len({job_type for _, job_type in waiting})} with waiting jobs", found)
 
 
-def _some(gopher: Client, state: State) -> Iterator[JobView]:
+def _some(gopher: Gopher, state: State) -> Iterator[JobView]:
     cursor = None
     for _ in range(_PAGES):
         page = gopher.jobs(status=state, limit=_PAGE, cursor=cursor)

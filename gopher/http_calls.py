@@ -29,6 +29,7 @@ from .errors import (
     UnknownType,
 )
 from .idempotency import IdempotencyMismatch
+from .names import JOB_ID
 from .server import PATIENCE, pauses
 from .submission import InvalidBatch, InvalidJson
 
@@ -125,7 +126,8 @@ class Api:
         if body is not None:
             sent["Content-Type"] = "application/json"
         answer = self._exchange(method, url, sent, body, wait)
-        if answer.status >= 300 and answer.status not in accepted:
+        is_json = "json" in answer.headers.get("content-type", "")
+        if not is_json or (answer.status >= 300 and answer.status not in accepted):
             raise _meaning(answer, path, self.url)
         return answer
 
@@ -153,9 +155,18 @@ class Api:
         raise ApiUnavailable(f"the API at {self.url} is not reached ({reason})") from problem
 
 
-def segment(text: str) -> str:
-    """Return a name as a piece of a path."""
-    return quote(text, safe="")
+def segment(name: str) -> str:
+    """Return a name as a piece of a path. Raises InvalidJob for what no name can be."""
+    if "/" in name or not name:
+        raise InvalidJob(f"is {name!r:.60}: a name has at least one character, and no slash", "/name")
+    return quote(name, safe="")
+
+
+def job_segment(job_id: str) -> str:
+    """Return a job's id as a piece of a path. Raises JobNotFound for what no id can be."""
+    if not JOB_ID.fullmatch(job_id):
+        raise JobNotFound(f"there is no job {job_id}, or its record has run out")
+    return job_id
 
 
 def check_url(url: str) -> str:

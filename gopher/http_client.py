@@ -9,7 +9,7 @@ import msgspec
 
 from .errors import ConfigurationError, QueueUnavailable
 from .health import Health
-from .http_calls import Answer, Api, check_url, segment
+from .http_calls import Answer, Api, check_url, job_segment, segment
 from .http_parts import HttpDeadLetters, HttpFlow, HttpSchedules
 from .http_views import read_view
 from .interface import Stored
@@ -17,6 +17,7 @@ from .job import FINAL_STATES
 from .rehearsal import Rehearsal
 from .settings import Settings
 from .submission import Submission, submission_of
+from .timeline import Timeline
 from .views import Accepted, JobView, LogLine, Page, Reason, Stats, TypeView, WorkerView
 
 _JOBS = "/api/v1/jobs"
@@ -87,14 +88,14 @@ class HttpClient:
 
     def job(self, job_id: str) -> JobView:
         """Return a job. Raises JobNotFound."""
-        return read_view(JobView, self._api.get(f"{_JOBS}/{segment(job_id)}"))
+        return read_view(JobView, self._api.get(f"{_JOBS}/{job_segment(job_id)}"))
 
     def wait(self, job_id: str, timeout: float | None = None) -> JobView:
         """Return a job once it has ended, or as it stands after `timeout` seconds. Raises JobNotFound."""
         until = float("inf") if timeout is None else time.monotonic() + timeout
         while True:
             left = min(max(until - time.monotonic(), 0.0), _LONGEST_WAIT)
-            asked, path = time.monotonic(), f"{_JOBS}/{segment(job_id)}"
+            asked, path = time.monotonic(), f"{_JOBS}/{job_segment(job_id)}"
             view = read_view(JobView, self._api.get(path, {"wait": f"{left:.3f}"} if left else None, wait=left))
             if view.status in FINAL_STATES or time.monotonic() >= until:
                 return view
@@ -117,15 +118,19 @@ class HttpClient:
 
     def logs(self, job_id: str) -> list[LogLine]:
         """Return what a job's attempts have logged. Raises JobNotFound."""
-        body = self._api.get(f"{_JOBS}/{segment(job_id)}/logs")
+        body = self._api.get(f"{_JOBS}/{job_segment(job_id)}/logs")
         return msgspec.convert(_member(body, "lines"), list[LogLine])
 
     def why(self, job_id: str) -> list[Reason]:
         """Return why a job isn't running yet, the first obstacle first. Raises JobNotFound."""
-        return msgspec.convert(_member(self._api.get(f"{_JOBS}/{segment(job_id)}/why"), "reasons"), list[Reason])
+        return msgspec.convert(_member(self._api.get(f"{_JOBS}/{job_segment(job_id)}/why"), "reasons"), list[Reason])
 
     def stats(self) -> Stats:
         return read_view(Stats, self._api.get("/api/v1/queue/stats"))
+
+    def timeline(self, window: str | float = "1h", queue: str | None = None) -> Timeline:
+        """Return what happened in the last hour, say, in steps: a plot's points. Raises InvalidJob."""
+        return read_view(Timeline, self._api.get("/api/v1/timeline", {"window": window, "queue": queue}))
 
     def workers(self) -> list[WorkerView]:
         return msgspec.convert(_member(self._api.get("/api/v1/workers"), "workers"), list[WorkerView])
@@ -145,7 +150,7 @@ class HttpClient:
 
     def cancel(self, job_id: str) -> str:
         """Cancel a job: return `cancelled`, or `processing` when its child is being stopped."""
-        return str(_member(self._api.call("POST", f"{_JOBS}/{segment(job_id)}/cancel").body, "status"))
+        return str(_member(self._api.call("POST", f"{_JOBS}/{job_segment(job_id)}/cancel").body, "status"))
 
     def purge(self, queue: str, state: str, progress: Callable[[int], None] = lambda count: None) -> int:
         """Delete all jobs of a queue that wait in `state`; return how many. The API tells no progress."""

@@ -1,0 +1,168 @@
+"""`HttpClient`: what `Client` does, over the API."""
+
+import inspect
+import json
+import re
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import msgspec
+import pytest
+
+from gopher import Client, HttpClient
+from gopher.errors import ApiUnavailable, ConfigurationError, JobConflict, JobNotFound, OutcomeUnknown
+from gopher.http_views import read_view
+from gopher.idempotency import IdempotencyMismatch
+from gopher.interface import Gopher
+from gopher.submission import InvalidBatch
+from gopher.views import JobView
+
+from .conftest import EMAIL, Api
+
+
+@pytest.fixture
+def http(api: Api) -> Iterator[HttpClient]:
+    with HttpClient(str(api.base_url)) as made:
+        yield made
+
+
+class LossyProxy:
+    """Stands before the API and ends the next `losing` connections when it has answered, before anybody hears it."""
+
+    def __init__(self, port: int) -> None:
+        self._api = ("127.0.0.1", port)
+        self.losing = 0
+        self.asked = 0
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def serve(self) -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                with connection, socket.create_connection(self._api) as api:
+                    self._exchange(connection, api)
+
+    def _exchange(self, connection: socket.socket, api: socket.socket) -> None:
+        self.asked += 1
+        head, _, body = connection.recv(65536).partition(b"\r\n\r\n")
+        length = re.search(rb"content-length: (\d+)", head.lower())
+        while len(body) < int(length[1] if length else 0):
+            body += connection.recv(65536)
+        # One request a connection.
+        api.sendall(head + b"\r\nConnection: close\r\n\r\n" + body)
+        answer = b"".join(iter(lambda: api.recv(65536), b""))
+        if self.losing:
+            self.losing -= 1
+        else:
+            connection.sendall(answer)
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+
+@contextmanager
+def lossy(api: Api) -> Iterator[LossyProxy]:
+    proxy = LossyProxy(api.base_url.port or 0)
+    thread = threading.Thread(target=proxy.serve)
+    thread.start()
+    try:
+        yield proxy
+    finally:
+        proxy.close()
+        thread.join()
+
+
+def test_has_every_method_that_the_interface_names_with_the_same_parameters() -> None:
+    asked = [name for name, value in vars(Gopher).items() if not name.startswith("_") and callable(value)]
+    assert len(asked) > 15
+    for name in asked:
+        ours, theirs = (list(inspect.signature(getattr(each, name)).parameters) for each in (HttpClient, Client))
+        assert ours == theirs, name
+
+
+def test_a_job_looks_the_same_over_http(http: HttpClient, client: Client, queue: str) -> None:
+    options = {"priority": "high", "metadata": {"order": 17}, "delay": "1h", "max_retries": 7, "timeout": "20s"}
+    job_id = http.enqueue("email", EMAIL, queue=queue, **options)
+    ours, theirs = client.job(job_id), http.job(job_id)
+    assert msgspec.json.encode(theirs) == msgspec.json.encode(ours)
+    assert bytes(theirs.metadata) == b'{"order":17}'
+
+
+def test_many_jobs_go_in_pieces_and_their_ids_come_in_order(http: HttpClient, client: Client, queue: str) -> None:
+    jobs = [{"type": "email", "payload": {**EMAIL, "subject": str(n)}, "queue": queue} for n in range(2300)]
+    ids = http.enqueue_many(iter(jobs))
+    assert len(set(ids)) == 2300
+    for place in (0, 999, 1000, 2299):
+        assert msgspec.json.decode(client.job(ids[place]).payload)["subject"] == str(place)
+
+
+def test_each_bad_entry_of_a_batch_is_named(http: HttpClient, client: Client, queue: str) -> None:
+    good = msgspec.json.encode({"type": "email", "payload": EMAIL, "queue": queue})
+    with pytest.raises(InvalidBatch) as caught:
+        http.submit_batch([good, b'{"type": "nope", "payload": {}}', good, b'{"type": "email", "payload": {}}'])
+    named = [(index, type(error).__name__, error.field) for index, error in caught.value.errors]
+    assert named == [(1, "UnknownType", "/type"), (3, "InvalidJob", "/payload/to")]
+    assert queue not in client.server.queues()
+
+
+def test_a_batch_may_be_repeated_under_its_key(http: HttpClient, queue: str) -> None:
+    entries = [msgspec.json.encode({"type": "email", "payload": EMAIL, "queue": queue})]
+    first = http.submit_batch(entries, idempotency_key=queue)
+    again = http.submit_batch(entries, idempotency_key=queue)
+    assert [each.replayed for each in first + again] == [False, True]
+    assert first[0].job_id == again[0].job_id
+    with pytest.raises(IdempotencyMismatch):
+        http.submit_batch(entries * 2, idempotency_key=queue)
+
+
+def test_a_submission_whose_answer_got_lost_is_repeated_and_stored_once(api: Api, client: Client, queue: str) -> None:
+    with lossy(api) as proxy, HttpClient(proxy.url) as http:
+        proxy.losing = 2
+        job_id = http.enqueue("email", EMAIL, queue=queue)
+        assert proxy.asked == 3
+    assert client.job(job_id).status == "pending"
+    assert client.stats().queues[queue].total_enqueued == 1
+
+
+def test_what_is_not_safe_to_repeat_is_sent_once(api: Api, client: Client, queue: str) -> None:
+    job_id = client.enqueue("email", EMAIL, queue=queue)
+    with lossy(api) as proxy, HttpClient(proxy.url) as http:
+        proxy.losing = 1
+        with pytest.raises(OutcomeUnknown, match="whether it was done is not known"):
+            http.cancel(job_id)
+        assert proxy.asked == 1
+        with pytest.raises(JobConflict, match="it is cancelled"):
+            http.cancel(job_id)
+
+
+def test_waits_for_the_end_of_a_job_or_for_its_patience(http: HttpClient, queue: str, worker) -> None:
+    job_id = http.enqueue("email", EMAIL, queue=queue)
+    assert http.wait(job_id, timeout=0.1).status == "pending"
+    threading.Timer(0.3, lambda: worker.complete(worker.fetch())).start()
+    assert http.wait(job_id).status == "completed"
+    with pytest.raises(JobNotFound):
+        http.wait("019f0000-0000-7000-8000-000000000000")
+
+
+def test_errors_say_what_is_wrong(api: Api) -> None:
+    with HttpClient("http://127.0.0.1:1") as http, pytest.raises(ApiUnavailable, match="127.0.0.1:1 is not reached"):
+        http.stats()
+    with pytest.raises(ConfigurationError, match="GOPHER_URL"):
+        HttpClient()
+    with pytest.raises(ConfigurationError, match="GOPHER_API_KEY"):
+        HttpClient(str(api.base_url), "line\nend")
+
+
+def test_a_view_keeps_numbers_to_the_digit_and_passes_over_what_is_new() -> None:
+    shown = dict.fromkeys(JobView.__struct_fields__) | {"history": [], "attempts": 1, "timeout": 1, "new": 1}
+    texts = {"job_id": "x", "type": "t", "status": "s", "queue": "q", "priority": "p", "created_at": "c"}
+    shown |= texts | {"max_retries": 1, "result": "RESULT", "progress": "PROGRESS"}
+    text = json.dumps(shown).replace('"RESULT"', "12345678901234567890123").replace('"PROGRESS"', '{"fraction":0.50}')
+    view = read_view(JobView, text.encode())
+    assert (bytes(view.result), view.error) == (b"12345678901234567890123", None)
+    assert view.progress is not None
+    assert bytes(view.progress) == b'{"fraction":0.50}'
