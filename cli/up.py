@@ -17,7 +17,7 @@ from gopher.embedded import EmbeddedServer
 from gopher.errors import ConfigurationError, GopherError
 from gopher.settings import Settings
 
-from .common import common
+from .common import common, needs_server
 from .http import Api, free_port, is_free, is_ready
 from .output import Output, printable
 from .processes import Interruptions, Process, Processes, gopherctl, interruptions
@@ -52,6 +52,7 @@ def up(out: Output) -> int:
     Without REDIS_URL a server of our own is started, its data in ./.gopher/. Ctrl-C finishes what runs; a second
     one does not wait for it.
     """
+    needs_server()
     with interruptions() as noted, _server() as server:
         settings = _settings(server)
         processes = Processes(_printer(out), _environ(settings, out))

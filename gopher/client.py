@@ -150,8 +150,8 @@ class Client:
             if reply.kind == "REPLAYED" and request:
                 # Made at the very same time: it was this call, whose reply was lost and which was sent again.
                 replayed, made = int(reply.detail) != made, int(reply.detail)
-                some = [with_ids(jobs, request, made)[index] for index in places]
-                stored |= {place: Stored(job.id, False, replayed) for place, job in zip(places, some, strict=True)}
+                first = with_ids(jobs, request, made)
+                stored |= {place: Stored(first[place].id, False, replayed) for place in places}
             else:
                 stored |= dict(zip(places, map(_stored, some, reply.answers), strict=True))
         return [stored[index] for index in range(len(jobs))]

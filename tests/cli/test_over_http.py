@@ -269,7 +269,7 @@ def test_an_address_where_no_gopher_is_is_told(say: Say, status: int, headers: d
     assert "no Gopher API is there" in answer.err
 
 
-@pytest.mark.parametrize("command", ["web", "worker", "scheduler"])
+@pytest.mark.parametrize("command", ["up", "web", "worker", "scheduler"])
 def test_what_needs_the_server_says_so(say: Say, api: Api, command: str) -> None:
     answer = say(command, GOPHER_URL=str(api.base_url))
     assert answer.code == 2
