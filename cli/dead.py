@@ -136,8 +136,8 @@ def retry_all(
 def _retry_gradually(out: Output, canary: int, rate: str | None, **which: Any) -> None:
     with client() as gopher:
         started = gopher.dead_letters.retry_gradually(canary=canary, rate=rate, **which)
-        scheduler = gopher.health().scheduler
-    if started.total and scheduler == "missing":
+        missing = bool(started.total) and gopher.health().scheduler == "missing"
+    if missing:
         out.note("no scheduler runs: it begins when there is one (gopherctl scheduler)")
     if out.data({"count": started.total, "retry_id": started.retry_id or None}):
         return

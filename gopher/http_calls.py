@@ -52,11 +52,6 @@ _OTHERS: dict[str, type[GopherError]] = {
     "unauthorized": AccessRefused,
     "forbidden": AccessRefused,
 }
-#: Beginnings of paths of what is no job.
-_NOT_FOUND: dict[str, type[GopherError]] = {
-    "/api/v1/schedules/": ScheduleNotFound,
-    "/api/v1/dlq/retries/": RetryNotFound,
-}
 
 
 class Answer(NamedTuple):
@@ -190,7 +185,8 @@ def _meaning(answer: Answer, path: str, url: str) -> GopherError:
     if problem.code in _OTHERS:
         return _OTHERS[problem.code](said)
     if answer.status == 404:
-        return next((kind for start, kind in _NOT_FOUND.items() if path.startswith(start)), JobNotFound)(said)
+        kinds = {"/api/v1/schedules/": ScheduleNotFound, "/api/v1/dlq/retries/": RetryNotFound}
+        return next((kind for start, kind in kinds.items() if path.startswith(start)), JobNotFound)(said)
     if answer.status == 429:
         return QueueBusy(f"the API takes no more requests from us now: {said}")
     if answer.status < 500:

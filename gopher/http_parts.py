@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from .errors import InvalidJob, ScheduleNotFound
-from .http_calls import Api, segment
+from .http_calls import Api, job_segment, segment
 from .http_views import read_view
 from .limits import Limit, make_limit
 from .redrives import StartedRetry
@@ -13,7 +13,6 @@ from .schedule import ScheduleSpec
 from .views import DeadLetterPage, GroupPage, LimitView, PreviewRow, RetryView, ScheduleView
 
 _DLQ, _SCHEDULES = "/api/v1/dlq", "/api/v1/schedules"
-_RETRIES = f"{_DLQ}/retries/"
 
 
 class HttpDeadLetters:
@@ -41,14 +40,18 @@ class HttpDeadLetters:
         return read_view(GroupPage, self._api.get(f"{_DLQ}/groups", {"queue": queue, "limit": limit}))
 
     def count(
-        self, job_type: str | None = None, error: str | None = None, group: str | None = None, queue: str | None = None
+        self,
+        job_type: str | None = None,
+        error: str | None = None,
+        group: str | None = None,
+        queue: str | None = None,
     ) -> int:
         """Return how many dead letters fit."""
         return self.page(job_type=job_type, error=error, group=group, queue=queue, limit=1).total_count
 
     def retry(self, job_id: str) -> None:
         """Let a dead job start afresh. Raises JobNotFound, JobConflict."""
-        self._api.call("POST", f"{_DLQ}/{segment(job_id)}/retry")
+        self._api.call("POST", f"{_DLQ}/{job_segment(job_id)}/retry")
 
     def retry_all(
         self,
@@ -59,7 +62,8 @@ class HttpDeadLetters:
         group: str | None = None,
     ) -> int:
         """Retry the dead letters that fit, the oldest first, `limit` at most; return how many."""
-        return self._retry_all({"type": job_type, "error": error, "limit": limit, "queue": queue, "group": group}).total
+        which = {"type": job_type, "error": error, "limit": limit, "queue": queue, "group": group}
+        return self._retry(which).total
 
     def retry_gradually(
         self,
@@ -72,13 +76,9 @@ class HttpDeadLetters:
         canary: int = 0,
         rate: str | None = None,
     ) -> StartedRetry:
-        """Begin to retry the dead letters that fit now; the scheduler goes on with it. Raises InvalidJob."""
+        """Begin to retry the dead letters that fit now, `canary` of each queue first; the scheduler goes on with it."""
         which = {"type": job_type, "error": error, "limit": limit, "queue": queue, "group": group}
-        return self._retry_all({**which, "canary": canary or None, "rate": rate})
-
-    def _retry_all(self, asked: dict[str, Any]) -> StartedRetry:
-        said = msgspec.json.decode(self._api.call("POST", f"{_DLQ}/retry-all", body=_said(asked)).body)
-        return StartedRetry(said.get("retry_id", ""), said["count"])
+        return self._retry({**which, "canary": canary or None, "rate": rate})
 
     def retries(self) -> list[RetryView]:
         """Return what is being retried by and by, and for a day what was, the latest first."""
@@ -86,12 +86,12 @@ class HttpDeadLetters:
 
     def stop_retry(self, retry_id: str) -> bool:
         """Retry no more of them; return whether it was still under way. Raises RetryNotFound."""
-        answer = self._api.call("POST", f"{_RETRIES}{segment(retry_id)}/stop")
+        answer = self._api.call("POST", f"{_DLQ}/retries/{segment(retry_id)}/stop")
         return bool(msgspec.json.decode(answer.body)["stopped"])
 
     def discard(self, job_id: str) -> None:
         """Delete a dead letter for good. Raises JobNotFound, JobConflict."""
-        self._api.call("DELETE", f"{_DLQ}/{segment(job_id)}")
+        self._api.call("DELETE", f"{_DLQ}/{job_segment(job_id)}")
 
     def discard_all(
         self,
@@ -101,11 +101,15 @@ class HttpDeadLetters:
         queue: str | None = None,
         group: str | None = None,
     ) -> int:
-        """Delete all dead letters that fit; return how many. The API knows no `limit`. Raises InvalidJob."""
+        """Delete the dead letters that fit; return how many. The API knows no `limit` here."""
         if limit is not None:
-            raise InvalidJob("can't be said over HTTP: leave it out", "/limit")
+            raise InvalidJob("can't be given over HTTP: leave it out", "/limit")
         query = {"type": job_type, "error": error, "queue": queue, "group": group}
         return int(msgspec.json.decode(self._api.call("DELETE", _DLQ, query=query).body)["count"])
+
+    def _retry(self, which: dict[str, Any]) -> StartedRetry:
+        answer = msgspec.json.decode(self._api.call("POST", f"{_DLQ}/retry-all", body=_said(which)).body)
+        return StartedRetry(answer.get("retry_id", ""), answer["count"])
 
 
 class HttpFlow:
