@@ -14,7 +14,7 @@ PIP_INSTALL := PIP_CONSTRAINT=$(CONSTRAINTS) PIP_BUILD_CONSTRAINT=$(CONSTRAINTS)
 	$(BIN)/python -m pip install -qq --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test bench chaos lint format types ci lock clean
+.PHONY: help demo run test bench chaos fuzz lint format types ci lock clean
 .DELETE_ON_ERROR:
 # Two installs into one environment at once would break it.
 .NOTPARALLEL:
@@ -30,6 +30,10 @@ run: $(VENV)/demo.stamp ## Run it all on http://localhost:8080 until Ctrl-C; dat
 
 test: $(VENV)/test.stamp ## Run the tests against a server of their own (PYTEST_ARGS="-k lease")
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+fuzz: $(VENV)/test.stamp ## Ask the API 20,000 hostile requests, and 5,000 made of its own document
+	@GOPHER_TEST_HOSTILE=$(or $(HOSTILE),20000) GOPHER_TEST_GENERATED=$(or $(GENERATED),5000) \
+		$(BIN)/python -m pytest tests/app/test_hostile.py tests/app/test_generated.py $(PYTEST_ARGS)
 
 chaos: $(VENV)/test.stamp ## Cause every fault at full size, and count (DURATION=8m SEED=1)
 	@$(BIN)/python -m tests.faults.chaos --duration $(or $(DURATION),8m) $(if $(SEED),--seed $(SEED))

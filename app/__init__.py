@@ -17,14 +17,17 @@ def create_app(settings: Settings | None = None) -> "Flask":
     from . import (
         access,
         answers,
+        audit,
         cors,
         dead_letters,
+        docs,
         failures,
         flow,
         health,
         index,
         jobs,
         metrics,
+        openapi,
         queues,
         requests,
         schedules,
@@ -44,8 +47,9 @@ def create_app(settings: Settings | None = None) -> "Flask":
     requests.install(app)
     cors.install(app, settings)
     access.install(app, settings)
+    audit.install(app)
     answers.install(app)
-    for part in (index, jobs, queues, flow, schedules, dead_letters, workers, timeline, health, metrics):
+    for part in (index, jobs, queues, flow, schedules, dead_letters, workers, timeline, health, metrics, openapi, docs):
         app.register_blueprint(part.blueprint)
     track = metrics.install(app)
     failures.install(app, track)

@@ -9,45 +9,64 @@ from werkzeug.exceptions import Forbidden, Unauthorized
 from gopher.settings import Settings
 from gopher.values import ROLES, ApiKey, Role
 
-#: What a key that may only submit can call; all else needs `read`, or `admin` when it changes something.
-_SUBMITTING = {"jobs.submit", "jobs.submit_batch"}
+from . import rates
+from .operations import of
+
+_HOW = "send a key: Authorization: Bearer <secret>, or X-API-Key: <secret>"
 
 
 def install(app: Flask, settings: Settings) -> None:
-    if not settings.api_keys:
-        return
+    """Find out who calls, count the call (rates.py), and refuse whom the call's role does not admit, in this order.
 
-    @app.before_request
-    def check() -> None:
-        # A browser asks with OPTIONS, without a key, whether it may send one.
-        if request.method == "OPTIONS" or request.path == "/health" or request.path.startswith("/health/"):
-            return
-        key = _key_of(_secret(), settings.api_keys)
-        needed = _needed_role()
-        g.key_name = key.name
-        if ROLES.index(key.role) < ROLES.index(needed):
-            raise Forbidden(f"key {key.name!r} has the role {key.role}: {needed} is needed")
+    So those who try keys are counted too, by their addresses.
+    """
+    if settings.api_keys:
+        app.before_request(lambda: _identify(settings.api_keys))
+    rates.install(app, settings)
+    if settings.api_keys:
+        app.before_request(lambda: _check(app))
+
+
+def _identify(keys: tuple[ApiKey, ...]) -> None:
+    secret = _secret()
+    g.key = _key_of(secret, keys) if secret else None
+    if g.key is not None:
+        g.key_name = g.key.name
+
+
+def _check(app: Flask) -> None:
+    needed = _needed_role(app)
+    # A browser asks with OPTIONS, without a key, whether it may send one.
+    if needed is None or request.method == "OPTIONS":
+        return
+    if g.key is None:
+        raise Unauthorized("this key is not known here" if _secret() else _HOW)
+    require(needed)
+
+
+def require(role: Role) -> None:
+    """Refuse this request unless its key has a role, for what only some requests of a call ask for."""
+    g.needed = role
+    if g.get("key") is not None and ROLES.index(g.key.role) < ROLES.index(role):
+        raise Forbidden(f"key {g.key.name!r} has the role {g.key.role}: {role} is needed")
 
 
 def _secret() -> bytes:
+    """Return the secret that was sent, b"" without one."""
     scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
     secret = bearer.strip() if scheme.lower() == "bearer" else request.headers.get("X-API-Key", "")
-    if not secret:
-        raise Unauthorized("send a key: Authorization: Bearer <secret>, or X-API-Key: <secret>")
     # Headers are handed over as latin-1; what was sent is UTF-8.
     return secret.encode("latin-1", "replace")
 
 
-def _key_of(secret: bytes, keys: tuple[ApiKey, ...]) -> ApiKey:
+def _key_of(secret: bytes, keys: tuple[ApiKey, ...]) -> ApiKey | None:
     digest = hashlib.sha256(secret).digest()
     # All are compared, whichever fits: how long it takes tells nothing.
     fitting = [key for key in keys if hmac.compare_digest(key.digest, digest)]
-    if not fitting:
-        raise Unauthorized("this key is not known here")
-    return fitting[0]
+    return fitting[0] if fitting else None
 
 
-def _needed_role() -> Role:
-    if request.endpoint in _SUBMITTING:
-        return "submit"
-    return "read" if request.method in ("GET", "HEAD") else "admin"
+def _needed_role(app: Flask) -> Role | None:
+    """Return what the view declares. Where there is none, one must be allowed to look to be told so."""
+    declared = of(app, request.endpoint)
+    return declared.role if declared else "read"

@@ -6,6 +6,21 @@ from typing import Any
 import msgspec
 from flask import Flask, Response
 
+#: Of every answer whose view has not set them itself. JSON loads nothing, and is shown inside of nothing.
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+class Count(msgspec.Struct):
+    """How many jobs it was done to."""
+
+    count: int
+
 
 def answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Return a JSON answer of anything that msgspec can write."""
@@ -15,6 +30,6 @@ def answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = Non
 def install(app: Flask) -> None:
     @app.after_request
     def harden(response: Response) -> Response:
-        response.headers.setdefault("X-Content-Type-Options", "nosniff")
-        response.headers.setdefault("Cache-Control", "no-store")
+        for name, value in _HEADERS.items():
+            response.headers.setdefault(name, value)
         return response

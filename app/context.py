@@ -35,6 +35,11 @@ class Context:
         """A client that gives up early, with a connection of its own: probes answer while all others hang."""
         return self._client("probe", PROBE_TIMEOUT, 1)
 
+    @property
+    def doorkeeper(self) -> Client:
+        """A client to count requests with, which gives up early: no request is held up for being counted."""
+        return self._client("doorkeeper", PROBE_TIMEOUT, 2)
+
     @contextmanager
     def permit_to_wait(self) -> Iterator[bool]:
         """Say whether this request may wait: never all threads do."""

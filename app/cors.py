@@ -23,6 +23,9 @@ def install(app: Flask, settings: Settings) -> None:
             "traceparent",
             "tracestate",
         ],
-        expose_headers=["Location", "Retry-After", "X-Request-ID"],
+        expose_headers=[
+            *("Location", "Retry-After", "X-Request-ID", "Idempotent-Replayed"),
+            *("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "RateLimit-Policy"),
+        ],
         max_age=600,
     )

@@ -5,17 +5,22 @@ from typing import Annotated
 import msgspec
 from flask import Blueprint, Response
 
-from gopher.decoding import explain
+from gopher.groups import MAX_GROUPS
 from gopher.job import State
-from gopher.logs import get_logger
-from gopher.submission import InvalidJson
+from gopher.shapes import JobId, QueueName, RateText, TypeName
+from gopher.views import DeadLetterPage, GroupPage, RetryView
 
-from .answers import answer
+from . import audit
+from .answers import Count, answer
 from .context import gopher
-from .requests import body, query, whole_number
+from .jobs import JobStatus, Limit
+from .operations import operation
 
 blueprint = Blueprint("dead_letters", __name__, url_prefix="/api/v1/dlq")
-_log = get_logger("api")
+
+ErrorClass = Annotated[str, msgspec.Meta(description="The class of the error.", examples=["ValueError"])]
+GroupId = Annotated[str, msgspec.Meta(description="A group, as /dlq/groups names it.", examples=["1c42e8b666bf"])]
+_SOME = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class RetryAll(msgspec.Struct, forbid_unknown_fields=True):
@@ -24,97 +29,137 @@ class RetryAll(msgspec.Struct, forbid_unknown_fields=True):
     With a `canary` or a `rate` they are retried by and by: so many first, the rest once those have completed, at `5/s`.
     """
 
-    type: str | None = None
-    error: str | None = None
-    group: str | None = None
-    queue: str | None = None
-    limit: Annotated[int, msgspec.Meta(ge=1)] | None = None
-    canary: Annotated[int, msgspec.Meta(ge=1)] | None = None
-    rate: str | None = None
+    type: TypeName | None = None
+    error: ErrorClass | None = None
+    group: GroupId | None = None
+    queue: QueueName | None = None
+    limit: _SOME | None = None
+    canary: _SOME | None = None
+    rate: RateText | None = None
 
 
-_RETRY_ALL = msgspec.json.Decoder(RetryAll)
+class DiscardAll(msgspec.Struct, forbid_unknown_fields=True):
+    """Which dead letters to delete: those that fit all that is said."""
+
+    type: TypeName | None = None
+    error: ErrorClass | None = None
+    group: GroupId | None = None
+    queue: QueueName | None = None
+
+
+class DeadFilter(msgspec.Struct, forbid_unknown_fields=True):
+    """Which dead letters to list, and how many."""
+
+    type: TypeName | None = None
+    error: ErrorClass | None = None
+    group: GroupId | None = None
+    queue: QueueName | None = None
+    limit: Limit = 50
+    cursor: str | None = None
+
+
+class GroupFilter(msgspec.Struct, forbid_unknown_fields=True):
+    """Which groups to list, and how many."""
+
+    queue: QueueName | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_GROUPS)] = 100
+
+
+class RetryStarted(msgspec.Struct):
+    """A retry that goes on by and by, of so many."""
+
+    count: int
+    retry_id: str
+
+
+class Retries(msgspec.Struct):
+    """What is retried by and by, and for a day what was; the latest first."""
+
+    retries: list[RetryView]
+
+
+class RetryStopped(msgspec.Struct):
+    """A retry that goes on no more; `stopped` says whether it was still under way."""
+
+    retry_id: str
+    stopped: bool
 
 
 @blueprint.get("")
-def page() -> Response:
-    asked = query("type", "error", "group", "queue", "limit", "cursor")
+@operation("read", {200: DeadLetterPage})
+def page(asked: DeadFilter) -> Response:
+    """List the dead letters, the newest first."""
     return answer(
         gopher().dead_letters.page(
-            job_type=asked.get("type"),
-            error=asked.get("error"),
-            group=asked.get("group"),
-            queue=asked.get("queue"),
-            limit=whole_number(asked.get("limit", "50"), "limit"),
-            cursor=asked.get("cursor"),
+            job_type=asked.type,
+            error=asked.error,
+            group=asked.group,
+            queue=asked.queue,
+            limit=asked.limit,
+            cursor=asked.cursor,
         )
     )
 
 
 @blueprint.get("/groups")
-def groups() -> Response:
-    asked = query("queue", "limit")
-    return answer(gopher().dead_letters.groups(asked.get("queue"), whole_number(asked.get("limit", "100"), "limit")))
+@operation("read", {200: GroupPage})
+def groups(asked: GroupFilter) -> Response:
+    """Count the dead letters by type, class of error and place."""
+    return answer(gopher().dead_letters.groups(asked.queue, asked.limit))
 
 
 @blueprint.post("/<job_id>/retry")
-def retry(job_id: str) -> Response:
-    query()
+@operation("admin", {200: JobStatus}, "not_found", "conflict")
+def retry(job_id: JobId) -> Response:
+    """Let a dead letter start afresh, with the same id and history."""
     gopher().dead_letters.retry(job_id)
-    return answer({"job_id": job_id, "status": State.PENDING})
+    return answer(JobStatus(job_id, State.PENDING))
 
 
 @blueprint.post("/retry-all")
-def retry_all() -> Response:
-    query()
-    which = _read(body() or b"{}")
-    asked = (which.type, which.error, which.limit, which.queue, which.group)
-    if which.canary is None and which.rate is None:
-        count = gopher().dead_letters.retry_all(*asked)
-        _log.warning("dead letters retried", **msgspec.structs.asdict(which), count=count)
-        return answer({"count": count})
-    started = gopher().dead_letters.retry_gradually(*asked, canary=which.canary or 0, rate=which.rate)
-    _log.warning("dead letters are retried", **msgspec.structs.asdict(which), **started._asdict())
+@operation("admin", {200: Count, 202: RetryStarted})
+def retry_all(sent: RetryAll = RetryAll()) -> Response:  # noqa: B008 - never changed
+    """Retry the dead letters that fit: at once, or with a canary or a rate by and by (202)."""
+    which = (sent.type, sent.error, sent.limit, sent.queue, sent.group)
+    if sent.canary is None and sent.rate is None:
+        count = gopher().dead_letters.retry_all(*which)
+        audit.note(count=count)
+        return answer(Count(count))
+    started = gopher().dead_letters.retry_gradually(*which, canary=sent.canary or 0, rate=sent.rate)
+    audit.note(count=started.total, retry_id=started.retry_id)
     if not started.retry_id:
-        return answer({"count": 0})
-    return answer({"count": started.total, "retry_id": started.retry_id}, 202)
+        return answer(Count(0))
+    return answer(RetryStarted(started.total, started.retry_id), 202)
 
 
 @blueprint.get("/retries")
+@operation("read", {200: Retries})
 def retries() -> Response:
-    query()
-    return answer({"retries": gopher().dead_letters.retries()})
+    """List what is retried by and by."""
+    return answer(Retries(gopher().dead_letters.retries()))
 
 
 @blueprint.post("/retries/<retry_id>/stop")
+@operation("admin", {200: RetryStopped}, "not_found")
 def stop_retry(retry_id: str) -> Response:
-    query()
+    """Retry no more of those that are retried by and by."""
     stopped = gopher().dead_letters.stop_retry(retry_id)
-    _log.warning("retry of dead letters stopped", retry_id=retry_id, stopped=stopped)
-    return answer({"retry_id": retry_id, "stopped": stopped})
+    return answer(RetryStopped(retry_id, stopped))
 
 
 @blueprint.delete("/<job_id>")
-def discard(job_id: str) -> Response:
-    query()
+@operation("admin", {200: Count}, "not_found", "conflict")
+def discard(job_id: JobId) -> Response:
+    """Delete a dead letter for good."""
     gopher().dead_letters.discard(job_id)
-    return answer({"count": 1})
+    audit.note(count=1)
+    return answer(Count(1))
 
 
 @blueprint.delete("")
-def discard_all() -> Response:
-    asked = query("type", "error", "group", "queue")
-    count = gopher().dead_letters.discard_all(
-        asked.get("type"), asked.get("error"), None, asked.get("queue"), asked.get("group")
-    )
-    _log.warning("dead letters deleted", count=count, **asked)
-    return answer({"count": count})
-
-
-def _read(text: bytes) -> RetryAll:
-    try:
-        return _RETRY_ALL.decode(text)
-    except msgspec.ValidationError as error:
-        raise explain(error) from None
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise InvalidJson(f"the body is not valid JSON: {error}") from None
+@operation("admin", {200: Count})
+def discard_all(asked: DiscardAll) -> Response:
+    """Delete the dead letters that fit for good."""
+    count = gopher().dead_letters.discard_all(asked.type, asked.error, None, asked.queue, asked.group)
+    audit.note(count=count)
+    return answer(Count(count))

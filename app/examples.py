@@ -1,4 +1,4 @@
-"""An example request for a job type, made of its payload's schema."""
+"""Examples made of schemas: a request for each job type, and what the API's document shows."""
 
 import json
 import shlex
@@ -10,26 +10,53 @@ _PLAIN = {"string": "text", "integer": 1, "number": 1.0, "boolean": True, "array
 def curl(base: str, job_type: str, schema: dict[str, Any]) -> str:
     """Return a command that submits a job of this type to the API at `base` (`http://localhost:8080/`)."""
     body = json.dumps({"type": job_type, "payload": example(schema)}, ensure_ascii=False)
-    return f"curl {base}api/v1/jobs -H 'Content-Type: application/json' -d {shlex.quote(body)}"
+    return f"curl {shlex.quote(base)}api/v1/jobs -H 'Content-Type: application/json' -d {shlex.quote(body)}"
 
 
-def example(schema: dict[str, Any], root: dict[str, Any] | None = None) -> Any:
-    """Return a value that has what a schema requires, of the right types."""
-    root = schema if root is None else root
-    if "$ref" in schema:
-        return example(root["$defs"][schema["$ref"].rpartition("/")[2]], root)
-    for choice in ("anyOf", "oneOf"):
-        if choice in schema:
-            return example(schema[choice][0], root)
-    for given in ("examples", "enum"):
-        if schema.get(given):
-            return schema[given][0]
-    if "default" in schema or "const" in schema:
-        return schema.get("default", schema.get("const"))
-    if "properties" in schema:
-        return {name: example(schema["properties"][name], root) for name in schema.get("required", [])}
-    kind = schema.get("type", "object")
-    return _bounded(schema, _PLAIN[kind[0] if isinstance(kind, list) else kind])
+def example(schema: dict[str, Any], root: dict[str, Any] | None = None, *, whole: bool = False) -> Any:
+    """Return a value of a schema: what it requires and what it has examples of; all that it knows for a `whole` one.
+
+    `root` holds what the schema refers to, by the last part of the reference, in `$defs`.
+    """
+    return _Maker((root or schema).get("$defs", {}), whole=whole).value(schema)
+
+
+class _Maker:
+    def __init__(self, definitions: dict[str, Any], *, whole: bool) -> None:
+        self._definitions = definitions
+        self._whole = whole
+
+    def value(self, schema: dict[str, Any]) -> Any:
+        if "$ref" in schema:
+            return self.value(self._definitions[schema["$ref"].rpartition("/")[2]])
+        for choice in ("anyOf", "oneOf"):
+            if choice in schema and "examples" not in schema:
+                return self.value(schema[choice][0])
+        for given in ("examples", "enum"):
+            if schema.get(given) and "const" not in schema:
+                return schema[given][0]
+        return (
+            schema["const"] if "const" in schema else schema["default"] if "default" in schema else self._made(schema)
+        )
+
+    def _made(self, schema: dict[str, Any]) -> Any:
+        if "properties" in schema:
+            return self._object(schema)
+        if schema.get("type") == "array" and (self._whole or schema.get("minItems")):
+            return [self.value(schema["items"])]
+        if self._whole and isinstance(schema.get("additionalProperties"), dict):
+            name = self.value(schema.get("propertyNames", {"type": "string"}))
+            return {name: self.value(schema["additionalProperties"])}
+        kind = schema.get("type", "object")
+        return _bounded(schema, _PLAIN[kind[0] if isinstance(kind, list) else kind])
+
+    def _object(self, schema: dict[str, Any]) -> dict[str, Any]:
+        needed = schema.get("required", ())
+        return {
+            name: self.value(each)
+            for name, each in schema["properties"].items()
+            if self._whole or name in needed or "examples" in each
+        }
 
 
 def _bounded(schema: dict[str, Any], value: Any) -> Any:

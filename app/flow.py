@@ -1,93 +1,123 @@
 """/api/v1/limits, /queues/<q>/pause, /types/<t>/pause: how fast jobs may start, and whether at all."""
 
+from typing import Annotated
+
 import msgspec
 from flask import Blueprint, Response
+from msgspec import Meta
 
-from gopher.decoding import explain
-from gopher.limits import Limit, format_rate
-from gopher.logs import get_logger
-from gopher.submission import InvalidJson
+from gopher.limits import MOST, Limit, format_rate
+from gopher.shapes import QueueName, RateText, TypeName
+from gopher.views import LimitView
 
 from .answers import answer
 from .context import gopher
-from .requests import body, query
+from .operations import operation
 
 blueprint = Blueprint("flow", __name__, url_prefix="/api/v1")
-_log = get_logger("api")
 
 
 class LimitRequest(msgspec.Struct, forbid_unknown_fields=True):
     """A limit as it is asked for: `{"rate": "10/s", "burst": 20, "concurrency": 4}`, each of them optional."""
 
-    rate: str | None = None
-    burst: float | None = None
-    concurrency: int | None = None
+    rate: RateText | None = None
+    burst: Annotated[float, Meta(ge=1, le=MOST)] | None = None
+    concurrency: Annotated[int, Meta(ge=1, le=MOST)] | None = None
+
+
+class LimitSet(msgspec.Struct):
+    """A limit as it holds from now on."""
+
+    type: TypeName
+    rate: RateText | None
+    burst: float | None
+    concurrency: int | None
+
+
+class LimitCleared(msgspec.Struct):
+    """A type that has no limit any more; `cleared` says whether it had one."""
+
+    type: TypeName
+    cleared: bool
+
+
+class LimitsView(msgspec.Struct):
+    """The types that are limited, paused or held back."""
+
+    limits: list[LimitView]
+
+
+class QueuePaused(msgspec.Struct):
+    """Whether a queue gives out jobs; `changed` says whether that is new."""
+
+    queue: QueueName
+    paused: bool
+    changed: bool
+
+
+class TypePaused(msgspec.Struct):
+    """Whether jobs of a type may start; `changed` says whether that is new."""
+
+    type: TypeName
+    paused: bool
+    changed: bool
 
 
 @blueprint.get("/limits")
+@operation("read", {200: LimitsView})
 def limits() -> Response:
-    query()
-    return answer({"limits": gopher().flow.limits()})
+    """List the types that are limited, paused or held back."""
+    return answer(LimitsView(gopher().flow.limits()))
 
 
 @blueprint.put("/limits/<job_type>")
-def set_limit(job_type: str) -> Response:
-    query()
-    asked = _decode(body())
-    limit = gopher().flow.set_limit(job_type, asked.rate, asked.burst, asked.concurrency)
-    _log.warning("limit set", job_type=job_type, rate=asked.rate, burst=limit.burst, concurrency=limit.concurrency)
+@operation("admin", {200: LimitSet}, "unknown_type")
+def set_limit(job_type: TypeName, sent: LimitRequest) -> Response:
+    """Limit how fast jobs of a type start, and how many run at once, over the whole fleet."""
+    limit = gopher().flow.set_limit(job_type, sent.rate, sent.burst, sent.concurrency)
     return answer(_shown(job_type, limit))
 
 
 @blueprint.delete("/limits/<job_type>")
-def clear_limit(job_type: str) -> Response:
-    query()
+@operation("admin", {200: LimitCleared})
+def clear_limit(job_type: TypeName) -> Response:
+    """Take a type's limit away."""
     was_limited = gopher().flow.clear_limit(job_type)
-    _log.warning("limit cleared", job_type=job_type)
-    return answer({"type": job_type, "cleared": was_limited})
+    return answer(LimitCleared(job_type, was_limited))
 
 
 @blueprint.post("/queues/<queue>/pause")
-def pause_queue(queue: str) -> Response:
-    query()
+@operation("admin", {200: QueuePaused})
+def pause_queue(queue: QueueName) -> Response:
+    """Give out no more jobs of a queue; those that run go on."""
     changed = gopher().flow.pause_queue(queue)
-    _log.warning("queue paused", queue=queue)
-    return answer({"queue": queue, "paused": True, "changed": changed})
+    return answer(QueuePaused(queue, True, changed))
 
 
 @blueprint.post("/queues/<queue>/resume")
-def resume_queue(queue: str) -> Response:
-    query()
+@operation("admin", {200: QueuePaused})
+def resume_queue(queue: QueueName) -> Response:
+    """Give out jobs of a queue again."""
     changed = gopher().flow.resume_queue(queue)
-    _log.warning("queue resumed", queue=queue)
-    return answer({"queue": queue, "paused": False, "changed": changed})
+    return answer(QueuePaused(queue, False, changed))
 
 
 @blueprint.post("/types/<job_type>/pause")
-def pause_type(job_type: str) -> Response:
-    query()
+@operation("admin", {200: TypePaused})
+def pause_type(job_type: TypeName) -> Response:
+    """Start no more jobs of a type, in any queue; those that run go on."""
     changed = gopher().flow.pause_type(job_type)
-    _log.warning("type paused", job_type=job_type)
-    return answer({"type": job_type, "paused": True, "changed": changed})
+    return answer(TypePaused(job_type, True, changed))
 
 
 @blueprint.post("/types/<job_type>/resume")
-def resume_type(job_type: str) -> Response:
-    query()
+@operation("admin", {200: TypePaused})
+def resume_type(job_type: TypeName) -> Response:
+    """Start jobs of a type again."""
     changed = gopher().flow.resume_type(job_type)
-    _log.warning("type resumed", job_type=job_type)
-    return answer({"type": job_type, "paused": False, "changed": changed})
+    return answer(TypePaused(job_type, False, changed))
 
 
-def _decode(data: bytes) -> LimitRequest:
-    try:
-        return msgspec.json.decode(data, type=LimitRequest)
-    except msgspec.ValidationError as error:
-        raise explain(error) from None
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise InvalidJson(f"the body is not valid JSON: {error}") from None
-
-
-def _shown(job_type: str, limit: Limit) -> dict[str, object]:
+def _shown(job_type: str, limit: Limit) -> LimitSet:
     rate = None if limit.rate is None else format_rate(limit.rate)
-    return {"type": job_type, "rate": rate, "burst": limit.burst, "concurrency": limit.concurrency}
+    return LimitSet(job_type, rate, limit.burst, limit.concurrency)

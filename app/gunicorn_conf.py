@@ -27,8 +27,8 @@ _host = f"[{_settings.server_host}]" if ":" in _settings.server_host else _setti
 bind = f"{_host}:{_settings.server_port}"
 proc_name = "gopher-api"
 
-# Threads, so that requests which wait for a job do not need a process each.
-worker_class = "gthread"
+# Threads, so that requests which wait for a job do not need a process each; they get whole requests only.
+worker_class = "gopher.app.gunicorn_worker.Worker"
 workers = _settings.web_concurrency
 threads = THREADS
 # A process that does not answer its arbiter for so long is replaced. Single requests are bounded elsewhere.
@@ -49,6 +49,11 @@ limit_request_field_size = 8190
 # gunicorn's own remote control: it is off, since two installations on one machine would share its socket.
 control_socket_disable = True
 logger_class = "gopher.app.gunicorn_logs.Logger"
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    worker.read_timeout = _settings.server_read_timeout
+    worker.longest_body = _settings.server_max_body
 
 
 def when_ready(server: Any) -> None:

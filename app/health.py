@@ -1,19 +1,45 @@
 """/health: for load balancers, platforms and people. Open to all, and answered while the server hangs."""
 
+from typing import Literal
+
+import msgspec
 from flask import Blueprint, Response
 
 from gopher import __version__
 from gopher.errors import GopherError
-from gopher.health import check_writable, examine
+from gopher.health import Health, check_writable, examine
 
 from .answers import answer
 from .context import context
+from .operations import operation
 
 blueprint = Blueprint("health", __name__, url_prefix="/health")
 
 
+class Alive(msgspec.Struct):
+    """The process is there."""
+
+    version: str
+    status: Literal["alive"] = "alive"
+
+
+class Ready(msgspec.Struct):
+    """The server is reached, and can be written to."""
+
+    status: Literal["ready"] = "ready"
+
+
+class Unhealthy(msgspec.Struct):
+    """The server can't be used."""
+
+    error: str
+    status: Literal["unhealthy"] = "unhealthy"
+
+
 @blueprint.get("")
+@operation(None, {200: Health, 503: Unhealthy})
 def health() -> Response:
+    """Say how all is: server, workers, scheduler."""
     try:
         return answer(examine(context().probe))
     except GopherError as error:
@@ -21,18 +47,22 @@ def health() -> Response:
 
 
 @blueprint.get("/live")
+@operation(None, {200: Alive})
 def live() -> Response:
-    return answer({"status": "alive", "version": __version__})
+    """Say that the process is there."""
+    return answer(Alive(__version__))
 
 
 @blueprint.get("/ready")
+@operation(None, {200: Ready, 503: Unhealthy})
 def ready() -> Response:
+    """Say whether the server is reached and can be written to."""
     try:
         check_writable(context().probe)
     except GopherError as error:
         return _unhealthy(error)
-    return answer({"status": "ready"})
+    return answer(Ready())
 
 
 def _unhealthy(error: GopherError) -> Response:
-    return answer({"status": "unhealthy", "error": str(error)}, 503, {"Retry-After": "1"})
+    return answer(Unhealthy(str(error)), 503, {"Retry-After": "1"})

@@ -1,10 +1,12 @@
 """/: what is where."""
 
+import msgspec
 from flask import Blueprint, Response
 
 from gopher import __version__
 
 from .answers import answer
+from .operations import operation
 
 blueprint = Blueprint("index", __name__)
 
@@ -16,9 +18,21 @@ _LINKS = {
     "dead_letters": "/api/v1/dlq",
     "health": "/health",
     "metrics": "/metrics",
+    "openapi": "/openapi.json",
+    "docs": "/docs",
 }
 
 
+class Index(msgspec.Struct):
+    """What is where."""
+
+    name: str
+    version: str
+    links: dict[str, str]
+
+
 @blueprint.get("/")
+@operation("read", {200: Index})
 def index() -> Response:
-    return answer({"name": "gopher", "version": __version__, "links": _LINKS})
+    """Say what is where."""
+    return answer(Index("gopher", __version__, _LINKS))

@@ -3,45 +3,189 @@
 import hashlib
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 from flask import Blueprint, Response, g, request
 
 from gopher.client import Stored
-from gopher.durations import parse_duration
-from gopher.errors import InvalidJob, JobNotFound, ServerError
-from gopher.idempotency import ids_for, request_for, with_ids
+from gopher.errors import JobNotFound, ServerError
+from gopher.idempotency import LONGEST_KEY, ids_for, request_for, with_ids
 from gopher.job import FINAL_STATES, NewJob, State, created_ms
 from gopher.limits import format_rate
+from gopher.listing import MAX_LIMIT
 from gopher.queue import Request
 from gopher.registry import Handler
+from gopher.rehearsal import Rehearsal
 from gopher.schedule import from_recurring, job_now
 from gopher.settings import Settings
-from gopher.submission import Recurring, Submission, parse, parse_batch, prepare, prepare_batch
+from gopher.shapes import JobId, Priority, QueueName, RateText, ScheduleName, Status, Time, TypeName
+from gopher.submission import Batch, Recurring, Submission, parse_batch, prepare, prepare_batch
 from gopher.times import to_rfc3339
-from gopher.views import JobView
+from gopher.views import JobView, LogLine, Page, Reason
 
+from . import access, audit
 from .answers import answer
 from .capacity import LONGEST_WAIT
 from .context import context, gopher
 from .examples import curl
-from .requests import body, query, whole_number
+from .operations import operation
+from .requests import body
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/api/v1/jobs")
 
 #: Log lines that an answer holds at most: the last ones.
 _LINES = 200
 
+Wait = Annotated[
+    float,
+    msgspec.Meta(ge=0, le=LONGEST_WAIT, description="Seconds to wait for the job's end.", examples=[20]),
+]
+DryRun = Annotated[bool, msgspec.Meta(description="Check it and say what would happen; store nothing.")]
+Limit = Annotated[int, msgspec.Meta(ge=1, le=MAX_LIMIT, description="Entries of a page, at most.")]
+_IDEMPOTENCY = Annotated[
+    str,
+    msgspec.Meta(
+        min_length=1,
+        max_length=LONGEST_KEY,
+        description="The same key with the same request is stored once, for 24 hours.",
+        examples=["order-42"],
+    ),
+]
+_PREFER = Annotated[str, msgspec.Meta(description="wait=20 is the same as ?wait=20.", examples=["wait=20"])]
+
+
+class Submitting(msgspec.Struct, forbid_unknown_fields=True):
+    """How to submit."""
+
+    wait: Wait | None = None
+    dry_run: DryRun = False
+
+
+class DryRunOrNot(msgspec.Struct, forbid_unknown_fields=True):
+    """Whether to submit at all."""
+
+    dry_run: DryRun = False
+
+
+class Waiting(msgspec.Struct, forbid_unknown_fields=True):
+    """How long to wait."""
+
+    wait: Wait | None = None
+
+
+class Filter(msgspec.Struct, forbid_unknown_fields=True):
+    """Which jobs to list, and how many."""
+
+    status: Status | None = None
+    type: TypeName | None = None
+    queue: QueueName | None = None
+    limit: Limit = 50
+    cursor: str | None = None
+
+
+class Accepted(msgspec.Struct, omit_defaults=True):
+    """A job that was taken. `duplicate`: it was there before, with the same unique key."""
+
+    job_id: JobId
+    status: Status
+    created_at: Time
+    type: TypeName
+    queue: QueueName
+    priority: Priority
+    duplicate: bool = False
+
+
+class RecurringAccepted(msgspec.Struct):
+    """A schedule that was made of a submission; the job is its next one."""
+
+    job_id: JobId | None
+    status: Status
+    created_at: Time
+    type: TypeName
+    queue: QueueName
+    priority: Priority
+    schedule: ScheduleName
+    next_run_at: Time | None
+
+
+class BatchAccepted(msgspec.Struct):
+    """What became of the jobs of a batch, in order."""
+
+    jobs: list[Accepted]
+
+
+class BatchRehearsal(msgspec.Struct):
+    """What would become of the jobs of a batch, in order."""
+
+    jobs: list[Rehearsal]
+
+
+class Logs(msgspec.Struct):
+    """What a job has logged and printed: the last lines."""
+
+    job_id: JobId
+    lines: list[LogLine]
+
+
+class Why(msgspec.Struct):
+    """Why a job isn't running, the first obstacle first."""
+
+    job_id: JobId
+    reasons: list[Reason]
+
+
+class JobStatus(msgspec.Struct):
+    """Where a job is now."""
+
+    job_id: JobId
+    status: Status
+
+
+class JobType(msgspec.Struct):
+    """A job type: its options where a job does not say, its payload's JSON Schema, a curl line that submits one."""
+
+    name: TypeName
+    description: str
+    payload_schema: dict[str, Any]
+    timeout: float
+    max_retries: int
+    rate_limit: RateText | None
+    concurrency: int | None
+    example: str
+
+
+class JobTypes(msgspec.Struct):
+    """The job types: name -> description, and all about each."""
+
+    job_types: dict[str, str]
+    types: list[JobType]
+
 
 @blueprint.post("")
-def submit() -> Response:
-    asked = query("wait", "dry_run")
-    seconds = _wait_asked(asked)
-    submission = parse(body())
-    if submission.recurring is not None:
-        return _scheduled(submission, submission.recurring, dry_run=_is_dry_run(asked))
-    job = prepare(submission, context().registry)
-    if _is_dry_run(asked):
+@operation(
+    "submit",
+    {
+        201: (Accepted, RecurringAccepted),
+        200: (Accepted, RecurringAccepted, JobView, Rehearsal),
+        202: (JobView, Accepted),
+    },
+    "unknown_type",
+    "idempotency_mismatch",
+    headers={"Idempotency-Key": _IDEMPOTENCY, "Prefer": _PREFER},
+)
+def submit(asked: Submitting, sent: Submission) -> Response:
+    """Submit a job, or make a schedule of it.
+
+    201: stored. 200: a job with its unique key was there; or, with `wait`, the job has ended; or it was a dry run.
+    202: with `wait`, the job has not ended yet. A schedule (`recurring`) needs the role `admin`.
+    """
+    seconds = _preferred_wait() if asked.wait is None else asked.wait
+    if sent.recurring is not None:
+        access.require("admin")
+        return _scheduled(sent, sent.recurring, dry_run=asked.dry_run)
+    job = prepare(sent, context().registry, names=False)
+    if asked.dry_run:
         return answer(gopher().rehearse(job))
     request_made = _idempotency()
     if request_made is not None:
@@ -57,84 +201,81 @@ def submit() -> Response:
 
 
 @blueprint.post("/batch")
-def submit_batch() -> Response:
-    asked = query("dry_run")
+@operation(
+    "submit",
+    {201: BatchAccepted, 200: BatchRehearsal},
+    "unknown_type",
+    "idempotency_mismatch",
+    body=Batch,
+    headers={"Idempotency-Key": _IDEMPOTENCY},
+)
+def submit_batch(asked: DryRunOrNot) -> Response:
+    """Submit up to 10,000 jobs together: all are accepted or none, and each bad one is named."""
     entries = parse_batch(body())
     request_made = _idempotency()
     ids = None if request_made is None else ids_for(request_made, len(entries))
     jobs = prepare_batch(entries, context().registry, ids)
-    if _is_dry_run(asked):
-        return answer({"jobs": [gopher().rehearse(job) for job in jobs]})
+    if asked.dry_run:
+        return answer(BatchRehearsal([gopher().rehearse(job) for job in jobs]))
     stored = gopher().store(jobs, request=request_made)
     answers = [_accepted(job, each) for job, each in zip(jobs, stored, strict=True)]
-    return answer({"jobs": answers}, 201, _replayed(any(each.replayed for each in stored)))
+    return answer(BatchAccepted(answers), 201, _replayed(any(each.replayed for each in stored)))
 
 
 @blueprint.get("")
-def page() -> Response:
-    asked = query("status", "type", "queue", "limit", "cursor")
+@operation("read", {200: Page})
+def page(asked: Filter) -> Response:
+    """List jobs, the newest first."""
     return answer(
         gopher().jobs(
-            status=asked.get("status"),
-            job_type=asked.get("type"),
-            queue=asked.get("queue"),
-            limit=whole_number(asked.get("limit", "50"), "limit"),
-            cursor=asked.get("cursor"),
+            status=asked.status, job_type=asked.type, queue=asked.queue, limit=asked.limit, cursor=asked.cursor
         )
     )
 
 
 @blueprint.get("/types")
+@operation("read", {200: JobTypes})
 def types() -> Response:
-    query()
+    """List the job types, with the schemas of their payloads."""
     handlers, settings = list(context().registry), context().settings
     return answer(
-        {
-            "job_types": {handler.name: handler.description for handler in handlers},
-            "types": [_described(handler, settings) for handler in handlers],
-        }
+        JobTypes(
+            {handler.name: handler.description for handler in handlers},
+            [_described(handler, settings) for handler in handlers],
+        )
     )
 
 
 @blueprint.get("/<job_id>")
-def show(job_id: str) -> Response:
-    seconds = _wait_asked(query("wait"))
+@operation("read", {200: JobView}, "not_found", headers={"Prefer": _PREFER})
+def show(job_id: JobId, asked: Waiting) -> Response:
+    """Show a job; with `wait`, once it has ended or that time is over."""
+    seconds = _preferred_wait() if asked.wait is None else asked.wait
     return answer(_wait(job_id, seconds) if seconds else gopher().job(job_id))
 
 
 @blueprint.get("/<job_id>/logs")
-def logs(job_id: str) -> Response:
-    query()
-    return answer({"job_id": job_id, "lines": gopher().logs(job_id)[-_LINES:]})
+@operation("read", {200: Logs}, "not_found")
+def logs(job_id: JobId) -> Response:
+    """Show what a job's attempts have logged and printed."""
+    return answer(Logs(job_id, gopher().logs(job_id)[-_LINES:]))
 
 
 @blueprint.get("/<job_id>/why")
-def why(job_id: str) -> Response:
-    query()
-    return answer({"job_id": job_id, "reasons": gopher().why(job_id)})
+@operation("read", {200: Why}, "not_found")
+def why(job_id: JobId) -> Response:
+    """Say why a job isn't running yet."""
+    return answer(Why(job_id, gopher().why(job_id)))
 
 
 @blueprint.post("/<job_id>/cancel")
 @blueprint.delete("/<job_id>")
-def cancel(job_id: str) -> Response:
-    query()
+@operation("admin", {200: JobStatus, 202: JobStatus}, "not_found", "conflict")
+def cancel(job_id: JobId) -> Response:
+    """Cancel a job: at once while it waits; 202 when it runs and its child is being stopped."""
     status = gopher().cancel(job_id)
     # A running job's child is stopped first: that takes a moment.
-    return answer({"job_id": job_id, "status": status}, 202 if status == State.PROCESSING else 200)
-
-
-def _wait_asked(asked: Mapping[str, str]) -> float:
-    """Return how long to wait for the job's end: `?wait=`, else `Prefer: wait=`; at most 25 s."""
-    text = asked.get("wait")
-    if text is None:
-        return _preferred_wait()
-    try:
-        seconds = parse_duration(text)
-    except (ValueError, OverflowError) as error:
-        raise InvalidJob(f"is {text!r:.60}: {error}", "/wait") from None
-    if not 0 <= seconds <= LONGEST_WAIT:
-        raise InvalidJob(f"is {text!r:.60}: must be from 0 to {LONGEST_WAIT:g} seconds", "/wait")
-    return seconds
+    return answer(JobStatus(job_id, status), 202 if status == State.PROCESSING else 200)
 
 
 def _preferred_wait() -> float:
@@ -167,24 +308,18 @@ def _scheduled(submission: Submission, recurring: Recurring, *, dry_run: bool) -
     if dry_run:
         return answer(gopher().rehearse(job_now(spec)))
     view, what = gopher().schedules.put(name, spec)
-    accepted = {
-        "job_id": gopher().schedules.next_job_id(name),
-        "status": State.SCHEDULED,
-        "created_at": to_rfc3339(time.time() * 1000),
-        "type": spec.type,
-        "queue": spec.queue,
-        "priority": spec.priority,
-        "schedule": name,
-        "next_run_at": view.next_run_at,
-    }
+    audit.note(what=what, schedule=name)
+    accepted = RecurringAccepted(
+        job_id=gopher().schedules.next_job_id(name),
+        status=State.SCHEDULED,
+        created_at=to_rfc3339(time.time() * 1000),
+        type=spec.type,
+        queue=spec.queue,
+        priority=spec.priority,
+        schedule=name,
+        next_run_at=view.next_run_at,
+    )
     return answer(accepted, 201 if what == "CREATED" else 200, {"Location": f"/api/v1/schedules/{name}"})
-
-
-def _is_dry_run(asked: Mapping[str, str]) -> bool:
-    text = asked.get("dry_run", "0")
-    if text not in ("0", "1", "false", "true"):
-        raise InvalidJob(f"is {text!r:.60}: must be 1 or 0", "/dry_run")
-    return text in ("1", "true")
 
 
 def _idempotency() -> Request | None:
@@ -201,34 +336,34 @@ def _replayed(replayed: bool) -> dict[str, str]:
     return {"Idempotent-Replayed": "true"} if replayed else {}
 
 
-def _accepted(job: NewJob, stored: Stored) -> dict[str, Any]:
+def _accepted(job: NewJob, stored: Stored) -> Accepted:
     created = created_ms(stored.job_id)
     # Against the time of the submission, so that a repeat is answered as the first one was.
     waits = bool(job.after) or job.due.startswith("+") or (job.due != "" and int(job.due) > created)
-    return {
-        "job_id": stored.job_id,
-        "status": State.SCHEDULED if waits else State.PENDING,
-        "created_at": to_rfc3339(created),
-        "type": job.type,
-        "queue": job.queue,
-        "priority": job.priority,
-        **({"duplicate": True} if stored.duplicate else {}),
-    }
+    return Accepted(
+        job_id=stored.job_id,
+        status=State.SCHEDULED if waits else State.PENDING,
+        created_at=to_rfc3339(created),
+        type=job.type,
+        queue=job.queue,
+        priority=job.priority,
+        duplicate=stored.duplicate,
+    )
 
 
 def _declared_rate(handler: Handler) -> str | None:
     return format_rate(handler.limit.rate) if handler.limit and handler.limit.rate is not None else None
 
 
-def _described(handler: Handler, settings: Settings) -> dict[str, Any]:
+def _described(handler: Handler, settings: Settings) -> JobType:
     schema = handler.payload_schema()
-    return {
-        "name": handler.name,
-        "description": handler.description,
-        "payload_schema": schema,
-        "timeout": settings.worker_job_timeout if handler.timeout is None else handler.timeout,
-        "max_retries": settings.worker_max_retries if handler.max_retries is None else handler.max_retries,
-        "rate_limit": _declared_rate(handler),
-        "concurrency": handler.limit.concurrency if handler.limit else None,
-        "example": curl(request.host_url, handler.name, schema),
-    }
+    return JobType(
+        name=handler.name,
+        description=handler.description,
+        payload_schema=schema,
+        timeout=settings.worker_job_timeout if handler.timeout is None else handler.timeout,
+        max_retries=settings.worker_max_retries if handler.max_retries is None else handler.max_retries,
+        rate_limit=_declared_rate(handler),
+        concurrency=handler.limit.concurrency if handler.limit else None,
+        example=curl(request.host_url, handler.name, schema),
+    )

@@ -10,7 +10,8 @@ from gopher.errors import ServerError
 
 from . import multiproc
 from .context import context
-from .requests import path_template, query
+from .operations import operation
+from .requests import path_template
 
 multiproc.ensure()
 
@@ -28,8 +29,9 @@ _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 
 
 
 @blueprint.get("/metrics")
+@operation("read", {200: "text/plain"})
 def metrics() -> Response:
-    query()
+    """Show the figures of the whole fleet, for Prometheus."""
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     registry.register(_Once(_look()))

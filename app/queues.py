@@ -1,33 +1,43 @@
 """/api/v1/queue/stats and /api/v1/queues: figures, and emptying a queue."""
 
+from typing import Annotated
+
+import msgspec
 from flask import Blueprint, Response
 
 from gopher.client import PURGEABLE
 from gopher.errors import InvalidJob
-from gopher.logs import get_logger
 from gopher.names import QUEUE_NAME
+from gopher.shapes import QueueName, one_of
+from gopher.views import Stats
 
-from .answers import answer
+from . import audit
+from .answers import Count, answer
 from .context import gopher
-from .requests import query
+from .operations import operation
 
 blueprint = Blueprint("queues", __name__, url_prefix="/api/v1")
-_log = get_logger("api")
+
+
+class Purge(msgspec.Struct, forbid_unknown_fields=True):
+    """Which jobs of a queue to delete."""
+
+    state: Annotated[str, msgspec.Meta(extra_json_schema=one_of(PURGEABLE))]
 
 
 @blueprint.get("/queue/stats")
+@operation("read", {200: Stats})
 def stats() -> Response:
-    query()
+    """Show the figures of every queue."""
     return answer(gopher().stats())
 
 
 @blueprint.delete("/queues/<queue>")
-def purge(queue: str) -> Response:
-    state = query("state").get("state")
-    if state is None:
-        raise InvalidJob(f"is required: one of {', '.join(PURGEABLE)}", "/state")
+@operation("admin", {200: Count})
+def purge(queue: QueueName, asked: Purge) -> Response:
+    """Delete all jobs of a queue that wait in one state."""
     if not QUEUE_NAME.fullmatch(queue):
         raise InvalidJob(f"must match {QUEUE_NAME.pattern}", "/queue")
-    count = gopher().purge(queue, state)
-    _log.warning("purged", queue=queue, state=state, count=count)
-    return answer({"count": count})
+    count = gopher().purge(queue, asked.state)
+    audit.note(count=count)
+    return answer(Count(count))

@@ -2,7 +2,6 @@
 
 import re
 import time
-from collections.abc import Mapping
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -10,7 +9,6 @@ from flask import Flask, Response, g, request
 from werkzeug.exceptions import Forbidden, RequestEntityTooLarge, UnsupportedMediaType
 
 from gopher import logs
-from gopher.errors import InvalidJob
 
 from .context import context
 from .tracing import take_up
@@ -51,25 +49,6 @@ def discard_body() -> None:
                 return
     except OSError:
         pass
-
-
-def query(*names: str) -> Mapping[str, str]:
-    """Return the query's parameters; InvalidJob for one that is not among `names`.
-
-    A filter that is misspelt must not select everything.
-    """
-    for name in request.args:
-        if name not in names:
-            known = ", ".join(names) or "none"
-            raise InvalidJob(f"is not a known parameter: leave it out; known here: {known}", f"/{name:.60}")
-    return request.args
-
-
-def whole_number(text: str, name: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise InvalidJob(f"is {text!r:.60}: must be a whole number", f"/{name}") from None
 
 
 def path_template() -> str:

@@ -1,74 +1,117 @@
 """/api/v1/schedules: recurring jobs."""
 
+from typing import Annotated
+
+import msgspec
 from flask import Blueprint, Response
 
 from gopher.errors import InvalidJob
-from gopher.logs import get_logger
-from gopher.schedule import parse_spec
+from gopher.schedule import ScheduleSpec, check_spec
+from gopher.schedules import MAX_PREVIEW
+from gopher.shapes import JobId, ScheduleName
+from gopher.views import PreviewRow, ScheduleView
 
+from . import audit
 from .answers import answer
 from .context import context, gopher
-from .requests import body, query, whole_number
+from .operations import operation
 
 blueprint = Blueprint("schedules", __name__, url_prefix="/api/v1/schedules")
-_log = get_logger("api")
+
+
+class SchedulesView(msgspec.Struct):
+    """All schedules."""
+
+    schedules: list[ScheduleView]
+
+
+class Deleted(msgspec.Struct):
+    """A schedule that is gone."""
+
+    name: ScheduleName
+    deleted: bool
+
+
+class JobMade(msgspec.Struct):
+    """A job that a schedule made out of turn."""
+
+    job_id: JobId
+    schedule: ScheduleName
+
+
+class HowMany(msgspec.Struct, forbid_unknown_fields=True):
+    """How many times to show."""
+
+    n: Annotated[int, msgspec.Meta(ge=1, le=MAX_PREVIEW)] = 10
+
+
+class Preview(msgspec.Struct):
+    """When a schedule fires next."""
+
+    name: ScheduleName
+    times: list[PreviewRow]
 
 
 @blueprint.get("")
+@operation("read", {200: SchedulesView})
 def page() -> Response:
-    query()
-    return answer({"schedules": gopher().schedules.all()})
+    """List the schedules."""
+    return answer(SchedulesView(gopher().schedules.all()))
 
 
 @blueprint.put("/<name>")
-def put(name: str) -> Response:
-    query()
-    spec = parse_spec(body(), context().registry)
+@operation("admin", {200: ScheduleView, 201: ScheduleView}, "unknown_type")
+def put(name: ScheduleName, sent: ScheduleSpec) -> Response:
+    """Make a schedule, or replace it. The same again changes nothing."""
+    spec = check_spec(sent, context().registry)
     if spec.origin != "api":
         raise InvalidJob("is not a known field: leave it out", "/origin")
     view, what = gopher().schedules.put(name, spec)
-    _log.warning("schedule put", schedule=name, what=what)
+    audit.note(what=what)
     return answer(view, 201 if what == "CREATED" else 200)
 
 
 @blueprint.get("/<name>")
-def show(name: str) -> Response:
-    query()
+@operation("read", {200: ScheduleView}, "not_found")
+def show(name: ScheduleName) -> Response:
+    """Show a schedule."""
     return answer(gopher().schedules.get(name))
 
 
 @blueprint.delete("/<name>")
-def delete(name: str) -> Response:
-    query()
+@operation("admin", {200: Deleted}, "not_found")
+def delete(name: ScheduleName) -> Response:
+    """Delete a schedule. Jobs that it made stay."""
     gopher().schedules.delete(name)
-    _log.warning("schedule deleted", schedule=name)
-    return answer({"name": name, "deleted": True})
+    return answer(Deleted(name, True))
 
 
 @blueprint.post("/<name>/pause")
-def pause(name: str) -> Response:
-    query()
-    _log.warning("schedule paused", schedule=name)
+@operation("admin", {200: ScheduleView}, "not_found")
+def pause(name: ScheduleName) -> Response:
+    """Let a schedule make no jobs."""
     return answer(gopher().schedules.pause(name))
 
 
 @blueprint.post("/<name>/resume")
-def resume(name: str) -> Response:
-    query()
-    _log.warning("schedule resumed", schedule=name)
+@operation("admin", {200: ScheduleView}, "not_found")
+def resume(name: ScheduleName) -> Response:
+    """Let a schedule make jobs again."""
     return answer(gopher().schedules.resume(name))
 
 
 @blueprint.post("/<name>/run")
-def run(name: str) -> Response:
-    query()
+@operation("admin", {201: JobMade}, "not_found")
+def run(name: ScheduleName) -> Response:
+    """Make a job of a schedule now, out of turn."""
     job = gopher().schedules.job_now(name)
     stored = gopher().store([job])[0]
-    _log.warning("schedule run", schedule=name, job_id=stored.job_id)
-    return answer({"job_id": stored.job_id, "schedule": name}, 201, {"Location": f"/api/v1/jobs/{stored.job_id}"})
+    audit.note(job_id=stored.job_id)
+    return answer(JobMade(stored.job_id, name), 201, {"Location": f"/api/v1/jobs/{stored.job_id}"})
 
 
 @blueprint.get("/<name>/preview")
-def preview(name: str) -> Response:
-    count = whole_number(query("n").get("n", "10"), "n")
-    return answer({"name": name, "times": gopher().schedules.preview(name, count)})
+@operation("read", {200: Preview}, "not_found")
+def preview(name: ScheduleName, asked: HowMany) -> Response:
+    """Show when a schedule fires next, and where daylight saving plays a part."""
+    return answer(Preview(name, gopher().schedules.preview(name, asked.n)))

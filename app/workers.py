@@ -1,15 +1,25 @@
 """/api/v1/workers: who runs the jobs."""
 
+import msgspec
 from flask import Blueprint, Response
+
+from gopher.views import WorkerView
 
 from .answers import answer
 from .context import gopher
-from .requests import query
+from .operations import operation
 
 blueprint = Blueprint("workers", __name__, url_prefix="/api/v1/workers")
 
 
+class Workers(msgspec.Struct):
+    """The live workers, the longest running first."""
+
+    workers: list[WorkerView]
+
+
 @blueprint.get("")
+@operation("read", {200: Workers})
 def workers() -> Response:
-    query()
-    return answer({"workers": gopher().workers()})
+    """List the live workers, and what they run."""
+    return answer(Workers(gopher().workers()))

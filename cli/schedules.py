@@ -7,7 +7,8 @@ import msgspec
 
 from gopher.cron import CronExpression
 from gopher.interface import Gopher
-from gopher.schedule import MISSED, OVERLAP, ScheduleSpec
+from gopher.schedule import ScheduleSpec
+from gopher.submission import MISSED, OVERLAP
 from gopher.views import ScheduleView
 
 from .common import checking_client, client, common, looking_client

@@ -7,6 +7,8 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 
+#: The text of a duration as documents give it, with all that is taken.
+PATTERN = rf"\s*(?:{_NUMBER.pattern}|(?:{_NUMBER.pattern}(?:[mM][sS]|[sSmMhHdD]))+)\s*"
 EXPECTED = "a duration such as 10s, 500ms, 1h30m, 30d, or a bare number of seconds"
 
 

@@ -3,6 +3,7 @@
 GopherError
 ├── ConfigurationError      settings that can't be used
 ├── InvalidJob              a submission that breaks a rule; names the field and the remedy
+│   ├── InvalidJson         what was sent is not JSON
 │   ├── UnknownType         no handler is registered under that job type
 │   └── PayloadTooLarge     more JSON than a job may carry
 ├── JobNotFound             no job of that id (any more)
@@ -46,6 +47,12 @@ class InvalidJob(GopherError):
         super().__init__(f"{field}: {details}" if field else details)
         self.details = details
         self.field = field
+
+
+class InvalidJson(InvalidJob):
+    """Raised when what was sent is not JSON, or JSON that readers understand differently."""
+
+    code = "invalid_json"
 
 
 class UnknownType(InvalidJob):

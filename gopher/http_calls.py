@@ -15,6 +15,7 @@ from .errors import (
     ConfigurationError,
     GopherError,
     InvalidJob,
+    InvalidJson,
     JobConflict,
     JobNotFound,
     OutcomeUnknown,
@@ -31,7 +32,7 @@ from .errors import (
 from .idempotency import IdempotencyMismatch
 from .names import JOB_ID
 from .server import PATIENCE, pauses
-from .submission import InvalidBatch, InvalidJson
+from .submission import InvalidBatch
 
 #: Seconds to connect, and for an answer beside what the call itself may wait for.
 _CONNECT, _ANSWER = 5.0, 30.0

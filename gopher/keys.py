@@ -6,6 +6,7 @@
 <ns>:worker:<id>               hash    a worker's record, for people
 <ns>:schedulers                zset    scheduler id -> lease end (ms)
 <ns>:alarm                     list    at most one queue's name: a queue that schedulers may not know yet
+<ns>:client:<digest>           string  when a client of the API has all its requests again (us), with GOPHER_API_RATE
 
 P = <ns>:{<queue>}:            the braces make a queue one slot of a cluster
 
@@ -98,6 +99,9 @@ class Keys:
         self.workers = f"{namespace}:workers"
         self.schedulers = f"{namespace}:schedulers"
         self.alarm = f"{namespace}:alarm"
+
+    def client(self, digest: str) -> str:
+        return f"{self.namespace}:client:{digest}"
 
     def worker(self, worker_id: str) -> str:
         return f"{self.namespace}:worker:{worker_id}"

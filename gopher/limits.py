@@ -7,6 +7,8 @@ from typing import NamedTuple
 _RATE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*/\s*([0-9]*)\s*(s|m|h|d)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
+#: Of a burst, and of jobs at once.
+MOST = 1_000_000
 EXPECTED = "a rate such as 10/s, 600/m, 5/h or 1/10s"
 
 
@@ -33,10 +35,10 @@ def make_limit(rate: str | None, burst: float | None = None, concurrency: int | 
     """
     if rate is None and burst is not None:
         raise ValueError("expected a rate with the burst")
-    if burst is not None and not 1 <= burst <= 1_000_000:
-        raise ValueError("expected a burst from 1 to 1000000")
-    if concurrency is not None and not 1 <= concurrency <= 1_000_000:
-        raise ValueError("expected a concurrency from 1 to 1000000")
+    if burst is not None and not 1 <= burst <= MOST:
+        raise ValueError(f"expected a burst from 1 to {MOST}")
+    if concurrency is not None and not 1 <= concurrency <= MOST:
+        raise ValueError(f"expected a concurrency from 1 to {MOST}")
     starts = None if rate is None else parse_rate(rate)
     if starts is not None and burst is None:
         burst = max(1.0, math.ceil(starts))

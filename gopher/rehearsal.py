@@ -11,6 +11,7 @@ from .policy import resolve
 from .registry import Registry
 from .retry import Backoff
 from .settings import Settings
+from .shapes import Priority, QueueName, RateText, Time, TypeName
 from .times import to_rfc3339
 from .views import LimitView, WorkerView
 
@@ -21,14 +22,14 @@ _SHOWN = 10
 class Rehearsal(msgspec.Struct):
     """How a job would be dealt with. Durations in seconds; `retry_delays` are the longest waits before each retry."""
 
-    type: str
-    queue: str
-    priority: str
-    execute_at: str
+    type: TypeName
+    queue: QueueName
+    priority: Priority
+    execute_at: Time
     timeout: float
     max_retries: int
     retry_delays: list[float]
-    rate_limit: str | None
+    rate_limit: RateText | None
     concurrency: int | None
     paused: bool
     worker_alive: bool

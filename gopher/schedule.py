@@ -1,17 +1,34 @@
 """A schedule and its rules: what it is made of, which of its times become jobs, and what those jobs are."""
 
 import hashlib
+from typing import Annotated
 from uuid import UUID
 
 import msgspec
+from msgspec import Meta
 
 from .cron import CronExpression
-from .decoding import explain
+from .decoding import decode
 from .errors import InvalidJob
 from .job import NewJob
 from .names import SCHEDULE_NAME
 from .registry import Registry
-from .submission import Duration, InvalidJson, Recurring, Submission, prepare
+from .shapes import Duration, JsonObject, Key, Metadata, Priority, QueueName, TypeName
+from .submission import (
+    MISSED,
+    NULL,
+    OVERLAP,
+    MaxRetries,
+    Missed,
+    Overlap,
+    Recurring,
+    Submission,
+    Timezone,
+    prepare,
+)
+from .submission import (
+    CronExpression as CronText,
+)
 
 #: A time that is later than this (ms), or than half the period, was missed rather than late.
 TOLERANCE = 5_000
@@ -20,33 +37,30 @@ MAX_CATCH_UP = 100
 #: Times that were dropped are counted so far: each costs time, and after a long absence there may be millions.
 MAX_COUNTED = 1_000
 
-MISSED = ("skip", "run_once", "run_all")
-OVERLAP = ("allow", "skip")
-
 
 class ScheduleSpec(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """What a schedule is made of: when, and what job. Durations as in a submission."""
 
-    cron_expression: str
-    type: str
-    payload: msgspec.Raw
-    timezone: str = "UTC"
+    cron_expression: CronText
+    type: TypeName
+    payload: JsonObject
+    timezone: Timezone = "UTC"
     #: What becomes of times that no scheduler was there for: skip, run_once, run_all.
-    missed: str = "run_once"
+    missed: Missed = "run_once"
     #: Whether a job is made while the last one is unfinished: allow, skip.
-    overlap: str = "allow"
+    overlap: Overlap = "allow"
     paused: bool = False
-    priority: str = "normal"
-    queue: str = "default"
-    max_retries: int | None = None
+    priority: Priority = "normal"
+    queue: QueueName = "default"
+    max_retries: MaxRetries | None = None
     timeout: Duration | None = None
     expires_in: Duration | None = None
     retention: Duration | None = None
     retry_for: Duration | None = None
-    limit_key: str | None = None
-    metadata: msgspec.Raw = msgspec.Raw(b"null")
-    #: "handler" for a schedule that a handler carries itself.
-    origin: str = "api"
+    limit_key: Key | None = None
+    metadata: Metadata = msgspec.field(default_factory=lambda: NULL)
+    #: "handler" for a schedule that a handler carries itself; nobody else may say so.
+    origin: Annotated[str, Meta(extra_json_schema={"const": "api"})] = "api"
 
     def definition(self) -> bytes:
         """Return the JSON that is stored; the same schedule gives the same bytes."""
@@ -74,13 +88,7 @@ _SPEC = msgspec.json.Decoder(ScheduleSpec)
 
 def parse_spec(body: bytes, registry: Registry | None) -> ScheduleSpec:
     """Read a schedule from JSON and check it against every rule. Raises InvalidJob."""
-    try:
-        spec: ScheduleSpec = _SPEC.decode(body)
-    except msgspec.ValidationError as error:
-        raise explain(error) from None
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise InvalidJson(f"the body is not valid JSON: {error}") from None
-    return check_spec(spec, registry)
+    return check_spec(decode(_SPEC, body), registry)
 
 
 def check_spec(spec: ScheduleSpec, registry: Registry | None) -> ScheduleSpec:

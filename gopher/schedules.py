@@ -14,6 +14,9 @@ from .server import Server, explained
 from .times import to_rfc3339
 from .views import PreviewRow, ScheduleView
 
+#: Times that are shown at once.
+MAX_PREVIEW = 1000
+
 
 class Schedules:
     """The schedules of one installation, whatever queue their jobs go to."""
@@ -69,8 +72,8 @@ class Schedules:
 
     def preview(self, name: str, count: int) -> list[PreviewRow]:
         """Return the next times of a schedule, paused or not. Raises ScheduleNotFound, InvalidJob."""
-        if not 1 <= count <= 1000:
-            raise InvalidJob(f"is {count}: must be from 1 to 1000", "/n")
+        if not 1 <= count <= MAX_PREVIEW:
+            raise InvalidJob(f"is {count}: must be from 1 to {MAX_PREVIEW}", "/n")
         spec = self.spec(name)
         cron = CronExpression(spec.cron_expression, spec.timezone)
         return [PreviewRow(*row) for row in cron.preview(self._now(), count)]

@@ -3,19 +3,33 @@
 Every rule that is broken is an `InvalidJob` that names the field (a JSON pointer) and the remedy.
 """
 
-import re
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
-from .decoding import explain
+from .decoding import decode
 from .durations import parse_duration
 from .errors import InvalidJob, PayloadTooLarge
 from .job import NO_METADATA, PRIORITIES, Envelope, NewJob, new_job_id
 from .names import JOB_ID, KEY, QUEUE_NAME, TYPE_NAME
 from .registry import Registry
+from .shapes import (
+    Duration,
+    JobId,
+    JsonObject,
+    Key,
+    Metadata,
+    Priority,
+    QueueName,
+    ScheduleName,
+    Time,
+    TypeName,
+    one_of,
+)
+from .strict_json import check_json, check_names
 from .times import from_rfc3339
 
 #: Bytes of JSON.
@@ -23,56 +37,76 @@ MAX_PAYLOAD = 256 * 1024
 MAX_METADATA = 4 * 1024
 #: Jobs of one batch.
 MAX_BATCH = 10_000
-#: Nesting of arrays and objects.
-MAX_DEPTH = 64
 #: Seconds: a job may wait, and its record be kept, for a leap year.
 LONGEST_WAIT = 366 * 86400.0
 LONGEST_TIMEOUT = 86400.0
 #: Jobs that one job may wait for.
 MAX_PARENTS = 1000
 
-_SURROGATE = re.compile(rb"\\u[dD][89abAB]", re.ASCII)
-Duration = str | int | float
+#: What becomes of a schedule's times that no scheduler was there for.
+MISSED = ("skip", "run_once", "run_all")
+#: Whether a schedule makes a job while its last one is unfinished.
+OVERLAP = ("allow", "skip")
+#: What becomes of a job when one that it waits for does not complete.
+PARENT_FAILURE = ("fail", "run")
+
+NULL = msgspec.Raw(b"null")
+
+Missed = Annotated[str, Meta(extra_json_schema=one_of(MISSED))]
+Overlap = Annotated[str, Meta(extra_json_schema=one_of(OVERLAP))]
+CronExpression = Annotated[
+    str, Meta(description="5 fields, or 6 with seconds first; or @hourly, @daily...", examples=["0 3 * * *"])
+]
+Timezone = Annotated[str, Meta(description="A name of the IANA database.", examples=["Europe/Berlin"])]
+MaxRetries = Annotated[
+    int, Meta(description="Attempts after the first.", extra_json_schema={"minimum": 0, "maximum": 100})
+]
 
 
 class Recurring(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Makes a schedule of a submission; `name` defaults to one made of the type and the rest."""
 
-    cron_expression: str
-    timezone: str = "UTC"
-    name: str | None = None
-    missed: str = "run_once"
-    overlap: str = "allow"
+    cron_expression: CronExpression
+    timezone: Timezone = "UTC"
+    name: ScheduleName | None = None
+    missed: Missed = "run_once"
+    overlap: Overlap = "allow"
 
 
 class Submission(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """A job as it is asked for. Durations are `10s`, `1h30m` or seconds; times RFC 3339 with an offset."""
 
-    type: str
-    payload: msgspec.Raw
-    priority: str = "normal"
-    queue: str = "default"
-    max_retries: int | None = None
+    type: TypeName
+    payload: JsonObject
+    priority: Priority = "normal"
+    queue: QueueName = "default"
+    max_retries: MaxRetries | None = None
     timeout: Duration | None = None
-    execute_at: str | None = None
+    execute_at: Time | None = None
     delay: Duration | None = None
-    expires_at: str | None = None
+    expires_at: Time | None = None
     expires_in: Duration | None = None
     retention: Duration | None = None
     retry_for: Duration | None = None
-    unique_key: str | None = None
+    unique_key: Key | None = None
     unique_for: Duration | None = None
-    limit_key: str | None = None
-    after: list[str | int] = []
-    on_parent_failure: str = "fail"
+    limit_key: Key | None = None
+    #: Ids of jobs; in a batch also the places of earlier ones.
+    after: Annotated[list[JobId | int], Meta(extra_json_schema={"maxItems": MAX_PARENTS})] = []
+    on_parent_failure: Annotated[str, Meta(extra_json_schema=one_of(PARENT_FAILURE))] = "fail"
     recurring: Recurring | None = None
-    metadata: msgspec.Raw = msgspec.Raw(b"null")
+    # A factory, since the document can't show a Raw as a default.
+    metadata: Metadata = msgspec.field(default_factory=lambda: NULL)
+
+
+#: Read one by one, so that each bad one can be named.
+Entry = Annotated[msgspec.Raw, Meta(extra_json_schema={"$ref": "#/components/schemas/Submission"})]
 
 
 class Batch(msgspec.Struct, forbid_unknown_fields=True):
     """Jobs that are accepted together or not at all."""
 
-    jobs: list[msgspec.Raw]
+    jobs: Annotated[list[Entry], Meta(extra_json_schema={"minItems": 1, "maxItems": MAX_BATCH})]
 
 
 class InvalidBatch(InvalidJob):
@@ -93,13 +127,16 @@ _BATCH = msgspec.json.Decoder(Batch)
 
 def parse(body: bytes) -> Submission:
     """Read one submission from JSON."""
-    submission: Submission = _decode(_SUBMISSION, body)
-    return submission
+    return decode(_SUBMISSION, body)
 
 
 def parse_batch(body: bytes) -> list[msgspec.Raw]:
     """Read the entries of a batch, each still as JSON: `parse` takes one."""
-    entries: list[msgspec.Raw] = _decode(_BATCH, body).jobs
+    entries = decode(_BATCH, body, names=False).jobs
+    # Within the entries names are looked at when each is read; here only, whether "jobs" stands there twice, also with
+    # letters written as \\u006a.
+    if body.count(b"jobs") != 1 or b"\\u006" in body or b"\\u007" in body:
+        check_names(body)
     if not 1 <= len(entries) <= MAX_BATCH:
         raise InvalidJob(f"holds {len(entries)} jobs: send from 1 to {MAX_BATCH}", "/jobs")
     return entries
@@ -125,25 +162,28 @@ def to_json(value: Any, field: str) -> bytes:
         raise InvalidJob(f"can't be written as JSON: {error}", field) from None
 
 
-def prepare(submission: Submission, registry: Registry | None = None, *, now: float | None = None) -> NewJob:
+def prepare(
+    submission: Submission, registry: Registry | None = None, *, now: float | None = None, names: bool = True
+) -> NewJob:
     """Check a submission against every rule and make it a job, with an id of its own.
 
     `registry` knows the types and their payloads; without one, any well-formed name and object pass
-    here, and the worker checks them. `now` is in Unix seconds. Raises InvalidJob.
+    here, and the worker checks them. `now` is in Unix seconds; `names` is False for what `parse` has read, where no
+    object has a name twice. Raises InvalidJob.
     """
     if submission.recurring is not None:
         raise InvalidJob("makes a schedule: send it as a single submission to /api/v1/jobs", "/recurring")
     present = round((time.time() if now is None else now) * 1000)
     due, execute_at = _due(submission, present)
     _check_names(submission)
-    _check_payload(submission, registry)
+    _check_payload(submission, registry, names=names)
     envelope = Envelope(
         payload=submission.payload,
         max_retries=_max_retries(submission.max_retries),
         timeout=_timeout(submission.timeout),
         retry_for=_duration(submission.retry_for, "/retry_for"),
         execute_at=execute_at,
-        metadata=_metadata(submission.metadata),
+        metadata=_metadata(submission.metadata, names=names),
     )
     return NewJob(
         id=new_job_id(),
@@ -172,7 +212,7 @@ def prepare_batch(
     for index, entry in enumerate(entries):
         try:
             submission = _with_parent_ids(parse(bytes(entry)), index, ids)
-            jobs.append(msgspec.structs.replace(prepare(submission, registry), id=ids[index]))
+            jobs.append(msgspec.structs.replace(prepare(submission, registry, names=False), id=ids[index]))
         except InvalidJob as error:
             errors.append((index, error))
     if errors:
@@ -194,56 +234,6 @@ def _with_parent_ids(submission: Submission, index: int, ids: Sequence[str]) -> 
     return msgspec.structs.replace(submission, after=after)
 
 
-class InvalidJson(InvalidJob):
-    """Raised when what was sent is not JSON."""
-
-    code = "invalid_json"
-
-
-def check_json(text: bytes, field: str) -> Any:
-    """Return the value of a JSON text, refusing what other readers would read differently.
-
-    Raises InvalidJson for bad syntax, NaN, numbers out of range, lone surrogates and deep nesting.
-    """
-    if _depth_exceeds(text, MAX_DEPTH):
-        raise InvalidJson(f"is nested more than {MAX_DEPTH} levels deep", field)
-    try:
-        value = msgspec.json.decode(text)
-        if _SURROGATE.search(text):
-            msgspec.json.encode(value)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise InvalidJson(str(error), field) from None
-    return value
-
-
-def _decode(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
-    try:
-        return decoder.decode(body)
-    except msgspec.ValidationError as error:
-        raise explain(error) from None
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise InvalidJson(f"the body is not valid JSON: {error}") from None
-
-
-def _depth_exceeds(text: bytes, limit: int) -> bool:
-    # Brackets inside strings count too here; only a text that has many is looked at closely.
-    if text.count(b"[") + text.count(b"{") <= limit:
-        return False
-    depth, in_string, escaped = 0, False, False
-    for byte in text:
-        if in_string:
-            escaped, in_string = byte == 0x5C and not escaped, byte != 0x22 or escaped
-        elif byte == 0x22:
-            in_string = True
-        elif byte in b"[{":
-            depth += 1
-            if depth > limit:
-                return True
-        elif byte in b"]}":
-            depth -= 1
-    return False
-
-
 def _check_names(submission: Submission) -> None:
     if not TYPE_NAME.fullmatch(submission.type):
         raise InvalidJob(f"must match {TYPE_NAME.pattern}", "/type")
@@ -253,22 +243,22 @@ def _check_names(submission: Submission) -> None:
         raise InvalidJob(f"is {submission.priority!r:.60}: must be one of {', '.join(PRIORITIES)}", "/priority")
 
 
-def _check_payload(submission: Submission, registry: Registry | None) -> None:
+def _check_payload(submission: Submission, registry: Registry | None, *, names: bool) -> None:
     payload = bytes(submission.payload)
     if len(payload) > MAX_PAYLOAD:
         raise PayloadTooLarge(f"is {len(payload)} bytes of JSON: the most is {MAX_PAYLOAD}", "/payload")
     handler = registry.require(submission.type) if registry is not None else None
-    if not isinstance(check_json(payload, "/payload"), dict):
+    if not isinstance(check_json(payload, "/payload", names=names), dict):
         raise InvalidJob("must be a JSON object", "/payload")
     if handler is not None:
         handler.decode(payload)
 
 
-def _metadata(metadata: msgspec.Raw) -> msgspec.Raw:
+def _metadata(metadata: msgspec.Raw, *, names: bool) -> msgspec.Raw:
     text = bytes(metadata)
     if len(text) > MAX_METADATA:
         raise InvalidJob(f"is {len(text)} bytes of JSON: the most is {MAX_METADATA}", "/metadata")
-    value = check_json(text, "/metadata")
+    value = check_json(text, "/metadata", names=names)
     if value is None:
         return NO_METADATA
     if not isinstance(value, dict):
@@ -316,8 +306,8 @@ def _parents(after: list[str | int]) -> tuple[str, ...]:
 
 
 def _on_parent_failure(value: str) -> str:
-    if value not in ("fail", "run"):
-        raise InvalidJob(f"is {value!r:.60}: must be fail or run", "/on_parent_failure")
+    if value not in PARENT_FAILURE:
+        raise InvalidJob(f"is {value!r:.60}: must be {' or '.join(PARENT_FAILURE)}", "/on_parent_failure")
     return value
 
 

@@ -3,9 +3,49 @@
 Times are RFC 3339 in UTC, durations and ages seconds.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
+
+from .shapes import (
+    AnyJson,
+    Duration,
+    JobId,
+    JsonObject,
+    Key,
+    Priority,
+    QueueName,
+    RateText,
+    ScheduleName,
+    Status,
+    Time,
+    TypeName,
+)
+
+Progress = Annotated[
+    msgspec.Raw,
+    Meta(
+        description="How far a running job is.",
+        examples=[{"fraction": 0.5, "message": "decoding"}],
+        extra_json_schema={"type": "object"},
+    ),
+]
+_ERROR = {
+    "type": "object",
+    "properties": {"type": {"type": "string"}, "message": {"type": "string"}},
+    "required": ["type", "message"],
+}
+_FAILED = {"type": "ValueError", "message": "no such picture", "traceback": "Traceback...", "permanent": False}
+Error = Annotated[
+    msgspec.Raw, Meta(description="The last attempt's error.", examples=[_FAILED], extra_json_schema=_ERROR)
+]
+PastError = Annotated[dict[str, Any], Meta(examples=[_FAILED], extra_json_schema=_ERROR)]
+Cursor = Annotated[str, Meta(description="Where the next page starts: pass it as `cursor`.")]
+Outcome = Annotated[
+    str,
+    Meta(description="completed, failed, crashed, timeout, lost, released, running...", examples=["completed"]),
+]
 
 
 class Accepted(msgspec.Struct, omit_defaults=True):
@@ -36,37 +76,35 @@ class HistoryRow(msgspec.Struct):
     """One attempt: completed, failed, crashed, timeout, lost (its worker died), released or running."""
 
     attempt: int
-    outcome: str
+    outcome: Outcome
     worker: str | None
-    started_at: str | None
-    ended_at: str | None
-    error: dict[str, Any] | None
+    started_at: Time | None
+    ended_at: Time | None
+    error: PastError | None
 
 
 class JobView(msgspec.Struct):
     """A job. `payload`, `metadata` and `result` are given back as they were stored, to the digit."""
 
-    job_id: str
-    type: str
-    status: str
-    queue: str
-    priority: str
-    payload: msgspec.Raw
-    metadata: msgspec.Raw
+    job_id: JobId
+    type: TypeName
+    status: Status
+    queue: QueueName
+    priority: Priority
+    payload: JsonObject
+    metadata: JsonObject
     attempts: int
     max_retries: int
     timeout: float
-    created_at: str
-    execute_at: str | None
-    started_at: str | None
-    finished_at: str | None
+    created_at: Time
+    execute_at: Time | None
+    started_at: Time | None
+    finished_at: Time | None
     duration: float | None
     worker: str | None
-    #: `{"fraction": 0.5, "message": "decoding"}`
-    progress: msgspec.Raw | None
-    result: msgspec.Raw
-    #: `{"type": "ValueError", "message": "...", "traceback": "...", "permanent": false}`
-    error: msgspec.Raw | None
+    progress: Progress | None
+    result: AnyJson
+    error: Error | None
     history: list[HistoryRow]
 
 
@@ -74,7 +112,7 @@ class LogLine(msgspec.Struct):
     """A line that a handler printed or logged."""
 
     attempt: int
-    time: str
+    time: Time
     line: str
 
 
@@ -94,7 +132,7 @@ class QueueStats(msgspec.Struct):
     retrying: int
     failed: int
     oldest_waiting_age: float
-    priorities: dict[str, PriorityStats]
+    priorities: dict[Priority, PriorityStats]
     total_enqueued: int
     total_dequeued: int
     totals: dict[str, int]
@@ -115,9 +153,9 @@ class ChildView(msgspec.Struct):
     pid: int
     rss: int
     jobs_done: int
-    job_id: str | None = None
-    job_type: str | None = None
-    running_since: str | None = None
+    job_id: JobId | None = None
+    job_type: TypeName | None = None
+    running_since: Time | None = None
 
 
 class WorkerView(msgspec.Struct):
@@ -127,20 +165,20 @@ class WorkerView(msgspec.Struct):
     host: str
     pid: int
     version: str
-    queues: list[str]
-    types: list[str]
+    queues: list[QueueName]
+    types: list[TypeName]
     children: list[ChildView]
     jobs_done: int
     rss: int
-    started_at: str
-    last_heartbeat: str
+    started_at: Time
+    last_heartbeat: Time
 
 
 class Page(msgspec.Struct):
     """A page of jobs, newest first; `next_cursor` is None on the last one."""
 
     jobs: list[JobView]
-    next_cursor: str | None
+    next_cursor: Cursor | None
 
 
 class DeadLetterPage(msgspec.Struct):
@@ -148,7 +186,7 @@ class DeadLetterPage(msgspec.Struct):
 
     jobs: list[JobView]
     total_count: int
-    next_cursor: str | None
+    next_cursor: Cursor | None
 
 
 class GroupView(msgspec.Struct):
@@ -158,15 +196,15 @@ class GroupView(msgspec.Struct):
     """
 
     group: str
-    type: str
+    type: TypeName
     error: str
     #: E.g. `shop/mail.py:42 send`.
     place: str | None
     count: int
-    first_seen: str
-    last_seen: str
-    last_job_id: str
-    queues: list[str]
+    first_seen: Time
+    last_seen: Time
+    last_job_id: JobId
+    queues: list[QueueName]
 
 
 class GroupPage(msgspec.Struct):
@@ -183,30 +221,30 @@ class RetryView(msgspec.Struct):
     """
 
     retry_id: str
-    queue: str
+    queue: QueueName
     status: str
     #: How many went or will go back, and how many have.
     total: int
     retried: int
     canary: int
     #: Ids of the first ones.
-    canaries: list[str]
+    canaries: list[JobId]
     #: E.g. `5/s`, None for as fast as it goes.
-    rate: str | None
-    type: str | None
+    rate: RateText | None
+    type: TypeName | None
     error: str | None
     group: str | None
-    started_at: str
-    finished_at: str | None
+    started_at: Time
+    finished_at: Time | None
     reason: str | None
 
 
 class LimitView(msgspec.Struct):
     """A type that is limited, paused or held back, in one queue. `origin` is api, or handler for the code's own."""
 
-    type: str
-    queue: str
-    rate: str | None
+    type: TypeName
+    queue: QueueName
+    rate: RateText | None
     burst: float | None
     concurrency: int | None
     running: int
@@ -218,34 +256,34 @@ class LimitView(msgspec.Struct):
 class ScheduleView(msgspec.Struct):
     """A schedule. `next_run_at` is None while it is paused; `origin` is api, or handler for the code's own."""
 
-    name: str
+    name: ScheduleName
     cron_expression: str
     timezone: str
-    next_run_at: str | None
-    last_job_id: str | None
+    next_run_at: Time | None
+    last_job_id: JobId | None
     paused: bool
     missed: str
     overlap: str
-    type: str
-    payload: msgspec.Raw
-    priority: str
-    queue: str
+    type: TypeName
+    payload: JsonObject
+    priority: Priority
+    queue: QueueName
     max_retries: int | None
-    timeout: str | float | None
-    expires_in: str | float | None
-    retention: str | float | None
-    retry_for: str | float | None
-    limit_key: str | None
-    metadata: msgspec.Raw
+    timeout: Duration | None
+    expires_in: Duration | None
+    retention: Duration | None
+    retry_for: Duration | None
+    limit_key: Key | None
+    metadata: JsonObject
     origin: str
 
 
 class PreviewRow(msgspec.Struct):
     """A time to come: in UTC and on the wall; `mark` is gap or fold where daylight saving plays a part."""
 
-    utc: str
-    local: str
-    mark: str
+    utc: Time
+    local: Time
+    mark: Annotated[str, Meta(extra_json_schema={"enum": ["", "gap", "fold"]})]
 
 
 class Reason(msgspec.Struct):
@@ -253,4 +291,4 @@ class Reason(msgspec.Struct):
 
     code: str
     message: str
-    until: str | None = None
+    until: Time | None = None

@@ -34,8 +34,8 @@ class ImageResize(msgspec.Struct, forbid_unknown_fields=True):
     one side shorter. `keep_aspect` false distorts.
     """
 
-    url: Annotated[str, msgspec.Meta(max_length=2048)]
-    width: Side | None = None
+    url: Annotated[str, msgspec.Meta(max_length=2048, examples=["https://example.com/cat.jpg"])]
+    width: Annotated[Side | None, msgspec.Meta(examples=[640])] = None
     height: Side | None = None
     format: Literal["jpeg", "jpg", "png", "webp", "gif"] = "jpeg"
     keep_aspect: bool = True

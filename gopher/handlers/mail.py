@@ -49,9 +49,9 @@ class Email(msgspec.Struct, forbid_unknown_fields=True):
     alternative.
     """
 
-    to: Addresses
-    subject: Annotated[str, msgspec.Meta(max_length=500)]
-    body: str
+    to: Annotated[Addresses, msgspec.Meta(examples=["user@example.com"])]
+    subject: Annotated[str, msgspec.Meta(max_length=500, examples=["Hello"])]
+    body: Annotated[str, msgspec.Meta(examples=["Test email"])]
     from_: AddressText | None = msgspec.field(default=None, name="from")
     cc: Addresses | None = None
     html: str | None = None

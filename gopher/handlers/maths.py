@@ -27,7 +27,7 @@ class Math(msgspec.Struct, forbid_unknown_fields=True):
     """
 
     operation: Literal["fibonacci", "prime", "factorial"]
-    number: Annotated[int, msgspec.Meta(ge=0)] | Annotated[str, msgspec.Meta(max_length=1000)]
+    number: Annotated[int, msgspec.Meta(ge=0, examples=[25])] | Annotated[str, msgspec.Meta(max_length=1000)]
     precision: Annotated[int, msgspec.Meta(ge=1, le=1000)] | None = None
 
     def __post_init__(self) -> None:

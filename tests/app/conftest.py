@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from gopher.client import Client
+from tests.app.document import check_answer
 from tests.helpers import wait_until
 from tests.seeding import SeedingWorker
 
@@ -21,10 +22,10 @@ EMAIL = {"to": "user@example.com", "subject": "Hello", "body": "Test email"}
 
 
 class Api(httpx.Client):
-    """A running API, to send requests to."""
+    """A running API, to send requests to. Whatever it answers has to be as its document says."""
 
     def __init__(self, port: int, process: subprocess.Popen, log: Path) -> None:
-        super().__init__(base_url=f"http://127.0.0.1:{port}", timeout=40)
+        super().__init__(base_url=f"http://127.0.0.1:{port}", timeout=40, event_hooks={"response": [check_answer]})
         self.process = process
         self.log = log
 

@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 
 from gopher import keys as keys_module
+from gopher.admission import Turnstile
 from gopher.client import Client
 from gopher.job import PRIORITIES, NewJob, State, new_job_id
 from gopher.keys import QUEUE_KEYS, Keys, QueueKeys
 from gopher.presence import show_scheduler, show_worker
 from gopher.queue import Request
+from gopher.values import Rate
 from tests.seeding import SeedingWorker
 
 #: `P pending:<priority>   list   ids ...` -> ("pending:<priority>", "list")
@@ -40,6 +42,7 @@ def live_through_everything(client):
         server.client.execute_command(*command.words)
     server.client.hset(server.keys.meta, "schema", 1)
     server.announce("default")
+    Turnstile(Rate(10, 60)).ask(server, "ann")
     ids = [client.enqueue("email", {}, priority=priority) for priority in PRIORITIES for _ in range(2)]
     yield
     client.enqueue("email", {}, delay="1h", unique_key="user:1")

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from gopher.cron import CronExpression
 from gopher.errors import InvalidJob
 from gopher.job import created_ms
-from gopher.schedule import MISSED, ScheduleSpec, check_name, dropped, from_recurring, parse_spec, plan, tick_job
-from gopher.submission import parse
+from gopher.schedule import ScheduleSpec, check_name, dropped, from_recurring, parse_spec, plan, tick_job
+from gopher.submission import MISSED, parse
 
 MINUTE = 60_000
 NOON = 1_795_521_600_000

@@ -5,15 +5,15 @@ import json
 import msgspec
 import pytest
 
-from gopher.errors import InvalidJob, PayloadTooLarge, UnknownType
+from gopher.client import Client
+from gopher.errors import InvalidJob, InvalidJson, PayloadTooLarge, UnknownType
 from gopher.job import Envelope, created_ms
 from gopher.registry import Registry, handler
+from gopher.strict_json import check_json
 from gopher.submission import (
     MAX_BATCH,
     MAX_PAYLOAD,
     InvalidBatch,
-    InvalidJson,
-    check_json,
     parse,
     parse_batch,
     prepare,
@@ -205,6 +205,77 @@ def test_json_is_refused_that_others_read_differently(text):
 )
 def test_json_that_all_read_alike_is_taken(text):
     assert check_json(text, "/payload") == json.loads(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        (b'{"a":1,"a":1}', "/payload/a"),
+        (b'{"a":1,"\\u0061":2}', "/payload/a"),
+        (b'{"":1,"":2}', "/payload/"),
+        (b'{"a":[{"b":1},{"c":{"d":1,"e":2,"d":3}}],"z":1}', "/payload/a/1/c/d"),
+        (b'{"n":' + b"1" * 300 + b',"x":{"y":1,"y":2}}', "/payload/x/y"),
+        (b' {"k":":","k":","} ', "/payload/k"),
+    ],
+)
+def test_a_name_that_stands_twice_in_an_object_is_refused_with_its_place(text, place):
+    with pytest.raises(InvalidJson, match="twice") as caught:
+        check_json(text, "/payload")
+    assert caught.value.field == place
+
+
+@pytest.mark.parametrize(
+    "text", [b'{"a":{"a":1},"b":{"a":1}}', b'[{"a":1},{"a":2}]', b'{"x":"{\\"a\\":1,\\"a\\":2}"}', b"[]"]
+)
+def test_a_name_may_stand_in_several_objects(text):
+    assert check_json(text, "/payload") == json.loads(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        (b'{"type":"email","payload":{},"type":"math"}', "/type"),
+        (b'{"type":"email","payload":{},"payload":{}}', "/payload"),
+        (b'{"type":"email","payload":{"to":"a","to":"b"}}', "/payload/to"),
+        (
+            b'{"type":"email","payload":{},"recurring":{"cron_expression":"@daily","cron_expression":"@hourly"}}',
+            "/recurring/cron_expression",
+        ),
+    ],
+)
+def test_a_submission_says_nothing_twice(text, place):
+    with pytest.raises(InvalidJson, match="twice") as caught:
+        parse(text)
+    assert (caught.value.code, caught.value.field) == ("invalid_json", place)
+
+
+def test_a_batch_says_nothing_twice():
+    for text in (b'{"jobs":[{}],"jobs":[{}]}', b'{"jobs":[{}],"\\u006aobs":[{}]}'):
+        with pytest.raises(InvalidJson, match="twice") as caught:
+            parse_batch(text)
+        assert caught.value.field == "/jobs"
+    assert len(parse_batch(b'{"jobs":[{"type":"jobs"}]}')) == 1
+    with pytest.raises(InvalidBatch) as bad:
+        prepare_batch([body(), b'{"type":"email","payload":{"a":1,"a":2}}'])
+    assert bad.value.field == "/jobs/1/payload/a"
+
+
+def test_what_a_program_hands_over_as_json_says_nothing_twice(redis_url, namespace):
+    with Client(redis_url, namespace=namespace) as client, pytest.raises(InvalidJson, match="twice"):
+        client.enqueue("email", msgspec.Raw(b'{"to":"a","to":"b"}'))
+
+
+@pytest.mark.parametrize(
+    "number", ["9007199254740993", "123456789012345678901234567890", "0.1000000000000000055511151231"]
+)
+def test_a_number_is_kept_to_the_digit(number):
+    text = f'{{"type":"email","payload":{{"n":{number}}}}}'.encode()
+    assert number.encode() in prepare(parse(text), now=NOW).envelope
+
+
+def test_a_number_of_thousands_of_digits_is_refused():
+    with pytest.raises(InvalidJson, match="out of range"):
+        prepare(parse(b'{"type":"email","payload":{"n":' + b"7" * 5000 + b"}}"), now=NOW)
 
 
 # What handlers want

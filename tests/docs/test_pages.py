@@ -6,8 +6,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from gopher.app import create_app
-from gopher.app.failures import _BY_CODE, _BY_STATUS, _CONFLICT, _INTERNAL, _MISMATCH
+from flask import Flask
+from gopher.app import create_app, operations
+from gopher.app.problems import FAILURES
 from gopher.cli.main import COMMANDS, cli
 from werkzeug.routing import Map
 
@@ -58,8 +59,13 @@ def test_no_page_names_a_variable_that_there_is_not() -> None:
 
 
 @pytest.fixture(scope="module")
-def routes() -> Map:
-    return create_app(Settings()).url_map
+def app() -> Flask:
+    return create_app(Settings())
+
+
+@pytest.fixture(scope="module")
+def routes(app: Flask) -> Map:
+    return app.url_map
 
 
 def names_of(routes: Map) -> set[str]:
@@ -69,8 +75,17 @@ def names_of(routes: Map) -> set[str]:
 
 
 def test_the_table_of_calls_has_every_route_and_no_other(routes: Map) -> None:
-    table = text_of("api.md").partition("## Submit")[0]
+    table = text_of("api.md").partition("## The document")[0]
     assert set(re.findall(r"`((?:GET|POST|PUT|DELETE) /[^`?]*)`", table)) == names_of(routes)
+
+
+def test_the_table_of_calls_says_which_role_each_needs(app: Flask) -> None:
+    for line in text_of("api.md").partition("## The document")[0].splitlines():
+        for method, rule in re.findall(r"`(GET|POST|PUT|DELETE) (/[^`?]*)[^`]*`", line):
+            matched = app.url_map.bind("localhost").match(rule, method)[0]
+            declared = operations.of(app, matched)
+            assert declared is not None
+            assert line.endswith(f"| {declared.role or 'none'} |"), line
 
 
 def test_every_route_has_an_example_that_is_run(routes: Map) -> None:
@@ -91,9 +106,8 @@ def _request(command: str) -> tuple[str, str] | None:
 
 
 def test_the_table_of_errors_has_every_code() -> None:
-    failures = [*_BY_CODE.values(), *_BY_STATUS.values(), _CONFLICT, _INTERNAL, _MISMATCH]
     rows = text_of("api.md").partition("## Errors")[2]
-    for failure in failures:
+    for failure in FAILURES.values():
         assert f"| {failure.status} | `{failure.code}` |" in rows
 
 

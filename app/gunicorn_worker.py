@@ -1,0 +1,150 @@
+"""gunicorn's threaded worker, but a thread is given whole requests only: a slow client costs a socket, not a thread.
+
+The loop of the worker gathers what clients send, without waiting for any of them. A request goes to a thread once it is
+there with its body; one that is not there in time is given up. So a few hundred clients that send a byte now and then
+keep nobody out, also without a buffering proxy in front.
+"""
+
+import re
+import selectors
+import time
+from functools import partial
+from typing import Any
+
+from gunicorn.workers.gthread import TConn, ThreadWorker  # type: ignore[import-untyped]
+
+#: Bytes: more of a head than gunicorn reads; it refuses the rest.
+_HEAD = 64 * 1024
+_PIECE = 64 * 1024
+#: Bytes that all connections of a process may have gathered; above, threads read for themselves.
+_GATHERED = 64 * 2**20
+#: Seconds that a connection may still take once the worker is stopping.
+_LAST_WORDS = 2.0
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,15})[ \t]*\r\n", re.IGNORECASE)
+_CHUNKED = re.compile(rb"\r\ntransfer-encoding:[^\r\n]*chunked[ \t]*\r\n", re.IGNORECASE)
+_EXPECT = re.compile(rb"\r\nexpect:[ \t]*100-continue[ \t]*\r\n", re.IGNORECASE)
+_TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+
+
+class Gathering:
+    """A connection whose next request is on its way."""
+
+    def __init__(self, conn: Any, deadline: float) -> None:
+        self.conn = conn
+        self.deadline = deadline
+        self.data = bytearray()
+        self._wanted = 0
+        self._asked = False
+
+    def is_whole(self, longest: int) -> bool:
+        """Return whether nothing more needs to come before a thread can go on, be it to refuse the request.
+
+        A body of more than `longest` bytes is refused by its Content-Length, or when so much of it is there.
+        """
+        if len(self.data) < self._wanted:
+            return False
+        end = self.data.find(b"\r\n\r\n") + 4
+        if end < 4:
+            return len(self.data) > _HEAD
+        head = bytes(self.data[: end - 2])
+        if _CHUNKED.search(head):
+            return self.data.endswith(b"0\r\n\r\n") or len(self.data) - end > longest
+        length = _LENGTH.search(head)
+        self._wanted = end + (int(length[1]) if length else 0)
+        return len(self.data) >= self._wanted or self._wanted - end > longest
+
+    def waits_to_be_asked(self) -> bool:
+        """Return, once, whether the client wants to be asked for its body before it sends it."""
+        if self._asked or not _EXPECT.search(self.data):
+            return False
+        self._asked = True
+        return True
+
+
+class Worker(ThreadWorker):  # type: ignore[misc]
+    """All that is new here runs in the loop's own thread, but for `handle`."""
+
+    #: Set by gunicorn_conf: seconds for a request to arrive, bytes of the longest body.
+    read_timeout = 10.0
+    longest_body = 2**20
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._gathering: dict[Any, Gathering] = {}
+        self._bytes = 0
+
+    def enqueue_req(self, conn: TConn) -> None:
+        """Gather a request before a thread gets it. The connection is new, or has been kept alive."""
+        gathering = self._gathering[conn] = Gathering(conn, time.monotonic() + self.read_timeout)
+        if conn.initialized:
+            # What came right behind the request before.
+            self._add(gathering, conn.parser.unreader.take_buffered())
+        conn.sock.setblocking(False)
+        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._on_more, gathering))
+        self._on_more(gathering, conn.sock)
+
+    def _on_more(self, gathering: Gathering, sock: Any) -> None:
+        try:
+            piece = sock.recv(_PIECE)
+        except BlockingIOError:
+            piece = None
+        except OSError:
+            piece = b""
+        if piece == b"":
+            self._give_up(gathering)
+            return
+        self._add(gathering, piece or b"")
+        if gathering.is_whole(self.longest_body) or self._bytes > _GATHERED:
+            self._take_out(gathering)
+            gathering.conn.gathered = bytes(gathering.data)
+            super().enqueue_req(gathering.conn)
+        elif gathering.waits_to_be_asked():
+            # gunicorn would ask once a thread has the request; it does so again, which clients pass over.
+            self._say(gathering.conn.sock, b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def handle(self, conn: TConn) -> Any:
+        """Serve the request that was gathered. Runs in a thread."""
+        conn.data_ready = True
+        try:
+            conn.sock.setblocking(True)
+            conn.init()
+            conn.parser.unreader.unread(conn.gathered)
+        except OSError:
+            return False
+        return super().handle(conn)
+
+    def murder_pending(self) -> None:
+        """Give up those who have taken too long; called once a second at least."""
+        super().murder_pending()
+        now = time.monotonic()
+        for gathering in list(self._gathering.values()):
+            if not self.alive:
+                gathering.deadline = min(gathering.deadline, now + _LAST_WORDS)
+            if gathering.deadline <= now:
+                if gathering.data:
+                    self.log.info("a client was too slow: its connection was closed")
+                    self._say(gathering.conn.sock, _TOO_SLOW)
+                self._give_up(gathering)
+
+    def _add(self, gathering: Gathering, data: bytes) -> None:
+        gathering.data += data
+        self._bytes += len(data)
+
+    def _say(self, sock: Any, text: bytes) -> None:
+        try:
+            sock.send(text)
+        except OSError:
+            pass
+
+    def _give_up(self, gathering: Gathering) -> None:
+        self._take_out(gathering)
+        self.nr_conns -= 1
+        gathering.conn.close()
+
+    def _take_out(self, gathering: Gathering) -> None:
+        self._gathering.pop(gathering.conn, None)
+        self._bytes -= len(gathering.data)
+        try:
+            self.poller.unregister(gathering.conn.sock)
+        except (OSError, KeyError, ValueError):
+            pass

@@ -1,0 +1,268 @@
+"""/openapi.json: the document of the API (OpenAPI 3.1), made of what the views declare and of the types they use."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from typing import Any, NamedTuple
+
+import msgspec
+from flask import Blueprint, Flask, Response, current_app
+from werkzeug.routing import Rule
+
+from gopher import __version__
+from gopher.registry import Handler
+from gopher.schedule import ScheduleSpec
+from gopher.submission import Submission
+
+from . import operations
+from .examples import example
+from .operations import Operation, operation
+from .problems import FAILURES, Problem
+from .problems import example as example_of
+
+blueprint = Blueprint("openapi", __name__)
+
+_REF = "#/components/schemas/{name}"
+_INTRODUCTION = """\
+Jobs, their queues, schedules and dead letters. JSON in and out; times are RFC 3339 in UTC, durations `10s`, `500ms`,
+`1h30m` or seconds. A parameter or field that is not known is refused. `payload`, `metadata` and `result` are given back
+as they were sent, to the digit."""
+#: Types that hold a job type's name and its payload: there is one of each for every job type.
+_TYPED = (Submission, ScheduleSpec)
+_HEADERS = {
+    "X-Request-ID": {
+        "description": "The id of the request: your own, or one that was made up.",
+        "required": True,
+        "schema": {"type": "string"},
+    },
+    # A batch has none.
+    "Location": {"description": "Where to find what was made.", "schema": {"type": "string"}},
+    "Retry-After": {
+        "description": "Seconds to wait before the next try.",
+        "required": True,
+        "schema": {"type": "integer"},
+    },
+    "WWW-Authenticate": {"description": "Bearer", "required": True, "schema": {"type": "string"}},
+}
+_SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "Authorization: Bearer <secret>"},
+    "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
+
+
+class Call(NamedTuple):
+    """One method at one path."""
+
+    path: str
+    method: str
+    endpoint: str
+    operation: Operation
+
+
+@blueprint.get("/openapi.json")
+@operation("submit", {200: "application/json"})
+def openapi() -> Response:
+    """Show this document."""
+    return Response(_encoded(current_app._get_current_object()), mimetype="application/json")  # type: ignore[attr-defined]
+
+
+@cache
+def _encoded(app: Flask) -> bytes:
+    return msgspec.json.encode(document(app))
+
+
+def calls(app: Flask) -> Iterator[Call]:
+    """Yield every call of the API, in the order of the paths."""
+    for rule in sorted(app.url_map.iter_rules(), key=lambda rule: rule.rule):
+        declared = operations.of(app, rule.endpoint)
+        for method in sorted(methods_of(rule)):
+            if declared is not None:
+                yield Call(re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule), method, rule.endpoint, declared)
+
+
+def methods_of(rule: Rule) -> set[str]:
+    """Return the methods of a route that stand for calls of their own."""
+    return set(rule.methods or ()) - {"HEAD", "OPTIONS"}
+
+
+def document(app: Flask) -> dict[str, Any]:
+    """Return the document of this application: its routes, and the job types that are registered in it."""
+    gopher = app.extensions["gopher"]
+    all_calls = list(calls(app))
+    handlers = list(gopher.registry)
+    schemas = _Schemas(all_calls, handlers)
+    paths: dict[str, dict[str, Any]] = {}
+    names: set[str] = set()
+    for call in all_calls:
+        described = _Described(call, schemas, secured=bool(gopher.settings.api_keys)).as_dict()
+        name = call.endpoint.replace(".", "_")
+        described["operationId"] = name if name not in names else f"{name}_{call.method.lower()}"
+        names.add(name)
+        paths.setdefault(call.path, {})[call.method.lower()] = described
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Gopher", "version": __version__, "description": _INTRODUCTION},
+        "servers": [{"url": "/"}],
+        "paths": paths,
+        "components": {
+            "schemas": schemas.components,
+            "headers": _HEADERS,
+            "examples": {code: {"summary": each.error, "value": example_of(each)} for code, each in FAILURES.items()},
+            "securitySchemes": _SCHEMES,
+        },
+    }
+
+
+class _Schemas:
+    """The schemas of all types, so that each is written once."""
+
+    def __init__(self, all_calls: Iterable[Call], handlers: list[Handler]) -> None:
+        kinds: list[Any] = [Problem, *_TYPED, *(handler.payload_type for handler in handlers)]
+        for call in all_calls:
+            kinds += [*_types_of(call.operation.answers.values()), *call.operation.path.values()]
+            kinds += [call.operation.query, call.operation.body, *call.operation.headers.values()]
+        self._kinds = [kind for kind in kinds if kind is not None]
+        found, self.components = msgspec.json.schema_components(self._kinds, ref_template=_REF)
+        self._found = list(found)
+        if handlers:
+            for kind in _TYPED:
+                self._split(self.of(kind)["$ref"].rpartition("/")[2], handlers)
+
+    def of(self, kind: Any) -> dict[str, Any]:
+        """Return the schema of a type that was among those collected."""
+        return dict(self._found[next(index for index, each in enumerate(self._kinds) if each is kind)])
+
+    def resolved(self, schema: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a schema, or what it refers to."""
+        return self.components[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else dict(schema)
+
+    def example(self, schema: dict[str, Any], *, whole: bool) -> Any:
+        return example(schema, {"$defs": self.components}, whole=whole)
+
+    def _split(self, name: str, handlers: list[Handler]) -> None:
+        """Make of a schema that has a type and a payload one for each job type, with that type's payload."""
+        whole = self.components[name]
+        mapping = {}
+        for handler in handlers:
+            own = f"{name}.{handler.name}"
+            payload = self.of(handler.payload_type)
+            fixed = {
+                "type": {**whole["properties"]["type"], "const": handler.name, "examples": [handler.name]},
+                "payload": payload,
+            }
+            described = {"title": own, "description": handler.description}
+            self.components[own] = {**whole, **described, "properties": {**whole["properties"], **fixed}}
+            mapping[handler.name] = _REF.format(name=own)
+        self.components[name] = {
+            "title": name,
+            "description": whole["description"],
+            "oneOf": [{"$ref": ref} for ref in mapping.values()],
+            "discriminator": {"propertyName": "type", "mapping": mapping},
+        }
+
+
+class _Described:
+    """One call as the document has it."""
+
+    def __init__(self, call: Call, schemas: _Schemas, *, secured: bool) -> None:
+        self._call = call
+        self._operation = call.operation
+        self._schemas = schemas
+        self._secured = secured
+
+    def as_dict(self) -> dict[str, Any]:
+        needs = f"Needs the role `{self._operation.role}`." if self._operation.role else "Open to all."
+        described: dict[str, Any] = {
+            "summary": self._operation.summary,
+            "description": f"{self._operation.description}\n\n{needs}".strip(),
+            "tags": [self._call.endpoint.partition(".")[0]],
+            "parameters": [*self._path(), *self._query(), *self._headers()],
+            "responses": {**self._answers(), **self._failures()},
+        }
+        if self._operation.body is not None:
+            described["requestBody"] = {
+                "required": self._operation.body_required,
+                "content": {"application/json": self._shown(self._schemas.of(self._operation.body), whole=False)},
+            }
+        if self._secured and self._operation.role is not None:
+            described["security"] = [{name: []} for name in _SCHEMES]
+        return described
+
+    def _path(self) -> Iterator[dict[str, Any]]:
+        for name, kind in self._operation.path.items():
+            yield _parameter(name, "path", self._schemas.of(kind), required=True)
+
+    def _query(self) -> Iterator[dict[str, Any]]:
+        if self._operation.query is not None:
+            schema = self._schemas.resolved(self._schemas.of(self._operation.query))
+            for name, each in schema["properties"].items():
+                yield _parameter(name, "query", _without_null(each), required=name in schema.get("required", ()))
+
+    def _headers(self) -> Iterator[dict[str, Any]]:
+        for name, kind in self._operation.headers.items():
+            yield _parameter(name, "header", self._schemas.of(kind), required=False)
+
+    def _answers(self) -> dict[str, Any]:
+        return {str(status): self._answer(status, kinds) for status, kinds in self._operation.answers.items()}
+
+    def _answer(self, status: int, kinds: Any) -> dict[str, Any]:
+        described: dict[str, Any] = {"description": _SENTENCES[status], "headers": _header_refs(status)}
+        if isinstance(kinds, str):
+            return {**described, "content": {kinds: {"schema": {}}}}
+        found = [self._schemas.of(kind) for kind in _types_of([kinds])]
+        schema = found[0] if len(found) == 1 else {"anyOf": found}
+        return {**described, "content": {"application/json": self._shown(schema, whole=True)}}
+
+    def _failures(self) -> dict[str, Any]:
+        by_status: dict[int, list[str]] = {}
+        for code in self._operation.all_codes:
+            by_status.setdefault(FAILURES[code].status, []).append(code)
+        return {str(status): self._failure(status, codes) for status, codes in sorted(by_status.items())}
+
+    def _failure(self, status: int, codes: list[str]) -> dict[str, Any]:
+        problem = self._schemas.of(Problem)
+        schema = {"allOf": [problem, {"properties": {"code": {"enum": codes}}}]}
+        examples = {code: {"$ref": f"#/components/examples/{code}"} for code in codes}
+        return {
+            "description": " ".join(FAILURES[code].error for code in codes),
+            "headers": _header_refs(status),
+            "content": {"application/json": {"schema": schema, "examples": examples}},
+        }
+
+    def _shown(self, schema: dict[str, Any], *, whole: bool) -> dict[str, Any]:
+        return {"schema": schema, "example": self._schemas.example(schema, whole=whole)}
+
+
+_SENTENCES = {200: "Done.", 201: "Made.", 202: "Taken; not ended yet.", 503: "Not now."}
+
+
+def _types_of(answers: Iterable[Any]) -> Iterator[Any]:
+    """Yield the types among answers, which may be tuples of them, or media types."""
+    for each in answers:
+        if isinstance(each, tuple):
+            yield from each
+        elif not isinstance(each, str):
+            yield each
+
+
+def _header_refs(status: int) -> dict[str, Any]:
+    names = ["X-Request-ID"]
+    names += {201: ["Location"], 401: ["WWW-Authenticate"], 429: ["Retry-After"], 503: ["Retry-After"]}.get(status, [])
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+
+
+def _parameter(name: str, place: str, schema: Mapping[str, Any], *, required: bool) -> dict[str, Any]:
+    schema = dict(schema)
+    description = schema.pop("description", "")
+    described = {"name": name, "in": place, "required": required, "schema": schema}
+    return {**described, "description": description} if description else described
+
+
+def _without_null(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the schema of a parameter that may be left out: in a query nothing is null."""
+    left = {name: value for name, value in schema.items() if name != "default" or value is not None}
+    choices = [choice for choice in left.get("anyOf", ()) if choice != {"type": "null"}]
+    if len(choices) == 1:
+        left.pop("anyOf")
+        left |= choices[0]
+    return left

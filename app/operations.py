@@ -1,0 +1,145 @@
+"""What each call of the API takes, answers and needs, declared once, beside its view.
+
+    @blueprint.get("/<job_id>")
+    @operation("read", {200: JobView}, "not_found")
+    def show(job_id: JobId, asked: Waiting) -> Response:
+        \"\"\"Show a job; with `wait`, once it has ended.\"\"\"
+
+The view's own parameters say the rest: `asked` is a Struct of the query's parameters, `sent` the type of the body, all
+others are of the path. They are read and checked here before the view is called; access.py asks for the role, and
+openapi.py writes all of it into the document.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import Any, get_type_hints
+
+import msgspec
+from flask import Flask, Response, g, request
+
+from gopher.decoding import decode, explain
+from gopher.errors import InvalidJob
+from gopher.values import Role
+
+from .requests import body
+
+View = Callable[..., Response]
+#: Codes that every call may answer with.
+_ALWAYS = ("internal",)
+_WITH_KEYS = ("unauthorized", "forbidden", "rate_limited")
+_WITH_A_BODY = ("bad_request", "invalid_json", "invalid_job", "payload_too_large", "unsupported_media_type")
+_WITH_THE_SERVER = ("queue_unavailable", "queue_full", "storage_full", "busy", "outcome_unknown")
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A call as it is declared. An answer is a type, several of them, or a media type such as text/html."""
+
+    #: None: open to all.
+    role: Role | None
+    answers: Mapping[int, Any]
+    codes: tuple[str, ...]
+    summary: str
+    description: str
+    #: Name -> type of each parameter in the path.
+    path: Mapping[str, Any]
+    query: type[msgspec.Struct] | None
+    body: Any
+    body_required: bool
+    #: Name -> type of each header that means something to the call.
+    headers: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def all_codes(self) -> tuple[str, ...]:
+        """Every error code that the call may answer with."""
+        always = _ALWAYS + (_WITH_KEYS if self.role is not None else ())
+        asked = ("bad_request", "invalid_job") if self.role is not None else ()
+        sent = _WITH_A_BODY if self.body is not None else ()
+        return tuple(dict.fromkeys([*asked, *sent, *self.codes, *always, *(_WITH_THE_SERVER if self.role else ())]))
+
+
+def operation(
+    role: Role | None,
+    answers: Mapping[int, Any],
+    *codes: str,
+    body: Any = None,
+    headers: Mapping[str, Any] | None = None,
+) -> Callable[[View], View]:
+    """Declare what a view is for its callers: the role it needs, its answers by status, its codes of errors.
+
+    `body` is for views that read it themselves and have no parameter `sent`. A call without a role is open to all and
+    passes over query parameters that it does not know: probes and pages are asked with all sorts of them.
+    """
+
+    def declare(view: View) -> View:
+        hints = get_type_hints(view, include_extras=True)
+        hints.pop("return", None)
+        asked, sent = hints.pop("asked", None), hints.pop("sent", None)
+        summary, _, description = (inspect.getdoc(view) or "").partition("\n")
+        default = inspect.signature(view).parameters["sent"].default if sent else inspect.Parameter.empty
+        empty = None if default is inspect.Parameter.empty else default
+        made = Operation(
+            role=role,
+            answers=answers,
+            codes=codes,
+            summary=summary.strip(),
+            description=description.strip(),
+            path=hints,
+            query=asked,
+            body=body if sent is None else sent,
+            body_required=empty is None,
+            headers=headers or {},
+        )
+        decoder: msgspec.json.Decoder[Any] | None = None if sent is None else msgspec.json.Decoder(sent)
+
+        @wraps(view)
+        def called(**arguments: Any) -> Response:
+            if asked is not None:
+                arguments["asked"] = _query(asked)
+            elif role is not None:
+                _query(_Nothing)
+            if decoder is not None:
+                arguments["sent"] = g.sent = _sent(decoder, empty)
+            return view(**arguments)
+
+        called.operation = made  # type: ignore[attr-defined]
+        return called
+
+    return declare
+
+
+def of(app: Flask, endpoint: str | None) -> Operation | None:
+    """Return what is declared of an endpoint; None for one that is not there, or not declared."""
+    found: Operation | None = getattr(app.view_functions.get(endpoint or ""), "operation", None)
+    return found
+
+
+class _Nothing(msgspec.Struct, forbid_unknown_fields=True):
+    """The query of a call that takes no parameters."""
+
+
+def _query(kind: type[msgspec.Struct]) -> msgspec.Struct:
+    """Return the query as a Struct. Raises InvalidJob, also for a parameter that is not known or given twice.
+
+    A filter that is misspelt must not select everything.
+    """
+    known = kind.__struct_fields__
+    for name, values in request.args.lists():
+        if name not in known:
+            remedy = f"known here: {', '.join(known) or 'none'}"
+            raise InvalidJob(f"is not a known parameter: leave it out; {remedy}", f"/{name:.60}")
+        if len(values) > 1:
+            raise InvalidJob("is given more than once: send one", f"/{name}")
+    try:
+        return msgspec.convert(request.args.to_dict(), kind, strict=False)
+    except msgspec.ValidationError as error:
+        problem = explain(error)
+        text = request.args.get((problem.field or "").lstrip("/"), "")
+        raise InvalidJob(f"is {text!r:.60}: {problem.details.partition(', got')[0]}", problem.field) from None
+
+
+def _sent(decoder: msgspec.json.Decoder[Any], empty: Any) -> Any:
+    data = body()
+    return empty if empty is not None and not data else decode(decoder, data)

@@ -1,0 +1,38 @@
+// Shows /openapi.json. With API keys set it asks for one first: it stays in this page's memory, nowhere else.
+"use strict";
+
+const form = document.getElementById("key");
+const trouble = document.getElementById("trouble");
+
+function show(openapi, secret) {
+  form.hidden = true;
+  const viewer = SwaggerUIBundle({
+    spec: openapi,
+    dom_id: "#viewer",
+    deepLinking: true,
+    displayRequestDuration: true,
+    defaultModelsExpandDepth: 0,
+    docExpansion: "list",
+    filter: true,
+    tryItOutEnabled: true,
+    validatorUrl: null,
+    onComplete: () => secret && viewer.preauthorizeApiKey("bearer", secret),
+  });
+}
+
+async function load(secret) {
+  const headers = secret ? { Authorization: `Bearer ${secret}` } : {};
+  const answer = await fetch("/openapi.json", { headers, cache: "no-store" });
+  if (answer.ok) {
+    show(await answer.json(), secret);
+    return;
+  }
+  form.hidden = false;
+  trouble.textContent = secret ? (await answer.json()).details : "";
+}
+
+form.addEventListener("submit", (event) => {
+  event.preventDefault();
+  load(document.getElementById("secret").value);
+});
+load("");

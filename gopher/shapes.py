@@ -1,0 +1,77 @@
+"""The types of fields in requests and answers, with what the API's document says of each.
+
+Nothing is checked by these themselves: the rules stand where they are kept (names, job, submission), and the document
+takes their patterns and words from there.
+"""
+
+import re
+from typing import Annotated, Any
+
+from msgspec import Meta, Raw
+
+from .durations import PATTERN as DURATION
+from .job import PRIORITIES, State
+from .names import JOB_ID, KEY, QUEUE_NAME, SCHEDULE_NAME, TYPE_NAME
+
+
+def _whole(pattern: re.Pattern[str] | str) -> dict[str, Any]:
+    """Return the schema of text that fits a pattern from its first to its last character."""
+    return {"pattern": f"^(?:{pattern if isinstance(pattern, str) else pattern.pattern})$"}
+
+
+JobId = Annotated[
+    str,
+    Meta(
+        description="The id of a job.",
+        examples=["01a20d1c-ddd6-7e46-9daa-2af634a7f173"],
+        extra_json_schema=_whole(JOB_ID),
+    ),
+]
+TypeName = Annotated[str, Meta(description="A job type.", examples=["email"], extra_json_schema=_whole(TYPE_NAME))]
+QueueName = Annotated[
+    str, Meta(description="The name of a queue.", examples=["default"], extra_json_schema=_whole(QUEUE_NAME))
+]
+ScheduleName = Annotated[
+    str, Meta(description="The name of a schedule.", examples=["nightly"], extra_json_schema=_whole(SCHEDULE_NAME))
+]
+Key = Annotated[str, Meta(description="A key of your own.", examples=["customer:42"], extra_json_schema=_whole(KEY))]
+Priority = Annotated[str, Meta(examples=["normal"], extra_json_schema={"enum": list(PRIORITIES)})]
+Status = Annotated[str, Meta(examples=["pending"], extra_json_schema={"enum": list(State)})]
+Time = Annotated[
+    str,
+    Meta(
+        description="RFC 3339, with an offset.",
+        examples=["2026-11-24T10:26:07.863Z"],
+        extra_json_schema={"format": "date-time"},
+    ),
+]
+#: `10s`, `1h30m`, or seconds.
+Duration = (
+    Annotated[
+        str,
+        Meta(
+            description="10s, 500ms, 1h30m, 2d, or seconds.",
+            examples=["1h30m"],
+            extra_json_schema=_whole(DURATION),
+        ),
+    ]
+    | Annotated[int, Meta(extra_json_schema={"minimum": 0})]
+    | Annotated[float, Meta(extra_json_schema={"minimum": 0})]
+)
+RateText = Annotated[str, Meta(description="Starts in a time: 10/s, 600/m, 5/h, 1/10s.", examples=["10/s"])]
+#: JSON that is handed on as it is, to the digit.
+AnyJson = Annotated[Raw, Meta(description="Any JSON value.")]
+JsonObject = Annotated[Raw, Meta(description="A JSON object.", extra_json_schema={"type": "object"})]
+Metadata = Annotated[
+    Raw,
+    Meta(
+        description="A small JSON object that is given back with the job.",
+        examples=[{"order": 42}],
+        extra_json_schema={"type": ["object", "null"]},
+    ),
+]
+
+
+def one_of(words: tuple[str, ...]) -> dict[str, Any]:
+    """Return the schema of text that is one of some words."""
+    return {"enum": list(words)}

@@ -1,0 +1,73 @@
+"""The API's document, and whether an answer is as it says."""
+
+import re
+from functools import cache
+
+import httpx
+from gopher.app import create_app, openapi
+from jsonschema_rs import Draft202012Validator
+
+from gopher.settings import Settings
+
+
+@cache
+def document() -> dict:
+    """The document of an API with the shipped handlers."""
+    return openapi.document(create_app(Settings()))
+
+
+@cache
+def validator(pointer: tuple) -> Draft202012Validator:
+    """Return what checks a value against the schema at a place of the document."""
+    schema = document()
+    for step in pointer:
+        schema = schema[step]
+    return Draft202012Validator({**schema, "components": document()["components"]}, validate_formats=True)
+
+
+@cache
+def _templates() -> list[tuple[re.Pattern, str]]:
+    # Those without parameters first: /jobs/types is no job.
+    paths = sorted(document()["paths"], key=lambda path: ("{" in path, path))
+    return [(re.compile(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path))), path) for path in paths]
+
+
+def pointer_to(method: str, path: str) -> tuple | None:
+    """Return where the document has a call, None when it has not."""
+    for pattern, template in _templates():
+        if pattern.fullmatch(path) and method.lower() in document()["paths"][template]:
+            return ("paths", template, method.lower())
+    return None
+
+
+def check_answer(answer: httpx.Response) -> None:
+    """Fail when an answer has a status, a type, headers or a shape that the document does not say."""
+    request, status = answer.request, str(answer.status_code)
+    place = pointer_to(
+        "GET" if request.method == "HEAD" else request.method, request.url.raw_path.decode().split("?")[0]
+    )
+    if request.method == "OPTIONS":
+        return
+    assert re.fullmatch("[A-Za-z0-9._:-]{1,128}", answer.headers["X-Request-ID"])
+    if place is None:
+        assert answer.status_code in (400, 401, 403, 404, 405, 413, 415), answer
+        place = ("components", "schemas", "Problem")
+    else:
+        declared = document()
+        for step in place:
+            declared = declared[step]
+        assert status in declared["responses"], f"{place} answers with {status}: {answer.read()!r:.300}"
+        response = declared["responses"][status]
+        for name in response["headers"]:
+            required = document()["components"]["headers"][name].get("required")
+            assert not required or name in answer.headers, f"{place} {status} without {name}"
+        kinds = response["content"]
+        kind = answer.headers["Content-Type"].partition(";")[0]
+        if "*/*" in kinds:
+            return
+        assert kind in kinds, f"{place} {status} is {kind}"
+        place = (*place, "responses", status, "content", kind, "schema")
+    if answer.headers["Content-Type"] == "application/json" and request.method != "HEAD":
+        answer.read()
+        errors = list(validator(place).iter_errors(answer.json()))
+        assert not errors, f"{place}: {errors[0].message} at {errors[0].instance_path}"
