@@ -7,7 +7,7 @@ from flask import Blueprint, Response
 
 from gopher.groups import MAX_GROUPS
 from gopher.job import State
-from gopher.shapes import JobId, QueueName, RateText, TypeName
+from gopher.shapes import Checked, JobId, QueueName, RateText, TypeName
 from gopher.views import DeadLetterPage, GroupPage, RetryView
 
 from . import audit
@@ -23,7 +23,7 @@ GroupId = Annotated[str, msgspec.Meta(description="A group, as /dlq/groups names
 _SOME = Annotated[int, msgspec.Meta(ge=1)]
 
 
-class RetryAll(msgspec.Struct, forbid_unknown_fields=True):
+class RetryAll(Checked):
     """Which dead letters to retry: those that fit all that is said, the oldest first.
 
     With a `canary` or a `rate` they are retried by and by: so many first, the rest once those have completed, at `5/s`.
@@ -38,7 +38,7 @@ class RetryAll(msgspec.Struct, forbid_unknown_fields=True):
     rate: RateText | None = None
 
 
-class DiscardAll(msgspec.Struct, forbid_unknown_fields=True):
+class DiscardAll(Checked):
     """Which dead letters to delete: those that fit all that is said."""
 
     type: TypeName | None = None
@@ -47,7 +47,7 @@ class DiscardAll(msgspec.Struct, forbid_unknown_fields=True):
     queue: QueueName | None = None
 
 
-class DeadFilter(msgspec.Struct, forbid_unknown_fields=True):
+class DeadFilter(Checked):
     """Which dead letters to list, and how many."""
 
     type: TypeName | None = None
@@ -58,7 +58,7 @@ class DeadFilter(msgspec.Struct, forbid_unknown_fields=True):
     cursor: str | None = None
 
 
-class GroupFilter(msgspec.Struct, forbid_unknown_fields=True):
+class GroupFilter(Checked):
     """Which groups to list, and how many."""
 
     queue: QueueName | None = None

@@ -19,7 +19,7 @@ from gopher.registry import Handler
 from gopher.rehearsal import Rehearsal
 from gopher.schedule import from_recurring, job_now
 from gopher.settings import Settings
-from gopher.shapes import JobId, Priority, QueueName, RateText, ScheduleName, Status, Time, TypeName
+from gopher.shapes import Checked, JobId, Priority, QueueName, RateText, ScheduleName, Status, Time, TypeName
 from gopher.submission import Batch, Recurring, Submission, parse_batch, prepare, prepare_batch
 from gopher.times import to_rfc3339
 from gopher.views import JobView, LogLine, Page, Reason
@@ -55,26 +55,26 @@ _IDEMPOTENCY = Annotated[
 _PREFER = Annotated[str, msgspec.Meta(description="wait=20 is the same as ?wait=20.", examples=["wait=20"])]
 
 
-class Submitting(msgspec.Struct, forbid_unknown_fields=True):
+class Submitting(Checked):
     """How to submit."""
 
     wait: Wait | None = None
     dry_run: DryRun = False
 
 
-class DryRunOrNot(msgspec.Struct, forbid_unknown_fields=True):
+class DryRunOrNot(Checked):
     """Whether to submit at all."""
 
     dry_run: DryRun = False
 
 
-class Waiting(msgspec.Struct, forbid_unknown_fields=True):
+class Waiting(Checked):
     """How long to wait."""
 
     wait: Wait | None = None
 
 
-class Filter(msgspec.Struct, forbid_unknown_fields=True):
+class Filter(Checked):
     """Which jobs to list, and how many."""
 
     status: Status | None = None
@@ -185,9 +185,9 @@ def submit(asked: Submitting, sent: Submission) -> Response:
         access.require("admin")
         return _scheduled(sent, sent.recurring, dry_run=asked.dry_run)
     job = prepare(sent, context().registry, names=False)
+    request_made = _idempotency()
     if asked.dry_run:
         return answer(gopher().rehearse(job))
-    request_made = _idempotency()
     if request_made is not None:
         job = with_ids([job], request_made, int(request_made.answer))[0]
     # For the answer when it can't be known whether the job was stored.

@@ -21,6 +21,7 @@ from flask import Flask, Response, g, request
 
 from gopher.decoding import decode, explain
 from gopher.errors import InvalidJob
+from gopher.shapes import check_text, schemas_in
 from gopher.values import Role
 
 from .requests import body
@@ -94,8 +95,14 @@ def operation(
         )
         decoder: msgspec.json.Decoder[Any] | None = None if sent is None else msgspec.json.Decoder(sent)
 
+        # Where there is a "not_found", an id or name that is none is not found.
+        checked = {} if "not_found" in codes else {name: list(schemas_in(kind)) for name, kind in hints.items()}
+
         @wraps(view)
         def called(**arguments: Any) -> Response:
+            for name, schemas in checked.items():
+                for schema in schemas:
+                    check_text(arguments[name], schema, f"/{name}")
             if asked is not None:
                 arguments["asked"] = _query(asked)
             elif role is not None:

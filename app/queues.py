@@ -6,9 +6,7 @@ import msgspec
 from flask import Blueprint, Response
 
 from gopher.client import PURGEABLE
-from gopher.errors import InvalidJob
-from gopher.names import QUEUE_NAME
-from gopher.shapes import QueueName, one_of
+from gopher.shapes import Checked, QueueName, one_of
 from gopher.views import Stats
 
 from . import audit
@@ -19,7 +17,7 @@ from .operations import operation
 blueprint = Blueprint("queues", __name__, url_prefix="/api/v1")
 
 
-class Purge(msgspec.Struct, forbid_unknown_fields=True):
+class Purge(Checked):
     """Which jobs of a queue to delete."""
 
     state: Annotated[str, msgspec.Meta(extra_json_schema=one_of(PURGEABLE))]
@@ -36,8 +34,6 @@ def stats() -> Response:
 @operation("admin", {200: Count})
 def purge(queue: QueueName, asked: Purge) -> Response:
     """Delete all jobs of a queue that wait in one state."""
-    if not QUEUE_NAME.fullmatch(queue):
-        raise InvalidJob(f"must match {QUEUE_NAME.pattern}", "/queue")
     count = gopher().purge(queue, asked.state)
     audit.note(count=count)
     return answer(Count(count))

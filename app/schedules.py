@@ -8,7 +8,7 @@ from flask import Blueprint, Response
 from gopher.errors import InvalidJob
 from gopher.schedule import ScheduleSpec, check_spec
 from gopher.schedules import MAX_PREVIEW
-from gopher.shapes import JobId, ScheduleName
+from gopher.shapes import Checked, JobId, ScheduleName
 from gopher.views import PreviewRow, ScheduleView
 
 from . import audit
@@ -39,7 +39,7 @@ class JobMade(msgspec.Struct):
     schedule: ScheduleName
 
 
-class HowMany(msgspec.Struct, forbid_unknown_fields=True):
+class HowMany(Checked):
     """How many times to show."""
 
     n: Annotated[int, msgspec.Meta(ge=1, le=MAX_PREVIEW)] = 10

@@ -1,11 +1,8 @@
 """/api/v1/timeline: what happened over the last hour, day or month, as the points of plots."""
 
-import msgspec
 from flask import Blueprint, Response
 
-from gopher.errors import InvalidJob
-from gopher.names import QUEUE_NAME
-from gopher.shapes import Duration, QueueName
+from gopher.shapes import Checked, Duration, QueueName
 from gopher.timeline import Timeline
 
 from .answers import answer
@@ -15,7 +12,7 @@ from .operations import operation
 blueprint = Blueprint("timeline", __name__, url_prefix="/api/v1")
 
 
-class Window(msgspec.Struct, forbid_unknown_fields=True):
+class Window(Checked):
     """How far back to look, and at which queue."""
 
     window: Duration = "1h"
@@ -26,6 +23,4 @@ class Window(msgspec.Struct, forbid_unknown_fields=True):
 @operation("read", {200: Timeline})
 def timeline(asked: Window) -> Response:
     """Show what happened over the last hour, day or month, in steps."""
-    if asked.queue is not None and not QUEUE_NAME.fullmatch(asked.queue):
-        raise InvalidJob(f"must match {QUEUE_NAME.pattern}", "/queue")
     return answer(gopher().timeline(asked.window, asked.queue))

@@ -1,15 +1,19 @@
 """The types of fields in requests and answers, with what the API's document says of each.
 
-Nothing is checked by these themselves: the rules stand where they are kept (names, job, submission), and the document
-takes their patterns and words from there.
+The rules stand where they are kept (names, job, durations) and are taken from there. A submission keeps them by checks
+of its own, with better words; what derives from `Checked` keeps them by themselves.
 """
 
 import re
-from typing import Annotated, Any
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Annotated, Any, get_args
 
+import msgspec
 from msgspec import Meta, Raw
 
 from .durations import PATTERN as DURATION
+from .errors import InvalidJob
 from .job import PRIORITIES, State
 from .names import JOB_ID, KEY, QUEUE_NAME, SCHEDULE_NAME, TYPE_NAME
 
@@ -75,3 +79,38 @@ Metadata = Annotated[
 def one_of(words: tuple[str, ...]) -> dict[str, Any]:
     """Return the schema of text that is one of some words."""
     return {"enum": list(words)}
+
+
+class Checked(msgspec.Struct, forbid_unknown_fields=True):
+    """A request whose text has to be as the types of its fields say. Raises InvalidJob, naming the field."""
+
+    def __post_init__(self) -> None:
+        for name, schema in _schemas_of(type(self)).items():
+            value = getattr(self, name)
+            if value is not None:
+                check_text(value, schema, f"/{name}")
+
+
+def check_text(value: Any, schema: Mapping[str, Any], field: str) -> None:
+    """Raise InvalidJob for text that does not fit its schema."""
+    if value not in schema.get("enum", (value,)):
+        raise InvalidJob(f"is {value!r:.60}: must be one of {', '.join(schema['enum'])}", field)
+    if isinstance(value, str) and not re.fullmatch(schema.get("pattern", ".*"), value, re.DOTALL):
+        raise InvalidJob(f"is {value!r:.60}: must match {schema['pattern']}", field)
+
+
+@cache
+def _schemas_of(kind: type[Checked]) -> Mapping[str, dict[str, Any]]:
+    """Return the schema of each text field that has one, by its name."""
+    return {each.name: schema for each in msgspec.structs.fields(kind) for schema in schemas_in(each.type)}
+
+
+def schemas_in(kind: Any) -> Iterator[dict[str, Any]]:
+    """Yield the schema of the text in a type: of `X | None` that of X."""
+    arguments = get_args(kind)
+    metas = [each for each in arguments if isinstance(each, Meta)]
+    if metas and arguments[0] is str:
+        yield from (each.extra_json_schema for each in metas if each.extra_json_schema)
+    elif not metas:
+        for each in arguments:
+            yield from schemas_in(each)
