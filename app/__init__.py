@@ -49,7 +49,7 @@ def create_app(settings: Settings | None = None) -> "Flask":
     access.install(app, settings)
     audit.install(app)
     answers.install(app)
-    for part in (index, jobs, queues, flow, schedules, dead_letters, workers, timeline, health, metrics, openapi, docs):
+    for part in (jobs, queues, flow, schedules, dead_letters, workers, timeline, health, metrics, index, openapi, docs):
         app.register_blueprint(part.blueprint)
     track = metrics.install(app)
     failures.install(app, track)

@@ -1,6 +1,7 @@
 """/openapi.json: the document of the API (OpenAPI 3.1), made of what the views declare and of the types they use."""
 
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any, NamedTuple
@@ -103,14 +104,30 @@ def document(app: Flask) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": "Gopher", "version": __version__, "description": _INTRODUCTION},
         "servers": [{"url": "/"}],
+        "tags": _tags(app),
         "paths": paths,
         "components": {
             "schemas": schemas.components,
             "headers": _HEADERS,
             "examples": {code: {"summary": each.error, "value": example_of(each)} for code, each in FAILURES.items()},
-            "securitySchemes": _SCHEMES,
+            **({"securitySchemes": _SCHEMES} if gopher.settings.api_keys else {}),
         },
     }
+
+
+def _tags(app: Flask) -> list[dict[str, str]]:
+    """Return the parts of the API in the order in which they are put together, each with its own first sentence."""
+    named = {call.endpoint.partition(".")[0] for call in calls(app)}
+    sentences = {name: (sys.modules[each.import_name].__doc__ or "") for name, each in app.blueprints.items()}
+    return [
+        {"name": _tag(name), "description": sentence.partition("\n")[0].rstrip(".")}
+        for name, sentence in sentences.items()
+        if name in named
+    ]
+
+
+def _tag(blueprint: str) -> str:
+    return blueprint.replace("_", " ")
 
 
 class _Schemas:
@@ -175,14 +192,14 @@ class _Described:
         described: dict[str, Any] = {
             "summary": self._operation.summary,
             "description": f"{self._operation.description}\n\n{needs}".strip(),
-            "tags": [self._call.endpoint.partition(".")[0]],
+            "tags": [_tag(self._call.endpoint.partition(".")[0])],
             "parameters": [*self._path(), *self._query(), *self._headers()],
             "responses": {**self._answers(), **self._failures()},
         }
         if self._operation.body is not None:
             described["requestBody"] = {
                 "required": self._operation.body_required,
-                "content": {"application/json": self._shown(self._schemas.of(self._operation.body), whole=False)},
+                "content": {"application/json": self._sent(self._schemas.of(self._operation.body))},
             }
         if self._secured and self._operation.role is not None:
             described["security"] = [{name: []} for name in _SCHEMES]
@@ -228,6 +245,14 @@ class _Described:
             "headers": _header_refs(status),
             "content": {"application/json": {"schema": schema, "examples": examples}},
         }
+
+    def _sent(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """Return a body with an example; of what depends on a job type, one of each."""
+        mapping = self._schemas.resolved(schema).get("discriminator", {}).get("mapping", {})
+        if not mapping:
+            return self._shown(schema, whole=False)
+        examples = {name: self._schemas.example({"$ref": ref}, whole=False) for name, ref in mapping.items()}
+        return {"schema": schema, "examples": {name: {"value": value} for name, value in examples.items()}}
 
     def _shown(self, schema: dict[str, Any], *, whole: bool) -> dict[str, Any]:
         return {"schema": schema, "example": self._schemas.example(schema, whole=whole)}
