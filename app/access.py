@@ -28,10 +28,12 @@ def install(app: Flask, settings: Settings) -> None:
 
 
 def _identify(keys: tuple[ApiKey, ...]) -> None:
-    secret = _secret()
-    g.key = _key_of(secret, keys) if secret else None
-    if g.key is not None:
+    try:
+        g.key = key_of(_secret(), keys)
         g.key_name = g.key.name
+    except Unauthorized:
+        # Whether that matters is seen once the call is counted.
+        g.key = None
 
 
 def _check(app: Flask) -> None:
@@ -59,11 +61,14 @@ def _secret() -> bytes:
     return secret.encode("latin-1", "replace")
 
 
-def _key_of(secret: bytes, keys: tuple[ApiKey, ...]) -> ApiKey | None:
+def key_of(secret: bytes, keys: tuple[ApiKey, ...]) -> ApiKey:
+    """Return the key with this secret. Raises Unauthorized."""
     digest = hashlib.sha256(secret).digest()
     # All are compared, whichever fits: how long it takes tells nothing.
     fitting = [key for key in keys if hmac.compare_digest(key.digest, digest)]
-    return fitting[0] if fitting else None
+    if not fitting:
+        raise Unauthorized("this key is not known here")
+    return fitting[0]
 
 
 def _needed_role(app: Flask) -> Role | None:

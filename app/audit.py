@@ -39,6 +39,8 @@ def install(app: Flask) -> None:
 
 def _is_administrative(app: Flask) -> bool:
     declared = of(app, request.endpoint)
+    if declared is not None and declared.is_page:
+        return request.method not in ("GET", "HEAD", "OPTIONS")
     needed = g.get("needed", declared.role if declared is not None else None)
     return needed == "admin" and request.method != "OPTIONS"
 

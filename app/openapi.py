@@ -77,7 +77,7 @@ def calls(app: Flask) -> Iterator[Call]:
     for rule in sorted(app.url_map.iter_rules(), key=lambda rule: rule.rule):
         declared = operations.of(app, rule.endpoint)
         for method in sorted(methods_of(rule)):
-            if declared is not None:
+            if declared is not None and not declared.is_page:
                 yield Call(re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule), method, rule.endpoint, declared)
 
 

@@ -51,6 +51,8 @@ class Operation:
     body_required: bool
     #: Name -> type of each header that means something to the call.
     headers: Mapping[str, Any] = field(default_factory=dict)
+    #: Not a call of the API, but a page that sees itself to who may see it and what it takes.
+    is_page: bool = False
 
     @property
     def all_codes(self) -> tuple[str, ...]:
@@ -71,7 +73,8 @@ def operation(
     """Declare what a view is for its callers: the role it needs, its answers by status, its codes of errors.
 
     `body` is for views that read it themselves and have no parameter `sent`. A call without a role is open to all and
-    passes over query parameters that it does not know: probes and pages are asked with all sorts of them.
+    passes over query parameters that it does not know: probes and pages are asked with all sorts of them. A page that
+    does what a view does may call it too, with `asked` and `sent` of its own making.
     """
 
     def declare(view: View) -> View:
@@ -104,11 +107,11 @@ def operation(
                 for schema in schemas:
                     check_text(arguments[name], schema, f"/{name}")
             if asked is not None:
-                arguments["asked"] = _query(asked)
+                arguments["asked"] = arguments.get("asked") or _query(asked)
             elif role is not None:
                 _query(_Nothing)
             if decoder is not None:
-                arguments["sent"] = g.sent = _sent(decoder, empty)
+                arguments["sent"] = g.sent = arguments.get("sent") or _sent(decoder, empty)
             return view(**arguments)
 
         called.operation = made  # type: ignore[attr-defined]
@@ -117,10 +120,27 @@ def operation(
     return declare
 
 
+#: Blueprints of pages for people, with a gate of their own.
+_PAGES = ("dashboard",)
+_PAGE = Operation(
+    role=None,
+    answers={200: "text/html"},
+    codes=(),
+    summary="",
+    description="",
+    path={},
+    query=None,
+    body=None,
+    body_required=False,
+    is_page=True,
+)
+
+
 def of(app: Flask, endpoint: str | None) -> Operation | None:
     """Return what is declared of an endpoint; None for one that is not there, or not declared."""
-    found: Operation | None = getattr(app.view_functions.get(endpoint or ""), "operation", None)
-    return found
+    view = app.view_functions.get(endpoint or "")
+    found: Operation | None = getattr(view, "operation", None)
+    return _PAGE if found is None and view and (endpoint or "").partition(".")[0] in _PAGES else found
 
 
 class _Nothing(msgspec.Struct, forbid_unknown_fields=True):
