@@ -1,4 +1,4 @@
-"""The HTTP API: submit, look, cancel, manage dead letters; probes and metrics."""
+"""The HTTP API: submit, look, cancel, manage dead letters; probes, metrics and the dashboard."""
 
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ def create_app(settings: Settings | None = None) -> "Flask":
         answers,
         audit,
         cors,
+        dashboard,
         dead_letters,
         docs,
         failures,
@@ -51,6 +52,7 @@ def create_app(settings: Settings | None = None) -> "Flask":
     answers.install(app)
     for part in (jobs, queues, flow, schedules, dead_letters, workers, timeline, health, metrics, index, openapi, docs):
         app.register_blueprint(part.blueprint)
+    dashboard.install(app)
     track = metrics.install(app)
     failures.install(app, track)
     return app

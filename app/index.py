@@ -20,6 +20,7 @@ _LINKS = {
     "metrics": "/metrics",
     "openapi": "/openapi.json",
     "docs": "/docs",
+    "dashboard": "/dashboard",
 }
 
 

@@ -1,0 +1,99 @@
+"""How figures, times and JSON are written on a page."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from gopher.durations import format_duration
+from gopher.times import from_rfc3339
+
+#: Characters of a payload or result that a page shows.
+LONGEST = 20_000
+_NONE = "\u2013"
+_UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+
+
+def number(value: float | None) -> str:
+    """Return `12,345`, and a dash for None."""
+    return _NONE if value is None else f"{value:,.0f}"
+
+
+def duration(seconds: float | None) -> str:
+    """Return how long something took: `12ms`, `3.2s`, `1h30m`."""
+    return _NONE if seconds is None else format_duration(seconds)
+
+
+def age(seconds: float | None) -> str:
+    """Return how long something has been going on, in one unit: `12 s`, `3 min`, `5 h`, `2 d`; a dash for nothing."""
+    if not seconds:
+        return _NONE
+    for size, name in _UNITS:
+        if seconds >= size:
+            return f"{int(seconds / size)} {name}"
+    return "< 1 s"
+
+
+def when(text: str | None) -> str:
+    """Return an RFC 3339 time as seen from now: `12 s ago`, `in 3 min`."""
+    if text is None:
+        return _NONE
+    seconds = time.time() - from_rfc3339(text) / 1000
+    if -1 < seconds < 1:
+        return "now"
+    return f"{age(seconds)} ago" if seconds > 0 else f"in {age(-seconds)}"
+
+
+def stamp(text: str | None) -> str:
+    """Return an RFC 3339 time as people read it: `2026-11-24 10:29:23.258 UTC`."""
+    return _NONE if text is None else text.replace("T", " ").replace("Z", " UTC")
+
+
+def size(count: float | None) -> str:
+    """Return bytes as people read them: `12.3 MiB`."""
+    if count is None:
+        return _NONE
+    for unit in ("B", "KiB", "MiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} GiB"
+
+
+def pretty(raw: msgspec.Raw) -> str:
+    """Return JSON as it is stored, to the digit, a member a line; cut where it is very long."""
+    text = msgspec.json.format(bytes(raw), indent=2).decode("utf-8", "replace")
+    return text if len(text) <= LONGEST else text[:LONGEST] + "\n…"
+
+
+def is_long(raw: msgspec.Raw) -> bool:
+    """Return whether `pretty` cuts it."""
+    return len(msgspec.json.format(bytes(raw), indent=2).decode("utf-8", "replace")) > LONGEST
+
+
+def brief(raw: msgspec.Raw) -> str:
+    """Return the beginning of a piece of JSON, for one line."""
+    text = bytes(raw)[:400].decode("utf-8", "ignore")
+    return text if len(text) <= 80 else text[:79] + "…"
+
+
+def decoded(raw: msgspec.Raw | None) -> Any:
+    """Return the value of a piece of JSON, None for none."""
+    return None if raw is None else msgspec.json.decode(raw)
+
+
+def says_something(raw: msgspec.Raw | None) -> bool:
+    """Return whether JSON is more than null or an empty object."""
+    return raw is not None and bytes(raw).strip() not in (b"null", b"{}", b"")
+
+
+def short_id(job_id: str) -> str:
+    """Return the end of an id, which tells jobs of one moment apart; the beginning is the time."""
+    return job_id[-12:]
+
+
+FILTERS: dict[str, Callable[..., Any]] = {
+    each.__name__: each
+    for each in (number, duration, age, when, stamp, size, pretty, brief, is_long, decoded, says_something, short_id)
+}

@@ -1,0 +1,93 @@
+"""/dashboard/jobs: find a job, look at everything that is known about it, cancel or retry it."""
+
+from urllib.parse import urlencode
+
+from flask import Response, redirect, request, url_for
+from gopher.app import dead_letters as api_dead_letters
+from gopher.app import jobs as api_jobs
+from gopher.app.context import context, gopher
+from werkzeug.wrappers import Response as BaseResponse
+
+from gopher.errors import InvalidJob
+from gopher.job import FINAL_STATES, State
+from gopher.names import JOB_ID
+
+from .frame import blueprint, done, filters, page, stats
+
+#: Rows of a page.
+ROWS = 50
+_WAITING = (State.PENDING, State.SCHEDULED, State.RETRYING)
+_LINES = 200
+
+
+@blueprint.get("/jobs")
+def jobs() -> BaseResponse:
+    asked = dict(filters("id", "status", "type", "queue", "cursor"))
+    wanted = asked.pop("id", "").lower()
+    if JOB_ID.fullmatch(wanted):
+        return redirect(url_for("dashboard.job", job_id=wanted), 303)
+    try:
+        found = gopher().jobs(
+            status=asked.get("status"),
+            job_type=asked.get("type"),
+            queue=asked.get("queue"),
+            limit=ROWS,
+            cursor=asked.get("cursor"),
+        )
+        problem = f"{wanted!r} is not the id of a job: paste the whole of it." if wanted else ""
+    except InvalidJob as error:
+        # The form says what is wrong with what was put into it.
+        found, problem = None, str(error)
+    return page(
+        "jobs.html",
+        # Older pages are read, not watched.
+        polls="cursor" not in asked,
+        jobs=found.jobs if found else [],
+        problem=problem,
+        asked=asked,
+        wanted=wanted,
+        older=_address(asked, found.next_cursor) if found and found.next_cursor else None,
+        newest=_address(asked, None) if "cursor" in asked else None,
+        states=list(State),
+        types=[handler.name for handler in context().registry],
+        queues=sorted(stats().queues),
+    )
+
+
+@blueprint.get("/jobs/<job_id>")
+def job(job_id: str) -> Response:
+    filters()
+    view = gopher().job(job_id)
+    lines = gopher().logs(job_id)
+    return page(
+        "job.html",
+        job=view,
+        why=gopher().why(job_id) if view.status in _WAITING else [],
+        lines=lines[-_LINES:],
+        left_out=max(len(lines) - _LINES, 0),
+        polls=view.status not in FINAL_STATES,
+        may_cancel=view.status not in FINAL_STATES,
+    )
+
+
+@blueprint.post("/jobs/<job_id>/cancel")
+def cancel(job_id: str) -> BaseResponse:
+    answer = api_jobs.cancel(job_id)
+    return done("The job is being stopped." if answer.status_code == 202 else "The job is cancelled.")
+
+
+@blueprint.post("/jobs/<job_id>/retry")
+def retry(job_id: str) -> BaseResponse:
+    api_dead_letters.retry(job_id)
+    return done("The job gets another chance: it waits for a worker.")
+
+
+@blueprint.post("/jobs/<job_id>/discard")
+def discard(job_id: str) -> BaseResponse:
+    api_dead_letters.discard(job_id)
+    return done("The dead letter is deleted.")
+
+
+def _address(asked: dict[str, str], cursor: str | None) -> str:
+    others = {name: value for name, value in asked.items() if name != "cursor"}
+    return f"{request.path}?{urlencode({**others, **({'cursor': cursor} if cursor else {})})}"

@@ -1,0 +1,36 @@
+"""/dashboard/queues: every queue by priority; pause it, resume it, empty it."""
+
+from flask import Response, request
+from gopher.app import flow as api_flow
+from gopher.app import queues as api_queues
+from gopher.app.context import gopher
+from werkzeug.wrappers import Response as BaseResponse
+
+from gopher.client import PURGEABLE
+
+from .frame import blueprint, done, filters, page, stats
+
+
+@blueprint.get("/queues")
+def queues() -> Response:
+    filters()
+    return page("queues.html", stats=stats(), paused=gopher().flow.paused_queues(), purgeable=PURGEABLE)
+
+
+@blueprint.post("/queues/<queue>/pause")
+def pause_queue(queue: str) -> BaseResponse:
+    api_flow.pause_queue(queue)
+    return done(f"Queue {queue} is paused: what runs goes on, nothing new starts.")
+
+
+@blueprint.post("/queues/<queue>/resume")
+def resume_queue(queue: str) -> BaseResponse:
+    api_flow.resume_queue(queue)
+    return done(f"Queue {queue} goes on.")
+
+
+@blueprint.post("/queues/<queue>/purge")
+def purge(queue: str) -> BaseResponse:
+    state = request.form.get("state")
+    count = api_queues.empty(queue, state)
+    return done(f"{count:,} {state} jobs of queue {queue} are deleted.")

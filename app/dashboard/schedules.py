@@ -1,0 +1,48 @@
+"""/dashboard/schedules: what runs when; run it now, pause it, resume it, delete it."""
+
+from flask import Response
+from gopher.app import schedules as api_schedules
+from gopher.app.context import gopher
+from werkzeug.wrappers import Response as BaseResponse
+
+from .frame import blueprint, done, filters, page
+
+#: Times to come that the page of a schedule shows.
+_TIMES = 10
+
+
+@blueprint.get("/schedules")
+def schedules() -> Response:
+    filters()
+    return page("schedules.html", schedules=gopher().schedules.all())
+
+
+@blueprint.get("/schedules/<name>")
+def schedule(name: str) -> Response:
+    filters()
+    view = gopher().schedules.get(name)
+    return page("schedule.html", schedule=view, times=gopher().schedules.preview(name, _TIMES))
+
+
+@blueprint.post("/schedules/<name>/run")
+def run_schedule(name: str) -> BaseResponse:
+    api_schedules.run(name)
+    return done(f"Schedule {name} has made a job now.")
+
+
+@blueprint.post("/schedules/<name>/pause")
+def pause_schedule(name: str) -> BaseResponse:
+    api_schedules.pause(name)
+    return done(f"Schedule {name} is paused.")
+
+
+@blueprint.post("/schedules/<name>/resume")
+def resume_schedule(name: str) -> BaseResponse:
+    api_schedules.resume(name)
+    return done(f"Schedule {name} goes on from its next time.")
+
+
+@blueprint.post("/schedules/<name>/delete")
+def delete_schedule(name: str) -> BaseResponse:
+    api_schedules.delete(name)
+    return done(f"Schedule {name} is deleted; jobs that it has made go on.")

@@ -1,0 +1,173 @@
+"""What the buttons do: the same as the API, with the same line in its log."""
+
+import msgspec
+import pytest
+
+from gopher.errors import JobNotFound
+from gopher.schedule import ScheduleSpec
+from tests.app.conftest import EMAIL
+from tests.dashboard.reading import Page
+from tests.helpers import wait_until
+
+
+@pytest.fixture
+def press(board):
+    """Press a button on a page; return the page that comes after."""
+
+    def _press(path: str, button: str, **fields: str) -> Page:
+        # Of several forms that go to one place the first will do: it is the fields that differ.
+        action, sent = next(Page(board.get(f"/dashboard{path}")).buttons(button))
+        return Page(board.post(action, data={**sent, **fields}, follow_redirects=True))
+
+    return _press
+
+
+@pytest.fixture
+def dead(client, queue, worker) -> str:
+    job_id = client.enqueue("email", EMAIL, queue=queue)
+    worker.dead_letter(worker.fetch()[0])
+    return job_id
+
+
+def test_retry_gives_a_dead_letter_another_chance(press, client, dead):
+    page = press(f"/jobs/{dead}", "/retry")
+    assert page.path == f"/dashboard/jobs/{dead}"
+    assert "The job gets another chance" in page.text
+    assert client.job(dead).status == "pending"
+
+
+def test_discard_deletes_a_dead_letter_for_good(press, client, dead):
+    page = press(f"/jobs/{dead}", "/discard")
+    assert "The dead letter is deleted." in page.text
+    with pytest.raises(JobNotFound):
+        client.job(dead)
+
+
+def test_cancel_ends_a_job_that_waits(press, client, queue):
+    job_id = client.enqueue("email", EMAIL, queue=queue)
+    assert "The job is cancelled." in press(f"/jobs/{job_id}", "/cancel").text
+    assert client.job(job_id).status == "cancelled"
+
+
+def test_cancel_stops_a_job_that_runs(press, client, running, tmp_path):
+    job_id = client.enqueue("hold", {"text": "holding", "until": str(tmp_path / "never")})
+    wait_until(lambda: client.job(job_id).status == "processing", 20)
+    assert "The job is being stopped." in press(f"/jobs/{job_id}", "/cancel").text
+    assert client.wait(job_id, 20).status == "cancelled"
+
+
+def test_only_what_can_be_done_has_a_button(board, client, queue, worker, dead):
+    completed = client.enqueue("email", EMAIL, queue=queue)
+    worker.complete(worker.fetch())
+    ends = [form.action.rpartition("/")[2] for form in Page(board.get(f"/dashboard/jobs/{dead}")).forms]
+    assert ends == ["retry", "discard"]
+    assert Page(board.get(f"/dashboard/jobs/{completed}")).forms == []
+
+
+def test_what_was_done_is_told_once(press, board, dead):
+    assert "another chance" in press(f"/jobs/{dead}", "/retry").text
+    assert "another chance" not in Page(board.get(f"/dashboard/jobs/{dead}")).text
+
+
+def test_a_job_that_somebody_else_retried_meanwhile_is_left_alone(press, board, client, dead):
+    form = Page(board.get(f"/dashboard/jobs/{dead}")).form("/retry")
+    client.dead_letters.retry(dead)
+    page = Page(board.post(form.action, data=form.fields, follow_redirects=True))
+    assert page.status == 409
+    assert "only failed jobs can be retried" in page.text
+    assert f"/dashboard/jobs/{dead}" in page.links
+
+
+def test_an_act_is_no_get(board, client, dead):
+    assert board.get(f"/dashboard/jobs/{dead}/discard").status_code in (404, 405)
+    assert client.job(dead).status == "failed"
+
+
+@pytest.fixture
+def log_of(board):
+    """Return what the API's log says since the test began."""
+    start = len(board.log.read_text())
+    return lambda: board.log.read_text()[start:]
+
+
+def test_a_queue_is_paused_and_goes_on(press, client, queue, worker, log_of):
+    assert f"Queue {queue} is paused" in press("/queues", f"/queues/{queue}/pause").text
+    assert client.flow.paused_queues() == [queue]
+    press("/queues", f"/queues/{queue}/resume")
+    assert client.flow.paused_queues() == []
+    assert "queue paused" in log_of()
+    assert "queue resumed" in log_of()
+
+
+def test_a_queue_is_emptied_of_one_state(press, client, queue, worker, log_of):
+    waiting, later = (
+        client.enqueue("email", EMAIL, queue=queue),
+        client.enqueue("email", EMAIL, queue=queue, delay="1h"),
+    )
+    assert f"1 pending jobs of queue {queue} are deleted." in press("/queues", f"/{queue}/purge", state="pending").text
+    assert (client.inspector.job(waiting), client.job(later).status) == (None, "scheduled")
+    assert "purged" in log_of()
+    assert press("/queues", f"/{queue}/purge", state="processing").status == 400
+    press("/queues", f"/{queue}/purge", state="scheduled")
+    assert client.inspector.job(later) is None
+
+
+def test_a_type_is_limited_paused_and_set_free(press, client, queue, worker, log_of):
+    page = press("/limits", "/limits/set", type="report", rate="600/m", burst="", concurrency="3")
+    assert "The limit of report holds from now on" in page.text
+    (limit,) = [each for each in client.flow.limits() if (each.type, each.queue) == ("report", queue)]
+    assert (limit.rate, limit.concurrency) == ("10/s", 3)
+    assert "limit set" in log_of()
+    press("/limits", "/types/pause", type="report")
+    assert {each.paused for each in client.flow.limits() if each.type == "report"} == {True}
+    press("/limits", "/types/resume", type="report")
+    press("/limits", "/limits/clear", type="report")
+    assert [each for each in client.flow.limits() if each.type == "report"] == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"rate": "fast"}, "expected a rate"),
+        ({"rate": "1/s", "burst": "many"}, "must be a number"),
+        ({"concurrency": "1.5"}, "must be a whole number"),
+        ({"type": "Not A Type", "rate": "1/s"}, "must match"),
+        ({}, "says nothing"),
+    ],
+)
+def test_a_limit_that_is_none_is_refused_with_the_reason(press, fields, words):
+    page = press("/limits", "/limits/set", **{"type": "report", **fields})
+    assert page.status == 400
+    assert words in page.text
+
+
+@pytest.fixture
+def schedule(client, queue) -> str:
+    name = f"nightly-{queue}"
+    spec = ScheduleSpec(cron_expression="0 3 * * *", type="email", payload=msgspec.Raw(b"{}"), queue=queue)
+    client.schedules.put(name, spec)
+    return name
+
+
+def test_a_schedule_is_shown_with_its_next_times(board, schedule):
+    assert schedule in Page(board.get("/dashboard/schedules")).text
+    text = Page(board.get(f"/dashboard/schedules/{schedule}")).text
+    assert "0 3 * * *" in text
+    assert text.count("03:00:00.000 UTC") >= 10
+    assert Page(board.get("/dashboard/schedules/none-of-that-name")).status == 404
+
+
+def test_a_schedule_runs_now_once(press, client, schedule, queue, log_of):
+    press(f"/schedules/{schedule}", "/run")
+    assert [job.status for job in client.jobs(queue=queue).jobs] == ["pending"]
+    assert "schedule run" in log_of()
+
+
+def test_a_schedule_is_paused_goes_on_and_is_deleted(press, client, schedule):
+    press("/schedules", f"/{schedule}/pause")
+    assert client.schedules.get(schedule).paused
+    press(f"/schedules/{schedule}", "/resume")
+    assert not client.schedules.get(schedule).paused
+    page = press(f"/schedules/{schedule}", "/delete")
+    assert page.path == "/dashboard/schedules"
+    assert schedule not in [each.name for each in client.schedules.all()]

@@ -1,0 +1,186 @@
+"""What the pages show, read as a browser without scripts reads them."""
+
+import json
+
+import pytest
+
+from gopher.job import new_job_id
+from tests.app.conftest import EMAIL, running_api
+from tests.dashboard.reading import Page
+from tests.dashboard.strings import ATTACKS
+
+PAGES = ("", "/jobs", "/schedules", "/queues", "/workers", "/limits")
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_every_page_opens_with_nothing_in_it_that_could_run(board, path):
+    answer = board.get(f"/dashboard{path}")
+    assert answer.status_code == 200
+    assert Page(answer).what_could_run() == []
+    policy = dict(part.strip().split(" ", 1) for part in answer.headers["Content-Security-Policy"].split(";"))
+    assert policy["default-src"] == "'none'"
+    assert {policy[each] for each in ("script-src", "style-src", "connect-src", "form-action")} == {"'self'"}
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_what_a_page_needs_comes_from_here_and_is_kept(board, path):
+    tags = Page(board.get(f"/dashboard{path}")).tags
+    files = {each["src"] for tag, each in tags if tag == "script"}
+    files |= {each["href"] for tag, each in tags if tag == "link"}
+    assert {file.rpartition(".")[2] for file in files} == {"js", "css", "svg"}
+    for file in files:
+        answer = board.get(file)
+        assert answer.status_code == 200
+        assert "immutable" in answer.headers["Cache-Control"]
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_refresh_brings_the_part_that_is_fresh_and_no_frame(board, path):
+    answer = board.get(f"/dashboard{path}", headers={"HX-Request": "true"})
+    assert answer.status_code == 200
+    assert "<html" not in answer.text
+    assert '<nav class="pages"' not in answer.text
+
+
+def test_a_file_outside_the_folder_is_not_to_be_had(board):
+    for name in ("../../gate.py", "..%2f..%2f__init__.py", "nothing.css"):
+        assert board.get(f"/dashboard/static/x/{name}").status_code == 404
+
+
+def test_the_overview_shows_each_queue_by_priority(read, client, queue, worker):
+    for priority in ("high", "low", "low"):
+        client.enqueue("email", EMAIL, queue=queue, priority=priority)
+    client.enqueue("email", EMAIL, queue=queue, delay="1h")
+    worker.dead_letter(worker.fetch()[0])
+    _, high, normal, low, _, running, scheduled, retrying, dead, enqueued, completed, failed = read("").row(queue)
+    assert (high, normal, low) == ("0", "0", "2")
+    assert (running, scheduled, retrying, dead) == ("0", "1", "0", "1")
+    assert (enqueued, completed, failed) == ("4", "0", "1")
+
+
+def test_the_overview_says_what_is_wrong(read, client, queue):
+    client.enqueue("email", EMAIL, queue=queue)
+    assert f"queue '{queue}' has jobs and no worker" in read("").text
+
+
+def test_jobs_are_found_by_status_type_and_queue(read, client, queue, worker):
+    done = client.enqueue("email", EMAIL, queue=queue)
+    worker.complete(worker.fetch())
+    waits = client.enqueue("email", EMAIL, queue=queue)
+    assert {link[-36:] for link in read("/jobs", queue=queue).links if "/jobs/" in link} == {done, waits}
+    found = read("/jobs", queue=queue, status="pending", type="email", id="").links
+    assert {link[-36:] for link in found if "/jobs/" in link} == {waits}
+    assert "No job fits." in read("/jobs", queue=queue, type="report").text
+
+
+def test_a_whole_id_leads_to_its_job(read, client, queue):
+    job_id = client.enqueue("email", EMAIL, queue=queue)
+    assert read("/jobs", id=f"  {job_id.upper()} ").path == f"/dashboard/jobs/{job_id}"
+    assert "is not the id of a job" in read("/jobs", id="01a2").text
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [({"status": "done"}, "must be one of"), ({"queue": "Not A Queue"}, "must match"), ({"cursor": "x"}, "cursor")],
+)
+def test_a_filter_that_is_wrong_is_told_beside_the_form(read, parameters, words):
+    page = read("/jobs", **parameters)
+    assert page.status == 200
+    assert words in page.text
+
+
+def test_a_parameter_that_is_unknown_does_not_show_everything(read):
+    page = read("/jobs", statsu="failed")
+    assert page.status == 400
+    assert "statsu" in page.text
+
+
+def test_older_jobs_are_on_the_next_pages(board, client, queue):
+    stored = client.enqueue_many([{"type": "email", "payload": EMAIL, "queue": queue}] * 120)
+    found, address = [], f"/dashboard/jobs?queue={queue}"
+    while address:
+        page = Page(board.get(address))
+        found += [link[-36:] for link in page.links if "/jobs/" in link]
+        address = next((link for link in page.links if "cursor=" in link), None)
+    assert sorted(found) == sorted(stored)
+
+
+def test_a_job_is_shown_from_its_payload_to_its_log(read, client, queue, worker):
+    payload = '{"to": "a@example.com", "n": 12345678901234567890123, "x": 1.10}'
+    job_id = client.enqueue("email", json.loads(payload), queue=queue, metadata={"order": 7}, max_retries=5)
+    worker.complete(worker.fetch(), b'{"big":0.1000000000000000000001}', log=b'[[1790000000000,"a line"]]')
+    text = read(f"/jobs/{job_id}").text
+    for shown in (job_id, "completed", '"n": 12345678901234567890123', '"order": 7', "1 of 6", "a line", worker.name):
+        assert shown in text
+    assert '"big": 0.1000000000000000000001' in text
+    assert "13ms" in text or "12ms" in text
+
+
+def test_a_failed_job_says_why_with_its_traceback_and_history(read, client, running):
+    job_id = client.enqueue("break", {"texts": ["it is broken"]}, max_retries=0)
+    client.wait(job_id, 20)
+    text = read(f"/jobs/{job_id}").text
+    assert "Why it failed it is broken" in text
+    assert "Traceback (most recent call last)" in text
+    assert "in broken" in text
+
+
+def test_a_job_that_waits_says_why(read, client, queue):
+    client.flow.pause_queue(queue)
+    job_id = client.enqueue("email", EMAIL, queue=queue)
+    text = read(f"/jobs/{job_id}").text
+    assert "Why it isn't running its queue is paused" in text
+    assert "no live worker serves its queue" in text
+
+
+def test_what_is_very_long_is_cut_and_says_where_the_rest_is(read, client, queue):
+    job_id = client.enqueue("email", {"text": "x" * 200_000}, queue=queue)
+    page = read(f"/jobs/{job_id}")
+    assert len(page.text) < 30_000
+    assert f"gopherctl job {job_id} shows all" in page.text
+
+
+def test_a_job_that_is_not_there_is_a_page_that_says_so(read):
+    for job_id in (new_job_id(), "nonsense"):
+        page = read(f"/jobs/{job_id}")
+        assert page.status == 404
+        assert "There is no such job." in page.text
+    assert read("/nowhere").status == 404
+
+
+def test_says_that_the_server_is_away_and_tries_again(folder):
+    with running_api(folder, "redis://127.0.0.1:1", WEB_CONCURRENCY="1") as api:
+        answer = api.get("/dashboard")
+    assert answer.status_code == 503
+    assert answer.headers["Refresh"] == "5"
+    assert "The queue can't be reached." in Page(answer).text
+
+
+# What jobs say is text
+
+
+def test_whatever_a_job_says_stands_there_as_text(read, speaking):
+    for job_id in speaking[:2]:
+        page = read(f"/jobs/{job_id}")
+        assert page.what_could_run() == []
+        log = page.text.rpartition(" Log ")[2]
+        for text in ATTACKS:
+            # A log has no characters that steer, and what ends a line begins a new one.
+            for line in text.replace("\0", "").lstrip("\u202e").split("\u2028"):
+                assert " ".join(line.split()) in log
+
+
+def test_lists_show_what_jobs_say_as_text(read, speaking):
+    for path, parameters in [("/jobs", {}), ("/jobs", {"status": "failed"}), ("", {})]:
+        page = read(path, **parameters)
+        assert page.what_could_run() == []
+    assert all(read(f"/jobs/{job_id}").what_could_run() == [] for job_id in speaking[2:])
+
+
+@pytest.mark.parametrize("name", ["id", "status", "type", "queue", "cursor", "next"])
+def test_whatever_an_address_says_stands_there_as_text(board, locked, name):
+    for text in ATTACKS:
+        for api, path in ((board, "/dashboard/jobs"), (locked, "/dashboard/sign-in"), (board, "/dashboard/nowhere")):
+            page = Page(api.get(path, params={name: text}, follow_redirects=True))
+            assert page.what_could_run() == []
