@@ -8,6 +8,7 @@ import msgspec
 
 from gopher.durations import format_duration
 from gopher.times import from_rfc3339
+from gopher.views import HistoryRow
 
 #: Characters of a payload or result that a page shows.
 LONGEST = 20_000
@@ -33,6 +34,13 @@ def age(seconds: float | None) -> str:
         if seconds >= size:
             return f"{int(seconds / size)} {name}"
     return "< 1 s"
+
+
+def took(row: HistoryRow) -> float | None:
+    """Return the seconds that an attempt ran, None while it does."""
+    if row.started_at is None or row.ended_at is None:
+        return None
+    return (from_rfc3339(row.ended_at) - from_rfc3339(row.started_at)) / 1000
 
 
 def when(text: str | None) -> str:
@@ -95,5 +103,19 @@ def short_id(job_id: str) -> str:
 
 FILTERS: dict[str, Callable[..., Any]] = {
     each.__name__: each
-    for each in (number, duration, age, when, stamp, size, pretty, brief, is_long, decoded, says_something, short_id)
+    for each in (
+        number,
+        duration,
+        age,
+        took,
+        when,
+        stamp,
+        size,
+        pretty,
+        brief,
+        is_long,
+        decoded,
+        says_something,
+        short_id,
+    )
 }

@@ -72,19 +72,19 @@ def job(job_id: str) -> Response:
 
 @blueprint.post("/jobs/<job_id>/cancel")
 def cancel(job_id: str) -> BaseResponse:
-    answer = api_jobs.cancel(job_id)
+    answer = api_jobs.cancel(job_id=job_id)
     return done("The job is being stopped." if answer.status_code == 202 else "The job is cancelled.")
 
 
 @blueprint.post("/jobs/<job_id>/retry")
 def retry(job_id: str) -> BaseResponse:
-    api_dead_letters.retry(job_id)
+    api_dead_letters.retry(job_id=job_id)
     return done("The job gets another chance: it waits for a worker.")
 
 
 @blueprint.post("/jobs/<job_id>/discard")
 def discard(job_id: str) -> BaseResponse:
-    api_dead_letters.discard(job_id)
+    api_dead_letters.discard(job_id=job_id)
     return done("The dead letter is deleted.")
 
 

@@ -40,21 +40,21 @@ def set_limit() -> BaseResponse:
 @blueprint.post("/limits/clear")
 def clear_limit() -> BaseResponse:
     job_type = _type()
-    api_flow.clear_limit(job_type)
+    api_flow.clear_limit(job_type=job_type)
     return done(f"{job_type} is no longer limited, or as its handler declares.")
 
 
 @blueprint.post("/types/pause")
 def pause_type() -> BaseResponse:
     job_type = _type()
-    api_flow.pause_type(job_type)
+    api_flow.pause_type(job_type=job_type)
     return done(f"Jobs of the type {job_type} are paused: what runs goes on, nothing new starts.")
 
 
 @blueprint.post("/types/resume")
 def resume_type() -> BaseResponse:
     job_type = _type()
-    api_flow.resume_type(job_type)
+    api_flow.resume_type(job_type=job_type)
     return done(f"Jobs of the type {job_type} go on.")
 
 

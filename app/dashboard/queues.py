@@ -19,13 +19,13 @@ def queues() -> Response:
 
 @blueprint.post("/queues/<queue>/pause")
 def pause_queue(queue: str) -> BaseResponse:
-    api_flow.pause_queue(queue)
+    api_flow.pause_queue(queue=queue)
     return done(f"Queue {queue} is paused: what runs goes on, nothing new starts.")
 
 
 @blueprint.post("/queues/<queue>/resume")
 def resume_queue(queue: str) -> BaseResponse:
-    api_flow.resume_queue(queue)
+    api_flow.resume_queue(queue=queue)
     return done(f"Queue {queue} goes on.")
 
 

@@ -26,23 +26,23 @@ def schedule(name: str) -> Response:
 
 @blueprint.post("/schedules/<name>/run")
 def run_schedule(name: str) -> BaseResponse:
-    api_schedules.run(name)
+    api_schedules.run(name=name)
     return done(f"Schedule {name} has made a job now.")
 
 
 @blueprint.post("/schedules/<name>/pause")
 def pause_schedule(name: str) -> BaseResponse:
-    api_schedules.pause(name)
+    api_schedules.pause(name=name)
     return done(f"Schedule {name} is paused.")
 
 
 @blueprint.post("/schedules/<name>/resume")
 def resume_schedule(name: str) -> BaseResponse:
-    api_schedules.resume(name)
+    api_schedules.resume(name=name)
     return done(f"Schedule {name} goes on from its next time.")
 
 
 @blueprint.post("/schedules/<name>/delete")
 def delete_schedule(name: str) -> BaseResponse:
-    api_schedules.delete(name)
+    api_schedules.delete(name=name)
     return done(f"Schedule {name} is deleted; jobs that it has made go on.")

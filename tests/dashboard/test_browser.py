@@ -4,22 +4,16 @@ Needs Chromium (Debian: apt-get install chromium; elsewhere GOPHER_TEST_BROWSER=
 where there is none.
 """
 
-import os
-import shutil
 from collections.abc import Iterator
 
 import pytest
 
+from tests.dashboard.browser import launch, program
 from tests.dashboard.strings import ATTACKS
 from tests.helpers import wait_until
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="the tests in a browser need playwright")
 
-_NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
-_ARGUMENTS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --disable-dev-shm-usage"
-).split()
 #: Notes down what the policy of a page refuses.
 _NOTE_VIOLATIONS = """
 window.violations = [];
@@ -31,11 +25,10 @@ PAGES = ("", "/jobs", "/jobs?status=failed", "/schedules", "/queues", "/workers"
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator["sync_api.Browser"]:
-    program = os.environ.get("GOPHER_TEST_BROWSER") or next(filter(None, map(shutil.which, _NAMES)), None)
-    if program is None:
+    if program() is None:
         pytest.skip("there is no Chromium here: apt-get install chromium, or GOPHER_TEST_BROWSER=/path/to/chrome")
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=_ARGUMENTS)
+        browser = launch(playwright)
         yield browser
         browser.close()
 
