@@ -86,6 +86,11 @@ def brief(raw: msgspec.Raw) -> str:
     return text if len(text) <= 80 else text[:79] + "…"
 
 
+def json(value: Any) -> str:
+    """Return the JSON of a value of ours, for a script."""
+    return msgspec.json.encode(value).decode()
+
+
 def decoded(raw: msgspec.Raw | None) -> Any:
     """Return the value of a piece of JSON, None for none."""
     return None if raw is None else msgspec.json.decode(raw)
@@ -114,6 +119,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
         pretty,
         brief,
         is_long,
+        json,
         decoded,
         says_something,
         short_id,

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from flask import Blueprint, Flask, Response, g, redirect, render_template, request, url_for
 from gopher.app.context import context, gopher
@@ -34,6 +34,7 @@ _HEADERS = {
 PAGES = (
     ("overview", "Overview"),
     ("jobs", "Jobs"),
+    ("dead", "Dead letters"),
     ("schedules", "Schedules"),
     ("queues", "Queues"),
     ("workers", "Workers"),
@@ -84,6 +85,12 @@ def filters(*names: str) -> Mapping[str, str]:
         if name not in names:
             raise InvalidJob(f"is not a known parameter: leave it out; known here: {', '.join(names)}", f"/{name:.60}")
     return {name: value.strip() for name, value in request.args.items() if value.strip()}
+
+
+def address(asked: Mapping[str, str], cursor: str | None) -> str:
+    """Return the address of this page with the same filters, from where `cursor` is; None is the first page."""
+    others = {name: value for name, value in asked.items() if name != "cursor"}
+    return f"{request.path}?{urlencode({**others, **({'cursor': cursor} if cursor else {})})}"
 
 
 def done(notice: str) -> BaseResponse:

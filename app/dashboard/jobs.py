@@ -1,8 +1,6 @@
 """/dashboard/jobs: find a job, look at everything that is known about it, cancel or retry it."""
 
-from urllib.parse import urlencode
-
-from flask import Response, redirect, request, url_for
+from flask import Response, redirect, url_for
 from gopher.app import dead_letters as api_dead_letters
 from gopher.app import jobs as api_jobs
 from gopher.app.context import context, gopher
@@ -12,7 +10,7 @@ from gopher.errors import InvalidJob
 from gopher.job import FINAL_STATES, State
 from gopher.names import JOB_ID
 
-from .frame import blueprint, done, filters, page, stats
+from .frame import address, blueprint, done, filters, page, stats
 
 #: Rows of a page.
 ROWS = 50
@@ -46,8 +44,8 @@ def jobs() -> BaseResponse:
         problem=problem,
         asked=asked,
         wanted=wanted,
-        older=_address(asked, found.next_cursor) if found and found.next_cursor else None,
-        newest=_address(asked, None) if "cursor" in asked else None,
+        older=address(asked, found.next_cursor) if found and found.next_cursor else None,
+        newest=address(asked, None) if "cursor" in asked else None,
         states=list(State),
         types=[handler.name for handler in context().registry],
         queues=sorted(stats().queues),
@@ -86,8 +84,3 @@ def retry(job_id: str) -> BaseResponse:
 def discard(job_id: str) -> BaseResponse:
     api_dead_letters.discard(job_id=job_id)
     return done("The dead letter is deleted.")
-
-
-def _address(asked: dict[str, str], cursor: str | None) -> str:
-    others = {name: value for name, value in asked.items() if name != "cursor"}
-    return f"{request.path}?{urlencode({**others, **({'cursor': cursor} if cursor else {})})}"

@@ -1,16 +1,19 @@
 """/dashboard: how it goes, at a glance."""
 
+from typing import Any
+
 from flask import Response
 from gopher.app.context import context, gopher
 
 from gopher.health import examine
 
-from .frame import blueprint, filters, page, stats
+from .frame import blueprint, filters, is_refresh, page, stats
+from .plots import SPANS, drawing_of, logarithmic_drawing_of, series_of, span_of
 
 
 @blueprint.get("", strict_slashes=False)
 def overview() -> Response:
-    filters()
+    span = span_of(filters("span").get("span"))
     workers = gopher().workers()
     children = [child for worker in workers for child in worker.children]
     return page(
@@ -20,4 +23,17 @@ def overview() -> Response:
         workers=workers,
         children=len(children),
         busy=sum(child.job_id is not None for child in children),
+        # The plots have a beat of their own.
+        **({} if is_refresh() else _plots(span)),
     )
+
+
+def _plots(span: str) -> dict[str, Any]:
+    series = series_of(gopher().timeline(span))
+    return {
+        "spans": SPANS,
+        "span": span,
+        "series": series,
+        "rates": drawing_of(series, series.rates),
+        "latencies": logarithmic_drawing_of(series, series.latencies),
+    }

@@ -97,3 +97,11 @@ def sign_in(api: Api, secret: str) -> Iterator[Api]:
         answer = visitor.post("/dashboard/sign-in", data={"key": secret, "next": "/dashboard/jobs"})
         assert answer.status_code == 303, answer.text
         yield visitor
+
+
+def sampled(client: Client, queue: str) -> None:
+    """Take a sample, as a scheduler does every ten seconds; what was taken before is made older."""
+    client.server.run(client.server.queue(queue).sample())
+    key = client.server.keys.of(queue).timeline(10_000)
+    rows = client.server.client.zrange(key, 0, -1, withscores=True)
+    client.server.client.zadd(key, {row: slot - 10_000 for row, slot in rows})

@@ -49,6 +49,7 @@ def views(client: Client, running: str) -> Iterator[tuple[str, str, dict[str, in
     dead = client.jobs(status="failed", job_type="charge_card").jobs[0].job_id
     yield "overview", "", SIZE, "light"
     yield "overview-dark", "", SIZE, "dark"
+    yield "dead-letters", "/dead", SIZE, "light"
     yield "running", f"/jobs/{running}", SIZE, "light"
     yield "jobs", "/jobs", SIZE, "light"
     yield "dead-letter", f"/jobs/{dead}", SIZE, "dark"

@@ -78,6 +78,71 @@ def test_a_job_that_somebody_else_retried_meanwhile_is_left_alone(press, board, 
     assert f"/dashboard/jobs/{dead}" in page.links
 
 
+def group_of(client, queue) -> str:
+    return client.dead_letters.groups(queue).groups[0].group
+
+
+def test_dead_letters_are_shown_by_what_they_died_of(board, client, queue, dead):
+    group = group_of(client, queue)
+    text = Page(board.get("/dashboard/dead", params={"queue": queue})).text
+    assert "ValueError" in text
+    assert "it broke: ValueError" in text
+    page = Page(board.get("/dashboard/dead", params={"group": group}))
+    assert dead in "".join(page.links)
+    assert "No dead letter fits." in Page(board.get("/dashboard/dead", params={"group": "none-of-that-name"})).text
+
+
+@pytest.fixture
+def own_error(client, queue, worker):
+    """Three dead letters of a group that no other test's dead letters are in."""
+    for _ in range(3):
+        client.enqueue("email", EMAIL, queue=queue)
+    error = f"Error{queue[-8:]}"
+    for job in worker.fetch(3):
+        worker.dead_letter(job, error)
+    return group_of(client, queue)
+
+
+def test_a_group_is_retried_at_once(board, press, client, queue, own_error, log_of):
+    form = form_of(board, "/dead/retry", own_error)
+    page = Page(board.post(form.action, data=form.fields, follow_redirects=True))
+    assert "3 dead letters get another chance." in page.text
+    assert client.stats().queues[queue].failed == 0
+    assert "dead letters retried" in log_of()
+
+
+def test_a_group_is_retried_by_and_by_and_that_is_stopped(board, press, client, queue, own_error):
+    form = form_of(board, "/dead/retry", own_error)
+    answer = board.post(form.action, data={**form.fields, "canary": "1", "rate": "5/s"}, follow_redirects=True)
+    assert "3 dead letters are retried by and by." in Page(answer).text
+    (retry,) = [each for each in client.dead_letters.retries() if each.group == own_error]
+    assert (retry.canary, retry.rate, retry.total) == (1, "5/s", 3)
+    press("/dead", f"/dead/retries/{retry.retry_id}/stop")
+    assert {each.status for each in client.dead_letters.retries() if each.group == own_error} == {"stopped"}
+
+
+@pytest.mark.parametrize("fields", [{"canary": "many"}, {"rate": "fast"}, {"canary": "1000"}, {"group": ""}])
+def test_a_retry_that_is_not_understood_retries_nothing(board, client, queue, own_error, fields):
+    form = form_of(board, "/dead/retry", own_error)
+    answer = board.post(form.action, data={**form.fields, **fields})
+    assert answer.status_code == 400
+    assert client.stats().queues[queue].failed == 3
+
+
+def test_a_group_is_discarded_and_others_are_kept(board, client, queue, worker, own_error, dead):
+    form = form_of(board, "/dead/discard", own_error)
+    page = Page(board.post(form.action, data=form.fields, follow_redirects=True))
+    assert "3 dead letters are deleted." in page.text
+    assert client.stats().queues[queue].failed == 1
+    assert client.job(dead).status == "failed"
+
+
+def form_of(board, end, group):
+    forms = Page(board.get("/dashboard/dead")).forms
+    (found,) = [each for each in forms if each.action.endswith(end) and each.fields.get("group") == group]
+    return found
+
+
 def test_an_act_is_no_get(board, client, dead):
     assert board.get(f"/dashboard/jobs/{dead}/discard").status_code in (404, 405)
     assert client.job(dead).status == "failed"

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.dashboard.browser import launch, program
+from tests.dashboard.conftest import sampled
 from tests.dashboard.strings import ATTACKS
 from tests.helpers import wait_until
 
@@ -20,7 +21,7 @@ window.violations = [];
 document.addEventListener("securitypolicyviolation", (event) =>
   window.violations.push(`${event.violatedDirective} ${event.blockedURI} ${event.sample}`));
 """
-PAGES = ("", "/jobs", "/jobs?status=failed", "/schedules", "/queues", "/workers", "/limits")
+PAGES = ("", "/jobs", "/jobs?status=failed", "/dead", "?span=1h", "/schedules", "/queues", "/workers", "/limits")
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +121,27 @@ def test_figures_are_brought_up_to_date_while_the_page_is_open(tab, client, runn
     until.touch()
     page.get_by_text("let go").wait_for()
     page.locator("h1 .s-completed").wait_for()
+    assert tab.all_that_is_wrong() == []
+
+
+def test_plots_take_the_place_of_the_drawings_and_go_on(tab, client, queue, worker):
+    sampled(client, queue)
+    client.enqueue("email", {}, queue=queue)
+    worker.complete(worker.fetch())
+    sampled(client, queue)
+    page = tab.open("")
+    page.locator("#rates canvas").wait_for()
+    page.locator("#latencies canvas").wait_for()
+    assert not page.locator("#rates svg").is_visible()
+    enqueued = page.locator("[data-sum=enqueued]").inner_text()
+    client.enqueue("email", {}, queue=queue)
+    sampled(client, queue)
+    changed = "before => document.querySelector('[data-sum=enqueued]').textContent !== before"
+    page.wait_for_function(changed, arg=enqueued)
+    assert page.locator("#rates canvas").is_visible()
+    page.locator("#span-1h").click()
+    page.get_by_text("in the last hour").wait_for()
+    page.locator("#rates canvas").wait_for()
     assert tab.all_that_is_wrong() == []
 
 

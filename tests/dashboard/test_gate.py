@@ -11,7 +11,8 @@ from tests.app.conftest import Api
 from tests.dashboard.conftest import KEYS, sign_in
 from tests.dashboard.reading import Page
 
-PAGES = ("", "/jobs", "/jobs/01a20d1a-5744-7ea1-87d0-36604a225da3", "/queues", "/workers", "/limits", "/nowhere")
+JOB = "/jobs/01a20d1a-5744-7ea1-87d0-36604a225da3"
+PAGES = ("", "/jobs", JOB, "/dead", "/schedules", "/queues", "/workers", "/limits", "/series", "/nowhere")
 
 
 @pytest.fixture

@@ -6,10 +6,11 @@ import pytest
 
 from gopher.job import new_job_id
 from tests.app.conftest import EMAIL, running_api
+from tests.dashboard.conftest import sampled
 from tests.dashboard.reading import Page
 from tests.dashboard.strings import ATTACKS
 
-PAGES = ("", "/jobs", "/schedules", "/queues", "/workers", "/limits")
+PAGES = ("", "/jobs", "/dead", "/schedules", "/queues", "/workers", "/limits")
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -57,6 +58,25 @@ def test_the_overview_shows_each_queue_by_priority(read, client, queue, worker):
     assert (high, normal, low) == ("0", "0", "2")
     assert (running, scheduled, retrying, dead) == ("0", "1", "0", "1")
     assert (enqueued, completed, failed) == ("4", "0", "1")
+
+
+def test_the_overview_has_a_drawing_of_the_last_minutes_and_hours(board, read, client, queue, worker):
+    sampled(client, queue)
+    client.enqueue("email", EMAIL, queue=queue)
+    worker.complete(worker.fetch())
+    sampled(client, queue)
+    for span, words in (("5m", "in the last five minutes"), ("1h", "in the last hour"), ("24h", "in the last day")):
+        page = read("", span=span)
+        assert words in page.text
+        assert len([tag for tag, _ in page.tags if tag == "path"]) == 8
+    paths = [attributes["d"] for tag, attributes in read("", span="1h").tags if tag == "path"]
+    assert any(paths)
+    series = board.get("/dashboard/series", params={"span": "1h"}).json()
+    assert series["span"] == 3600
+    assert (series["sums"]["enqueued"] >= 1, series["sums"]["completed"] >= 1) == (True, True)
+    assert max(series["rates"]["completed"]) > 0
+    assert len(series["times"]) == len(series["latencies"]["run_p95"])
+    assert read("", span="2h").status == 400
 
 
 def test_the_overview_says_what_is_wrong(read, client, queue):

@@ -1,0 +1,95 @@
+"""/dashboard/dead: dead letters by what they died of; retry or discard a group of them, by and by if need be."""
+
+from collections.abc import Iterable
+from inspect import unwrap
+
+import msgspec
+from flask import Response, request
+from gopher.app import dead_letters as api_dead_letters
+from gopher.app.context import gopher
+from werkzeug.wrappers import Response as BaseResponse
+
+from gopher.errors import InvalidJob
+from gopher.job import State
+from gopher.views import GroupView, JobView
+
+from .frame import address, blueprint, done, filters, page
+
+#: Rows of a page, and groups of one.
+ROWS, GROUPS = 50, 100
+#: Retries that are over are shown so long as they are among the last few.
+_RETRIES = 5
+
+
+@blueprint.get("/dead")
+def dead() -> Response:
+    asked = dict(filters("group", "type", "error", "queue", "cursor"))
+    letters = gopher().dead_letters
+    groups = letters.groups(limit=GROUPS)
+    which = {"job_type": asked.get("type"), **{name: asked.get(name) for name in ("error", "group", "queue")}}
+    found = letters.page(**which, limit=ROWS, cursor=asked.get("cursor"))
+    return page(
+        "dead.html",
+        polls="cursor" not in asked,
+        groups=groups,
+        last=_last_of(groups.groups),
+        chosen=next((each for each in groups.groups if each.group == asked.get("group")), None),
+        asked=asked,
+        letters=found,
+        retries=letters.retries()[:_RETRIES],
+        older=address(asked, found.next_cursor) if found.next_cursor else None,
+        newest=address(asked, None) if "cursor" in asked else None,
+    )
+
+
+@blueprint.post("/dead/retry")
+def retry_dead() -> BaseResponse:
+    """Retry a group, or all: `canary` of them first, at `rate`."""
+    canary = request.form.get("canary", "").strip()
+    which = api_dead_letters.RetryAll(
+        group=_group(),
+        canary=_whole(canary, "canary") if canary else None,
+        rate=request.form.get("rate", "").strip() or None,
+    )
+    count = _count(unwrap(api_dead_letters.retry_all)(sent=which))
+    if which.canary is None and which.rate is None:
+        return done(f"{count:,} dead letters get another chance.")
+    return done(f"{count:,} dead letters are retried by and by.")
+
+
+@blueprint.post("/dead/discard")
+def discard_dead() -> BaseResponse:
+    count = _count(unwrap(api_dead_letters.discard_all)(asked=api_dead_letters.DiscardAll(group=_group())))
+    return done(f"{count:,} dead letters are deleted.")
+
+
+@blueprint.post("/dead/retries/<retry_id>/stop")
+def stop_retry(retry_id: str) -> BaseResponse:
+    api_dead_letters.stop_retry(retry_id=retry_id)
+    return done("No more of them are retried.")
+
+
+def _group() -> str | None:
+    """Return the group that a form means, None for all dead letters: that must be said, by leaving nothing out."""
+    if request.form.get("which") == "all":
+        return None
+    group = request.form.get("group")
+    if not group:
+        raise InvalidJob("is required: a group, or which=all", "/group")
+    return group
+
+
+def _whole(text: str, name: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise InvalidJob(f"is {text!r:.60}: must be a whole number", f"/{name}")
+    return int(text)
+
+
+def _count(answer: Response) -> int:
+    return int(msgspec.json.decode(answer.get_data())["count"])
+
+
+def _last_of(groups: Iterable[GroupView]) -> dict[str, JobView]:
+    """Return the last dead letter of each group, by its id: what it says stands for the others."""
+    places = [(queue, group.last_job_id) for group in groups for queue in group.queues]
+    return {view.job_id: view for view in gopher().inspector.views(places) if view.status == State.FAILED}

@@ -1,0 +1,151 @@
+"""The plots of the overview: how many jobs a second, and how long they wait and run, over a span that ends now."""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+from flask import Response
+from gopher.app.answers import answer
+from gopher.app.context import gopher
+
+from gopher.errors import InvalidJob
+from gopher.timeline import Point, Timeline
+from gopher.times import from_rfc3339
+
+from .frame import blueprint, filters, stats
+
+#: Spans that can be looked at, and their names. In the first one new figures come in every two seconds.
+SPANS = {"5m": "Live", "1h": "Last hour", "24h": "Last day"}
+EVENTS = ("enqueued", "completed", "failed", "retried")
+LATENCIES = ("wait_p50", "wait_p95", "run_p50", "run_p95")
+#: What a drawing is measured in; it is stretched to the room that there is.
+_WIDTH, _HEIGHT = 600, 160
+
+#: A line of a plot; None where nothing is known.
+Line = list[float | None]
+
+
+class Counters(msgspec.Struct):
+    """How far the counters are, for who asks again. `at` in Unix seconds."""
+
+    at: float
+    enqueued: int
+    completed: int
+    failed: int
+    retried: int
+
+
+class Sums(msgspec.Struct):
+    """What happened in a span. Means in seconds, None where nothing was."""
+
+    enqueued: int
+    completed: int
+    failed: int
+    retried: int
+    mean_wait: float | None
+    mean_run: float | None
+
+
+class Series(msgspec.Struct):
+    """Points of plots: `times` in Unix seconds, `rates` in jobs a second, `latencies` in seconds."""
+
+    span: float
+    times: list[float]
+    rates: dict[str, Line]
+    latencies: dict[str, Line]
+    sums: Sums
+    counters: Counters
+
+
+class Drawing(NamedTuple):
+    """A plot for who runs no scripts: the path of each line, and what its top and bottom stand for."""
+
+    paths: dict[str, str]
+    top: float
+    bottom: float
+
+
+@blueprint.get("/series")
+def series() -> Response:
+    return answer(series_of(gopher().timeline(span_of(filters("span").get("span")))))
+
+
+def span_of(text: str | None) -> str:
+    """Return one of the spans. Raises InvalidJob."""
+    if text is not None and text not in SPANS:
+        raise InvalidJob(f"is {text!r:.60}: must be one of {', '.join(SPANS)}", "/span")
+    return text or next(iter(SPANS))
+
+
+def series_of(timeline: Timeline) -> Series:
+    """Return a timeline as plots want it: a list for each line."""
+    points = timeline.points
+    return Series(
+        span=timeline.window,
+        times=[from_rfc3339(point.at) / 1000 for point in points],
+        rates={event: [_rate(point, event) for point in points] for event in EVENTS},
+        latencies={name: [_latency(point, name) for point in points] for name in LATENCIES},
+        sums=_sums(points),
+        counters=_counters(),
+    )
+
+
+def drawing_of(series: Series, lines: Mapping[str, Line]) -> Drawing:
+    """Return a plot of lines from zero up."""
+    top = max((value for line in lines.values() for value in line if value), default=1.0)
+    return Drawing({name: _path(series, line, lambda value: value / top) for name, line in lines.items()}, top, 0.0)
+
+
+def logarithmic_drawing_of(series: Series, lines: Mapping[str, Line]) -> Drawing:
+    """Return a plot of lines between whole powers of ten, as the plot with scripts has them."""
+    logarithms = [math.log10(value) for line in lines.values() for value in line if value] or [-3.0, 0.0]
+    bottom = math.floor(min(logarithms))
+    height = max(math.ceil(max(logarithms)) - bottom, 1)
+    paths = {
+        name: _path(series, line, lambda value: (math.log10(value) - bottom) / height) for name, line in lines.items()
+    }
+    return Drawing(paths, 10.0 ** (bottom + height), 10.0**bottom)
+
+
+def _path(series: Series, line: Line, share: Callable[[float], float]) -> str:
+    heights = [None if value is None else _HEIGHT * (1 - share(value)) for value in line]
+    return "".join(_moves(series.times, heights, time.time() - series.span, series.span))
+
+
+def _moves(times: Sequence[float], heights: Line, start: float, span: float) -> Iterator[str]:
+    pen = "M"
+    for at, height in zip(times, heights, strict=True):
+        if height is None:
+            pen = "M"
+            continue
+        yield f"{pen}{_WIDTH * min(max((at - start) / span, 0), 1):.1f} {height:.1f}"
+        pen = "L"
+
+
+def _rate(point: Point, event: str) -> float | None:
+    return round(getattr(point, event) / point.seconds, 3) if point.seconds else None
+
+
+def _latency(point: Point, name: str) -> float | None:
+    kind, _, quantile = name.partition("_")
+    # A plot by powers of ten has no zero.
+    return getattr(getattr(point, kind), quantile) or None
+
+
+def _sums(points: Sequence[Point]) -> Sums:
+    counts = {event: sum(getattr(point, event) for point in points) for event in EVENTS}
+    return Sums(**counts, mean_wait=_mean(points, "wait"), mean_run=_mean(points, "run"))
+
+
+def _mean(points: Sequence[Point], kind: str) -> float | None:
+    found = [getattr(point, kind) for point in points]
+    count = sum(each.count for each in found)
+    return sum(each.count * (each.mean or 0.0) for each in found) / count if count else None
+
+
+def _counters() -> Counters:
+    queues = stats().queues.values()
+    sums = {event: sum(queue.totals[event] for queue in queues) for event in EVENTS[1:]}
+    return Counters(time.time(), stats().total_enqueued, **sums)
