@@ -14,7 +14,7 @@ PIP_INSTALL := PIP_CONSTRAINT=$(CONSTRAINTS) PIP_BUILD_CONSTRAINT=$(CONSTRAINTS)
 	$(BIN)/python -m pip install -qq --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test bench chaos fuzz lint format types ci lock clean
+.PHONY: help demo run test bench chaos fuzz lint format types pictures ci lock clean
 .DELETE_ON_ERROR:
 # Two installs into one environment at once would break it.
 .NOTPARALLEL:
@@ -58,6 +58,9 @@ types: $(VENV)/lint.stamp $(VENV)/test.stamp ## Check types
 	@rm -rf .links && mkdir -p .links/gopher
 	@cd .links/gopher && ln -s ../../gopher/* ../../app ../../worker ../../scheduler ../../cli ../../testing .
 	@cd .links && ../$(BIN)/mypy --config-file ../setup.cfg --cache-dir ../.mypy_cache -p gopher
+
+pictures: $(VENV)/test.stamp ## Take the documents' pictures of the dashboard anew (needs Chromium)
+	@$(BIN)/python -m tests.dashboard.pictures docs/pictures
 
 ci: ## All checks: what .ci/run does
 	@.ci/run

@@ -93,9 +93,9 @@ def test_nothing_that_jobs_say_is_run(tab, speaking):
     for job_id in speaking:
         tab.open(f"/jobs/{job_id}")
         assert tab.all_that_is_wrong() == []
-    page = tab.open("/jobs")
-    fresh(page)
-    assert tab.all_that_is_wrong() == []
+    for path in ("/jobs", "/dead"):
+        fresh(tab.open(path))
+        assert tab.all_that_is_wrong() == []
 
 
 def test_nothing_that_is_refreshed_is_run(tab, client, running, tmp_path):
@@ -196,6 +196,19 @@ def test_the_focus_stays_where_it_is_when_figures_are_brought_up_to_date(tab, cl
     fresh(page)
     page.wait_for_function("document.querySelectorAll('tbody tr').length === 2")
     assert page.evaluate("document.activeElement.id") == f"job-{job_id}"
+
+
+def test_what_was_opened_stays_open_when_figures_are_brought_up_to_date(tab, client, queue, worker):
+    client.enqueue("email", {}, queue=queue)
+    worker.dead_letter(worker.fetch()[0], f"Error{queue[-8:]}")
+    page = tab.open("/dead")
+    group = client.dead_letters.groups(queue).groups[0].group
+    page.locator(f"#retry-{group}").click()
+    page.locator(f"#retry-{group}-rate").fill("5/s")
+    fresh(page)
+    assert page.locator(f"#retry-{group}-ask").is_visible()
+    assert page.locator(f"#retry-{group}-rate").input_value() == "5/s"
+    assert tab.all_that_is_wrong() == []
 
 
 def test_signs_in_and_out(browser, locked):

@@ -192,7 +192,7 @@ def test_whatever_a_job_says_stands_there_as_text(read, speaking):
 
 
 def test_lists_show_what_jobs_say_as_text(read, speaking):
-    for path, parameters in [("/jobs", {}), ("/jobs", {"status": "failed"}), ("", {})]:
+    for path, parameters in [("/jobs", {}), ("/jobs", {"status": "failed"}), ("/dead", {}), ("", {})]:
         page = read(path, **parameters)
         assert page.what_could_run() == []
     assert all(read(f"/jobs/{job_id}").what_could_run() == [] for job_id in speaking[2:])

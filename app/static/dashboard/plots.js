@@ -32,7 +32,7 @@ function colour(name) {
 function seconds(value) {
   if (value == null) return "–";
   if (value < 1) return `${Number((value * 1000).toPrecision(3))}ms`;
-  if (value < 60) return `${Number(value.toPrecision(3))}s`;
+  if (value < 300) return `${Number(value.toPrecision(3))}s`;
   return value < 3600 ? `${Math.round(value / 60)}min` : `${Number((value / 3600).toPrecision(2))}h`;
 }
 
