@@ -16,7 +16,7 @@ from gopher.views import GroupView, JobView
 from .frame import address, blueprint, done, filters, page
 
 #: Rows of a page, and groups of one.
-ROWS, GROUPS = 50, 100
+ROWS, GROUPS = 50, 30
 #: Retries that are over are shown so long as they are among the last few.
 _RETRIES = 5
 
