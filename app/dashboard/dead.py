@@ -1,7 +1,6 @@
 """/dashboard/dead: dead letters by what they died of; retry or discard a group of them, by and by if need be."""
 
 from collections.abc import Iterable
-from inspect import unwrap
 
 import msgspec
 from flask import Response, request
@@ -51,7 +50,7 @@ def retry_dead() -> BaseResponse:
         canary=_whole(canary, "canary") if canary else None,
         rate=request.form.get("rate", "").strip() or None,
     )
-    count = _count(unwrap(api_dead_letters.retry_all)(sent=which))
+    count = _count(api_dead_letters.retry_all(sent=which))
     if which.canary is None and which.rate is None:
         return done(f"{count:,} dead letters get another chance.")
     return done(f"{count:,} dead letters are retried by and by.")
@@ -59,7 +58,7 @@ def retry_dead() -> BaseResponse:
 
 @blueprint.post("/dead/discard")
 def discard_dead() -> BaseResponse:
-    count = _count(unwrap(api_dead_letters.discard_all)(asked=api_dead_letters.DiscardAll(group=_group())))
+    count = _count(api_dead_letters.discard_all(asked=api_dead_letters.DiscardAll(group=_group())))
     return done(f"{count:,} dead letters are deleted.")
 
 

@@ -1,14 +1,18 @@
 """/dashboard/limits: how fast jobs of a type may start, how many run at once, and which types are paused."""
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from flask import Response, request
 from gopher.app import flow as api_flow
 from gopher.app.context import context, gopher
-from gopher.app.requests import whole_number
 from werkzeug.wrappers import Response as BaseResponse
 
 from gopher.errors import InvalidJob
 
 from .frame import blueprint, done, filters, page
+
+Number = TypeVar("Number", int, float)
 
 
 @blueprint.get("/limits")
@@ -25,13 +29,12 @@ def limits() -> Response:
 @blueprint.post("/limits/set")
 def set_limit() -> BaseResponse:
     job_type = _type()
-    concurrency = _text("concurrency")
     api_flow.put_limit(
         job_type,
         api_flow.LimitRequest(
             rate=_text("rate"),
-            burst=_number("burst"),
-            concurrency=None if concurrency is None else whole_number(concurrency, "concurrency"),
+            burst=_number("burst", float, "a number"),
+            concurrency=_number("concurrency", int, "a whole number"),
         ),
     )
     return done(f"The limit of {job_type} holds from now on, for waiting jobs too.")
@@ -66,9 +69,9 @@ def _text(name: str) -> str | None:
     return request.form.get(name, "").strip() or None
 
 
-def _number(name: str) -> float | None:
+def _number(name: str, kind: Callable[[str], Number], what: str) -> Number | None:
     text = _text(name)
     try:
-        return None if text is None else float(text)
+        return None if text is None else kind(text)
     except ValueError:
-        raise InvalidJob(f"is {text!r:.60}: must be a number", f"/{name}") from None
+        raise InvalidJob(f"is {text!r:.60}: must be {what}", f"/{name}") from None
