@@ -108,7 +108,7 @@ def test_a_group_is_retried_at_once(board, press, client, queue, own_error, log_
     page = Page(board.post(form.action, data=form.fields, follow_redirects=True))
     assert "3 dead letters get another chance." in page.text
     assert client.stats().queues[queue].failed == 0
-    assert "dead letters retried" in log_of()
+    assert "action=dashboard.retry_dead" in log_of()
 
 
 def test_a_group_is_retried_by_and_by_and_that_is_stopped(board, press, client, queue, own_error):
@@ -160,8 +160,8 @@ def test_a_queue_is_paused_and_goes_on(press, client, queue, worker, log_of):
     assert client.flow.paused_queues() == [queue]
     press("/queues", f"/queues/{queue}/resume")
     assert client.flow.paused_queues() == []
-    assert "queue paused" in log_of()
-    assert "queue resumed" in log_of()
+    assert "action=dashboard.pause_queue" in log_of()
+    assert "action=dashboard.resume_queue" in log_of()
 
 
 def test_a_queue_is_emptied_of_one_state(press, client, queue, worker, log_of):
@@ -171,7 +171,7 @@ def test_a_queue_is_emptied_of_one_state(press, client, queue, worker, log_of):
     )
     assert f"1 pending jobs of queue {queue} are deleted." in press("/queues", f"/{queue}/purge", state="pending").text
     assert (client.inspector.job(waiting), client.job(later).status) == (None, "scheduled")
-    assert "purged" in log_of()
+    assert "action=dashboard.purge" in log_of()
     assert press("/queues", f"/{queue}/purge", state="processing").status == 400
     press("/queues", f"/{queue}/purge", state="scheduled")
     assert client.inspector.job(later) is None
@@ -182,7 +182,7 @@ def test_a_type_is_limited_paused_and_set_free(press, client, queue, worker, log
     assert "The limit of report holds from now on" in page.text
     (limit,) = [each for each in client.flow.limits() if (each.type, each.queue) == ("report", queue)]
     assert (limit.rate, limit.concurrency) == ("10/s", 3)
-    assert "limit set" in log_of()
+    assert "action=dashboard.set_limit" in log_of()
     press("/limits", "/types/pause", type="report")
     assert {each.paused for each in client.flow.limits() if each.type == "report"} == {True}
     press("/limits", "/types/resume", type="report")
@@ -225,7 +225,7 @@ def test_a_schedule_is_shown_with_its_next_times(board, schedule):
 def test_a_schedule_runs_now_once(press, client, schedule, queue, log_of):
     press(f"/schedules/{schedule}", "/run")
     assert [job.status for job in client.jobs(queue=queue).jobs] == ["pending"]
-    assert "schedule run" in log_of()
+    assert "action=dashboard.run_schedule" in log_of()
 
 
 def test_a_schedule_is_paused_goes_on_and_is_deleted(press, client, schedule):
