@@ -35,8 +35,11 @@ log = get_logger("worker")
 
 #: Bytes of the largest frame: the kernel's default socket buffer holds a few.
 _LARGEST = 100_000
-#: Seconds that a child waits for room in the socket, and for which it drops spans once there was none in time.
-_PATIENCE, _REST = 0.5, 2.0
+#: Bytes in the socket, as far as the system permits: some hundred frames.
+_BUFFER = 2**20
+#: Seconds that a child waits for room in it, and for which it drops spans once there was none in time. A busy machine
+#: may let the exporter wait for its turn; one that is stuck shall not hold up every job.
+_PATIENCE, _REST = 2.0, 10.0
 #: Seconds between two looks whether the exporter lives, and between two starts.
 _LOOK = 1.0
 #: Spans of killed attempts that the supervisor keeps while the socket is full.
@@ -115,6 +118,7 @@ class Exporter:
     def __init__(self, inherited: Callable[[], Iterable[int]]) -> None:
         self._inherited = inherited
         self._reader, self.writer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.writer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
         self._sender = Sender(self.writer)
         self._kept: deque[Killed] = deque(maxlen=_KEPT)
         self._pid = 0
