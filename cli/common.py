@@ -9,7 +9,7 @@ import click
 from gopher import tracing
 from gopher.client import Client
 from gopher.durations import EXPECTED, parse_duration
-from gopher.errors import ConfigurationError
+from gopher.errors import ConfigurationError, GopherError
 from gopher.interface import Gopher
 from gopher.registry import Registry, load_handlers
 from gopher.settings import Settings
@@ -130,6 +130,15 @@ def load_registry(settings: Settings) -> Registry:
             f"GOPHER_HANDLERS={','.join(settings.handlers)}: can't import it ({error}). "
             "Name modules that Python finds: installed ones, or those in this folder."
         ) from error
+
+
+def known_types(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Return the job types that begin with what was typed so far, for the shell's completion."""
+    try:
+        with context, checking_client() as gopher:
+            return [view.name for view in gopher.types() if view.name.startswith(incomplete)]
+    except GopherError:
+        return []
 
 
 class Duration(click.ParamType[float]):

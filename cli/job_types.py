@@ -7,12 +7,12 @@ import click
 from gopher.errors import UnknownType
 from gopher.views import TypeView
 
-from .common import checking_client, common
+from .common import checking_client, common, known_types
 from .output import Output, seconds
 
 
 @click.command()
-@click.argument("job_type", required=False)
+@click.argument("job_type", required=False, shell_complete=known_types)
 @common
 def types(out: Output, job_type: str | None) -> None:
     """List the job types of GOPHER_HANDLERS, or show one of them with the fields of its payload."""

@@ -7,6 +7,7 @@ import msgspec
 
 from gopher.cron import CronExpression
 from gopher.interface import Gopher
+from gopher.job import PRIORITIES
 from gopher.schedule import ScheduleSpec
 from gopher.submission import MISSED, OVERLAP
 from gopher.views import ScheduleView
@@ -55,12 +56,24 @@ def _list(out: Output) -> None:
 @click.option("--tz", "timezone", default="UTC", show_default=True, help="Such as Europe/Berlin.")
 @click.option("-t", "--type", required=True, metavar="TYPE", help="The type of the jobs.")
 @click.option("-p", "--payload", default="{}", show_default=True, metavar="JSON", help="A JSON object, @FILE, or -.")
-@click.option("--missed", type=click.Choice(MISSED), default="run_once", show_default=True)
-@click.option("--overlap", type=click.Choice(OVERLAP), default="allow", show_default=True)
-@click.option("--priority", default="normal", show_default=True)
-@click.option("--queue", default="default", show_default=True)
-@click.option("-r", "--max-retries", type=int, metavar="N")
-@click.option("--timeout", metavar="DURATION")
+@click.option(
+    "--missed",
+    type=click.Choice(MISSED),
+    default="run_once",
+    show_default=True,
+    help="What becomes of times for which no scheduler was there.",
+)
+@click.option(
+    "--overlap",
+    type=click.Choice(OVERLAP),
+    default="allow",
+    show_default=True,
+    help="skip: make no job while the last one is unfinished.",
+)
+@click.option("--priority", type=click.Choice(PRIORITIES), default="normal", show_default=True, help="Of the jobs.")
+@click.option("--queue", default="default", show_default=True, help="Where the jobs go.")
+@click.option("-r", "--max-retries", type=click.IntRange(0, 100), metavar="N", help="Attempts after the first.")
+@click.option("--timeout", metavar="DURATION", help="Stop an attempt that takes longer; else the handler's.")
 @click.option("--paused", is_flag=True, help="Make it, but let it not fire yet.")
 @common
 def add(out: Output, name: str, payload: str, **fields: Any) -> None:
@@ -84,9 +97,9 @@ def show(out: Output, name: str) -> None:
 
 @schedules.command("preview")
 @click.argument("name", required=False)
-@click.option("-n", "count", type=click.IntRange(1, 1000), default=10, show_default=True)
+@click.option("-n", "count", type=click.IntRange(1, 1000), default=10, show_default=True, help="How many times.")
 @click.option("--cron", "expression", metavar="EXPRESSION", help="Of this expression instead of a schedule.")
-@click.option("--tz", "timezone", default="UTC", show_default=True)
+@click.option("--tz", "timezone", default="UTC", show_default=True, help="The timezone of --cron.")
 @common
 def preview(out: Output, name: str | None, count: int, expression: str | None, timezone: str) -> None:
     """Show the next times, in UTC and on the wall, with marks where daylight saving plays a part."""

@@ -15,7 +15,7 @@ from gopher.schedule import from_recurring
 from gopher.submission import MAX_PAYLOAD, Recurring, Submission
 from gopher.views import Accepted
 
-from .common import DURATION, checking_client, common
+from .common import DURATION, checking_client, common, known_types
 from .hints import missing
 from .output import Output
 from .waiting import finish
@@ -27,7 +27,15 @@ _OPTIONS = {"execute_at": "--at", "type": "-t", "payload": "-p", "recurring": "-
 
 
 @click.command()
-@click.option("-t", "--type", "job_type", required=True, metavar="TYPE", help="The job's type, see `gopherctl types`.")
+@click.option(
+    "-t",
+    "--type",
+    "job_type",
+    required=True,
+    metavar="TYPE",
+    shell_complete=known_types,
+    help="The job's type, see `gopherctl types`.",
+)
 @click.option(
     "-p",
     "--payload",
@@ -43,8 +51,10 @@ _OPTIONS = {"execute_at": "--at", "type": "-t", "payload": "-p", "recurring": "-
     metavar="N",
     help="Attempts after the first.",
 )
-@click.option("--priority", type=click.Choice(PRIORITIES), default="normal", show_default=True)
-@click.option("--queue", default="default", show_default=True)
+@click.option(
+    "--priority", type=click.Choice(PRIORITIES), default="normal", show_default=True, help="Its turn among the waiting."
+)
+@click.option("--queue", default="default", show_default=True, help="Which queue it goes to.")
 @click.option("--delay", metavar="DURATION", help="Run it that long from now: 10s, 1h30m.")
 @click.option("--at", "execute_at", metavar="TIME", help="Run it at this time: 2030-01-31T08:00:00+01:00.")
 @click.option("--timeout", metavar="DURATION", help="Stop an attempt that takes longer; else the handler's.")

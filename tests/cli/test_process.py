@@ -1,5 +1,6 @@
 """The process `gopherctl` itself: fast, quiet, never a traceback."""
 
+import shutil
 import subprocess
 import sys
 import time
@@ -81,3 +82,32 @@ def test_prints_a_completion_script(run: Run, shell: str) -> None:
 def test_completes_commands(run: Run) -> None:
     told = run(_GOPHERCTL_COMPLETE="bash_complete", COMP_WORDS="gopherctl li", COMP_CWORD="1").out
     assert told == "plain,list-failed\nplain,limits\n"
+
+
+def test_completes_job_types(run: Run) -> None:
+    told = run(_GOPHERCTL_COMPLETE="bash_complete", COMP_WORDS="gopherctl submit -t im", COMP_CWORD="3").out
+    assert told == "plain,image_resize\n"
+
+
+@pytest.mark.parametrize(
+    ("shell", "lookup"),
+    [("bash", "complete -p gopherctl"), ("zsh", "print $_comps[gopherctl]"), ("fish", "complete --command gopherctl")],
+)
+def test_the_completion_script_loads_in_its_shell(run: Run, shell: str, lookup: str, tmp_path: Path) -> None:
+    if shutil.which(shell) is None:
+        assert shell != "bash"
+        pytest.skip(f"there is no {shell} here")
+    script = tmp_path / "completion"
+    script.write_text(run("completion", shell).out)
+    prepare = "autoload -U compinit; compinit -u; " if shell == "zsh" else ""
+    loaded = subprocess.run(
+        [shell, "-c", f"{prepare}. {script}; {lookup}"], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert (loaded.returncode, loaded.stderr) == (0, "")
+    assert "_gopherctl_completion" in loaded.stdout or "_GOPHERCTL_COMPLETE" in loaded.stdout
+
+
+def test_a_command_that_is_misspelt_is_refused_with_the_nearest_ones(run: Run) -> None:
+    answer = run("sumbit")
+    assert answer.code == 2
+    assert "there is no command 'sumbit'. Did you mean `gopherctl submit` or `gopherctl submit-many`" in answer.err

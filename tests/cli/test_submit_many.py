@@ -174,7 +174,7 @@ def test_a_line_without_an_end_is_never_held_whole() -> None:
         def readline(self, size: int | None = -1, /) -> bytes:
             Endless.largest = max(Endless.largest, size or 0)
             self.left -= 1
-            return b"x" * (size or 0) if self.left else b""
+            return b"x" * (size or 0) if self.left > 0 else b""
 
         left = 20
 

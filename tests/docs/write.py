@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from tests.docs.console import commands, rendered, rewritten
+from tests.docs.reference import PAGE, with_reference
 from tests.docs.system import PAGES, ROOT, running_system
 
 
@@ -21,7 +22,8 @@ def write(name: str) -> None:
             said = terminal.run(command)
             terminal.learn(command.answer, said)
             answers.append(rendered(command.answer, said) if command.answer else "")
-    path.write_text(rewritten(page, answers, terminal.ids))
+    written = rewritten(page, answers, terminal.ids)
+    path.write_text(with_reference(written) if path == PAGE else written)
 
 
 if __name__ == "__main__":
