@@ -1,11 +1,10 @@
 """Operator actions on the flow of jobs: limits of types, pauses of queues and types."""
 
-import re
 from collections.abc import Iterable
 
 from .errors import InvalidJob
 from .limits import Limit, format_rate, make_limit
-from .names import QUEUE_NAME, TYPE_NAME
+from .names import QUEUE_NAME, TYPE_NAME, check_name
 from .registry import Registry
 from .server import Server, explained
 from .views import LimitView
@@ -30,7 +29,7 @@ class Flow:
 
     def set_limit(self, job_type: str, rate: str | None, burst: float | None, concurrency: int | None) -> Limit:
         """Limit a type in every queue. Raises InvalidJob."""
-        _check(TYPE_NAME, job_type, "/type")
+        check_name(TYPE_NAME, job_type, "/type")
         try:
             limit = make_limit(rate, burst, concurrency)
         except ValueError as error:
@@ -57,22 +56,22 @@ class Flow:
 
     def pause_queue(self, queue: str) -> bool:
         """Stop giving out a queue's jobs; returns whether that is new."""
-        _check(QUEUE_NAME, queue, "/queue")
+        check_name(QUEUE_NAME, queue, "/queue")
         self._server.announce(queue)
         return bool(self._server.run(self._server.queue(queue).pause()))
 
     def resume_queue(self, queue: str) -> bool:
-        _check(QUEUE_NAME, queue, "/queue")
+        check_name(QUEUE_NAME, queue, "/queue")
         return bool(self._server.run(self._server.queue(queue).resume()))
 
     def pause_type(self, job_type: str) -> bool:
         """Stop giving out a type's jobs in every queue; returns whether that is new."""
-        _check(TYPE_NAME, job_type, "/type")
+        check_name(TYPE_NAME, job_type, "/type")
         changed = [self._server.run(self._server.queue(queue).pause(job_type)) for queue in self._queues()]
         return any(changed)
 
     def resume_type(self, job_type: str) -> bool:
-        _check(TYPE_NAME, job_type, "/type")
+        check_name(TYPE_NAME, job_type, "/type")
         changed = [self._server.run(self._server.queue(queue).resume(job_type)) for queue in self._queues()]
         return any(changed)
 
@@ -114,8 +113,3 @@ class Flow:
                 paused=paused is not None,
                 held_back_for=max(int(held_until or 0) - now_ms, 0) / 1000,
             )
-
-
-def _check(pattern: re.Pattern[str], name: str, field: str) -> None:
-    if not pattern.fullmatch(name):
-        raise InvalidJob(f"must match {pattern.pattern}", field)

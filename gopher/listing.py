@@ -14,7 +14,7 @@ from .groups import Groups, Which
 from .inspector import Inspector
 from .job import PRIORITIES, State
 from .keys import QueueKeys
-from .names import QUEUE_NAME
+from .names import QUEUE_NAME, check_name
 from .places import Entry, Position, held_entries, next_entries, pending_entries, sorted_entries
 from .server import Server, explained
 from .views import Page
@@ -192,8 +192,8 @@ def error_class(error: bytes | None) -> str | None:
 def _check(status: str | None, queue: str | None, limit: int) -> None:
     if status is not None and status not in list(State):
         raise InvalidJob(f"is {status!r:.60}: must be one of {', '.join(State)}", "/status")
-    if queue is not None and not QUEUE_NAME.fullmatch(queue):
-        raise InvalidJob(f"must match {QUEUE_NAME.pattern}", "/queue")
+    if queue is not None:
+        check_name(QUEUE_NAME, queue, "/queue")
     if not 1 <= limit <= MAX_LIMIT:
         raise InvalidJob(f"is {limit}: must be from 1 to {MAX_LIMIT}", "/limit")
 

@@ -7,6 +7,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
+from . import names
 from .cron import CronExpression
 from .decoding import decode
 from .errors import InvalidJob
@@ -105,9 +106,7 @@ def check_spec(spec: ScheduleSpec, registry: Registry | None) -> ScheduleSpec:
 
 
 def check_name(name: str, field: str = "/name") -> str:
-    if not SCHEDULE_NAME.fullmatch(name):
-        raise InvalidJob(f"is {name!r:.80}: must match {SCHEDULE_NAME.pattern}", field)
-    return name
+    return names.check_name(SCHEDULE_NAME, name, field)
 
 
 def from_recurring(recurring: Recurring, submission: Submission, registry: Registry | None) -> tuple[str, ScheduleSpec]:

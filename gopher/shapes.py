@@ -17,10 +17,12 @@ from .errors import InvalidJob
 from .job import PRIORITIES, State
 from .names import JOB_ID, KEY, QUEUE_NAME, SCHEDULE_NAME, TYPE_NAME
 
+_FROM, _TO = "^(?:", ")$"
+
 
 def _whole(pattern: re.Pattern[str] | str) -> dict[str, Any]:
     """Return the schema of text that fits a pattern from its first to its last character."""
-    return {"pattern": f"^(?:{pattern if isinstance(pattern, str) else pattern.pattern})$"}
+    return {"pattern": f"{_FROM}{pattern if isinstance(pattern, str) else pattern.pattern}{_TO}"}
 
 
 JobId = Annotated[
@@ -96,7 +98,8 @@ def check_text(value: Any, schema: Mapping[str, Any], field: str) -> None:
     if value not in schema.get("enum", (value,)):
         raise InvalidJob(f"is {value!r:.60}: must be one of {', '.join(schema['enum'])}", field)
     if isinstance(value, str) and not re.fullmatch(schema.get("pattern", ".*"), value, re.DOTALL):
-        raise InvalidJob(f"is {value!r:.60}: must match {schema['pattern']}", field)
+        pattern = schema["pattern"].removeprefix(_FROM).removesuffix(_TO)
+        raise InvalidJob(f"is {value!r:.60}: must match {pattern}", field)
 
 
 @cache

@@ -14,7 +14,7 @@ from .decoding import decode
 from .durations import parse_duration
 from .errors import InvalidJob, PayloadTooLarge
 from .job import NO_METADATA, PRIORITIES, Envelope, NewJob, new_job_id
-from .names import JOB_ID, KEY, QUEUE_NAME, TYPE_NAME
+from .names import JOB_ID, KEY, QUEUE_NAME, TYPE_NAME, check_name
 from .registry import Registry
 from .shapes import (
     Duration,
@@ -235,10 +235,8 @@ def _with_parent_ids(submission: Submission, index: int, ids: Sequence[str]) -> 
 
 
 def _check_names(submission: Submission) -> None:
-    if not TYPE_NAME.fullmatch(submission.type):
-        raise InvalidJob(f"must match {TYPE_NAME.pattern}", "/type")
-    if not QUEUE_NAME.fullmatch(submission.queue):
-        raise InvalidJob(f"must match {QUEUE_NAME.pattern}", "/queue")
+    check_name(TYPE_NAME, submission.type, "/type")
+    check_name(QUEUE_NAME, submission.queue, "/queue")
     if submission.priority not in PRIORITIES:
         raise InvalidJob(f"is {submission.priority!r:.60}: must be one of {', '.join(PRIORITIES)}", "/priority")
 

@@ -11,7 +11,7 @@ from gopher.cli.output import one_line, plain_table, printable
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["fly"], "No such command 'fly'"),
+        (["fly"], "there is no command 'fly'"),
         (["submit"], "Missing option '-t'"),
         (["submit", "-t", "math", "--priority", "urgent"], "'urgent' is not one of"),
         (["submit", "-t", "math", "-r", "101"], "101 is not in the range 0<=x<=100"),

@@ -44,7 +44,7 @@ def test_gives_the_payload_on_to_the_digit(run: Run, client: Client, tmp_path: P
         (["-t", "math", "-p", '{"operation": "prime", "number": -1}'], "-p /number: expected `int` >= 0"),
         (["-t", "math", "-p", PRIME, "--delay", "soon"], "--delay: is 'soon': expected a duration"),
         (["-t", "math", "-p", PRIME, "--at", "noon"], "--at: is 'noon': expected an RFC 3339 time"),
-        (["-t", "math", "-p", PRIME, "--queue", "No"], "--queue: must match"),
+        (["-t", "math", "-p", PRIME, "--queue", "No"], "--queue: is 'No': must match"),
         (["-t", "math", "-p", PRIME, "--delay", "1s", "--at", "2999-01-01T00:00:00Z"], "--at: can't be given together"),
     ],
 )

@@ -57,7 +57,7 @@ BAD = {
     '{"type": "nope", "payload": {}}': "/type: no handler is registered for 'nope'",
     '{"type": "math", "payload": {"operation": "prime", "number": -1}}': "/payload/number: expected `int` >= 0",
     '{"type": "math"': "the body is not valid JSON",
-    line(1, queue="No"): "/queue: must match",
+    line(1, queue="No"): "/queue: is 'No': must match",
     line(1, after=[0]): "/after/0: is a place in a batch: name jobs by their ids",
     line(1, after=["019f0000-0000-7000-8000-000000000000"]): "/after: there is no job 019f0000",
     line(1, recurring={"cron_expression": "@daily"}): "/recurring: makes a schedule",
