@@ -110,7 +110,8 @@ def why(out: Output, job_id: str) -> None:
         reasons = gopher.why(job_id)
     if not out.data({"job_id": job_id, "reasons": reasons}):
         for reason in reasons:
-            out.line(f"{reason.code}: {reason.message}" + (f" (until {reason.until})" if reason.until else ""))
+            until = f" (until {reason.until})" if reason.until and reason.until not in reason.message else ""
+            out.line(f"{reason.code}: {reason.message}{until}")
 
 
 def _one(queue: str | None, job_type: str | None) -> tuple[str, str]:

@@ -14,6 +14,8 @@ import click
 
 from gopher import __version__
 
+from .options import option_of
+
 DONE, FAILED, USAGE = 0, 1, 2
 #: What shells use for a program that SIGINT ended.
 INTERRUPTED = 130
@@ -116,7 +118,7 @@ def main() -> NoReturn:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code. What the user can mend is said in a sentence on stderr."""
-    from gopher.errors import GopherError, InvalidJob
+    from gopher.errors import GopherError, InvalidJob, QueueUnavailable
 
     try:
         answer = cli.main(arguments, prog_name="gopherctl", standalone_mode=False)
@@ -130,13 +132,25 @@ def run(arguments: Sequence[str] | None = None) -> int:
         # The reader has left (`gopherctl jobs | head`): nothing more can be said, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
+    except InvalidJob as error:
+        _complain(f"{option_of(error.field)}: {error.details}" if error.field else str(error))
+        return USAGE
     except GopherError as error:
-        _complain(str(error), _NEXT_STEPS.get(type(error).__name__, ""))
-        return USAGE if isinstance(error, InvalidJob) else FAILED
+        step = _NEXT_STEPS.get(type(error).__name__, "")
+        _complain(str(error), (type(error) is QueueUnavailable and _server_in_this_folder()) or step)
+        return FAILED
     except OSError as error:
         _complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
         return FAILED
     return answer if isinstance(answer, int) else DONE
+
+
+def _server_in_this_folder() -> str:
+    """Return the next step when `gopherctl up` runs in the current folder, and nobody said so."""
+    socket = os.path.abspath(".gopher/server.sock")
+    if os.environ.get("REDIS_URL", "").strip() or not os.path.exists(socket):
+        return ""
+    return f"`gopherctl up` has one in this folder: export REDIS_URL=unix://{socket}"
 
 
 def _complain(sentence: str, next_step: str = "") -> None:

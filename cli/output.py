@@ -27,6 +27,9 @@ COLOURS = {
     "expired": "bright_black",
 }
 
+#: Characters that the last column of a table has at least, if it needs them.
+_WORDS = 32
+
 # Everything that could move a terminal's cursor, or worse; newline and tab stay.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
@@ -59,7 +62,7 @@ class Output:
         if not texts:
             self.note(empty)
         elif self.terminal:
-            self._render(rich_table(columns, texts))
+            self._render(rich_table(columns, texts), _least_width(columns, texts))
         else:
             click.echo(plain_table(columns, texts))
 
@@ -79,7 +82,7 @@ class Output:
         if yes:
             return
         if not sys.stdin.isatty():
-            raise click.UsageError("this deletes jobs for good, and there is no terminal to ask on: add --yes.")
+            raise click.UsageError("this deletes for good, and there is no terminal to ask on: add --yes.")
         if not click.confirm(question, err=True):
             self.note("nothing was deleted")
             raise click.Abort
@@ -90,10 +93,13 @@ class Output:
             return lambda count: None
         return lambda count: click.echo(f"\r{what}: {count:,}", nl=False, err=True)
 
-    def _render(self, renderable: "RenderableType") -> None:
+    def _render(self, renderable: "RenderableType", least_width: int) -> None:
         from rich.console import Console
 
-        Console(highlight=False).print(renderable)
+        console = Console(highlight=False)
+        # On a narrow terminal lines run over, as kubectl's do: an id in pieces can't be copied.
+        console.width = max(console.width, least_width)
+        console.print(renderable, crop=False)
 
 
 def printable(text: str) -> str:
@@ -136,14 +142,21 @@ def plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(padded)
 
 
+def _least_width(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    """Return the width at which no column but the last is broken, and that one has room for some words."""
+    widths = [max(len(line[index]) for line in (columns, *rows)) for index in range(len(columns))]
+    return sum(widths[:-1]) + 2 * (len(columns) - 1) + min(widths[-1], _WORDS)
+
+
 def rich_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> "RenderableType":
-    """Return a table for a terminal: states in their colours, the first column never broken."""
+    """Return a table for a terminal: states in their colours, only the last column broken over lines."""
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     for index, column in enumerate(columns):
-        table.add_column(column, no_wrap=index == 0, overflow="fold")
+        last = index == len(columns) - 1
+        table.add_column(column, no_wrap=not last, overflow="fold" if last else "ellipsis")
     for row in rows:
         table.add_row(*(Text(cell, style=COLOURS.get(cell, "")) for cell in row))
     return table

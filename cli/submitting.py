@@ -17,13 +17,12 @@ from gopher.views import Accepted
 
 from .common import DURATION, checking_client, common, known_types
 from .hints import missing
+from .options import option_of
 from .output import Output
 from .waiting import finish
 
 #: `--wait` without a value.
 _FOREVER = "inf"
-#: Fields of a submission whose option has another name.
-_OPTIONS = {"execute_at": "--at", "type": "-t", "payload": "-p", "recurring": "--cron"}
 
 
 @click.command()
@@ -157,9 +156,8 @@ def read_json(text: str, option: str) -> bytes:
 
 def _in_options(error: InvalidJob, job_type: str) -> str:
     """Return the error with the option's name in place of the field's, and where to look."""
-    name, _, rest = (error.field or "").lstrip("/").partition("/")
-    option = _OPTIONS.get(name, f"--{name.replace('_', '-')}") if name else ""
-    where = f"{option}{' /' + rest if rest else ''}: " if option else ""
+    name = (error.field or "").lstrip("/").partition("/")[0]
+    where = f"{option_of(str(error.field))}: " if name else ""
     step = " Set GOPHER_HANDLERS to the modules that have it." if name == "type" else ""
     if name == "payload" and error.code == "invalid_job":
         step = f" `gopherctl types {job_type}` shows its fields."

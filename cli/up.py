@@ -155,6 +155,7 @@ class Up:
             }
         ):
             return
+        self._say(f"gopherctl from another terminal: export REDIS_URL={self._settings.server_address}")
         key = "" if not self._settings.api_keys else " -H 'Authorization: Bearer <secret>'"
         self._say(f"ready: {self._api.url} (metrics at /metrics). A first job:")
         self._say(f"  curl {self._api.url}/api/v1/jobs -H 'Content-Type: application/json'{key} -d '{_FIRST_JOB}'")

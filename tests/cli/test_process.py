@@ -1,6 +1,8 @@
 """The process `gopherctl` itself: fast, quiet, never a traceback."""
 
+import re
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -10,8 +12,9 @@ import pytest
 from gopher.cli.processes import gopherctl
 
 from gopher import __version__
+from gopher.client import Client
 
-from .conftest import Run
+from .conftest import Run, answer_on_a_terminal
 
 
 @pytest.mark.parametrize("option", ["--version", "--help"])
@@ -111,3 +114,33 @@ def test_a_command_that_is_misspelt_is_refused_with_the_nearest_ones(run: Run) -
     answer = run("sumbit")
     assert answer.code == 2
     assert "there is no command 'sumbit'. Did you mean `gopherctl submit` or `gopherctl submit-many`" in answer.err
+
+
+def test_a_server_that_up_runs_in_this_folder_is_named(run: Run, tmp_path: Path) -> None:
+    (tmp_path / ".gopher").mkdir()
+    (tmp_path / ".gopher/server.sock").touch()
+    nowhere = {"REDIS_URL": "", "REDIS_DB": "0", "REDIS_TIMEOUT": "500ms"}
+    answer = run("stats", **nowhere) if not _somebody_listens() else None
+    if answer is None:
+        pytest.skip("a server listens at the default address")
+    assert (
+        f"`gopherctl up` has one in this folder: export REDIS_URL=unix://{tmp_path}/.gopher/server.sock" in answer.err
+    )
+
+
+def _somebody_listens() -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", 6379)) == 0
+
+
+def test_a_field_that_is_refused_is_called_by_its_option(run: Run) -> None:
+    answer = run("limits", "set", "email", "--rate", "fast")
+    assert (answer.code, answer.err) == (2, "Error: --rate: expected a rate such as 10/s, 600/m, 5/h or 1/10s\n")
+    assert "--cron: is 'never'" in run("schedules", "add", "x", "-t", "cleanup", "--cron", "never").err
+
+
+def test_an_id_is_whole_on_a_narrow_terminal(environ: dict[str, str], client: Client) -> None:
+    job_id = client.enqueue("image_resize", {})
+    told = answer_on_a_terminal({**environ, "TERM": "xterm", "COLUMNS": "60"}, "", "jobs").out
+    (line,) = [line for line in told.splitlines() if job_id in line]
+    assert "image_resize  pending" in re.sub(r"\x1b\[[0-9;]*m", "", line)
