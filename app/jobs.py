@@ -3,26 +3,26 @@
 import hashlib
 import time
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from flask import Blueprint, Response, g, request
 
-from gopher.client import Stored
+from gopher.client import Stored, accepted
 from gopher.errors import JobNotFound, ServerError
 from gopher.idempotency import LONGEST_KEY, ids_for, request_for, with_ids
-from gopher.job import FINAL_STATES, NewJob, State, created_ms
-from gopher.limits import format_rate
+from gopher.job import FINAL_STATES, NewJob, State
+from gopher.job_types import describe
 from gopher.listing import MAX_LIMIT
 from gopher.queue import Request
 from gopher.registry import Handler
 from gopher.rehearsal import Rehearsal
 from gopher.schedule import from_recurring, job_now
 from gopher.settings import Settings
-from gopher.shapes import Checked, JobId, Priority, QueueName, RateText, ScheduleName, Status, Time, TypeName
+from gopher.shapes import Checked, JobId, Priority, QueueName, ScheduleName, Status, Time, TypeName
 from gopher.submission import Batch, Recurring, Submission, parse_batch, prepare, prepare_batch
 from gopher.times import to_rfc3339
-from gopher.views import JobView, LogLine, Page, Reason
+from gopher.views import Accepted, JobView, LogLine, Page, Reason, TypeView
 
 from . import access, audit
 from .answers import answer
@@ -84,18 +84,6 @@ class Filter(Checked):
     cursor: str | None = None
 
 
-class Accepted(msgspec.Struct, omit_defaults=True):
-    """A job that was taken. `duplicate`: it was there before, with the same unique key."""
-
-    job_id: JobId
-    status: Status
-    created_at: Time
-    type: TypeName
-    queue: QueueName
-    priority: Priority
-    duplicate: bool = False
-
-
 class RecurringAccepted(msgspec.Struct):
     """A schedule that was made of a submission; the job is its next one."""
 
@@ -142,16 +130,9 @@ class JobStatus(msgspec.Struct):
     status: Status
 
 
-class JobType(msgspec.Struct):
+class JobType(TypeView):
     """A job type: its options where a job does not say, its payload's JSON Schema, a curl line that submits one."""
 
-    name: TypeName
-    description: str
-    payload_schema: dict[str, Any]
-    timeout: float
-    max_retries: int
-    rate_limit: RateText | None
-    concurrency: int | None
     example: str
 
 
@@ -197,7 +178,7 @@ def submit(asked: Submitting, sent: Submission) -> Response:
     place = {"Location": f"/api/v1/jobs/{stored.job_id}", **_replayed(stored.replayed)}
     if seconds:
         return _waited_for(job, stored, seconds, place)
-    return answer(_accepted(job, stored), 200 if stored.duplicate else 201, place)
+    return answer(accepted(job, stored), 200 if stored.duplicate else 201, place)
 
 
 @blueprint.post("/batch")
@@ -218,7 +199,7 @@ def submit_batch(asked: DryRunOrNot) -> Response:
     if asked.dry_run:
         return answer(BatchRehearsal([gopher().rehearse(job) for job in jobs]))
     stored = gopher().store(jobs, request=request_made)
-    answers = [_accepted(job, each) for job, each in zip(jobs, stored, strict=True)]
+    answers = [accepted(job, each) for job, each in zip(jobs, stored, strict=True)]
     return answer(BatchAccepted(answers), 201, _replayed(any(each.replayed for each in stored)))
 
 
@@ -298,7 +279,7 @@ def _waited_for(job: NewJob, stored: Stored, seconds: float, place: Mapping[str,
         view = _wait(stored.job_id, seconds)
     except (JobNotFound, ServerError):
         # It has ended and its record was not to be kept, or the server went away after it took the job.
-        return answer(_accepted(job, stored), 202, place)
+        return answer(accepted(job, stored), 202, place)
     return answer(view, 200 if view.status in FINAL_STATES else 202, place)
 
 
@@ -309,7 +290,7 @@ def _scheduled(submission: Submission, recurring: Recurring, *, dry_run: bool) -
         return answer(gopher().rehearse(job_now(spec)))
     view, what = gopher().schedules.put(name, spec)
     audit.note(what=what, schedule=name)
-    accepted = RecurringAccepted(
+    made = RecurringAccepted(
         job_id=gopher().schedules.next_job_id(name),
         status=State.SCHEDULED,
         created_at=to_rfc3339(time.time() * 1000),
@@ -319,7 +300,7 @@ def _scheduled(submission: Submission, recurring: Recurring, *, dry_run: bool) -
         schedule=name,
         next_run_at=view.next_run_at,
     )
-    return answer(accepted, 201 if what == "CREATED" else 200, {"Location": f"/api/v1/schedules/{name}"})
+    return answer(made, 201 if what == "CREATED" else 200, {"Location": f"/api/v1/schedules/{name}"})
 
 
 def _idempotency() -> Request | None:
@@ -336,34 +317,7 @@ def _replayed(replayed: bool) -> dict[str, str]:
     return {"Idempotent-Replayed": "true"} if replayed else {}
 
 
-def _accepted(job: NewJob, stored: Stored) -> Accepted:
-    created = created_ms(stored.job_id)
-    # Against the time of the submission, so that a repeat is answered as the first one was.
-    waits = bool(job.after) or job.due.startswith("+") or (job.due != "" and int(job.due) > created)
-    return Accepted(
-        job_id=stored.job_id,
-        status=State.SCHEDULED if waits else State.PENDING,
-        created_at=to_rfc3339(created),
-        type=job.type,
-        queue=job.queue,
-        priority=job.priority,
-        duplicate=stored.duplicate,
-    )
-
-
-def _declared_rate(handler: Handler) -> str | None:
-    return format_rate(handler.limit.rate) if handler.limit and handler.limit.rate is not None else None
-
-
 def _described(handler: Handler, settings: Settings) -> JobType:
-    schema = handler.payload_schema()
-    return JobType(
-        name=handler.name,
-        description=handler.description,
-        payload_schema=schema,
-        timeout=settings.worker_job_timeout if handler.timeout is None else handler.timeout,
-        max_retries=settings.worker_max_retries if handler.max_retries is None else handler.max_retries,
-        rate_limit=_declared_rate(handler),
-        concurrency=handler.limit.concurrency if handler.limit else None,
-        example=curl(request.host_url, handler.name, schema),
-    )
+    view = describe(handler, settings)
+    example = curl(request.host_url, handler.name, view.payload_schema)
+    return JobType(**msgspec.structs.asdict(view), example=example)

@@ -51,24 +51,24 @@ Outcome = Annotated[
 class Accepted(msgspec.Struct, omit_defaults=True):
     """A job that was submitted. With `duplicate` it is an earlier one with the same unique key."""
 
-    job_id: str
-    status: str
-    created_at: str
-    type: str
-    queue: str
-    priority: str
+    job_id: JobId
+    status: Status
+    created_at: Time
+    type: TypeName
+    queue: QueueName
+    priority: Priority
     duplicate: bool = False
 
 
 class TypeView(msgspec.Struct):
     """A job type: what its payload has to be, and what its jobs have when they do not say. `timeout` in seconds."""
 
-    name: str
+    name: TypeName
     description: str
     payload_schema: dict[str, Any]
     timeout: float
     max_retries: int
-    rate_limit: str | None
+    rate_limit: RateText | None
     concurrency: int | None
 
 

@@ -106,7 +106,7 @@ class Tour:
 
     def looking(self) -> None:
         tell = self.tell
-        for filters in ([], ["--status", "scheduled"], ["--type", "email"], ["--queue", "No"]):
+        for filters in ([], ["--status", "scheduled"], ["--type", "email"], ["--queue", "nowhere"]):
             tell("jobs", *filters)
         page = tell("jobs", "--limit", "1", "--json").json
         tell("jobs", "--limit", "1", "--cursor", page["next_cursor"])
