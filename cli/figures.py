@@ -1,24 +1,27 @@
 """`stats` and `workers`: how the queues are, and who works on them."""
 
+import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
 
+from gopher.errors import ServerError
 from gopher.interface import Gopher
 from gopher.job import PRIORITIES
 from gopher.views import Stats, WorkerView
 
 from .common import DURATION, client, common
-from .output import Cell, Output, plain_table, rich_table, seconds, shown
+from .output import Cell, Output, fitting, plain_table, rich_table, seconds, shown
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 _STATES = ("processing", "scheduled", "retrying", "failed")
 _EVENTS = ("completed", "failed", "retried", "cancelled", "expired")
+_LESS_NEEDED = ("oldest", "enqueued", "retrying", "scheduled", "completed")
 _COLUMNS = ("queue", *PRIORITIES, *_STATES, "oldest", "enqueued", "completed", "per s")
 
 
@@ -49,28 +52,45 @@ def _watch(gopher: Gopher, out: Output, interval: float) -> None:
 def _redraw(gopher: Gopher, interval: float) -> None:
     from rich.live import Live
 
-    figures = before = gopher.stats()
-    with Live(_drawn(figures, before, interval), auto_refresh=False) as live:
-        while True:
-            time.sleep(interval)
-            before, figures = figures, gopher.stats()
-            live.update(_drawn(figures, before, interval), refresh=True)
+    with Live(auto_refresh=False) as live:
+        for figures, before, since, problem in _looks(gopher, interval):
+            live.update(_drawn(figures, before, since, problem), refresh=True)
 
 
 def _print_again(gopher: Gopher, out: Output, interval: float) -> None:
+    for figures, before, since, problem in _looks(gopher, interval):
+        if problem:
+            out.note(problem)
+        elif not out.data(figures):
+            click.echo(plain_table(_COLUMNS, _texts(figures, before, since)) + "\n")
+
+
+def _looks(gopher: Gopher, interval: float) -> Iterator[tuple[Stats, Stats, float, str]]:
+    """Yield the figures, those of the look before, the seconds between, and why there are no new ones.
+
+    A server that is away for a while does not end it, unless it was away from the beginning.
+    """
     figures = before = gopher.stats()
+    looked, since, problem = time.monotonic(), interval, ""
     while True:
-        if not out.data(figures):
-            click.echo(plain_table(_COLUMNS, _texts(figures, before, interval)) + "\n")
+        yield figures, before, since, problem
         time.sleep(interval)
-        before, figures = figures, gopher.stats()
+        try:
+            before, figures = figures, gopher.stats()
+            since, looked, problem = time.monotonic() - looked, time.monotonic(), ""
+        except ServerError as error:
+            problem = str(error)
 
 
-def _drawn(figures: Stats, before: Stats, interval: float) -> "RenderableType":
+def _drawn(figures: Stats, before: Stats, since: float, problem: str) -> "RenderableType":
     from rich.console import Group
     from rich.text import Text
 
-    return Group(rich_table(_COLUMNS, _texts(figures, before, interval)), Text(_summary(figures), style="dim"))
+    # What is redrawn in place must not run over the terminal's edge.
+    width = shutil.get_terminal_size().columns
+    table = rich_table(*fitting(_COLUMNS, _texts(figures, before, since), width, _LESS_NEEDED))
+    below = Text(problem, style="red") if problem else Text(_summary(figures), style="dim", no_wrap=True)
+    return Group(table, below)
 
 
 def _texts(figures: Stats, before: Stats, interval: float) -> list[list[str]]:

@@ -142,6 +142,19 @@ def plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(padded)
 
 
+def fitting(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], width: int, less_needed: Iterable[str]
+) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
+    """Return a table without as many of the less needed columns as it takes to fit into `width` characters."""
+    kept = list(range(len(columns)))
+    for name in less_needed:
+        shown = [[line[index] for index in kept] for line in (columns, *rows)]
+        if _least_width(shown[0], shown[1:]) <= width:
+            break
+        kept.remove(columns.index(name))
+    return [columns[index] for index in kept], [[row[index] for index in kept] for row in rows]
+
+
 def _least_width(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
     """Return the width at which no column but the last is broken, and that one has room for some words."""
     widths = [max(len(line[index]) for line in (columns, *rows)) for index in range(len(columns))]

@@ -4,11 +4,15 @@ import json
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from gopher.cli.output import fitting
+
 from gopher.client import Client
+from gopher.embedded import EmbeddedServer
 from tests.helpers import wait_until
 from tests.seeding import SeedingWorker
 
@@ -49,6 +53,29 @@ def test_watch_shows_new_figures_until_it_is_interrupted(
     wait_until(lambda: 2 in sizes())
     process.send_signal(signal.SIGINT)
     assert process.wait(10) == 0
+
+
+def test_watch_goes_on_when_the_server_was_away(background: Background, tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="gopher-watch-") as folder, EmbeddedServer(folder) as server:
+        process = background("stats", "--watch", "--interval", "100ms", "--json", REDIS_URL=server.url)
+        log = tmp_path / "log-0"
+        wait_until(lambda: "queue_size" in log.read_text())
+        server.kill()
+        wait_until(lambda: "the server is not reached" in log.read_text())
+        server.start()
+        wait_until(lambda: "queue_size" in log.read_text().rpartition("not reached")[2])
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 0
+
+
+def test_a_watch_on_a_narrow_terminal_leaves_columns_out_and_cuts_no_figure() -> None:
+    columns, rows = (
+        ("queue", "normal", "oldest", "enqueued", "per s"),
+        [["default", "1,234,567", "3s", "9,999,999", "5"]],
+    )
+    assert fitting(columns, rows, 80, ("oldest", "enqueued")) == (list(columns), rows)
+    assert fitting(columns, rows, 40, ("oldest", "enqueued"))[1] == [["default", "1,234,567", "9,999,999", "5"]]
+    assert fitting(columns, rows, 10, ("oldest", "enqueued"))[0] == ["queue", "normal", "per s"]
 
 
 def test_health_names_what_is_missing(run: Run, client: Client) -> None:
