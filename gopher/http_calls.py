@@ -33,6 +33,7 @@ from .idempotency import IdempotencyMismatch
 from .names import JOB_ID
 from .server import PATIENCE, pauses
 from .submission import InvalidBatch
+from .tls import tls_context
 
 #: Seconds to connect, and for an answer beside what the call itself may wait for.
 _CONNECT, _ANSWER = 5.0, 30.0
@@ -92,7 +93,9 @@ class Api:
             if not key.isascii() or not key.isprintable():
                 raise ConfigurationError("GOPHER_API_KEY: expected printable ASCII, without spaces or line ends")
             self._headers["Authorization"] = f"Bearer {key}"
-        self._pool = httpcore.ConnectionPool(max_connections=10, keepalive_expiry=5.0)
+        # Reading the authorities takes a moment, so only for who needs them.
+        context = tls_context() if self.url.startswith("https:") else None
+        self._pool = httpcore.ConnectionPool(ssl_context=context, max_connections=10, keepalive_expiry=5.0)
 
     def close(self) -> None:
         self._pool.close()

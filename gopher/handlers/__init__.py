@@ -11,8 +11,10 @@ __all__ = ["cleanup", "image", "mail", "maths", "preload", "report"]
 
 def preload() -> None:
     """Import what the handlers import late, so that processes forked after this share its memory."""
+    from gopher.tls import tls_context
+
     from . import fetching, pictures, smtp
 
     pictures.load_formats()
-    fetching.tls_context()
-    del smtp
+    tls_context()
+    del fetching, smtp

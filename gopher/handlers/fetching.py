@@ -11,12 +11,12 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
-import certifi
 import httpcore
 import msgspec
 
 from gopher import __version__
 from gopher.errors import Retry
+from gopher.tls import tls_context
 
 from .guard import FetchRefused, Guard
 
@@ -131,14 +131,6 @@ def _read(url: str, stream: Iterable[bytes], max_bytes: int) -> bytes:
         if len(content) > max_bytes:
             raise FetchRefused(f"{url!r} has more than the {max_bytes} bytes allowed")
     return bytes(content)
-
-
-@functools.cache
-def tls_context() -> ssl.SSLContext:
-    """Return the context that checks certificates: the system's authorities and certifi's, read once."""
-    context = ssl.create_default_context()
-    context.load_verify_locations(certifi.where())
-    return context
 
 
 class _Clock:

@@ -3,21 +3,26 @@
 import inspect
 import json
 import re
+import shutil
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import msgspec
 import pytest
 
-from gopher import Client, HttpClient
+from gopher import Client, HttpClient, __version__
 from gopher.errors import ApiUnavailable, ConfigurationError, JobConflict, JobNotFound, OutcomeUnknown
 from gopher.http_views import read_view
 from gopher.idempotency import IdempotencyMismatch
 from gopher.interface import Gopher
 from gopher.submission import InvalidBatch
+from gopher.tls import tls_context
 from gopher.views import JobView
+from tests.helpers import make_certificate
 
 from .conftest import EMAIL, Api
 
@@ -31,19 +36,25 @@ def http(api: Api) -> Iterator[HttpClient]:
 class LossyProxy:
     """Stands before the API and ends the next `losing` connections when it has answered, before anybody hears it."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, tls: ssl.SSLContext | None = None) -> None:
         self._api = ("127.0.0.1", port)
         self.losing = 0
         self.asked = 0
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._tls = tls
+        self.url = f"{'https' if tls else 'http'}://localhost:{self._listener.getsockname()[1]}"
 
     def serve(self) -> None:
         with suppress(OSError):
             while True:
                 connection, _ = self._listener.accept()
-                with connection, socket.create_connection(self._api) as api:
-                    self._exchange(connection, api)
+                # A client that does not believe our certificate leaves in the middle of it.
+                with (
+                    suppress(ssl.SSLError),
+                    socket.create_connection(self._api) as api,
+                    self._tls.wrap_socket(connection, True) if self._tls else connection as heard,
+                ):
+                    self._exchange(heard, api)
 
     def _exchange(self, connection: socket.socket, api: socket.socket) -> None:
         self.asked += 1
@@ -65,8 +76,8 @@ class LossyProxy:
 
 
 @contextmanager
-def lossy(api: Api) -> Iterator[LossyProxy]:
-    proxy = LossyProxy(api.base_url.port or 0)
+def lossy(api: Api, tls: ssl.SSLContext | None = None) -> Iterator[LossyProxy]:
+    proxy = LossyProxy(api.base_url.port or 0, tls)
     thread = threading.Thread(target=proxy.serve)
     thread.start()
     try:
@@ -166,3 +177,22 @@ def test_a_view_keeps_numbers_to_the_digit_and_passes_over_what_is_new() -> None
     assert (bytes(view.result), view.error) == (b"12345678901234567890123", None)
     assert view.progress is not None
     assert bytes(view.progress) == b'{"fraction":0.50}'
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl to make a certificate")
+def test_a_certificate_is_checked_and_an_authority_of_ones_own_believed(
+    api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate = make_certificate(tmp_path, "localhost")
+    server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server_side.load_cert_chain(certificate)
+    with lossy(api, server_side) as proxy:
+        with HttpClient(proxy.url) as http, pytest.raises(ApiUnavailable, match="certificate"):
+            http.stats()
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        tls_context.cache_clear()
+        try:
+            with HttpClient(proxy.url) as http:
+                assert http.health().version == __version__
+        finally:
+            tls_context.cache_clear()

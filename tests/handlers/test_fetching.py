@@ -3,7 +3,6 @@
 import shutil
 import socket
 import ssl
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from gopher.handlers import fetching
 from gopher.handlers.fetching import FetchFailed, fetch
 from gopher.handlers.guard import FetchRefused, Guard
 from tests.handlers.conftest import Site, serve_site
+from tests.helpers import make_certificate
 
 
 def get(url: str, max_bytes: int = 10_000, seconds: float = 5.0) -> bytes:
@@ -213,7 +213,7 @@ def test_takes_a_body_that_breaks_off_as_passing(monkeypatch: pytest.MonkeyPatch
 def test_checks_the_certificate_against_the_name_while_connecting_to_the_address(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    certificate = _certificate(tmp_path, "pictures.example")
+    certificate = make_certificate(tmp_path, "pictures.example")
     server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server_side.load_cert_chain(certificate)
     names: list[str | None] = []
@@ -231,13 +231,3 @@ def test_checks_the_certificate_against_the_name_while_connecting_to_the_address
         assert site.requests == [("/", f"pictures.example:{site.port}")]
         with pytest.raises(FetchFailed, match="certificate"):
             fetch(url.replace("pictures", "other"), max_bytes=100, seconds=5, guard=guard)
-
-
-def _certificate(folder: Path, name: str) -> Path:
-    path = folder / "server.pem"
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -keyout".split()
-    names = ["-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}"]
-    subprocess.run([*command, path, "-out", folder / "cert.pem", *names], check=True, capture_output=True)
-    with path.open("ab") as file:
-        file.write((folder / "cert.pem").read_bytes())
-    return path

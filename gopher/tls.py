@@ -1,0 +1,14 @@
+"""Whom we believe in who they are."""
+
+import functools
+import ssl
+
+import certifi
+
+
+@functools.cache
+def tls_context() -> ssl.SSLContext:
+    """Return the context that checks certificates: the system's authorities, or SSL_CERT_FILE, and certifi's."""
+    context = ssl.create_default_context()
+    context.load_verify_locations(certifi.where())
+    return context
