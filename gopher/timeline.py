@@ -6,7 +6,7 @@ and hour; a point is the difference of two neighbours.
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -14,8 +14,10 @@ from .durations import format_duration, parse_duration
 from .errors import InvalidJob
 from .histogram import BOUNDS, quantile
 from .queue import SERIES
-from .server import Server, explained
 from .times import to_rfc3339
+
+if TYPE_CHECKING:
+    from .server import Server
 
 #: What is counted of a queue between two samples, and of each job type.
 EVENTS = ("enqueued", "dequeued", "completed", "failed", "retried", "cancelled", "expired")
@@ -93,8 +95,11 @@ def window_of(text: str | float) -> float:
     return seconds
 
 
-def timeline(server: Server, window: str | float = "1h", queue: str | None = None) -> Timeline:
+def timeline(server: "Server", window: str | float = "1h", queue: str | None = None) -> Timeline:
     """Return what happened in a window that ends now, over all queues or in one of them. Raises InvalidJob."""
+    # Handlers know the shapes only, and shall not load the server's client for them.
+    from .server import explained
+
     seconds = window_of(window)
     step = next(step for step, kept in SERIES if seconds * 1000 <= step * (kept - 1))
     names = server.queues() if queue is None else [queue]
