@@ -126,6 +126,8 @@ class Hostile:
     def _body(self) -> bytes:
         if self._random.random() < 0.2:
             return self._random.choice(BROKEN)
+        if self._random.random() < 0.2:
+            return json.dumps(self._random.choice(BODIES)).encode()
         text = json.dumps(self._mutated(self._random.choice(BODIES)), ensure_ascii=self._random.random() < 0.5)
         data = text.encode("utf-8", "surrogatepass")
         return data[: self._random.randrange(len(data))] if self._random.random() < 0.05 else data
