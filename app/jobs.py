@@ -7,6 +7,7 @@ from typing import Annotated
 
 import msgspec
 from flask import Blueprint, Response, g, request
+from msgspec import UNSET, UnsetType
 
 from gopher.client import Stored, accepted
 from gopher.errors import JobNotFound, ServerError
@@ -55,10 +56,11 @@ _IDEMPOTENCY = Annotated[
 _PREFER = Annotated[str, msgspec.Meta(description="wait=20 is the same as ?wait=20.", examples=["wait=20"])]
 
 
+# UNSET, not None: in a query that would also be read from the word null.
 class Submitting(Checked):
     """How to submit."""
 
-    wait: Wait | None = None
+    wait: Wait | UnsetType = UNSET
     dry_run: DryRun = False
 
 
@@ -71,7 +73,7 @@ class DryRunOrNot(Checked):
 class Waiting(Checked):
     """How long to wait."""
 
-    wait: Wait | None = None
+    wait: Wait | UnsetType = UNSET
 
 
 class Filter(Checked):
@@ -161,7 +163,7 @@ def submit(asked: Submitting, sent: Submission) -> Response:
     201: stored. 200: a job with its unique key was there; or, with `wait`, the job has ended; or it was a dry run.
     202: with `wait`, the job has not ended yet. A schedule (`recurring`) needs the role `admin`.
     """
-    seconds = _preferred_wait() if asked.wait is None else asked.wait
+    seconds = _preferred_wait() if asked.wait is UNSET else asked.wait
     if sent.recurring is not None:
         access.require("admin")
         return _scheduled(sent, sent.recurring, dry_run=asked.dry_run)
@@ -231,7 +233,7 @@ def types() -> Response:
 @operation("read", {200: JobView}, "not_found", headers={"Prefer": _PREFER})
 def show(job_id: JobId, asked: Waiting) -> Response:
     """Show a job; with `wait`, once it has ended or that time is over."""
-    seconds = _preferred_wait() if asked.wait is None else asked.wait
+    seconds = _preferred_wait() if asked.wait is UNSET else asked.wait
     return answer(_wait(job_id, seconds) if seconds else gopher().job(job_id))
 
 
