@@ -1,5 +1,6 @@
 """One log line for every administrative act: who did what to what, to how many, and how it ended."""
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -19,18 +20,25 @@ def note(**facts: Any) -> None:
     g.audit = {**g.get("audit", {}), **facts}
 
 
+def act_as(view: Callable[..., Response], arguments: Mapping[str, Any]) -> None:
+    """Have the line of this request say that it did what a view of the API does: it came from a page."""
+    g.acted = (f"{view.__module__.rpartition('.')[2]}.{view.__name__}", arguments)
+    g.sent = arguments.get("asked")
+
+
 def install(app: Flask) -> None:
     @app.after_request
     def write(response: Response) -> Response:
         if _is_administrative(app):
+            action, arguments = g.get("acted", (request.endpoint, request.view_args or {}))
             _log.warning(
                 "audit",
-                action=request.endpoint,
+                action=action,
                 method=request.method,
                 who=g.get("key_name", "anonymous"),
                 address=request.remote_addr,
                 status=response.status_code,
-                on={**_named(request.view_args or {}), **_named(request.args), **_sent()},
+                on={**_named(arguments), **_named(request.args), **_sent()},
                 request_id=g.request_id,
                 **g.get("audit", {}),
             )

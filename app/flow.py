@@ -74,7 +74,7 @@ def limits() -> Response:
 @operation("admin", {200: LimitSet}, "unknown_type")
 def set_limit(job_type: TypeName, sent: LimitRequest) -> Response:
     """Limit how fast jobs of a type start, and how many run at once, over the whole fleet."""
-    return answer(_shown(job_type, put_limit(job_type, sent)))
+    return answer(_shown(job_type, gopher().flow.set_limit(job_type, sent.rate, sent.burst, sent.concurrency)))
 
 
 @blueprint.delete("/limits/<job_type>")
@@ -115,11 +115,6 @@ def resume_type(job_type: TypeName) -> Response:
     """Start jobs of a type again."""
     changed = gopher().flow.resume_type(job_type)
     return answer(TypePaused(job_type, False, changed))
-
-
-def put_limit(job_type: str, asked: LimitRequest) -> Limit:
-    """Limit a type as it is asked for. Raises InvalidJob."""
-    return gopher().flow.set_limit(job_type, asked.rate, asked.burst, asked.concurrency)
 
 
 def _shown(job_type: str, limit: Limit) -> LimitSet:

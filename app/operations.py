@@ -14,7 +14,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import wraps
-from typing import Any, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 import msgspec
 from flask import Flask, Response, g, request
@@ -27,6 +27,7 @@ from gopher.values import Role
 from .requests import body
 
 View = Callable[..., Response]
+Struct = TypeVar("Struct", bound=msgspec.Struct)
 #: Codes that every call may answer with.
 _ALWAYS = ("internal",)
 _WITH_KEYS = ("unauthorized", "forbidden", "rate_limited")
@@ -159,11 +160,16 @@ def _query(kind: type[msgspec.Struct]) -> msgspec.Struct:
             raise InvalidJob(f"is not a known parameter: leave it out; {remedy}", f"/{name:.60}")
         if len(values) > 1:
             raise InvalidJob("is given more than once: send one", f"/{name}")
+    return read_texts(kind, request.args.to_dict())
+
+
+def read_texts(kind: type[Struct], texts: Mapping[str, str]) -> Struct:
+    """Return a Struct of texts, as a query or a form has them. Raises InvalidJob, naming the field."""
     try:
-        return msgspec.convert(request.args.to_dict(), kind, strict=False)
+        return msgspec.convert(texts, kind, strict=False)
     except msgspec.ValidationError as error:
         problem = explain(error)
-        text = request.args.get((problem.field or "").lstrip("/"), "")
+        text = texts.get((problem.field or "").lstrip("/"), "")
         raise InvalidJob(f"is {text!r:.60}: {problem.details.partition(', got')[0]}", problem.field) from None
 
 

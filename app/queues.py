@@ -34,11 +34,6 @@ def stats() -> Response:
 @operation("admin", {200: Count})
 def purge(queue: QueueName, asked: Purge) -> Response:
     """Delete all jobs of a queue that wait in one state."""
-    return answer(Count(empty(queue, asked.state)))
-
-
-def empty(queue: str, state: str | None) -> int:
-    """Delete the jobs of a queue that wait in `state`; return how many. Raises InvalidJob."""
-    count = gopher().purge(queue, state or "")
+    count = gopher().purge(queue, asked.state)
     audit.note(count=count)
-    return count
+    return answer(Count(count))

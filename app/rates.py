@@ -32,7 +32,10 @@ def install(app: Flask, settings: Settings) -> None:
     @app.before_request
     def check() -> None:
         declared = of(app, request.endpoint)
-        if request.method == "OPTIONS" or (declared is not None and declared.role is None):
+        is_open = declared is not None and declared.role is None
+        # A page's forms count all the same: somebody may be trying keys.
+        is_form = declared is not None and declared.is_page and request.method == "POST"
+        if request.method == "OPTIONS" or (is_open and not is_form):
             return
         client = f"key {g.key_name}" if "key_name" in g else f"address {request.remote_addr}"
         try:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 
-import msgspec
 from flask import Response, request
 from gopher.app import dead_letters as api_dead_letters
 from gopher.app.context import gopher
@@ -12,6 +11,7 @@ from gopher.errors import InvalidJob
 from gopher.job import State
 from gopher.views import GroupView, JobView
 
+from .acts import act, filled
 from .frame import address, blueprint, done, filters, page
 
 #: Rows of a page, and groups of one.
@@ -44,13 +44,9 @@ def dead() -> Response:
 @blueprint.post("/dead/retry")
 def retry_dead() -> BaseResponse:
     """Retry a group, or all: `canary` of them first, at `rate`."""
-    canary = request.form.get("canary", "").strip()
-    which = api_dead_letters.RetryAll(
-        group=_group(),
-        canary=_whole(canary, "canary") if canary else None,
-        rate=request.form.get("rate", "").strip() or None,
-    )
-    count = _count(api_dead_letters.retry_all(sent=which))
+    which = filled(api_dead_letters.RetryAll)
+    _check_which(which.group)
+    count = act(api_dead_letters.retry_all, sent=which)["count"]
     if which.canary is None and which.rate is None:
         return done(f"{count:,} dead letters get another chance.")
     return done(f"{count:,} dead letters are retried by and by.")
@@ -58,34 +54,22 @@ def retry_dead() -> BaseResponse:
 
 @blueprint.post("/dead/discard")
 def discard_dead() -> BaseResponse:
-    count = _count(api_dead_letters.discard_all(asked=api_dead_letters.DiscardAll(group=_group())))
+    which = filled(api_dead_letters.DiscardAll)
+    _check_which(which.group)
+    count = act(api_dead_letters.discard_all, asked=which)["count"]
     return done(f"{count:,} dead letters are deleted.")
 
 
 @blueprint.post("/dead/retries/<retry_id>/stop")
 def stop_retry(retry_id: str) -> BaseResponse:
-    api_dead_letters.stop_retry(retry_id=retry_id)
+    act(api_dead_letters.stop_retry, retry_id=retry_id)
     return done("No more of them are retried.")
 
 
-def _group() -> str | None:
-    """Return the group that a form means, None for all dead letters: that must be said, by leaving nothing out."""
-    if request.form.get("which") == "all":
-        return None
-    group = request.form.get("group")
-    if not group:
+def _check_which(group: str | None) -> None:
+    """Raise InvalidJob when a form means neither a group nor, in so many words, all dead letters."""
+    if group is None and request.form.get("which") != "all":
         raise InvalidJob("is required: a group, or which=all", "/group")
-    return group
-
-
-def _whole(text: str, name: str) -> int:
-    if not text.isascii() or not text.isdigit():
-        raise InvalidJob(f"is {text!r:.60}: must be a whole number", f"/{name}")
-    return int(text)
-
-
-def _count(answer: Response) -> int:
-    return int(msgspec.json.decode(answer.get_data())["count"])
 
 
 def _last_of(groups: Iterable[GroupView]) -> dict[str, JobView]:

@@ -10,6 +10,7 @@ from gopher.errors import InvalidJob
 from gopher.job import FINAL_STATES, State
 from gopher.names import JOB_ID
 
+from .acts import act
 from .frame import address, blueprint, done, filters, page, stats
 
 #: Rows of a page.
@@ -70,17 +71,17 @@ def job(job_id: str) -> Response:
 
 @blueprint.post("/jobs/<job_id>/cancel")
 def cancel(job_id: str) -> BaseResponse:
-    answer = api_jobs.cancel(job_id=job_id)
-    return done("The job is being stopped." if answer.status_code == 202 else "The job is cancelled.")
+    status = act(api_jobs.cancel, job_id=job_id)["status"]
+    return done("The job is being stopped." if status == State.PROCESSING else "The job is cancelled.")
 
 
 @blueprint.post("/jobs/<job_id>/retry")
 def retry(job_id: str) -> BaseResponse:
-    api_dead_letters.retry(job_id=job_id)
+    act(api_dead_letters.retry, job_id=job_id)
     return done("The job gets another chance: it waits for a worker.")
 
 
 @blueprint.post("/jobs/<job_id>/discard")
 def discard(job_id: str) -> BaseResponse:
-    api_dead_letters.discard(job_id=job_id)
+    act(api_dead_letters.discard, job_id=job_id)
     return done("The dead letter is deleted.")

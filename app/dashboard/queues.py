@@ -1,6 +1,6 @@
 """/dashboard/queues: every queue by priority; pause it, resume it, empty it."""
 
-from flask import Response, request
+from flask import Response
 from gopher.app import flow as api_flow
 from gopher.app import queues as api_queues
 from gopher.app.context import gopher
@@ -8,6 +8,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from gopher.client import PURGEABLE
 
+from .acts import act, filled
 from .frame import blueprint, done, filters, page, stats
 
 
@@ -19,18 +20,18 @@ def queues() -> Response:
 
 @blueprint.post("/queues/<queue>/pause")
 def pause_queue(queue: str) -> BaseResponse:
-    api_flow.pause_queue(queue=queue)
+    act(api_flow.pause_queue, queue=queue)
     return done(f"Queue {queue} is paused: what runs goes on, nothing new starts.")
 
 
 @blueprint.post("/queues/<queue>/resume")
 def resume_queue(queue: str) -> BaseResponse:
-    api_flow.resume_queue(queue=queue)
+    act(api_flow.resume_queue, queue=queue)
     return done(f"Queue {queue} goes on.")
 
 
 @blueprint.post("/queues/<queue>/purge")
 def purge(queue: str) -> BaseResponse:
-    state = request.form.get("state")
-    count = api_queues.empty(queue, state)
-    return done(f"{count:,} {state} jobs of queue {queue} are deleted.")
+    which = filled(api_queues.Purge)
+    count = act(api_queues.purge, asked=which, queue=queue)["count"]
+    return done(f"{count:,} {which.state} jobs of queue {queue} are deleted.")

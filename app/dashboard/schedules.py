@@ -5,6 +5,7 @@ from gopher.app import schedules as api_schedules
 from gopher.app.context import gopher
 from werkzeug.wrappers import Response as BaseResponse
 
+from .acts import act
 from .frame import blueprint, done, filters, page
 
 #: Times to come that the page of a schedule shows.
@@ -26,23 +27,23 @@ def schedule(name: str) -> Response:
 
 @blueprint.post("/schedules/<name>/run")
 def run_schedule(name: str) -> BaseResponse:
-    api_schedules.run(name=name)
+    act(api_schedules.run, name=name)
     return done(f"Schedule {name} has made a job now.")
 
 
 @blueprint.post("/schedules/<name>/pause")
 def pause_schedule(name: str) -> BaseResponse:
-    api_schedules.pause(name=name)
+    act(api_schedules.pause, name=name)
     return done(f"Schedule {name} is paused.")
 
 
 @blueprint.post("/schedules/<name>/resume")
 def resume_schedule(name: str) -> BaseResponse:
-    api_schedules.resume(name=name)
+    act(api_schedules.resume, name=name)
     return done(f"Schedule {name} goes on from its next time.")
 
 
 @blueprint.post("/schedules/<name>/delete")
 def delete_schedule(name: str) -> BaseResponse:
-    api_schedules.delete(name=name)
+    act(api_schedules.delete, name=name)
     return done(f"Schedule {name} is deleted; jobs that it has made go on.")

@@ -7,7 +7,7 @@ import time_machine
 from gopher.app import create_app
 
 from gopher.settings import Settings
-from tests.app.conftest import Api
+from tests.app.conftest import Api, running_api
 from tests.dashboard.conftest import KEYS, sign_in
 from tests.dashboard.reading import Page
 
@@ -63,6 +63,20 @@ def test_refuses_a_key_that_is_unknown_or_may_only_submit(locked, secret, status
     assert answer.status_code == status
     assert "Set-Cookie" not in answer.headers
     assert "secret" not in locked.log.read_text()
+
+
+def test_keys_can_not_be_tried_without_end(folder, redis_url, namespace):
+    variables = {
+        "GOPHER_NAMESPACE": namespace,
+        "GOPHER_API_KEYS": KEYS,
+        "GOPHER_API_RATE": "3/h",
+        "WEB_CONCURRENCY": "1",
+    }
+    with running_api(folder, redis_url, **variables) as api:
+        answers = [api.post("/dashboard/sign-in", data={"key": f"guess-{number}"}) for number in range(4)]
+        assert [answer.status_code for answer in answers] == [401, 401, 401, 429]
+        assert "too many requests" in Page(answers[-1]).text
+        assert api.get("/dashboard/sign-in").status_code == 200
 
 
 def test_the_session_is_out_of_reach_of_scripts_and_other_sites(locked):
