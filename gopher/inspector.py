@@ -12,6 +12,7 @@ from .registry import Registry
 from .server import Server, explained
 from .stats import queue_stats
 from .times import to_rfc3339
+from .trace_context import trace_id
 from .views import HistoryRow, JobView, LogLine, Stats, WorkerView
 
 #: The fields of a record that a job's view is made of: all but the logs.
@@ -167,6 +168,7 @@ class Inspector:
             finished_at=_time(record.get("finished")),
             duration=float(duration) / 1000 if duration else None,
             worker=_worker(record),
+            trace_id=trace_id(envelope.trace) or None,
             progress=_progress(record),
             result=msgspec.Raw(record.get("result", b"null")),
             error=msgspec.Raw(record["error"]) if "error" in record else None,

@@ -41,6 +41,7 @@ Error = Annotated[
     msgspec.Raw, Meta(description="The last attempt's error.", examples=[_FAILED], extra_json_schema=_ERROR)
 ]
 PastError = Annotated[dict[str, Any], Meta(examples=[_FAILED], extra_json_schema=_ERROR)]
+TraceId = Annotated[str, Meta(pattern="^[0-9a-f]{32}$", examples=["4bf92f3577b34da6a3ce929d0e0e4736"])]
 Cursor = Annotated[str, Meta(description="Where the next page starts: pass it as `cursor`.")]
 Outcome = Annotated[
     str,
@@ -102,6 +103,8 @@ class JobView(msgspec.Struct):
     finished_at: Time | None
     duration: float | None
     worker: str | None
+    #: The trace that it was submitted in.
+    trace_id: TraceId | None
     progress: Progress | None
     result: AnyJson
     error: Error | None

@@ -141,12 +141,16 @@ def _check_host() -> None:
     settings = context().settings
     if settings.allow_anonymous or settings.listens_beyond_loopback:
         return
-    host = urlsplit(f"//{request.host}").hostname or ""
-    if not _is_loopback(host):
-        raise Forbidden(f"{host[:80]!r} is not this machine: open http://localhost, or set GOPHER_API_KEYS")
+    if not _is_loopback(request.host):
+        raise Forbidden(f"{request.host[:80]!r} is not this machine: open http://localhost, or set GOPHER_API_KEYS")
 
 
-def _is_loopback(host: str) -> bool:
+def _is_loopback(place: str) -> bool:
+    """Return whether a host, with its port if it has one, is this machine by name or address."""
+    try:
+        host = urlsplit(f"//{place}").hostname or ""
+    except ValueError:
+        return False
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -142,6 +142,8 @@ def test_without_keys_only_a_name_of_this_machine_leads_to_it(board):
     answer = board.get("/dashboard", headers={"Host": "evil.example"})
     assert answer.status_code == 403
     assert "is not this machine" in Page(answer).text
+    for host in ("[::1", "a b", "127.0.0.1.evil.example", "localhost.evil.example", "192.168.0.7", ""):
+        assert board.get("/dashboard", headers={"Host": host}).status_code in (400, 403)
     for host in ("localhost:8080", "127.0.0.1", "[::1]:80", "gopher.localhost"):
         assert board.get("/dashboard", headers={"Host": host}).status_code == 200
 

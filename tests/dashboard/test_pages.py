@@ -137,6 +137,14 @@ def test_a_job_is_shown_from_its_payload_to_its_log(read, client, queue, worker)
     assert "13ms" in text or "12ms" in text
 
 
+def test_a_job_shows_the_trace_that_it_was_submitted_in(board, read, queue):
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    headers = {"traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
+    made = board.post("/api/v1/jobs", json={"type": "email", "payload": EMAIL, "queue": queue}, headers=headers).json()
+    assert f"Trace {trace}" in read(f"/jobs/{made['job_id']}").text
+    assert "Trace" not in read(f"/jobs/{board.submit(queue=queue).json()['job_id']}").text
+
+
 def test_a_failed_job_says_why_with_its_traceback_and_history(read, client, running):
     job_id = client.enqueue("break", {"texts": ["it is broken"]}, max_retries=0)
     client.wait(job_id, 20)
