@@ -177,6 +177,8 @@ def _sums(look: _Look) -> Iterator[str]:
 
 def _armed(look: _Look) -> Iterator[str]:
     """7: something eligible is pending, so `next` is armed; or a worker was just handed what was there."""
+    if len(look.lists.get("next", [])) > 1:
+        yield "more than one job stands in next"
     strays = any(
         look.records.get(job_id, {}).get("state") == State.PENDING
         for name, ids in look.lists.items()

@@ -8,6 +8,7 @@
 -- Returns  for each job OK, ALREADY, STALE or MISSING (see settle)
 -- uses: base clock alarm arm dead ended finish release settle observe
 local worker, answers = ARGV[1], {}
+local finished = {} -- score and id of each, for one write
 
 for i = 3, #ARGV, 5 do
   local id = ARGV[i]
@@ -18,7 +19,10 @@ for i = 3, #ARGV, 5 do
     if ARGV[i + 3] ~= '' then
       fields[3], fields[4] = 'result', ARGV[i + 3]
     end
-    finish(id, 'completed', job, ARGV[2], unpack(fields))
+    if finish_record(id, 'completed', job, ARGV[2], unpack(fields)) then
+      finished[#finished + 1] = now
+      finished[#finished + 1] = id
+    end
     count('completed:' .. job.type, 1)
     observe('run', job.type, tonumber(ARGV[i + 2]))
   elseif answer == 'STALE' then
@@ -26,6 +30,9 @@ for i = 3, #ARGV, 5 do
   end
 end
 
+if #finished > 0 then
+  redis.call('ZADD', P .. 'finished', unpack(finished))
+end
 if ended_went > 0 then
   arm()
 end

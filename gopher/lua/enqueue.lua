@@ -102,6 +102,39 @@ local function follow_parents(id, parents)
   return waiting_for, culprit
 end
 
+local queued, placed = { high = {}, normal = {}, low = {} }, 0 -- ids of jobs that may run at once, by priority
+
+local function queue_up(id, priority)
+  local ids = queued[priority]
+  ids[#ids + 1] = id
+  placed = placed + 1
+end
+
+-- Put a single job straight into `next` when nothing else waits. Returns whether it was.
+local function went_to_next()
+  if placed > 1 or redis.call('EXISTS', P .. 'paused', P .. 'pending:high', P .. 'pending:normal', P .. 'pending:low') > 0 then
+    return false
+  end
+  redis.call('LPUSH', P .. 'next', (queued.high[1] or queued.normal[1] or queued.low[1]))
+  return true
+end
+
+-- One write for each priority and thousand jobs: Lua hands over no more than some thousands of values.
+local function write_queued()
+  local armed = redis.call('EXISTS', P .. 'next') == 1
+  if not armed and went_to_next() then
+    return
+  end
+  for priority, ids in pairs(queued) do
+    for at = 1, #ids, 1000 do
+      redis.call('LPUSH', P .. 'pending:' .. priority, unpack(ids, at, math.min(at + 999, #ids)))
+    end
+  end
+  if not armed then
+    arm()
+  end
+end
+
 local function set(record, field, text)
   if text ~= '' then
     redis.call('HSET', record, field, text)
@@ -121,7 +154,7 @@ local function place(id, job_type, priority, due, record, parents, i)
     redis.call('ZADD', P .. 'scheduled', due, id)
     earliest = math.min(earliest or due, due)
   else
-    redis.call('LPUSH', P .. 'pending:' .. priority, id)
+    queue_up(id, priority)
   end
 end
 
@@ -178,6 +211,8 @@ end
 if earliest then
   alarm('scheduled', earliest)
 end
-arm()
+if placed > 0 then
+  write_queued()
+end
 write_counts()
 return answers

@@ -17,10 +17,23 @@ local order, strict = ARGV[4], ARGV[5] == '1'
 local own = P .. 'processing:' .. worker
 local first, place, jobs = number, 1, {}
 local parks_left = 100
+-- One look for all that is rare.
+local special = redis.call('EXISTS', P .. 'paused', P .. 'limited', P .. 'throttled') > 0
 
 open_when_full()
 if not redis.call('ZSCORE', P .. 'workers', worker) then
   return { 'LOST' }
+end
+
+local function read_job(id)
+  local fields, spoilt = read(id, 'state', 'type', 'priority', 'since', 'attempts', 'crashes',
+    'lost', 'expires', 'retention', 'envelope', 'token', 'unique', 'children', 'parents', 'bucket', 'parked')
+  return {
+    state = fields[1], type = fields[2], priority = fields[3], since = fields[4], attempts = fields[5],
+    crashes = fields[6], lost = fields[7], expires = fields[8], retention = fields[9], envelope = fields[10],
+    token = fields[11], unique = fields[12], children = fields[13], parents = fields[14], bucket = fields[15],
+    parked = fields[16], spoilt = spoilt,
+  }
 end
 
 -- Step the cycle past the next turn of this priority, wherever the job came from.
@@ -88,7 +101,7 @@ local function begin(id, job)
     expire(id, job)
     return false
   end
-  if LIMITED[job.type] and hold_back(id, job) then
+  if special and is_limited(job.type) and hold_back(id, job) then
     return false
   end
   local record, token, attempt = P .. 'job:' .. id, worker .. '.' .. number, (tonumber(job.attempts) or 0) + 1
@@ -131,43 +144,86 @@ local function draw_next()
   local id = redis.call('LMOVE', P .. 'next', own, 'RIGHT', 'LEFT')
   if id then
     begin(id, read_job(id))
+  elseif redis.call('EXISTS', P .. 'pending:high', P .. 'pending:normal', P .. 'pending:low') == 0 then
+    drained = { h = true, n = true, l = true }
   end
 end
 
-local drained = {} -- letters of priorities of which nothing is left
+local drawn, begun = {}, {} -- by letter: ids moved from pending to the own list, and how many of them were begun
+local left_out = {} -- letters of priorities of which no more is to be moved in this call
 
-local function draw_pending()
-  for letter in string.gmatch(from_here(), '.') do
-    if not drained[letter] then
-      local id, job = draw(PRIORITY[letter], own)
-      if id then
-        return id, job
-      end
-      drained[letter] = true
+-- Return the priority whose turn it is at a place of the cycle, and the place after that turn.
+local function turn_at(at)
+  for step = 0, #order - 1 do
+    local here = strict and step + 1 or (at - 1 + step) % #order + 1
+    local letter = string.sub(order, here, here)
+    if not (drained[letter] or left_out[letter]) then
+      return letter, here % #order + 1
     end
   end
 end
 
--- Jobs may still be parked when the last limit has been taken away.
-if next(LIMITED) or redis.call('EXISTS', P .. 'throttled') == 1 then
+-- Return how many of the jobs that are still wanted are to come from a priority.
+local function share_of(letter)
+  local share, at, turn = 0, place, nil
+  for _ = #jobs + 1, want do
+    turn, at = turn_at(at)
+    share = share + (turn == letter and 1 or 0)
+  end
+  return share
+end
+
+-- Move a priority's share to the own list: two writes, however many jobs.
+local function draw_share(letter)
+  if parks_left <= 0 or budget <= 0 then
+    left_out[letter] = true
+    return
+  end
+  local ids = redis.call('RPOP', P .. 'pending:' .. PRIORITY[letter], share_of(letter))
+  if not ids then
+    drained[letter] = true
+    return
+  end
+  redis.call('LPUSH', own, unpack(ids))
+  drawn[letter], begun[letter] = ids, 0
+end
+
+-- Begin the next job by the order. Returns false when there is none.
+local function begin_pending()
+  local letter = turn_at(place)
+  if not letter then
+    return false
+  end
+  local ids = drawn[letter]
+  if not ids or begun[letter] == #ids then
+    draw_share(letter)
+    return true
+  end
+  begun[letter] = begun[letter] + 1
+  local id = ids[begun[letter]]
+  local job = read_job(id)
+  if job.state ~= 'pending' then
+    pass_over(PRIORITY[letter], job.spoilt)
+  end
+  begin(id, job)
+  return true
+end
+
+local more
+if special then
+  -- Jobs may still be parked when the last limit has been taken away.
   unpark_due()
 end
 adopt_strays()
-if not queue_paused then
-  if #jobs < want then
-    draw_next()
+if #jobs < want and not (special and redis.call('EXISTS', P .. 'paused') == 1) then
+  draw_next()
+  while #jobs < want and begin_pending() do
   end
-  while #jobs < want and parks_left > 0 do
-    local id, job = draw_pending()
-    if not id then
-      break
-    end
-    begin(id, job)
-  end
+  more = fill_next(from_here())
+else
+  more = arm(from_here())
 end
-
 end_parking()
-local more = arm(from_here())
 if earliest_look then
   alarm('throttled', earliest_look)
 end

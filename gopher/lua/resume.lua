@@ -12,7 +12,6 @@ if ARGV[1] ~= '' then
   wake(ARGV[1])
 else
   was_paused = redis.call('DEL', P .. 'paused')
-  queue_paused = false
   arm()
 end
 return was_paused

@@ -1,58 +1,52 @@
 local PRIORITY = { h = 'high', n = 'normal', l = 'low' }
 local budget = 1000 -- cancelled jobs passed over in one call
-local queue_paused = redis.call('EXISTS', P .. 'paused') == 1
+local drained = {} -- letters of priorities of which nothing is left, as far as that is known
 
--- What `fetch` starts a job with.
-local function read_job(id)
-  local fields, spoilt = read(id, 'state', 'type', 'priority', 'since', 'attempts', 'crashes',
-    'lost', 'expires', 'retention', 'envelope', 'token', 'unique', 'children', 'parents', 'bucket', 'parked')
-  return {
-    state = fields[1], type = fields[2], priority = fields[3], since = fields[4], attempts = fields[5],
-    crashes = fields[6], lost = fields[7], expires = fields[8], retention = fields[9], envelope = fields[10],
-    token = fields[11], unique = fields[12], children = fields[13], parents = fields[14], bucket = fields[15],
-    parked = fields[16], spoilt = spoilt,
-  }
+-- Note that a job was passed over which had been cancelled where it stood, or whose record is spoilt.
+local function pass_over(name, spoilt)
+  if not spoilt then
+    redis.call('HINCRBY', P .. 'tombstones', name, -1)
+  end
+  budget = budget - 1
 end
 
--- Move the head of pending:<name> to the left end of `into`, passing over jobs that were cancelled
--- where they stood. Returns its id and its record.
-local function draw(name, into)
+-- Move the head of pending:<name> to `next`. Returns whether there was one.
+local function draw(name)
   while budget > 0 do
-    local id = redis.call('LMOVE', P .. 'pending:' .. name, into, 'RIGHT', 'LEFT')
+    local id = redis.call('LMOVE', P .. 'pending:' .. name, P .. 'next', 'RIGHT', 'LEFT')
     if not id then
-      return nil
+      return false
     end
-    local job = read_job(id)
-    if job.state == 'pending' then
-      return id, job
+    local fields, spoilt = read(id, 'state')
+    if fields[1] == 'pending' then
+      return true
     end
-    redis.call('LPOP', into)
-    if not job.spoilt then
-      redis.call('HINCRBY', P .. 'tombstones', name, -1)
-    end
-    budget = budget - 1
+    redis.call('LPOP', P .. 'next')
+    pass_over(name, spoilt)
   end
-  return nil
+  return false
 end
 
 -- Put the next job by `order` (letters of priorities, the preferred one first; strict where a worker's
--- turn does not say otherwise) into `next` if it is free: what wakes an idle worker. Returns whether
--- `next` holds a job, or more has to be passed over.
-local function arm(order)
-  if queue_paused then
-    return false
-  end
-  if redis.call('EXISTS', P .. 'next') == 1 then
-    return true
-  end
+-- turn does not say otherwise) into `next`, which is free. Returns whether `next` holds a job, or more
+-- has to be passed over.
+local function fill_next(order)
   local tried = {}
   for letter in string.gmatch(order or 'hnl', '.') do
-    if not tried[letter] then
+    if not (tried[letter] or drained[letter]) then
       tried[letter] = true
-      if draw(PRIORITY[letter], P .. 'next') then
+      if draw(PRIORITY[letter]) then
         return true
       end
     end
   end
   return budget <= 0
+end
+
+-- Fill `next` if it is free and the queue is not paused: what wakes an idle worker. Returns as fill_next does.
+local function arm(order)
+  if redis.call('EXISTS', P .. 'next') == 1 then
+    return true
+  end
+  return redis.call('EXISTS', P .. 'paused') == 0 and fill_next(order)
 end

@@ -8,9 +8,16 @@ local FAR = 86400000 -- ms until something that only an operator ends
 local LEAST_WAIT = 5 -- ms: tokens that come faster are given out several at a time
 local RANKS = { 'high', 'normal', 'low' }
 
-local LIMITED = {}
-for _, job_type in ipairs(redis.call('SMEMBERS', P .. 'limited')) do
-  LIMITED[job_type] = true
+local limited_types = nil
+
+local function is_limited(job_type)
+  if not limited_types then
+    limited_types = {}
+    for _, each in ipairs(redis.call('SMEMBERS', P .. 'limited')) do
+      limited_types[each] = true
+    end
+  end
+  return limited_types[job_type]
 end
 
 local limits = {}
@@ -130,7 +137,7 @@ end
 
 local function room_in(bucket)
   local job_type = type_of(bucket)
-  if not LIMITED[job_type] then
+  if not is_limited(job_type) then
     return 100
   end
   local limit = limit_of(job_type)
