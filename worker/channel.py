@@ -2,9 +2,6 @@
 
 A message is one packet, or several when it is large: each begins with a byte that says whether more
 follow. A child that dies within a message leaves an unfinished one, which is dropped: never half a result.
-
-The supervisor also keeps the child's end open. So it can take back what the child has not read yet,
-when the job before it turns out to be a long one.
 """
 
 import socket
@@ -43,6 +40,9 @@ class ChildEnd:
             parts.append(packet[1:])
 
     def send(self, message: bytes) -> None:
+        if len(message) < PACKET:
+            self._socket.send(_LAST + message)
+            return
         for packet in _packets(message):
             self._socket.send(packet)
 
@@ -94,21 +94,6 @@ class SupervisorEnd:
                 self._parts.clear()
                 return message
             self._parts.append(packet[1:])
-
-    def retract(self) -> list[bytes]:
-        """Take back the messages that the child has not begun to read, in their order.
-
-        Only for messages of one packet: of a large one the child may have read the beginning.
-        """
-        taken = []
-        while True:
-            try:
-                taken.append(self._child_socket.recv(PACKET + 1, socket.MSG_DONTWAIT)[1:])
-            except OSError:
-                break
-        taken += [packet[1:] for packet in self.outbox]
-        self.outbox.clear()
-        return taken
 
     def descriptors(self) -> tuple[int, int]:
         """Return what another child must not inherit."""

@@ -28,7 +28,8 @@ from gopher.trace_context import trace_id
 
 from . import failures, interrupt, system
 from .channel import ChildEnd
-from .frames import Assignment, Completed, Failed, Kind, Progress, Ready, decode_assignment, encode
+from .claims import Claims
+from .frames import Assignment, Completed, Failed, Kind, Progress, Ready, decode_assignments, encode
 from .job_logs import JobFields
 from .output import mark
 from .results import BadResult, encode_result
@@ -51,6 +52,7 @@ class Child:
         self,
         channel: ChildEnd,
         stop: interrupt.Interrupt,
+        claims: Claims,
         registry: Registry,
         memory_limit: int | None = None,
         spans: socket.socket | None = None,
@@ -61,6 +63,7 @@ class Child:
         self._attempts: Attempts | None = None
         self._channel = channel
         self._stop = stop
+        self._claims = claims
         self._registry = registry
         self._fields = JobFields()
         #: The assignment that may be interrupted now, 0 between jobs.
@@ -73,12 +76,14 @@ class Child:
         surroundings = Surroundings()
         self._channel.send(encode(Ready()))
         while (message := self._channel.receive()) is not None:
-            reached("job.taken")
-            outcome = self._attempt(decode_assignment(message))
-            reached("job.run")
-            surroundings.restore()
-            self._channel.send(encode(outcome))
-            reached("outcome.sent")
+            for given in decode_assignments(message):
+                reached("job.taken")
+                if self._claims.begin(given.number):
+                    outcome = self._attempt(given)
+                    reached("job.run")
+                    surroundings.restore()
+                    self._channel.send(encode(outcome))
+                    reached("outcome.sent")
 
     def interrupted(self, _signal: int, _frame: FrameType | None) -> None:
         """Raise in the handler what the supervisor asks for, if it still runs what is meant."""

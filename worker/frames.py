@@ -69,5 +69,5 @@ class Ready(msgspec.Struct, array_like=True, tag="r", frozen=True):
 Message = Completed | Failed | Progress | Ready
 
 encode = msgspec.msgpack.Encoder().encode
-decode_assignment = msgspec.msgpack.Decoder(Assignment).decode
+decode_assignments = msgspec.msgpack.Decoder(list[Assignment]).decode
 decode_message = msgspec.msgpack.Decoder(Message).decode

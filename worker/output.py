@@ -19,11 +19,14 @@ MAX_BYTES = 64 * 1024
 MAX_LINE = 4 * 1024
 #: Bytes read from one child before another gets its turn.
 _AT_ONCE = 256 * 1024
+_PIECE = 64 * 1024
 
-#: How many jobs a child may be ahead of what the supervisor knows: a mark beyond that is none, a job printed it.
-_AHEAD = 64
+#: More jobs than a child can be ahead of what the supervisor knows: a mark beyond that is none, a job printed it.
+_AHEAD = 100
 
 _MARK = re.compile(rb"\x00(\d{1,18})\x00\n")
+#: What most jobs leave behind: their marks, and nothing printed.
+_MARKS_ALONE = re.compile(rb"(?:\x00\d{1,18}\x00\n)*\x00(\d{1,18})\x00\n")
 # Control characters but for the tab: a log is text for a terminal or a page.
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
@@ -80,13 +83,16 @@ class CapturedOutput:
         taken = 0
         while taken < _AT_ONCE:
             try:
-                data = os.read(self._reader, 65536)
+                data = os.read(self._reader, _PIECE)
             except BlockingIOError:
                 return True
             if not data:
                 return False
             taken += len(data)
             self._take(data, running)
+            if len(data) < _PIECE:
+                # The pipe was empty then; what comes later is told by the selector.
+                return True
         return True
 
     def changed(self, number: int) -> bool:
@@ -125,6 +131,10 @@ class CapturedOutput:
         os.close(self._reader)
 
     def _take(self, data: bytes, running: int) -> None:
+        marks = None if self._partial else _MARKS_ALONE.fullmatch(data)
+        if marks and self._is_of_ours(int(marks[1]), running):
+            self._number = int(marks[1])
+            return
         *lines, self._partial = (self._partial + data).split(b"\n")
         if len(self._partial) > MAX_LINE:
             self._add(self._partial, running)

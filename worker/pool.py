@@ -8,8 +8,9 @@ import socket
 import sys
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from heapq import heapify, heappop, heapreplace
 
 from gopher.crashpoints import reached
 from gopher.logs import get_logger
@@ -20,7 +21,8 @@ from gopher.settings import Settings
 from . import interrupt, system
 from .channel import PACKET, SupervisorEnd
 from .child import Child
-from .frames import Assignment, decode_assignment, encode
+from .claims import Claims
+from .frames import Assignment, encode
 from .output import CapturedOutput
 
 log = get_logger("worker")
@@ -61,6 +63,7 @@ class ChildHandle:
     channel: SupervisorEnd
     output: CapturedOutput
     stop: interrupt.Interrupt
+    claims: Claims
     jobs_left: int
     born: float
     jobs: deque[Running] = field(default_factory=deque)
@@ -71,8 +74,6 @@ class ChildHandle:
     kill_at: float = float("inf")
     #: Why it was killed by us: "timeout", "cancel", "shutdown", "lost", "nonsense", "leaving"; "" when it was not.
     killed: str = ""
-    #: The job in its hands is larger than a packet: nothing may wait behind it.
-    exclusive: bool = False
     #: The running job has turned out to be a long one: nothing may wait behind it.
     straggles: bool = False
     writing: bool = False
@@ -155,6 +156,7 @@ class Pool:
         child.channel.close()
         child.output.close()
         child.stop.close()
+        child.claims.close()
 
     # Jobs
 
@@ -162,24 +164,34 @@ class Pool:
         """Return how many jobs the children can take when each may have `depth` in its channel."""
         return sum(self._room(child, depth) for child in self.children.values())
 
-    def give(self, running: Running, depth: int, now: float) -> bool:
-        """Hand a job to the child with the fewest. Returns False when none has room."""
-        candidates = [child for child in self.children.values() if self._room(child, depth) > 0]
-        large = _size(running.job) >= PACKET // 2
-        if large:
-            candidates = [child for child in candidates if not child.jobs]
-        if not candidates:
-            return False
-        child = min(candidates, key=lambda child: len(child.jobs))
+    def hand_out(self, backlog: deque[Running], depth: int, now: float) -> None:
+        """Give jobs from the left of `backlog` to the children with the fewest, until none has room."""
+        places = [
+            (len(child.jobs), pid, room)
+            for pid, child in self.children.items()
+            if (room := self._room(child, depth)) > 0
+        ]
+        heapify(places)
+        given: dict[int, list[Running]] = {}
+        while backlog and places:
+            fewest, pid, room = places[0]
+            given.setdefault(pid, []).append(self._assign(self.children[pid], backlog.popleft(), now))
+            if room > 1:
+                heapreplace(places, (fewest + 1, pid, room - 1))
+            else:
+                heappop(places)
+        for pid, jobs in given.items():
+            for message in _messages(jobs):
+                self.children[pid].channel.send(message)
+                reached("job.given")
+
+    def _assign(self, child: ChildHandle, running: Running, now: float) -> Running:
         child.last_number += 1
         running.number = child.last_number
-        child.exclusive = large
         child.jobs.append(running)
         if len(child.jobs) == 1:
             self.start(child, now)
-        child.channel.send(encode(assignment(running)))
-        reached("job.given")
-        return True
+        return running
 
     def start(self, child: ChildHandle, now: float) -> None:
         """Note that the first job of a child begins now."""
@@ -200,7 +212,6 @@ class Pool:
     def finished(self, child: ChildHandle, now: float) -> None:
         """Note that the first job of a child has ended; the next one begins."""
         child.jobs.popleft()
-        child.exclusive = False
         child.jobs_done += 1
         child.jobs_left -= 1
         if child.jobs:
@@ -210,14 +221,15 @@ class Pool:
         elif child.leaving and not child.jobs:
             self._let_go(child, now)
 
-    def retract(self, child: ChildHandle) -> list[Running]:
+    def retract(self, child: ChildHandle, now: float) -> list[Running]:
         """Take back what waits behind a child's running job."""
-        if child.exclusive or len(child.jobs) < 2:
+        begun = child.claims.take_back(child.last_number) if len(child.jobs) > 1 else None
+        if begun is None:
             return []
-        numbers = {decode_assignment(message).number for message in child.channel.retract()}
-        taken = [running for running in child.jobs if running.number in numbers]
-        for running in taken:
-            child.jobs.remove(running)
+        taken = [running for running in child.jobs if running.number > begun]
+        child.jobs = deque(running for running in child.jobs if running.number <= begun)
+        if child.leaving and not child.jobs:
+            self._let_go(child, now)
         return taken
 
     def enforce(self, now: float) -> None:
@@ -246,7 +258,7 @@ class Pool:
         return earliest
 
     def _room(self, child: ChildHandle, depth: int) -> int:
-        if not child.ready or child.leaving or child.killed or child.exclusive:
+        if not child.ready or child.leaving or child.killed:
             return 0
         return max(min(1 if child.straggles else depth, child.jobs_left) - len(child.jobs), 0)
 
@@ -270,7 +282,7 @@ class Pool:
             self._spawn_at = now + pause
 
     def _spawn(self, now: float) -> None:
-        channel, output, stop = SupervisorEnd(), CapturedOutput(), interrupt.Interrupt()
+        channel, output, stop, claims = SupervisorEnd(), CapturedOutput(), interrupt.Interrupt(), Claims()
         parent = os.getpid()
         # No signal may arrive between the fork and the child's own handlers.
         signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
@@ -288,7 +300,12 @@ class Pool:
             inherited = [*self._inherited(), *self.descriptors(), channel.fileno(), output.fileno()]
             _be_a_child(
                 Child(
-                    channel.child_end(), stop, self._registry, self._settings.worker_max_memory_per_child, self._spans
+                    channel.child_end(),
+                    stop,
+                    claims,
+                    self._registry,
+                    self._settings.worker_max_memory_per_child,
+                    self._spans,
                 ),
                 inherited,
                 output.writer,
@@ -302,6 +319,7 @@ class Pool:
             channel=channel,
             output=output,
             stop=stop,
+            claims=claims,
             # With jitter, so that children do not all leave at once.
             jobs_left=limit - random.randint(0, limit // 10),  # noqa: S311
             born=now,
@@ -357,17 +375,36 @@ def assignment(running: Running) -> Assignment:
     )
 
 
+def _messages(jobs: list[Running]) -> Iterator[bytes]:
+    """Frame jobs for one child: as many together as a packet holds, a large one alone."""
+    some: list[Assignment] = []
+    size = 0
+    for running in jobs:
+        own = _size(running.job)
+        if some and size + own > PACKET:
+            yield encode(some)
+            some, size = [], 0
+        some.append(assignment(running))
+        size += own
+    yield encode(some)
+
+
 def _size(job: FetchedJob) -> int:
     """Return about how many bytes an assignment of this job has: ids of its parents are as long as small results."""
-    return len(job.envelope) + sum(len(parent) + len(result) for parent, result in job.parents.items())
+    parents = sum(len(parent) + len(result) for parent, result in job.parents.items()) if job.parents else 0
+    return len(job.envelope) + 300 + parents
 
 
-def depth_for(mean_seconds: float) -> int:
-    """Return how many jobs may wait in a child's channel when they take so long on average.
+#: Jobs that a child may have in its hands, and all children of a worker together.
+DEEPEST, DEEPEST_OF_ALL = 64, 512
 
-    As many as it starts within 20 ms: at 1 ms a job 16 (the most), at 8 ms two, at 20 ms one. What has
-    to wait longer is better left in the queue, where any worker can take it.
+
+def depth_for(mean_seconds: float, children: int) -> int:
+    """Return how many jobs each of so many children may have in its hands when they take so long on average.
+
+    As many as it starts within 20 ms: at 1 ms a job twenty, at 8 ms two, at 20 ms one. What has to wait longer is
+    better left in the queue, where any worker can take it.
     """
     if mean_seconds <= 0:
         return 1
-    return max(1, int(min(16.0, 0.02 / mean_seconds)))
+    return max(1, int(min(0.02 / mean_seconds, DEEPEST, DEEPEST_OF_ALL / max(children, 1))))

@@ -50,6 +50,8 @@ BUSY_BEAT = 1.0
 EXCLUSIVE_SHARE = 0.8
 #: Jobs of lost workers that are given back in one look.
 RESCUED_AT_ONCE = 100
+#: Jobs in a child's hands that keep it busy for a while, the seconds that one takes at least, and the longest rest.
+PLENTY, QUICKEST, LONGEST_REST = 8, 20e-6, 0.001
 #: Seconds that the last outcomes may take to reach the server once all children have stopped.
 LAST_WORDS = 5.0
 
@@ -86,6 +88,8 @@ class Supervisor:
         self._room = 0
         self._health = HealthFile(settings.health_file, settings.worker_lease / 6, settings.worker_lease)
         self._beat_at = self._care_at = 0.0
+        #: Heartbeats since a job ran.
+        self._idle_beats = 0
         #: When a heartbeat was last answered (monotonic s).
         self._heard_at = time.monotonic()
         self._oom_kills = oom_kills()
@@ -103,11 +107,18 @@ class Supervisor:
             now = time.monotonic()
             self._keep_time(now)
             self._exchange(now)
+            self._let_outcomes_gather()
             for key, mask in self._selector.select(self._pause()):
                 # What an earlier event of this round has closed is not to be read any more.
                 if self._selector.get_map().get(key.fd) is key:
                     key.data(mask)
         return self._leave()
+
+    def _let_outcomes_gather(self) -> None:
+        """Rest a moment while every child has plenty to do, so that it is not for each outcome that we wake up."""
+        fewest = min((len(child.jobs) for child in self._pool.children.values() if child.ready), default=0)
+        if fewest >= PLENTY:
+            time.sleep(min(fewest * QUICKEST, LONGEST_REST))
 
     def _start(self) -> None:
         bind(worker=self.worker_id)
@@ -170,7 +181,7 @@ class Supervisor:
     def _take_in(self, now: float, spare: float) -> None:
         room = 0
         if not self._quiet:
-            room = self._pool.capacity(depth_for(self._mean_seconds)) - len(self._backlog)
+            room = self._pool.capacity(self._depth()) - len(self._backlog)
             room -= sum(intake.asked_for for intake in self._intakes.values())
         for intake in self._intakes.values():
             if intake.must_fetch or (room > 0 and intake.wants_fetch(now)):
@@ -369,7 +380,7 @@ class Supervisor:
         for child in self._pool.children.values():
             if child.jobs and (child.leaving or now - child.jobs[0].started >= STRAGGLER):
                 child.straggles = True
-                self._backlog.extend(self._pool.retract(child))
+                self._backlog.extend(self._pool.retract(child, now))
 
     # Jobs
 
@@ -399,16 +410,10 @@ class Supervisor:
         )
 
     def _hand_out(self, now: float) -> None:
-        depth = depth_for(self._mean_seconds)
-        while self._backlog and not self._quiet:
-            running = self._backlog[0]
-            if running.handler is None:
-                verdict = on_no_handler(running.job)
-                self._trace(running, verdict, now)
-                self._settlements[running.queue].settle(running, verdict, b"", now, now)
-            elif not self._pool.give(running, depth, now):
-                break
-            self._backlog.popleft()
+        depth = self._depth()
+        if self._backlog and not self._quiet:
+            self._give_up_strangers(now)
+            self._pool.hand_out(self._backlog, depth, now)
         # More than the children can take: others may have a free one.
         surplus = len(self._backlog) if self._quiet else len(self._backlog) - self._pool.capacity(depth)
         if surplus > 0 and not self._pool_is_growing():
@@ -417,6 +422,20 @@ class Supervisor:
         for child in self._pool.children.values():
             if child.channel.outbox:
                 self._mind_outbox(child)
+
+    def _give_up_strangers(self, now: float) -> None:
+        """Settle jobs whose type no handler here is registered for."""
+        if all(running.handler for running in self._backlog):
+            return
+        strangers = [running for running in self._backlog if running.handler is None]
+        self._backlog = deque(running for running in self._backlog if running.handler is not None)
+        for running in strangers:
+            verdict = on_no_handler(running.job)
+            self._trace(running, verdict, now)
+            self._settlements[running.queue].settle(running, verdict, b"", now, now)
+
+    def _depth(self) -> int:
+        return depth_for(self._mean_seconds, len(self._pool.children))
 
     def _pool_is_growing(self) -> bool:
         return not self._quiet and any(not child.ready for child in self._pool.children.values())
@@ -443,7 +462,8 @@ class Supervisor:
     def _beat(self, now: float) -> None:
         """Show that this worker lives, learn what to cancel, report what runs."""
         slow = self._settings.worker_lease / 6
-        self._beat_at = now + (min(BUSY_BEAT, slow) if self._busy() else slow)
+        self._idle_beats = 0 if self._busy() else self._idle_beats + 1
+        self._beat_at = now + (slow if self._idle_beats else min(BUSY_BEAT, slow))
         self._health.beat()
         if self._left or self._lost:
             return
@@ -452,7 +472,8 @@ class Supervisor:
         for name in answering:
             self._send_heartbeat(self._intakes[name])
         self._report_running(answering)
-        if answering:
+        # The record of an idle worker says the same each time: every other beat will do to keep it.
+        if answering and (not self._idle_beats or self._idle_beats % 2):
             self._show()
 
     def _show(self) -> None:
@@ -585,8 +606,8 @@ class Supervisor:
             return
         self._be_quiet()
         self._stop_by = time.monotonic() + self._settings.worker_shutdown_timeout
-        for child in self._pool.children.values():
-            self._backlog.extend(self._pool.retract(child))
+        for child in list(self._pool.children.values()):
+            self._backlog.extend(self._pool.retract(child, time.monotonic()))
         log.info("stopping", running=sum(1 for child in self._pool.children.values() if child.jobs))
 
     def _stop_now(self) -> None:

@@ -69,27 +69,6 @@ def test_half_a_message_is_no_message(ends):
     assert supervisor.receive() is None
 
 
-def test_takes_back_what_the_child_has_not_read(ends):
-    supervisor, child = ends
-    for number in range(5):
-        supervisor.send(b"job %d" % number)
-    assert child.receive() == b"job 0"
-    assert supervisor.retract() == [b"job 1", b"job 2", b"job 3", b"job 4"]
-    supervisor.send(b"job 5")
-    assert child.receive() == b"job 5"
-
-
-def test_takes_back_what_waits_in_its_own_hands_too(ends):
-    supervisor, child = ends
-    sent = [message(10_000 + number) for number in range(60)]
-    for each in sent:
-        supervisor.send(each)
-    assert supervisor.outbox
-    assert child.receive() == sent[0]
-    assert supervisor.retract() == sent[1:]
-    assert supervisor.retract() == []
-
-
 def test_hanging_up_tells_the_child_that_nothing_more_comes(ends):
     supervisor, child = ends
     supervisor.send(b"last")

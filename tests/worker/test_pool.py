@@ -4,6 +4,8 @@ from collections import deque
 
 import pytest
 from gopher.worker.channel import SupervisorEnd
+from gopher.worker.claims import Claims
+from gopher.worker.frames import decode_assignments
 from gopher.worker.interrupt import Interrupt
 from gopher.worker.output import CapturedOutput
 from gopher.worker.pool import ChildHandle, Pool, Running, depth_for
@@ -16,26 +18,36 @@ from gopher.settings import Settings
 
 
 @pytest.mark.parametrize(
-    ("mean", "depth"), [(0.0, 1), (0.0001, 16), (0.001, 16), (0.002, 10), (0.008, 2), (0.02, 1), (1.0, 1), (-1.0, 1)]
-)
-def test_a_child_may_have_as_many_jobs_as_it_starts_within_20_ms(mean, depth):
-    assert depth_for(mean) == depth
+    ("mean", "children", "depth"),
+    [
+        (0.0, 2, 1), (0.0001, 2, 64), (0.001, 2, 20), (0.002, 2, 10), (0.008, 2, 2), (0.02, 2, 1), (1.0, 2, 1),
+        (-1.0, 2, 1), (0.0001, 32, 16), (0.0001, 1000, 1), (0.0001, 0, 64),
+    ],
+)  # fmt: skip
+def test_a_child_may_have_as_many_jobs_as_it_starts_within_20_ms(mean, children, depth):
+    assert depth_for(mean, children) == depth
 
 
-@given(st.floats(0, 1e6, allow_nan=False))
-def test_a_child_may_always_have_one_and_never_more_than_sixteen(mean):
-    assert 1 <= depth_for(mean) <= 16
+@given(st.floats(0, 1e6, allow_nan=False), st.integers(1, 1000))
+def test_a_child_may_always_have_one_and_all_together_no_more_than_512(mean, children):
+    assert 1 <= depth_for(mean, children) <= max(512 // children, 1)
 
 
 @pytest.fixture
 def pool():
     """A pool with one child that never runs: its end of the channel is ours to read."""
     pool = Pool(Settings(worker_concurrency=1), Registry(), list)
-    child = ChildHandle(1, SupervisorEnd(), CapturedOutput(), Interrupt(), jobs_left=100, born=0.0, ready=True)
-    child.output.close_writer()
-    pool.children[1] = child
+    pool.children[1] = child = new_child(1)
     yield pool
     pool.close(child)
+
+
+def new_child(pid):
+    child = ChildHandle(
+        pid, SupervisorEnd(), CapturedOutput(), Interrupt(), Claims(), jobs_left=100, born=0.0, ready=True
+    )
+    child.output.close_writer()
+    return child
 
 
 def running(number, envelope=b"{}", parents=None):
@@ -47,36 +59,45 @@ def child_of(pool):
     return pool.children[1]
 
 
+def hand_out(pool, jobs, depth=16, now=0.0):
+    """Hand out jobs; return those that nobody has room for."""
+    backlog = deque(jobs)
+    pool.hand_out(backlog, depth, now)
+    return list(backlog)
+
+
+def read(pool):
+    """Read the next packet as the child does; return its jobs' numbers."""
+    return [each.number for each in decode_assignments(child_of(pool).channel.child_end().receive())]
+
+
 def test_only_the_first_job_of_a_child_has_begun(pool):
     first, second = running(1), running(2)
-    assert pool.give(first, 4, 100.0)
-    assert pool.give(second, 4, 101.0)
+    assert hand_out(pool, [first, second], now=100.0) == []
     assert (first.started, second.started) == (100.0, float("inf"))
     pool.finished(child_of(pool), 105.0)
     assert second.started == 105.0
 
 
 def test_gives_no_more_than_the_depth(pool):
-    assert [pool.give(running(number), 3, 0.0) for number in range(5)] == [True, True, True, False, False]
+    jobs = [running(number) for number in range(5)]
+    assert hand_out(pool, jobs, depth=3) == jobs[3:]
     assert pool.capacity(3) == 0
     assert pool.capacity(5) == 2
 
 
-def test_takes_back_what_waits_behind_the_running_job(pool):
-    jobs = [running(number) for number in range(4)]
-    for each in jobs:
-        pool.give(each, 16, 0.0)
-    assert child_of(pool).channel.child_end().receive() is not None
-    assert pool.retract(child_of(pool)) == jobs[1:]
-    assert list(child_of(pool).jobs) == jobs[:1]
+def test_gives_to_the_child_with_the_fewest(pool):
+    pool.children[2] = other = new_child(2)
+    hand_out(pool, [running(1)], depth=1)
+    assert (len(child_of(pool).jobs), len(other.jobs)) == (1, 0)
+    hand_out(pool, [running(number) for number in range(5)])
+    assert (len(child_of(pool).jobs), len(other.jobs)) == (3, 3)
+    pool.close(other)
 
 
-def test_takes_back_the_first_too_when_the_child_has_not_begun_it(pool):
-    jobs = [running(number) for number in range(3)]
-    for each in jobs:
-        pool.give(each, 16, 0.0)
-    assert pool.retract(child_of(pool)) == jobs
-    assert child_of(pool).jobs == deque()
+def test_jobs_that_are_given_together_come_in_one_packet(pool):
+    hand_out(pool, [running(number) for number in range(10)])
+    assert read(pool) == list(range(1, 11))
 
 
 @pytest.mark.parametrize(
@@ -87,23 +108,62 @@ def test_takes_back_the_first_too_when_the_child_has_not_begun_it(pool):
         pytest.param(running(1, parents={f"{n:036d}": b"" for n in range(1000)}), id="many parents without a result"),
     ],
 )
-def test_nothing_waits_behind_a_job_of_several_packets(pool, large):
-    assert pool.give(large, 16, 0.0)
-    assert not pool.give(running(2), 16, 0.0)
-    assert pool.capacity(16) == 0
-    assert pool.retract(child_of(pool)) == []
+def test_a_large_job_comes_alone(pool, large):
+    hand_out(pool, [running(1), large, running(3)])
+    got = [read(pool)]
+    while len(got) < 3:
+        child_of(pool).channel.flush()
+        got.append(read(pool))
+    assert got == [[1], [2], [3]]
 
 
-def test_a_job_of_several_packets_waits_for_a_child_without_jobs(pool):
-    assert pool.give(running(1), 16, 0.0)
-    large = running(2, b"x" * 100_000)
-    assert not pool.give(large, 16, 0.0)
-    pool.finished(child_of(pool), 1.0)
-    assert pool.give(large, 16, 1.0)
+def test_takes_back_what_waits_behind_the_running_job(pool):
+    jobs = [running(number) for number in range(4)]
+    hand_out(pool, jobs)
+    assert child_of(pool).claims.begin(1)
+    assert pool.retract(child_of(pool), 0.0) == jobs[1:]
+    assert list(child_of(pool).jobs) == jobs[:1]
+
+
+def test_takes_back_the_first_too_when_the_child_has_not_begun_it(pool):
+    jobs = [running(number) for number in range(3)]
+    hand_out(pool, jobs)
+    assert pool.retract(child_of(pool), 0.0) == jobs
+    assert child_of(pool).jobs == deque()
+
+
+def test_what_was_taken_back_is_never_begun_and_what_comes_later_is(pool):
+    hand_out(pool, [running(number) for number in range(3)])
+    claims = child_of(pool).claims
+    assert claims.begin(1)
+    pool.retract(child_of(pool), 0.0)
+    assert not claims.begin(2)
+    hand_out(pool, [running(7), running(8)])
+    assert not claims.begin(3)
+    assert claims.begin(4)
+    assert [job.number for job in pool.retract(child_of(pool), 0.0)] == [5]
+    assert not claims.begin(5)
+
+
+def test_takes_nothing_back_while_the_child_claims_a_job(pool):
+    jobs = [running(number) for number in range(3)]
+    hand_out(pool, jobs)
+    lock = child_of(pool).claims._lock
+    with lock:
+        assert pool.retract(child_of(pool), 0.0) == []
+    assert pool.retract(child_of(pool), 0.0) == jobs
+
+
+def test_a_leaving_child_goes_once_all_was_taken_back(pool):
+    hand_out(pool, [running(1), running(2)])
+    pool.dismiss(child_of(pool), 0.0)
+    assert child_of(pool).killed == ""
+    pool.retract(child_of(pool), 0.0)
+    assert child_of(pool).killed == "leaving"
 
 
 def test_looks_again_when_a_straggler_is_to_lose_what_waits_behind_it(pool):
-    pool.give(running(1), 16, 100.0)
+    hand_out(pool, [running(1)], now=100.0)
     assert pool.wake_at() == 130.0
-    pool.give(running(2), 16, 100.0)
+    hand_out(pool, [running(2)], now=100.0)
     assert pool.wake_at() == pytest.approx(100.05)
