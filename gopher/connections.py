@@ -4,7 +4,10 @@ redis-py repeats every command ten times by default, writes and blocking pops to
 push a job twice. Every connection made here repeats nothing; `server.py` does, where that is harmless.
 """
 
+import os
+import select
 import socket
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -36,12 +39,68 @@ _KEEPALIVE: dict[int, int] = {
 }
 
 
+class Shelf:
+    """Connections of one pool that are at hand for the next call: to take one out of redis-py's pool costs as much
+    time as a small script. At most half of the pool, so that others find some there. Threads may share it."""
+
+    def __init__(self, pool: ConnectionPool, size: int) -> None:
+        self._pool = pool
+        self._size = size
+        self._idle: deque[Any] = deque()
+        self._owner = os.getpid()
+        #: By descriptors: whether there is something to read.
+        self._polls: dict[int, select.poll] = {}
+
+    def take(self) -> Any:
+        """Return a connection on which nothing is under way; connect it if need be."""
+        if self._owner != os.getpid():
+            # We were forked: those are the parent's.
+            self._idle.clear()
+            self._owner = os.getpid()
+        while self._idle:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                # Another thread was faster.
+                break
+            if not self._speaks(connection):
+                return connection
+            # The server has closed it: better noticed before something is sent.
+            self._discard(connection)
+        return self._pool.get_connection()
+
+    def put(self, connection: Any) -> None:
+        """Take a connection back, once all replies were read or it was disconnected."""
+        if connection._sock is not None and len(self._idle) < self._size:
+            self._idle.append(connection)
+        else:
+            self._pool.release(connection)
+
+    def clear(self) -> None:
+        while self._idle:
+            self._discard(self._idle.pop())
+
+    def _discard(self, connection: Any) -> None:
+        connection.disconnect()
+        self._pool.release(connection)
+
+    def _speaks(self, connection: Any) -> bool:
+        descriptor = connection._sock.fileno()
+        poll = self._polls.get(descriptor)
+        if poll is None:
+            poll = self._polls[descriptor] = select.poll()
+            poll.register(descriptor, select.POLLIN)
+        return bool(poll.poll(0))
+
+
 class Pools:
     """Where connections come from: one pool, or one a node of a cluster."""
 
     def __init__(self, settings: Settings, size: int) -> None:
         address = settings.server_address
         options = _options(settings, address)
+        self._size = size
+        self._shelves: dict[ConnectionPool, Shelf] = {}
         self._cluster: RedisCluster | None = None
         if address.scheme == "redis+cluster":
             nodes = [ClusterNode(host, port) for host, port in address.hosts]
@@ -62,6 +121,11 @@ class Pools:
         node = self._cluster.get_node_from_key(key)
         return self._cluster.get_redis_connection(node).connection_pool
 
+    def shelf(self, key: str) -> Shelf:
+        """Return where to take a connection from to the node that holds `key`, for a moment."""
+        pool = self.of(key)
+        return self._shelves.get(pool) or self._shelves.setdefault(pool, Shelf(pool, self._size // 2))
+
     def connection(self, key: str, **options: Any) -> Any:
         """Return a new connection to the node that holds `key`, outside the pool, not yet connected."""
         connection = self.of(key).make_connection()
@@ -71,6 +135,9 @@ class Pools:
 
     def refresh(self) -> None:
         """Look up anew where things are: a slot has moved, or the master has changed."""
+        for shelf in list(self._shelves.values()):
+            shelf.clear()
+        self._shelves.clear()
         if self._cluster is None:
             self._pool.disconnect(inuse_connections=False)
         else:

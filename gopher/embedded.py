@@ -147,6 +147,10 @@ class EmbeddedServer:
         try:
             self._process = self._spawn(program)
             self._wait_until_it_answers()
+            if "latency-tracking" not in self._options:
+                # Percentiles of each command cost an eighth of its time. Asked for, since Redis before 7.0 would not
+                # start with a directive that it does not know.
+                self._ask(b"CONFIG SET latency-tracking no\r\n")
         except BaseException:
             self.kill()
             self._release()
@@ -206,7 +210,7 @@ class EmbeddedServer:
     def _wait_until_it_answers(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT
         while True:
-            reply = self._ping()
+            reply = self._ask(b"PING\r\n")
             if reply.startswith(b"+PONG"):
                 return
             if reply.startswith(b"-LOADING"):
@@ -217,12 +221,12 @@ class EmbeddedServer:
                 raise ConfigurationError(f"the embedded server does not answer; its log says:\n{self._log_tail()}")
             time.sleep(0.01)
 
-    def _ping(self) -> bytes:
+    def _ask(self, command: bytes) -> bytes:
         try:
             with socket.socket(socket.AF_UNIX) as connection:
                 connection.settimeout(1.0)
                 connection.connect(str(self.socket_path))
-                connection.sendall(b"PING\r\n")
+                connection.sendall(command)
                 return connection.recv(64)
         except OSError:
             return b""

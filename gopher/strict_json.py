@@ -28,7 +28,7 @@ def check_json(text: bytes, field: str, *, names: bool = True) -> Any:
         raise InvalidJson(f"is nested more than {MAX_DEPTH} levels deep", field)
     try:
         value = msgspec.json.decode(text)
-        if _SURROGATE.search(text):
+        if b"\\u" in text and _SURROGATE.search(text):
             msgspec.json.encode(value)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise InvalidJson(str(error), field) from None

@@ -5,6 +5,7 @@ Every rule that is broken is an `InvalidJob` that names the field (a JSON pointe
 
 import time
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Annotated, Any
 
 import msgspec
@@ -175,7 +176,7 @@ def prepare(
         raise InvalidJob("makes a schedule: send it as a single submission to /api/v1/jobs", "/recurring")
     present = round((time.time() if now is None else now) * 1000)
     due, execute_at = _due(submission, present)
-    _check_names(submission)
+    _check_names(submission.type, submission.queue, submission.priority)
     _check_payload(submission, registry, names=names)
     envelope = Envelope(
         payload=submission.payload,
@@ -234,11 +235,12 @@ def _with_parent_ids(submission: Submission, index: int, ids: Sequence[str]) -> 
     return msgspec.structs.replace(submission, after=after)
 
 
-def _check_names(submission: Submission) -> None:
-    check_name(TYPE_NAME, submission.type, "/type")
-    check_name(QUEUE_NAME, submission.queue, "/queue")
-    if submission.priority not in PRIORITIES:
-        raise InvalidJob(f"is {submission.priority!r:.60}: must be one of {', '.join(PRIORITIES)}", "/priority")
+@lru_cache(maxsize=1024)
+def _check_names(job_type: str, queue: str, priority: str) -> None:
+    check_name(TYPE_NAME, job_type, "/type")
+    check_name(QUEUE_NAME, queue, "/queue")
+    if priority not in PRIORITIES:
+        raise InvalidJob(f"is {priority!r:.60}: must be one of {', '.join(PRIORITIES)}", "/priority")
 
 
 def _check_payload(submission: Submission, registry: Registry | None, *, names: bool) -> None:
@@ -254,12 +256,11 @@ def _check_payload(submission: Submission, registry: Registry | None, *, names: 
 
 def _metadata(metadata: msgspec.Raw, *, names: bool) -> msgspec.Raw:
     text = bytes(metadata)
+    if text == b"null":
+        return NO_METADATA
     if len(text) > MAX_METADATA:
         raise InvalidJob(f"is {len(text)} bytes of JSON: the most is {MAX_METADATA}", "/metadata")
-    value = check_json(text, "/metadata", names=names)
-    if value is None:
-        return NO_METADATA
-    if not isinstance(value, dict):
+    if not isinstance(check_json(text, "/metadata", names=names), dict):
         raise InvalidJob("must be a JSON object", "/metadata")
     return metadata
 

@@ -55,6 +55,13 @@ def test_is_set_up_to_lose_nothing(folder):
         assert connection.config_get("hash-max-listpack-value") == {"hash-max-listpack-value": "1024"}
 
 
+def test_does_not_spend_its_time_on_percentiles_of_each_command_unless_it_is_told_to(folder):
+    with EmbeddedServer(folder) as server, client(server) as connection:
+        assert connection.config_get("latency-tracking").get("latency-tracking", "no") == "no"
+    with EmbeddedServer(folder, options={"latency-tracking": "yes"}) as server, client(server) as connection:
+        assert connection.config_get("latency-tracking") == {"latency-tracking": "yes"}
+
+
 def test_is_open_to_its_owner_only_and_to_no_network(folder):
     with EmbeddedServer(folder / "data") as server, client(server) as connection:
         assert stat.S_IMODE(server.socket_path.stat().st_mode) == 0o700

@@ -1,0 +1,81 @@
+"""Connections that are kept at hand between calls."""
+
+import os
+
+import pytest
+
+from gopher.connections import Pools
+from gopher.server import Server
+from gopher.settings import Settings
+
+
+@pytest.fixture
+def pools(redis_url):
+    pools = Pools(Settings(redis_url=redis_url), 4)
+    yield pools
+    pools.close()
+
+
+def test_the_next_call_takes_the_connection_of_the_last(pools):
+    shelf = pools.shelf("any")
+    first = shelf.take()
+    shelf.put(first)
+    assert pools.shelf("any").take() is first
+
+
+def test_no_more_than_half_of_the_pool_is_kept_from_others(pools):
+    shelf = pools.shelf("any")
+    taken = [shelf.take() for _ in range(4)]
+    for connection in taken:
+        shelf.put(connection)
+    assert len(shelf._idle) == 2
+    others = [pools.of("any").get_connection() for _ in range(2)]
+    assert not {id(each) for each in others} & {id(each) for each in shelf._idle}
+
+
+def test_a_connection_that_the_server_has_closed_is_noticed_before_anything_is_sent(pools):
+    shelf = pools.shelf("any")
+    connection = shelf.take()
+    connection.send_command("CLIENT", "ID")
+    number = connection.read_response()
+    shelf.put(connection)
+    pools.client.client_kill_filter(_id=str(number))
+    again = shelf.take()
+    again.send_command("CLIENT", "ID")
+    assert again.read_response() != number
+
+
+def test_a_disconnected_connection_goes_back_to_the_pool(pools):
+    shelf = pools.shelf("any")
+    connection = shelf.take()
+    connection.disconnect()
+    shelf.put(connection)
+    assert not shelf._idle
+    assert pools.of("any").get_connection() is connection
+
+
+def test_all_are_let_go_when_the_server_is_looked_up_anew(pools):
+    shelf = pools.shelf("any")
+    connection = shelf.take()
+    shelf.put(connection)
+    pools.refresh()
+    assert connection._sock is None
+    assert pools.shelf("any") is not shelf
+
+
+def test_a_forked_process_does_not_use_its_parents_connections(redis_url, namespace):
+    with Server(Settings(redis_url=redis_url, namespace=namespace)) as server:
+        call = server.queue("default").heartbeat("w", 60.0, first=True)
+        server.run(call)
+        (parents,) = server.pools.shelf(call.key)._idle
+        child = os.fork()
+        if not child:
+            good = False
+            try:
+                server.run(call)
+                (own,) = server.pools.shelf(call.key)._idle
+                good = own is not parents
+            finally:
+                os._exit(0 if good else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert not server.run(call).lost
