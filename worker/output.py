@@ -9,7 +9,6 @@ import os
 import re
 import time
 from collections import deque
-from contextlib import suppress
 
 import msgspec
 
@@ -33,9 +32,11 @@ _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202
 
 def mark(descriptor: int, number: int) -> None:
     """Write, on the child's side, that assignment `number` begins: what follows is said by it."""
-    # A handler may have closed it: the job that comes after that has no log, but it runs.
-    with suppress(OSError):
+    try:
         os.write(descriptor, b"\x00%d\x00\n" % number)
+    except OSError:
+        # A handler has closed it: the jobs that come after that have no log, but they run.
+        pass
 
 
 class _Lines:

@@ -7,10 +7,10 @@ is for those.
 import os
 import signal
 import socket
-from contextlib import suppress
 
-#: Without the layer that makes an enum of what it returns, at four times the cost: seven are asked after each job.
-_getsignal = getattr(signal.getsignal, "__wrapped__", signal.getsignal)
+# Below signal.getsignal, which makes an enum of what this returns, at eight times the cost: seven are asked a job.
+from _signal import getsignal  # type: ignore[import-not-found]
+from contextlib import suppress
 
 _SIGNALS = (
     signal.SIGALRM,
@@ -32,7 +32,7 @@ class Surroundings:
         os.umask(self._umask)
         # The mapping below os.environ: comparing it costs a microsecond, a copy of os.environ thirty.
         self._environ = dict(os.environ._data)  # type: ignore[attr-defined]
-        self._handlers = [(number, _getsignal(number)) for number in _SIGNALS]
+        self._handlers = [(number, getsignal(number)) for number in _SIGNALS]
         self._timeout = socket.getdefaulttimeout()
 
     def restore(self) -> None:
@@ -45,7 +45,7 @@ class Surroundings:
         if os.environ._data != self._environ:  # type: ignore[attr-defined]
             self._restore_environ()
         for number, handler in self._handlers:
-            if _getsignal(number) is not handler:
+            if getsignal(number) is not handler:
                 signal.signal(number, handler)
         if socket.getdefaulttimeout() != self._timeout:
             socket.setdefaulttimeout(self._timeout)
