@@ -62,6 +62,21 @@ def test_does_not_spend_its_time_on_percentiles_of_each_command_unless_it_is_tol
         assert connection.config_get("latency-tracking") == {"latency-tracking": "yes"}
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_has_its_allocator_keep_pieces_at_hand_unless_somebody_tunes_it_already(folder, monkeypatch):
+    def told(server):
+        return dict(
+            entry.split("=", 1) for entry in Path(f"/proc/{server.pid}/environ").read_text().split("\0") if "=" in entry
+        )
+
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    with EmbeddedServer(folder) as server:
+        assert "tcache_count" in told(server)["GLIBC_TUNABLES"]
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.mxfast=0")
+    with EmbeddedServer(folder) as server:
+        assert told(server)["GLIBC_TUNABLES"] == "glibc.malloc.mxfast=0"
+
+
 def test_is_open_to_its_owner_only_and_to_no_network(folder):
     with EmbeddedServer(folder / "data") as server, client(server) as connection:
         assert stat.S_IMODE(server.socket_path.stat().st_mode) == 0o700
