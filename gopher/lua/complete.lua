@@ -9,6 +9,7 @@
 -- uses: base clock alarm arm dead ended finish release settle observe
 local worker, answers = ARGV[1], {}
 local finished = {} -- score and id of each, for one write
+open_when_full()
 
 for i = 3, #ARGV, 5 do
   local id = ARGV[i]

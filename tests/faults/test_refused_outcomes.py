@@ -35,7 +35,7 @@ def spoilt_system(seed):
 
 
 def test_a_record_that_somebody_has_spoilt_takes_no_other_results_with_it(spoilt_system):
-    """Results that come together go out in one call, which the server refuses as a whole."""
+    """Results that come together go out in one call."""
     client, supervisor = spoilt_system.client, spoilt_system.workers[0]
     ids = [client.enqueue("faults.work", {"seconds": 0.7}) for _ in range(4)]
     wait_until(lambda: _seen(spoilt_system, "start", ids) == 4)

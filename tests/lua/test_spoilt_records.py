@@ -2,6 +2,8 @@
 
 import pytest
 
+from gopher.queue import Completion
+
 
 @pytest.fixture
 def spoil(lab):
@@ -123,3 +125,15 @@ def test_a_dead_letter_can_not_be_retried(lab, spoil):
     lab.redis.zrem(lab.keys.failed, job_id)
     for group in lab.standing("groups"):
         lab.redis.delete(lab.keys.group(group), lab.keys.groups, lab.keys.group_names)
+
+
+def test_the_results_that_come_with_its_own_are_stored(lab, spoil):
+    ids = lab.seed_pending(3)
+    lab.hire()
+    jobs = lab.fetch(want=3)
+    spoil(ids[1])
+    done = [Completion(job.id, job.token, 1.0, b"", b"") for job in jobs]
+    assert lab.run(lab.queue.complete("w1", done)) == ["OK", "MISSING", "OK"]
+    assert lab.standing("finished") == [ids[0], ids[2]]
+    assert lab.totals()["completed:email"] == 2
+    lab.redis.lrem(lab.keys.processing("w1"), 1, ids[1])

@@ -10,11 +10,11 @@ end
 -- OK       and what the record says of the job; it is in no list now
 -- ALREADY  this very attempt was settled before: the call is a repeat
 -- STALE    the job was given to someone else meanwhile: this result must be dropped
--- MISSING  there is no such record
+-- MISSING  there is no such record, or somebody has spoilt it: the others of the call go on
 local function settle(worker, id, token, log)
   local record = P .. 'job:' .. id
-  local fields = redis.call('HMGET', record, 'token', 'state', 'settled', 'type', 'priority', 'retention', 'cancel',
-    'history', 'attempts', 'unique', 'children', 'holds', 'bucket')
+  local fields = read(id, 'token', 'state', 'settled', 'type', 'priority', 'retention', 'cancel', 'history', 'attempts',
+    'unique', 'children', 'holds', 'bucket')
   if not fields[2] then
     return 'MISSING'
   end
