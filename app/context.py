@@ -12,7 +12,7 @@ from gopher.client import Client
 from gopher.registry import Registry
 from gopher.settings import Settings
 
-from .capacity import CONNECTIONS, PROBE_TIMEOUT, REDIS_TIMEOUT, WAITERS
+from .capacity import BULKS, CONNECTIONS, PROBE_TIMEOUT, REDIS_TIMEOUT, WAITERS
 
 
 class Context:
@@ -25,6 +25,7 @@ class Context:
         self._owner = 0
         self._clients: dict[str, Client] = {}
         self._permits = threading.BoundedSemaphore(WAITERS)
+        self._bulk_permits = threading.BoundedSemaphore(BULKS)
 
     @property
     def client(self) -> Client:
@@ -43,12 +44,14 @@ class Context:
     @contextmanager
     def permit_to_wait(self) -> Iterator[bool]:
         """Say whether this request may wait: never all threads do."""
-        permitted = self._permits.acquire(blocking=False)
-        try:
+        with _permit(self._permits) as permitted:
             yield permitted
-        finally:
-            if permitted:
-                self._permits.release()
+
+    @contextmanager
+    def permit_for_bulk(self) -> Iterator[bool]:
+        """Say whether this request may send a body of lines now."""
+        with _permit(self._bulk_permits) as permitted:
+            yield permitted
 
     def _client(self, name: str, timeout: float, connections: int) -> Client:
         with self._lock:
@@ -58,6 +61,16 @@ class Context:
                 settings = replace(self.settings, redis_timeout=min(self.settings.redis_timeout, timeout))
                 self._clients[name] = Client(settings=settings, registry=self.registry, connections=connections)
             return self._clients[name]
+
+
+@contextmanager
+def _permit(permits: threading.BoundedSemaphore) -> Iterator[bool]:
+    permitted = permits.acquire(blocking=False)
+    try:
+        yield permitted
+    finally:
+        if permitted:
+            permits.release()
 
 
 def context() -> Context:

@@ -55,6 +55,10 @@ def install(app: Flask, track: Callable[[View], View]) -> None:
     app.register_error_handler(HTTPException, http)
 
 
+def _entry(index: int, error: InvalidJob) -> EntryProblem:
+    return EntryProblem(index=index, field=error.field, code=error.code, details=error.details)
+
+
 def _failed(failure: Failure, details: str, *, headers: Mapping[str, str] | None = None, **more: Any) -> Response:
     body = Problem(error=failure.error, code=failure.code, details=details, request_id=g.request_id, **more)
     return answer(body, failure.status, headers)
@@ -63,7 +67,7 @@ def _failed(failure: Failure, details: str, *, headers: Mapping[str, str] | None
 def _invalid(error: InvalidJob) -> Response:
     more: dict[str, Any] = {"field": error.field} if error.field else {}
     if isinstance(error, InvalidBatch):
-        more["errors"] = [EntryProblem(index, each.field, each.code, each.details) for index, each in error.errors]
+        more["errors"] = [_entry(index, each) for index, each in error.errors]
         return _failed(FAILURES["invalid_job"], error.details, **more)
     return _failed(FAILURES[error.code], error.details, **more)
 

@@ -25,8 +25,9 @@ from gopher.submission import Batch, Recurring, Submission, parse_batch, prepare
 from gopher.times import to_rfc3339
 from gopher.views import Accepted, JobView, LogLine, Page, Reason, TypeView
 
-from . import access, audit
+from . import access, audit, lines
 from .answers import answer
+from .bulk import BulkAccepted, submit_lines
 from .capacity import LONGEST_WAIT
 from .context import context, gopher
 from .examples import curl
@@ -186,14 +187,20 @@ def submit(asked: Submitting, sent: Submission) -> Response:
 @blueprint.post("/batch")
 @operation(
     "submit",
-    {201: BatchAccepted, 200: BatchRehearsal},
+    {201: (BatchAccepted, BulkAccepted, lines.TYPES[0]), 200: (BatchRehearsal, BulkAccepted, lines.TYPES[0])},
     "unknown_type",
     "idempotency_mismatch",
     body=Batch,
     headers={"Idempotency-Key": _IDEMPOTENCY},
 )
 def submit_batch(asked: DryRunOrNot) -> Response:
-    """Submit up to 10,000 jobs together: all are accepted or none, and each bad one is named."""
+    """Submit up to 10,000 jobs together: all are accepted or none, and each bad one is named.
+
+    With `Content-Type: application/x-ndjson`, any number, a job a line. Then each line stands for itself: the good ones
+    are accepted, the bad ones are named. 201: all were accepted. 200: some were not.
+    """
+    if request.mimetype in lines.TYPES:
+        return submit_lines(_accepted, dry_run=asked.dry_run)
     entries = parse_batch(body())
     request_made = _idempotency()
     ids = None if request_made is None else ids_for(request_made, len(entries))

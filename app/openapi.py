@@ -228,7 +228,9 @@ class _Described:
             return {**described, "content": {kinds: {"schema": {}}}}
         found = [self._schemas.of(kind) for kind in _types_of([kinds])]
         schema = found[0] if len(found) == 1 else {"anyOf": found}
-        return {**described, "content": {"application/json": self._shown(schema, whole=True)}}
+        others = [kind for kind in kinds if isinstance(kind, str)] if isinstance(kinds, tuple) else []
+        content = {"application/json": self._shown(schema, whole=True), **{kind: {"schema": {}} for kind in others}}
+        return {**described, "content": content}
 
     def _failures(self) -> dict[str, Any]:
         by_status: dict[int, list[str]] = {}
@@ -265,7 +267,7 @@ def _types_of(answers: Iterable[Any]) -> Iterator[Any]:
     """Yield the types among answers, which may be tuples of them, or media types."""
     for each in answers:
         if isinstance(each, tuple):
-            yield from each
+            yield from (kind for kind in each if not isinstance(kind, str))
         elif not isinstance(each, str):
             yield each
 

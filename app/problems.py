@@ -16,10 +16,11 @@ class Failure(NamedTuple):
     error: str
 
 
-class EntryProblem(msgspec.Struct):
-    """What is wrong with one job of a batch."""
+class EntryProblem(msgspec.Struct, kw_only=True):
+    """What is wrong with one job of a batch: that at an `index` from 0, or on a `line` from 1."""
 
-    index: int
+    index: int | UnsetType = UNSET
+    line: int | UnsetType = UNSET
     field: str | None
     code: str
     details: str
@@ -34,6 +35,11 @@ class Problem(msgspec.Struct, kw_only=True):
     field: str | UnsetType = UNSET
     #: Of a batch: one for each bad entry.
     errors: list[EntryProblem] | UnsetType = UNSET
+    #: Of a body of lines: how many were worked through, and what became of them.
+    lines: int | UnsetType = UNSET
+    accepted: int | UnsetType = UNSET
+    duplicates: int | UnsetType = UNSET
+    rejected: int | UnsetType = UNSET
     request_id: Annotated[str, Meta(description="The log has more under it.")]
     #: With outcome_unknown: the job that may have been stored.
     job_id: JobId | UnsetType = UNSET

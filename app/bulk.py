@@ -1,0 +1,157 @@
+"""NDJSON bodies of `POST /api/v1/jobs/batch`: any number of jobs, one a line, in constant memory.
+
+Each line stands for itself: what is good is stored, piece by piece, and each bad line is named.
+"""
+
+import hashlib
+import time
+from collections.abc import Iterator, Sequence
+from tempfile import SpooledTemporaryFile
+from typing import Any
+
+import msgspec
+from flask import Response, current_app, g, request
+from werkzeug.exceptions import HTTPException
+
+from gopher.client import Stored
+from gopher.errors import GopherError, InvalidJob, PayloadTooLarge, QueueBusy
+from gopher.idempotency import request_for, with_ids
+from gopher.job import NewJob
+from gopher.queue import Request
+from gopher.submission import parse, prepare
+
+from .answers import answer
+from .capacity import LONGEST_BULK
+from .context import context, gopher
+from .lines import MAX_LINE, MAX_LINES, TYPES, Line, pieces
+from .problems import EntryProblem
+from .requests import discard_body
+
+#: Bad lines that a JSON answer names.
+_NAMED = 1000
+#: Bytes of an answer that are kept in memory, and sent at a time.
+_IN_MEMORY, _CHUNK = 1024 * 1024, 64 * 1024
+
+
+class BulkAccepted(msgspec.Struct):
+    """What became of the lines. `duplicates` of the accepted were there before, with the same unique key."""
+
+    lines: int
+    accepted: int
+    duplicates: int
+    rejected: int
+    #: The first 1,000 of the rejected.
+    errors: list[EntryProblem]
+
+
+class Bulk:
+    """Works through a body; `describe` makes the answer to an accepted job."""
+
+    def __init__(self, describe: Any, *, dry_run: bool) -> None:
+        self._describe = describe
+        self._dry_run = dry_run
+        self.done = BulkAccepted(0, 0, 0, 0, [])
+        self.wants_lines = request.accept_mimetypes.best_match(["application/json", *TYPES]) in TYPES
+        self.answers = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - closed when the answer is sent
+        self._key = request.headers.get("Idempotency-Key")
+        self._give_up_at = time.monotonic() + LONGEST_BULK
+        if self._key is not None:
+            request_for(self._key, b"", 0)
+
+    def work(self) -> None:
+        # Lines have limits of their own. (None would mean SERVER_MAX_BODY.)
+        request.max_content_length = MAX_LINES * (MAX_LINE + 1)
+        for index, piece in enumerate(pieces(request.stream)):
+            if time.monotonic() > self._give_up_at:
+                raise InvalidJob(f"took longer than {LONGEST_BULK:g} s: send the rest with another request", "/lines")
+            self._take(index, piece)
+        if not self.done.lines:
+            raise InvalidJob("holds no job: send one a line", "/lines")
+        if not self.done.accepted:
+            first = self.done.errors[0]
+            raise InvalidJob(
+                f"none of the {self.done.lines} lines can be accepted; the first is {first.line}: {first.details}",
+                f"/lines/{first.line}{first.field or ''}",
+            )
+
+    def _take(self, index: int, piece: Sequence[Line]) -> None:
+        jobs: list[NewJob] = []
+        lines: list[Line] = []
+        bad: list[tuple[int, EntryProblem]] = []
+        for line in piece:
+            try:
+                jobs.append(_prepared(line))
+                lines.append(line)
+            except InvalidJob as error:
+                problem = EntryProblem(line=line.number, field=error.field, code=error.code, details=error.details)
+                bad.append((line.number, problem))
+        stored = self._store(index, piece, jobs)
+        self.done.lines += len(piece)
+        self.done.accepted += len(jobs)
+        self.done.duplicates += sum(each.duplicate for each in stored)
+        self.done.rejected += len(bad)
+        self.done.errors += [problem for _, problem in bad[: _NAMED - len(self.done.errors)]]
+        if self.wants_lines:
+            rows: list[tuple[int, Any]] = list(bad)
+            for line, job, each in zip(lines, jobs, stored, strict=True):
+                rows.append((line.number, {"line": line.number, **msgspec.to_builtins(self._describe(job, each))}))
+            for _, row in sorted(rows, key=lambda row: row[0]):
+                self.answers.write(msgspec.json.encode(row) + b"\n")
+
+    def _store(self, index: int, piece: Sequence[Line], jobs: list[NewJob]) -> list[Stored]:
+        if self._dry_run:
+            return [Stored(job.id) for job in jobs]
+        made = self._request(index, piece)
+        if made is not None:
+            jobs[:] = with_ids(jobs, made, int(made.answer))
+        return gopher().store(jobs, request=made)
+
+    def _request(self, index: int, piece: Sequence[Line]) -> Request | None:
+        """Return what the Idempotency-Key stands for in a piece of the body, None without one."""
+        if self._key is None:
+            return None
+        body = b"".join(line.text or b"\n" for line in piece)
+        made = request_for(self._key, body, time.time_ns() // 1_000_000)
+        caller = g.get("key_name", "")
+        return made._replace(key=hashlib.sha256(f"{caller}\n{self._key}\nlines {index}".encode()).hexdigest())
+
+
+def submit_lines(describe: Any, *, dry_run: bool) -> Response:
+    """Answer an NDJSON body."""
+    with context().permit_for_bulk() as permitted:
+        if not permitted:
+            raise QueueBusy("as many bodies of lines are read as this process reads at once: try again in a moment")
+        bulk = Bulk(describe, dry_run=dry_run)
+        try:
+            bulk.work()
+        except (GopherError, HTTPException) as error:
+            return _cut_short(error, bulk.done)
+    status = 200 if dry_run or bulk.done.rejected else 201
+    if not bulk.wants_lines:
+        return answer(bulk.done, status)
+    return Response(_sent(bulk.answers), status, mimetype=TYPES[0])
+
+
+def _prepared(line: Line) -> NewJob:
+    if line.text is None:
+        raise PayloadTooLarge(f"is longer than {MAX_LINE} bytes", "")
+    submission = parse(line.text)
+    if submission.after:
+        raise InvalidJob("is not taken in a body of lines, where each stands for itself: send a JSON batch", "/after")
+    return prepare(submission, context().registry, names=False)
+
+
+def _cut_short(error: Exception, done: BulkAccepted) -> Response:
+    """Answer an error as always, and say how far it came: what was accepted is stored."""
+    failed = current_app.make_response(current_app.handle_user_exception(error))
+    discard_body()
+    told = {**msgspec.json.decode(failed.get_data()), **msgspec.to_builtins(done)}
+    failed.set_data(msgspec.json.encode(told))
+    return failed
+
+
+def _sent(answers: Any) -> Iterator[bytes]:
+    with answers:
+        answers.seek(0)
+        while chunk := answers.read(_CHUNK):
+            yield chunk
