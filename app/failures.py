@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from flask import Flask, Response, g, request
+from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
 from werkzeug.exceptions import ClientDisconnected, HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
 from gopher.errors import (
@@ -44,6 +45,8 @@ def install(app: Flask, track: Callable[[View], View]) -> None:
     app.register_error_handler(RetryNotFound, lambda error: _failed(_NO_RETRY, str(error)))
     app.register_error_handler(IdempotencyMismatch, lambda error: _failed(FAILURES["idempotency_mismatch"], str(error)))
     app.register_error_handler(RateLimited, _rate_limited)
+    # What gunicorn raises while a body is read that is not sent as HTTP says.
+    app.register_error_handler(ParseException, lambda error: _failed(FAILURES["bad_request"], str(error)))
     app.register_error_handler(ServerError, _server_error)
     app.register_error_handler(ConfigurationError, _misconfigured)
     app.register_error_handler(Exception, _unexpected)

@@ -22,6 +22,9 @@ _GATHERED = 64 * 2**20
 _LAST_WORDS = 2.0
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,15})[ \t]*\r\n", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding:[^\r\n]*chunked[ \t]*\r\n", re.IGNORECASE)
+_SIZE = re.compile(rb"([0-9a-fA-F]{1,8})[ \t]*(?:;[^\r\n]*)?\Z")
+#: Bytes of the line with a chunk's size.
+_LONGEST_LINE = 1024
 _EXPECT = re.compile(rb"\r\nexpect:[ \t]*100-continue[ \t]*\r\n", re.IGNORECASE)
 _TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
@@ -33,7 +36,9 @@ class Gathering:
         self.conn = conn
         self.deadline = deadline
         self.data = bytearray()
+        #: Bytes that have to be there before it is worth another look, and where the next chunk of a body begins.
         self._wanted = 0
+        self._chunk = 0
         self._asked = False
 
     def is_whole(self, longest: int) -> bool:
@@ -48,10 +53,28 @@ class Gathering:
             return len(self.data) > _HEAD
         head = bytes(self.data[: end - 2])
         if _CHUNKED.search(head):
-            return self.data.endswith(b"0\r\n\r\n") or len(self.data) - end > longest
+            self._chunk = self._chunk or end
+            return self._has_last_chunk() or len(self.data) - end > longest
         length = _LENGTH.search(head)
         self._wanted = end + (int(length[1]) if length else 0)
         return len(self.data) >= self._wanted or self._wanted - end > longest
+
+    def _has_last_chunk(self) -> bool:
+        """Return whether a chunked body has come to its end, or to what is no chunk: gunicorn refuses that."""
+        while (line := self.data.find(b"\r\n", self._chunk)) >= 0:
+            size = _SIZE.match(self.data, self._chunk, line)
+            if size is None:
+                return True
+            if int(size[1], 16) == 0:
+                # After the last chunk come trailers, if any, and an empty line.
+                return self.data.find(b"\r\n\r\n", line) >= 0
+            end = line + 2 + int(size[1], 16)
+            if len(self.data) < end + 2:
+                return False
+            if self.data[end : end + 2] != b"\r\n":
+                return True
+            self._chunk = end + 2
+        return len(self.data) - self._chunk > _LONGEST_LINE
 
     def waits_to_be_asked(self) -> bool:
         """Return, once, whether the client wants to be asked for its body before it sends it."""

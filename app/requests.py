@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from flask import Flask, Response, g, request
+from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
 from werkzeug.exceptions import Forbidden, RequestEntityTooLarge, UnsupportedMediaType
 
 from gopher import logs
@@ -49,7 +50,7 @@ def discard_body() -> None:
         for _ in range(_DISCARDED // _PIECE):
             if not stream.read(_PIECE):
                 return
-    except OSError:
+    except (OSError, ParseException):
         pass
 
 

@@ -2,7 +2,8 @@
 
 import msgspec
 from flask import Response, request
-from werkzeug.exceptions import NotFound
+from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
+from werkzeug.exceptions import HTTPException, NotFound
 
 from .frame import bare_page, blueprint, is_refresh
 
@@ -47,4 +48,8 @@ def _dress(answer: Response) -> Response:
 
 
 def _back() -> str | None:
-    return request.form.get("next") if request.method == "POST" else None
+    try:
+        return request.form.get("next") if request.method == "POST" else None
+    except (HTTPException, ParseException, OSError):
+        # A form that can't be read: that is what the page tells of.
+        return None

@@ -44,6 +44,8 @@ def running_api(folder: Path, url: str, **variables: str) -> Iterator[Api]:
     """Run the API as `gopherctl web` does, until it is ready; yield a client of it."""
     port, log = free_port(), folder / f"api-{uuid4().hex[:6]}.log"
     environ = {**os.environ, "REDIS_URL": url, "SERVER_HOST": "127.0.0.1", "SERVER_PORT": str(port), **variables}
+    # Of the applications that tests make in this process: those that run count for themselves.
+    environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "gopher.app"], env=environ, cwd=folder, stdout=output, stderr=output

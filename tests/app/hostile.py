@@ -100,6 +100,11 @@ class Hostile:
 
     def request(self) -> bytes:
         chance = self._random
+        if chance.random() < 0.03:
+            # So that something is there to be asked for.
+            body = json.dumps(BODIES[1]).encode()
+            head = f"POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {len(body)}"
+            return head.encode() + b"\r\n\r\n" + body
         method, route = chance.choice(self._calls)
         if chance.random() < 0.1:
             method = chance.choice(METHODS)

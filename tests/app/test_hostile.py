@@ -48,7 +48,7 @@ def test_no_made_up_request_is_an_error_of_ours_or_costs_memory(besieged):
                 wrong.append((request, answer))
             if index == warm:
                 before = memory(besieged)
-    assert not wrong, wrong[0]
+    assert not wrong, (wrong[0], besieged.log.read_text().partition("Traceback")[2][:5000])
     assert seen.get(503, 0) <= REQUESTS / 1000
     assert memory(besieged) - before < 50 * 2**20
     # The mixture is one: much is refused, and some is taken.
@@ -82,6 +82,45 @@ def test_a_request_that_two_servers_could_read_differently_is_refused(besieged, 
     answer = send(besieged.base_url.port, request_)
     assert 400 <= status_of(answer) < 510
     assert answer.count(b"HTTP/1.1 ") == 1
+
+
+CHUNKED = b"POST /api/v1/queues/chunks/pause HTTP/1.1\r\n" + HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"1;x=\0\r\na\r\n0\r\n\r\n",
+        b"-1\r\n",
+        b"1_0\r\n",
+        b"f" * 30 + b"\r\n",
+        b"1\r\naX\r\n",
+        b"0;" + b"a" * 2000,
+        b"zz\r\n",
+    ],
+)
+@pytest.mark.parametrize("kind", [b"", b"Content-Type: text/plain\r\n"])
+def test_a_chunk_that_is_none_is_refused_at_once(besieged, body, kind):
+    started = time.monotonic()
+    answer = send(besieged.base_url.port, CHUNKED.replace(b"\r\n\r\n", b"\r\n" + kind + b"\r\n") + body)
+    # The call itself takes no body: then it may be done before the rest is looked at.
+    assert status_of(answer) in (200, 400, 413, 415), answer
+    assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("end", [b"0\r\n\r\n", b"000;last\r\n\r\n", b"0\r\nX-Sum: 1\r\nX-More: 2\r\n\r\n"])
+def test_a_chunked_body_is_read_to_its_end(besieged, end):
+    body = json.dumps({"type": "email", "payload": EMAIL, "queue": "chunks"}).encode()
+    pieces = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in (body[:7], body[7:50], body[50:]))
+    head = b"POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    request = head + pieces + end
+    with socket.create_connection(("127.0.0.1", besieged.base_url.port), timeout=10) as connection:
+        for at in range(0, len(request), 5):
+            connection.send(request[at : at + 5])
+            time.sleep(0.0005)
+        connection.sendall(b"GET /health/live HTTP/1.1\r\n" + HEAD + b"\r\n")
+        answers = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert re.findall(rb"HTTP/1\.1 (\d+) ", answers) == [b"201", b"200"]
 
 
 def test_a_body_without_an_end_is_given_up(besieged):
