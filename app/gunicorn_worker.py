@@ -7,11 +7,14 @@ keep nobody out, also without a buffering proxy in front.
 
 import re
 import selectors
+import socket
 import time
 from functools import partial
 from typing import Any
 
 from gunicorn.workers.gthread import TConn, ThreadWorker  # type: ignore[import-untyped]
+
+from .lines import TYPES
 
 #: Bytes: more of a head than gunicorn reads; it refuses the rest.
 _HEAD = 64 * 1024
@@ -25,6 +28,11 @@ _CHUNKED = re.compile(rb"\r\ntransfer-encoding:[^\r\n]*chunked[ \t]*\r\n", re.IG
 _SIZE = re.compile(rb"([0-9a-fA-F]{1,8})[ \t]*(?:;[^\r\n]*)?\Z")
 #: Bytes of the line with a chunk's size.
 _LONGEST_LINE = 1024
+_LINES = re.compile(
+    rb"\r\ncontent-type:[ \t]*(" + b"|".join(map(re.escape, map(str.encode, TYPES))) + rb")", re.IGNORECASE
+)
+#: Bytes that are dropped of a body that is too long.
+_DROPPED = 8 * 2**20
 _EXPECT = re.compile(rb"\r\nexpect:[ \t]*100-continue[ \t]*\r\n", re.IGNORECASE)
 _TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
@@ -40,6 +48,9 @@ class Gathering:
         self._wanted = 0
         self._chunk = 0
         self._asked = False
+        #: Whether the body is longer than any that is read: it is dropped as it comes.
+        self.is_too_long = False
+        self._dropped = 0
 
     def is_whole(self, longest: int) -> bool:
         """Return whether nothing more needs to come before a thread can go on, be it to refuse the request.
@@ -52,12 +63,24 @@ class Gathering:
         if end < 4:
             return len(self.data) > _HEAD
         head = bytes(self.data[: end - 2])
+        # Bodies of lines may be of any length: a thread reads them as they come.
+        long = len(self.data) - end > longest
         if _CHUNKED.search(head):
             self._chunk = self._chunk or end
-            return self._has_last_chunk() or len(self.data) - end > longest
-        length = _LENGTH.search(head)
-        self._wanted = end + (int(length[1]) if length else 0)
-        return len(self.data) >= self._wanted or self._wanted - end > longest
+            self.is_too_long = long and not _LINES.search(head)
+            return long or self._has_last_chunk()
+        length = int(match[1]) if (match := _LENGTH.search(head)) else 0
+        if length <= longest:
+            self._wanted = end + length
+            return len(self.data) >= self._wanted
+        self.is_too_long = not _LINES.search(head)
+        return not self.is_too_long or self._is_dropped(end, length)
+
+    def _is_dropped(self, end: int, length: int) -> bool:
+        """Drop what has come of a body that is too long; return whether a client has sent enough to read our answer."""
+        self._dropped += len(self.data) - end
+        del self.data[end:]
+        return self._dropped >= min(length, _DROPPED) or _EXPECT.search(self.data) is not None
 
     def _has_last_chunk(self) -> bool:
         """Return whether a chunked body has come to its end, or to what is no chunk: gunicorn refuses that."""
@@ -117,8 +140,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self._give_up(gathering)
             return
         self._add(gathering, piece or b"")
-        if gathering.is_whole(self.longest_body) or self._bytes > _GATHERED:
+        before = len(gathering.data)
+        is_whole = gathering.is_whole(self.longest_body)
+        self._bytes -= before - len(gathering.data)
+        if is_whole or self._bytes > _GATHERED:
             self._take_out(gathering)
+            if gathering.is_too_long:
+                # Nobody is to wait for the rest of it.
+                self._hear_no_more(gathering.conn.sock)
             gathering.conn.gathered = bytes(gathering.data)
             super().enqueue_req(gathering.conn)
         elif gathering.waits_to_be_asked():
@@ -156,6 +185,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def _say(self, sock: Any, text: bytes) -> None:
         try:
             sock.send(text)
+        except OSError:
+            pass
+
+    def _hear_no_more(self, sock: Any) -> None:
+        try:
+            sock.shutdown(socket.SHUT_RD)
         except OSError:
             pass
 

@@ -200,7 +200,7 @@ def submit_batch(asked: DryRunOrNot) -> Response:
     are accepted, the bad ones are named. 201: all were accepted. 200: some were not.
     """
     if request.mimetype in lines.TYPES:
-        return submit_lines(_accepted, dry_run=asked.dry_run)
+        return submit_lines(accepted, dry_run=asked.dry_run)
     entries = parse_batch(body())
     request_made = _idempotency()
     ids = None if request_made is None else ids_for(request_made, len(entries))

@@ -150,8 +150,9 @@ def test_two_hundred_slow_clients_do_not_keep_others_out(besieged):
 
     thread = threading.Thread(target=drip)
     try:
-        for connection in sockets:
-            connection.sendall(b"POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n{")
+        for index, connection in enumerate(sockets):
+            length = (b"Content-Length: 1000", b"Content-Length: 5000000", b"Transfer-Encoding: chunked")[index % 3]
+            connection.sendall(b"POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\n" + length + b"\r\n\r\n")
         thread.start()
         for _ in range(10):
             started = time.monotonic()
