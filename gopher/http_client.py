@@ -7,7 +7,8 @@ from uuid import uuid4
 
 import msgspec
 
-from .errors import ConfigurationError, QueueUnavailable
+from .decoding import decode
+from .errors import ConfigurationError, InvalidJob, QueueUnavailable
 from .health import Health
 from .http_calls import Answer, Api, check_url, job_segment, segment
 from .http_parts import HttpDeadLetters, HttpFlow, HttpSchedules
@@ -16,11 +17,12 @@ from .interface import Stored
 from .job import FINAL_STATES
 from .rehearsal import Rehearsal
 from .settings import Settings
-from .submission import Submission, submission_of
+from .submission import InvalidBatch, Submission, submission_of
 from .timeline import Timeline
 from .views import Accepted, JobView, LogLine, Page, Reason, Stats, TypeView, WorkerView
 
 _JOBS = "/api/v1/jobs"
+_RAW = msgspec.json.Decoder(msgspec.Raw)
 #: Seconds that the API lets a request wait for a job at most, and jobs and bytes of one request here.
 _LONGEST_WAIT, _BULK, _BULK_BYTES = 20.0, 1000, 900 * 1024
 
@@ -69,6 +71,7 @@ class HttpClient:
 
     def submit_batch(self, entries: Sequence[bytes], *, idempotency_key: str | None = None) -> list[Stored]:
         """Submit jobs that are JSON as the API takes it, together or not at all. Raises InvalidBatch."""
+        _check_entries(entries)
         body = b'{"jobs":[' + b",".join(entries) + b"]}"
         answer = self._send(f"{_JOBS}/batch", body, idempotency_key or str(uuid4()))
         replayed = answer.headers.get("idempotent-replayed") == "true"
@@ -163,6 +166,19 @@ class HttpClient:
 
 def _member(body: bytes, name: str) -> Any:
     return msgspec.json.decode(body)[name]
+
+
+def _check_entries(entries: Sequence[bytes]) -> None:
+    """Raise InvalidBatch for entries that are no JSON: among others they would be refused without saying which, and
+    one that holds two values would move the places of all after it."""
+    errors = []
+    for index, entry in enumerate(entries):
+        try:
+            decode(_RAW, entry)
+        except InvalidJob as error:
+            errors.append((index, error))
+    if errors:
+        raise InvalidBatch(errors)
 
 
 def _pieces(texts: Iterable[bytes]) -> Iterator[list[bytes]]:

@@ -42,7 +42,11 @@ def check_names(text: bytes | msgspec.Raw, field: str = "") -> None:
 
     The text has been read before, by msgspec: it is JSON.
     """
-    whole = str(text, "utf-8").strip()
+    try:
+        whole = str(text, "utf-8").strip()
+    except UnicodeDecodeError as error:
+        # msgspec passes over the strings that it keeps as they are.
+        raise InvalidJson(f"is not UTF-8: {error.reason} at byte {error.start}", field or None) from None
     try:
         _scan(whole, 0)
         return

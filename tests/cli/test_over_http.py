@@ -101,6 +101,11 @@ class Tour:
         path = self._folder / "jobs.jsonl"
         path.write_text("\n".join(lines))
         tell("submit-many", str(path), "--key", "monday")
+        # No JSON, two values, a name twice, a type that is not there, a parent that is not there.
+        lines += ['{"type": "math"', f"{lines[0]},{lines[0]}", '{"type": "math", "type": "math", "payload": {}}']
+        orphan = {"type": "math", "payload": json.loads(PRIME), "after": ["019f0000-0000-7000-8000-000000000000"]}
+        lines += ['{"type": "nope", "payload": {}}', json.dumps(orphan)]
+        path.write_text("\n".join(lines))
         tell("submit-many", str(path), "--key", "monday", "--skip-bad", "--json")
         tell("submit-many", str(path), "--key", "monday", "--skip-bad")
 

@@ -103,6 +103,15 @@ def test_a_mended_file_goes_on_under_its_key_where_it_stopped(run: Run, client: 
     assert enqueued(client) == 3000
 
 
+def test_a_line_that_is_no_text_is_named(environ: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "jobs.jsonl").write_bytes(b'{"type": "math", "payload": {"a": "\xff"}}\n')
+    done = subprocess.run(
+        gopherctl("submit-many", str(tmp_path / "jobs.jsonl")), env=environ, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "line 1: is not UTF-8: invalid start byte at byte 35" in done.stderr
+
+
 def test_what_was_stored_is_not_changed_under_the_same_key(run: Run, client: Client, tmp_path: Path) -> None:
     assert run("submit-many", write(tmp_path / "jobs.jsonl", 10), "--key", "nightly").code == 0
     answer = run("submit-many", write(tmp_path / "jobs.jsonl", 10, {3: line(99)}), "--key", "nightly")
