@@ -68,9 +68,15 @@ class Server:
         #: For reading, and for what is no move of a job.
         self.client: Any = self.pools.client
         self._known_queues: set[str] = set()
+        self._queues: dict[str, Queue] = {}
 
     def queue(self, name: str) -> Queue:
-        return Queue(self.keys.of(name), retention=self.settings.result_ttl)
+        queue = self._queues.get(name)
+        if queue is None:
+            queue = Queue(self.keys.of(name), retention=self.settings.result_ttl)
+            if name in self._known_queues:
+                self._queues[name] = queue
+        return queue
 
     def run(self, call: Call, *, patience: float = PATIENCE) -> Any:
         """Run one call and return its reply as the call reads it.

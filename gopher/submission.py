@@ -294,6 +294,8 @@ def _unique_for(submission: Submission) -> float:
 
 def _parents(after: list[str | int]) -> tuple[str, ...]:
     """Return the ids that a job waits for. Places in a batch have become ids before (`prepare_batch`)."""
+    if not after:
+        return ()
     if len(after) > MAX_PARENTS:
         raise InvalidJob(f"names {len(after)} jobs: the most is {MAX_PARENTS}", "/after")
     for index, parent in enumerate(after):
