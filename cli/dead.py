@@ -9,6 +9,7 @@ import msgspec
 from gopher.errors import GopherError, JobConflict, JobNotFound
 from gopher.interface import Gopher
 from gopher.job import State
+from gopher.listing import MAX_LIMIT
 from gopher.redrives import MAX_CANARY
 from gopher.views import JobView
 
@@ -36,7 +37,7 @@ _yes = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @_group
 @click.option("--queue", help="Only of this queue.")
 @click.option("--groups", is_flag=True, help="Count them by type, class of error and place, the most first.")
-@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many to show.")
+@click.option("--limit", type=click.IntRange(1, MAX_LIMIT), default=20, show_default=True, help="How many to show.")
 @click.option("--cursor", help="Go on where the last page ended.")
 @common
 def list_failed(

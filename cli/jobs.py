@@ -6,6 +6,7 @@ import click
 import msgspec
 
 from gopher.job import State
+from gopher.listing import MAX_LIMIT
 from gopher.views import HistoryRow, JobView
 
 from .common import client, common, looking_client
@@ -27,7 +28,7 @@ def job(out: Output, job_id: str) -> None:
 @click.option("--status", type=click.Choice([str(state) for state in State]), help="Only jobs in this state.")
 @click.option("--type", "job_type", metavar="TYPE", help="Only jobs of this type.")
 @click.option("--queue", help="Only jobs of this queue.")
-@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many to show.")
+@click.option("--limit", type=click.IntRange(1, MAX_LIMIT), default=20, show_default=True, help="How many to show.")
 @click.option("--cursor", help="Go on where the last page ended.")
 @common
 def jobs(out: Output, limit: int, cursor: str | None, **filters: Any) -> None:

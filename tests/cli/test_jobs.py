@@ -6,6 +6,7 @@ from collections.abc import Callable
 import msgspec
 
 from gopher.client import Client
+from gopher.listing import MAX_LIMIT
 from tests.helpers import wait_until
 from tests.seeding import SeedingWorker
 
@@ -89,3 +90,8 @@ def test_worker_options_are_checked_as_their_variables_are(run: Run) -> None:
     answer = run("worker", "--queues", "Not A Queue")
     assert answer.code == 1
     assert "WORKER_QUEUES='Not A Queue'" in answer.err
+
+
+def test_the_longest_page_that_is_offered_is_given(run: Run) -> None:
+    assert run("jobs", "--limit", str(MAX_LIMIT)).code == 0
+    assert "is not in the range 1<=x<=500" in run("jobs", "--limit", str(MAX_LIMIT + 1)).err
