@@ -17,8 +17,6 @@ _CHUNK = 200
 _NEAR_ENDS = 2000
 #: A worker holds no more jobs than this.
 _HELD = 2000
-#: Neighbours that one probe of a bisection reads: a cancelled job's record may be gone.
-_PROBE = 10
 
 
 class Position(NamedTuple):
@@ -59,7 +57,7 @@ def pending_entries(
     than its right neighbour, a rescued one newer than its left one, so ids find the way better than times.
     """
     key = keys.prefix + place
-    start = _place_in_list(server, keys, key, after, passed) if after else 0
+    start = _place_in_list(server, keys, place, after, passed) if after else 0
     while ids := _decoded(server.client.lrange(key, start, start + _CHUNK - 1)):
         for job_id, since in zip(ids, _times(server, keys, ids, "since"), strict=True):
             if since is not None:
@@ -107,35 +105,22 @@ def seek(client: Any, key: str, after: Position, *, oldest_first: bool = False) 
     return int(low)
 
 
-def _place_in_list(server: Server, keys: QueueKeys, key: str, after: Position, passed: Sequence[str]) -> int:
+def _place_in_list(server: Server, keys: QueueKeys, place: str, after: Position, passed: Sequence[str]) -> int:
     """Return the index of what follows `after` in a pending list."""
-    if not passed:
-        return _bisect(server, keys, key, after.time)
+    key, queue = keys.prefix + place, server.queue(keys.queue)
     for job_id, rank in product(passed, (1, -1)):
         index = server.client.lpos(key, job_id, rank=rank, maxlen=_NEAR_ENDS)
         if index is not None:
             return int(index) + 1
-    first = _bisect(server, keys, key, after.time)
-    equals = _decoded(server.client.lrange(key, first, first + _NEAR_ENDS - 1))
+    first: int = server.run(queue.bisect(place, after.time))
+    equals = _decoded(server.client.lrange(key, first, first + _NEAR_ENDS - 1)) if passed else []
     for job_id in passed:
         if job_id in equals:
             return first + equals.index(job_id) + 1
-    # They have left. What shares their millisecond is passed over rather than shown twice.
-    return _bisect(server, keys, key, after.time - 1)
-
-
-def _bisect(server: Server, keys: QueueKeys, key: str, time: int) -> int:
-    """Return the index of the first job that has waited since `time` or longer."""
-    low, high = 0, int(server.client.llen(key))
-    while low < high:
-        middle = (low + high) // 2
-        ids = _decoded(server.client.lrange(key, middle, middle + _PROBE - 1))
-        since = next((each for each in _times(server, keys, ids, "since") if each is not None), None)
-        if since is not None and since > time:
-            low = middle + 1
-        else:
-            high = middle
-    return low
+    if passed:
+        # They have left. What shares their millisecond is passed over rather than shown twice.
+        first = server.run(queue.bisect(place, after.time - 1))
+    return first
 
 
 def _times(server: Server, keys: QueueKeys, ids: Sequence[str], *fields: str) -> list[int | None]:

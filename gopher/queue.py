@@ -400,6 +400,10 @@ class Queue:
 
         return self._call("look", (size, *fields, *job_ids), rows)
 
+    def bisect(self, place: str, time: int) -> Call:
+        """Find the first job in a pending list that has waited since `time` (ms) or longer (bisect.lua). An index."""
+        return self._call("bisect", (place, time), int)
+
     def look_at_groups(self, limit: int) -> Call:
         """Read the groups of dead letters (look_at_groups.lua). The reply is a list of `GroupRow`."""
         return self._call("look_at_groups", (limit,), _read_groups)

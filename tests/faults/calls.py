@@ -154,6 +154,7 @@ def _continue_redrives(stage: Stage) -> Call:
 
 
 SEEDS: dict[str, Callable[[Stage], Call]] = {
+    "bisect": lambda stage: stage.queue.bisect("pending:normal", len(stage.put(2))),
     "cancel": lambda stage: stage.queue.cancel(stage.put(2)[0]),
     "cancelled": _cancelled,
     "complete": _complete,

@@ -1,0 +1,41 @@
+"""bisect: where in a pending list the older jobs begin."""
+
+import pytest
+
+
+@pytest.fixture
+def times(lab):
+    """Four jobs in pending:normal, the left one newest, a second apart; when each came."""
+    lab.enqueue()
+    came = []
+    for _ in range(4):
+        lab.pass_time(1)
+        lab.enqueue()
+        came.append(lab.now)
+    return came[::-1]
+
+
+def found(lab, time):
+    return lab.run_twice(lab.queue.bisect("pending:normal", time))[0]
+
+
+def test_it_finds_the_first_that_is_no_newer(lab, times):
+    assert [found(lab, time) for time in times] == [0, 1, 2, 3]
+    assert found(lab, times[1] - 1) == 2
+    assert found(lab, times[0] + 1) == 0
+    assert found(lab, times[-1] - 1) == 4
+
+
+def test_records_that_are_gone_or_spoilt_are_passed_over(lab, times):
+    ids = lab.standing("pending:normal")[::-1]
+    kept = {job_id: lab.redis.dump(lab.keys.job(job_id)) for job_id in ids[1:3]}
+    lab.redis.delete(lab.keys.job(ids[1]))
+    lab.redis.set(lab.keys.job(ids[2]), "nonsense")
+    assert found(lab, times[3]) <= 3
+    assert found(lab, times[0]) == 0
+    for job_id, record in kept.items():
+        lab.redis.restore(lab.keys.job(job_id), 0, record, replace=True)
+
+
+def test_a_list_that_is_not_there_is_empty(lab):
+    assert found(lab, lab.now) == 0
