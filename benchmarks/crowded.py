@@ -1,0 +1,176 @@
+"""`python -m benchmarks.crowded`: how long looking takes when very many jobs are there.
+
+Stores PENDING (1000000) waiting and DEAD (100000) dead jobs of several types by the real scripts, starts the API beside
+them, and asks for each list ASK (100) times. Prints, in ms, the processor time that an answer takes of the API and the
+server together, which is what it takes on a machine with nothing else to do, and the median and the 95th percentile of
+the time until it was there.
+"""
+
+import itertools
+import os
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+from gopher.client import Client
+from gopher.embedded import EmbeddedServer
+from gopher.job import NewJob, new_job_id
+from gopher.queue import Failure
+
+from .lab import free_port
+
+_TYPES = [f"type-{number}" for number in range(20)]
+_RARE = "rare"
+_ERRORS = ["ValueError", "TimeoutError", "ConnectionError", "KeyError"]
+_PLACES = [f"shop/jobs.py:{line} work" for line in range(10, 13)]
+_ROW = b'{"attempt":1,"outcome":"failed","worker":"w","started_at":1790000000000,"ended_at":1790000000012}'
+#: Jobs of one call.
+_BULK = 1000
+
+
+def main() -> int:
+    pending, dead = int(os.environ.get("PENDING", "1000000")), int(os.environ.get("DEAD", "100000"))
+    folder = Path(tempfile.mkdtemp(prefix="gopher-crowded-"))
+    try:
+        with EmbeddedServer(folder, port=free_port(), options={"appendonly": "no"}) as server:
+            with Client(server.tcp_url) as client:
+                _fill(client, pending, dead)
+                used = client.server.client.info("memory")["used_memory"]
+            print(f"{pending:,} pending and {dead:,} dead jobs: {used / 2**20:,.0f} MiB", flush=True)
+            with _api(server.tcp_url) as (http, pid):
+                those = [psutil.Process(pid), *psutil.Process(pid).children(), psutil.Process(server.pid)]
+                for name, ask in _questions(http):
+                    _measure(name, ask, int(os.environ.get("ASK", "100")), those)
+            for words in ("stats", "jobs --limit 20", "jobs --type rare", "list-failed", "list-failed --groups"):
+                _measure(f"gopherctl {words}", lambda w=words: _ctl(server.tcp_url, w), 5, [psutil.Process()])
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return 0
+
+
+def _fill(client: Client, pending: int, dead: int) -> None:
+    random.seed(1)
+    began = time.perf_counter()
+    _bury(client, dead)
+    print(f"the dead took {time.perf_counter() - began:.0f} s", flush=True)
+    for start in range(0, pending, _BULK):
+        client.store([_job(start + each) for each in range(min(_BULK, pending - start))])
+    print(f"all took {time.perf_counter() - began:.0f} s", flush=True)
+
+
+def _job(number: int) -> NewJob:
+    job_type = _RARE if number % 10_000 == 5_000 else random.choice(_TYPES)
+    priority = random.choices(("high", "normal", "low"), (1, 8, 1))[0]
+    return NewJob(new_job_id(), job_type, b'{"payload":{"to":"user@example.com","n":%d}}' % number, priority=priority)
+
+
+def _bury(client: Client, count: int) -> None:
+    queue, run = client.server.queue("default"), client.server.run
+    run(queue.heartbeat("w", 3600.0, first=True))
+    numbers = itertools.count(1, _BULK)
+    for start in range(0, count, _BULK):
+        client.store([_job(start + each) for each in range(min(_BULK, count - start))])
+        for job in run(queue.fetch("w", _BULK, next(numbers), "hnl", strict=True)).jobs:
+            error = random.choice(_ERRORS)
+            text = b'{"type":"%s","message":"it broke","traceback":"...","permanent":false}' % error.encode()
+            failure = Failure(job.id, job.token, 12.0, text, _ROW, b"", "")
+            run(queue.dead_letter("w", failure, error, random.choice(_PLACES)))
+
+
+@contextmanager
+def _api(url: str) -> Iterator[tuple[httpx.Client, int]]:
+    port = free_port()
+    environ = {**os.environ, "REDIS_URL": url, "SERVER_HOST": "127.0.0.1", "SERVER_PORT": str(port)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gopher.app"], env={**environ, "LOG_LEVEL": "error", "WEB_CONCURRENCY": "1"}
+    )
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as http:
+            while True:
+                try:
+                    http.get("/health/live")
+                    break
+                except httpx.TransportError:
+                    time.sleep(0.1)
+            yield http, process.pid
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _questions(http: httpx.Client) -> Iterator[tuple[str, Callable[[], Any]]]:
+    group = http.get("/api/v1/dlq/groups").json()["groups"][0]["group"]
+    for path in (
+        "/api/v1/jobs",
+        "/api/v1/jobs?status=pending",
+        "/api/v1/jobs?status=pending&type=type-3",
+        "/api/v1/jobs?status=pending&type=rare",
+        "/api/v1/jobs?status=failed",
+        "/api/v1/jobs?status=failed&type=rare",
+        "/api/v1/jobs?queue=default&limit=500",
+        "/api/v1/dlq",
+        "/api/v1/dlq?error=KeyError",
+        "/api/v1/dlq?type=rare",
+        f"/api/v1/dlq?group={group}",
+        "/api/v1/dlq/groups",
+        "/api/v1/queue/stats",
+        "/metrics",
+    ):
+        yield f"GET {path}", lambda path=path: _get(http, path)
+    for path in ("/api/v1/jobs?status=pending", "/api/v1/dlq", "/api/v1/dlq?error=KeyError"):
+        cursors = _deep_cursors(http, path)
+        yield f"GET {path}, the next page, deep", lambda path=path, cursors=cursors: _get(http, path, next(cursors))
+
+
+def _deep_cursors(http: httpx.Client, path: str) -> Iterator[str]:
+    """Yield the cursors of pages one after the other, from the first of 30 large pages on."""
+    cursor = None
+    for _ in range(30):
+        cursor = _get(http, path, cursor, limit=500)["next_cursor"]
+    while True:
+        yield cursor
+        cursor = _get(http, path, cursor)["next_cursor"]
+
+
+def _get(http: httpx.Client, path: str, cursor: str | None = None, **parameters: Any) -> Any:
+    given = {**parameters, **({"cursor": cursor} if cursor else {})}
+    answer = http.get(path, params=httpx.URL(path).params.merge(given))
+    answer.raise_for_status()
+    return answer.json() if path.startswith("/api") else None
+
+
+def _ctl(url: str, words: str) -> None:
+    command = [sys.executable, "-m", "gopher.cli", *words.split(), "--redis-url", url]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def _measure(name: str, ask: Callable[[], Any], count: int, those: list[psutil.Process]) -> None:
+    ask()
+    before, times = _spent(those), []
+    for _ in range(count):
+        began = time.perf_counter()
+        ask()
+        times.append((time.perf_counter() - began) * 1000)
+    spent = (_spent(those) - before) / count * 1000
+    p95 = sorted(times)[min(int(count * 0.95), count - 1)]
+    print(f"{name:70} {spent:8.1f} {statistics.median(times):8.1f} {p95:8.1f}", flush=True)
+
+
+def _spent(those: list[psutil.Process]) -> float:
+    """Return the seconds of processor time that processes, and their children that have ended, have used."""
+    return sum(sum(process.cpu_times()[:4]) for process in those)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
