@@ -12,6 +12,7 @@ from gopher.job import State
 from gopher.views import GroupView, JobView
 
 from .acts import act, filled
+from .formats import counted
 from .frame import address, blueprint, done, filters, page
 
 #: Rows of a page, and groups of one.
@@ -48,8 +49,8 @@ def retry_dead() -> BaseResponse:
     _check_which(which.group)
     count = act(api_dead_letters.retry_all, sent=which)["count"]
     if which.canary is None and which.rate is None:
-        return done(f"{count:,} dead letters get another chance.")
-    return done(f"{count:,} dead letters are retried by and by.")
+        return done(f"Another chance for {counted(count, 'dead letter')}.")
+    return done(f"Retried by and by: {counted(count, 'dead letter')}.")
 
 
 @blueprint.post("/dead/discard")
@@ -57,7 +58,7 @@ def discard_dead() -> BaseResponse:
     which = filled(api_dead_letters.DiscardAll)
     _check_which(which.group)
     count = act(api_dead_letters.discard_all, asked=which)["count"]
-    return done(f"{count:,} dead letters are deleted.")
+    return done(f"Deleted: {counted(count, 'dead letter')}.")
 
 
 @blueprint.post("/dead/retries/<retry_id>/stop")

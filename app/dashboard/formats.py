@@ -21,6 +21,11 @@ def number(value: float | None) -> str:
     return _NONE if value is None else f"{value:,.0f}"
 
 
+def counted(count: int, thing: str) -> str:
+    """Return `1 job`, `12,345 jobs`."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
 def duration(seconds: float | None) -> str:
     """Return how long something took: `12ms`, `3.2s`, `1h30m`."""
     return _NONE if seconds is None else format_duration(seconds)

@@ -9,6 +9,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from gopher.client import PURGEABLE
 
 from .acts import act, filled
+from .formats import counted
 from .frame import blueprint, done, filters, page, stats
 
 
@@ -34,4 +35,4 @@ def resume_queue(queue: str) -> BaseResponse:
 def purge(queue: str) -> BaseResponse:
     which = filled(api_queues.Purge)
     count = act(api_queues.purge, asked=which, queue=queue)["count"]
-    return done(f"{count:,} {which.state} jobs of queue {queue} are deleted.")
+    return done(f"Deleted: {counted(count, f'{which.state} job')} of queue {queue}.")

@@ -108,7 +108,7 @@ def own_error(client, queue, worker):
 def test_a_group_is_retried_at_once(board, press, client, queue, own_error, log_of):
     form = form_of(board, "/dead/retry", own_error)
     page = Page(board.post(form.action, data=form.fields, follow_redirects=True))
-    assert "3 dead letters get another chance." in page.text
+    assert "Another chance for 3 dead letters." in page.text
     assert client.stats().queues[queue].failed == 0
     assert audited(log_of()) == ["dead_letters.retry_all"]
     assert "count=3" in log_of()
@@ -117,7 +117,7 @@ def test_a_group_is_retried_at_once(board, press, client, queue, own_error, log_
 def test_a_group_is_retried_by_and_by_and_that_is_stopped(board, press, client, queue, own_error):
     form = form_of(board, "/dead/retry", own_error)
     answer = board.post(form.action, data={**form.fields, "canary": "1", "rate": "5/s"}, follow_redirects=True)
-    assert "3 dead letters are retried by and by." in Page(answer).text
+    assert "Retried by and by: 3 dead letters." in Page(answer).text
     (retry,) = [each for each in client.dead_letters.retries() if each.group == own_error]
     assert (retry.canary, retry.rate, retry.total) == (1, "5/s", 3)
     press("/dead", f"/dead/retries/{retry.retry_id}/stop")
@@ -135,7 +135,7 @@ def test_a_retry_that_is_not_understood_retries_nothing(board, client, queue, ow
 def test_a_group_is_discarded_and_others_are_kept(board, client, queue, worker, own_error, dead):
     form = form_of(board, "/dead/discard", own_error)
     page = Page(board.post(form.action, data=form.fields, follow_redirects=True))
-    assert "3 dead letters are deleted." in page.text
+    assert "Deleted: 3 dead letters." in page.text
     assert client.stats().queues[queue].failed == 1
     assert client.job(dead).status == "failed"
 
@@ -176,7 +176,7 @@ def test_a_queue_is_emptied_of_one_state(press, client, queue, worker, log_of):
         client.enqueue("email", EMAIL, queue=queue),
         client.enqueue("email", EMAIL, queue=queue, delay="1h"),
     )
-    assert f"1 pending jobs of queue {queue} are deleted." in press("/queues", f"/{queue}/purge", state="pending").text
+    assert f"Deleted: 1 pending job of queue {queue}." in press("/queues", f"/{queue}/purge", state="pending").text
     assert (client.inspector.job(waiting), client.job(later).status) == (None, "scheduled")
     assert audited(log_of()) == ["queues.purge"]
     assert f"'queue': '{queue}', 'state': 'pending'" in log_of()
