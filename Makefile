@@ -38,8 +38,8 @@ fuzz: $(VENV)/test.stamp ## Ask the API 20,000 hostile requests, and 5,000 made 
 chaos: $(VENV)/test.stamp ## Cause every fault at full size, and count (DURATION=8m SEED=1)
 	@$(BIN)/python -m tests.faults.chaos --duration $(or $(DURATION),8m) $(if $(SEED),--seed $(SEED))
 
-bench: $(VENV)/demo.stamp ## Measure Gopher beside its peers (SECONDS=1.5 ROUNDS=3 ONLY=drain,wake,gopher,huey)
-	@SECONDS=$(or $(SECONDS),1.5) $(BIN)/python -m benchmarks
+bench: $(VENV)/demo.stamp ## Measure Gopher beside its peers (SECONDS=1 ROUNDS=3 ONLY=drain,wake,gopher,huey)
+	@SECONDS=$(or $(SECONDS),1) $(BIN)/python -m benchmarks
 
 lint: $(VENV)/lint.stamp ## Check style, shell scripts, image and compose file
 	@$(BIN)/ruff check --quiet $(SOURCES)

@@ -17,6 +17,8 @@ from benchmarks.load import CONNECTIONS
 from . import Figure, Item, gopher_only
 
 BATCH = 1000
+#: Seconds that gunicorn's processes may need until they answer.
+LOADING = 20.0
 JOB = {"type": "noop", "payload": {"x": "y" * 92}}
 ROOT = Path(__file__).parent.parent.parent
 
@@ -46,7 +48,12 @@ def _rate(port: int, path: str, body: bytes, seconds: float, connections: int = 
             raise Stuck(f"{path}: {done.stderr.decode()[-300:]}")
         return float(done.stdout)
 
-    ask(0.3)
+    # gunicorn listens before its processes have loaded the app.
+    deadline = time.monotonic() + LOADING
+    while not ask(0.3):
+        if time.monotonic() > deadline:
+            raise Stuck(f"{path} does not answer")
+    ask(0.5)
     return ask(seconds)
 
 

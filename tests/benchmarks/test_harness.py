@@ -8,10 +8,11 @@ import pytest
 from gopher.cli.processes import gopherctl
 
 from benchmarks import contenders, machine
-from benchmarks.__main__ import CONTENDERS, ITEMS, chosen, main
+from benchmarks.__main__ import CONTENDERS, ITEMS, _measure, chosen, main
 from benchmarks.contenders import Contender, LeftOut, prepare
-from benchmarks.items import delaying, draining, pictures, resting, sending, storing, waking
+from benchmarks.items import Item, delaying, draining, everybody, pictures, resting, sending, storing, waking
 from benchmarks.lab import Stuck, lab
+from benchmarks.results import Results
 
 GOPHER = Contender("Gopher", "with_gopher.py", 3000, bulk=True)
 LIMIT = Contender("limit", "with_limit.py", 3000, bulk=True, pictures=False)
@@ -43,6 +44,12 @@ def test_a_peer_that_cannot_be_installed_is_left_out(monkeypatch, tmp_path):
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     with pytest.raises(LeftOut, match="could not be installed"):
         prepare(Contender("nobody", "with_huey.py", 1, ("no-such-package-of-this-name",), "nobody"))
+
+
+def test_an_item_that_fails_is_named_and_ends_nothing_else():
+    results = Results({}, 1.0, 1)
+    _measure(Item("broken", (), everybody, lambda contender, seconds: {"ratio": 1 / (seconds - 1)}), GOPHER, results)
+    assert results.problems == ["Gopher, broken: float division by zero"]
 
 
 def test_only_names_items_and_contenders():
