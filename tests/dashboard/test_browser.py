@@ -211,6 +211,16 @@ def test_what_was_opened_stays_open_when_figures_are_brought_up_to_date(tab, cli
     assert tab.all_that_is_wrong() == []
 
 
+def test_the_id_of_a_job_is_copied(tab, client, queue):
+    job_id = client.enqueue("email", {}, queue=queue)
+    tab.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page = tab.open(f"/jobs/{job_id}")
+    page.get_by_role("button", name="Copy the job id").click()
+    page.get_by_text("Copied").wait_for()
+    assert page.evaluate("navigator.clipboard.readText()") == job_id
+    assert tab.all_that_is_wrong() == []
+
+
 def test_signs_in_and_out(browser, locked):
     tab = Tab(browser, str(locked.base_url))
     page = tab.open("/jobs")
