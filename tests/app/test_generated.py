@@ -74,8 +74,12 @@ def what_the_document_allows_is_accepted(context, response, case):
 def test_a_case_is_answered_as_the_document_says(case, asked):
     made[0] += 1
     hasten(case)
-    case.call_and_validate(
-        base_url=str(asked.base_url),
+    answer = case.call(base_url=str(asked.base_url))
+    if answer.status_code == 414:
+        # gunicorn's own, of a request line that is too long: the API has not seen it.
+        return
+    case.validate_response(
+        answer,
         excluded_checks=[positive_data_acceptance, *METHODS] if case.path in ALSO_AN_ID else [positive_data_acceptance],
         additional_checks=[what_the_document_allows_is_accepted],
     )
