@@ -71,10 +71,15 @@ class Shelf:
 
     def put(self, connection: Any) -> None:
         """Take a connection back, once all replies were read or it was disconnected."""
-        if connection._sock is not None and len(self._idle) < self._size:
+        if connection._sock is not None and len(self._idle) < self._size and self._others_find_some():
             self._idle.append(connection)
         else:
             self._pool.release(connection)
+
+    def _others_find_some(self) -> bool:
+        """Return whether the pool has a place left: who waits for one of its connections knows nothing of ours."""
+        places = getattr(self._pool, "pool", None)
+        return places is None or places.qsize() > 0
 
     def clear(self) -> None:
         while self._idle:

@@ -1,6 +1,7 @@
 """Connections that are kept at hand between calls."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -31,6 +32,15 @@ def test_no_more_than_half_of_the_pool_is_kept_from_others(pools):
     assert len(shelf._idle) == 2
     others = [pools.of("any").get_connection() for _ in range(2)]
     assert not {id(each) for each in others} & {id(each) for each in shelf._idle}
+
+
+def test_nobody_waits_at_the_pool_while_a_connection_lies_idle(pools):
+    shelf = pools.shelf("any")
+    taken = [shelf.take() for _ in range(4)]
+    with ThreadPoolExecutor(1) as executor:
+        waiting = executor.submit(pools.of("any").get_connection)
+        shelf.put(taken[0])
+        assert waiting.result(1.0) is taken[0]
 
 
 def test_a_connection_that_the_server_has_closed_is_noticed_before_anything_is_sent(pools):
