@@ -1,5 +1,6 @@
 """Requests: their ids, what they may look like, and one log line for each."""
 
+import ipaddress
 import re
 import time
 from urllib.parse import urlsplit
@@ -27,6 +28,7 @@ _log = logs.get_logger("api")
 
 def install(app: Flask) -> None:
     app.before_request(_begin)
+    app.before_request(_check_host)
     app.before_request(_check_origin)
     app.before_request(_check_body)
     app.after_request(_end)
@@ -65,6 +67,30 @@ def _begin() -> None:
     g.request_id = given if _REQUEST_ID.fullmatch(given) else uuid4().hex
     logs.bind(request_id=g.request_id)
     take_up()
+
+
+def _check_host() -> None:
+    """Without keys, refuse a request that came by a name of somebody else's.
+
+    A page in a browser on this machine may let its own name lead here, and is of the same origin then.
+    """
+    settings = context().settings
+    if settings.api_keys or settings.allow_anonymous or settings.listens_beyond_loopback:
+        return
+    if not _is_loopback(request.host):
+        raise Forbidden(f"{request.host[:80]!r} is not this machine: ask for http://localhost, or set GOPHER_API_KEYS")
+
+
+def _is_loopback(place: str) -> bool:
+    """Return whether a host, with its port if it has one, is this machine by name or address."""
+    try:
+        host = urlsplit(f"//{place}").hostname or ""
+    except ValueError:
+        return False
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def _check_origin() -> None:

@@ -261,8 +261,8 @@ def test_who_claims_to_be_elsewhere_is_believed_nowhere(besieged):
     claims = {"X-Forwarded-For": "10.9.9.9", "X-Forwarded-Host": "evil.example"}
     shown = besieged.get("/api/v1/jobs/types", headers=claims).json()["types"][0]["example"]
     assert shown.startswith(f"curl {besieged.base_url}")
-    shown = besieged.get("/api/v1/jobs/types", headers={"Host": "a;rm -rf $HOME"}).json()["types"][0]["example"]
-    assert "rm -rf" not in shown
+    for host in ("a;rm -rf $HOME", "evil.example"):
+        assert besieged.get("/api/v1/jobs/types", headers={"Host": host}).status_code in (400, 403)
     besieged.post("/api/v1/queues/claims/pause", headers={**claims, "X-Request-ID": "claims"})
     (line,) = [line for line in besieged.log.read_text().splitlines() if "audit" in line and "claims" in line]
     assert "address=127.0.0.1" in line
