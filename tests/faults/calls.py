@@ -180,6 +180,7 @@ SEEDS: dict[str, Callable[[Stage], Call]] = {
     "resign": lambda stage: stage.queue.resign("w"),
     "resume": _resumed,
     "retry": _held(lambda queue, job: queue.retry("w", _failure(job), 60.0)),
+    "sample": lambda stage: stage.queue.sample(),
     "set_limit": lambda stage: stage.queue.set_limit("t", 1.0, 1.0, 1),
     "set_schedule": lambda stage: stage.queue.set_schedule("s", b"{}", 1000),
     "start_redrive": lambda stage: stage.queue.start_redrive("r", stage.failed() and [], canary=1),

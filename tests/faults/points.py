@@ -140,6 +140,7 @@ SCHEDULER: dict[str, Plan] = {
     "rescue": Plan(_held_by_a_dead_worker, runs=1),
     "prune": Plan(_too_many_dead),
     "continue_redrives": Plan(_retried_by_and_by, runs=1),
+    "sample": Plan(_due_soon, runs=1),
     "due_ticks": Plan(_schedule_due, runs=1),
     "tick": Plan(_schedule_due, runs=1),
 }
