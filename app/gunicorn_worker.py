@@ -63,12 +63,15 @@ class Gathering:
         if end < 4:
             return len(self.data) > _HEAD
         head = bytes(self.data[: end - 2])
-        # Bodies of lines may be of any length: a thread reads them as they come.
-        long = len(self.data) - end > longest
         if _CHUNKED.search(head):
             self._chunk = self._chunk or end
-            self.is_too_long = long and not _LINES.search(head)
-            return long or self._has_last_chunk()
+            if len(self.data) - end > longest:
+                # Bodies of lines may be of any length: a thread reads them as they come.
+                if _LINES.search(head):
+                    return True
+                self.is_too_long = True
+            is_last = self._has_last_chunk()
+            return self._are_dropped(end, head, is_last) if self.is_too_long else is_last
         length = int(match[1]) if (match := _LENGTH.search(head)) else 0
         if length <= longest:
             self._wanted = end + length
@@ -81,6 +84,17 @@ class Gathering:
         self._dropped += len(self.data) - end
         del self.data[end:]
         return self._dropped >= min(length, _DROPPED) or _EXPECT.search(self.data) is not None
+
+    def _are_dropped(self, end: int, head: bytes, is_last: bool) -> bool:
+        """Drop the chunks that have come of a body that is too long, as `_is_dropped` does."""
+        self._dropped += self._chunk - end
+        del self.data[end : self._chunk]
+        self._chunk = end
+        if not is_last and self._dropped + len(self.data) - end < _DROPPED:
+            return False
+        # What is left can't be read as chunks any more, and need not be: a length that is too long is refused unread.
+        self.data[:] = _CHUNKED.sub(b"\r\nContent-Length: %d\r\n" % 2**40, head, count=1) + b"\r\n"
+        return True
 
     def _has_last_chunk(self) -> bool:
         """Return whether a chunked body has come to its end, or to what is no chunk: gunicorn refuses that."""
@@ -145,10 +159,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self._bytes -= before - len(gathering.data)
         if is_whole or self._bytes > _GATHERED:
             self._take_out(gathering)
-            if gathering.is_too_long:
-                # Nobody is to wait for the rest of it.
-                self._hear_no_more(gathering.conn.sock)
             gathering.conn.gathered = bytes(gathering.data)
+            if gathering.is_too_long:
+                # Nobody is to wait for the rest of it, nor is another request to come this way.
+                self._hear_no_more(gathering.conn.sock)
+                gathering.conn.gathered = gathering.conn.gathered.replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
             super().enqueue_req(gathering.conn)
         elif gathering.waits_to_be_asked():
             # gunicorn would ask once a thread has the request; it does so again, which clients pass over.
