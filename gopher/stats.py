@@ -45,9 +45,9 @@ def _priorities(client: Any, keys: QueueKeys, now: int) -> dict[str, PrioritySta
         pipe.llen(keys.pending(priority))
         pipe.lindex(keys.pending(priority), -1)
     tombstones, following, *lists = pipe.execute()
-    parked = _parked(client, keys)
+    parked, heads = _parked(client, keys)
     # The oldest of a list is its head; the job in `next` was taken from one of them.
-    rows = _priority_and_age(client, keys, [following, *lists[1::2]], now)
+    rows = _priority_and_age(client, keys, [following, *lists[1::2], *heads], now)
     following_priority = rows[0][0]
     return {
         priority: PriorityStats(
@@ -58,16 +58,18 @@ def _priorities(client: Any, keys: QueueKeys, now: int) -> dict[str, PrioritySta
     }
 
 
-def _parked(client: Any, keys: QueueKeys) -> dict[str, int]:
-    """Return how many jobs of each priority wait because their type is over its limit."""
+def _parked(client: Any, keys: QueueKeys) -> tuple[dict[str, int], list[bytes | None]]:
+    """Return how many jobs of each priority wait because their type is over its limit, and the oldest of each kind."""
     buckets = [bucket.decode() for bucket in client.zrange(keys.throttled, 0, -1)]
     pipe = client.pipeline(transaction=False)
     for priority in PRIORITIES:
         for bucket in buckets:
             pipe.llen(keys.parked(bucket, priority))
-    lengths = pipe.execute() if buckets else []
-    rows = len(buckets)
-    return {name: sum(lengths[at * rows : (at + 1) * rows]) for at, name in enumerate(PRIORITIES)}
+            pipe.lindex(keys.parked(bucket, priority), -1)
+    found = pipe.execute() if buckets else []
+    lengths, heads, rows = found[0::2], found[1::2], len(buckets)
+    counts = {name: sum(lengths[at * rows : (at + 1) * rows]) for at, name in enumerate(PRIORITIES)}
+    return counts, [head for head in heads if head is not None]
 
 
 def _priority_and_age(

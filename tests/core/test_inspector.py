@@ -195,6 +195,14 @@ def test_parked_jobs_wait(client, worker):
     assert client.stats().queues["default"].waiting == 1
 
 
+def test_parked_jobs_have_an_age_too(client, worker):
+    client.flow.set_limit("email", "1/h", 1, None)
+    ids = [client.enqueue("email", {}) for _ in range(3)]
+    worker.fetch(3)
+    client.server.client.hincrby(client.server.keys.of("default").job(ids[1]), "since", -60_000)
+    assert 59 <= client.stats().queues["default"].oldest_waiting_age <= 62
+
+
 def test_the_age_is_that_of_the_oldest_that_waits(client):
     assert client.enqueue("email", {}, priority="low")
     keys = client.server.keys.of("default")
