@@ -76,6 +76,8 @@ local function expire(id, job)
   redis.call('LREM', own, 1, id)
   count('expired:' .. job.type, 1)
   finish(id, 'expired', job, ARGV[6])
+  -- Its end may have let jobs go to a priority of which nothing was left.
+  drained = {}
 end
 
 -- Park a job that may not start yet. Returns whether it was.

@@ -14,8 +14,8 @@ from benchmarks.items import Item, delaying, draining, everybody, pictures, rest
 from benchmarks.lab import Stuck, lab
 from benchmarks.results import Results
 
-GOPHER = Contender("Gopher", "with_gopher.py", 3000, bulk=True)
-LIMIT = Contender("limit", "with_limit.py", 3000, bulk=True, pictures=False)
+GOPHER = Contender("Gopher", "with_gopher.py", 20_000, bulk=True)
+LIMIT = Contender("limit", "with_limit.py", 20_000, bulk=True, pictures=False)
 
 
 @pytest.mark.parametrize("contender", [GOPHER, LIMIT], ids=lambda contender: contender.name)

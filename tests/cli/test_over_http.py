@@ -13,6 +13,7 @@ import pytest
 from gopher.cli.main import run as run_command
 
 from gopher.client import Client
+from gopher.registry import load_handlers, registry
 from tests.app.conftest import Api, running_api
 from tests.docs.console import stable
 from tests.seeding import SeedingWorker
@@ -36,6 +37,15 @@ def api(tmp_path_factory: pytest.TempPathFactory, redis_url: str, http_namespace
     keys = "boss:sesame:admin,viewer:look:read"
     with running_api(folder, redis_url, GOPHER_NAMESPACE=http_namespace, GOPHER_API_KEYS=keys) as api:
         yield api
+
+
+@pytest.fixture(autouse=True)
+def only_what_is_shipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The API's process knows the shipped handlers; this one has perhaps run tests that have registered others."""
+    shipped = {
+        each.name: each for each in load_handlers(["gopher.handlers"]) if "gopher.handlers" in each.function.__module__
+    }
+    monkeypatch.setattr(registry, "_handlers", shipped)
 
 
 @pytest.fixture

@@ -224,6 +224,8 @@ def test_the_id_of_a_job_is_copied(tab, client, queue):
 def test_signs_in_and_out(browser, locked):
     tab = Tab(browser, str(locked.base_url))
     page = tab.open("/jobs")
+    # The field has the focus by itself.
+    page.locator("input:focus").wait_for()
     page.keyboard.type("read-secret")
     page.keyboard.press("Enter")
     page.get_by_role("heading", name="Jobs").wait_for()

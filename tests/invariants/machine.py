@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from gopher.invariants import findings
-from gopher.job import NewJob, new_job_id
+from gopher.job import NewJob
 from gopher.queue import Completion, Failure, FetchedJob
 from gopher.server import Server
 
@@ -41,6 +41,8 @@ class Moves(RuleBasedStateMachine):
         super().__init__()
         self.queue = LabQueue(self.server.keys.of(f"q{next(_names)}"), self.mutation)
         self.keys = self.queue.keys
+        #: Ids are the same whenever the same moves are made: what is equally old is ordered by them.
+        self._numbers = count(1)
         self.now = START
         self.workers: list[Worker] = []
         self.zombies: list[tuple[str, FetchedJob]] = []
@@ -50,6 +52,9 @@ class Moves(RuleBasedStateMachine):
         self.sent: list[tuple[str, Any]] = []
         #: Since the clock was set back nothing can be said of when a job was due.
         self.set_back = False
+
+    def new_id(self) -> str:
+        return f"00000000-0000-7000-8000-{next(self._numbers):012x}"
 
     def run_call(self, call: Any) -> Any:
         return self.server.run(call)
@@ -92,7 +97,7 @@ class Moves(RuleBasedStateMachine):
         after = self.parents(parents)
         new = [
             NewJob(
-                id=new_job_id(),
+                id=self.new_id(),
                 type=job_type,
                 envelope=b"{}",
                 priority=priority,
@@ -125,7 +130,7 @@ class Moves(RuleBasedStateMachine):
     @precondition(lambda self: len(self.workers) < 3)
     @rule()
     def hire(self) -> None:
-        worker = Worker(f"w{next(_names)}")
+        worker = Worker(f"w{next(self._numbers):04}")
         self.run_call(self.queue.heartbeat(worker.id, LEASE, first=True))
         self.workers.append(worker)
 
@@ -333,7 +338,7 @@ class Moves(RuleBasedStateMachine):
     @rule(data=st.data(), on_parent_failure=st.sampled_from(["fail", "run"]))
     def a_child_comes_after_its_parent_has_died(self, data: Any, on_parent_failure: str) -> None:
         self.settle(data, "dead_letter")
-        self.enqueue(["normal"], "", "", None, f"u{next(_names)}", 3, on_parent_failure, "a")
+        self.enqueue(["normal"], "", "", None, f"u{next(self._numbers):04}", 3, on_parent_failure, "a")
 
     # Time and operators
 
@@ -390,7 +395,7 @@ class Moves(RuleBasedStateMachine):
 
     @rule(canary=st.sampled_from([0, 1, 2]), rate=st.sampled_from([None, 1.0]), limit=st.sampled_from([None, 2]))
     def begin_a_redrive(self, canary: int, rate: float | None, limit: int | None) -> None:
-        redrive_id = f"r{next(_names)}"
+        redrive_id = f"r{next(self._numbers):04}"
         asked = redrive_id.encode()
         call = self.queue.start_redrive(redrive_id, [], canary=canary, rate=rate, limit=limit, asked=asked)
         assert self.run_call(call) == self.run_call(call), "a repeat was answered otherwise"
@@ -490,7 +495,7 @@ class Moves(RuleBasedStateMachine):
             self.tick(12_000)
             self.run_call(self.queue.rescue(None, 0.0))
             self.run_call(self.queue.promote(100))
-            good = Worker(f"good{next(_names)}")
+            good = Worker(f"good{next(self._numbers):04}")
             self.run_call(self.queue.heartbeat(good.id, LEASE, first=True))
             fetched = self.run_call(self.queue.fetch(good.id, 50, 1, "hnl", strict=True))
             for job in fetched.jobs:

@@ -183,6 +183,14 @@ def test_the_end_of_an_expired_job_lets_its_children_go(lab):
     assert [job.id for job in lab.fetch(want=1)] == [child]
 
 
+def test_children_that_are_let_go_to_a_priority_that_was_empty_are_found(lab):
+    late = [lab.enqueue(priority="low", expires="+2000") for _ in range(2)]
+    child = lab.enqueue(after=(late[1],), on_parent_failure="run")
+    lab.hire()
+    lab.pass_time(2)
+    assert [job.id for job in lab.fetch(want=2)] == [child]
+
+
 def test_cancelled_jobs_that_still_stand_in_a_long_list_are_passed_over(lab):
     ids = lab.seed_pending(1010)
     for job_id in ids[1:6]:

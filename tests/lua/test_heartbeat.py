@@ -1,5 +1,7 @@
 """heartbeat: a worker's lease is extended, unless it was taken away."""
 
+from tests.lua.lab import failure
+
 
 def test_it_extends_the_lease(lab):
     lab.hire(lease=10.0)
@@ -38,6 +40,15 @@ def test_what_was_asked_to_be_cancelled_is_told_until_it_is_settled(lab):
     lab.complete(job)
     assert lab.run(lab.queue.heartbeat("w1", 10.0)).cancelling == []
     assert not lab.redis.exists(lab.keys.prefix + "cancelling:w1")
+
+
+def test_a_job_that_ended_otherwise_and_is_tried_again_is_not_to_be_cancelled(lab):
+    job = lab.seed_processing()
+    lab.run(lab.queue.cancel(job.id))
+    lab.run(lab.queue.dead_letter("w1", failure(job), "ValueError"))
+    lab.run(lab.queue.redrive([job.id]))
+    assert [again.id for again in lab.fetch()] == [job.id]
+    assert lab.run(lab.queue.heartbeat("w1", 10.0)).cancelling == []
 
 
 def test_a_job_that_another_worker_runs_meanwhile_is_not_told(lab):

@@ -9,8 +9,8 @@ local function revive(id)
   redis.call('LPUSH', P .. 'pending:' .. priority, id)
   exhume(id)
   redis.call('HSET', record, 'state', 'pending', 'since', now, 'attempts', 0)
-  redis.call('HDEL', record, 'crashes', 'lost', 'error', 'finished', 'duration', 'token', 'cancel', 'expires', 'parked',
-    'group')
+  redis.call('HDEL', record, 'crashes', 'lost', 'error', 'finished', 'duration', 'token', 'cancel', 'expires', 'due',
+    'parked', 'group')
   count('redriven', 1)
   return true
 end

@@ -26,6 +26,10 @@ local function settle(worker, id, token, log)
   end
   redis.call('LREM', P .. 'processing:' .. worker, -1, id)
   release(id, fields[12])
+  if fields[7] then
+    -- Its next attempt may be this worker's too.
+    redis.call('SREM', P .. 'cancelling:' .. worker, id)
+  end
   if log ~= '' then
     keep_log(record, fields[9], log)
   end
