@@ -25,7 +25,7 @@ def test_it_goes_round_the_index_in_pieces(lab):
         seen.append((pruned.finished, place))
     # Of 0 and 1 one is gone: on behind 0. Of 2 and 3 both are: on from there. Then the last one: from the start again.
     assert seen == [(1, 1), (2, 1), (0, 0), (0, 2)]
-    assert lab.standing("finished") == [ids[0], ids[4]]
+    assert sorted(lab.standing("finished")) == sorted([ids[0], ids[4]])
 
 
 def test_dead_letters_go_when_they_are_old(lab):

@@ -3,11 +3,18 @@
 import msgspec
 import pytest
 
+from gopher import logs
 from gopher.job import Envelope, NewJob
 from gopher.trace_context import MAX_CARRIER, carrying, passed_on, passing_on, read, trace_id
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
+
+
+@pytest.fixture(autouse=True)
+def _in_no_request() -> None:
+    """Tests before may have made requests in this very thread."""
+    logs.unbind()
 
 
 def test_takes_a_trace_out_of_headers():
