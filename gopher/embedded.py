@@ -48,7 +48,7 @@ _OPTIONS = {
 
 #: For servers that use glibc's malloc: keep freed pieces at hand. Records grow and go all the time, and looking for
 #: the next piece was a quarter of the server's work.
-_ALLOCATOR = {"GLIBC_TUNABLES": "glibc.malloc.tcache_max=8192:glibc.malloc.tcache_count=1000"}
+_ALLOCATOR = {"GLIBC_TUNABLES": "glibc.malloc.tcache_max=8192:glibc.malloc.tcache_count=65535"}
 
 
 def find_server(environ: Mapping[str, str] | None = None) -> Path:

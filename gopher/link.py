@@ -5,7 +5,6 @@ has to be killed on time also when the server hangs. So nothing here blocks, but
 is given no more time than the loop can spare.
 """
 
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -264,8 +263,3 @@ class Bell:
     def close(self) -> None:
         self._waiting = False
         self.wire.close()
-
-
-def spare_until(deadline: float, now: float | None = None) -> float:
-    """Return the seconds left until a deadline (monotonic s), never below 0."""
-    return max(deadline - (time.monotonic() if now is None else now), 0.0)

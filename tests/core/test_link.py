@@ -8,7 +8,7 @@ from redis import exceptions
 
 from gopher import link as link_module
 from gopher.job import NewJob, new_job_id
-from gopher.link import Bell, Link, spare_until
+from gopher.link import Bell, Link
 from gopher.queue import Completion
 from gopher.server import Server
 from gopher.settings import Settings
@@ -361,8 +361,3 @@ def test_a_job_that_a_lost_reply_had_brought_is_a_stray_of_the_worker(bell, behi
     ring(bell, behind)
     assert readable(bell) is None
     assert [each.id for each in direct.run(queue.fetch("w1", 1, 1, "hnl", strict=True)).jobs] == [stored.id]
-
-
-def test_time_to_spare_is_never_less_than_none():
-    assert spare_until(10.0, 7.5) == 2.5
-    assert spare_until(7.0, 7.5) == 0.0
