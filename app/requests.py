@@ -14,7 +14,7 @@ from gopher import logs
 
 from . import lines
 from .context import context
-from .tracing import take_up
+from .tracing import let_go, take_up
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 #: Bytes that are read of a request which is refused, and how many at a time.
@@ -32,8 +32,7 @@ def install(app: Flask) -> None:
     app.before_request(_check_origin)
     app.before_request(_check_body)
     app.after_request(_end)
-    # The thread goes on to another request.
-    app.teardown_request(lambda _error: logs.unbind())
+    app.teardown_request(_leave)
 
 
 def body() -> bytes:
@@ -67,6 +66,12 @@ def _begin() -> None:
     g.request_id = given if _REQUEST_ID.fullmatch(given) else uuid4().hex
     logs.bind(request_id=g.request_id)
     take_up()
+
+
+def _leave(_error: BaseException | None) -> None:
+    """The thread goes on to something else."""
+    logs.unbind()
+    let_go()
 
 
 def _check_host() -> None:

@@ -26,3 +26,8 @@ def install(app: Flask) -> None:
 def take_up() -> None:
     """Have the jobs of this request carry its id, and the trace that it came with."""
     pass_on({**read({name.lower(): text for name, text in request.headers}), REQUEST_ID: g.request_id})
+
+
+def let_go() -> None:
+    """Have nothing else that this thread does carry the request's id or its trace."""
+    pass_on({})

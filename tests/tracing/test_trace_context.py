@@ -2,19 +2,14 @@
 
 import msgspec
 import pytest
+from gopher.app import create_app
 
-from gopher import logs
 from gopher.job import Envelope, NewJob
+from gopher.settings import Settings
 from gopher.trace_context import MAX_CARRIER, carrying, passed_on, passing_on, read, trace_id
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
-
-
-@pytest.fixture(autouse=True)
-def _in_no_request() -> None:
-    """Tests before may have made requests in this very thread."""
-    logs.unbind()
 
 
 def test_takes_a_trace_out_of_headers():
@@ -67,4 +62,10 @@ def test_a_job_without_a_trace_is_stored_as_it_is():
 def test_a_trace_is_passed_on_for_so_long():
     with passing_on({"traceparent": PARENT}):
         assert passed_on() == {"traceparent": PARENT}
+    assert passed_on() == {}
+
+
+def test_a_request_leaves_nothing_behind_in_its_thread():
+    answer = create_app(Settings()).test_client().get("/health/live", headers={"traceparent": PARENT})
+    assert answer.status_code == 200
     assert passed_on() == {}
