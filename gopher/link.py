@@ -13,7 +13,7 @@ from redis import exceptions
 
 from . import crashpoints
 from .logs import get_logger
-from .server import Sendable, Server, pauses, read_reply, send_calls, send_whole, translated
+from .server import Sendable, Server, has_more, pauses, read_reply, send_calls, send_whole, translated
 
 log = get_logger("link")
 
@@ -112,66 +112,57 @@ def _nobody(_descriptor: int) -> None:
 
 
 class Link:
-    """Sends batches of calls, one batch under way at a time; what is added meanwhile makes the next.
+    """Sends batches of calls, up to two at once: the server has work while we read what it has answered.
 
-    A batch whose reply is lost is sent again as it was, before anything else.
+    What is added meanwhile makes the next. A batch whose reply is lost is sent again as it was, before anything
+    else, and alone.
     """
 
     def __init__(self, server: Server, key: str) -> None:
         self.wire = Wire(server, key)
         self._lease = server.settings.worker_lease
         self._waiting: deque[tuple[Sendable, Callback]] = deque()
-        self._under_way: list[tuple[Sendable, Callback]] = []
-        self._sent = False
+        #: Those that are not answered yet, the oldest first, and how many of them are sent.
+        self._batches: deque[list[tuple[Sendable, Callback]]] = deque()
+        self._sent = 0
+        #: When the oldest was sent, or the one before it answered.
         self._sent_at = 0.0
 
     @property
     def idle(self) -> bool:
         """Whether nothing waits to be sent or answered."""
-        return not self._waiting and not self._under_way
+        return not self._waiting and not self._batches
 
     @property
     def busy(self) -> bool:
         """Whether a batch is under way."""
-        return bool(self._under_way)
+        return bool(self._batches)
+
+    @property
+    def takes_another(self) -> bool:
+        """Whether a batch is under way, and one more may follow it at once."""
+        return len(self._batches) == self._sent == 1
 
     def add(self, call: Sendable, callback: Callback) -> None:
         self._waiting.append((call, callback))
 
     def flush(self, now: float, spare: float) -> None:
-        """Send what waits, if nothing is under way and the server can be reached."""
-        if self._sent or not (self._under_way or self._waiting) or not self.wire.connect(now, spare):
-            return
-        if not self._under_way:
-            self._under_way = list(self._waiting)
-            self._waiting.clear()
-        try:
-            send_calls(self.wire.connection, [call for call, _ in self._under_way])
-        except _CONNECTION_ERRORS as error:
-            self.wire.fail(error, now)
-            return
-        self._sent, self._sent_at = True, now
+        """Send what waits, unless two batches are under way or the server can't be reached."""
+        if self.takes_another:
+            if self._waiting:
+                self._send(self._next_batch(), now)
+        elif not self._sent and not self.idle and self.wire.connect(now, spare):
+            self._send(self._batches[0] if self._batches else self._next_batch(), now)
 
     def readable(self, now: float) -> None:
-        """Take the replies of the batch under way, or notice that the connection has ended."""
+        """Take the replies of the batches under way, or notice that the connection has ended."""
         if not self._sent:
             self._lose(ConnectionError("the server closed the connection"), now)
             return
-        try:
-            replies = self._read_all()
-        except _CONNECTION_ERRORS as error:
-            self._lose(error, now)
-            return
-        trouble = next((reply for reply in replies if _for_a_while(reply)), None)
-        if trouble is not None:
-            self._lose(trouble, now)
-            return
-        if crashpoints.armed:
-            crashpoints.reached_by((call.verb for call, _ in self._under_way), "after_reply")
-        self.wire.sound()
-        answered, self._under_way, self._sent = self._under_way, [], False
-        for (call, callback), reply in zip(answered, replies, strict=True):
-            callback(reply if isinstance(reply, Exception) else call.read(reply))
+        self._take_replies(now)
+        # Those of the second may have come along, and the selector would not tell.
+        if self._sent and self._has_more(now):
+            self._take_replies(now)
 
     def check(self, now: float) -> None:
         """Give the connection up when a reply is overdue."""
@@ -189,18 +180,64 @@ class Link:
         # A heartbeat that was lost on its way is sent again while the lease holds.
         return min(REPLY_TIMEOUT, self._lease / 3)
 
-    def _read_all(self) -> list[Any]:
+    def _next_batch(self) -> list[tuple[Sendable, Callback]]:
+        batch = list(self._waiting)
+        self._waiting.clear()
+        self._batches.append(batch)
+        return batch
+
+    def _send(self, batch: list[tuple[Sendable, Callback]], now: float) -> None:
+        try:
+            send_calls(self.wire.connection, [call for call, _ in batch])
+        except _CONNECTION_ERRORS as error:
+            self._lose(error, now)
+            return
+        if not self._sent:
+            self._sent_at = now
+        self._sent += 1
+
+    def _take_replies(self, now: float) -> None:
+        """Take the replies of the oldest batch."""
+        batch = self._batches[0]
+        try:
+            replies = self._read_all(batch)
+        except _CONNECTION_ERRORS as error:
+            self._lose(error, now)
+            return
+        trouble = next((reply for reply in replies if _for_a_while(reply)), None)
+        if trouble is not None:
+            self._lose(trouble, now)
+            return
+        if crashpoints.armed:
+            crashpoints.reached_by((call.verb for call, _ in batch), "after_reply")
+        self.wire.sound()
+        self._batches.popleft()
+        self._sent, self._sent_at = self._sent - 1, now
+        for (call, callback), reply in zip(batch, replies, strict=True):
+            callback(reply if isinstance(reply, Exception) else call.read(reply))
+
+    def _read_all(self, batch: list[tuple[Sendable, Callback]]) -> list[Any]:
         connection = self.wire.connection
-        replies = [read_reply(connection) for _ in self._under_way]
+        replies = [read_reply(connection) for _ in batch]
         missing = [at for at, reply in enumerate(replies) if isinstance(reply, exceptions.NoScriptError)]
         if missing:
-            again: Sequence[Any] = [self._under_way[at][0] for at in missing]
+            if self._sent > 1:
+                # What is read next are the replies of the other batch: begin again, one after the other.
+                raise ConnectionError("the server has lost its scripts")
+            again: Sequence[Any] = [batch[at][0] for at in missing]
             for at, reply in zip(missing, send_whole(connection, again), strict=True):
                 replies[at] = reply
         return replies
 
+    def _has_more(self, now: float) -> bool:
+        try:
+            return has_more(self.wire.connection)
+        except _CONNECTION_ERRORS as error:
+            self._lose(error, now)
+            return False
+
     def _lose(self, error: Exception, now: float) -> None:
-        self._sent = False
+        self._sent = 0
         self.wire.fail(error, now)
 
 

@@ -212,6 +212,12 @@ def read_reply(connection: AbstractConnection) -> Any:
         return exceptions.ResponseError(f"{word} {error}")
 
 
+def has_more(connection: AbstractConnection) -> bool:
+    """Return whether bytes of a further reply are here already."""
+    # The same as for `read_reply`: the reader holds what came along with the reply before.
+    return bool(connection._parser.can_read(0))
+
+
 def send_whole(connection: AbstractConnection, calls: Sequence[Sendable]) -> list[Any]:
     """Send calls with their scripts' sources: the server has been restarted, or its scripts flushed."""
     _send(connection, [call.whole_command() for call in calls])

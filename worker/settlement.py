@@ -40,6 +40,11 @@ class Settlement:
         """Whether an outcome has not reached the server yet."""
         return bool(self._completions or self._again) or self._unanswered > 0
 
+    @property
+    def gathered(self) -> int:
+        """How many results wait to be sent."""
+        return sum(map(len, self._completions.values()))
+
     def complete(self, running: Running, seconds: float, result: bytes, log_lines: bytes) -> None:
         """Note a result; it goes out with the next `send`."""
         job = running.job

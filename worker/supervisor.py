@@ -17,7 +17,7 @@ import msgspec
 from gopher.alive import HealthFile
 from gopher.crashpoints import reached
 from gopher.job import Envelope
-from gopher.link import ALL_BACK, WAITED
+from gopher.link import ALL_BACK, WAITED, Link
 from gopher.logs import bind, get_logger
 from gopher.policy import resolve
 from gopher.presence import hide_worker, show_worker
@@ -52,6 +52,10 @@ EXCLUSIVE_SHARE = 0.8
 RESCUED_AT_ONCE = 100
 #: Jobs in a child's hands that keep it busy for a while, the seconds that one takes at least, and the longest rest.
 PLENTY, QUICKEST, LONGEST_REST = 8, 20e-6, 0.001
+#: Jobs that are asked for in one call: the server has others to answer too.
+AT_ONCE = 64
+#: Jobs or results for which the server is not left without work until it has answered what was sent before.
+MANY = 32
 #: Seconds that the last outcomes may take to reach the server once all children have stopped.
 LAST_WORDS = 5.0
 
@@ -167,16 +171,22 @@ class Supervisor:
 
     def _exchange(self, now: float) -> None:
         """Hand out what is here, send what is settled, ask for more."""
-        self._hand_out(now)
+        # Much of it is handed out while the server works on what is sent here.
+        much = len(self._backlog) >= MANY
+        if not much:
+            self._hand_out(now)
         if self._busy():
             self._beat_at = min(self._beat_at, now + BUSY_BEAT)
         spare = self._spare(now)
         for name, intake in self._intakes.items():
-            if not intake.link.busy:
-                self._settlements[name].send()
+            settlement = self._settlements[name]
+            if _may_send(intake.link, settlement.gathered):
+                settlement.send()
         if not self._lost:
             self._take_in(now, spare)
         self._wires.flush(now, spare)
+        if much:
+            self._hand_out(now)
 
     def _take_in(self, now: float, spare: float) -> None:
         room = 0
@@ -185,8 +195,8 @@ class Supervisor:
             room -= sum(intake.asked_for for intake in self._intakes.values())
         for intake in self._intakes.values():
             if intake.must_fetch or (room > 0 and intake.wants_fetch(now)):
-                if not intake.link.busy:
-                    intake.fetch(self.worker_id, max(room, 1), now, self._taker(intake))
+                if _may_send(intake.link, room):
+                    intake.fetch(self.worker_id, min(max(room, 1), AT_ONCE), now, self._taker(intake))
                     room -= intake.asked_for
             elif room > 0 and not intake.asked_for:
                 intake.listen(self.worker_id, now, spare)
@@ -397,7 +407,6 @@ class Supervisor:
             self._clock.set(fetched.now)
             for job in fetched.jobs:
                 self._backlog.append(self._running(job, intake.queue.name))
-            self._hand_out(time.monotonic())
 
         return take
 
@@ -666,6 +675,11 @@ class Supervisor:
     def _descriptors(self) -> list[int]:
         selector = [self._selector.fileno()] if isinstance(self._selector, selectors.EpollSelector) else []
         return [*self._wires.descriptors(), *self._signals.descriptors(), *selector]
+
+
+def _may_send(link: Link, jobs: int) -> bool:
+    """Return whether to send now what concerns so many jobs: few wait for the last reply, that they may become more."""
+    return not link.busy or (link.takes_another and jobs >= MANY)
 
 
 def _ignore(_reply: object) -> None:

@@ -105,15 +105,69 @@ def test_what_was_added_together_goes_in_one_piece(link, behind, proxy):
     assert len(proxy.sent) == 1
 
 
-def test_what_comes_meanwhile_makes_the_next_batch(link, behind, proxy):
-    queue, order = behind.queue("default"), []
-    link.add(queue.promote(), lambda reply: order.append("first"))
-    link.flush(time.monotonic(), 0.4)
-    assert link.busy
-    link.add(queue.promote(), lambda reply: order.append("second"))
+def completions(direct, count):
+    """Give a worker so many jobs; return what it tells of each when it is done."""
+    queue = direct.queue("default")
+    direct.run(queue.enqueue([job() for _ in range(count)]))
+    direct.run(queue.heartbeat("w1", 60.0, first=True))
+    given = direct.run(queue.fetch("w1", count, 1, "hnl", strict=True)).jobs
+    return [Completion(each.id, each.token, 1.0, b"1", b"") for each in given]
+
+
+def flush_each(link, queue, done, answers):
+    """Send a batch for each result, none of them waiting for an answer."""
+    for each in done:
+        link.add(queue.complete("w1", [each]), answers.append)
+        link.flush(time.monotonic(), 0.4)
+
+
+def test_a_second_batch_follows_at_once_and_a_third_waits_for_an_answer(direct):
+    link, answers = Link(direct, direct.keys.of("default").prefix), []
+    done = completions(direct, 3)
+    direct.client.client_pause(100)
+    flush_each(link, direct.queue("default"), done[:1], answers)
+    assert link.takes_another
+    flush_each(link, direct.queue("default"), done[1:], answers)
+    assert not link.takes_another
+    assert not answers
     settle(link)
-    assert order == ["first", "second"]
-    assert len(proxy.sent) == 2
+    assert answers == [["OK"]] * 3
+    link.wire.close()
+
+
+@pytest.mark.parametrize("size", [0, 3, 7])
+def test_two_batches_whose_replies_are_lost_are_sent_again_in_order(link, behind, proxy, direct, size):
+    answers = []
+    done = completions(direct, 2)
+    proxy.cut(size)
+    flush_each(link, behind.queue("default"), done, answers)
+    settle(link)
+    assert answers[0] == ["ALREADY"]
+    assert answers[1] in (["OK"], ["ALREADY"])
+    assert int(direct.client.zcard(direct.keys.of("default").finished)) == 2
+
+
+def test_scripts_that_were_flushed_are_sent_whole_also_when_two_batches_need_them(direct):
+    link, answers = Link(direct, direct.keys.of("default").prefix), []
+    done = completions(direct, 2)
+    direct.client.script_flush()
+    direct.client.client_pause(100)
+    flush_each(link, direct.queue("default"), done, answers)
+    settle(link)
+    assert answers == [["OK"], ["OK"]]
+    link.wire.close()
+
+
+def test_replies_of_two_batches_that_come_in_one_piece_are_both_taken(direct):
+    link, answers = Link(direct, direct.keys.of("default").prefix), []
+    done = completions(direct, 2)
+    direct.client.client_pause(100)
+    flush_each(link, direct.queue("default"), done, answers)
+    # Both are there before the first look.
+    time.sleep(0.3)
+    turn(link)
+    assert answers == [["OK"], ["OK"]]
+    link.wire.close()
 
 
 def test_a_callback_may_add_what_goes_next(link, behind):
@@ -149,6 +203,7 @@ def test_what_was_under_way_goes_before_what_came_later(link, behind, proxy, dir
     link.add(queue.complete("w1", done), order.append)
     proxy.cut(0)
     link.flush(time.monotonic(), 0.4)
+    go_on(link, lambda: not link.wire.connected)
     link.add(queue.resign("w1"), order.append)
     settle(link)
     assert order == [["ALREADY"], "OK"]
