@@ -51,7 +51,7 @@ EXCLUSIVE_SHARE = 0.8
 #: Jobs of lost workers that are given back in one look.
 RESCUED_AT_ONCE = 100
 #: Jobs in a child's hands that keep it busy for a while, the seconds that one takes at least, and the longest rest.
-PLENTY, QUICKEST, LONGEST_REST = 8, 20e-6, 0.001
+PLENTY, QUICKEST, LONGEST_REST = 8, 10e-6, 0.0005
 #: Jobs that are asked for in one call: the server has others to answer too.
 AT_ONCE = 64
 #: Jobs or results for which the server is not left without work until it has answered what was sent before.

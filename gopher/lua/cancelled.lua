@@ -9,9 +9,9 @@
 local id = ARGV[2]
 local answer, job = settle(ARGV[1], id, ARGV[3], ARGV[5])
 if answer == 'OK' then
-  local started = tonumber(redis.call('HGET', P .. 'job:' .. id, 'started')) or now
-  finish(id, 'cancelled', job, ARGV[6], 'settled', ARGV[3], 'duration', now - started,
-    'history', with_row(job.history, ARGV[4]))
+  local fields = read(id, 'started', 'history')
+  finish(id, 'cancelled', job, ARGV[6], 'settled', ARGV[3], 'duration', now - (tonumber(fields[1]) or now),
+    'history', with_row(fields[2], ARGV[4]))
   count('cancelled:' .. job.type, 1)
   if ended_went > 0 then
     arm()

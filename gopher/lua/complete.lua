@@ -21,7 +21,7 @@ for i = 3, #ARGV, 5 do
       fields[3], fields[4] = 'result', ARGV[i + 3]
     end
     if finish_record(id, 'completed', job, ARGV[2], unpack(fields)) then
-      finished[#finished + 1] = now
+      finished[#finished + 1] = now_text
       finished[#finished + 1] = id
     end
     count('completed:' .. job.type, 1)

@@ -19,7 +19,7 @@ if answer ~= 'OK' then
 end
 
 redis.call('HSET', record, 'state', 'failed', 'settled', token, 'finished', now, 'duration', ARGV[6], 'error', ARGV[7],
-  'history', with_row(job.history, ARGV[8]))
+  'history', with_row(redis.call('HGET', record, 'history'), ARGV[8]))
 if ARGV[5] ~= '' then
   redis.call('HSET', record, 'crashes', with_row(redis.call('HGET', record, 'crashes'), ARGV[5]))
 end

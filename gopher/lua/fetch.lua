@@ -16,6 +16,10 @@ local worker, want, number = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local order, strict = ARGV[4], ARGV[5] == '1'
 local own = P .. 'processing:' .. worker
 local first, place, jobs = number, 1, {}
+local letters = {}
+for letter in string.gmatch(order, '.') do
+  letters[#letters + 1] = letter
+end
 local parks_left = 100
 -- One look for all that is rare.
 local special = redis.call('EXISTS', P .. 'paused', P .. 'limited', P .. 'throttled') > 0
@@ -26,14 +30,18 @@ if not redis.call('ZSCORE', P .. 'workers', worker) then
 end
 
 local function read_job(id)
-  local fields, spoilt = read(id, 'state', 'type', 'priority', 'since', 'attempts', 'crashes',
-    'lost', 'expires', 'retention', 'envelope', 'token', 'unique', 'children', 'parents', 'bucket', 'parked')
-  return {
-    state = fields[1], type = fields[2], priority = fields[3], since = fields[4], attempts = fields[5],
-    crashes = fields[6], lost = fields[7], expires = fields[8], retention = fields[9], envelope = fields[10],
-    token = fields[11], unique = fields[12], children = fields[13], parents = fields[14], bucket = fields[15],
-    parked = fields[16], spoilt = spoilt,
+  local fields, spoilt = read(id, 'state', 'type', 'priority', 'since', 'envelope', 'attempts', 'expires', 'parents',
+    'parked')
+  local job = {
+    state = fields[1], type = fields[2], priority = fields[3], since = fields[4], envelope = fields[5],
+    attempts = fields[6], expires = fields[7], parents = fields[8], parked = fields[9], spoilt = spoilt,
   }
+  -- A job that begins for the first time, as nearly all do, has none of these.
+  if job.attempts then
+    fields = read(id, 'crashes', 'lost', 'token')
+    job.crashes, job.lost, job.token = fields[1], fields[2], fields[3]
+  end
+  return job
 end
 
 -- Step the cycle past the next turn of this priority, wherever the job came from.
@@ -42,10 +50,10 @@ local function take_turn(priority)
     return
   end
   local letter = string.sub(priority, 1, 1)
-  for step = 0, #order - 1 do
-    local at = (place - 1 + step) % #order + 1
-    if string.sub(order, at, at) == letter then
-      place = at % #order + 1
+  for step = 0, #letters - 1 do
+    local at = (place - 1 + step) % #letters + 1
+    if letters[at] == letter then
+      place = at % #letters + 1
       return
     end
   end
@@ -55,9 +63,14 @@ local function from_here()
   return strict and order or string.sub(order, place) .. string.sub(order, 1, place - 1)
 end
 
+local NONE = {}
+
 local function results_of(parents)
+  if not parents then
+    return NONE
+  end
   local results = {}
-  for parent in string.gmatch(parents or '', '[^,]+') do
+  for parent in string.gmatch(parents, '[^,]+') do
     results[#results + 1] = parent
     results[#results + 1] = read(parent, 'result')[1] or ''
   end
@@ -75,6 +88,8 @@ end
 local function expire(id, job)
   redis.call('LREM', own, 1, id)
   count('expired:' .. job.type, 1)
+  local fields = read(id, 'retention', 'unique', 'children')
+  job.retention, job.unique, job.children = fields[1], fields[2], fields[3]
   finish(id, 'expired', job, ARGV[6])
   -- Its end may have let jobs go to a priority of which nothing was left.
   drained = {}
@@ -82,7 +97,7 @@ end
 
 -- Park a job that may not start yet. Returns whether it was.
 local function hold_back(id, job)
-  local bucket, was_parked = job.bucket or job.type, job.parked and true or false
+  local bucket, was_parked = read(id, 'bucket')[1] or job.type, job.parked and true or false
   local look_at = refuse(id, job.type, bucket, job.priority, was_parked)
   if not look_at then
     return false
@@ -96,7 +111,7 @@ end
 -- Begin an attempt of a job that stands in the own list. Returns false when it must not run now.
 local function begin(id, job)
   if job.state ~= 'pending' then
-    redis.call('LREM', own, 1, id)
+    redis.call('LREM', own, '1', id)
     return false
   end
   if job.expires and tonumber(job.expires) <= now then
@@ -106,9 +121,11 @@ local function begin(id, job)
   if special and is_limited(job.type) and hold_back(id, job) then
     return false
   end
-  local record, token, attempt = P .. 'job:' .. id, worker .. '.' .. number, (tonumber(job.attempts) or 0) + 1
+  local record, attempt = P .. 'job:' .. id, (tonumber(job.attempts) or 0) + 1
+  local token = string.format('%s.%d', worker, number)
   number = number + 1
-  redis.call('HSET', record, 'state', 'processing', 'token', token, 'started', now, 'attempts', attempt)
+  redis.call('HSET', record, 'state', 'processing', 'token', token, 'started', now_text,
+    'attempts', attempt == 1 and '1' or string.format('%d', attempt))
   if job.parked then
     redis.call('HDEL', record, 'parked')
   end
@@ -156,11 +173,11 @@ local left_out = {} -- letters of priorities of which no more is to be moved in 
 
 -- Return the priority whose turn it is at a place of the cycle, and the place after that turn.
 local function turn_at(at)
-  for step = 0, #order - 1 do
-    local here = strict and step + 1 or (at - 1 + step) % #order + 1
-    local letter = string.sub(order, here, here)
+  for step = 0, #letters - 1 do
+    local here = strict and step + 1 or (at - 1 + step) % #letters + 1
+    local letter = letters[here]
     if not (drained[letter] or left_out[letter]) then
-      return letter, here % #order + 1
+      return letter, here % #letters + 1
     end
   end
 end

@@ -24,7 +24,8 @@ if job.cancel then
   finish(id, 'cancelled', job, ARGV[5])
 else
   redis.call('HSET', record, 'state', 'pending', 'settled', token, 'since', now)
-  park(id, job.bucket or job.type, job.priority, true, until_ms)
+  local fields = read(id, 'bucket', 'priority')
+  park(id, fields[1] or job.type, fields[2], true, until_ms)
   end_parking()
   alarm('throttled', earliest_look)
 end

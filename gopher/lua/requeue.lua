@@ -23,7 +23,7 @@ elseif delay > 0 then
   alarm('scheduled', now + delay)
 else
   redis.call('HSET', record, 'state', 'pending', 'settled', token, 'since', now)
-  redis.call('RPUSH', P .. 'pending:' .. job.priority, id)
+  redis.call('RPUSH', P .. 'pending:' .. redis.call('HGET', record, 'priority'), id)
 end
 arm()
 write_counts()

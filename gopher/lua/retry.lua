@@ -17,7 +17,7 @@ if answer ~= 'OK' then
   return answer
 end
 
-local history = with_row(job.history, ARGV[8])
+local history = with_row(redis.call('HGET', record, 'history'), ARGV[8])
 observe('run', job.type, tonumber(ARGV[6]))
 if job.cancel then
   count('cancelled:' .. job.type, 1)

@@ -7,7 +7,7 @@ MUTANTS: dict[str, Mutation] = {
     "no check that it still runs": ("shared/settle", "if fields[2] ~= 'processing' then", "if false then"),
     "settled without leaving the list": (
         "shared/settle",
-        "redis.call('LREM', P .. 'processing:' .. worker, -1, id)",
+        "redis.call('LREM', P .. 'processing:' .. worker, '-1', id)",
         "local _ = worker",
     ),
     "no duplicate check": ("enqueue", "if redis.call('EXISTS', record) == 1 then", "if false then"),

@@ -1,6 +1,6 @@
 -- Upper bounds of the latency buckets, in ms; the last is unbounded.
 local BOUNDS = { 1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000, 300000, 1800000 }
-local seen = {}
+local seen, names = {}, {}
 
 -- Count `ms` into the histogram `name` of a job type, e.g. observe('wait', 'email', 12.5).
 local function observe(name, job_type, ms)
@@ -14,7 +14,10 @@ local function observe(name, job_type, ms)
   end
   local of_type = seen[job_type] or {}
   seen[job_type] = of_type
-  local key, sum = name .. ':' .. bucket, name .. ':sum_us'
+  local of_name = names[name] or { sum = name .. ':sum_us' }
+  names[name] = of_name
+  local key, sum = of_name[bucket] or name .. ':' .. bucket, of_name.sum
+  of_name[bucket] = key
   of_type[key] = (of_type[key] or 0) + 1
   of_type[sum] = (of_type[sum] or 0) + math.floor(ms * 1000 + 0.5)
 end

@@ -7,35 +7,33 @@ end
 
 -- Take a job out of the worker's hands if the token is the one it was given out with, and keep what
 -- the attempt has logged ('' for nothing). Returns
--- OK       and what the record says of the job; it is in no list now
+-- OK       and what the end of any job asks for of its record; it is in no list now
 -- ALREADY  this very attempt was settled before: the call is a repeat
 -- STALE    the job was given to someone else meanwhile: this result must be dropped
 -- MISSING  there is no such record, or somebody has spoilt it: the others of the call go on
 local function settle(worker, id, token, log)
   local record = P .. 'job:' .. id
-  local fields = read(id, 'token', 'state', 'settled', 'type', 'priority', 'retention', 'cancel', 'history', 'attempts',
-    'unique', 'children', 'holds', 'bucket')
+  local fields = read(id, 'token', 'state', 'type', 'retention', 'cancel', 'unique', 'children', 'holds')
   if not fields[2] then
     return 'MISSING'
   end
   if fields[1] ~= token then
-    return fields[3] == token and 'ALREADY' or 'STALE'
+    return redis.call('HGET', record, 'settled') == token and 'ALREADY' or 'STALE'
   end
   if fields[2] ~= 'processing' then
     return 'ALREADY'
   end
-  redis.call('LREM', P .. 'processing:' .. worker, -1, id)
-  release(id, fields[12])
-  if fields[7] then
+  redis.call('LREM', P .. 'processing:' .. worker, '-1', id)
+  release(id, fields[8])
+  if fields[5] then
     -- Its next attempt may be this worker's too.
     redis.call('SREM', P .. 'cancelling:' .. worker, id)
   end
   if log ~= '' then
-    keep_log(record, fields[9], log)
+    keep_log(record, redis.call('HGET', record, 'attempts'), log)
   end
   return 'OK', {
-    type = fields[4], priority = fields[5], retention = fields[6], cancel = fields[7], history = fields[8],
-    unique = fields[10], children = fields[11], bucket = fields[13],
+    type = fields[3], retention = fields[4], cancel = fields[5], unique = fields[6], children = fields[7],
   }
 end
 
