@@ -22,7 +22,7 @@ from gopher.embedded import EmbeddedServer
 from .contenders import CACHE, Contender
 
 #: Nobody is measured while the server happens to write its file anew: that takes a core for a second.
-_OPTIONS = {"auto-aof-rewrite-percentage": "0"}
+OPTIONS = {"auto-aof-rewrite-percentage": "0"}
 #: Seconds until a worker must have done its first job.
 START_TIMEOUT = 30.0
 
@@ -142,7 +142,7 @@ def lab(contender: Contender) -> Iterator[Lab]:
     """Give a contender a server that nobody has used."""
     folder = Path(tempfile.mkdtemp(prefix="gopher-bench-"))
     try:
-        with EmbeddedServer(folder / "server", port=free_port(), options=_OPTIONS) as server:
+        with EmbeddedServer(folder / "server", port=free_port(), options=OPTIONS) as server:
             marks = folder / "marks"
             marks.mkdir()
             made = Lab(contender, server, marks)

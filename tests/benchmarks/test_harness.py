@@ -2,12 +2,13 @@
 
 import json
 import os
+import re
 import socket
 
 import pytest
 from gopher.cli.processes import gopherctl
 
-from benchmarks import contenders, machine
+from benchmarks import contenders, machine, parked
 from benchmarks.__main__ import CONTENDERS, ITEMS, _measure, chosen, main
 from benchmarks.contenders import Contender, LeftOut, prepare
 from benchmarks.items import Item, delaying, draining, everybody, pictures, resting, sending, storing, waking
@@ -92,3 +93,12 @@ def test_gopherctl_bench_measures_and_leaves_nothing_behind(redis_url, namespace
     assert all(value > 0 for value in figures.values()), figures
     with Redis(unix_socket_path=redis_url.removeprefix("unix://")) as server:
         assert not list(server.scan_iter(match=f"{namespace}*"))
+
+
+def test_what_parked_jobs_cost_the_others_is_measured(monkeypatch, capsys):
+    monkeypatch.setenv("MANY", "300")
+    monkeypatch.setenv("ROUNDS", "2")
+    assert parked.main() == 0
+    store, fetch = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"store: \d+ us with 100, \d+ us with 300 others: \d+\.\d\d x", store)
+    assert re.fullmatch(r"fetch: \d+ us with 100, \d+ us with 300 others: \d+\.\d\d x", fetch)

@@ -1,0 +1,101 @@
+"""`python -m benchmarks.parked`: what a job costs when very many others are parked or scheduled.
+
+Two servers are filled by the real scripts, one with 100 and one with MANY (100000) jobs, half of them parked by a
+limit and half scheduled. Then jobs that may run are stored and fetched, one a call, on both by turns in ROUNDS (40)
+rounds, so that a slow moment of the machine is both's. Prints the time (us) that the server says a call took.
+"""
+
+import os
+import shutil
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+from gopher.client import Client
+from gopher.embedded import EmbeddedServer
+from gopher.job import NewJob, new_job_id
+from gopher.queue import Completion, Fetched
+
+from .lab import OPTIONS
+
+FEW = 100
+_OF_A_ROUND = 60
+_BULK = 1000
+_FAR = "+9999999"
+
+
+class Side:
+    """A server with so many jobs that may not run yet, and a worker that takes the others."""
+
+    def __init__(self, folder: Path, waiting: int) -> None:
+        self.server = EmbeddedServer(folder, options=OPTIONS)
+        self.server.start()
+        self._client = Client(self.server.url)
+        self._queue = self._client.server.queue("default")
+        self._run = self._client.server.run
+        self._number = 1
+        self._run(self._queue.heartbeat("bench", 3600.0, first=True))
+        self._run(self._queue.set_limit("parked", 1 / 3600, 1, None))
+        for at in range(0, waiting // 2, _BULK):
+            some = min(_BULK, waiting // 2 - at)
+            self._run(self._queue.enqueue([_job("parked") for _ in range(some)]))
+            self._run(self._queue.enqueue([_job("scheduled", _FAR) for _ in range(some)]))
+            while self._fetch().more:
+                pass
+
+    def round(self) -> tuple[float, float]:
+        """Return what it takes the server to store a job and to fetch one, the mean of a round (us)."""
+        before = self._spent()
+        for _ in range(_OF_A_ROUND):
+            self._run(self._queue.enqueue([_job("free")]))
+        stored = self._spent()
+        jobs = [job for _ in range(_OF_A_ROUND) for job in self._fetch().jobs]
+        fetched = self._spent()
+        self._run(self._queue.complete("bench", [Completion(job.id, job.token, 1.0, b"", b"") for job in jobs]))
+        return (stored - before) / _OF_A_ROUND, (fetched - stored) / _OF_A_ROUND
+
+    def close(self) -> None:
+        self._client.close()
+        self.server.stop()
+
+    def _fetch(self) -> Fetched:
+        reply: Fetched = self._run(self._queue.fetch("bench", 1, self._number, "hnl", strict=True))
+        for job in reply.jobs:
+            self._number = int(job.token.rpartition(".")[2]) + 1
+        return reply
+
+    def _spent(self) -> float:
+        """Return the microseconds that scripts have taken so far."""
+        return float(self._client.server.client.info("commandstats")["cmdstat_evalsha"]["usec"])
+
+
+def _job(job_type: str, due: str = "") -> NewJob:
+    return NewJob(new_job_id(), job_type, b"{}", due=due)
+
+
+def main() -> int:
+    many, rounds = int(os.environ.get("MANY", "100000")), int(os.environ.get("ROUNDS", "40"))
+    folder = Path(tempfile.mkdtemp(prefix="gopher-parked-"))
+    sides = []
+    try:
+        for waiting in (FEW, many):
+            sides.append(Side(folder / str(waiting), waiting))
+            sides[-1].round()
+        found: tuple[list[tuple[float, float]], ...] = ([], [])
+        for number in range(rounds):
+            for which in (0, 1) if number % 2 else (1, 0):
+                found[which].append(sides[which].round())
+    finally:
+        for side in sides:
+            side.close()
+        shutil.rmtree(folder, ignore_errors=True)
+    for name, few, crowded in zip(("store", "fetch"), *(zip(*side, strict=True) for side in found), strict=True):
+        ratio = statistics.median(more / less for less, more in zip(few, crowded, strict=True))
+        medians = [statistics.median(each) for each in (few, crowded)]
+        print(f"{name}: {medians[0]:.0f} us with {FEW}, {medians[1]:.0f} us with {many:,} others: {ratio:.2f} x")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
