@@ -30,6 +30,9 @@ def answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = Non
 def install(app: Flask) -> None:
     @app.after_request
     def harden(response: Response) -> Response:
+        # `setdefault` raises and catches an error for each that is not there.
+        present = {name.lower() for name, _ in response.headers}
         for name, value in _HEADERS.items():
-            response.headers.setdefault(name, value)
+            if name.lower() not in present:
+                response.headers.add(name, value)
         return response

@@ -269,6 +269,8 @@ def cancel(job_id: JobId) -> Response:
 
 
 def _preferred_wait() -> float:
+    if "Prefer" not in request.headers:
+        return 0.0
     # A preference that can't be read is passed over (RFC 7240).
     for preference in ",".join(request.headers.getlist("Prefer")).split(","):
         name, _, value = preference.partition(";")[0].partition("=")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import wraps
+from inspect import signature
 from typing import Any
 
 from flask import Blueprint, Flask, Response, g, request
@@ -57,12 +58,13 @@ def install(app: Flask) -> Callable[[Any], Any]:
     counter = exporter.counter(
         "gopher_api_requests_total",
         "Requests answered.",
-        labels={"method": _method, "path": path_template, "status": lambda answered: answered.status_code},
+        labels={"method": _Said(_method), "path": _Said(path_template), "status": _status},
     )
     histogram = exporter.histogram(
         "gopher_api_request_duration_seconds",
         "How long answers took.",
-        labels={"method": _method, "path": path_template},
+        labels={"method": _Said(_method), "path": _Said(path_template)},
+        initial_value_when_only_static_labels=False,
         buckets=_BUCKETS,
     )
     exporter.register_default(counter, histogram, app=app)
@@ -84,6 +86,24 @@ def _noted(view: Callable[..., Any]) -> Callable[..., Any]:
 
 def _method() -> str:
     return request.method if request.method in _METHODS else OTHER
+
+
+def _status(answered: Response) -> int:
+    return answered.status_code
+
+
+# The exporter looks at the signature of a label's function at each request: this is found at once.
+_status.__signature__ = signature(_status)  # type: ignore[attr-defined]
+
+
+class _Said:
+    """A label's value as text, when it is asked for: no function, whose signature would be looked at."""
+
+    def __init__(self, text: Callable[[], str]) -> None:
+        self._text = text
+
+    def __str__(self) -> str:
+        return self._text()
 
 
 class _Once:

@@ -153,6 +153,8 @@ def _query(kind: type[msgspec.Struct]) -> msgspec.Struct:
 
     A filter that is misspelt must not select everything.
     """
+    if not request.query_string:
+        return read_texts(kind, {})
     known = kind.__struct_fields__
     for name, values in request.args.lists():
         if name not in known:

@@ -3,6 +3,7 @@
 import ipaddress
 import re
 import time
+from functools import lru_cache
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -86,6 +87,7 @@ def _check_host() -> None:
         raise Forbidden(f"{request.host[:80]!r} is not this machine: ask for http://localhost, or set GOPHER_API_KEYS")
 
 
+@lru_cache(maxsize=256)
 def _is_loopback(place: str) -> bool:
     """Return whether a host, with its port if it has one, is this machine by name or address."""
     try:

@@ -25,7 +25,7 @@ def install(app: Flask) -> None:
 
 def take_up() -> None:
     """Have the jobs of this request carry its id, and the trace that it came with."""
-    pass_on({**read({name.lower(): text for name, text in request.headers}), REQUEST_ID: g.request_id})
+    pass_on({**read(request.headers), REQUEST_ID: g.request_id})
 
 
 def let_go() -> None:

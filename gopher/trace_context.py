@@ -32,7 +32,12 @@ _passed_on: ContextVar[Carrier] = ContextVar("gopher_trace", default=_NONE)
 
 
 def read(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return the carrier in headers (or in the environment, lower-cased); {} when there is no valid `traceparent`."""
+    """Return the carrier in headers (or in the environment), whose names are lower-case or in no case at all.
+
+    {} when there is no valid `traceparent`.
+    """
+    if not headers.get("traceparent"):
+        return {}
     carrier = {name: text for name in _FIELDS if (text := (headers.get(name) or "").strip())}
     if not _TRACEPARENT.fullmatch(carrier.get("traceparent", "")):
         return {}

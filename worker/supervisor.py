@@ -332,7 +332,7 @@ class Supervisor:
         self._hear_last(child)
         jobs = list(child.jobs)
         if jobs and child.killed == "lost":
-            self._trace(jobs[0], LOST, now)
+            self._trace(jobs[0], LOST)
         elif jobs:
             first, *behind = jobs
             self._settle_death(child, first, self._how(status), now)
@@ -357,7 +357,7 @@ class Supervisor:
     def _settle_death(self, child: ChildHandle, running: Running, how: str, now: float) -> None:
         settings = self._settings
         if child.killed == "shutdown":
-            self._trace(running, RELEASED, now)
+            self._trace(running, RELEASED)
             self._give_back(running)
             return
         output = child.output.tail(running.number)
@@ -371,13 +371,14 @@ class Supervisor:
             how = "wrote into its control channel" if child.killed == "nonsense" else how
             verdict = on_crash(running.job, how, output, settings.worker_max_crashes)
         log_lines = self._closing_log(child, running)
-        self._trace(running, verdict, now)
+        self._trace(running, verdict)
         self._settlements[running.queue].settle(running, verdict, log_lines, running.started, now)
 
-    def _trace(self, running: Running, verdict: Verdict, now: float) -> None:
+    def _trace(self, running: Running, verdict: Verdict) -> None:
         """Have the span made of an attempt that no child could end itself."""
         if self._exporter is not None:
-            self._exporter.tell(killed(assignment(running), verdict, max(now - running.started, 0.0)))
+            lasted = max(time.monotonic() - running.started, 0.0)
+            self._exporter.tell(killed(assignment(running), verdict, lasted))
 
     def _closing_log(self, child: ChildHandle, running: Running) -> bytes:
         child.output.finish_line(running.number)
@@ -440,7 +441,7 @@ class Supervisor:
         self._backlog = deque(running for running in self._backlog if running.handler is not None)
         for running in strangers:
             verdict = on_no_handler(running.job)
-            self._trace(running, verdict, now)
+            self._trace(running, verdict)
             self._settlements[running.queue].settle(running, verdict, b"", now, now)
 
     def _depth(self) -> int:

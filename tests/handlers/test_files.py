@@ -8,6 +8,8 @@ import pytest
 from gopher.handlers.files import FileRefused, files_folder, is_ours, read_source, write_file
 from gopher.job import new_job_id
 
+JOB_ID = "0192f0c1-5a3e-7000-8000-000000000001"
+
 
 @pytest.fixture
 def cats(files_folder: Path) -> Path:
@@ -119,8 +121,6 @@ def test_refuses_a_job_id_that_would_lead_elsewhere(files_folder: Path, job_id: 
         write_file(job_id, "200x100", "jpg", b"")
 
 
-@pytest.mark.parametrize(
-    "name", ["photo.jpg", "0192-1x1.jpg", ".hidden", f"{new_job_id()}.jpg", f"{new_job_id()}-1x1.sh"]
-)
+@pytest.mark.parametrize("name", ["photo.jpg", "0192-1x1.jpg", ".hidden", f"{JOB_ID}.jpg", f"{JOB_ID}-1x1.sh"])
 def test_takes_no_file_of_others_for_its_own(name: str) -> None:
     assert not is_ours(name)

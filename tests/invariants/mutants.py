@@ -76,7 +76,6 @@ MUTANTS: dict[str, Mutation] = {
     "a result for ever": ("shared/finish", "redis.call('PEXPIRE', record, retention)", "local _ = record"),
     "started before its time": ("promote", "'-inf', now, 'WITHSCORES'", "'-inf', '+inf', 'WITHSCORES'"),
     "drawn into no list": ("fetch", "redis.call('LPUSH', own, unpack(ids))", "local _ = own"),
-    "drawn and not begun": ("fetch", "begun[letter] == #ids then", "begun[letter] == #ids - 1 then"),
     "two in next": ("enqueue", "if not armed and went_to_next() then", "if went_to_next() then"),
     "ended and not listed": ("complete", "redis.call('ZADD', P .. 'finished', unpack(finished))", "local _ = finished"),
 }
