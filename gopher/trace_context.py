@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import MappingProxyType
+from typing import Protocol
 
 import msgspec
 
@@ -31,7 +32,13 @@ _NONE: Carrier = MappingProxyType({})
 _passed_on: ContextVar[Carrier] = ContextVar("gopher_trace", default=_NONE)
 
 
-def read(headers: Mapping[str, str]) -> dict[str, str]:
+class Headers(Protocol):
+    """What has headers, or variables of the environment, by name."""
+
+    def get(self, name: str, /) -> str | None: ...
+
+
+def read(headers: Headers) -> dict[str, str]:
     """Return the carrier in headers (or in the environment), whose names are lower-case or in no case at all.
 
     {} when there is no valid `traceparent`.
