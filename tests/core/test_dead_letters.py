@@ -231,8 +231,10 @@ def test_a_retry_that_is_stopped_leaves_the_rest_where_they_are(client):
     assert client.dead_letters.stop_retry(started.retry_id) is True
     assert client.dead_letters.stop_retry(started.retry_id) is False
     (view,) = client.dead_letters.retries()
-    assert (view.status, view.retried, view.canaries, view.reason) == ("stopped", 1, ids[:1], "by hand")
-    assert [state(client, job_id) for job_id in ids] == ["pending", "failed", "failed"]
+    assert (view.status, view.retried, view.reason) == ("stopped", 1, "by hand")
+    # Those that died in the same millisecond have no order.
+    (canary,) = view.canaries
+    assert {job_id: state(client, job_id) for job_id in ids} == dict.fromkeys(ids, "failed") | {canary: "pending"}
 
 
 def test_where_no_dead_letter_fits_no_retry_is_begun(client):
