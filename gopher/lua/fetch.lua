@@ -111,7 +111,7 @@ end
 -- Begin an attempt of a job that stands in the own list. Returns false when it must not run now.
 local function begin(id, job)
   if job.state ~= 'pending' then
-    redis.call('LREM', own, '1', id)
+    redis.call('LREM', own, 1, id)
     return false
   end
   if job.expires and tonumber(job.expires) <= now then
@@ -125,7 +125,7 @@ local function begin(id, job)
   local token = string.format('%s.%d', worker, number)
   number = number + 1
   redis.call('HSET', record, 'state', 'processing', 'token', token, 'started', now_text,
-    'attempts', attempt == 1 and '1' or string.format('%d', attempt))
+    'attempts', string.format('%d', attempt))
   if job.parked then
     redis.call('HDEL', record, 'parked')
   end

@@ -1,6 +1,6 @@
 -- Upper bounds of the latency buckets, in ms; the last is unbounded.
 local BOUNDS = { 1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000, 300000, 1800000 }
-local seen, names = {}, {}
+local seen = {} -- job type -> name -> number of a bucket, or 'sum_us' -> how much is to be added
 
 -- Count `ms` into the histogram `name` of a job type, e.g. observe('wait', 'email', 12.5).
 local function observe(name, job_type, ms)
@@ -14,18 +14,18 @@ local function observe(name, job_type, ms)
   end
   local of_type = seen[job_type] or {}
   seen[job_type] = of_type
-  local of_name = names[name] or { sum = name .. ':sum_us' }
-  names[name] = of_name
-  local key, sum = of_name[bucket] or name .. ':' .. bucket, of_name.sum
-  of_name[bucket] = key
-  of_type[key] = (of_type[key] or 0) + 1
-  of_type[sum] = (of_type[sum] or 0) + math.floor(ms * 1000 + 0.5)
+  local added = of_type[name] or { sum_us = 0 }
+  of_type[name] = added
+  added[bucket] = (added[bucket] or 0) + 1
+  added.sum_us = added.sum_us + math.floor(ms * 1000 + 0.5)
 end
 
 local function write_observations()
-  for job_type, fields in pairs(seen) do
-    for field, by in pairs(fields) do
-      redis.call('HINCRBY', P .. 'histogram:' .. job_type, field, string.format('%.0f', by))
+  for job_type, names in pairs(seen) do
+    for name, added in pairs(names) do
+      for field, by in pairs(added) do
+        redis.call('HINCRBY', P .. 'histogram:' .. job_type, name .. ':' .. field, string.format('%.0f', by))
+      end
     end
   end
 end
