@@ -39,15 +39,10 @@ class Headers(Protocol):
 
 
 def read(headers: Headers) -> dict[str, str]:
-    """Return the carrier in headers (or in the environment), whose names are lower-case or in no case at all.
-
-    {} when there is no valid `traceparent`.
-    """
-    if not headers.get("traceparent"):
+    """Return the carrier in headers (or in the environment, lower-cased); {} when there is no valid `traceparent`."""
+    if not _TRACEPARENT.fullmatch((headers.get("traceparent") or "").strip()):
         return {}
     carrier = {name: text for name in _FIELDS if (text := (headers.get(name) or "").strip())}
-    if not _TRACEPARENT.fullmatch(carrier.get("traceparent", "")):
-        return {}
     return bounded({name: text for name, text in carrier.items() if _PRINTABLE.fullmatch(text)})
 
 
