@@ -58,13 +58,12 @@ def install(app: Flask) -> Callable[[Any], Any]:
     counter = exporter.counter(
         "gopher_api_requests_total",
         "Requests answered.",
-        labels={"method": _Said(_method), "path": _Said(path_template), "status": _status},
+        labels={"method": _method, "path": path_template, "status": _status},
     )
     histogram = exporter.histogram(
         "gopher_api_request_duration_seconds",
         "How long answers took.",
-        labels={"method": _Said(_method), "path": _Said(path_template)},
-        initial_value_when_only_static_labels=False,
+        labels={"method": _method, "path": path_template},
         buckets=_BUCKETS,
     )
     exporter.register_default(counter, histogram, app=app)
@@ -92,18 +91,9 @@ def _status(answered: Response) -> int:
     return answered.status_code
 
 
-# The exporter looks at the signature of a label's function at each request: this is found at once.
-_status.__signature__ = signature(_status)  # type: ignore[attr-defined]
-
-
-class _Said:
-    """A label's value as text, when it is asked for: no function, whose signature would be looked at."""
-
-    def __init__(self, text: Callable[[], str]) -> None:
-        self._text = text
-
-    def __str__(self) -> str:
-        return self._text()
+# The exporter looks up the signature of each label's function with each request: these are found at once.
+for _label in (_method, path_template, _status):
+    _label.__signature__ = signature(_label)  # type: ignore[attr-defined]
 
 
 class _Once:
