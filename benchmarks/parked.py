@@ -6,10 +6,10 @@ rounds, so that a slow moment of the machine is both's. Prints the time (us) tha
 """
 
 import os
-import shutil
 import statistics
 import sys
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 from gopher.client import Client
@@ -28,12 +28,10 @@ _FAR = "+9999999"
 class Side:
     """A server with so many jobs that may not run yet, and a worker that takes the others."""
 
-    def __init__(self, folder: Path, waiting: int) -> None:
-        self.server = EmbeddedServer(folder, options=OPTIONS)
-        self.server.start()
-        self._client = Client(self.server.url)
-        self._queue = self._client.server.queue("default")
-        self._run = self._client.server.run
+    def __init__(self, client: Client, waiting: int) -> None:
+        self._server = client.server.client
+        self._queue = client.server.queue("default")
+        self._run = client.server.run
         self._number = 1
         self._run(self._queue.heartbeat("bench", 3600.0, first=True))
         self._run(self._queue.set_limit("parked", 1 / 3600, 1, None))
@@ -55,10 +53,6 @@ class Side:
         self._run(self._queue.complete("bench", [Completion(job.id, job.token, 1.0, b"", b"") for job in jobs]))
         return (stored - before) / _OF_A_ROUND, (fetched - stored) / _OF_A_ROUND
 
-    def close(self) -> None:
-        self._client.close()
-        self.server.stop()
-
     def _fetch(self) -> Fetched:
         reply: Fetched = self._run(self._queue.fetch("bench", 1, self._number, "hnl", strict=True))
         for job in reply.jobs:
@@ -67,7 +61,7 @@ class Side:
 
     def _spent(self) -> float:
         """Return the microseconds that scripts have taken so far."""
-        return float(self._client.server.client.info("commandstats")["cmdstat_evalsha"]["usec"])
+        return float(self._server.info("commandstats")["cmdstat_evalsha"]["usec"])
 
 
 def _job(job_type: str, due: str = "") -> NewJob:
@@ -76,20 +70,17 @@ def _job(job_type: str, due: str = "") -> NewJob:
 
 def main() -> int:
     many, rounds = int(os.environ.get("MANY", "100000")), int(os.environ.get("ROUNDS", "40"))
-    folder = Path(tempfile.mkdtemp(prefix="gopher-parked-"))
-    sides = []
-    try:
+    found: tuple[list[tuple[float, float]], ...] = ([], [])
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gopher-parked-")))
+        sides = []
         for waiting in (FEW, many):
-            sides.append(Side(folder / str(waiting), waiting))
+            server = stack.enter_context(EmbeddedServer(folder / str(waiting), options=OPTIONS))
+            sides.append(Side(stack.enter_context(Client(server.url)), waiting))
             sides[-1].round()
-        found: tuple[list[tuple[float, float]], ...] = ([], [])
         for number in range(rounds):
             for which in (0, 1) if number % 2 else (1, 0):
                 found[which].append(sides[which].round())
-    finally:
-        for side in sides:
-            side.close()
-        shutil.rmtree(folder, ignore_errors=True)
     for name, few, crowded in zip(("store", "fetch"), *(zip(*side, strict=True) for side in found), strict=True):
         ratio = statistics.median(more / less for less, more in zip(few, crowded, strict=True))
         medians = [statistics.median(each) for each in (few, crowded)]
