@@ -146,6 +146,9 @@ def test_two_batches_whose_replies_are_lost_are_sent_again_in_order(link, behind
     settle(link)
     assert answers[0] == ["ALREADY"]
     assert answers[1] in (["OK"], ["ALREADY"])
+    # Each alone.
+    holds = [[each.job_id.encode() in sent for each in done] for sent in proxy.sent[-2:]]
+    assert holds == [[True, False], [False, True]]
     assert int(direct.client.zcard(direct.keys.of("default").finished)) == 2
 
 
