@@ -93,7 +93,7 @@ def _status(answered: Response) -> int:
 
 # The exporter looks up the signature of each label's function with each request: these are found at once.
 for _label in (_method, path_template, _status):
-    _label.__signature__ = signature(_label)  # type: ignore[attr-defined]
+    _label.__signature__ = signature(_label)  # type: ignore[union-attr]
 
 
 class _Once:
