@@ -87,6 +87,8 @@ class Connection:
         self._from_server, self._to_server = server
         #: What becomes of each reply that is due, in order.
         self._due: deque[Order] = deque()
+        #: Whether something that was sent has vanished: then so does all that follows, as no stream has a hole.
+        self._swallows = False
 
     async def run(self) -> None:
         self._board.connections.add(self)
@@ -111,7 +113,8 @@ class Connection:
     async def _requests(self) -> None:
         splitter = Splitter()
         while data := await self._from_client.read(65536):
-            if self._board.mode.name == "blackhole":
+            self._swallows = self._swallows or self._board.mode.name == "blackhole"
+            if self._swallows:
                 self._board.done["blackhole"] += 1
                 continue
             for command in splitter.feed(data):

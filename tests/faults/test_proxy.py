@@ -115,6 +115,19 @@ def test_takes_everything_and_answers_nothing_as_a_black_hole(proxy, connect):
         ask(connection, PING)
 
 
+def test_a_connection_that_has_lost_something_in_a_black_hole_never_answers_again(proxy, connect):
+    """Its replies would be taken for those of what was lost: a stream has no holes."""
+    connection = connect()
+    proxy.mode("blackhole")
+    connection.settimeout(0.3)
+    with pytest.raises(TimeoutError):
+        ask(connection, PING)
+    proxy.mode("pass")
+    with pytest.raises(TimeoutError):
+        ask(connection, PING)
+    assert ask(connect(), PING) == b"+PONG\r\n"
+
+
 def test_refuses_connections_and_takes_them_again_on_the_same_port(proxy, connect):
     port = proxy.port
     proxy.mode("refuse")
