@@ -79,6 +79,15 @@ class Ticks(NamedTuple):
     due: list[tuple[str, int, bytes]]
 
 
+class Prelude(NamedTuple):
+    """What came before an attempt: only its span tells of it."""
+
+    #: The token of the attempt before this one, "" for a first one.
+    previous: str = ""
+    #: Milliseconds that the job has waited since its time had come.
+    waited: int = 0
+
+
 class FetchedJob(NamedTuple):
     """A job given out with a token; counters are those of this job so far."""
 
@@ -93,10 +102,8 @@ class FetchedJob(NamedTuple):
     envelope: bytes
     #: The results (JSON, b"" for none) of the jobs that it waited for, by their ids.
     parents: dict[str, bytes] = {}  # noqa: RUF012 - a default, never changed
-    #: The token of the attempt before this one, "" for a first one.
-    previous: str = ""
-    #: Milliseconds that it has waited since its time had come.
-    waited: int = 0
+    #: None unless the fetch asked for it.
+    prelude: Prelude | None = None
 
 
 class Fetched(NamedTuple):
@@ -215,13 +222,15 @@ class Queue:
             arguments.append(job.on_parent_failure)
         return self._call("enqueue", arguments, _read_enqueued)
 
-    def fetch(self, worker: str, want: int, number: int, order: str, *, strict: bool) -> Call:
+    def fetch(
+        self, worker: str, want: int, number: int, order: str, *, strict: bool, with_prelude: bool = False
+    ) -> Call:
         """Move up to `want` jobs from next and pending into the worker's list (fetch.lua).
 
         `number` is that of the first token; `order` the letters of the priorities from the
         worker's place in its cycle on. The reply is a `Fetched`.
         """
-        arguments = (worker, want, number, order, "1" if strict else "0", self._retention)
+        arguments = (worker, want, number, order, "1" if strict else "0", self._retention, "1" if with_prelude else "")
         return self._call("fetch", arguments, _read_fetched)
 
     def complete(self, worker: str, completions: Sequence[Completion]) -> Call:
@@ -464,12 +473,15 @@ def _read_fetched(reply: list[Any]) -> Fetched:
             int(lost),
             envelope,
             _parents(parents),
-            previous.decode(),
-            int(waited),
+            _prelude(*prelude) if prelude else None,
         )
-        for id, token, type_, priority, attempt, crashes, lost, envelope, parents, previous, waited in reply[3:]  # noqa: A001
+        for id, token, type_, priority, attempt, crashes, lost, envelope, parents, *prelude in reply[3:]  # noqa: A001
     ]
     return Fetched(False, int(reply[1]), bool(reply[2]), jobs)
+
+
+def _prelude(previous: bytes, waited: int) -> Prelude:
+    return Prelude(previous.decode(), int(waited))
 
 
 def _parents(flat: list[bytes]) -> dict[str, bytes]:

@@ -12,7 +12,6 @@ import socket
 import sys
 import time
 from collections.abc import Iterable
-from contextlib import nullcontext
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
 _PROGRESS_PERIOD = 0.1
 
 _decode_envelope = msgspec.json.Decoder(Envelope).decode
-_NO_SPAN = nullcontext()
 
 
 class Child:
@@ -146,8 +144,11 @@ class Child:
                 raise Discard(f"no handler is registered for {given.job_type!r} here")
             envelope = _decode_envelope(given.envelope)
             self._fields.set(given, envelope)
-            with self._attempts.running(given, envelope) if self._attempts else _NO_SPAN:
+            if self._attempts is None:
                 result = encode_result(self._call(given, envelope, handler))
+            else:
+                with self._attempts.running(given, envelope):
+                    result = encode_result(self._call(given, envelope, handler))
         except BaseException as error:  # noqa: BLE001 - a handler may raise SystemExit or anything else
             self._current = 0
             return self._failure(given.number, error, handler)

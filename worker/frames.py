@@ -4,6 +4,8 @@ from typing import Literal
 
 import msgspec
 
+from gopher.queue import Prelude
+
 Kind = Literal["error", "retry", "discard", "snooze", "rate_limited", "timeout", "cancelled"]
 
 
@@ -21,11 +23,10 @@ class Assignment(msgspec.Struct, array_like=True, frozen=True):
     envelope: bytes
     #: Results (JSON) of the jobs that it waited for, by their ids.
     parents: dict[str, bytes]
-    #: What it was given out with, and what the attempt before this one was ("" for a first one).
+    #: What it was given out with.
     token: str
-    previous: str
-    #: Milliseconds that it has waited for a worker.
-    waited: int
+    #: What came before it; only where that is traced.
+    prelude: Prelude | None = None
 
 
 class Completed(msgspec.Struct, array_like=True, tag="c", frozen=True):

@@ -16,12 +16,16 @@ BLOCK = 10
 class Intake:
     """One served queue."""
 
-    def __init__(self, queue: Queue, wires: Wires, turns: Turns, poll_interval: float) -> None:
+    def __init__(
+        self, queue: Queue, wires: Wires, turns: Turns, poll_interval: float, *, with_prelude: bool = False
+    ) -> None:
         self.queue = queue
         self.link: Link = wires.link_to(queue.keys.prefix)
         self.bell: Bell = wires.bell(queue.keys.prefix, self._rung_bell)
         self._turns = turns
         self._poll_interval = poll_interval
+        #: Whether jobs come with what came before their attempts.
+        self._with_prelude = with_prelude
         self._number = 1
         #: Jobs that a fetch under way may bring.
         self.asked_for = 0
@@ -56,7 +60,14 @@ class Intake:
                 self._number = max(self._number, int(job.token.rpartition(".")[2]) + 1)
             take(reply)
 
-        call = self.queue.fetch(worker_id, want, self._number, self._turns.order, strict=self._turns.strict)
+        call = self.queue.fetch(
+            worker_id,
+            want,
+            self._number,
+            self._turns.order,
+            strict=self._turns.strict,
+            with_prelude=self._with_prelude,
+        )
         self.link.add(call, answered)
 
     def listen(self, worker_id: str, now: float, spare: float) -> None:

@@ -370,8 +370,7 @@ def assignment(running: Running) -> Assignment:
         envelope=job.envelope,
         parents=job.parents,
         token=job.token,
-        previous=job.previous,
-        waited=job.waited,
+        prelude=job.prelude,
     )
 
 

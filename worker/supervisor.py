@@ -138,7 +138,9 @@ class Supervisor:
         for name in self._settings.worker_queues:
             queue = self._server.queue(name)
             turns = Turns(self._settings.worker_priority_weights)
-            intake = Intake(queue, self._wires, turns, self._settings.worker_poll_interval)
+            intake = Intake(
+                queue, self._wires, turns, self._settings.worker_poll_interval, with_prelude=self._exporter is not None
+            )
             self._intakes[name] = intake
             self._settlements[name] = Settlement(queue, intake.link, self._clock)
         self._register()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from gopher import __version__
 from gopher.errors import Cancelled, RateLimited, Snooze, SoftTimeout
 from gopher.job import Envelope
+from gopher.queue import Prelude
 
 from . import failures
 from .frames import Assignment
@@ -116,6 +117,7 @@ class RunningSpan:
 
 
 def attempt_of(given: Assignment, envelope: Envelope) -> Attempt:
+    previous, waited = given.prelude or Prelude()
     return Attempt(
         job_id=given.job_id,
         job_type=given.job_type,
@@ -124,8 +126,8 @@ def attempt_of(given: Assignment, envelope: Envelope) -> Attempt:
         attempt=given.attempt,
         max_retries=given.max_retries,
         token=given.token,
-        previous=given.previous,
-        waited=given.waited,
+        previous=previous,
+        waited=waited,
         size=len(bytes(envelope.payload)),
         trace=envelope.trace,
     )

@@ -7,13 +7,14 @@
 -- KEYS  1 prefix
 -- ARGV  1 worker  2 want  3 number of the first token  4 order: the letters of the priorities from the
 --       worker's place in its cycle on  5 '1' when the order is strict  6 retention ms of expired jobs
+--       7 '1' to be told what came before each attempt, else ''
 -- Returns  LOST when the worker's lease was taken away, else
 --       OK, now, 1 when more is waiting else 0, then each job as
---       {id, token, type, priority, attempt, crashes, lost, envelope, parents and their results by turns,
---       token of the attempt before or '', ms that it has waited}
+--       {id, token, type, priority, attempt, crashes, lost, envelope, parents and their results by turns}
+--       and, when that was asked for, token of the attempt before or '', ms that it has waited
 -- uses: base clock alarm arm dead ended finish limits observe
 local worker, want, number = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local order, strict = ARGV[4], ARGV[5] == '1'
+local order, strict, with_prelude = ARGV[4], ARGV[5] == '1', ARGV[7] == '1'
 local own = P .. 'processing:' .. worker
 local first, place, jobs = number, 1, {}
 local letters = {}
@@ -79,10 +80,14 @@ end
 
 local function give(id, job, token, attempt, waited)
   take_turn(job.priority)
-  jobs[#jobs + 1] = {
+  local given = {
     id, token, job.type, job.priority, attempt, job.crashes or '', job.lost or 0, job.envelope, results_of(job.parents),
-    attempt > 1 and job.token ~= token and job.token or '', waited,
   }
+  if with_prelude then
+    given[10] = attempt > 1 and job.token ~= token and job.token or ''
+    given[11] = waited
+  end
+  jobs[#jobs + 1] = given
 end
 
 local function expire(id, job)

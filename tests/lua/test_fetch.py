@@ -107,6 +107,20 @@ def test_the_same_call_again_brings_the_same_jobs_with_the_same_tokens(lab):
     assert sorted(first.jobs) == sorted(again.jobs)
 
 
+def test_what_came_before_an_attempt_is_told_to_those_that_ask(lab):
+    job_id = lab.enqueue()
+    lab.hire()
+    (job,) = lab.fetch()
+    assert job.prelude is None
+    lab.run(lab.queue.retry("w1", failure(job), 1.0))
+    lab.pass_time(1)
+    lab.run(lab.queue.promote())
+    lab.pass_time(2)
+    (again,) = lab.run(lab.queue.fetch("w1", 1, 2, "hnl", strict=True, with_prelude=True)).jobs
+    assert (again.id, again.attempt) == (job_id, 2)
+    assert again.prelude == (job.token, 2000)
+
+
 def test_a_repeat_may_bring_more_but_never_other_tokens(lab):
     ids = lab.seed_pending(2)
     lab.hire()
