@@ -29,7 +29,8 @@ class Intake:
         self._number = 1
         #: Jobs that a fetch under way may bring.
         self.asked_for = 0
-        self._more = True
+        #: Whether more was waiting when the last fetch was answered.
+        self.more = True
         self._rang = False
         self._poll_at = 0.0
 
@@ -40,7 +41,7 @@ class Intake:
 
     def wants_fetch(self, now: float) -> bool:
         """Return whether a fetch is likely to bring something, or it is time to look anyhow."""
-        return not self.asked_for and (self._more or self._rang or now >= self._poll_at)
+        return not self.asked_for and (self.more or self._rang or now >= self._poll_at)
 
     def fetch(self, worker_id: str, want: int, now: float, take: Callable[[Fetched], None]) -> None:
         """Ask for up to `want` jobs; `take` is given what comes."""
@@ -52,9 +53,9 @@ class Intake:
             self.asked_for = 0
             if isinstance(reply, Exception):
                 # Nothing was given out. The next look comes with the poll.
-                self._more = False
+                self.more = False
                 return
-            self._more = reply.more
+            self.more = reply.more
             for job in reply.jobs:
                 self._turns.take(job.priority)
                 self._number = max(self._number, int(job.token.rpartition(".")[2]) + 1)

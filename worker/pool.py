@@ -29,6 +29,8 @@ log = get_logger("worker")
 
 #: Seconds after which a job that holds up others behind it in its child's channel loses them.
 STRAGGLER = 0.05
+#: Seconds for which the worker holds the next job for a child that is busy, at most.
+HELD = 0.2
 #: Seconds that a child which shall leave may take.
 EXIT_GRACE = 2.0
 
@@ -164,6 +166,15 @@ class Pool:
         """Return how many jobs the children can take when each may have `depth` in its channel."""
         return sum(self._room(child, depth) for child in self.children.values())
 
+    def soon_free(self, now: float) -> int:
+        """Return how many children are likely to need another job within `HELD` seconds."""
+        return sum(now < child.jobs[0].started + HELD for child in self.children.values() if self._goes_on(child))
+
+    def late_at(self, now: float) -> float:
+        """Return when the first of them will have taken longer than that (monotonic s)."""
+        ends = (child.jobs[0].started + HELD for child in self.children.values() if self._goes_on(child))
+        return min((end for end in ends if end > now), default=float("inf"))
+
     def hand_out(self, backlog: deque[Running], depth: int, now: float) -> None:
         """Give jobs from the left of `backlog` to the children with the fewest, until none has room."""
         places = [
@@ -256,6 +267,10 @@ class Pool:
                 if len(child.jobs) > 1:
                     earliest = min(earliest, max(head.started, child.born) + STRAGGLER)
         return earliest
+
+    def _goes_on(self, child: ChildHandle) -> bool:
+        """Return whether a child has a job and can do another one afterwards."""
+        return 0 < len(child.jobs) < child.jobs_left and not (child.leaving or child.killed)
 
     def _room(self, child: ChildHandle, depth: int) -> int:
         if not child.ready or child.leaving or child.killed:
@@ -396,6 +411,14 @@ def _size(job: FetchedJob) -> int:
 
 #: Jobs that a child may have in its hands, and all children of a worker together.
 DEEPEST, DEEPEST_OF_ALL = 64, 512
+
+
+def holds_for(mean_seconds: float) -> bool:
+    """Return whether the next jobs are to be at hand when children get free, with jobs that take so long on average.
+
+    Shorter ones wait in the children's channels already, and while a long one runs any worker may take the next.
+    """
+    return 0 < mean_seconds <= HELD
 
 
 def depth_for(mean_seconds: float, children: int) -> int:

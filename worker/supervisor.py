@@ -34,7 +34,7 @@ from .exporter import Exporter, killed
 from .frames import Completed, Failed, Message, Progress, Ready, decode_message
 from .intake import Intake
 from .job_logs import job_fields
-from .pool import STRAGGLER, ChildHandle, Pool, Running, assignment, depth_for
+from .pool import STRAGGLER, ChildHandle, Pool, Running, assignment, depth_for, holds_for
 from .record import Record, new_worker_id
 from .settlement import Settlement
 from .signals import Signals
@@ -90,6 +90,8 @@ class Supervisor:
         self._mean_seconds = 0.0
         #: Jobs that the children can take beyond those that are here or asked for.
         self._room = 0
+        #: When a child for which a job is held has been busy for so long that it goes back (monotonic s).
+        self._held_until = float("inf")
         self._health = HealthFile(settings.health_file, settings.worker_lease / 6, settings.worker_lease)
         self._beat_at = self._care_at = 0.0
         #: Heartbeats since a job ran.
@@ -191,14 +193,17 @@ class Supervisor:
             self._hand_out(now)
 
     def _take_in(self, now: float, spare: float) -> None:
-        room = 0
+        room = held = 0
         if not self._quiet:
             room = self._pool.capacity(self._depth()) - len(self._backlog)
             room -= sum(intake.asked_for for intake in self._intakes.values())
+            held = self._held(now)
         for intake in self._intakes.values():
-            if intake.must_fetch or (room > 0 and intake.wants_fetch(now)):
-                if _may_send(intake.link, room):
-                    intake.fetch(self.worker_id, min(max(room, 1), AT_ONCE), now, self._taker(intake))
+            # Where others wait for jobs there is nothing more, and what comes is theirs.
+            wanted = room + held if intake.more else room
+            if intake.must_fetch or (wanted > 0 and intake.wants_fetch(now)):
+                if _may_send(intake.link, wanted):
+                    intake.fetch(self.worker_id, min(max(wanted, 1), AT_ONCE), now, self._taker(intake))
                     room -= intake.asked_for
             elif room > 0 and not intake.asked_for:
                 intake.listen(self.worker_id, now, spare)
@@ -210,6 +215,8 @@ class Supervisor:
         if self._stop_by is not None:
             # Once that is over, deaths and replies wake it; the last words have their own limit.
             wake_at = min(wake_at, self._stop_by if now < self._stop_by else self._stop_by + LAST_WORDS)
+        if self._backlog:
+            wake_at = min(wake_at, self._held_until)
         # At least once a second, for what has no moment of its own.
         for link in self._wires.links:
             wake_at = min(wake_at, link.wake_at())
@@ -316,7 +323,9 @@ class Supervisor:
         log_lines = self._closing_log(child, running)
         self._pool.finished(child, now)
         self._record.jobs_done += 1
-        self._mean_seconds += 0.1 * (outcome.seconds - self._mean_seconds)
+        # The first one is the best guess of how long the others are.
+        share = 0.1 if self._mean_seconds else 1.0
+        self._mean_seconds += share * (outcome.seconds - self._mean_seconds)
         settlement = self._settlements[running.queue]
         if isinstance(outcome, Completed):
             settlement.complete(running, outcome.seconds, outcome.result, log_lines)
@@ -427,7 +436,9 @@ class Supervisor:
             self._give_up_strangers(now)
             self._pool.hand_out(self._backlog, depth, now)
         # More than the children can take: others may have a free one.
-        surplus = len(self._backlog) if self._quiet else len(self._backlog) - self._pool.capacity(depth)
+        room = 0 if self._quiet else self._pool.capacity(depth) + self._held(now)
+        surplus = len(self._backlog) - room
+        self._held_until = self._pool.late_at(now)
         if surplus > 0 and not self._pool_is_growing():
             for _ in range(surplus):
                 self._give_back(self._backlog.pop())
@@ -445,6 +456,10 @@ class Supervisor:
             verdict = on_no_handler(running.job)
             self._trace(running, verdict)
             self._settlements[running.queue].settle(running, verdict, b"", now, now)
+
+    def _held(self, now: float) -> int:
+        """Return how many jobs to have at hand beyond those that the children can take now."""
+        return self._pool.soon_free(now) if holds_for(self._mean_seconds) else 0
 
     def _depth(self) -> int:
         return depth_for(self._mean_seconds, len(self._pool.children))

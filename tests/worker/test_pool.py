@@ -8,7 +8,7 @@ from gopher.worker.claims import Claims
 from gopher.worker.frames import decode_assignments
 from gopher.worker.interrupt import Interrupt
 from gopher.worker.output import CapturedOutput
-from gopher.worker.pool import ChildHandle, Pool, Running, depth_for
+from gopher.worker.pool import ChildHandle, Pool, Running, depth_for, holds_for
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,6 +31,11 @@ def test_a_child_may_have_as_many_jobs_as_it_starts_within_20_ms(mean, children,
 @given(st.floats(0, 1e6, allow_nan=False), st.integers(1, 1000))
 def test_a_child_may_always_have_one_and_all_together_no_more_than_512(mean, children):
     assert 1 <= depth_for(mean, children) <= max(512 // children, 1)
+
+
+@pytest.mark.parametrize(("mean", "held"), [(0.0, False), (-1.0, False), (0.001, True), (0.2, True), (0.3, False)])
+def test_the_next_jobs_are_held_while_jobs_take_no_longer_than_200_ms(mean, held):
+    assert holds_for(mean) == held
 
 
 @pytest.fixture
@@ -77,6 +82,21 @@ def test_only_the_first_job_of_a_child_has_begun(pool):
     assert (first.started, second.started) == (100.0, float("inf"))
     pool.finished(child_of(pool), 105.0)
     assert second.started == 105.0
+
+
+def test_a_child_needs_another_job_soon_until_its_own_takes_long(pool):
+    assert pool.soon_free(0.0) == 0
+    hand_out(pool, [running(1)], now=100.0)
+    assert (pool.soon_free(100.1), pool.late_at(100.1)) == (1, 100.2)
+    assert (pool.soon_free(100.2), pool.late_at(100.2)) == (0, float("inf"))
+
+
+@pytest.mark.parametrize("change", [{"jobs_left": 1}, {"leaving": True}, {"killed": "cancel"}])
+def test_a_child_that_goes_needs_no_other_job(pool, change):
+    hand_out(pool, [running(1)], now=100.0)
+    for name, value in change.items():
+        setattr(child_of(pool), name, value)
+    assert (pool.soon_free(100.1), pool.late_at(100.1)) == (0, float("inf"))
 
 
 def test_gives_no_more_than_the_depth(pool):

@@ -24,6 +24,24 @@ def test_short_jobs_behind_a_long_one_run_in_another_child(client, start_worker)
     assert client.job(ids[0]).status == "processing"
 
 
+def test_the_next_job_is_at_hand_when_a_child_gets_free(client, start_worker):
+    start_worker(WORKER_CONCURRENCY="1")
+    client.enqueue_many({"type": "nap", "payload": {"seconds": 0.1}} for _ in range(40))
+    # The first tells how long they are.
+    wait_until(lambda: client.stats().queues["default"].processing == 2)
+
+
+def test_a_job_that_is_held_for_a_child_goes_back_when_that_takes_long(client, start_worker):
+    start_worker(WORKER_CONCURRENCY="1")
+    ids = client.enqueue_many({"type": "nap", "payload": {"seconds": seconds}} for seconds in (0.1, 0.1, 8, 0.1, 0.1))
+    wait_until(lambda: client.job(ids[2]).status == "processing")
+    wait_until(lambda: client.job(ids[3]).status == "pending")
+    start_worker(WORKER_CONCURRENCY="1")
+    views = [client.wait(job_id, 4) for job_id in ids[3:]]
+    assert {(view.status, view.attempts) for view in views} == {("completed", 1)}
+    assert client.job(ids[2]).status == "processing"
+
+
 @pytest.mark.parametrize("position", [0, 20])
 def test_short_jobs_behind_a_long_one_run_in_another_worker(client, start_worker, position):
     busy = start_worker(WORKER_CONCURRENCY="1")
