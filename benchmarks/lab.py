@@ -31,6 +31,12 @@ class Stuck(Exception):
     """Raised when a contender does not get on; the message says with what."""
 
 
+def counted(folder: Path) -> int:
+    """Return how many jobs all processes have counted there."""
+    files = (path.read_bytes() for path in folder.glob("count-*"))
+    return sum(struct.unpack("<q", data)[0] for data in files if len(data) == 8)
+
+
 def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -78,17 +84,19 @@ class Lab:
 
     def done(self) -> int:
         """Return how many jobs were done so far."""
-        files = (path.read_bytes() for path in self._folder.glob("count-*"))
-        return sum(struct.unpack("<q", data)[0] for data in files if len(data) == 8)
+        return counted(self._folder)
 
-    def wait_for(self, count: int, timeout: float = START_TIMEOUT) -> float:
-        """Wait until so many jobs are done; return the moment (perf_counter). Raises Stuck."""
+    def wait_for(self, count: int, timeout: float = START_TIMEOUT, pause: float = 0.002) -> float:
+        """Wait until so many jobs are done; return the moment (perf_counter). Raises Stuck.
+
+        `pause` (s) is that between two looks. Each costs tens of microseconds of a core that the jobs have to share.
+        """
         deadline = time.monotonic() + timeout
         while self.done() < count:
             if time.monotonic() > deadline:
                 said = self._log.read_text(errors="replace")[-400:] if self._log.exists() else ""
                 raise Stuck(f"{self.contender.name} did {self.done()} of {count} jobs in {timeout:g} s. {said}")
-            time.sleep(0.002)
+            time.sleep(pause)
         return time.perf_counter()
 
     def stamps(self) -> list[float]:
