@@ -79,6 +79,12 @@ class NewJob(msgspec.Struct, frozen=True):
     after: tuple[str, ...] = ()
     on_parent_failure: str = "fail"
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it may run at once, at any time, and there is nothing else to it. Nearly all jobs are plain."""
+        special = self.due or self.expires or self.unique_key or self.limit_key or self.after
+        return not special and self.retention is None
+
 
 def new_job_id() -> str:
     """Return a UUIDv7 (RFC 9562): 48 bits of Unix milliseconds, then 74 random bits."""

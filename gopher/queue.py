@@ -217,9 +217,7 @@ class Queue:
         """
         arguments: list[Any] = list(request)
         for job in jobs:
-            arguments += (job.id, job.type, job.priority, job.due, job.expires, _ms(job.retention), job.envelope)
-            arguments += (job.unique_key, _ms(job.unique_for), job.limit_key, ",".join(job.after))
-            arguments.append(job.on_parent_failure)
+            arguments += (job.id, job.type, job.priority, job.envelope, "" if job.is_plain else _special(job))
         return self._call("enqueue", arguments, _read_enqueued)
 
     def fetch(
@@ -433,6 +431,13 @@ class Queue:
 
 def _asked(argument: Any) -> Any:
     return argument() if callable(argument) else argument
+
+
+def _special(job: NewJob) -> str:
+    """Return what only some jobs have, as enqueue.lua reads it: line by line, since no name and no key ends one."""
+    unique = (job.unique_key, str(_ms(job.unique_for)))
+    parents = (",".join(job.after), job.on_parent_failure)
+    return "\n".join((job.due, job.expires, str(_ms(job.retention)), *unique, job.limit_key, *parents))
 
 
 def _ms(seconds: float | None) -> int | str:

@@ -6,15 +6,16 @@
 --
 -- KEYS  1 prefix
 -- ARGV  1 digest of the idempotency key or ''  2 digest of the request  3 what to answer a repeat with
---       then for each job: id, type, priority, due ('': now), expires ('': never), retention ms ('': the
---       default), envelope, unique key or '', ms that it counts, limit key or '', ids that it waits for,
---       joined by commas, or ''; 'run' or 'fail' when one of those does not complete.
---       Times are ms since 1970, or '+5000' for so many from now
+--       then for each job: id, type, priority, envelope, and '' for a plain job. For a special one lines of: due
+--       ('': now), expires ('': never), retention ms ('': the default), unique key or '', ms that it counts,
+--       limit key or '', ids that it waits for, joined by commas, or ''; 'run' or 'fail' when one of those does
+--       not complete. Times are ms since 1970, or '+5000' for so many from now
 -- Returns  {REPLAYED, what ARGV 3 was the first time} or {MISMATCH} for a known idempotency key,
 --       {NOPARENT, id} when a job to wait for does not exist, else {OK, now} and for each job
 --       NEW, DUPLICATE when its record was there already, or the id of the job that has its unique key
--- uses: base clock alarm arm dead ended
-local HEAD, STRIDE = 3, 12
+-- uses: base clock plain alarm arm dead ended
+local HEAD, STRIDE = 3, 5
+local SPECIAL = '^' .. string.rep('([^\n]*)\n', 7) .. '([^\n]*)$'
 local IDEMPOTENCY_TTL = 86400000 -- ms
 local answers, earliest = { 'OK', now }, nil
 
@@ -30,26 +31,48 @@ local function known_request()
   return digest == ARGV[2] and { 'REPLAYED', answer } or { 'MISMATCH' }
 end
 
+local function instant(text)
+  if string.sub(text, 1, 1) == '+' then
+    return now + tonumber(text)
+  end
+  return tonumber(text) or 0
+end
+
+local specials = {} -- place of a job's id in ARGV -> what is special about the job
+
+local function read_special(text)
+  local due, expires, retention, unique, unique_for, limit_key, parents, on_failure = string.match(text, SPECIAL)
+  return {
+    due = instant(due), expires = expires ~= '' and instant(expires) or nil, retention = retention, unique = unique,
+    unique_for = unique_for, limit_key = limit_key, parents = parents, on_parent_failure = on_failure,
+  }
+end
+
+local function read_specials()
+  for i = HEAD + 1, #ARGV, STRIDE do
+    if ARGV[i + 4] ~= '' then
+      specials[i] = read_special(ARGV[i + 4])
+    end
+  end
+end
+
 -- All checks come before the first write. A parent may stand earlier in the same call.
 local function missing_parent()
+  if not next(specials) then
+    return nil
+  end
   local here = {}
   for i = HEAD + 1, #ARGV, STRIDE do
+    local parents = specials[i] and specials[i].parents or ''
     -- A repeat may come when the parents' time is up: what was stored is stored.
-    local is_new = ARGV[i + 10] ~= '' and redis.call('EXISTS', P .. 'job:' .. ARGV[i]) == 0
-    for parent in string.gmatch(is_new and ARGV[i + 10] or '', '[^,]+') do
+    local is_new = parents ~= '' and redis.call('EXISTS', P .. 'job:' .. ARGV[i]) == 0
+    for parent in string.gmatch(is_new and parents or '', '[^,]+') do
       if not here[parent] and redis.call('EXISTS', P .. 'job:' .. parent) == 0 then
         return parent
       end
     end
     here[ARGV[i]] = true
   end
-end
-
-local function instant(text)
-  if string.sub(text, 1, 1) == '+' then
-    return now + tonumber(text)
-  end
-  return tonumber(text) or 0
 end
 
 -- Return the id of a waiting or running job that has the unique key, if there is one.
@@ -135,17 +158,18 @@ local function write_queued()
   end
 end
 
-local function set(record, field, text)
-  if text ~= '' then
-    redis.call('HSET', record, field, text)
-  end
+local function write_record(i, record, state)
+  -- The first write: a server that is out of memory refuses the whole call here.
+  redis.call('HSET', record, 'type', ARGV[i + 1], 'priority', ARGV[i + 2], 'state', state, 'since', now,
+    'envelope', ARGV[i + 3])
 end
 
-local function place(id, job_type, priority, due, record, parents, i)
+local function place(i, record, special, parents)
+  local id, job_type, due = ARGV[i], ARGV[i + 1], special.due
   local waiting_for, culprit = follow_parents(id, parents)
-  if culprit and ARGV[i + 11] ~= 'run' then
+  if culprit and special.on_parent_failure ~= 'run' then
     fail_with(culprit, id, record, job_type)
-    free_unique(id, ARGV[i + 7])
+    free_unique(id, special.unique)
   elseif waiting_for > 0 then
     redis.call('HSET', record, 'state', 'scheduled', 'waiting_for', waiting_for, 'due', due)
     redis.call('ZADD', P .. 'scheduled', NEVER, id)
@@ -154,41 +178,54 @@ local function place(id, job_type, priority, due, record, parents, i)
     redis.call('ZADD', P .. 'scheduled', due, id)
     earliest = math.min(earliest or due, due)
   else
-    queue_up(id, priority)
+    queue_up(id, ARGV[i + 2])
   end
 end
 
-local function store(i)
-  local id, job_type, priority, due = ARGV[i], ARGV[i + 1], ARGV[i + 2], instant(ARGV[i + 3])
-  local record, unique = P .. 'job:' .. id, ARGV[i + 7]
-  if redis.call('EXISTS', record) == 1 then
-    return 'DUPLICATE'
-  end
+local function store_special(i, record, special)
+  local id, unique = ARGV[i], special.unique
   local holder = holder_of(unique)
   if holder then
     stand_ins[id] = holder
     return holder
   end
-  -- The first write: a server that is out of memory refuses the whole call here.
-  redis.call('HSET', record, 'type', job_type, 'priority', priority, 'state', due > now and 'scheduled' or 'pending',
-    'since', now, 'envelope', ARGV[i + 6])
-  if ARGV[i + 4] ~= '' then
-    redis.call('HSET', record, 'expires', instant(ARGV[i + 4]))
+  write_record(i, record, special.due > now and 'scheduled' or 'pending')
+  if special.expires then
+    redis.call('HSET', record, 'expires', special.expires)
   end
-  set(record, 'retention', ARGV[i + 5])
+  if special.retention ~= '' then
+    redis.call('HSET', record, 'retention', special.retention)
+  end
   if unique ~= '' then
     redis.call('HSET', record, 'unique', unique)
-    redis.call('SET', P .. 'unique:' .. unique, id, 'PX', ARGV[i + 8])
+    redis.call('SET', P .. 'unique:' .. unique, id, 'PX', special.unique_for)
   end
-  if ARGV[i + 9] ~= '' then
-    redis.call('HSET', record, 'bucket', job_type .. '/' .. ARGV[i + 9])
+  if special.limit_key ~= '' then
+    redis.call('HSET', record, 'bucket', ARGV[i + 1] .. '/' .. special.limit_key)
   end
-  local parents = string.gsub(ARGV[i + 10], '[^,]+', stand_ins)
+  local parents = string.gsub(special.parents, '[^,]+', stand_ins)
   if parents ~= '' then
-    redis.call('HSET', record, 'parents', parents, 'on_parent_failure', ARGV[i + 11])
+    redis.call('HSET', record, 'parents', parents, 'on_parent_failure', special.on_parent_failure)
   end
-  place(id, job_type, priority, due, record, parents, i)
-  count('enqueued:' .. job_type .. ':' .. priority, 1)
+  place(i, record, special, parents)
+  return nil
+end
+
+local function store(i)
+  local record, special = P .. 'job:' .. ARGV[i], specials[i]
+  if redis.call('EXISTS', record) == 1 then
+    return 'DUPLICATE'
+  end
+  if special then
+    local holder = store_special(i, record, special)
+    if holder then
+      return holder
+    end
+  else
+    write_record(i, record, 'pending')
+    queue_up(ARGV[i], ARGV[i + 2])
+  end
+  count('enqueued:' .. ARGV[i + 1] .. ':' .. ARGV[i + 2], 1)
   return 'NEW'
 end
 
@@ -196,6 +233,7 @@ local replay = known_request()
 if replay then
   return replay
 end
+read_specials()
 local missing = missing_parent()
 if missing then
   return { 'NOPARENT', missing }

@@ -27,14 +27,26 @@ def test_a_new_job_is_sent_with_all_of_its_options_in_milliseconds():
     )
     assert QUEUE.enqueue([job], Request("k", "d", "1")).arguments == (
         *("k", "d", "1"),
-        *("id", "email", "high", "+5", "9", 1500, b"{}", "u", 2000, "t", "a,b", "run"),
+        *("id", "email", "high", b"{}", "+5\n9\n1500\nu\n2000\nt\na,b\nrun"),
     )
 
 
-def test_what_was_not_said_is_sent_empty():
+def test_a_plain_job_is_sent_with_nothing_beside_what_every_job_has():
     arguments = QUEUE.enqueue([NewJob("id", "email", b"{}")]).arguments
-    assert arguments[:3] == ("", "", "")
-    assert arguments[3:9] == ("id", "email", "normal", "", "", "")
+    assert arguments == ("", "", "", "id", "email", "normal", b"{}", "")
+
+
+@pytest.mark.parametrize(
+    "option",
+    [{"due": "1"}, {"expires": "1"}, {"retention": 0.0}, {"unique_key": "u"}, {"limit_key": "t"}, {"after": ("a",)}],
+)
+def test_a_job_with_any_option_is_not_plain(option):
+    assert not NewJob("id", "email", b"{}", **option).is_plain
+
+
+def test_what_was_not_said_of_a_special_job_is_sent_empty():
+    arguments = QUEUE.enqueue([NewJob("id", "email", b"{}", retention=0.0)]).arguments
+    assert arguments[7] == "\n\n0\n\n31622400000\n\n\nfail"
 
 
 @pytest.mark.parametrize(

@@ -471,6 +471,11 @@ class Moves(RuleBasedStateMachine):
     def all_is_in_order(self) -> None:
         assert findings(self.server.client, self.keys) == []
 
+    @invariant()
+    def a_paused_queue_gives_nothing_out(self) -> None:
+        if self.server.client.exists(self.keys.paused):
+            assert not self.server.client.exists(self.keys.next), "a paused queue gives out a job"
+
     def field(self, job_id: str, name: str) -> str | None:
         value = self.server.client.hget(self.keys.job(job_id), name)
         return None if value is None else value.decode()

@@ -11,6 +11,24 @@ MUTANTS: dict[str, Mutation] = {
         "local _ = worker",
     ),
     "no duplicate check": ("enqueue", "if redis.call('EXISTS', record) == 1 then", "if false then"),
+    "no duplicate check of a plain job": ("shared/plain", "if redis.call('EXISTS', record) == 1 then", "if false then"),
+    "a plain job beside the one in next": (
+        "shared/plain",
+        "if redis.call('EXISTS', P .. 'next') == 1 then",
+        "if false then",
+    ),
+    "a plain job in the long list while nothing else waits": (
+        "shared/plain",
+        "    return P .. 'next'\n",
+        "    return P .. 'pending:' .. priority\n",
+    ),
+    "a plain job given out by a paused queue": ("shared/plain", "'EXISTS', P .. 'paused', P", "'EXISTS', P"),
+    "a plain job that is not counted": (
+        "shared/plain",
+        "redis.call('HINCRBY', P .. 'totals', 'enqueued:' .. job_type .. ':' .. priority, 1)",
+        "local _ = job_type",
+    ),
+    "a plain job is not placed": ("shared/plain", "redis.call('LPUSH', place, id)", "local _ = place"),
     "rescue leaves the job in the list": ("rescue", "redis.call('LPOP', own)", "redis.call('LINDEX', own, 0)"),
     "rescue keeps the token": ("rescue", "redis.call('HDEL', record, 'token', 'progress')", "local _ = record"),
     "rescue does not fence": ("rescue", "redis.call('ZREM', P .. 'workers', worker)", "local _ = worker"),
@@ -45,7 +63,7 @@ MUTANTS: dict[str, Mutation] = {
         "redis.call('SADD', P .. 'cancelling:'",
         "redis.call('SISMEMBER', P .. 'cancelling:'",
     ),
-    "dead on arrival with a unique key": ("enqueue", "    free_unique(id, ARGV[i + 7])\n", ""),
+    "dead on arrival with a unique key": ("enqueue", "    free_unique(id, special.unique)\n", ""),
     "children are told twice": ("shared/ended", "redis.call('HDEL', P .. 'job:' .. id, 'children')", "local _ = id"),
     "a bucket that nobody looks at": (
         "shared/limits",

@@ -187,6 +187,15 @@ class Lab:
             found[key.decode().removeprefix(self.keys.prefix)] = read[self.redis.type(key)](key)
         return found
 
+    def dump(self) -> dict[bytes, bytes]:
+        """Return all that is stored, as `put_back` takes it."""
+        return {key: self.redis.dump(key) for key in self.redis.scan_iter(count=10_000)}
+
+    def put_back(self, dumped: dict[bytes, bytes]) -> None:
+        self.redis.flushdb()
+        for key, value in dumped.items():
+            self.redis.restore(key, 0, value)
+
 
 def new_job(job_type: str = "email", **options: Any) -> NewJob:
     return NewJob(new_job_id(), job_type, options.pop("envelope", b'{"payload":{}}'), **options)

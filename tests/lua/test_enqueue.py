@@ -41,6 +41,81 @@ def test_a_repeat_stores_nothing_twice(lab):
     assert (first.answers, again.answers) == (["NEW", "NEW"], ["DUPLICATE", "DUPLICATE"])
 
 
+def nothing_waits(lab):
+    pass
+
+
+def others_wait(lab):
+    lab.seed_pending(2)
+
+
+def next_was_just_taken(lab):
+    lab.seed_pending(3, priority="low")
+    lab.hire()
+    lab.hand_over()
+
+
+def the_queue_is_paused(lab):
+    lab.run(lab.queue.pause())
+
+
+def the_queue_is_paused_and_others_wait(lab):
+    lab.seed_pending(2, priority="high")
+    lab.run(lab.queue.pause())
+
+
+@pytest.mark.parametrize(
+    "how_things_are",
+    [nothing_waits, others_wait, next_was_just_taken, the_queue_is_paused, the_queue_is_paused_and_others_wait],
+)
+def test_a_plain_job_alone_is_stored_as_in_a_batch(lab, how_things_are):
+    """One alone goes a short way through the script; with an idempotency key it does not."""
+    how_things_are(lab)
+    before, job = lab.dump(), new_job()
+    short, _ = lab.run_twice(lab.queue.enqueue([job]))
+    stored = lab.everything()
+    lab.put_back(before)
+    assert lab.run(lab.queue.enqueue([job], Request("key", "digest", "1800"))) == short
+    lab.redis.delete(lab.keys.idempotency("key"))
+    assert lab.everything() == stored
+
+
+def test_a_plain_job_goes_behind_those_that_wait_also_when_next_was_just_taken(lab):
+    ids = lab.seed_pending(3)
+    lab.hire()
+    assert lab.hand_over() == ids[0]
+    last = lab.enqueue()
+    assert lab.standing("next") == [ids[1]]
+    assert lab.standing("pending:normal") == [ids[2], last]
+
+
+def test_plain_and_special_jobs_of_a_batch_keep_their_order(lab):
+    jobs = [new_job(), new_job(retention=60.0), new_job(), new_job(limit_key="tenant"), new_job()]
+    assert lab.run_twice(lab.queue.enqueue(jobs))[0].answers == ["NEW"] * 5
+    assert lab.standing("next") + lab.standing("pending:normal") == [job.id for job in jobs]
+    assert [lab.record(job.id).get("retention") for job in jobs] == [None, "60000", None, None, None]
+    assert [lab.record(job.id).get("bucket") for job in jobs] == [None, None, None, "email/tenant", None]
+
+
+def test_all_that_a_job_may_have_is_told_apart(lab):
+    parent = lab.seed_processing()
+    child = lab.enqueue(
+        due=f"{lab.now + 1000}",
+        expires="+2000",
+        retention=3.0,
+        unique_key="u:=;|\t",
+        unique_for=4.0,
+        limit_key="l:=;|",
+        after=(parent.id,),
+        on_parent_failure="run",
+    )
+    record = lab.record(child)
+    assert (record["due"], record["expires"]) == (str(lab.now + 1000), str(lab.now + 2000))
+    assert (record["retention"], record["unique"], record["bucket"]) == ("3000", "u:=;|\t", "email/l:=;|")
+    assert (record["parents"], record["on_parent_failure"]) == (parent.id, "run")
+    assert 0 < lab.redis.pttl(lab.keys.prefix + "unique:u:=;|\t") <= 4000
+
+
 @pytest.mark.parametrize("step", ["processing", "retrying", "failed", "completed"])
 def test_a_late_repeat_does_not_bring_a_job_back(lab, step):
     job = new_job()
