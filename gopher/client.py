@@ -25,7 +25,7 @@ from .rehearsal import Rehearsal, rehearse
 from .schedules import Schedules
 from .server import PATIENCE, Server
 from .settings import Settings
-from .submission import MAX_BATCH, InvalidBatch, Submission, prepare, prepare_batch, submission_of
+from .submission import MAX_BATCH, InvalidBatch, Submission, prepare, prepare_batch, prepare_fields
 from .timeline import Timeline, timeline
 from .times import to_rfc3339
 from .tracing import enqueuing
@@ -89,7 +89,7 @@ class Client:
 
         Raises InvalidJob for what breaks a rule, a ServerError when it can't be stored.
         """
-        job = prepare(submission_of({"type": job_type, "payload": payload, **options}), self.registry)
+        job = prepare_fields({"type": job_type, "payload": payload, **options}, self.registry)
         return self.store([job])[0].job_id
 
     def enqueue_many(self, jobs: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -129,6 +129,8 @@ class Client:
         Raises InvalidJob when a job to wait for does not exist, IdempotencyMismatch, a ServerError: OutcomeUnknown
         when some queues have stored their jobs and another one could not.
         """
+        if len(jobs) == 1 and request is None:
+            return [self._store_one(jobs[0], patience)]
         by_queue: dict[str, list[int]] = {}
         for index, job in enumerate(jobs):
             by_queue.setdefault(job.queue, []).append(index)
@@ -155,6 +157,13 @@ class Client:
             else:
                 stored |= dict(zip(places, map(_stored, some, reply.answers), strict=True))
         return [stored[index] for index in range(len(jobs))]
+
+    def _store_one(self, job: NewJob, patience: float) -> Stored:
+        self.server.announce(job.queue)
+        reply = self._enqueue(job.queue, [job], None, patience)
+        if reply.kind == "NOPARENT":
+            raise _no_parent(reply.detail, job.queue, [job])
+        return _stored(job, reply.answers[0])
 
     def _enqueue(self, name: str, jobs: list[NewJob], request: Request | None, patience: float) -> Enqueued:
         queue = self.server.queue(name)
@@ -278,7 +287,7 @@ class Client:
         return total
 
     def _prepared(self, jobs: Iterable[Mapping[str, Any]]) -> list[NewJob]:
-        return [prepare(submission_of(job), self.registry) for job in jobs]
+        return [prepare_fields(fields, self.registry) for fields in jobs]
 
 
 def accepted(job: NewJob, stored: Stored) -> Accepted:

@@ -494,10 +494,9 @@ def _parents(flat: list[bytes]) -> dict[str, bytes]:
 
 
 def _read_enqueued(reply: list[Any]) -> Enqueued:
-    kind, *rest = (item.decode() if isinstance(item, bytes) else str(item) for item in reply)
-    if kind == "OK":
-        return Enqueued(kind, rest[0], rest[1:])
-    return Enqueued(kind, rest[0] if rest else "", [])
+    if reply[0] == b"OK":
+        return Enqueued("OK", str(reply[1]), [answer.decode() for answer in reply[2:]])
+    return Enqueued(reply[0].decode(), reply[1].decode() if len(reply) > 1 else "", [])
 
 
 def _read_ticks(reply: list[Any]) -> Ticks:

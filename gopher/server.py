@@ -88,8 +88,9 @@ class Server:
     def run_all(self, calls: Sequence[Call], *, patience: float = PATIENCE) -> list[Any]:
         """Run calls on one queue in one round trip; the replies are in order. Raises as `run` does."""
         give_up_at = time.monotonic() + patience
+        delays: Iterator[float] | None = None
         sent = False
-        for delay in pauses():
+        while True:
             try:
                 return self._attempt(calls)
             except _LostReply as lost:
@@ -102,10 +103,11 @@ class Server:
                 elif not str(error).startswith("LOADING"):
                     raise translated(error) from error
                 problem = error
+            delays = delays or pauses()
+            delay = next(delays)
             if time.monotonic() + delay > give_up_at:
-                break
+                raise _given_up(problem, sent) from problem
             time.sleep(delay)
-        raise _given_up(problem, sent) from problem
 
     def announce(self, queue: str) -> None:
         """Make a queue's name known to everybody, once a process."""

@@ -163,21 +163,35 @@ def to_json(value: Any, field: str) -> bytes:
         raise InvalidJob(f"can't be written as JSON: {error}", field) from None
 
 
+def prepare_fields(fields: Mapping[str, Any], registry: Registry | None = None, *, job_id: str | None = None) -> NewJob:
+    """Check Python values against every rule and make them a job: `submission_of` and `prepare` in one."""
+    if fields.keys() == _BARE and type(fields["type"]) is str:
+        return _bare_job(fields["type"], to_json(fields["payload"], "/payload"), registry, job_id, names=True)
+    return prepare(submission_of(fields), registry, job_id=job_id)
+
+
 def prepare(
-    submission: Submission, registry: Registry | None = None, *, now: float | None = None, names: bool = True
+    submission: Submission,
+    registry: Registry | None = None,
+    *,
+    job_id: str | None = None,
+    now: float | None = None,
+    names: bool = True,
 ) -> NewJob:
-    """Check a submission against every rule and make it a job, with an id of its own.
+    """Check a submission against every rule and make it a job, with the given id or a new one.
 
     `registry` knows the types and their payloads; without one, any well-formed name and object pass
     here, and the worker checks them. `now` is in Unix seconds; `names` is False for what `parse` has read, where no
     object has a name twice. Raises InvalidJob.
     """
+    if submission == Submission(submission.type, submission.payload):
+        return _bare_job(submission.type, bytes(submission.payload), registry, job_id, names=names)
     if submission.recurring is not None:
         raise InvalidJob("makes a schedule: send it as a single submission to /api/v1/jobs", "/recurring")
     present = round((time.time() if now is None else now) * 1000)
     due, execute_at = _due(submission, present)
     _check_names(submission.type, submission.queue, submission.priority)
-    _check_payload(submission, registry, names=names)
+    _check_payload(submission.type, bytes(submission.payload), registry, names=names)
     envelope = Envelope(
         payload=submission.payload,
         max_retries=_max_retries(submission.max_retries),
@@ -187,7 +201,7 @@ def prepare(
         metadata=_metadata(submission.metadata, names=names),
     )
     return NewJob(
-        id=new_job_id(),
+        id=job_id or new_job_id(),
         type=submission.type,
         queue=submission.queue,
         priority=submission.priority,
@@ -213,12 +227,22 @@ def prepare_batch(
     for index, entry in enumerate(entries):
         try:
             submission = _with_parent_ids(parse(bytes(entry)), index, ids)
-            jobs.append(msgspec.structs.replace(prepare(submission, registry, names=False), id=ids[index]))
+            jobs.append(prepare(submission, registry, job_id=ids[index], names=False))
         except InvalidJob as error:
             errors.append((index, error))
     if errors:
         raise InvalidBatch(errors)
     return jobs
+
+
+#: What nearly all submissions have, and nothing more. There are few rules then.
+_BARE = frozenset({"type", "payload"})
+
+
+def _bare_job(job_type: str, payload: bytes, registry: Registry | None, job_id: str | None, *, names: bool) -> NewJob:
+    _check_names(job_type, "default", "normal")
+    _check_payload(job_type, payload, registry, names=names)
+    return NewJob(job_id or new_job_id(), job_type, msgspec.json.encode(Envelope(msgspec.Raw(payload))))
 
 
 def _with_parent_ids(submission: Submission, index: int, ids: Sequence[str]) -> Submission:
@@ -243,11 +267,10 @@ def _check_names(job_type: str, queue: str, priority: str) -> None:
         raise InvalidJob(f"is {priority!r:.60}: must be one of {', '.join(PRIORITIES)}", "/priority")
 
 
-def _check_payload(submission: Submission, registry: Registry | None, *, names: bool) -> None:
-    payload = bytes(submission.payload)
+def _check_payload(job_type: str, payload: bytes, registry: Registry | None, *, names: bool) -> None:
     if len(payload) > MAX_PAYLOAD:
         raise PayloadTooLarge(f"is {len(payload)} bytes of JSON: the most is {MAX_PAYLOAD}", "/payload")
-    handler = registry.require(submission.type) if registry is not None else None
+    handler = registry.require(job_type) if registry is not None else None
     if not isinstance(check_json(payload, "/payload", names=names), dict):
         raise InvalidJob("must be a JSON object", "/payload")
     if handler is not None:

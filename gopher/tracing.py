@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -129,13 +129,16 @@ def resource(service: str) -> "Resource":
     return Resource.create(ours)
 
 
-@contextmanager
-def enqueuing(queue: str, jobs: Sequence[NewJob]) -> Iterator[Sequence[NewJob]]:
+def enqueuing(queue: str, jobs: Sequence[NewJob]) -> AbstractContextManager[Sequence[NewJob]]:
     """Give the jobs that are stored meanwhile, as they carry the trace of this: one span, however many they are."""
     trace = _in_use()
     if trace is None:
-        yield carrying(jobs, passed_on())
-        return
+        return nullcontext(carrying(jobs, passed_on()))
+    return _spanning(trace, queue, jobs)
+
+
+@contextmanager
+def _spanning(trace: Any, queue: str, jobs: Sequence[NewJob]) -> Iterator[Sequence[NewJob]]:
     with trace.get_tracer("gopher", __version__).start_as_current_span(
         f"enqueue {queue}", kind=trace.SpanKind.PRODUCER, attributes=producer_attributes(queue, jobs)
     ):

@@ -18,6 +18,8 @@ from gopher.submission import (
     parse_batch,
     prepare,
     prepare_batch,
+    prepare_fields,
+    submission_of,
 )
 
 NOW = 1_800_000_000.0
@@ -50,6 +52,65 @@ def test_the_least_that_can_be_said_is_a_type_and_a_payload():
     )
     assert json.loads(job.envelope) == {"payload": {}}
     assert (job.unique_key, job.limit_key, job.after, job.on_parent_failure) == ("", "", (), "fail")
+
+
+#: An option that says what is so anyway: whoever gives any option is checked by all the rules.
+NOTHING_NEW = {"delay": 0}
+
+
+@pytest.mark.parametrize(
+    "payload", [{}, {"to": "a@example.com", "parts": [1, 2.5, None, "\u00e9"]}, msgspec.Raw(b"{}")]
+)
+def test_a_job_without_options_is_the_same_as_one_that_went_by_all_rules(payload):
+    fields = {"type": "email", "payload": payload}
+    quick = prepare_fields(fields, job_id=ID)
+    assert quick == prepare_fields({**fields, **NOTHING_NEW}, job_id=ID)
+    assert quick == prepare(submission_of(fields), job_id=ID)
+
+
+def nested(levels):
+    value = {}
+    for _ in range(levels):
+        value = {"in": value}
+    return value
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"type": "no such name!"},
+        {"type": ""},
+        {"type": 5},
+        {"type": None},
+        {"type": "unknown"},
+        {"payload": []},
+        {"payload": None},
+        {"payload": object()},
+        {"payload": {1: "one", "1": "one again"}},
+        {"payload": {"in": msgspec.Raw(b'{"a":1,"a":2}')}},
+        {"payload": {"n": 10**400}},
+        {"payload": {"text": "\ud800"}},
+        {"payload": nested(70)},
+        {"payload": {"width": "wide"}},
+        {"payload": {"text": "x" * MAX_PAYLOAD}},
+        {"payload": msgspec.Raw(b"{")},
+        {"payload": msgspec.Raw(b'{"n": NaN}')},
+    ],
+)
+def test_a_job_without_options_breaks_the_same_rules_in_the_same_words(registry, fields):
+    fields = {"type": "image_resize", "payload": {"width": 1}, **fields}
+    errors = []
+    for options in ({}, NOTHING_NEW):
+        with pytest.raises(InvalidJob) as caught:
+            prepare_fields({**fields, **options}, registry)
+        errors.append((type(caught.value), str(caught.value), caught.value.field))
+    assert errors[0] == errors[1]
+
+
+@pytest.mark.parametrize("fields", [{}, {"type": "email"}, {"payload": {}}, {"type": "email", "paylaod": {}}])
+def test_a_field_that_is_missing_or_unknown_is_named_also_without_options(fields):
+    with pytest.raises(InvalidJob, match="type|payload|paylaod"):
+        prepare_fields(fields)
 
 
 def test_two_submissions_have_two_ids_made_now():
