@@ -10,8 +10,6 @@ if TYPE_CHECKING:
 
 def create_app(settings: Settings | None = None) -> "Flask":
     """Make the WSGI application. It connects to the server at the first request of a process, not here."""
-    from flask import Flask
-
     from gopher.registry import load_handlers
 
     from . import (
@@ -36,10 +34,11 @@ def create_app(settings: Settings | None = None) -> "Flask":
         tracing,
         workers,
     )
+    from .application import Application
     from .context import Context
 
     settings = settings or Settings.from_env()
-    app = Flask(__name__, static_folder=None)
+    app = Application(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.server_max_body
     app.url_map.strict_slashes = False
     app.extensions["gopher"] = Context(settings, load_handlers(settings.handlers))
