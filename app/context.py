@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from flask import current_app
+from flask import Request, current_app, request
 
 from gopher.client import Client
 from gopher.registry import Registry
@@ -71,6 +71,13 @@ def _permit(permits: threading.BoundedSemaphore) -> Iterator[bool]:
     finally:
         if permitted:
             permits.release()
+
+
+def current_request() -> Request:
+    """Return the current request itself: Flask's `request` looks for it again at each use."""
+    # So Flask's documents say: "Notes On Proxies".
+    found: Request = request._get_current_object()  # type: ignore[attr-defined]
+    return found
 
 
 def context() -> Context:
