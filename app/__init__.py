@@ -44,7 +44,7 @@ def create_app(settings: Settings | None = None) -> "Flask":
     app.extensions["gopher"] = Context(settings, load_handlers(settings.handlers))
 
     tracing.install(app)
-    requests.install(app)
+    requests.install(app, settings)
     cors.install(app, settings)
     access.install(app, settings)
     audit.install(app)

@@ -4,10 +4,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
-from flask import Flask, Response, g, request
+from flask import Flask, Request, Response, g
 
 from gopher.logs import get_logger
 
+from .context import current_request
 from .operations import of
 
 #: Characters of a value.
@@ -29,33 +30,33 @@ def act_as(view: Callable[..., Response], arguments: Mapping[str, Any]) -> None:
 def install(app: Flask) -> None:
     @app.after_request
     def write(response: Response) -> Response:
-        if _is_administrative(app):
-            action, arguments = g.get("acted", (request.endpoint, request.view_args or {}))
+        asked, about = current_request(), g._get_current_object()
+        if _is_administrative(app, asked, about):
+            action, arguments = about.get("acted", (asked.endpoint, asked.view_args or {}))
             _log.warning(
                 "audit",
                 action=action,
-                method=request.method,
-                who=g.get("key_name", "anonymous"),
-                address=request.remote_addr,
+                method=asked.method,
+                who=about.get("key_name", "anonymous"),
+                address=asked.remote_addr,
                 status=response.status_code,
-                on={**_named(arguments), **_named(request.args), **_sent()},
-                request_id=g.request_id,
-                **g.get("audit", {}),
+                on={**_named(arguments), **_named(asked.args), **_said(about.get("sent"))},
+                request_id=about.request_id,
+                **about.get("audit", {}),
             )
         return response
 
 
-def _is_administrative(app: Flask) -> bool:
-    declared = of(app, request.endpoint)
+def _is_administrative(app: Flask, asked: Request, about: Any) -> bool:
+    declared = of(app, asked.endpoint)
     if declared is not None and declared.is_page:
-        return request.method not in ("GET", "HEAD", "OPTIONS")
-    needed = g.get("needed", declared.role if declared is not None else None)
-    return needed == "admin" and request.method != "OPTIONS"
+        return asked.method not in ("GET", "HEAD", "OPTIONS")
+    needed = about.get("needed", declared.role if declared is not None else None)
+    return needed == "admin" and asked.method != "OPTIONS"
 
 
-def _sent() -> dict[str, Any]:
-    """Return the plain fields of the body, as far as they were said; never a payload or metadata."""
-    sent = g.get("sent")
+def _said(sent: Any) -> dict[str, Any]:
+    """Return the plain fields of a body, as far as they were said; never a payload or metadata."""
     if not isinstance(sent, msgspec.Struct):
         return {}
     defaults = {each.name: each.default for each in msgspec.structs.fields(sent)}

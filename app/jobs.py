@@ -29,7 +29,7 @@ from . import access, audit, lines
 from .answers import answer
 from .bulk import BulkAccepted, submit_lines
 from .capacity import LONGEST_WAIT
-from .context import context, gopher
+from .context import context, current_request, gopher
 from .examples import curl
 from .operations import operation
 from .requests import body
@@ -168,16 +168,18 @@ def submit(asked: Submitting, sent: Submission) -> Response:
     if sent.recurring is not None:
         access.require("admin")
         return _scheduled(sent, sent.recurring, dry_run=asked.dry_run)
-    job = prepare(sent, context().registry, names=False)
+    here = context()
+    job = prepare(sent, here.registry, names=False)
     request_made = _idempotency()
     if asked.dry_run:
-        return answer(gopher().rehearse(job))
+        return answer(here.client.rehearse(job))
     if request_made is not None:
         job = with_ids([job], request_made, int(request_made.answer))[0]
     # For the answer when it can't be known whether the job was stored.
     g.job_id = job.id
-    stored = gopher().store([job], request=request_made)[0]
-    g.job_id = stored.job_id
+    stored = here.client.store([job], request=request_made)[0]
+    if stored.job_id != job.id:
+        g.job_id = stored.job_id
     place = {"Location": f"/api/v1/jobs/{stored.job_id}", **_replayed(stored.replayed)}
     if seconds:
         return _waited_for(job, stored, seconds, place)
@@ -269,10 +271,11 @@ def cancel(job_id: JobId) -> Response:
 
 
 def _preferred_wait() -> float:
-    if "Prefer" not in request.headers:
+    preferences = current_request().environ.get("HTTP_PREFER")
+    if preferences is None:
         return 0.0
     # A preference that can't be read is passed over (RFC 7240).
-    for preference in ",".join(request.headers.getlist("Prefer")).split(","):
+    for preference in preferences.split(","):
         name, _, value = preference.partition(";")[0].partition("=")
         if name.strip().lower() == "wait" and value.strip().isascii() and value.strip().isdigit():
             return min(float(value), LONGEST_WAIT)
@@ -316,10 +319,11 @@ def _scheduled(submission: Submission, recurring: Recurring, *, dry_run: bool) -
 
 def _idempotency() -> Request | None:
     """Return what the Idempotency-Key stands for, None without one. Keys of different callers do not meet."""
-    key = request.headers.get("Idempotency-Key")
+    asked = current_request()
+    key = asked.environ.get("HTTP_IDEMPOTENCY_KEY")
     if key is None:
         return None
-    made = request_for(key, request.path.encode() + b"\n" + body(), time.time_ns() // 1_000_000)
+    made = request_for(key, asked.path.encode() + b"\n" + body(), time.time_ns() // 1_000_000)
     caller = g.get("key_name", "")
     return made._replace(key=hashlib.sha256(f"{caller}\n{key}".encode()).hexdigest())
 

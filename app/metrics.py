@@ -107,7 +107,7 @@ class _Exporter(MultiprocessInternalPrometheusMetrics):  # type: ignore[misc]
     def _note(self, status: int, passed: float) -> None:
         asked = current_request()
         method = asked.method if asked.method in _METHODS else OTHER
-        key = (method, path_template(), status)
+        key = (method, path_template(asked), status)
         found = self._series.get(key)
         if found is None:
             found = self._series[key] = (self._answered.labels(*key), self._durations.labels(*key[:2]))

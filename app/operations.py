@@ -17,13 +17,14 @@ from functools import wraps
 from typing import Any, TypeVar, get_type_hints
 
 import msgspec
-from flask import Flask, Response, g, request
+from flask import Flask, Response, g
 
 from gopher.decoding import decode, explain
 from gopher.errors import InvalidJob
 from gopher.shapes import check_text, schemas_in
 from gopher.values import Role
 
+from .context import current_request
 from .requests import body
 
 View = Callable[..., Response]
@@ -153,16 +154,17 @@ def _query(kind: type[msgspec.Struct]) -> msgspec.Struct:
 
     A filter that is misspelt must not select everything.
     """
-    if not request.query_string:
+    asked = current_request()
+    if not asked.query_string:
         return read_texts(kind, {})
     known = kind.__struct_fields__
-    for name, values in request.args.lists():
+    for name, values in asked.args.lists():
         if name not in known:
             remedy = f"known here: {', '.join(known) or 'none'}"
             raise InvalidJob(f"is not a known parameter: leave it out; {remedy}", f"/{name:.60}")
         if len(values) > 1:
             raise InvalidJob("is given more than once: send one", f"/{name}")
-    return read_texts(kind, request.args.to_dict())
+    return read_texts(kind, asked.args.to_dict())
 
 
 def read_texts(kind: type[Struct], texts: Mapping[str, str]) -> Struct:

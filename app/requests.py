@@ -1,20 +1,21 @@
 """Requests: their ids, what they may look like, and one log line for each."""
 
 import ipaddress
+import os
 import re
 import time
 from functools import lru_cache
 from urllib.parse import urlsplit
-from uuid import uuid4
 
-from flask import Flask, Response, g, request
+from flask import Flask, Request, Response, g
 from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
-from werkzeug.exceptions import Forbidden, RequestEntityTooLarge, UnsupportedMediaType
+from werkzeug.exceptions import ClientDisconnected, Forbidden, RequestEntityTooLarge, UnsupportedMediaType
 
 from gopher import logs
+from gopher.settings import Settings
 
 from . import lines
-from .context import context
+from .context import context, current_request
 from .tracing import let_go, take_up
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -27,27 +28,48 @@ _QUIET = ("/health", "/metrics")
 _log = logs.get_logger("api")
 
 
-def install(app: Flask) -> None:
-    app.before_request(_begin)
-    app.before_request(_check_host)
-    app.before_request(_check_origin)
-    app.before_request(_check_body)
+def install(app: Flask, settings: Settings) -> None:
+    @app.before_request
+    def receive() -> None:
+        asked = current_request()
+        _begin(asked)
+        _check_host(asked, settings)
+        _check_origin(asked, settings)
+        _check_body(asked)
+
     app.after_request(_end)
     app.teardown_request(_leave)
 
 
 def body() -> bytes:
     """Return the request's body. Raises RequestEntityTooLarge above SERVER_MAX_BODY."""
-    data = request.get_data(cache=True)
+    about = g._get_current_object()
+    if "body" not in about:
+        about.body = _read(current_request(), context().settings.server_max_body)
+    data: bytes = about.body
+    return data
+
+
+def _read(asked: Request, most: int) -> bytes:
+    length = asked.environ.get("CONTENT_LENGTH", "")
+    # Werkzeug reads by 64 KiB until nothing more comes. gunicorn says that its stream ends with the body.
+    ends = "wsgi.input_terminated" in asked.environ and "HTTP_TRANSFER_ENCODING" not in asked.environ
+    if ends and length.isdecimal() and int(length) <= most:
+        try:
+            data: bytes = asked.environ["wsgi.input"].read(int(length))
+        except (OSError, ValueError) as error:
+            raise ClientDisconnected from error
+        return data
+    data = asked.get_data(cache=False)
     # Of a body without a Content-Length the rest would be cut off silently.
-    if request.content_length is None and len(data) >= context().settings.server_max_body:
+    if len(data) >= most and asked.content_length is None:
         raise RequestEntityTooLarge
     return data
 
 
 def discard_body() -> None:
     """Read what a refused request still sends, within limits: else the connection breaks before our answer is read."""
-    stream = request.environ["wsgi.input"]
+    stream = current_request().environ["wsgi.input"]
     try:
         for _ in range(_DISCARDED // _PIECE):
             if not stream.read(_PIECE):
@@ -56,35 +78,35 @@ def discard_body() -> None:
         pass
 
 
-def path_template() -> str:
-    """Return the route of the request, such as /api/v1/jobs/<job_id>: what may be a label or a log field."""
-    return request.url_rule.rule if request.url_rule else "unmatched"
+def path_template(asked: Request) -> str:
+    """Return the route of a request, such as /api/v1/jobs/<job_id>: what may be a label or a log field."""
+    return asked.url_rule.rule if asked.url_rule else "unmatched"
 
 
-def _begin() -> None:
-    g.started = time.perf_counter()
-    given = request.headers.get("X-Request-ID", "")
-    g.request_id = given if _REQUEST_ID.fullmatch(given) else uuid4().hex
-    logs.bind(request_id=g.request_id)
-    take_up()
+def _begin(asked: Request) -> None:
+    about = g._get_current_object()
+    about.started = time.perf_counter()
+    given = asked.environ.get("HTTP_X_REQUEST_ID", "")
+    about.request_id = request_id = given if _REQUEST_ID.fullmatch(given) else os.urandom(16).hex()
+    logs.bind(request_id=request_id)
+    take_up(asked, request_id)
 
 
 def _leave(_error: BaseException | None) -> None:
     """The thread goes on to something else."""
-    logs.unbind()
+    logs.unbind("request_id")
     let_go()
 
 
-def _check_host() -> None:
+def _check_host(asked: Request, settings: Settings) -> None:
     """Without keys, refuse a request that came by a name of somebody else's.
 
     A page in a browser on this machine may let its own name lead here, and is of the same origin then.
     """
-    settings = context().settings
     if settings.api_keys or settings.allow_anonymous or settings.listens_beyond_loopback:
         return
-    if not _is_loopback(request.host):
-        raise Forbidden(f"{request.host[:80]!r} is not this machine: ask for http://localhost, or set GOPHER_API_KEYS")
+    if not _is_loopback(asked.host):
+        raise Forbidden(f"{asked.host[:80]!r} is not this machine: ask for http://localhost, or set GOPHER_API_KEYS")
 
 
 @lru_cache(maxsize=256)
@@ -100,40 +122,43 @@ def _is_loopback(place: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
-def _check_origin() -> None:
+def _check_origin(asked: Request, settings: Settings) -> None:
     """Refuse what another site's page makes a browser send: a browser reaches a keyless API, its pages shall not."""
-    origin = request.headers.get("Origin")
-    if origin is None or request.method in _SAFE_METHODS:
+    origin = asked.environ.get("HTTP_ORIGIN")
+    if origin is None or asked.method in _SAFE_METHODS:
         return
-    allowed = context().settings.cors_origins
-    if urlsplit(origin).netloc != request.host and origin not in allowed and "*" not in allowed:
+    allowed = settings.cors_origins
+    if urlsplit(origin).netloc != asked.host and origin not in allowed and "*" not in allowed:
         raise Forbidden(f"pages of {origin[:80]} may not call this API: name it in GOPHER_CORS_ORIGINS if they shall")
 
 
-def _check_body() -> None:
-    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+def _check_body(asked: Request) -> None:
+    encoding = asked.environ.get("HTTP_CONTENT_ENCODING", "identity").strip().lower()
     if encoding not in ("", "identity"):
         raise UnsupportedMediaType(f"Content-Encoding {encoding[:40]!r} is not supported: send the body as it is")
-    kind = request.mimetype
-    if request.blueprint == "dashboard" and kind == _FORM:
+    if asked.environ.get("CONTENT_TYPE") == "application/json":
         return
-    if kind in lines.TYPES and request.endpoint == "jobs.submit_batch":
+    kind = asked.mimetype
+    if asked.blueprint == "dashboard" and kind == _FORM:
         return
-    if request.method not in _SAFE_METHODS and kind and kind != "application/json" and not kind.endswith("+json"):
+    if kind in lines.TYPES and asked.endpoint == "jobs.submit_batch":
+        return
+    if asked.method not in _SAFE_METHODS and kind and kind != "application/json" and not kind.endswith("+json"):
         raise UnsupportedMediaType(f"Content-Type is {kind[:60]!r}: send JSON with Content-Type: application/json")
 
 
 def _end(response: Response) -> Response:
-    response.headers["X-Request-ID"] = g.request_id
-    path = path_template()
+    asked, about = current_request(), g._get_current_object()
+    response.headers.add("X-Request-ID", about.request_id)
+    path = path_template(asked)
     write = _log.debug if path.startswith(_QUIET) else _log.info
     write(
         "request",
-        method=request.method,
+        method=asked.method,
         path=path,
         status=response.status_code,
-        ms=round((time.perf_counter() - g.started) * 1000, 1),
-        **({"job_id": g.job_id} if "job_id" in g else {}),
-        **({"key": g.key_name} if "key_name" in g else {}),
+        ms=round((time.perf_counter() - about.started) * 1000, 1),
+        **({"job_id": about.job_id} if "job_id" in about else {}),
+        **({"key": about.key_name} if "key_name" in about else {}),
     )
     return response

@@ -2,7 +2,7 @@
 
 import os
 
-from flask import Flask, g, request
+from flask import Flask, Request
 
 from gopher import tracing
 from gopher.trace_context import REQUEST_ID, pass_on, read
@@ -23,9 +23,10 @@ def install(app: Flask) -> None:
     FlaskInstrumentor.instrument_app(app, excluded_urls=excluded)  # type: ignore[no-untyped-call]
 
 
-def take_up() -> None:
-    """Have the jobs of this request carry its id, and the trace that it came with."""
-    pass_on({**read(request.headers), REQUEST_ID: g.request_id})
+def take_up(asked: Request, request_id: str) -> None:
+    """Have the jobs of a request carry its id, and the trace that it came with."""
+    came_with = read(asked.headers) if "HTTP_TRACEPARENT" in asked.environ else {}
+    pass_on({**came_with, REQUEST_ID: request_id})
 
 
 def let_go() -> None:
