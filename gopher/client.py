@@ -16,7 +16,7 @@ from .flow import Flow
 from .idempotency import IdempotencyMismatch, ids_for, request_for, with_ids
 from .inspector import Inspector
 from .interface import Stored
-from .job import FINAL_STATES, NewJob, State, created_ms
+from .job import FINAL_STATES, NewJob, State, created_ms, new_job_ids
 from .job_types import describe
 from .listing import Listing
 from .queue import Enqueued, Request
@@ -287,7 +287,11 @@ class Client:
         return total
 
     def _prepared(self, jobs: Iterable[Mapping[str, Any]]) -> list[NewJob]:
-        return [prepare_fields(fields, self.registry) for fields in jobs]
+        entries = list(jobs)
+        ids = new_job_ids(len(entries))
+        return [
+            prepare_fields(fields, self.registry, job_id=job_id) for fields, job_id in zip(entries, ids, strict=True)
+        ]
 
 
 def accepted(job: NewJob, stored: Stored) -> Accepted:

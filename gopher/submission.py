@@ -14,7 +14,7 @@ from msgspec import Meta
 from .decoding import decode
 from .durations import parse_duration
 from .errors import InvalidJob, PayloadTooLarge
-from .job import NO_METADATA, PRIORITIES, Envelope, NewJob, new_job_id
+from .job import NO_METADATA, PRIORITIES, Envelope, NewJob, new_job_id, new_job_ids
 from .names import JOB_ID, KEY, QUEUE_NAME, TYPE_NAME, check_name
 from .registry import Registry
 from .shapes import (
@@ -223,7 +223,7 @@ def prepare_batch(
     """Make a batch's entries jobs, with new ids or the given ones. Raises InvalidBatch that names each bad entry."""
     jobs: list[NewJob] = []
     errors: list[tuple[int, InvalidJob]] = []
-    ids = [new_job_id() for _ in entries] if ids is None else ids
+    ids = new_job_ids(len(entries)) if ids is None else ids
     for index, entry in enumerate(entries):
         try:
             submission = _with_parent_ids(parse(bytes(entry)), index, ids)

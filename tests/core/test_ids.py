@@ -1,0 +1,43 @@
+"""Ids of jobs: UUIDv7, which sort by the time at which they were made."""
+
+import time
+from uuid import UUID
+
+import pytest
+
+from gopher.job import created_ms, new_job_id, new_job_ids
+
+
+@pytest.mark.parametrize("make", [new_job_id, lambda: new_job_ids(3)[1]])
+def test_an_id_is_a_uuid_of_version_7_made_now(make):
+    before = time.time_ns() // 1_000_000
+    ids = [make() for _ in range(200)]
+    after = time.time_ns() // 1_000_000
+    for job_id in ids:
+        parsed = UUID(job_id)
+        assert (str(parsed), parsed.version, parsed.variant) == (job_id, 7, "specified in RFC 4122")
+        assert before <= created_ms(job_id) <= after
+
+
+def test_every_bit_that_is_not_fixed_is_random():
+    ids = [UUID(job_id).int for job_id in (*new_job_ids(300), *(new_job_id() for _ in range(300)))]
+    ones, zeros = 0, 0
+    for number in ids:
+        ones, zeros = ones | number, zeros | ~number
+    # Of the last 80 bits 4 are the version and 2 the variant.
+    assert (ones & zeros & (1 << 80) - 1).bit_count() == 74
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 10_000])
+def test_ids_that_are_made_together_ascend_and_none_comes_twice(count):
+    ids = new_job_ids(count)
+    assert len(set(ids)) == count
+    assert ids == sorted(ids)
+
+
+def test_ids_that_are_made_later_sort_after_those_made_before():
+    first = new_job_ids(100)
+    moment = created_ms(first[0])
+    while time.time_ns() // 1_000_000 <= moment:
+        pass
+    assert max(first) < min(new_job_ids(100))
