@@ -7,6 +7,7 @@ push a job twice. Every connection made here repeats nothing; `server.py` does, 
 import os
 import select
 import socket
+import struct
 from collections import deque
 from collections.abc import Mapping
 from typing import Any
@@ -67,13 +68,16 @@ class Shelf:
                 return connection
             # The server has closed it: better noticed before something is sent.
             self._discard(connection)
-        return self._pool.get_connection()
+        connection = self._pool.get_connection()
+        _let_the_kernel_wait(connection)
+        return connection
 
     def put(self, connection: Any) -> None:
         """Take a connection back, once all replies were read or it was disconnected."""
         if connection._sock is not None and len(self._idle) < self._size and self._others_find_some():
             self._idle.append(connection)
         else:
+            _let_python_wait(connection)
             self._pool.release(connection)
 
     def _others_find_some(self) -> bool:
@@ -96,6 +100,28 @@ class Shelf:
             poll = self._polls[descriptor] = select.poll()
             poll.register(descriptor, select.POLLIN)
         return bool(poll.poll(0))
+
+
+def _let_the_kernel_wait(connection: Any) -> None:
+    """Have the kernel keep a connection's timeout. Python keeps it by asking before each send and receive whether
+    it may: a sixth of a call's time. The kernel begins anew when a signal comes, and says BlockingIOError."""
+    sock, timeout = connection._sock, connection.socket_timeout
+    # TLS waits in a way of its own.
+    if not timeout or type(sock) is not socket.socket:
+        return
+    limit = struct.pack("ll", int(timeout), max(int(timeout % 1 * 1e6), 1))
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+    sock.settimeout(None)
+    if not os.get_blocking(sock.fileno()):
+        # So does gevent.
+        sock.settimeout(timeout)
+
+
+def _let_python_wait(connection: Any) -> None:
+    """Have Python keep the timeout again, as redis-py expects it of connections of its pool."""
+    if connection._sock is not None:
+        connection._sock.settimeout(connection.socket_timeout)
 
 
 class Pools:

@@ -162,7 +162,7 @@ def _exchange(connection: AbstractConnection, calls: Sequence[Call]) -> list[Any
                 replies[index] = reply
     except _CONNECTION_ERRORS as error:
         connection.disconnect()
-        raise _LostReply(error) from error
+        raise _LostReply(_cause(error)) from error
     except BaseException:
         # An interrupt: replies may still be on their way, and must not be read as those of the next call.
         connection.disconnect()
@@ -173,6 +173,13 @@ def _exchange(connection: AbstractConnection, calls: Sequence[Call]) -> list[Any
         if isinstance(reply, Exception):
             raise reply
     return [call.read(reply) for call, reply in zip(calls, replies, strict=True)]
+
+
+def _cause(error: Exception) -> Exception:
+    """Return what an error of a connection came of: redis-py does not know the kernel's timeouts (see `Shelf`)."""
+    if isinstance(error.__context__, BlockingIOError):
+        return exceptions.TimeoutError("no reply in time")
+    return error
 
 
 class Sendable(Protocol):

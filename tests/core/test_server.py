@@ -1,6 +1,7 @@
 """Calls of scripts: repeated until they are answered, done once, and what their errors mean."""
 
 import shutil
+import socket
 import tempfile
 import threading
 import time
@@ -104,6 +105,40 @@ def test_a_reply_that_is_too_late_counts_as_lost(proxy, behind, direct):
     proxy.delay(0.8)
     assert enqueue(behind).answers == ["DUPLICATE"]
     assert enqueued(direct) == 2
+
+
+@pytest.fixture
+def hung():
+    """The URL of a server to which one can connect, and that takes and says nothing."""
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"{folder}/hung.sock")
+        listener.listen()
+        yield f"unix://{folder}/hung.sock"
+
+
+def given_up(server, call):
+    """Run a call once; return how long it took to give up, and what for."""
+    start = time.monotonic()
+    with pytest.raises(OutcomeUnknown) as caught:
+        server.run(call, patience=0)
+    return time.monotonic() - start, type(caught.value.__cause__)
+
+
+def test_a_server_that_hangs_is_given_up_in_time_on_a_connection_that_was_at_hand(proxy, namespace):
+    with Server(Settings(redis_url=proxy.url, namespace=namespace, redis_timeout=0.3)) as server:
+        enqueue(server)
+        proxy.delay(3.0)
+        took, cause = given_up(server, server.queue("default").enqueue([job()]))
+        assert (0.3 <= took < 2.0, cause) == (True, exceptions.TimeoutError)
+        assert proxy.connections == 1
+
+
+@pytest.mark.parametrize("size", [10, 4_000_000])
+def test_a_server_that_hangs_is_given_up_in_time_while_it_is_sent_to_or_heard(hung, namespace, size):
+    with Server(Settings(redis_url=hung, namespace=namespace, redis_timeout=0.3)) as server:
+        call = server.queue("default").enqueue([NewJob(new_job_id(), "email", b"x" * size)])
+        took, cause = given_up(server, call)
+        assert (0.3 <= took < 2.0, cause) == (True, exceptions.TimeoutError)
 
 
 def test_a_batch_is_repeated_as_a_whole_and_done_once(proxy, behind, direct):

@@ -64,6 +64,23 @@ def test_a_disconnected_connection_goes_back_to_the_pool(pools):
     assert pools.of("any").get_connection() is connection
 
 
+def test_a_connection_in_the_pool_has_pythons_timeout_also_when_it_was_on_the_shelf(pools):
+    shelf = pools.shelf("any")
+    taken = [shelf.take() for _ in range(4)]
+    assert {connection._sock.gettimeout() for connection in taken} == {None}
+    for connection in taken:
+        shelf.put(connection)
+    for other in [pools.of("any").get_connection() for _ in range(2)]:
+        assert other in taken
+        assert other._sock.gettimeout() == other.socket_timeout == Settings().redis_timeout
+
+
+def test_a_socket_that_never_blocks_keeps_pythons_timeout(pools, monkeypatch):
+    """gevent's, for one: it waits in its own loop, and the kernel knows of no wait."""
+    monkeypatch.setattr("gopher.connections.os.get_blocking", lambda descriptor: False)
+    assert pools.shelf("any").take()._sock.gettimeout() == Settings().redis_timeout
+
+
 def test_all_are_let_go_when_the_server_is_looked_up_anew(pools):
     shelf = pools.shelf("any")
     connection = shelf.take()
