@@ -1,4 +1,7 @@
-"""Submissions over HTTP: one by one and in batches, beside a bare Flask view with one LPUSH, same gunicorn."""
+"""Submissions over HTTP: one by one and in batches, beside a bare Flask view with one LPUSH, same gunicorn.
+
+Both gunicorns run all the time and are asked by turns: a machine's mood changes within a second.
+"""
 
 import json
 import os
@@ -6,17 +9,21 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from benchmarks.contenders import PEERS, Contender
 from benchmarks.lab import Lab, Stuck, free_port, lab
 from benchmarks.load import CONNECTIONS
+from benchmarks.numbers import Spread, ratios, spread
 
 from . import Figure, Item, gopher_only
 
 BATCH = 1000
+#: How often each is asked.
+TURNS = 7
 #: Seconds that gunicorn's processes may need until they answer.
 LOADING = 20.0
 JOB = {"type": "noop", "payload": {"x": "y" * 92}}
@@ -25,36 +32,51 @@ ROOT = Path(__file__).parent.parent.parent
 
 def measure(contender: Contender, seconds: float) -> dict[str, float]:
     single, batch = json.dumps(JOB).encode(), json.dumps({"jobs": [JOB] * BATCH}).encode()
-    with lab(contender) as made:
-        with _gunicorn(made, "benchmarks.flask_views:app") as port:
-            empty = _rate(port, "/empty", single, seconds)
-        with _gunicorn(made, "gopher.app.wsgi:app") as port:
-            one = _rate(port, "/api/v1/jobs", single, seconds)
-            many = _rate(port, "/api/v1/jobs/batch", batch, seconds, 2) * BATCH
-    return {
-        "empty view": empty,
-        "HTTP one by one": one,
-        "HTTP batches": many,
-        "one by one/empty view": one / empty,
-        "batches/one by one": many / one,
+    with (
+        lab(contender) as made,
+        _gunicorn(made, "benchmarks.flask_views:app") as bare,
+        _gunicorn(made, "gopher.app.wsgi:app") as ours,
+    ):
+        asked = {
+            "empty view": partial(_rate, bare, "/empty", single),
+            "HTTP one by one": partial(_rate, ours, "/api/v1/jobs", single),
+            "HTTP batches": partial(_rate, ours, "/api/v1/jobs/batch", batch, connections=2),
+        }
+        for ask in asked.values():
+            _warm(ask)
+        turns = [{name: ask(seconds / 2) for name, ask in asked.items()} for _ in range(TURNS)]
+    return _figures({name: [turn[name] for turn in turns] for name in asked})
+
+
+def _figures(rates: dict[str, list[float]]) -> dict[str, float]:
+    """Return the medians of all turns, and those of each turn's ratios."""
+    empty, one = rates["empty view"], rates["HTTP one by one"]
+    many = [rate * BATCH for rate in rates["HTTP batches"]]
+    found: dict[str, Spread] = {
+        "empty view": spread(empty),
+        "HTTP one by one": spread(one),
+        "HTTP batches": spread(many),
+        "one by one/empty view": ratios(one, empty),
+        "batches/one by one": ratios(many, one),
     }
+    return {name: each.median for name, each in found.items()}
 
 
-def _rate(port: int, path: str, body: bytes, seconds: float, connections: int = CONNECTIONS) -> float:
-    def ask(how_long: float) -> float:
-        command = [sys.executable, "-m", "benchmarks.load", str(port), path, str(how_long), str(connections)]
-        done = subprocess.run(command, input=body, capture_output=True, cwd=ROOT, check=False)
-        if done.returncode:
-            raise Stuck(f"{path}: {done.stderr.decode()[-300:]}")
-        return float(done.stdout)
-
-    # gunicorn listens before its processes have loaded the app.
+def _warm(ask: Callable[[float], float]) -> None:
+    """Wait until there are answers (gunicorn listens before its processes have loaded the app), then a little more."""
     deadline = time.monotonic() + LOADING
     while not ask(0.3):
         if time.monotonic() > deadline:
-            raise Stuck(f"{path} does not answer")
+            raise Stuck("gunicorn does not answer")
     ask(0.5)
-    return ask(seconds)
+
+
+def _rate(port: int, path: str, body: bytes, seconds: float, connections: int = CONNECTIONS) -> float:
+    command = [sys.executable, "-m", "benchmarks.load", str(port), path, str(seconds), str(connections)]
+    done = subprocess.run(command, input=body, capture_output=True, cwd=ROOT, check=False)
+    if done.returncode:
+        raise Stuck(f"{path}: {done.stderr.decode()[-300:]}")
+    return float(done.stdout)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from gopher.cli.processes import gopherctl
 from benchmarks import contenders, machine, parked
 from benchmarks.__main__ import CONTENDERS, ITEMS, _measure, chosen, main
 from benchmarks.contenders import Contender, LeftOut, prepare
-from benchmarks.items import Item, delaying, draining, everybody, pictures, resting, sending, storing, waking
+from benchmarks.items import Item, asking, delaying, draining, everybody, pictures, resting, sending, storing, waking
 from benchmarks.lab import Stuck, lab
 from benchmarks.results import Results
 
@@ -32,6 +32,19 @@ def test_what_gopher_is_measured_by_alone(module):
     found = module.measure(GOPHER, 0.2)
     assert found.keys() == {figure.name for figure in module.ITEM.figures}
     assert all(value >= 0 for value in found.values()), found
+
+
+def test_the_api_and_an_empty_view_are_asked_by_turns(monkeypatch):
+    asked, ask = [], asking._rate
+    monkeypatch.setattr(asking, "TURNS", 2)
+    monkeypatch.setattr(
+        asking, "_rate", lambda port, path, *more, **named: asked.append(path) or ask(port, path, *more, **named)
+    )
+    found = asking.measure(GOPHER, 0.2)
+    assert found.keys() == {figure.name for figure in asking.ITEM.figures}
+    assert all(value > 0 for value in found.values()), found
+    turn = ["/empty", "/api/v1/jobs", "/api/v1/jobs/batch"]
+    assert asked[-6:] == turn * 2
 
 
 def test_a_worker_that_does_nothing_is_noticed(monkeypatch):
