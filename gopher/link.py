@@ -111,6 +111,10 @@ def _nobody(_descriptor: int) -> None:
     pass
 
 
+class _ScriptsMissing(Exception):
+    """Raised when the server does not know a script (any more), and another batch is under way."""
+
+
 class Link:
     """Sends batches of calls, up to two at once: the server has work while we read what it has answered.
 
@@ -204,6 +208,11 @@ class Link:
         except _CONNECTION_ERRORS as error:
             self._lose(error, now)
             return
+        except _ScriptsMissing:
+            # Nothing is wrong with the connection; only what is still on its way there is of no use.
+            self._sent = 0
+            self.wire.close()
+            return
         trouble = next((reply for reply in replies if _for_a_while(reply)), None)
         if trouble is not None:
             self._lose(trouble, now)
@@ -223,7 +232,7 @@ class Link:
         if missing:
             if self._sent > 1:
                 # What is read next are the replies of the other batch: begin again, one after the other.
-                raise ConnectionError("the server has lost its scripts")
+                raise _ScriptsMissing
             again: Sequence[Any] = [batch[at][0] for at in missing]
             for at, reply in zip(missing, send_whole(connection, again), strict=True):
                 replies[at] = reply

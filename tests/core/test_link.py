@@ -163,6 +163,20 @@ def test_scripts_that_were_flushed_are_sent_whole_also_when_two_batches_need_the
     link.wire.close()
 
 
+def test_scripts_that_two_batches_need_are_no_trouble(direct, monkeypatch):
+    """The connection is sound: nobody is told that it was lost."""
+    said = []
+    monkeypatch.setattr(link_module.log, "warning", lambda event, **fields: said.append(event))
+    link, answers = Link(direct, direct.keys.of("default").prefix), []
+    done = completions(direct, 2)
+    direct.client.script_flush()
+    direct.client.client_pause(100)
+    flush_each(link, direct.queue("default"), done, answers)
+    settle(link)
+    assert (answers, said, link.wire.trouble) == ([["OK"], ["OK"]], [], None)
+    link.wire.close()
+
+
 def test_replies_of_two_batches_that_come_in_one_piece_are_both_taken(direct):
     link, answers = Link(direct, direct.keys.of("default").prefix), []
     done = completions(direct, 2)
