@@ -30,7 +30,7 @@ def check_json(text: bytes, field: str, *, names: bool = True) -> Any:
         value = msgspec.json.decode(text)
         if b"\\u" in text and _SURROGATE.search(text):
             msgspec.json.encode(value)
-        # What is written as it was read has lost no name: quicker than to look, and mostly so.
+        # What is written again as it stood there has lost no name: to compare is quicker than to look.
         if names and msgspec.json.encode(value) != text:
             check_names(text, field)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:

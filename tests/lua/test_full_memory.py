@@ -75,6 +75,16 @@ def test_new_jobs_are_refused_and_nothing_of_them_is_stored(lab, full):
     assert lab.everything() == before
 
 
+@pytest.mark.parametrize("waiting", [0, 2])
+def test_a_plain_job_alone_is_refused_too(lab, full, waiting):
+    lab.seed_pending(waiting)
+    full()
+    before = lab.everything()
+    with pytest.raises(QueueFull):
+        lab.run(lab.queue.enqueue([new_job()]))
+    assert lab.everything() == before
+
+
 def test_a_repeat_of_what_was_stored_is_answered(lab, full):
     job = new_job()
     lab.run(lab.queue.enqueue([job]))
