@@ -260,52 +260,98 @@ def _for_a_while(reply: Any) -> bool:
 
 
 class Bell:
-    """A blocking command that waits on the server until something happens there, while the loop goes on."""
+    """A blocking command that waits on the server until something happens there, while the loop goes on.
+
+    Calls may stand behind it: the server does them as soon as it has ended.
+    """
 
     def __init__(self, server: Server, key: str) -> None:
         self.wire = Wire(server, key)
         self._rings_by = 0.0
-        self._waiting = False
+        #: What is under way, the blocking command first, and the replies that have come.
+        self._calls: Sequence[Sendable] = ()
+        self._replies: list[Any] = []
+        #: Told when the connection ends while calls are under way: they may be done, or be done some time later.
+        self.given_up: Callable[[], None] = _nothing
 
     @property
     def waiting(self) -> bool:
-        return self._waiting
+        return bool(self._calls)
 
-    def wait(self, command: Sequence[Any], block: float, now: float, spare: float) -> None:
-        """Send a blocking command, which itself holds `block` as its timeout (s), unless one is under way."""
-        if self._waiting or not self.wire.connect(now, spare):
-            return
-        try:
-            self.wire.connection.send_command(*command)
-        except _CONNECTION_ERRORS as error:
-            self.wire.fail(error, now)
-            return
+    def wait(self, calls: Sequence[Sendable], block: float, now: float, spare: float) -> bool:
+        """Send a blocking command, which itself holds `block` as its timeout (s), and what is to be done after it.
+
+        Returns whether it was sent: not while one is under way.
+        """
+        if self._calls or not self.wire.connect(now, spare):
+            return False
+        self._calls = calls
         # A server that is idle looks at its timeouts ten times a second.
-        self._waiting, self._rings_by = True, now + block + REPLY_TIMEOUT
-
-    def readable(self, now: float) -> Any:
-        """Return what the command brought: None when its time ran out or the connection was lost."""
-        was_waiting, self._waiting = self._waiting, False
-        if not was_waiting:
-            self.wire.fail(ConnectionError("the server closed the connection"), now)
-            return None
+        self._rings_by = now + block + REPLY_TIMEOUT
         try:
-            reply = read_reply(self.wire.connection)
+            send_calls(self.wire.connection, calls)
         except _CONNECTION_ERRORS as error:
-            self.wire.fail(error, now)
+            self._lose(error, now)
+            return False
+        return True
+
+    def readable(self, now: float) -> list[Any] | None:
+        """Return the replies as the calls read them, an exception for each that was refused, once all are there.
+
+        None before that, and when the connection was lost.
+        """
+        try:
+            if not self._calls:
+                raise ConnectionError("the server closed the connection")
+            if not self._read_what_is_there():
+                return None
+        except _CONNECTION_ERRORS as error:
+            self._lose(error, now)
             return None
-        if isinstance(reply, Exception):
-            self.wire.fail(reply, now)
-            return None
-        self.wire.sound()
-        return reply
+        calls, replies = self._calls, self._replies
+        self._calls, self._replies = (), []
+        if crashpoints.armed:
+            crashpoints.reached_by((call.verb for call in calls), "after_reply")
+        # A script that the server does not know yet is no trouble: others bring it there.
+        trouble = next((each for each in replies if isinstance(each, Exception) and not _is_unknown(each)), None)
+        if trouble is None:
+            self.wire.sound()
+        else:
+            self.wire.fail(trouble, now)
+        return [
+            reply if isinstance(reply, Exception) else call.read(reply)
+            for call, reply in zip(calls, replies, strict=True)
+        ]
 
     def check(self, now: float) -> None:
         """Give the connection up when the command should have ended long ago."""
-        if self._waiting and now > self._rings_by:
-            self._waiting = False
-            self.wire.fail(TimeoutError("no reply"), now)
+        if self._calls and now > self._rings_by:
+            self._lose(TimeoutError("no reply"), now)
 
     def close(self) -> None:
-        self._waiting = False
         self.wire.close()
+        self._give_up()
+
+    def _read_what_is_there(self) -> bool:
+        """Read replies; return whether none is missing any more."""
+        self._replies.append(read_reply(self.wire.connection))
+        while len(self._replies) < len(self._calls) and has_more(self.wire.connection):
+            self._replies.append(read_reply(self.wire.connection))
+        return len(self._replies) == len(self._calls)
+
+    def _lose(self, error: Exception, now: float) -> None:
+        self.wire.fail(error, now)
+        self._give_up()
+
+    def _give_up(self) -> None:
+        were_under_way, self._calls, self._replies = bool(self._calls), (), []
+        if were_under_way:
+            self.given_up()
+
+
+def _is_unknown(reply: Exception) -> bool:
+    return isinstance(reply, exceptions.NoScriptError)
+
+
+def _nothing() -> None:
+    pass

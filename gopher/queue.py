@@ -4,7 +4,7 @@ A `Call` is a value. `Server.run` sends one and waits; a worker sends many in on
 Each may be sent again with the same arguments: a repeat changes nothing more.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from .job import NewJob
@@ -221,14 +221,35 @@ class Queue:
         return self._call("enqueue", arguments, _read_enqueued)
 
     def fetch(
-        self, worker: str, want: int, number: int, order: str, *, strict: bool, with_prelude: bool = False
+        self,
+        worker: str,
+        want: int,
+        number: int,
+        order: str,
+        *,
+        strict: bool,
+        with_prelude: bool = False,
+        behind_bell: bool = False,
+        lost_bells: Iterable[int] = (),
     ) -> Call:
         """Move up to `want` jobs from next and pending into the worker's list (fetch.lua).
 
         `number` is that of the first token; `order` the letters of the priorities from the
-        worker's place in its cycle on. The reply is a `Fetched`.
+        worker's place in its cycle on. One that stands behind a blocking pop can't know what other fetches give out
+        meanwhile: `number` was set aside for it. `lost_bells` are such numbers of fetches whose replies never came.
+        The reply is a `Fetched`.
         """
-        arguments = (worker, want, number, order, "1" if strict else "0", self._retention, "1" if with_prelude else "")
+        arguments = (
+            worker,
+            want,
+            number,
+            order,
+            "1" if strict else "0",
+            self._retention,
+            "1" if with_prelude else "",
+            "1" if behind_bell else "",
+            ",".join(map(str, lost_bells)),
+        )
         return self._call("fetch", arguments, _read_fetched)
 
     def complete(self, worker: str, completions: Sequence[Completion]) -> Call:

@@ -54,15 +54,15 @@ class Alarms:
 
     def listen(self, now: float, spare: float) -> None:
         for bell, keys in self._bells:
-            bell.wait(("BLPOP", *keys, BLOCK), BLOCK, now, spare)
+            bell.wait([Command(keys[0], ("BLPOP", *keys, BLOCK))], BLOCK, now, spare)
 
     def wake_at(self) -> float:
         return min(bell.wire.wake_at() for bell, _ in self._bells)
 
     def _rung(self, bell: Bell, now: float) -> None:
-        reply = bell.readable(now)
-        if reply is not None:
-            self._callbacks[reply[0].decode()]()
+        (popped,) = bell.readable(now) or (None,)
+        if isinstance(popped, list):
+            self._callbacks[popped[0].decode()]()
         elif not bell.wire.connected:
             self._ring(next(keys for each, keys in self._bells if each is bell))
 

@@ -206,7 +206,7 @@ class Supervisor:
                     intake.fetch(self.worker_id, min(max(wanted, 1), AT_ONCE), now, self._taker(intake))
                     room -= intake.asked_for
             elif room > 0 and not intake.asked_for:
-                intake.listen(self.worker_id, now, spare)
+                intake.listen(self.worker_id, now, spare, self._taker(intake))
         self._room = room
 
     def _pause(self) -> float:

@@ -7,16 +7,19 @@
 -- KEYS  1 prefix
 -- ARGV  1 worker  2 want  3 number of the first token  4 order: the letters of the priorities from the
 --       worker's place in its cycle on  5 '1' when the order is strict  6 retention ms of expired jobs
---       7 '1' to be told what came before each attempt, else ''
+--       7 '1' to be told what came before each attempt, else ''  8 '1' when it stands behind a BRPOPLPUSH: then
+--       ARGV 3 was set aside for it, and other fetches have given out higher ones meanwhile; else ''
+--       9 numbers, joined by commas, that were set aside for fetches whose replies never came
 -- Returns  LOST when the worker's lease was taken away, else
 --       OK, now, 1 when more is waiting else 0, then each job as
 --       {id, token, type, priority, attempt, crashes, lost, envelope, parents and their results by turns}
 --       and, when that was asked for, token of the attempt before or '', ms that it has waited
--- uses: base clock alarm arm dead ended finish limits observe
+-- uses: base clock observe single alarm arm dead ended finish limits
 local worker, want, number = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local order, strict, with_prelude = ARGV[4], ARGV[5] == '1', ARGV[7] == '1'
 local own = P .. 'processing:' .. worker
 local first, place, jobs = number, 1, {}
+local behind_bell = ARGV[8] == '1'
 local letters = {}
 for letter in string.gmatch(order, '.') do
   letters[#letters + 1] = letter
@@ -141,6 +144,12 @@ local function begin(id, job)
   return true
 end
 
+-- Return whether a job was given out in a reply that did not arrive.
+local function went_astray(job)
+  local given = string.match(job.token, '(%d+)$')
+  return not behind_bell and tonumber(given) >= first or string.find(',' .. ARGV[9] .. ',', ',' .. given .. ',', 1, true)
+end
+
 -- What was put into the own list since the last reply that arrived stands at its left end.
 local function adopt_strays()
   local at = 0
@@ -151,11 +160,10 @@ local function adopt_strays()
     end
     local job = read_job(id)
     if job.state == 'processing' then
-      local given = tonumber(string.match(job.token, '(%d+)$'))
-      if given < first then
+      if not went_astray(job) then
         return
       end
-      number = math.max(number, given + 1)
+      number = math.max(number, tonumber(string.match(job.token, '(%d+)$')) + 1)
       give(id, job, job.token, tonumber(job.attempts), math.max(now - (tonumber(job.since) or now), 0))
       at = at + 1
     elseif begin(id, job) then

@@ -9,6 +9,7 @@ from redis import exceptions
 from gopher import link as link_module
 from gopher.job import NewJob, new_job_id
 from gopher.link import Bell, Link
+from gopher.presence import Command
 from gopher.queue import Completion
 from gopher.server import Server
 from gopher.settings import Settings
@@ -362,16 +363,20 @@ def test_pauses_grow_while_the_server_stays_away(link, behind, proxy):
 # Bells
 
 
-def ring(bell, behind, block=1):
+def ring(bell, behind, *calls, block=1):
     keys = behind.keys.of("default")
-    command = ("BRPOPLPUSH", keys.next, keys.processing("w1"), block)
-    bell.wait(command, block, time.monotonic(), 0.4)
+    pop = Command(keys.next, ("BRPOPLPUSH", keys.next, keys.processing("w1"), block))
+    return bell.wait([pop, *calls], block, time.monotonic(), 0.4)
 
 
 def readable(bell, timeout=5.0):
-    ready, _, _ = select.select([bell.wire.descriptor], [], [], timeout)
-    assert ready
-    return bell.readable(time.monotonic())
+    """Return what the bell has brought, None when its connection was lost."""
+    while True:
+        ready, _, _ = select.select([bell.wire.descriptor], [], [], timeout)
+        assert ready
+        replies = bell.readable(time.monotonic())
+        if replies is not None or not bell.wire.connected:
+            return replies
 
 
 def test_a_bell_rings_when_a_job_comes_in(bell, behind, direct):
@@ -379,20 +384,20 @@ def test_a_bell_rings_when_a_job_comes_in(bell, behind, direct):
     assert bell.waiting
     stored = job()
     direct.run(direct.queue("default").enqueue([stored]))
-    assert readable(bell) == stored.id.encode()
+    assert readable(bell) == [stored.id.encode()]
     assert not bell.waiting
 
 
 def test_a_bell_whose_time_runs_out_brings_nothing(bell, behind):
     ring(bell, behind)
-    assert readable(bell) is None
+    assert readable(bell) == [None]
     assert bell.wire.connected
 
 
 def test_a_bell_waits_once_however_often_it_is_asked(bell, behind, proxy):
-    ring(bell, behind)
-    ring(bell, behind)
-    assert readable(bell) is None
+    assert ring(bell, behind)
+    assert not ring(bell, behind)
+    assert readable(bell) == [None]
     assert len(proxy.sent) == 1
 
 
@@ -412,8 +417,81 @@ def test_a_bell_whose_connection_ends_brings_nothing_and_can_be_rung_again(bell,
 def test_a_bell_that_was_refused_brings_nothing(bell, behind, proxy):
     proxy.answer("-OOM command not allowed when used memory > 'maxmemory'.")
     ring(bell, behind)
-    assert readable(bell) is None
+    (refused,) = readable(bell)
+    assert isinstance(refused, exceptions.ResponseError)
     assert bell.wire.trouble is not None
+
+
+def begin_one(server, number=1):
+    queue = server.queue("default")
+    server.run(queue.heartbeat("w1", 60.0, first=True))
+    return queue.fetch("w1", 1, number, "hnl", strict=True, behind_bell=True)
+
+
+def test_what_stands_behind_a_bell_is_done_once_it_rings(bell, behind, direct):
+    call = begin_one(direct)
+    ring(bell, behind, call)
+    stored = job()
+    direct.run(direct.queue("default").enqueue([stored]))
+    popped, fetched = readable(bell)
+    assert popped == stored.id.encode()
+    assert [(each.id, each.token) for each in fetched.jobs] == [(stored.id, "w1.1")]
+    assert not bell.waiting
+
+
+def test_replies_that_come_apart_are_waited_for(bell, behind, direct):
+    stored = job()
+    direct.run(direct.queue("default").enqueue([stored]))
+    ring(bell, behind, Command("other", ("BLPOP", "other", 0.3)))
+    ready, _, _ = select.select([bell.wire.descriptor], [], [], 5.0)
+    assert ready
+    assert bell.readable(time.monotonic()) is None
+    assert (bell.waiting, bell.wire.connected) == (True, True)
+    assert readable(bell) == [stored.id.encode(), None]
+
+
+def test_a_script_that_the_server_does_not_know_is_no_trouble_of_the_bell(bell, behind, direct):
+    call = begin_one(direct)
+    direct.client.script_flush()
+    ring(bell, behind, call)
+    stored = job()
+    direct.run(direct.queue("default").enqueue([stored]))
+    popped, unknown = readable(bell)
+    assert popped == stored.id.encode()
+    assert isinstance(unknown, exceptions.NoScriptError)
+    assert bell.wire.connected
+    assert bell.wire.trouble is None
+
+
+def test_a_job_comes_though_the_pop_before_it_was_refused(bell, behind, direct):
+    """A full server takes no BRPOPLPUSH, and lets the fetch through."""
+    call = begin_one(direct)
+    stored = job()
+    direct.run(direct.queue("default").enqueue([stored]))
+    bad = Command("any", ("BRPOPLPUSH", "too few"))
+    bell.wait([bad, call], 1, time.monotonic(), 0.4)
+    refused, fetched = readable(bell)
+    assert isinstance(refused, exceptions.ResponseError)
+    assert [each.id for each in fetched.jobs] == [stored.id]
+
+
+@pytest.mark.parametrize("how", ["cut", "close", "overdue"])
+def test_who_waits_is_told_when_the_bell_is_given_up(bell, behind, proxy, how):
+    told = []
+    bell.given_up = lambda: told.append(how)
+    ring(bell, behind)
+    wait_until(lambda: proxy.sent, what="the command to come by")
+    if how == "cut":
+        proxy.hang_up()
+        assert readable(bell) is None
+    elif how == "close":
+        bell.close()
+    else:
+        bell.check(time.monotonic() + 2 + link_module.REPLY_TIMEOUT)
+    assert told == [how]
+    assert not bell.waiting
+    bell.close()
+    assert told == [how], "told again though nothing was under way"
 
 
 def test_a_bell_that_should_have_ended_long_ago_is_given_up(bell, behind):

@@ -6,7 +6,8 @@ A *mode* holds for all traffic until the next one: `pass`, `delay` (seconds), `r
 (takes everything, answers nothing), `refuse` (no connection at all), `inject` (`text` instead of asking the server),
 `drop` (with `probability` a reply is lost with its connection), `garbage` (with `probability`, a reply is nonsense).
 A *shot* hits one command, the next that contains `match`, or the `nth` of them: `cut_reply` and `cut_request` after
-`size` bytes, `drop_reply`, `inject`. Connections end by `how`: `rst` or `fin`.
+`size` bytes, `drop_reply`, `inject`, `orphan` (it is passed on, its sender's connection ends, and the server does not
+hear of that). Connections end by `how`: `rst` or `fin`.
 """
 
 import asyncio
@@ -89,6 +90,8 @@ class Connection:
         self._due: deque[Order] = deque()
         #: Whether something that was sent has vanished: then so does all that follows, as no stream has a hole.
         self._swallows = False
+        #: Whether the client is to be cut off from a server that goes on.
+        self._orphaned = False
 
     async def run(self) -> None:
         self._board.connections.add(self)
@@ -120,6 +123,9 @@ class Connection:
             for command in splitter.feed(data):
                 if not await self._request(command, self._board.order_for(command)):
                     return
+            if self._orphaned:
+                self._to_client.transport.abort()
+                await asyncio.Event().wait()
 
     async def _request(self, command: bytes, order: Order) -> bool:
         """Pass a command on, or not. Returns whether the connection goes on."""
@@ -129,6 +135,7 @@ class Connection:
             self.end(order.how)
             return False
         self._due.append(order)
+        self._orphaned = self._orphaned or order.name == "orphan"
         if order.name == "inject":
             await self._inject()
         else:

@@ -29,6 +29,8 @@ class Worker:
     id: str
     number: int = 1
     holds: list[FetchedJob] = field(default_factory=list)
+    #: Numbers that were set aside for fetches behind its blocking pops, whose replies never came.
+    lost_bells: list[int] = field(default_factory=list)
 
 
 class Moves(RuleBasedStateMachine):
@@ -141,7 +143,8 @@ class Moves(RuleBasedStateMachine):
     @rule(data=st.data(), want=st.integers(1, 4), lost=st.booleans())
     def fetch(self, data: Any, want: int, lost: bool) -> None:
         worker = self.some_worker(data)
-        call = self.queue.fetch(worker.id, want, worker.number, "hnlhnhnhn", strict=False)
+        astray = self.begun_by_a_lost_bell(worker)
+        call = self.queue.fetch(worker.id, want, worker.number, "hnlhnhnhn", strict=False, lost_bells=worker.lost_bells)
         fetched = self.run_call(call)
         if lost:
             # The reply did not arrive: the same call again brings the same jobs with the same tokens.
@@ -153,12 +156,30 @@ class Moves(RuleBasedStateMachine):
             self.workers.remove(worker)
             self.zombies += [(worker.id, job) for job in worker.holds]
             return
+        assert astray in (None, *(job.id for job in fetched.jobs)), "a job that a lost bell began stays where it is"
+        self.given(worker, fetched.jobs)
+
+    def given(self, worker: Worker, jobs: list[FetchedJob]) -> None:
         held = {job.id for job in worker.holds}
-        for job in fetched.jobs:
+        tokens = {job.token for job in worker.holds}
+        for job in jobs:
             assert job.id not in held, "a job was given out that the worker holds already"
+            assert job.token not in tokens, "two jobs have one token"
+            has_parents = self.field(job.id, "parents") is not None
+            assert bool(job.parents) == has_parents, "a job was given out without its parents' results"
             self.may_run(job.id)
-            worker.number = max(worker.number, int(job.token.rpartition(".")[2]) + 1)
-        worker.holds += fetched.jobs
+            number = int(job.token.rpartition(".")[2])
+            worker.number = max(worker.number, number + 1)
+            worker.lost_bells = [lost for lost in worker.lost_bells if lost != number]
+        worker.holds += jobs
+
+    def begun_by_a_lost_bell(self, worker: Worker) -> str | None:
+        """Return the id of the job at the left end of a worker's list if it is one that the worker does not know of."""
+        first = self.server.client.lindex(self.keys.processing(worker.id), 0)
+        if first is None or self.field(first.decode(), "state") != "processing":
+            return None
+        known = {job.id for job in worker.holds}
+        return None if first.decode() in known or self.was_lost(worker.id) else first.decode()
 
     def may_run(self, job_id: str) -> None:
         expires, due = self.field(job_id, "expires"), self.field(job_id, "due")
@@ -170,7 +191,78 @@ class Moves(RuleBasedStateMachine):
     @rule(data=st.data())
     def bell(self, data: Any) -> None:
         worker = self.some_worker(data)
+        self.pop(worker)
+
+    def pop(self, worker: Worker) -> None:
         self.server.client.lmove(self.keys.next, self.keys.processing(worker.id), "RIGHT", "LEFT")
+
+    @precondition(lambda self: self.workers)
+    @rule(data=st.data(), ahead=st.integers(0, 2), arrives=st.booleans())
+    def a_bell_rings(self, data: Any, ahead: int, arrives: bool) -> None:
+        """A blocking pop with a fetch behind it, while other fetches were answered since it was sent."""
+        worker = self.some_worker(data)
+        behind = self.send_bell(worker)
+        if ahead:
+            call = self.queue.fetch(worker.id, ahead, worker.number, "hnl", strict=True, lost_bells=worker.lost_bells)
+            self.given(worker, self.run_call(call).jobs)
+        self.pop(worker)
+        self.ring(worker, behind, arrives)
+
+    def send_bell(self, worker: Worker) -> Any:
+        call = self.queue.fetch(worker.id, 1, worker.number, "hnlhnhnhn", strict=False, behind_bell=True)
+        worker.number += 1
+        return call
+
+    def ring(self, worker: Worker, behind: Any, arrives: bool) -> None:
+        number = int(behind.arguments[2])
+        fetched = self.run_call(behind)
+        if fetched.lost:
+            return
+        assert {job.token for job in fetched.jobs} <= {f"{worker.id}.{number}"}, "a bell used another's number"
+        if arrives:
+            self.given(worker, fetched.jobs)
+        else:
+            worker.lost_bells.append(number)
+
+    @rule(
+        kind=st.sampled_from(["plain", "limited", "expires", "child"]),
+        meanwhile=st.sampled_from(["", "", "cancel", "late", "lost", "more"]),
+        arrives=st.booleans(),
+    )
+    def a_job_comes_alone(self, kind: str, meanwhile: str, arrives: bool) -> None:
+        """To an idle worker, which is what most workers are."""
+        if len(self.workers) < 3:
+            self.hire()
+        worker = self.workers[-1]
+        if kind == "child":
+            self.enqueue(["normal"], "", "", None, "", 0, "fail", "a")
+            self.run_at_once(worker)
+        self.enqueue(
+            ["normal"], "", "+7000" if kind == "expires" else "", None, "", int(kind == "child"), "run",
+            "limited" if kind == "limited" else "a",
+        )  # fmt: skip
+        behind = self.send_bell(worker)
+        self.pop(worker)
+        if meanwhile == "cancel":
+            self.run_call(self.queue.cancel(self.jobs[-1].id))
+        elif meanwhile == "late":
+            self.tick(8_000)
+        elif meanwhile == "lost":
+            self.heartbeats()
+            self.tick(12_000)
+            self.run_call(self.queue.rescue(None, 0.0))
+        elif meanwhile == "more":
+            self.enqueue(["normal"], "", "", None, "", 0, "fail", "a")
+        self.ring(worker, behind, arrives)
+
+    def run_at_once(self, worker: Worker) -> None:
+        behind = self.send_bell(worker)
+        self.pop(worker)
+        fetched = self.run_call(behind)
+        for job in fetched.jobs:
+            self.given(worker, [job])
+            worker.holds.remove(job)
+            self.run_call(self.queue.complete(worker.id, [Completion(job.id, job.token, 1.0, b"1", b"")]))
 
     @precondition(lambda self: any(worker.holds for worker in self.workers))
     @rule(data=st.data(), how=st.sampled_from(["complete", "retry", "dead_letter", "requeue", "snooze", "hold_back"]))
@@ -287,7 +379,9 @@ class Moves(RuleBasedStateMachine):
                 self.zombies += [(worker.id, job) for job in worker.holds]
                 continue
             asked = {job.id for job in worker.holds if self.field(job.id, "cancel")}
-            assert asked == set(beat.cancelling), "a worker was not told what to cancel"
+            # Of others it has not heard yet.
+            told = {job.id for job in worker.holds} & set(beat.cancelling)
+            assert asked == told, "a worker was not told what to cancel"
             for job in [job for job in worker.holds if job.id in beat.cancelling]:
                 worker.holds.remove(job)
                 answer = self.run_call(self.queue.cancelled(worker.id, job.id, job.token, b'{"attempt":1}', b""))

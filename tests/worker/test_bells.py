@@ -1,0 +1,74 @@
+"""A job that comes to an idle worker is begun by a call that waited on the server: also when nobody hears of that."""
+
+import signal
+
+import pytest
+
+from gopher.client import Client
+from tests.faults.proxy import Proxy
+from tests.helpers import wait_until
+
+
+@pytest.fixture
+def proxy(server, tmp_path):
+    with Proxy(tmp_path, server.socket_path) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def far(client, proxy):
+    """A client whose way to the server leads through the proxy."""
+    with Client(proxy.url, namespace=client.settings.namespace) as far:
+        yield far
+
+
+def bells(client):
+    return [each for each in client.server.client.client_list() if each["cmd"] == "brpoplpush"]
+
+
+def history(client, job_id):
+    """Return how a job ended, and how its attempts did."""
+    view = client.wait(job_id, 5)
+    return view.status, [each.outcome for each in view.history]
+
+
+def test_the_server_begins_a_job_for_a_worker_that_sleeps(client, start_worker):
+    before = len(bells(client))
+    worker = start_worker(WORKER_CONCURRENCY="1")
+    wait_until(lambda: len(bells(client)) == before + 1)
+    worker.send(signal.SIGSTOP)
+    job_id = client.enqueue("echo", {})
+    wait_until(lambda: client.job(job_id).status == "processing")
+    worker.send(signal.SIGCONT)
+    assert history(client, job_id) == ("completed", ["completed"])
+
+
+def test_a_job_whose_bell_rang_unheard_runs_once(client, far, proxy, start_worker):
+    proxy.shoot("drop_reply", match="BRPOPLPUSH")
+    start_worker(far, WORKER_CONCURRENCY="1")
+    wait_until(lambda: not proxy.shots_left())
+    assert history(client, client.enqueue("echo", {})) == ("completed", ["completed"])
+    assert history(client, client.enqueue("echo", {})) == ("completed", ["completed"])
+
+
+def test_a_job_that_a_bell_begins_long_after_it_was_given_up_runs_once(client, far, proxy, start_worker):
+    before = len(bells(client))
+    proxy.shoot("orphan", match="BRPOPLPUSH")
+    start_worker(far, WORKER_CONCURRENCY="1", WORKER_POLL_INTERVAL="300ms")
+    # The first one's owner is gone, and the server does not know.
+    wait_until(lambda: len(bells(client)) == before + 2)
+    assert history(client, client.enqueue("echo", {})) == ("completed", ["completed"])
+    wait_until(lambda: len(bells(client)) == before + 1)
+    assert history(client, client.enqueue("echo", {})) == ("completed", ["completed"])
+
+
+def test_a_worker_that_leaves_leaves_no_job_that_a_lost_bell_began(client, far, proxy, start_worker):
+    before = len(bells(client))
+    proxy.shoot("orphan", match="BRPOPLPUSH")
+    worker = start_worker(far, WORKER_CONCURRENCY="1", WORKER_POLL_INTERVAL="10s")
+    wait_until(lambda: len(bells(client)) == before + 2)
+    job_id = client.enqueue("echo", {})
+    wait_until(lambda: client.job(job_id).status == "processing")
+    assert worker.stop() == 0
+    assert client.job(job_id).status == "pending"
+    assert client.job(job_id).attempts == 0
