@@ -3,13 +3,14 @@
 import hashlib
 import hmac
 
-from flask import Flask, g, request
+from flask import Flask, Request, g
 from werkzeug.exceptions import Forbidden, Unauthorized
 
 from gopher.settings import Settings
 from gopher.values import ROLES, ApiKey, Role
 
 from . import rates
+from .context import current_request
 from .operations import of
 
 _HOW = "send a key: Authorization: Bearer <secret>, or X-API-Key: <secret>"
@@ -20,43 +21,53 @@ def install(app: Flask, settings: Settings) -> None:
 
     So those who try keys are counted too, by their addresses.
     """
-    if settings.api_keys:
-        app.before_request(lambda: _identify(settings.api_keys))
-    rates.install(app, settings)
-    if settings.api_keys:
-        app.before_request(lambda: _check(app))
+    keys, count = settings.api_keys, rates.install(app, settings)
+    if not keys and count is None:
+        return
+
+    @app.before_request
+    def admit() -> None:
+        asked = current_request()
+        if keys:
+            _identify(asked, keys)
+        if count is not None:
+            count(asked)
+        if keys:
+            _check(app, asked)
 
 
-def _identify(keys: tuple[ApiKey, ...]) -> None:
+def _identify(asked: Request, keys: tuple[ApiKey, ...]) -> None:
+    about = g._get_current_object()
     try:
-        g.key = key_of(_secret(), keys)
-        g.key_name = g.key.name
+        about.key = key = key_of(_secret(asked), keys)
+        about.key_name = key.name
     except Unauthorized:
         # Whether that matters is seen once the call is counted.
-        g.key = None
+        about.key = None
 
 
-def _check(app: Flask) -> None:
-    needed = _needed_role(app)
+def _check(app: Flask, asked: Request) -> None:
+    needed = _needed_role(app, asked)
     # A browser asks with OPTIONS, without a key, whether it may send one.
-    if needed is None or request.method == "OPTIONS":
+    if needed is None or asked.method == "OPTIONS":
         return
     if g.key is None:
-        raise Unauthorized("this key is not known here" if _secret() else _HOW)
+        raise Unauthorized("this key is not known here" if _secret(asked) else _HOW)
     require(needed)
 
 
 def require(role: Role) -> None:
     """Refuse this request unless its key has a role, for what only some requests of a call ask for."""
-    g.needed = role
-    if g.get("key") is not None and ROLES.index(g.key.role) < ROLES.index(role):
-        raise Forbidden(f"key {g.key.name!r} has the role {g.key.role}: {role} is needed")
+    about = g._get_current_object()
+    about.needed, key = role, about.get("key")
+    if key is not None and ROLES.index(key.role) < ROLES.index(role):
+        raise Forbidden(f"key {key.name!r} has the role {key.role}: {role} is needed")
 
 
-def _secret() -> bytes:
+def _secret(asked: Request) -> bytes:
     """Return the secret that was sent, b"" without one."""
-    scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
-    secret = bearer.strip() if scheme.lower() == "bearer" else request.headers.get("X-API-Key", "")
+    scheme, _, bearer = asked.headers.get("Authorization", "").partition(" ")
+    secret = bearer.strip() if scheme.lower() == "bearer" else asked.headers.get("X-API-Key", "")
     # Headers are handed over as latin-1; what was sent is UTF-8.
     return secret.encode("latin-1", "replace")
 
@@ -71,7 +82,7 @@ def key_of(secret: bytes, keys: tuple[ApiKey, ...]) -> ApiKey:
     return fitting[0]
 
 
-def _needed_role(app: Flask) -> Role | None:
+def _needed_role(app: Flask, asked: Request) -> Role | None:
     """Return what the view declares. Where there is none, one must be allowed to look to be told so."""
-    declared = of(app, request.endpoint)
+    declared = of(app, asked.endpoint)
     return declared.role if declared else "read"

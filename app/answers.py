@@ -34,6 +34,10 @@ class Answer(Response):
         """Return the headers. Werkzeug would copy them, read Location as an IRI, and count the body's bytes."""
         return self.headers
 
+    def get_app_iter(self, environ: Any) -> Iterable[bytes]:
+        """Return the body. Werkzeug would have it closed by a generator's end; there is nothing to close."""
+        return () if environ["REQUEST_METHOD"] == "HEAD" else self.iter_encoded()
+
     def get_wsgi_response(self, environ: Any) -> tuple[Iterable[bytes], str, list[tuple[str, str]]]:
         body, status, headers = super().get_wsgi_response(environ)
         return body, status, [*headers, *self.hardening]

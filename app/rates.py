@@ -1,8 +1,9 @@
 """GOPHER_API_RATE: how many requests one client may send. A client is an API key, or an address without one."""
 
 import math
+from collections.abc import Callable
 
-from flask import Flask, Response, g, request
+from flask import Flask, Request, Response, g
 
 from gopher.admission import Admission, Turnstile
 from gopher.errors import ServerError
@@ -23,21 +24,21 @@ class RateLimited(Exception):
         self.retry_after = math.ceil(retry_after)
 
 
-def install(app: Flask, settings: Settings) -> None:
+def install(app: Flask, settings: Settings) -> Callable[[Request], None] | None:
+    """Tell clients where they stand; return what counts a request and refuses one too many, None without a rate."""
     rate = settings.api_rate
     if rate is None:
-        return
+        return None
     turnstile = Turnstile(rate)
 
-    @app.before_request
-    def check() -> None:
-        declared = of(app, request.endpoint)
+    def check(asked: Request) -> None:
+        declared = of(app, asked.endpoint)
         is_open = declared is not None and declared.role is None
         # A page's forms count all the same: somebody may be trying keys.
-        is_form = declared is not None and declared.is_page and request.method == "POST"
-        if request.method == "OPTIONS" or (is_open and not is_form):
+        is_form = declared is not None and declared.is_page and asked.method == "POST"
+        if asked.method == "OPTIONS" or (is_open and not is_form):
             return
-        client = f"key {g.key_name}" if "key_name" in g else f"address {request.remote_addr}"
+        client = f"key {g.key_name}" if "key_name" in g else f"address {asked.remote_addr}"
         try:
             g.admission = turnstile.ask(context().doorkeeper.server, client)
         except ServerError as error:
@@ -56,3 +57,5 @@ def install(app: Flask, settings: Settings) -> None:
             response.headers["RateLimit-Reset"] = str(math.ceil(admission.full_after))
             response.headers["RateLimit-Policy"] = f"{turnstile.tokens};w={math.ceil(turnstile.window)}"
         return response
+
+    return check

@@ -1,6 +1,7 @@
 """Requests: their ids, what they may look like, and one log line for each."""
 
 import ipaddress
+import logging
 import os
 import re
 import time
@@ -151,8 +152,11 @@ def _end(response: Response) -> Response:
     asked, about = current_request(), g._get_current_object()
     response.headers.add("X-Request-ID", about.request_id)
     path = path_template(asked)
-    write = _log.debug if path.startswith(_QUIET) else _log.info
-    write(
+    level = logging.DEBUG if path.startswith(_QUIET) else logging.INFO
+    if not _log.is_enabled_for(level):
+        return response
+    _log.log(
+        level,
         "request",
         method=asked.method,
         path=path,
