@@ -52,8 +52,12 @@ def test_what_was_not_said_of_a_special_job_is_sent_empty():
 @pytest.mark.parametrize(
     ("call", "arguments"),
     [
-        (QUEUE.fetch("w1", 3, 7, "hnl", strict=True), ("w1", 3, 7, "hnl", "1", 60_000)),
-        (QUEUE.fetch("w1", 3, 7, "hnl", strict=False), ("w1", 3, 7, "hnl", "0", 60_000)),
+        (QUEUE.fetch("w1", 3, 7, "hnl", strict=True), ("w1", 3, 7, "hnl", "1", 60_000, "", "", "")),
+        (QUEUE.fetch("w1", 3, 7, "hnl", strict=False), ("w1", 3, 7, "hnl", "0", 60_000, "", "", "")),
+        (
+            QUEUE.fetch("w1", 3, 7, "hnl", strict=True, with_prelude=True, behind_bell=True, lost_bells=[4, 6]),
+            ("w1", 3, 7, "hnl", "1", 60_000, "1", "1", "4,6"),
+        ),
         (
             QUEUE.complete("w1", [Completion("id", "w1.1", 12.3456, b"1", b"[]")]),
             ("w1", 60_000, "id", "w1.1", "12.346", b"1", b"[]"),
@@ -92,7 +96,6 @@ def test_a_tick_sends_its_jobs_with_how_long_they_may_wait():
 
 def test_what_a_fetch_brought_is_read():
     row = [b"id", b"w1.1", b"email", b"high", 2, b"SIGSEGV,exit 1", b"3", b"{}", [b"parent", b"1", b"other", b""]]
-    row += [b"w0.7", 12]
     fetched = QUEUE.fetch("w1", 1, 1, "hnl", strict=True).read([b"OK", 1_800, 1, row])
     assert (fetched.lost, fetched.now, fetched.more) == (False, 1800, True)
     assert fetched.jobs == [
@@ -106,10 +109,10 @@ def test_what_a_fetch_brought_is_read():
             3,
             b"{}",
             {"parent": b"1", "other": b""},
-            "w0.7",
-            12,
         )
     ]
+    (traced,) = QUEUE.fetch("w1", 1, 1, "hnl", strict=True).read([b"OK", 1_800, 1, [*row, b"w0.7", 12]]).jobs
+    assert traced.prelude == ("w0.7", 12)
     assert QUEUE.fetch("w1", 1, 1, "hnl", strict=True).read([b"LOST"]).lost
 
 
