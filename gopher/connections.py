@@ -42,7 +42,7 @@ _KEEPALIVE: dict[int, int] = {
 
 class Shelf:
     """Connections of one pool that are at hand for the next call: to take one out of redis-py's pool costs as much
-    time as a small script. At most half of the pool, so that others find some there. Threads may share it."""
+    time as a small script. Threads may share it."""
 
     def __init__(self, pool: ConnectionPool, size: int) -> None:
         self._pool = pool
@@ -58,18 +58,17 @@ class Shelf:
             # We were forked: those are the parent's.
             self._idle.clear()
             self._owner = os.getpid()
-        while self._idle:
-            try:
-                connection = self._idle.pop()
-            except IndexError:
-                # Another thread was faster.
-                break
-            if not self._speaks(connection):
-                return connection
-            # The server has closed it: better noticed before something is sent.
-            self._discard(connection)
-        connection = self._pool.get_connection()
-        _let_the_kernel_wait(connection)
+        connection = self._pop()
+        if connection is None:
+            connection = self._pool.get_connection()
+            _let_the_kernel_wait(connection)
+        return connection
+
+    def lend(self) -> Any:
+        """Return a connection for another user of the pool, as redis-py expects it; None when there is none."""
+        connection = self._pop()
+        if connection is not None:
+            _let_python_wait(connection)
         return connection
 
     def put(self, connection: Any) -> None:
@@ -89,6 +88,19 @@ class Shelf:
         while self._idle:
             self._discard(self._idle.pop())
 
+    def _pop(self) -> Any:
+        while self._idle:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                # Another thread was faster.
+                break
+            if not self._speaks(connection):
+                return connection
+            # The server has closed it: better noticed before something is sent.
+            self._discard(connection)
+        return None
+
     def _discard(self, connection: Any) -> None:
         connection.disconnect()
         self._pool.release(connection)
@@ -100,6 +112,17 @@ class Shelf:
             poll = self._polls[descriptor] = select.poll()
             poll.register(descriptor, select.POLLIN)
         return bool(poll.poll(0))
+
+
+class SharingPool(BlockingConnectionPool):
+    """redis-py's pool, but who finds nothing in it is lent what lies on the shelf: so most of it may lie there."""
+
+    #: Set once there is one.
+    shelf: Shelf | None = None
+
+    def get_connection(self, *_names: Any, **_options: Any) -> Any:
+        lent = self.shelf.lend() if self.shelf is not None and not self.pool.qsize() else None
+        return super().get_connection() if lent is None else lent  # type: ignore[no-untyped-call]
 
 
 def _let_the_kernel_wait(connection: Any) -> None:
@@ -155,7 +178,15 @@ class Pools:
     def shelf(self, key: str) -> Shelf:
         """Return where to take a connection from to the node that holds `key`, for a moment."""
         pool = self.of(key)
-        return self._shelves.get(pool) or self._shelves.setdefault(pool, Shelf(pool, self._size // 2))
+        return self._shelves.get(pool) or self._make_shelf(pool)
+
+    def _make_shelf(self, pool: ConnectionPool) -> Shelf:
+        sharing = isinstance(pool, SharingPool)
+        # Where others do not look at the shelf they must find some in the pool.
+        shelf = self._shelves.setdefault(pool, Shelf(pool, self._size - 1 if sharing else self._size // 2))
+        if isinstance(pool, SharingPool):
+            pool.shelf = shelf
+        return shelf
 
     def connection(self, key: str, **options: Any) -> Any:
         """Return a new connection to the node that holds `key`, outside the pool, not yet connected."""
@@ -193,7 +224,7 @@ def _pool(address: ServerAddress, options: Mapping[str, Any], size: int) -> Conn
         connection = SSLConnection if address.scheme == "rediss" else Connection
         host, port = address.hosts[0]
         place = {"host": host, "port": port}
-    return BlockingConnectionPool(
+    return SharingPool(  # type: ignore[no-untyped-call]
         max_connections=size, timeout=POOL_TIMEOUT, connection_class=connection, **place, **options
     )
 

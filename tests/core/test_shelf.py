@@ -4,6 +4,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from redis.connection import ConnectionPool
 
 from gopher.connections import Pools
 from gopher.server import Server
@@ -24,14 +25,32 @@ def test_the_next_call_takes_the_connection_of_the_last(pools):
     assert pools.shelf("any").take() is first
 
 
-def test_no_more_than_half_of_the_pool_is_kept_from_others(pools):
+def test_nothing_on_the_shelf_is_kept_from_others(pools):
     shelf = pools.shelf("any")
     taken = [shelf.take() for _ in range(4)]
     for connection in taken:
         shelf.put(connection)
-    assert len(shelf._idle) == 2
-    others = [pools.of("any").get_connection() for _ in range(2)]
-    assert not {id(each) for each in others} & {id(each) for each in shelf._idle}
+    assert len(shelf._idle) == 3
+    others = [pools.of("any").get_connection() for _ in range(4)]
+    assert {id(each) for each in others} == {id(each) for each in taken}
+    for other in others:
+        other.send_command("PING")
+        assert other.read_response() == b"PONG"
+        pools.of("any").release(other)
+    assert pools.client.ping()
+
+
+def test_what_a_pool_lends_has_pythons_timeout(pools):
+    shelf = pools.shelf("any")
+    for connection in [shelf.take() for _ in range(4)]:
+        shelf.put(connection)
+    for other in [pools.of("any").get_connection() for _ in range(4)]:
+        assert other._sock.gettimeout() == other.socket_timeout == Settings().redis_timeout
+
+
+def test_a_pool_whose_users_do_not_look_at_the_shelf_keeps_half_for_them(pools):
+    plain = ConnectionPool(max_connections=4)
+    assert pools._make_shelf(plain)._size == 2
 
 
 def test_nobody_waits_at_the_pool_while_a_connection_lies_idle(pools):
