@@ -235,9 +235,8 @@ class Queue:
         """Move up to `want` jobs from next and pending into the worker's list (fetch.lua).
 
         `number` is that of the first token; `order` the letters of the priorities from the
-        worker's place in its cycle on. One that stands behind a blocking pop can't know what other fetches give out
-        meanwhile: `number` was set aside for it. `lost_bells` are such numbers of fetches whose replies never came.
-        The reply is a `Fetched`.
+        worker's place in its cycle on. Those that stand behind a blocking pop count for themselves, b1, b2, ...;
+        `lost_bells` are numbers of such ones whose replies never came. The reply is a `Fetched`.
         """
         arguments = (
             worker,

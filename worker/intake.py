@@ -1,13 +1,15 @@
 """How jobs come in from one queue: a bell that rings when there is something, and fetches.
 
 Behind the bell's BRPOPLPUSH stands a fetch, so that a job which comes to an idle worker is begun at once, without a
-round trip more. The number of its token was set aside when it was sent. When the bell's connection is lost, nobody
-knows whether the server has done it, or will some time later: then all further fetches name that number, and a job
-that was begun with it and never arrived is given out by one of them.
+round trip more. When the bell's connection is lost, nobody knows whether the server has done it, or will some time
+later: then the fetches that follow name its number, and a job that was begun with it and never arrived is given out
+by one of them.
 """
 
+import time
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 from gopher.crashpoints import reached
 from gopher.link import Bell, Link
@@ -35,30 +37,29 @@ class Intake:
         self.queue = queue
         self.link: Link = wires.link_to(queue.keys.prefix)
         self.bell: Bell = wires.bell(queue.keys.prefix, self._rung_bell)
-        self.bell.given_up = self._bell_given_up
+        self.bell.given_up = lambda: self._bell_given_up(time.monotonic())
         self._turns = turns
         self._poll_interval = poll_interval
         #: Whether jobs come with what came before their attempts.
         self._with_prelude = with_prelude
-        #: Of the next token that was not given to anything yet.
+        #: Of the next token.
         self._number = 1
         #: Jobs that a fetch under way may bring.
         self.asked_for = 0
-        #: Whether a fetch was refused: it may have given out numbers that only the next one can tell of.
-        self._refused = False
         #: Whether more was waiting when the last fetch was answered.
         self.more = True
         self._rang = False
         self._poll_at = 0.0
-        #: What the bell's fetch may give out, who takes it, and numbers of bells whose replies never came.
+        #: Of the last bell, who takes what it brings, and numbers of bells whose replies never came.
         self._bell_number = 0
-        self._bell_taker: Taker = _nobody
+        self._bell_taker: Taker = _ignore
         self._lost_bells: deque[int] = deque(maxlen=LOST_KEPT)
+        #: When the last lost one should have ended by itself.
+        self._orphans_end = float("inf")
 
-    @property
-    def must_fetch(self) -> bool:
-        """Whether a job stands in our list already, whether or not a child is free for it."""
-        return self._rang and not self.asked_for
+    def must_fetch(self, now: float) -> bool:
+        """Return whether a job may stand in our list already: whether or not a child is free for it."""
+        return not self.asked_for and (self._rang or now >= self._orphans_end)
 
     def wants_fetch(self, now: float) -> bool:
         """Return whether a fetch is likely to bring something, or it is time to look anyhow."""
@@ -68,29 +69,29 @@ class Intake:
         """Ask for up to `want` jobs; `take` is given what comes."""
         self.asked_for = want
         self._rang = False
+        if now >= self._orphans_end:
+            self._orphans_end = float("inf")
         self._poll_at = now + self._poll_interval
 
         def answered(reply: Fetched | Exception) -> None:
             self.asked_for = 0
-            self._refused = isinstance(reply, Exception)
             if isinstance(reply, Exception):
                 # The next look comes with the poll.
                 self.more = False
             else:
                 self._take(reply, take)
 
-        self.link.add(self._fetch_call(worker_id, want), answered)
+        call = self._fetch_call(worker_id, want, self._number, lost_bells=self._lost_bells)
+        self.link.add(call, answered)
 
     def listen(self, worker_id: str, now: float, spare: float, take: Taker) -> None:
         """Wait on the server for the next job: BRPOPLPUSH next -> processing:<worker>, then a fetch that begins it."""
-        if self.bell.waiting or self._refused:
+        if self.bell.waiting or not self.bell.wire.connect(now, spare):
             return
         keys = self.queue.keys
         pop = Command(keys.next, ("BRPOPLPUSH", keys.next, keys.processing(worker_id), BLOCK))
-        fetch = self._fetch_call(worker_id, 1, behind_bell=True)
-        self._bell_number, self._bell_taker = self._number, take
-        # Set aside, whatever becomes of it: a token is never given out twice.
-        self._number += 1
+        self._bell_number, self._bell_taker = self._bell_number + 1, take
+        fetch = self._fetch_call(worker_id, 1, self._bell_number, behind_bell=True)
         self.bell.wait([pop, fetch], BLOCK, now, spare)
 
     def wake_at(self) -> float:
@@ -99,26 +100,21 @@ class Intake:
             return float("inf")
         return min(self._poll_at, self.bell.wire.wake_at())
 
-    def _fetch_call(self, worker_id: str, want: int, *, behind_bell: bool = False) -> Call:
+    def _fetch_call(self, worker_id: str, want: int, number: int, **about_bells: Any) -> Call:
+        order, strict = self._turns.order, self._turns.strict
         return self.queue.fetch(
-            worker_id,
-            want,
-            self._number,
-            self._turns.order,
-            strict=self._turns.strict,
-            with_prelude=self._with_prelude,
-            behind_bell=behind_bell,
-            lost_bells=() if behind_bell else self._lost_bells,
+            worker_id, want, number, order, strict=strict, with_prelude=self._with_prelude, **about_bells
         )
 
     def _take(self, fetched: Fetched, take: Taker) -> None:
         self.more = fetched.more
         for job in fetched.jobs:
             self._turns.take(job.priority)
-            number = int(job.token.rpartition(".")[2])
-            self._number = max(self._number, number + 1)
-            if number in self._lost_bells:
-                self._lost_bells.remove(number)
+            number = job.token.rpartition(".")[2]
+            if not number.startswith("b"):
+                self._number = max(self._number, int(number) + 1)
+            elif int(number[1:]) in self._lost_bells:
+                self._lost_bells.remove(int(number[1:]))
         take(fetched)
 
     def _rung_bell(self, bell: Bell, now: float) -> None:
@@ -129,16 +125,17 @@ class Intake:
         if popped is not None:
             reached("bell.rung")
         if isinstance(fetched, Exception):
-            self._bell_given_up()
+            self._bell_given_up(now)
             return
         self._poll_at = now + self._poll_interval
         self._take(fetched, self._bell_taker)
 
-    def _bell_given_up(self) -> None:
-        """Look in our list for what the bell has brought, begun or not."""
+    def _bell_given_up(self, now: float) -> None:
+        """Look in our list for what the bell has brought, begun or not: now, and when it has surely ended."""
         self._lost_bells.append(self._bell_number)
         self._rang = True
+        self._orphans_end = now + BLOCK + 1.0
 
 
-def _nobody(_fetched: Fetched) -> None:
+def _ignore(_fetched: Fetched) -> None:
     pass

@@ -300,11 +300,11 @@ class Pool:
         channel, output, stop, claims = SupervisorEnd(), CapturedOutput(), interrupt.Interrupt(), Claims()
         parent = os.getpid()
         # No signal may arrive between the fork and the child's own handlers.
-        signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
+        signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED)
         try:
             pid = os.fork()
         except OSError as error:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _BLOCKED)
             channel.close()
             output.close_writer()
             output.close()
@@ -326,7 +326,7 @@ class Pool:
                 output.writer,
                 parent,
             )
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _BLOCKED)
         output.close_writer()
         limit = self._settings.worker_max_jobs_per_child
         handle = ChildHandle(
@@ -351,7 +351,7 @@ class Pool:
         ]
 
 
-_HELD = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, interrupt.SIGNAL}
+_BLOCKED = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, interrupt.SIGNAL}
 
 
 def _be_a_child(child: Child, inherited: list[int], output: int, parent: int) -> None:

@@ -201,12 +201,12 @@ class Supervisor:
         for intake in self._intakes.values():
             # Where others wait for jobs there is nothing more, and what comes is theirs.
             wanted = room + held if intake.more else room
-            if intake.must_fetch or (wanted > 0 and intake.wants_fetch(now)):
+            if intake.must_fetch(now) or (wanted > 0 and intake.wants_fetch(now)):
                 if _may_send(intake.link, wanted):
                     intake.fetch(self.worker_id, min(max(wanted, 1), AT_ONCE), now, self._taker(intake))
                     room -= intake.asked_for
             elif room > 0 and not intake.asked_for:
-                intake.listen(self.worker_id, now, spare, self._taker(intake))
+                intake.listen(self.worker_id, now, spare, self._taker(intake, by_bell=True))
         self._room = room
 
     def _pause(self) -> float:
@@ -406,7 +406,7 @@ class Supervisor:
 
     # Jobs
 
-    def _taker(self, intake: Intake) -> Callable[[Fetched], None]:
+    def _taker(self, intake: Intake, *, by_bell: bool = False) -> Callable[[Fetched], None]:
         asked_as = self.worker_id
 
         def take(fetched: Fetched) -> None:
@@ -418,7 +418,12 @@ class Supervisor:
                 return
             self._clock.set(fetched.now)
             for job in fetched.jobs:
-                self._backlog.append(self._running(job, intake.queue.name))
+                running = self._running(job, intake.queue.name)
+                if by_bell and not self._has_room():
+                    # Where a bell waits others may wait too: nothing is held of that queue.
+                    self._give_back(running)
+                else:
+                    self._backlog.append(running)
 
         return take
 
@@ -432,7 +437,8 @@ class Supervisor:
 
     def _hand_out(self, now: float) -> None:
         depth = self._depth()
-        if self._backlog and not self._quiet:
+        # Once the lease has run out unheard, others may have them.
+        if self._backlog and not self._quiet and now - self._heard_at <= self._settings.worker_lease:
             self._give_up_strangers(now)
             self._pool.hand_out(self._backlog, depth, now)
         # More than the children can take: others may have a free one.
@@ -456,6 +462,9 @@ class Supervisor:
             verdict = on_no_handler(running.job)
             self._trace(running, verdict)
             self._settlements[running.queue].settle(running, verdict, b"", now, now)
+
+    def _has_room(self) -> bool:
+        return self._pool_is_growing() or self._pool.capacity(self._depth()) > len(self._backlog)
 
     def _held(self, now: float) -> int:
         """Return how many jobs to have at hand beyond those that the children can take now."""
@@ -656,8 +665,10 @@ class Supervisor:
         return all(link.idle or not link.wire.connected for link in self._wires.links) and not self._must_fetch()
 
     def _must_fetch(self) -> bool:
+        now = time.monotonic()
         return any(
-            intake.link.wire.connected and (intake.asked_for or intake.must_fetch) for intake in self._intakes.values()
+            intake.link.wire.connected and (intake.asked_for or intake.must_fetch(now))
+            for intake in self._intakes.values()
         )
 
     def _busy(self) -> bool:

@@ -7,9 +7,8 @@
 -- KEYS  1 prefix
 -- ARGV  1 worker  2 want  3 number of the first token  4 order: the letters of the priorities from the
 --       worker's place in its cycle on  5 '1' when the order is strict  6 retention ms of expired jobs
---       7 '1' to be told what came before each attempt, else ''  8 '1' when it stands behind a BRPOPLPUSH: then
---       ARGV 3 was set aside for it, and other fetches have given out higher ones meanwhile; else ''
---       9 numbers, joined by commas, that were set aside for fetches whose replies never came
+--       7 '1' to be told what came before each attempt, else ''  8 '1' when it stands behind a BRPOPLPUSH, else '':
+--       such fetches count their tokens for themselves  9 numbers, joined by commas, of those whose replies never came
 -- Returns  LOST when the worker's lease was taken away, else
 --       OK, now, 1 when more is waiting else 0, then each job as
 --       {id, token, type, priority, attempt, crashes, lost, envelope, parents and their results by turns}
@@ -19,7 +18,6 @@ local worker, want, number = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local order, strict, with_prelude = ARGV[4], ARGV[5] == '1', ARGV[7] == '1'
 local own = P .. 'processing:' .. worker
 local first, place, jobs = number, 1, {}
-local behind_bell = ARGV[8] == '1'
 local letters = {}
 for letter in string.gmatch(order, '.') do
   letters[#letters + 1] = letter
@@ -129,45 +127,60 @@ local function begin(id, job)
   if special and is_limited(job.type) and hold_back(id, job) then
     return false
   end
-  local record, attempt = P .. 'job:' .. id, (tonumber(job.attempts) or 0) + 1
-  local token = string.format('%s.%d', worker, number)
+  local attempt, token = (tonumber(job.attempts) or 0) + 1, token_for(number)
   number = number + 1
-  redis.call('HSET', record, 'state', 'processing', 'token', token, 'started', now_text,
-    'attempts', string.format('%d', attempt))
+  local waited = begin_attempt(id, token, attempt, job.type, job.priority, job.since)
   if job.parked then
-    redis.call('HDEL', record, 'parked')
+    redis.call('HDEL', P .. 'job:' .. id, 'parked')
   end
-  count('dequeued:' .. job.type .. ':' .. job.priority, 1)
-  local waited = math.max(now - (tonumber(job.since) or now), 0)
-  observe('wait', job.type, waited)
   give(id, job, token, attempt, waited)
   return true
 end
 
--- Return whether a job was given out in a reply that did not arrive.
-local function went_astray(job)
-  local given = string.match(job.token, '(%d+)$')
-  return not behind_bell and tonumber(given) >= first or string.find(',' .. ARGV[9] .. ',', ',' .. given .. ',', 1, true)
+local function give_again(id, job)
+  give(id, job, job.token, tonumber(job.attempts), math.max(now - (tonumber(job.since) or now), 0))
 end
 
--- What was put into the own list since the last reply that arrived stands at its left end.
-local function adopt_strays()
-  local at = 0
-  while #jobs < want do
-    local id = redis.call('LINDEX', own, at)
-    if not id then
-      return
+-- Give out again a job of the own list whose reply may not have arrived. Returns false for one of an answered fetch.
+--
+-- Tokens count up, so what this fetch has begun when it was sent before has its number or a higher one. A fetch behind a
+-- BRPOPLPUSH may be done long after it was sent, while others are answered: so such ones have numbers of their own
+-- ('b7'), and those whose replies never came are named.
+local function adopt_begun(id, job)
+  local bell, given = string.match(job.token, '%.(b?)(%d+)$')
+  if bell == 'b' then
+    if string.find(',' .. ARGV[9] .. ',', ',' .. given .. ',', 1, true) then
+      give_again(id, job)
     end
-    local job = read_job(id)
-    if job.state == 'processing' then
-      if not went_astray(job) then
-        return
-      end
-      number = math.max(number, tonumber(string.match(job.token, '(%d+)$')) + 1)
-      give(id, job, job.token, tonumber(job.attempts), math.max(now - (tonumber(job.since) or now), 0))
-      at = at + 1
-    elseif begin(id, job) then
-      at = at + 1
+    return true
+  end
+  if ARGV[8] == '1' or tonumber(given) < first then
+    return false
+  end
+  number = math.max(number, tonumber(given) + 1)
+  give_again(id, job)
+  return true
+end
+
+-- What was put into the own list since the last reply that arrived stands left of what that one brought. What was
+-- begun comes before what was not: those tokens are taken already.
+local function adopt_strays()
+  local at, not_begun = 0, {}
+  while true do
+    local id = redis.call('LINDEX', own, at)
+    local job = id and read_job(id)
+    if not id or job.state == 'processing' and not adopt_begun(id, job) then
+      break
+    end
+    if job.state ~= 'processing' then
+      not_begun[#not_begun + 1] = { id, job }
+    end
+    at = at + 1
+  end
+  -- The oldest first: the others stay where the next fetch finds them.
+  for i = #not_begun, 1, -1 do
+    if #jobs < want then
+      begin(unpack(not_begun[i]))
     end
   end
 end

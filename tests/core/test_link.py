@@ -435,7 +435,7 @@ def test_what_stands_behind_a_bell_is_done_once_it_rings(bell, behind, direct):
     direct.run(direct.queue("default").enqueue([stored]))
     popped, fetched = readable(bell)
     assert popped == stored.id.encode()
-    assert [(each.id, each.token) for each in fetched.jobs] == [(stored.id, "w1.1")]
+    assert [(each.id, each.token) for each in fetched.jobs] == [(stored.id, "w1.b1")]
     assert not bell.waiting
 
 

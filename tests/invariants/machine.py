@@ -29,7 +29,8 @@ class Worker:
     id: str
     number: int = 1
     holds: list[FetchedJob] = field(default_factory=list)
-    #: Numbers that were set aside for fetches behind its blocking pops, whose replies never came.
+    #: Of its last blocking pop, and of those whose replies never came.
+    bell: int = 0
     lost_bells: list[int] = field(default_factory=list)
 
 
@@ -50,6 +51,7 @@ class Moves(RuleBasedStateMachine):
         self.zombies: list[tuple[str, FetchedJob]] = []
         self.jobs: list[NewJob] = []
         self.accepted: dict[str, int] = {}
+        self.tokens: set[str] = set()
         #: Calls whose repeat may still be on its way: the job that each is about, and the call.
         self.sent: list[tuple[str, Any]] = []
         #: Since the clock was set back nothing can be said of when a job was due.
@@ -143,7 +145,6 @@ class Moves(RuleBasedStateMachine):
     @rule(data=st.data(), want=st.integers(1, 4), lost=st.booleans())
     def fetch(self, data: Any, want: int, lost: bool) -> None:
         worker = self.some_worker(data)
-        astray = self.begun_by_a_lost_bell(worker)
         call = self.queue.fetch(worker.id, want, worker.number, "hnlhnhnhn", strict=False, lost_bells=worker.lost_bells)
         fetched = self.run_call(call)
         if lost:
@@ -156,30 +157,36 @@ class Moves(RuleBasedStateMachine):
             self.workers.remove(worker)
             self.zombies += [(worker.id, job) for job in worker.holds]
             return
-        assert astray in (None, *(job.id for job in fetched.jobs)), "a job that a lost bell began stays where it is"
         self.given(worker, fetched.jobs)
+        self.knows_its_jobs(worker)
 
     def given(self, worker: Worker, jobs: list[FetchedJob]) -> None:
         held = {job.id for job in worker.holds}
-        tokens = {job.token for job in worker.holds}
         for job in jobs:
             assert job.id not in held, "a job was given out that the worker holds already"
-            assert job.token not in tokens, "two jobs have one token"
             has_parents = self.field(job.id, "parents") is not None
             assert bool(job.parents) == has_parents, "a job was given out without its parents' results"
             self.may_run(job.id)
-            number = int(job.token.rpartition(".")[2])
-            worker.number = max(worker.number, number + 1)
-            worker.lost_bells = [lost for lost in worker.lost_bells if lost != number]
+            self.take_token(worker, job.token)
         worker.holds += jobs
 
-    def begun_by_a_lost_bell(self, worker: Worker) -> str | None:
-        """Return the id of the job at the left end of a worker's list if it is one that the worker does not know of."""
-        first = self.server.client.lindex(self.keys.processing(worker.id), 0)
-        if first is None or self.field(first.decode(), "state") != "processing":
-            return None
-        known = {job.id for job in worker.holds}
-        return None if first.decode() in known or self.was_lost(worker.id) else first.decode()
+    def take_token(self, worker: Worker, token: str) -> None:
+        assert token not in self.tokens, "a token was given out twice"
+        self.tokens.add(token)
+        number = token.rpartition(".")[2]
+        if number.startswith("b"):
+            worker.lost_bells = [lost for lost in worker.lost_bells if lost != int(number[1:])]
+        else:
+            worker.number = max(worker.number, int(number) + 1)
+
+    def knows_its_jobs(self, worker: Worker) -> None:
+        """Hold that a worker whose fetch was just answered has heard of all that was begun for it."""
+        begun = {
+            job_id.decode()
+            for job_id in self.server.client.lrange(self.keys.processing(worker.id), 0, -1)
+            if self.field(job_id.decode(), "state") == "processing"
+        }
+        assert begun <= {job.id for job in worker.holds}, "a job was begun of which its worker never hears"
 
     def may_run(self, job_id: str) -> None:
         expires, due = self.field(job_id, "expires"), self.field(job_id, "due")
@@ -197,28 +204,34 @@ class Moves(RuleBasedStateMachine):
         self.server.client.lmove(self.keys.next, self.keys.processing(worker.id), "RIGHT", "LEFT")
 
     @precondition(lambda self: self.workers)
-    @rule(data=st.data(), ahead=st.integers(0, 2), arrives=st.booleans())
-    def a_bell_rings(self, data: Any, ahead: int, arrives: bool) -> None:
-        """A blocking pop with a fetch behind it, while other fetches were answered since it was sent."""
+    @rule(data=st.data(), ahead=st.integers(0, 2), answered=st.booleans(), arrives=st.booleans(), more=st.booleans())
+    def a_bell_rings(self, data: Any, ahead: int, answered: bool, arrives: bool, more: bool) -> None:
+        """A blocking pop with a fetch behind it, while another fetch was done since: it may have to be sent again."""
         worker = self.some_worker(data)
         behind = self.send_bell(worker)
-        if ahead:
-            call = self.queue.fetch(worker.id, ahead, worker.number, "hnl", strict=True, lost_bells=worker.lost_bells)
-            self.given(worker, self.run_call(call).jobs)
+        call = self.queue.fetch(worker.id, ahead, worker.number, "hnl", strict=True, lost_bells=worker.lost_bells)
+        fetched = self.run_call(call)
+        if answered:
+            self.given(worker, fetched.jobs)
         self.pop(worker)
         self.ring(worker, behind, arrives)
+        if more:
+            self.enqueue(["high"] * 2, "", "", None, "", 0, "fail", "a")
+        if not answered:
+            self.given(worker, self.run_call(call).jobs)
+        if arrives:
+            self.knows_its_jobs(worker)
 
     def send_bell(self, worker: Worker) -> Any:
-        call = self.queue.fetch(worker.id, 1, worker.number, "hnlhnhnhn", strict=False, behind_bell=True)
-        worker.number += 1
-        return call
+        worker.bell += 1
+        return self.queue.fetch(worker.id, 1, worker.bell, "hnlhnhnhn", strict=False, behind_bell=True)
 
     def ring(self, worker: Worker, behind: Any, arrives: bool) -> None:
         number = int(behind.arguments[2])
         fetched = self.run_call(behind)
         if fetched.lost:
             return
-        assert {job.token for job in fetched.jobs} <= {f"{worker.id}.{number}"}, "a bell used another's number"
+        assert {job.token for job in fetched.jobs} <= {f"{worker.id}.b{number}"}, "a bell used another's number"
         if arrives:
             self.given(worker, fetched.jobs)
         else:

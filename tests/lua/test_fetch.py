@@ -107,6 +107,37 @@ def test_the_same_call_again_brings_the_same_jobs_with_the_same_tokens(lab):
     assert sorted(first.jobs) == sorted(again.jobs)
 
 
+def test_a_bell_that_rings_before_a_lost_reply_is_asked_for_again_hides_nothing(lab):
+    first, second, third = lab.seed_pending(3)
+    lab.hire()
+    behind = lab.queue.fetch("w1", 1, 1, "hnl", strict=True, behind_bell=True)
+    call = lab.fetch_call(want=1)
+    assert [job.id for job in lab.run(call).jobs] == [first]
+    lab.hand_over()
+    assert [(job.id, job.token) for job in lab.run(behind).jobs] == [(second, "w1.b1")]
+    assert [(job.id, job.token) for job in lab.run(call).jobs] == [(first, "w1.1")]
+    assert [(job.id, job.token) for job in lab.run(lab.queue.fetch("w1", 9, 2, "hnl", strict=True)).jobs] == [
+        (third, "w1.2")
+    ]
+
+
+def test_a_job_that_a_lost_bell_has_begun_comes_when_its_number_is_named(lab):
+    (job_id,) = lab.seed_pending(1)
+    lab.hire()
+    lab.hand_over()
+    lab.run(lab.queue.fetch("w1", 1, 7, "hnl", strict=True, behind_bell=True))
+    assert lab.fetch(want=5) == []
+    named = lab.queue.fetch("w1", 5, 1, "hnl", strict=True, lost_bells=[3, 7])
+    assert [(job.id, job.token, job.attempt) for job in lab.run(named).jobs] == [(job_id, "w1.b7", 1)]
+
+
+def test_a_bell_leaves_alone_what_other_fetches_have_begun(lab):
+    lab.seed_pending(1)
+    lab.hire()
+    lab.run(lab.fetch_call(want=1))
+    assert lab.run(lab.queue.fetch("w1", 1, 1, "hnl", strict=True, behind_bell=True)).jobs == []
+
+
 def test_what_came_before_an_attempt_is_told_to_those_that_ask(lab):
     job_id = lab.enqueue()
     lab.hire()

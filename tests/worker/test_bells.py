@@ -2,6 +2,7 @@
 
 import signal
 
+import psutil
 import pytest
 
 from gopher.client import Client
@@ -72,3 +73,30 @@ def test_a_worker_that_leaves_leaves_no_job_that_a_lost_bell_began(client, far, 
     assert worker.stop() == 0
     assert client.job(job_id).status == "pending"
     assert client.job(job_id).attempts == 0
+
+
+def test_a_job_goes_back_at_once_when_its_bell_rings_while_the_child_is_busy(client, start_worker):
+    """Also while the worker would hold the next job of another queue: where a bell waits, others may be idle."""
+    before = len(bells(client))
+    start_worker(WORKER_CONCURRENCY="1", WORKER_QUEUES="busy,other")
+    ids = client.enqueue_many({"type": "nap", "payload": {"seconds": 0.15}, "queue": "busy"} for _ in range(2))
+    # It knows by now how long they are.
+    assert {client.wait(job_id, 5).status for job_id in ids} == {"completed"}
+    wait_until(lambda: len(bells(client)) == before + 2)
+    long = client.enqueue("nap", {"seconds": 3}, queue="busy")
+    wait_until(lambda: client.job(long).status == "processing")
+    short = client.enqueue("echo", {}, queue="other")
+    wait_until(lambda: client.job(short).attempts == 0 and client.job(short).status == "pending", 0.15)
+    start_worker(WORKER_CONCURRENCY="1", WORKER_QUEUES="other")
+    assert history(client, short) == ("completed", ["completed"])
+    assert client.job(long).status == "processing"
+
+
+def test_a_worker_whose_fetches_are_refused_sleeps_all_the_same(client, start_worker):
+    keys = client.server.queue("default").keys
+    for spoilt in (keys.limited, keys.pending("high")):
+        client.server.client.set(spoilt, "no list and no set")
+    worker = psutil.Process(start_worker(WORKER_CONCURRENCY="1").pid)
+    used = worker.cpu_times().user
+    worker.cpu_percent(1.0)
+    assert worker.cpu_times().user - used < 0.3

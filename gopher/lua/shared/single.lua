@@ -1,8 +1,24 @@
--- The short way of `fetch`: an idle worker was just given a job by BRPOPLPUSH, it is the first attempt of a plain one,
--- and nothing else waits or is limited. It stands before all that only the others need: to define a function
--- costs time in each run. Where anything is not so, the long way does it.
+-- The short way of `fetch`: all there is, in the worker's hands and in the queue, is a plain job whose first attempt is to
+-- begin, as when an idle worker has just been given it by BRPOPLPUSH. It stands before all that only the others need: to
+-- define a function costs time in each run. Where anything is not so, the long way does it.
 
--- Return the id of a job that is all there is, in the worker's hands and in the queue.
+local started = string.format('%.0f', now)
+
+-- Begin an attempt of a job in the worker's list. Returns the ms that it has waited.
+local function begin_attempt(id, token, attempt, job_type, priority, since)
+  redis.call('HSET', P .. 'job:' .. id, 'state', 'processing', 'token', token, 'started', started,
+    'attempts', string.format('%d', attempt))
+  count('dequeued:' .. job_type .. ':' .. priority, 1)
+  local waited = math.max(now - (tonumber(since) or now), 0)
+  observe('wait', job_type, waited)
+  return waited
+end
+
+-- Fetches behind a BRPOPLPUSH count for themselves, see `adopt_strays`.
+local function token_for(number)
+  return string.format(ARGV[8] == '1' and '%s.b%d' or '%s.%d', ARGV[1], number)
+end
+
 local function only_one(own)
   local ids = redis.call('LRANGE', own, 0, 1)
   if #ids == 1 and redis.call('EXISTS', P .. 'limited', P .. 'throttled', P .. 'next', P .. 'pending:high', P .. 'pending:normal',
@@ -11,7 +27,7 @@ local function only_one(own)
   end
 end
 
-local function begin_single(worker, number)
+local function begin_single(worker)
   local id = only_one(P .. 'processing:' .. worker)
   if not (id and redis.call('ZSCORE', P .. 'workers', worker)) then
     return nil
@@ -21,10 +37,8 @@ local function begin_single(worker, number)
     return nil
   end
   open_when_full()
-  local token, waited = string.format('%s.%d', worker, number), math.max(now - (tonumber(fields[5]) or now), 0)
-  redis.call('HSET', P .. 'job:' .. id, 'state', 'processing', 'token', token, 'started', now, 'attempts', '1')
-  count('dequeued:' .. fields[2] .. ':' .. fields[3], 1)
-  observe('wait', fields[2], waited)
+  local token = token_for(ARGV[3])
+  local waited = begin_attempt(id, token, 1, fields[2], fields[3], fields[5])
   local given = { id, token, fields[2], fields[3], 1, '', 0, fields[4], {} }
   if ARGV[7] == '1' then
     given[10], given[11] = '', waited
@@ -32,7 +46,7 @@ local function begin_single(worker, number)
   return given
 end
 
-local single = tonumber(ARGV[2]) > 0 and begin_single(ARGV[1], tonumber(ARGV[3]))
+local single = tonumber(ARGV[2]) > 0 and begin_single(ARGV[1])
 if single then
   write_counts()
   write_observations()
