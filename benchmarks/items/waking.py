@@ -13,7 +13,7 @@ PAUSE = 0.01
 
 
 def measure(contender: Contender, seconds: float) -> dict[str, float]:
-    count = max(int(100 * seconds), 20)
+    count = max(int(300 * seconds), 20)
     with lab(contender) as made, made.worker():
         made.trickle(5, 0.05)
         made.wait_for(5)
