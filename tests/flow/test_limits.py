@@ -141,6 +141,8 @@ def test_rate_limited_holds_back_the_type_and_costs_no_attempt(system, ended, tm
     begun = time.time()
     ids = [client.enqueue("slow_down", {"mark": str(tmp_path / "mark")}, max_retries=0)]
     wait_until((tmp_path / "mark").exists)
+    # What comes before the server has heard of it starts: another child is free.
+    wait_until(lambda: client.job(ids[0]).status == "pending")
     ids.append(client.enqueue("slow_down", {"mark": str(tmp_path / "mark")}, max_retries=0))
     assert ended(ids) == ["completed", "completed"]
     assert client.job(ids[0]).attempts == 1
