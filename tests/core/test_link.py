@@ -153,19 +153,8 @@ def test_two_batches_whose_replies_are_lost_are_sent_again_in_order(link, behind
     assert int(direct.client.zcard(direct.keys.of("default").finished)) == 2
 
 
-def test_scripts_that_were_flushed_are_sent_whole_also_when_two_batches_need_them(direct):
-    link, answers = Link(direct, direct.keys.of("default").prefix), []
-    done = completions(direct, 2)
-    direct.client.script_flush()
-    direct.client.client_pause(100)
-    flush_each(link, direct.queue("default"), done, answers)
-    settle(link)
-    assert answers == [["OK"], ["OK"]]
-    link.wire.close()
-
-
-def test_scripts_that_two_batches_need_are_no_trouble(direct, monkeypatch):
-    """The connection is sound: nobody is told that it was lost."""
+def test_scripts_that_were_flushed_are_sent_whole_also_when_two_batches_need_them(direct, monkeypatch):
+    """And as the connection is sound, nobody is told that it was lost."""
     said = []
     monkeypatch.setattr(link_module.log, "warning", lambda event, **fields: said.append(event))
     link, answers = Link(direct, direct.keys.of("default").prefix), []
