@@ -181,12 +181,11 @@ class Pools:
         return self._shelves.get(pool) or self._make_shelf(pool)
 
     def _make_shelf(self, pool: ConnectionPool) -> Shelf:
-        sharing = isinstance(pool, SharingPool)
-        # Where others do not look at the shelf they must find some in the pool.
-        shelf = self._shelves.setdefault(pool, Shelf(pool, self._size - 1 if sharing else self._size // 2))
         if isinstance(pool, SharingPool):
-            pool.shelf = shelf
-        return shelf
+            pool.shelf = self._shelves.setdefault(pool, Shelf(pool, self._size - 1))
+            return pool.shelf
+        # Others do not look at the shelf: they must find some in the pool.
+        return self._shelves.setdefault(pool, Shelf(pool, self._size // 2))
 
     def connection(self, key: str, **options: Any) -> Any:
         """Return a new connection to the node that holds `key`, outside the pool, not yet connected."""

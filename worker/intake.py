@@ -9,7 +9,6 @@ by one of them.
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any
 
 from gopher.crashpoints import reached
 from gopher.link import Bell, Link
@@ -81,8 +80,7 @@ class Intake:
             else:
                 self._take(reply, take)
 
-        call = self._fetch_call(worker_id, want, self._number, lost_bells=self._lost_bells)
-        self.link.add(call, answered)
+        self.link.add(self._fetch_call(worker_id, want, self._number), answered)
 
     def listen(self, worker_id: str, now: float, spare: float, take: Taker) -> None:
         """Wait on the server for the next job: BRPOPLPUSH next -> processing:<worker>, then a fetch that begins it."""
@@ -100,10 +98,16 @@ class Intake:
             return float("inf")
         return min(self._poll_at, self.bell.wire.wake_at())
 
-    def _fetch_call(self, worker_id: str, want: int, number: int, **about_bells: Any) -> Call:
-        order, strict = self._turns.order, self._turns.strict
+    def _fetch_call(self, worker_id: str, want: int, number: int, *, behind_bell: bool = False) -> Call:
         return self.queue.fetch(
-            worker_id, want, number, order, strict=strict, with_prelude=self._with_prelude, **about_bells
+            worker_id,
+            want,
+            number,
+            self._turns.order,
+            strict=self._turns.strict,
+            with_prelude=self._with_prelude,
+            behind_bell=behind_bell,
+            lost_bells=() if behind_bell else self._lost_bells,
         )
 
     def _take(self, fetched: Fetched, take: Taker) -> None:
