@@ -5,32 +5,70 @@
 -- KEYS  1 prefix
 -- ARGV  1 worker  2 default retention ms; then for each job: id, token, duration ms, result, log,
 --       where a result or a log of '' is none
--- Returns  for each job OK, ALREADY, STALE or MISSING (see settle)
+-- Returns  for each job OK, ALREADY, STALE or MISSING (see take_over)
 -- uses: base clock alarm arm dead ended finish release settle observe
-local worker, answers = ARGV[1], {}
+local worker, retention, answers = ARGV[1], ARGV[2], {}
+local own = P .. 'processing:' .. worker
+local completed = {} -- ids, to be taken out of the worker's list
 local finished = {} -- score and id of each, for one write
 open_when_full()
 
+-- Take ids out of the worker's list. What was begun first stands at its right end, and ends first as a rule: there, two
+-- writes do for all of them.
+local function take_out(ids)
+  local tail = #ids > 1 and redis.call('LRANGE', own, -2 * #ids, -1) or {}
+  local missing, left = {}, #ids
+  for _, id in ipairs(ids) do
+    missing[id] = true
+  end
+  local at, stay = #tail, {}
+  while left > 0 and at > 0 do
+    local id = tail[at]
+    if missing[id] then
+      missing[id], left = nil, left - 1
+    else
+      table.insert(stay, 1, id)
+    end
+    at = at - 1
+  end
+  if at < #tail then
+    redis.call('LTRIM', own, 0, at - #tail - 1)
+  end
+  if #stay > 0 then
+    redis.call('RPUSH', own, unpack(stay))
+  end
+  for id in pairs(missing) do
+    redis.call('LREM', own, '-1', id)
+  end
+end
+
 for i = 3, #ARGV, 5 do
-  local id = ARGV[i]
-  local answer, job = settle(worker, id, ARGV[i + 1], ARGV[i + 4])
+  local id, duration, result = ARGV[i], ARGV[i + 2], ARGV[i + 3]
+  local answer, job = take_over(worker, id, ARGV[i + 1])
   answers[#answers + 1] = answer
   if answer == 'OK' then
-    local fields = { 'duration', ARGV[i + 2] }
-    if ARGV[i + 3] ~= '' then
-      fields[3], fields[4] = 'result', ARGV[i + 3]
+    completed[#completed + 1] = id
+    keep_log(id, ARGV[i + 4])
+    local kept
+    if result == '' then
+      kept = finish_record(id, 'completed', job, retention, 'duration', duration)
+    else
+      kept = finish_record(id, 'completed', job, retention, 'duration', duration, 'result', result)
     end
-    if finish_record(id, 'completed', job, ARGV[2], unpack(fields)) then
+    if kept then
       finished[#finished + 1] = now_text
       finished[#finished + 1] = id
     end
     count('completed:' .. job.type, 1)
-    observe('run', job.type, tonumber(ARGV[i + 2]))
+    observe('run', job.type, tonumber(duration))
   elseif answer == 'STALE' then
     count('stale', 1)
   end
 end
 
+if #completed > 0 then
+  take_out(completed)
+end
 if #finished > 0 then
   redis.call('ZADD', P .. 'finished', unpack(finished))
 end

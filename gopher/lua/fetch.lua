@@ -18,10 +18,6 @@ local worker, want, number = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local order, strict, with_prelude = ARGV[4], ARGV[5] == '1', ARGV[7] == '1'
 local own = P .. 'processing:' .. worker
 local first, place, jobs = number, 1, {}
-local letters = {}
-for letter in string.gmatch(order, '.') do
-  letters[#letters + 1] = letter
-end
 local parks_left = 100
 -- One look for all that is rare.
 local special = redis.call('EXISTS', P .. 'paused', P .. 'limited', P .. 'throttled') > 0
@@ -31,33 +27,38 @@ if not redis.call('ZSCORE', P .. 'workers', worker) then
   return { 'LOST' }
 end
 
+-- The fields of a job, by the order in which `read_job` reads them.
+local STATE, TYPE, PRIORITIZED, SINCE, ENVELOPE, ATTEMPTS, EXPIRES, PARENTS, PARKED = 1, 2, 3, 4, 5, 6, 7, 8, 9
+
 local function read_job(id)
-  local fields, spoilt = read(id, 'state', 'type', 'priority', 'since', 'envelope', 'attempts', 'expires', 'parents',
+  local job, spoilt = read(id, 'state', 'type', 'priority', 'since', 'envelope', 'attempts', 'expires', 'parents',
     'parked')
-  local job = {
-    state = fields[1], type = fields[2], priority = fields[3], since = fields[4], envelope = fields[5],
-    attempts = fields[6], expires = fields[7], parents = fields[8], parked = fields[9], spoilt = spoilt,
-  }
   -- A job that begins for the first time, as nearly all do, has none of these.
-  if job.attempts then
-    fields = read(id, 'crashes', 'lost', 'token')
+  if job[ATTEMPTS] then
+    local fields = read(id, 'crashes', 'lost', 'token')
     job.crashes, job.lost, job.token = fields[1], fields[2], fields[3]
   end
-  return job
+  return job, spoilt
+end
+
+local turns = {} -- place in the cycle -> whose turn it is there; forgotten when a letter is left out, or comes back
+local LETTER = { high = 'h', normal = 'n', low = 'l' }
+local after = { h = {}, n = {}, l = {} } -- letter -> place in the cycle -> the place behind its next turn
+
+local function after_turn(letter, from)
+  local found = after[letter][from]
+  if not found then
+    local at = string.find(order, letter, from, true) or string.find(order, letter, 1, true)
+    found = at and at % #order + 1 or from
+    after[letter][from] = found
+  end
+  return found
 end
 
 -- Step the cycle past the next turn of this priority, wherever the job came from.
 local function take_turn(priority)
-  if strict then
-    return
-  end
-  local letter = string.sub(priority, 1, 1)
-  for step = 0, #letters - 1 do
-    local at = (place - 1 + step) % #letters + 1
-    if letters[at] == letter then
-      place = at % #letters + 1
-      return
-    end
+  if not strict then
+    place = after_turn(LETTER[priority], place)
   end
 end
 
@@ -80,9 +81,10 @@ local function results_of(parents)
 end
 
 local function give(id, job, token, attempt, waited)
-  take_turn(job.priority)
+  take_turn(job[PRIORITIZED])
   local given = {
-    id, token, job.type, job.priority, attempt, job.crashes or '', job.lost or 0, job.envelope, results_of(job.parents),
+    id, token, job[TYPE], job[PRIORITIZED], attempt, job.crashes or '', job.lost or 0, job[ENVELOPE],
+    results_of(job[PARENTS]),
   }
   if with_prelude then
     given[10] = attempt > 1 and job.token ~= token and job.token or ''
@@ -93,22 +95,22 @@ end
 
 local function expire(id, job)
   redis.call('LREM', own, 1, id)
-  count('expired:' .. job.type, 1)
+  count('expired:' .. job[TYPE], 1)
   local fields = read(id, 'retention', 'unique', 'children')
   job.retention, job.unique, job.children = fields[1], fields[2], fields[3]
   finish(id, 'expired', job, ARGV[6])
   -- Its end may have let jobs go to a priority of which nothing was left.
-  drained = {}
+  drained, turns = {}, {}
 end
 
 -- Park a job that may not start yet. Returns whether it was.
 local function hold_back(id, job)
-  local bucket, was_parked = read(id, 'bucket')[1] or job.type, job.parked and true or false
-  local look_at = refuse(id, job.type, bucket, job.priority, was_parked)
+  local bucket, was_parked = read(id, 'bucket')[1] or job[TYPE], job[PARKED] and true or false
+  local look_at = refuse(id, job[TYPE], bucket, job[PRIORITIZED], was_parked)
   if not look_at then
     return false
   end
-  park(id, bucket, job.priority, was_parked, look_at)
+  park(id, bucket, job[PRIORITIZED], was_parked, look_at)
   redis.call('LREM', own, 1, id)
   parks_left = parks_left - 1
   return true
@@ -116,21 +118,21 @@ end
 
 -- Begin an attempt of a job that stands in the own list. Returns false when it must not run now.
 local function begin(id, job)
-  if job.state ~= 'pending' then
+  if job[STATE] ~= 'pending' then
     redis.call('LREM', own, 1, id)
     return false
   end
-  if job.expires and tonumber(job.expires) <= now then
+  if job[EXPIRES] and tonumber(job[EXPIRES]) <= now then
     expire(id, job)
     return false
   end
-  if special and is_limited(job.type) and hold_back(id, job) then
+  if special and is_limited(job[TYPE]) and hold_back(id, job) then
     return false
   end
-  local attempt, token = (tonumber(job.attempts) or 0) + 1, token_for(number)
+  local attempt, token = (tonumber(job[ATTEMPTS]) or 0) + 1, series .. number
   number = number + 1
-  local waited = begin_attempt(id, token, attempt, job.type, job.priority, job.since)
-  if job.parked then
+  local waited = begin_attempt(id, token, attempt, job[TYPE], job[PRIORITIZED], job[SINCE])
+  if job[PARKED] then
     redis.call('HDEL', P .. 'job:' .. id, 'parked')
   end
   give(id, job, token, attempt, waited)
@@ -138,7 +140,7 @@ local function begin(id, job)
 end
 
 local function give_again(id, job)
-  give(id, job, job.token, tonumber(job.attempts), math.max(now - (tonumber(job.since) or now), 0))
+  give(id, job, job.token, tonumber(job[ATTEMPTS]), math.max(now - (tonumber(job[SINCE]) or now), 0))
 end
 
 -- Give out again a job of the own list whose reply may not have arrived. Returns false for one of an answered fetch.
@@ -169,10 +171,10 @@ local function adopt_strays()
   while true do
     local id = redis.call('LINDEX', own, at)
     local job = id and read_job(id)
-    if not id or job.state == 'processing' and not adopt_begun(id, job) then
+    if not id or job[STATE] == 'processing' and not adopt_begun(id, job) then
       break
     end
-    if job.state ~= 'processing' then
+    if job[STATE] ~= 'processing' then
       not_begun[#not_begun + 1] = { id, job }
     end
     at = at + 1
@@ -190,30 +192,50 @@ local function draw_next()
   if id then
     begin(id, read_job(id))
   elseif redis.call('EXISTS', P .. 'pending:high', P .. 'pending:normal', P .. 'pending:low') == 0 then
-    drained = { h = true, n = true, l = true }
+    drained, turns = { h = true, n = true, l = true }, {}
   end
 end
 
 local drawn, begun = {}, {} -- by letter: ids moved from pending to the own list, and how many of them were begun
 local left_out = {} -- letters of priorities of which no more is to be moved in this call
 
--- Return the priority whose turn it is at a place of the cycle, and the place after that turn.
-local function turn_at(at)
-  for step = 0, #letters - 1 do
-    local here = strict and step + 1 or (at - 1 + step) % #letters + 1
-    local letter = letters[here]
+local function first_wanted(letters)
+  for letter in string.gmatch(letters, '.') do
     if not (drained[letter] or left_out[letter]) then
-      return letter, here % #letters + 1
+      return letter
     end
   end
+  return false
+end
+
+-- Return the priority whose turn it is at a place of the cycle, false when nothing is left of any.
+local function turn_at(at)
+  if turns[at] == nil then
+    local from = strict and 1 or at
+    turns[at] = first_wanted(string.sub(order, from) .. string.sub(order, 1, from - 1))
+  end
+  return turns[at]
+end
+
+local function is_alone(letter)
+  for other in pairs(PRIORITY) do
+    if other ~= letter and not (drained[other] or left_out[other]) then
+      return false
+    end
+  end
+  return true
 end
 
 -- Return how many of the jobs that are still wanted are to come from a priority.
 local function share_of(letter)
-  local share, at, turn = 0, place, nil
+  if is_alone(letter) then
+    return want - #jobs
+  end
+  local share, at = 0, place
   for _ = #jobs + 1, want do
-    turn, at = turn_at(at)
+    local turn = turn_at(at)
     share = share + (turn == letter and 1 or 0)
+    at = after_turn(turn, at)
   end
   return share
 end
@@ -221,12 +243,12 @@ end
 -- Move a priority's share to the own list: two writes, however many jobs.
 local function draw_share(letter)
   if parks_left <= 0 or budget <= 0 then
-    left_out[letter] = true
+    left_out[letter], turns = true, {}
     return
   end
   local ids = redis.call('RPOP', P .. 'pending:' .. PRIORITY[letter], share_of(letter))
   if not ids then
-    drained[letter] = true
+    drained[letter], turns = true, {}
     return
   end
   redis.call('LPUSH', own, unpack(ids))
@@ -246,9 +268,9 @@ local function begin_pending()
   end
   begun[letter] = begun[letter] + 1
   local id = ids[begun[letter]]
-  local job = read_job(id)
-  if job.state ~= 'pending' then
-    pass_over(PRIORITY[letter], job.spoilt)
+  local job, spoilt = read_job(id)
+  if job[STATE] ~= 'pending' then
+    pass_over(PRIORITY[letter], spoilt)
   end
   begin(id, job)
   return true

@@ -9,14 +9,12 @@ open_when_full()
 
 for i = 1, #ARGV, 4 do
   local record = P .. 'job:' .. ARGV[i]
-  local fields = redis.call('HMGET', record, 'token', 'state', 'attempts')
+  local fields = redis.call('HMGET', record, 'token', 'state')
   if fields[1] == ARGV[i + 1] and fields[2] == 'processing' then
     if ARGV[i + 2] ~= '' then
       redis.call('HSET', record, 'progress', ARGV[i + 2])
     end
-    if ARGV[i + 3] ~= '' then
-      keep_log(record, fields[3], ARGV[i + 3])
-    end
+    keep_log(ARGV[i], ARGV[i + 3])
     answers[#answers + 1] = 'OK'
   else
     answers[#answers + 1] = 'STALE'

@@ -37,7 +37,7 @@ local function read_latencies(types)
   local sums = {}
   for _, name in ipairs({ 'wait', 'run' }) do
     sums[name] = {}
-    for i = 1, #BOUNDS + 2 do
+    for i = 1, #BOUNDS + 1 do
       sums[name][i] = 0
     end
   end
@@ -46,7 +46,7 @@ local function read_latencies(types)
     for j = 1, #flat, 2 do
       local name, number = string.match(flat[j], '^(%a+):([%w_]+)')
       -- The last one is the sum, in microseconds.
-      local place = number == 'sum_us' and #BOUNDS + 2 or tonumber(number)
+      local place = number == 'sum_us' and #BOUNDS + 1 or tonumber(number)
       sums[name][place] = sums[name][place] + tonumber(flat[j + 1])
     end
   end

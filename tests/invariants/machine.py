@@ -190,7 +190,8 @@ class Moves(RuleBasedStateMachine):
 
     def may_run(self, job_id: str) -> None:
         expires, due = self.field(job_id, "expires"), self.field(job_id, "due")
-        assert expires is None or int(expires) > self.now, "a job was given out that is too late"
+        # What was begun in time may be given out again after that: its reply was lost.
+        assert expires is None or int(expires) > int(self.field(job_id, "started")), "a job was begun too late"
         assert due is None or self.set_back or int(due) <= self.now, "a job was given out before its time"
         assert self.field(job_id, "waiting_for") is None, "a job was given out that waits for others"
 
@@ -299,6 +300,20 @@ class Moves(RuleBasedStateMachine):
         if how == "complete" and answer == "OK":
             self.accepted[job.id] = self.accepted.get(job.id, 0) + 1
             assert self.accepted[job.id] == 1, "a second result was accepted"
+
+    @precondition(lambda self: any(len(worker.holds) > 1 for worker in self.workers))
+    @rule(data=st.data())
+    def complete_several(self, data: Any) -> None:
+        worker = data.draw(st.sampled_from([worker for worker in self.workers if len(worker.holds) > 1]))
+        ended = data.draw(st.lists(st.sampled_from(worker.holds), min_size=2, unique_by=lambda job: job.token))
+        call = self.queue.complete(worker.id, [Completion(job.id, job.token, 1.0, b"1", b"") for job in ended])
+        self.sent += [(job.id, call) for job in ended]
+        worker.holds = [job for job in worker.holds if job not in ended]
+        for job, answer in zip(ended, self.run_call(call), strict=True):
+            assert answer in ("OK", "MISSING") or self.was_lost(worker.id), "a result was refused from who has the job"
+            if answer == "OK":
+                self.accepted[job.id] = self.accepted.get(job.id, 0) + 1
+                assert self.accepted[job.id] == 1, "a second result was accepted"
 
     def is_at_the_head(self, job: FetchedJob) -> None:
         head = self.server.client.lindex(self.keys.pending(job.priority), -1)

@@ -65,7 +65,7 @@ MUTANTS: dict[str, Mutation] = {
         "if string.find(',' .. ARGV[9] .. ',', ',' .. given .. ',', 1, true) then",
         "if false then",
     ),
-    "bells count with all others": ("shared/single", "'%s.b%d' or '%s.%d'", "'%s.%d' or '%s.%d'"),
+    "bells count with all others": ("shared/single", "'.b' or '.'", "'.' or '.'"),
     "a job that a bell has begun hides those of a lost reply": (
         "fetch",
         "    return true\n  end\n  if ARGV[8] == '1'",
@@ -84,7 +84,7 @@ MUTANTS: dict[str, Mutation] = {
         "  redis.call('LREM', own, 1, id)\n  parks_left",
         "  parks_left",
     ),
-    "it is never too late": ("fetch", "if job.expires and tonumber(job.expires) <= now then", "if false then"),
+    "it is never too late": ("fetch", "if job[EXPIRES] and tonumber(job[EXPIRES]) <= now then", "if false then"),
     "given back to the end": ("requeue", "redis.call('RPUSH', P .. 'pending:'", "redis.call('LPUSH', P .. 'pending:'"),
     "a clock that was set takes leases": ("rescue", "if math.abs(step) > STEP_TOLERANCE and", "if false and"),
     "who leaves is forgotten at once": ("resign", "redis.call('ZADD', P .. 'fenced', now, ARGV[1])", "local _ = now"),
@@ -126,5 +126,7 @@ MUTANTS: dict[str, Mutation] = {
     "started before its time": ("promote", "'-inf', now, 'WITHSCORES'", "'-inf', '+inf', 'WITHSCORES'"),
     "drawn into no list": ("fetch", "redis.call('LPUSH', own, unpack(ids))", "local _ = own"),
     "two in next": ("enqueue", "if not armed and went_to_next() then", "if went_to_next() then"),
+    "one that still runs is taken out with the others": ("complete", "redis.call('RPUSH', own, unpack(stay))", ""),
+    "those at the end are not taken out": ("complete", "at - #tail - 1", "-1"),
     "ended and not listed": ("complete", "redis.call('ZADD', P .. 'finished', unpack(finished))", "local _ = finished"),
 }

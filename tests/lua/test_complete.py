@@ -52,6 +52,36 @@ def test_each_of_several_is_answered_for_itself(lab):
     assert (lab.totals()["completed:email"], lab.totals()["stale"]) == (2, 1)
 
 
+@pytest.mark.parametrize(
+    ("ended", "stay"),
+    [
+        ([0, 1, 2, 3, 4, 5], []),
+        ([0, 1], [2, 3, 4, 5]),
+        ([1, 0, 3], [2, 4, 5]),
+        ([5, 0], [1, 2, 3, 4]),
+        ([4, 5], [0, 1, 2, 3]),
+        ([3], [0, 1, 2, 4, 5]),
+    ],
+)
+def test_what_still_runs_stays_in_the_workers_list_in_its_order(lab, ended, stay):
+    lab.hire()
+    lab.seed_pending(6)
+    jobs = lab.fetch(want=6)
+    results = [Completion(jobs[at].id, jobs[at].token, 1.0, b"1", b"") for at in ended]
+    assert lab.run(lab.queue.complete("w1", results)) == ["OK"] * len(ended)
+    assert lab.standing("processing:w1") == [jobs[at].id for at in stay]
+
+
+def test_a_job_that_is_named_twice_ends_once(lab):
+    lab.hire()
+    lab.seed_pending(3)
+    job, other, _ = lab.fetch(want=3)
+    results = [Completion(each.id, each.token, 1.0, b"1", b"") for each in (job, job, other)]
+    assert lab.run(lab.queue.complete("w1", results)) == ["OK", "ALREADY", "OK"]
+    assert len(lab.standing("processing:w1")) == 1
+    assert lab.totals()["completed:email"] == 2
+
+
 def test_latency_is_counted_into_the_histogram(lab):
     lab.seed_completed()
     histogram = lab.redis.hgetall(lab.keys.histogram("email"))

@@ -1,17 +1,21 @@
 local LOGS_KEPT = 10 -- attempts whose log a record keeps
 
-local function keep_log(record, attempt, log)
-  redis.call('HSET', record, 'log:' .. attempt, log)
-  redis.call('HDEL', record, 'log:' .. (attempt - LOGS_KEPT))
+-- Keep what the last attempt has logged, '' for nothing.
+local function keep_log(id, log)
+  if log ~= '' then
+    local record = P .. 'job:' .. id
+    local attempt = redis.call('HGET', record, 'attempts')
+    redis.call('HSET', record, 'log:' .. attempt, log)
+    redis.call('HDEL', record, 'log:' .. (attempt - LOGS_KEPT))
+  end
 end
 
--- Take a job out of the worker's hands if the token is the one it was given out with, and keep what
--- the attempt has logged ('' for nothing). Returns
--- OK       and what the end of any job asks for of its record; it is in no list now
+-- Take a job over from the worker if the token is the one it was given out with. Returns
+-- OK       and what the end of any job asks for of its record; the caller takes it out of the worker's list
 -- ALREADY  this very attempt was settled before: the call is a repeat
 -- STALE    the job was given to someone else meanwhile: this result must be dropped
 -- MISSING  there is no such record, or somebody has spoilt it: the others of the call go on
-local function settle(worker, id, token, log)
+local function take_over(worker, id, token)
   local record = P .. 'job:' .. id
   local fields = read(id, 'token', 'state', 'type', 'retention', 'cancel', 'unique', 'children', 'holds')
   if not fields[2] then
@@ -23,18 +27,24 @@ local function settle(worker, id, token, log)
   if fields[2] ~= 'processing' then
     return 'ALREADY'
   end
-  redis.call('LREM', P .. 'processing:' .. worker, '-1', id)
   release(id, fields[8])
   if fields[5] then
     -- Its next attempt may be this worker's too.
     redis.call('SREM', P .. 'cancelling:' .. worker, id)
   end
-  if log ~= '' then
-    keep_log(record, redis.call('HGET', record, 'attempts'), log)
-  end
   return 'OK', {
     type = fields[3], retention = fields[4], cancel = fields[5], unique = fields[6], children = fields[7],
   }
+end
+
+-- Take a job over and out of the worker's list, so that it is in none, and keep its log. Returns as take_over does.
+local function settle(worker, id, token, log)
+  local answer, job = take_over(worker, id, token)
+  if answer == 'OK' then
+    redis.call('LREM', P .. 'processing:' .. worker, '-1', id)
+    keep_log(id, log)
+  end
+  return answer, job
 end
 
 -- Add a row to what is kept as rows joined by commas: the history's JSON objects, the names of crashes.

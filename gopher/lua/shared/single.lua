@@ -6,18 +6,16 @@ local started = string.format('%.0f', now)
 
 -- Begin an attempt of a job in the worker's list. Returns the ms that it has waited.
 local function begin_attempt(id, token, attempt, job_type, priority, since)
-  redis.call('HSET', P .. 'job:' .. id, 'state', 'processing', 'token', token, 'started', started,
-    'attempts', string.format('%d', attempt))
+  redis.call('HSET', P .. 'job:' .. id, 'state', 'processing', 'token', token, 'started', started, 'attempts', attempt)
   count('dequeued:' .. job_type .. ':' .. priority, 1)
-  local waited = math.max(now - (tonumber(since) or now), 0)
+  local waited = now - (tonumber(since) or now)
+  waited = waited > 0 and waited or 0
   observe('wait', job_type, waited)
   return waited
 end
 
--- Fetches behind a BRPOPLPUSH count for themselves, see `adopt_strays`.
-local function token_for(number)
-  return string.format(ARGV[8] == '1' and '%s.b%d' or '%s.%d', ARGV[1], number)
-end
+-- What the tokens begin with. Fetches behind a BRPOPLPUSH count for themselves, see `adopt_strays`.
+local series = ARGV[1] .. (ARGV[8] == '1' and '.b' or '.')
 
 local function only_one(own)
   local ids = redis.call('LRANGE', own, 0, 1)
@@ -37,7 +35,7 @@ local function begin_single(worker)
     return nil
   end
   open_when_full()
-  local token = token_for(ARGV[3])
+  local token = series .. ARGV[3]
   local waited = begin_attempt(id, token, 1, fields[2], fields[3], fields[5])
   local given = { id, token, fields[2], fields[3], 1, '', 0, fields[4], {} }
   if ARGV[7] == '1' then
