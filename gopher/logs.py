@@ -41,6 +41,11 @@ def configure(settings: Settings) -> None:
     logging.basicConfig(level=_level, handlers=[handler], force=True)
 
 
+def debugging() -> bool:
+    """Return whether lines of the debug level are written: to ask is quicker than to have one thrown away."""
+    return _level <= logging.DEBUG
+
+
 def get_logger(part: str) -> Any:
     """Return the logger of a part of Gopher, e.g. `get_logger("worker")`."""
     return structlog.get_logger(part=part)

@@ -1,13 +1,13 @@
 """What a job may do: its own options, else its handler's, else the settings."""
 
-from typing import NamedTuple
+import msgspec
 
 from .job import Envelope
 from .registry import Handler
 from .settings import Settings
 
 
-class Options(NamedTuple):
+class Options(msgspec.Struct, frozen=True):
     """The options that count for one job. `timeout` in seconds."""
 
     max_retries: int

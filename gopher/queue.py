@@ -7,6 +7,8 @@ Each may be sent again with the same arguments: a repeat changes nothing more.
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
+
 from .job import NewJob
 from .keys import QueueKeys
 from .scripts import Script, script
@@ -88,7 +90,7 @@ class Prelude(NamedTuple):
     waited: int = 0
 
 
-class FetchedJob(NamedTuple):
+class FetchedJob(msgspec.Struct, frozen=True):
     """A job given out with a token; counters are those of this job so far."""
 
     id: str
@@ -101,7 +103,7 @@ class FetchedJob(NamedTuple):
     lost: int
     envelope: bytes
     #: The results (JSON, b"" for none) of the jobs that it waited for, by their ids.
-    parents: dict[str, bytes] = {}  # noqa: RUF012 - a default, never changed
+    parents: dict[str, bytes] = msgspec.field(default_factory=dict)
     #: None unless the fetch asked for it.
     prelude: Prelude | None = None
 
@@ -176,7 +178,7 @@ class GroupRow(NamedTuple):
     last_job_id: str
 
 
-class Completion(NamedTuple):
+class Completion(msgspec.Struct, frozen=True):
     """A result on its way into the record; `result` and `log` are JSON, b"" for none, `duration` in ms."""
 
     job_id: str
@@ -472,10 +474,6 @@ def _attempt(failure: Failure) -> tuple[Any, ...]:
     return (failure.crash, f"{failure.duration:.3f}", failure.error, failure.row, failure.log)
 
 
-def _names(joined: bytes) -> tuple[str, ...]:
-    return tuple(joined.decode().split(",")) if joined else ()
-
-
 def _read_answer(reply: bytes) -> str:
     return reply.decode()
 
@@ -487,26 +485,34 @@ def _read_answers(reply: list[bytes]) -> list[str]:
 def _read_fetched(reply: list[Any]) -> Fetched:
     if reply[0] == b"LOST":
         return Fetched(True, 0, False, [])
-    jobs = [
-        FetchedJob(
-            id.decode(),
-            token.decode(),
-            type_.decode(),
-            priority.decode(),
-            int(attempt),
-            _names(crashes),
-            int(lost),
-            envelope,
-            _parents(parents),
-            _prelude(*prelude) if prelude else None,
-        )
-        for id, token, type_, priority, attempt, crashes, lost, envelope, parents, *prelude in reply[3:]  # noqa: A001
-    ]
-    return Fetched(False, int(reply[1]), bool(reply[2]), jobs)
+    return Fetched(False, int(reply[1]), bool(reply[2]), [_read_job(*fields) for fields in reply[3:]])
 
 
-def _prelude(previous: bytes, waited: int) -> Prelude:
-    return Prelude(previous.decode(), int(waited))
+def _read_job(
+    id: bytes,  # noqa: A002 - as the field is named
+    token: bytes,
+    type_: bytes,
+    priority: bytes,
+    attempt: int,
+    crashes: bytes,
+    lost: int | bytes,
+    envelope: bytes,
+    parents: list[bytes],
+    previous: bytes = b"",
+    waited: int | None = None,
+) -> FetchedJob:
+    return FetchedJob(
+        id.decode(),
+        token.decode(),
+        type_.decode(),
+        priority.decode(),
+        attempt,
+        tuple(crashes.decode().split(",")) if crashes else (),
+        int(lost),
+        envelope,
+        _parents(parents) if parents else {},
+        None if waited is None else Prelude(previous.decode(), waited),
+    )
 
 
 def _parents(flat: list[bytes]) -> dict[str, bytes]:

@@ -116,11 +116,17 @@ class CapturedOutput:
         lines = self._jobs.get(number)
         return "\n".join(text for _, text in list(lines.lines)[-count:]) if lines else ""
 
-    def forget(self, number: int) -> None:
-        """Drop a job's lines, and what it still says from now on: a thread it left behind, say."""
-        self._over = max(self._over, number)
-        self._jobs.pop(number, None)
-        self._changed.discard(number)
+    def close_job(self, number: int) -> bytes:
+        """Return a job's whole log as `encode` does, and drop what it still says from now on: a thread it left, say."""
+        if self._partial:
+            self.finish_line(number)
+        log = b""
+        if number in self._jobs:
+            log = self.encode(number)
+            del self._jobs[number]
+        if number > self._over:
+            self._over = number
+        return log
 
     def finish_line(self, running: int) -> None:
         """Count an unfinished last line as one: nothing more comes of this job."""

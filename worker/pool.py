@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heapreplace
 
+import msgspec
+
 from gopher.crashpoints import reached
 from gopher.logs import get_logger
 from gopher.queue import FetchedJob
@@ -35,8 +37,7 @@ HELD = 0.2
 EXIT_GRACE = 2.0
 
 
-@dataclass(slots=True)
-class Running:
+class Running(msgspec.Struct, eq=False):
     """A job in a child's hands: the first one runs, others behind it wait in the channel."""
 
     job: FetchedJob

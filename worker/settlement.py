@@ -7,7 +7,7 @@ from typing import Any
 from gopher.errors import ConfigurationError, QueueFull
 from gopher.job import created_ms
 from gopher.link import Link
-from gopher.logs import get_logger
+from gopher.logs import debugging, get_logger
 from gopher.queue import Call, Completion, Failure, Queue
 from gopher.server import translated
 
@@ -48,8 +48,9 @@ class Settlement:
     def complete(self, running: Running, seconds: float, result: bytes, log_lines: bytes) -> None:
         """Note a result; it goes out with the next `send`."""
         job = running.job
-        log.debug("job completed", job_id=job.id, job_type=job.type, queue=running.queue, attempt=job.attempt)
-        completion = Completion(running.job.id, running.job.token, seconds * 1000, result, log_lines)
+        if debugging():
+            log.debug("job completed", job_id=job.id, job_type=job.type, queue=running.queue, attempt=job.attempt)
+        completion = Completion(job.id, job.token, seconds * 1000, result, log_lines)
         self._completions.setdefault(running.worker_id, []).append((running, completion))
 
     def send(self) -> None:

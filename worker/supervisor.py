@@ -320,7 +320,7 @@ class Supervisor:
         reached("outcome.taken")
         now = time.monotonic()
         running = child.jobs[0]
-        log_lines = self._closing_log(child, running)
+        log_lines = child.output.close_job(running.number)
         self._pool.finished(child, now)
         self._record.jobs_done += 1
         # The first one is the best guess of how long the others are.
@@ -381,7 +381,7 @@ class Supervisor:
         else:
             how = "wrote into its control channel" if child.killed == "nonsense" else how
             verdict = on_crash(running.job, how, output, settings.worker_max_crashes)
-        log_lines = self._closing_log(child, running)
+        log_lines = child.output.close_job(running.number)
         self._trace(running, verdict)
         self._settlements[running.queue].settle(running, verdict, log_lines, running.started, now)
 
@@ -390,12 +390,6 @@ class Supervisor:
         if self._exporter is not None:
             lasted = max(time.monotonic() - running.started, 0.0)
             self._exporter.tell(killed(assignment(running), verdict, lasted))
-
-    def _closing_log(self, child: ChildHandle, running: Running) -> bytes:
-        child.output.finish_line(running.number)
-        lines = child.output.encode(running.number)
-        child.output.forget(running.number)
-        return lines
 
     def _take_from_stragglers(self, now: float) -> None:
         """Give jobs that wait behind a long one in a child's channel, or in one that leaves, to others."""

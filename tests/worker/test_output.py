@@ -89,7 +89,7 @@ def test_a_last_line_without_its_end_stays_with_its_job(wired):
     wired.captured.read(1)
     wired.captured.finish_line(1)
     first = wired.log(1)
-    wired.captured.forget(1)
+    wired.captured.close_job(1)
     wired.say(2, "next")
     assert first == ["whole", "half"]
     assert wired.log(2) == ["next"]
@@ -109,7 +109,7 @@ def test_what_is_said_after_a_jobs_end_is_dropped_and_takes_no_memory(wired):
     """A thread that a handler left behind goes on printing while no job runs."""
     wired.say(1, "in time")
     assert wired.log(1) == ["in time"]
-    wired.captured.forget(1)
+    wired.captured.close_job(1)
     wired.say(1, "too late")
     assert wired.log(1, running=0) == []
     assert not wired.captured._jobs
@@ -120,7 +120,7 @@ def test_a_job_that_prints_marks_itself_harms_nobody(wired, number):
     wired.say(1, f"\x00{number}\x00")
     wired.say(1, "goes on")
     assert "goes on" in " ".join(wired.log(1, running=1) + wired.log(7, running=1))
-    wired.captured.forget(1)
+    wired.captured.close_job(1)
     wired.say(2, "two")
     assert wired.log(2, running=2) == ["two"]
 
