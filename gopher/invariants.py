@@ -12,6 +12,8 @@ from .job import FINAL_STATES, PRIORITIES, State
 from .keys import QueueKeys
 
 _WAITING = ("scheduled", "retrying", "failed")
+#: What no record has that says it is plain.
+_RARE = {"expires", "retention", "unique", "bucket", "parents", "children", "parked", "holds", "cancel"}
 #: How jobs leave for good, and where they may still be: together as many as were enqueued.
 _GONE = ("completed", "cancelled", "expired", "discarded", "purged", "pruned_dead")
 
@@ -115,6 +117,7 @@ def findings(client: Any, keys: QueueKeys) -> list[str]:
     look = _Look(client, keys)
     return [
         *_places(look),
+        *_plain(look),
         *_sums(look),
         *_armed(look),
         *_holders(look),
@@ -164,6 +167,13 @@ def _fits(state: str, name: str, record: dict[str, str]) -> bool:
     if state == State.PROCESSING:
         return name == "processing:" + record.get("token", "").rpartition(".")[0]
     return name == state
+
+
+def _plain(look: _Look) -> Iterator[str]:
+    """A record that says it is plain has none of what nobody looks for then."""
+    for job_id, record in look.records.items():
+        if "plain" in record and (rare := _RARE & record.keys()):
+            yield f"{job_id} says that it is plain and has {', '.join(sorted(rare))}"
 
 
 def _sums(look: _Look) -> Iterator[str]:

@@ -5,7 +5,7 @@
 -- KEYS  1 prefix
 -- ARGV  1 id  2 default retention ms
 -- Returns  CANCELLED, CANCELLING (it runs), MISSING, or the state that it ended in before
--- uses: base clock alarm arm dead ended finish
+-- uses: base clock rare alarm arm dead ended finish
 local id = ARGV[1]
 local record = P .. 'job:' .. id
 local fields = redis.call('HMGET', record, 'state', 'type', 'priority', 'retention', 'token', 'unique',
@@ -34,7 +34,7 @@ end
 
 open_when_full()
 if state == 'processing' then
-  redis.call('HSET', record, 'cancel', 1)
+  set_rare(id, 'cancel', 1)
   redis.call('SADD', P .. 'cancelling:' .. string.match(fields[5], '^(.*)%.'), id)
   return 'CANCELLING'
 end

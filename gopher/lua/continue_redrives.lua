@@ -5,7 +5,7 @@
 -- KEYS  1 prefix
 -- ARGV  1 limit  2 default retention ms
 -- Returns  how many went back, when to look again (ms, '' for never), now
--- uses: base clock arm dead revive redrives
+-- uses: base clock rare arm dead revive redrives
 local budget = tonumber(ARGV[1])
 local returned = 0
 local FIRST_KEPT = 3600000 -- ms that the record of one of the first ones is kept at least: its end must be seen
@@ -71,7 +71,7 @@ end
 local function keep(id)
   local retention = redis.call('HGET', P .. 'job:' .. id, 'retention') or ARGV[2]
   if tonumber(retention) < FIRST_KEPT then
-    redis.call('HSET', P .. 'job:' .. id, 'retention', FIRST_KEPT)
+    set_rare(id, 'retention', FIRST_KEPT)
   end
 end
 

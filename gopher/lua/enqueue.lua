@@ -13,7 +13,7 @@
 -- Returns  {REPLAYED, what ARGV 3 was the first time} or {MISMATCH} for a known idempotency key,
 --       {NOPARENT, id} when a job to wait for does not exist, else {OK, now} and for each job
 --       NEW, DUPLICATE when its record was there already, or the id of the job that has its unique key
--- uses: base clock plain alarm arm dead ended
+-- uses: base clock plain rare alarm arm dead ended
 local HEAD, STRIDE = 3, 5
 local SPECIAL = '^' .. string.rep('([^\n]*)\n', 7) .. '([^\n]*)$'
 local IDEMPOTENCY_TTL = 86400000 -- ms
@@ -105,7 +105,7 @@ end
 local function write_families()
   for parent, family in pairs(families) do
     if #family.children > 0 then
-      redis.call('HSET', P .. 'job:' .. parent, 'children', table.concat(family.children, ','))
+      set_rare(parent, 'children', table.concat(family.children, ','))
     end
   end
 end
@@ -161,7 +161,7 @@ end
 local function write_record(i, record, state)
   -- The first write: a server that is out of memory refuses the whole call here.
   redis.call('HSET', record, 'type', ARGV[i + 1], 'priority', ARGV[i + 2], 'state', state, 'since', now,
-    'envelope', ARGV[i + 3])
+    'envelope', ARGV[i + 3], 'plain', '1')
 end
 
 local function place(i, record, special, parents)
@@ -191,21 +191,21 @@ local function store_special(i, record, special)
   end
   write_record(i, record, special.due > now and 'scheduled' or 'pending')
   if special.expires then
-    redis.call('HSET', record, 'expires', special.expires)
+    set_rare(id, 'expires', special.expires)
   end
   if special.retention ~= '' then
-    redis.call('HSET', record, 'retention', special.retention)
+    set_rare(id, 'retention', special.retention)
   end
   if unique ~= '' then
-    redis.call('HSET', record, 'unique', unique)
+    set_rare(id, 'unique', unique)
     redis.call('SET', P .. 'unique:' .. unique, id, 'PX', special.unique_for)
   end
   if special.limit_key ~= '' then
-    redis.call('HSET', record, 'bucket', ARGV[i + 1] .. '/' .. special.limit_key)
+    set_rare(id, 'bucket', ARGV[i + 1] .. '/' .. special.limit_key)
   end
   local parents = string.gsub(special.parents, '[^,]+', stand_ins)
   if parents ~= '' then
-    redis.call('HSET', record, 'parents', parents, 'on_parent_failure', special.on_parent_failure)
+    set_rare(id, 'parents', parents, 'on_parent_failure', special.on_parent_failure)
   end
   place(i, record, special, parents)
   return nil

@@ -13,12 +13,13 @@
 --       OK, now, 1 when more is waiting else 0, then each job as
 --       {id, token, type, priority, attempt, crashes, lost, envelope, parents and their results by turns}
 --       and, when that was asked for, token of the attempt before or '', ms that it has waited
--- uses: base clock observe single alarm arm dead ended finish limits
+-- uses: base clock observe single alarm arm dead ended finish rare limits
 local worker, want, number = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local order, strict, with_prelude = ARGV[4], ARGV[5] == '1', ARGV[7] == '1'
 local own = P .. 'processing:' .. worker
 local first, place, jobs = number, 1, {}
 local parks_left = 100
+local FEW = 8 -- jobs whose turns are counted without a look at what there is
 -- One look for all that is rare.
 local special = redis.call('EXISTS', P .. 'paused', P .. 'limited', P .. 'throttled') > 0
 
@@ -28,12 +29,15 @@ if not redis.call('ZSCORE', P .. 'workers', worker) then
 end
 
 -- The fields of a job, by the order in which `read_job` reads them.
-local STATE, TYPE, PRIORITIZED, SINCE, ENVELOPE, ATTEMPTS, EXPIRES, PARENTS, PARKED = 1, 2, 3, 4, 5, 6, 7, 8, 9
+local STATE, TYPE, PRIORITIZED, SINCE, ENVELOPE, ATTEMPTS, PLAIN = 1, 2, 3, 4, 5, 6, 7
 
 local function read_job(id)
-  local job, spoilt = read(id, 'state', 'type', 'priority', 'since', 'envelope', 'attempts', 'expires', 'parents',
-    'parked')
-  -- A job that begins for the first time, as nearly all do, has none of these.
+  local job, spoilt = read(id, 'state', 'type', 'priority', 'since', 'envelope', 'attempts', 'plain')
+  if not job[PLAIN] then
+    local fields = read(id, 'expires', 'parents', 'parked')
+    job.expires, job.parents, job.parked = fields[1], fields[2], fields[3]
+  end
+  -- One that begins for the first time, as nearly all do, has none of these.
   if job[ATTEMPTS] then
     local fields = read(id, 'crashes', 'lost', 'token')
     job.crashes, job.lost, job.token = fields[1], fields[2], fields[3]
@@ -84,7 +88,7 @@ local function give(id, job, token, attempt, waited)
   take_turn(job[PRIORITIZED])
   local given = {
     id, token, job[TYPE], job[PRIORITIZED], attempt, job.crashes or '', job.lost or 0, job[ENVELOPE],
-    results_of(job[PARENTS]),
+    results_of(job.parents),
   }
   if with_prelude then
     given[10] = attempt > 1 and job.token ~= token and job.token or ''
@@ -105,7 +109,7 @@ end
 
 -- Park a job that may not start yet. Returns whether it was.
 local function hold_back(id, job)
-  local bucket, was_parked = read(id, 'bucket')[1] or job[TYPE], job[PARKED] and true or false
+  local bucket, was_parked = read(id, 'bucket')[1] or job[TYPE], job.parked and true or false
   local look_at = refuse(id, job[TYPE], bucket, job[PRIORITIZED], was_parked)
   if not look_at then
     return false
@@ -122,7 +126,7 @@ local function begin(id, job)
     redis.call('LREM', own, 1, id)
     return false
   end
-  if job[EXPIRES] and tonumber(job[EXPIRES]) <= now then
+  if job.expires and tonumber(job.expires) <= now then
     expire(id, job)
     return false
   end
@@ -132,7 +136,7 @@ local function begin(id, job)
   local attempt, token = (tonumber(job[ATTEMPTS]) or 0) + 1, series .. number
   number = number + 1
   local waited = begin_attempt(id, token, attempt, job[TYPE], job[PRIORITIZED], job[SINCE])
-  if job[PARKED] then
+  if job.parked then
     redis.call('HDEL', P .. 'job:' .. id, 'parked')
   end
   give(id, job, token, attempt, waited)
@@ -240,6 +244,14 @@ local function share_of(letter)
   return share
 end
 
+-- Note of which priorities there is nothing at all: to ask costs less than to count the turns of each.
+local function note_drained()
+  for letter, name in pairs(PRIORITY) do
+    drained[letter] = redis.call('EXISTS', P .. 'pending:' .. name) == 0
+  end
+  turns = {}
+end
+
 -- Move a priority's share to the own list: two writes, however many jobs.
 local function draw_share(letter)
   if parks_left <= 0 or budget <= 0 then
@@ -284,6 +296,9 @@ end
 adopt_strays()
 if #jobs < want and not (special and redis.call('EXISTS', P .. 'paused') == 1) then
   draw_next()
+  if want - #jobs > FEW then
+    note_drained()
+  end
   while #jobs < want and begin_pending() do
   end
   more = fill_next(from_here())

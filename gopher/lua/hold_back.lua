@@ -6,7 +6,7 @@
 -- KEYS  1 prefix
 -- ARGV  1 worker  2 id  3 token  4 ms to hold the type back  5 default retention ms
 -- Returns  OK, ALREADY, STALE or MISSING (see settle)
--- uses: base clock alarm arm dead ended finish release settle limits
+-- uses: base clock alarm arm dead ended finish release settle rare limits
 local worker, id, token = ARGV[1], ARGV[2], ARGV[3]
 local record = P .. 'job:' .. id
 local answer, job = settle(worker, id, token, '')

@@ -5,7 +5,7 @@
 -- KEYS  1 prefix
 -- ARGV  1 limit for each of the two
 -- Returns  how many, when the next one is due (ms, '' for never), now
--- uses: base clock alarm arm limits dead ended
+-- uses: base clock alarm arm rare limits dead ended
 local next_due
 open_when_full()
 local promoted = unpark_due() + tell_more()

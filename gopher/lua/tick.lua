@@ -9,7 +9,7 @@
 --       limit key or ''
 -- Returns  FIRED and how many jobs are new, SKIPPED when the last one is unfinished, or MOVED when somebody
 --       else was faster, or the schedule was changed
--- uses: base clock arm
+-- uses: base clock rare arm
 local name, last = ARGV[1], P .. 'last'
 open_when_full()
 if redis.call('HGET', P .. 'schedules', name) ~= ARGV[2]
@@ -38,15 +38,15 @@ for i = 6, #ARGV, 7 do
   local record = P .. 'job:' .. id
   if redis.call('EXISTS', record) == 0 then
     redis.call('HSET', record, 'type', job_type, 'priority', priority, 'state', 'pending', 'since', now,
-      'schedule', name, 'envelope', ARGV[i + 5])
+      'schedule', name, 'envelope', ARGV[i + 5], 'plain', '1')
     if ARGV[i + 3] ~= '' then
-      redis.call('HSET', record, 'retention', ARGV[i + 3])
+      set_rare(id, 'retention', ARGV[i + 3])
     end
     if ARGV[i + 4] ~= '' then
-      redis.call('HSET', record, 'expires', now + tonumber(ARGV[i + 4]))
+      set_rare(id, 'expires', now + tonumber(ARGV[i + 4]))
     end
     if ARGV[i + 6] ~= '' then
-      redis.call('HSET', record, 'bucket', job_type .. '/' .. ARGV[i + 6])
+      set_rare(id, 'bucket', job_type .. '/' .. ARGV[i + 6])
     end
     redis.call('LPUSH', P .. 'pending:' .. priority, id)
     redis.call('HSET', last, name, id)

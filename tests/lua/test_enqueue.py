@@ -19,7 +19,27 @@ def test_the_first_job_goes_to_next_the_others_wait_behind_it(lab):
         "state": "pending",
         "since": str(lab.now),
         "envelope": '{"payload":{}}',
+        "plain": "1",
     }
+
+
+RARE = {
+    "expires": {"expires": "+7000"},
+    "retention": {"retention": 5},
+    "unique": {"unique_key": "k"},
+    "bucket": {"limit_key": "tenant"},
+}
+
+
+@pytest.mark.parametrize("field", RARE)
+def test_a_job_that_has_something_rare_does_not_say_that_it_is_plain(lab, field):
+    record = lab.record(lab.enqueue(**RARE[field]))
+    assert field in record
+    assert "plain" not in record
+
+
+def test_a_delayed_job_is_plain(lab):
+    assert lab.record(lab.enqueue(due="+5000"))["plain"] == "1"
 
 
 def test_a_batch_keeps_its_order_and_answers_for_each(lab):

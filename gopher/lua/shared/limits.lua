@@ -106,7 +106,7 @@ local function refuse(id, job_type, bucket, priority, was_parked)
   end
   if limit.concurrency then
     redis.call('SADD', P .. 'holding:' .. bucket, id)
-    redis.call('HSET', P .. 'job:' .. id, 'holds', bucket)
+    set_rare(id, 'holds', bucket)
   end
 end
 
@@ -120,7 +120,7 @@ local function park(id, bucket, priority, was_parked, look_at)
   else
     redis.call('LPUSH', list, id)
   end
-  redis.call('HSET', P .. 'job:' .. id, 'parked', bucket)
+  set_rare(id, 'parked', bucket)
   if look_at > 0 then
     look_again(bucket, look_at)
   else
@@ -169,7 +169,7 @@ local function unpark(bucket, priority, room)
   for _, id in ipairs(ids) do
     if read(id, 'state')[1] == 'pending' then
       redis.call('RPUSH', P .. 'pending:' .. priority, id)
-      redis.call('HSET', P .. 'job:' .. id, 'parked', '')
+      set_rare(id, 'parked', '')
       moved = moved + 1
     end
   end

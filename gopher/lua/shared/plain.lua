@@ -21,7 +21,7 @@ if #ARGV == 8 and ARGV[8] == '' and ARGV[1] == '' then
   if place then
     -- The first write: a server that is out of memory refuses the call here.
     redis.call('HSET', record, 'type', job_type, 'priority', priority, 'state', 'pending', 'since', now,
-      'envelope', ARGV[7])
+      'envelope', ARGV[7], 'plain', '1')
     redis.call('LPUSH', place, id)
     redis.call('HINCRBY', P .. 'totals', 'enqueued:' .. job_type .. ':' .. priority, 1)
     return { 'OK', now, 'NEW' }

@@ -17,7 +17,7 @@ end
 -- MISSING  there is no such record, or somebody has spoilt it: the others of the call go on
 local function take_over(worker, id, token)
   local record = P .. 'job:' .. id
-  local fields = read(id, 'token', 'state', 'type', 'retention', 'cancel', 'unique', 'children', 'holds')
+  local fields = read(id, 'token', 'state', 'type', 'plain')
   if not fields[2] then
     return 'MISSING'
   end
@@ -27,14 +27,16 @@ local function take_over(worker, id, token)
   if fields[2] ~= 'processing' then
     return 'ALREADY'
   end
-  release(id, fields[8])
-  if fields[5] then
+  if fields[4] then
+    return 'OK', { type = fields[3] }
+  end
+  local rare = read(id, 'retention', 'cancel', 'unique', 'children', 'holds')
+  release(id, rare[5])
+  if rare[2] then
     -- Its next attempt may be this worker's too.
     redis.call('SREM', P .. 'cancelling:' .. worker, id)
   end
-  return 'OK', {
-    type = fields[3], retention = fields[4], cancel = fields[5], unique = fields[6], children = fields[7],
-  }
+  return 'OK', { type = fields[3], retention = rare[1], cancel = rare[2], unique = rare[3], children = rare[4] }
 end
 
 -- Take a job over and out of the worker's list, so that it is in none, and keep its log. Returns as take_over does.

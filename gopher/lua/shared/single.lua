@@ -30,8 +30,8 @@ local function begin_single(worker)
   if not (id and redis.call('ZSCORE', P .. 'workers', worker)) then
     return nil
   end
-  local fields = read(id, 'state', 'type', 'priority', 'envelope', 'since', 'attempts', 'expires', 'parents', 'parked')
-  if fields[1] ~= 'pending' or fields[6] or fields[7] or fields[8] or fields[9] then
+  local fields = read(id, 'state', 'type', 'priority', 'envelope', 'since', 'plain', 'attempts')
+  if fields[1] ~= 'pending' or not fields[6] or fields[7] then
     return nil
   end
   open_when_full()
