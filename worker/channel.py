@@ -1,22 +1,63 @@
-"""The pipe pair between the supervisor and one child: a socket pair that keeps message boundaries.
+"""The pipe pair between the supervisor and one child: a pair of stream sockets, a message behind its length.
 
-A message is one packet, or several when it is large: each begins with a byte that says whether more
-follow. A child that dies within a message leaves an unfinished one, which is dropped: never half a result.
+A stream, so that the supervisor reads with one call what a child has said of many jobs. A child that dies within a
+message leaves an unfinished one, which is dropped: never half a result. A short message goes out whole or not at all,
+also when a signal comes meanwhile: the kernel takes it in one piece.
 """
 
 import socket
 from collections import deque
+from struct import Struct
 
-#: Bytes of a packet; the kernel's default socket buffer holds a few of them.
-PACKET = 32 * 1024
-_LAST, _MORE = b"\x00", b"\x01"
+#: Where bytes are read to, as many at once, for all channels: a new place each time costs more than to read.
+_SPACE = memoryview(bytearray(64 * 1024))
+#: Bytes of a message at most: what says that it is longer is no length. Text that a handler wrote here never passes.
+LONGEST = 2**28
+#: Stands for what came instead of a message: nothing can be read from it.
+NONSENSE = b""
+_LENGTH = Struct("<I")
 
 
-def _packets(message: bytes) -> list[bytes]:
-    if len(message) < PACKET:
-        return [_LAST + message]
-    pieces = [message[at : at + PACKET] for at in range(0, len(message), PACKET)]
-    return [*(_MORE + piece for piece in pieces[:-1]), _LAST + pieces[-1]]
+def _framed(message: bytes) -> bytes:
+    return _LENGTH.pack(len(message)) + message
+
+
+class Messages:
+    """Cuts a stream into messages."""
+
+    def __init__(self) -> None:
+        #: The beginning of the next message, and how many bytes are missing before more can be told.
+        self._pieces: list[bytes] = []
+        self._missing = _LENGTH.size
+
+    def of(self, data: bytes) -> list[bytes]:
+        """Return the messages that are whole with these further bytes."""
+        if len(data) < self._missing:
+            self._pieces.append(data)
+            self._missing -= len(data)
+            return []
+        if self._pieces:
+            data = b"".join([*self._pieces, data])
+            self._pieces.clear()
+        messages, at, length = [], 0, len(data)
+        while True:
+            begin = at + _LENGTH.size
+            if begin > length:
+                self._missing = begin - length
+                break
+            (size,) = _LENGTH.unpack_from(data, at)
+            if size > LONGEST:
+                messages.append(NONSENSE)
+                return messages
+            end = begin + size
+            if end > length:
+                self._missing = end - length
+                break
+            messages.append(data[begin:end])
+            at = end
+        if at < length:
+            self._pieces.append(data[at:])
+        return messages
 
 
 class ChildEnd:
@@ -24,37 +65,33 @@ class ChildEnd:
 
     def __init__(self, end: socket.socket) -> None:
         self._socket = end
+        self._messages = Messages()
+        self._received: deque[bytes] = deque()
 
     def fileno(self) -> int:
         return self._socket.fileno()
 
     def receive(self) -> bytes | None:
         """Return the next message, None when the supervisor is gone or closes."""
-        parts: list[bytes] = []
-        while True:
-            packet = self._socket.recv(PACKET + 1)
-            if not packet:
+        while not self._received:
+            size = self._socket.recv_into(_SPACE)
+            if not size:
                 return None
-            if packet[0] == 0:
-                return b"".join([*parts, packet[1:]]) if parts else packet[1:]
-            parts.append(packet[1:])
+            self._received.extend(self._messages.of(bytes(_SPACE[:size])))
+        return self._received.popleft()
 
     def send(self, message: bytes) -> None:
-        if len(message) < PACKET:
-            self._socket.send(_LAST + message)
-            return
-        for packet in _packets(message):
-            self._socket.send(packet)
+        self._socket.sendall(_framed(message))
 
 
 class SupervisorEnd:
     """The supervisor's end: never blocks; what the child can't take yet waits in `outbox`."""
 
     def __init__(self) -> None:
-        self._socket, self._child_socket = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._socket, self._child_socket = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.setblocking(False)
-        self.outbox: deque[bytes] = deque()
-        self._parts: list[bytes] = []
+        self.outbox: deque[bytes | memoryview] = deque()
+        self._messages = Messages()
 
     def child_end(self) -> ChildEnd:
         """Return the other end, for the child after the fork."""
@@ -64,36 +101,38 @@ class SupervisorEnd:
         return self._socket.fileno()
 
     def send(self, message: bytes) -> None:
-        self.outbox.extend(_packets(message))
+        self.outbox.append(_framed(message))
         self.flush()
 
     def flush(self) -> None:
         """Send what waits, as far as the child's buffer takes it."""
         while self.outbox:
+            first = self.outbox[0]
             try:
-                self._socket.send(self.outbox[0])
+                sent = self._socket.send(first)
             except BlockingIOError:
                 return
             except OSError:
                 # The child is dead: whoever reaps it looks after its jobs.
                 self.outbox.clear()
                 return
-            self.outbox.popleft()
+            if sent < len(first):
+                self.outbox[0] = memoryview(first)[sent:]
+            else:
+                self.outbox.popleft()
 
-    def receive(self) -> bytes | None:
-        """Return the next whole message, None when there is none now."""
+    def receive(self) -> list[bytes]:
+        """Return the messages that are there as a whole."""
+        messages: list[bytes] = []
         while True:
             try:
-                packet = self._socket.recv(PACKET + 1)
+                size = self._socket.recv_into(_SPACE)
             except OSError:
-                return None
-            if not packet:
-                return None
-            if packet[0] == 0:
-                message = b"".join([*self._parts, packet[1:]]) if self._parts else packet[1:]
-                self._parts.clear()
-                return message
-            self._parts.append(packet[1:])
+                return messages
+            if size:
+                messages += self._messages.of(bytes(_SPACE[:size]))
+            if size < len(_SPACE):
+                return messages
 
     def descriptors(self) -> tuple[int, int]:
         """Return what another child must not inherit."""

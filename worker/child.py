@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Iterable
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from setproctitle import setproctitle
@@ -21,7 +21,7 @@ from setproctitle import setproctitle
 from gopher import logs
 from gopher.crashpoints import reached
 from gopher.errors import Cancelled, Discard, InvalidJob, RateLimited, Retry, Snooze, SoftTimeout
-from gopher.job import Envelope, Job, Reporter, running_job
+from gopher.job import NO_METADATA, Envelope, Job, Reporter, running_job
 from gopher.registry import Handler, Registry
 from gopher.trace_context import trace_id
 
@@ -166,9 +166,9 @@ class Child:
             priority=given.priority,
             attempt=given.attempt,
             max_retries=given.max_retries,
-            metadata=msgspec.json.decode(envelope.metadata),
+            metadata={} if envelope.metadata is NO_METADATA else msgspec.json.decode(envelope.metadata),
             deadline=time.time() + given.timeout,
-            parents={parent: msgspec.json.decode(result or b"null") for parent, result in given.parents.items()},
+            parents=_decoded(given.parents) if given.parents else {},
             trace_id=trace_id(envelope.trace) if envelope.trace else "",
             reporter=ChildReporter(self._channel, self._stop, given.number),
         )
@@ -199,6 +199,10 @@ class Child:
             after=after,
             place=failures.place(error, handler.function.__module__) if handler else "",
         )
+
+
+def _decoded(parents: dict[str, bytes]) -> dict[str, Any]:
+    return {parent: msgspec.json.decode(result or b"null") for parent, result in parents.items()}
 
 
 def what_becomes(error: BaseException, handler: Handler | None) -> tuple[Kind, float | None]:

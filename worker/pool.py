@@ -21,7 +21,7 @@ from gopher.registry import Handler, Registry
 from gopher.settings import Settings
 
 from . import interrupt, system
-from .channel import PACKET, SupervisorEnd
+from .channel import SupervisorEnd
 from .child import Child
 from .claims import Claims
 from .frames import Assignment, encode
@@ -390,13 +390,17 @@ def assignment(running: Running) -> Assignment:
     )
 
 
+#: Bytes of jobs that are given in one message: the child can begin before all of what is large has come.
+TOGETHER = 32 * 1024
+
+
 def _messages(jobs: list[Running]) -> Iterator[bytes]:
-    """Frame jobs for one child: as many together as a packet holds, a large one alone."""
+    """Frame jobs for one child: some together, a large one alone."""
     some: list[Assignment] = []
     size = 0
     for running in jobs:
         own = _size(running.job)
-        if some and size + own > PACKET:
+        if some and size + own > TOGETHER:
             yield encode(some)
             some, size = [], 0
         some.append(assignment(running))

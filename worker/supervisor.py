@@ -283,7 +283,7 @@ class Supervisor:
     def _listen(self, child: ChildHandle, mask: int) -> None:
         if mask & selectors.EVENT_WRITE:
             child.channel.flush()
-        messages = list(iter(child.channel.receive, None))
+        messages = child.channel.receive()
         if messages:
             # What a job printed was written before it said that it ended.
             child.output.read(child.running_number)

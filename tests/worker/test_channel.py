@@ -3,7 +3,9 @@
 import threading
 
 import pytest
-from gopher.worker.channel import PACKET, SupervisorEnd
+from gopher.worker.channel import LONGEST, NONSENSE, Messages, SupervisorEnd
+from hypothesis import given
+from hypothesis import strategies as st
 
 
 @pytest.fixture
@@ -13,7 +15,7 @@ def ends():
     end.close()
 
 
-SIZES = [0, 1, PACKET - 1, PACKET, PACKET + 1, 3 * PACKET, 5 * PACKET + 7]
+SIZES = [0, 1, 65_531, 65_532, 65_533, 65_536, 5_000_007]
 
 
 def message(size):
@@ -38,11 +40,11 @@ def test_a_message_from_the_child_arrives_as_it_was(ends, size):
     supervisor, child = ends
     writer = threading.Thread(target=lambda: child.send(message(size)))
     writer.start()
-    got = None
-    while got is None:
+    got = []
+    while not got:
         got = supervisor.receive()
     writer.join(5)
-    assert got == message(size)
+    assert got == [message(size)]
 
 
 def test_what_the_child_can_not_take_yet_waits_in_order(ends):
@@ -59,14 +61,46 @@ def test_what_the_child_can_not_take_yet_waits_in_order(ends):
     assert not supervisor.outbox
 
 
-def test_nothing_to_receive_is_none(ends):
-    assert ends[0].receive() is None
-
-
-def test_half_a_message_is_no_message(ends):
+def test_what_came_together_is_received_together(ends):
     supervisor, child = ends
-    child._socket.send(b"\x01" + b"the beginning")
-    assert supervisor.receive() is None
+    for each in (b"one", b"", b"three"):
+        child.send(each)
+    assert supervisor.receive() == [b"one", b"", b"three"]
+
+
+@given(
+    sizes=st.lists(st.sampled_from([0, 1, 3, 4, 5, 1000, 70_000]), max_size=6), cuts=st.lists(st.integers(1, 80_000))
+)
+def test_a_stream_is_cut_into_the_same_messages_however_it_comes(sizes, cuts):
+    sent = [message(size) for size in sizes]
+    stream = b"".join(len(each).to_bytes(4, "little") + each for each in sent)
+    reader, got = Messages(), []
+    while stream:
+        cut = cuts.pop() if cuts else len(stream)
+        got += reader.of(stream[:cut])
+        stream = stream[cut:]
+    assert got == sent
+
+
+def test_nothing_to_receive_is_none(ends):
+    assert ends[0].receive() == []
+
+
+@pytest.mark.parametrize("end", [1, 3, 4, 10])
+def test_part_of_a_message_is_no_message(ends, end):
+    supervisor, child = ends
+    child._socket.send((b"\x10\x00\x00\x00" + b"the beginning")[:end])
+    assert supervisor.receive() == []
+    child._socket.close()
+    assert supervisor.receive() == []
+
+
+@pytest.mark.parametrize("junk", [b"print me, please", (LONGEST + 1).to_bytes(4, "little")])
+def test_what_a_handler_wrote_there_is_nonsense_and_what_came_before_counts(ends, junk):
+    supervisor, child = ends
+    child.send(b"a result")
+    child._socket.send(junk)
+    assert supervisor.receive() == [b"a result", NONSENSE]
 
 
 def test_hanging_up_tells_the_child_that_nothing_more_comes(ends):

@@ -1,6 +1,7 @@
 """How many jobs a child may have in its hands, and which of them can be taken back."""
 
 from collections import deque
+from functools import cache
 
 import pytest
 from gopher.worker.channel import SupervisorEnd
@@ -71,9 +72,14 @@ def hand_out(pool, jobs, depth=16, now=0.0):
     return list(backlog)
 
 
+@cache
+def other_end(channel):
+    return channel.child_end()
+
+
 def read(pool):
-    """Read the next packet as the child does; return its jobs' numbers."""
-    return [each.number for each in decode_assignments(child_of(pool).channel.child_end().receive())]
+    """Read the next message as the child does; return its jobs' numbers."""
+    return [each.number for each in decode_assignments(other_end(child_of(pool).channel).receive())]
 
 
 def test_only_the_first_job_of_a_child_has_begun(pool):
