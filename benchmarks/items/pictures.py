@@ -1,46 +1,100 @@
-"""Work that needs the processor: pictures on two processes, against a bare pool of two."""
+"""Work that needs the processor: pictures on two processes, against a bare pool of two.
+
+The queues are measured one after the other. How near Gopher comes to the pool is a matter of some hundredths, less than
+a machine's moods: so these two do a part of the pictures by turns, and the median of the turns' ratios counts.
+"""
 
 import multiprocessing
 import os
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
+from typing import Any
 
 from benchmarks.contenders import Contender
-from benchmarks.lab import counted, lab
+from benchmarks.lab import Lab, counted, lab
 from benchmarks.peers import marks
+from gopher.client import Client
 
-from . import Figure, Item
+from . import Figure, Item, gopher_only
 
 WARM = 4
 #: Seconds between two looks at how many are done, for all alike: who looks takes part of a core that they need.
 PAUSE = 0.01
+#: Pictures of a turn of a second's measurement, and turns of each side.
+OF_A_TURN, TURNS = 60, 9
 
 
 def measure(contender: Contender, seconds: float) -> dict[str, float]:
     count = int(200 * seconds)
     if contender.name.startswith("limit"):
-        return {"pictures": _bare_pool(count)}
+        with _bare_pool() as pool:
+            return {"pictures": pool.turn(count)}
     with lab(contender) as made:
         # All are there before: who sends them would take a core for a moment, too.
         made.send("image", WARM + count)
         with made.worker():
             # By then the worker has started, and has loaded what it needs.
             began = made.wait_for(WARM, pause=PAUSE)
-            return {"pictures": count / (made.wait_for(WARM + count, 30 + count, PAUSE) - began)}
+            found = {"pictures": count / (made.wait_for(WARM + count, 30 + count, PAUSE) - began)}
+            return found | (_beside_the_pool(made, int(OF_A_TURN * seconds)) if gopher_only(contender) else {})
 
 
-def _bare_pool(count: int) -> float:
+def _beside_the_pool(made: Lab, count: int) -> dict[str, float]:
+    with _bare_pool() as pool, Client(made.url) as client:
+        sides = (_Paused(made, client), pool)
+        rates: tuple[list[float], ...] = ([], [])
+        for number in range(TURNS):
+            for which in (0, 1) if number % 2 else (1, 0):
+                rates[which].append(sides[which].turn(count))
+    return {"pictures/bare pool": median(ours / bare for ours, bare in zip(*rates, strict=True))}
+
+
+class _Paused:
+    """Gopher with a queue that is paused between its turns, so that a turn's jobs are all there when it begins."""
+
+    def __init__(self, made: Lab, client: Client) -> None:
+        self._made = made
+        self._client = client
+        self._queue = client.server.queue("default")
+
+    def turn(self, count: int) -> float:
+        """Return how many pictures a second it makes."""
+        run = self._client.server.run
+        run(self._queue.pause())
+        self._client.enqueue_many({"type": "image", "payload": {}} for _ in range(count))
+        goal = self._made.done() + count
+        began = time.perf_counter()
+        run(self._queue.resume())
+        return count / (self._made.wait_for(goal, 30 + count, PAUSE) - began)
+
+
+class _Pool:
+    def __init__(self, pool: Any, folder: Path) -> None:
+        self._pool = pool
+        self._folder = folder
+
+    def turn(self, count: int) -> float:
+        """Return how many pictures a second it makes."""
+        goal = counted(self._folder) + count
+        began = time.perf_counter()
+        self._pool.map_async(_picture, range(count), chunksize=1)
+        while counted(self._folder) < goal:
+            time.sleep(PAUSE)
+        return count / (time.perf_counter() - began)
+
+
+@contextmanager
+def _bare_pool() -> Iterator[_Pool]:
     with (
         tempfile.TemporaryDirectory() as folder,
         multiprocessing.get_context("fork").Pool(2, _begin, (folder,)) as pool,
     ):
         pool.map(_picture, range(WARM), chunksize=1)
-        began = time.perf_counter()
-        pool.map_async(_picture, range(count), chunksize=1)
-        while counted(Path(folder)) < WARM + count:
-            time.sleep(PAUSE)
-        return count / (time.perf_counter() - began)
+        yield _Pool(pool, Path(folder))
 
 
 def _begin(folder: str) -> None:
@@ -55,4 +109,9 @@ def _takes_part(contender: Contender) -> bool:
     return contender.pictures or contender.name.startswith("limit")
 
 
-ITEM = Item("pictures", (Figure("pictures", "pictures/s", "more"),), _takes_part, measure)
+ITEM = Item(
+    "pictures",
+    (Figure("pictures", "pictures/s", "more"), Figure("pictures/bare pool", "ratio", "more")),
+    _takes_part,
+    measure,
+)

@@ -28,7 +28,8 @@ def test_an_item_has_a_value_for_each_of_its_figures(module, contender):
 
 
 @pytest.mark.parametrize("module", [delaying, pictures, resting], ids=lambda module: module.ITEM.name)
-def test_what_gopher_is_measured_by_alone(module):
+def test_what_gopher_is_measured_by_alone(module, monkeypatch):
+    monkeypatch.setattr(pictures, "TURNS", 2)
     found = module.measure(GOPHER, 0.2)
     assert found.keys() == {figure.name for figure in module.ITEM.figures}
     assert all(value >= 0 for value in found.values()), found
