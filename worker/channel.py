@@ -1,8 +1,11 @@
 """The pipe pair between the supervisor and one child: a pair of stream sockets, a message behind its length.
 
 A stream, so that the supervisor reads with one call what a child has said of many jobs. A child that dies within a
-message leaves an unfinished one, which is dropped: never half a result. A short message goes out whole or not at all,
-also when a signal comes meanwhile: the kernel takes it in one piece.
+message leaves an unfinished one, which is dropped: never half a result.
+
+A child's end may have several speakers: a handler's threads, processes that it has forked, each stopped by a signal at
+any time. So a child says what is long in pieces, each short enough that the kernel takes it whole or not at all, and
+what another one says may come between them.
 """
 
 import socket
@@ -11,24 +14,38 @@ from struct import Struct
 
 #: Where bytes are read to, as many at once, for all channels: a new place each time costs more than to read.
 _SPACE = memoryview(bytearray(64 * 1024))
-#: Bytes of a message at most: what says that it is longer is no length. Text that a handler wrote here never passes.
+#: Bytes that a child says in one piece. Linux takes twice as many as one.
+PIECE = 16 * 1024
+#: Bytes of a message to a child, at most.
 LONGEST = 2**28
+#: Set in the length of a piece that others follow, and in that of the last one.
+_MORE, _LAST = 2**30, 2**31
 #: Stands for what came instead of a message: nothing can be read from it.
 NONSENSE = b""
 _LENGTH = Struct("<I")
 
 
-def _framed(message: bytes) -> bytes:
-    return _LENGTH.pack(len(message)) + message
+def _framed(message: bytes, flag: int = 0) -> bytes:
+    return _LENGTH.pack(len(message) | flag) + message
+
+
+def _pieces(message: bytes) -> list[bytes]:
+    if len(message) <= PIECE:
+        return [_framed(message)]
+    *some, last = [message[at : at + PIECE] for at in range(0, len(message), PIECE)]
+    return [*(_framed(each, _MORE) for each in some), _framed(last, _LAST)]
 
 
 class Messages:
-    """Cuts a stream into messages."""
+    """Cuts a stream into messages. What says that it is longer than `longest` bytes is no length."""
 
-    def __init__(self) -> None:
+    def __init__(self, longest: int) -> None:
+        self._longest = longest
         #: The beginning of the next message, and how many bytes are missing before more can be told.
         self._pieces: list[bytes] = []
         self._missing = _LENGTH.size
+        #: Of a message that was said in pieces.
+        self._said: list[bytes] = []
 
     def of(self, data: bytes) -> list[bytes]:
         """Return the messages that are whole with these further bytes."""
@@ -46,18 +63,28 @@ class Messages:
                 self._missing = begin - length
                 break
             (size,) = _LENGTH.unpack_from(data, at)
-            if size > LONGEST:
+            flag, size = size & (_MORE | _LAST), size & (_MORE - 1)
+            if size > self._longest:
                 messages.append(NONSENSE)
                 return messages
             end = begin + size
             if end > length:
                 self._missing = end - length
                 break
-            messages.append(data[begin:end])
+            if flag:
+                self._take_piece(data[begin:end], flag, messages)
+            else:
+                messages.append(data[begin:end])
             at = end
         if at < length:
             self._pieces.append(data[at:])
         return messages
+
+    def _take_piece(self, piece: bytes, flag: int, messages: list[bytes]) -> None:
+        self._said.append(piece)
+        if flag == _LAST:
+            messages.append(b"".join(self._said))
+            self._said.clear()
 
 
 class ChildEnd:
@@ -65,7 +92,7 @@ class ChildEnd:
 
     def __init__(self, end: socket.socket) -> None:
         self._socket = end
-        self._messages = Messages()
+        self._messages = Messages(LONGEST)
         self._received: deque[bytes] = deque()
 
     def fileno(self) -> int:
@@ -81,7 +108,8 @@ class ChildEnd:
         return self._received.popleft()
 
     def send(self, message: bytes) -> None:
-        self._socket.sendall(_framed(message))
+        for piece in _pieces(message):
+            self._socket.sendall(piece)
 
 
 class SupervisorEnd:
@@ -91,7 +119,7 @@ class SupervisorEnd:
         self._socket, self._child_socket = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.setblocking(False)
         self.outbox: deque[bytes | memoryview] = deque()
-        self._messages = Messages()
+        self._messages = Messages(PIECE)
 
     def child_end(self) -> ChildEnd:
         """Return the other end, for the child after the fork."""

@@ -288,6 +288,18 @@ local function begin_pending()
   return true
 end
 
+-- Give back what was drawn and not begun: a job that was too late let others go, and it was their turn then. In the own
+-- list it would stand right of what runs, where nobody looks for more.
+local function give_back_drawn()
+  for letter, ids in pairs(drawn) do
+    for at = #ids, begun[letter] + 1, -1 do
+      redis.call('LREM', own, 1, ids[at])
+      redis.call('RPUSH', P .. 'pending:' .. PRIORITY[letter], ids[at])
+      drained[letter] = nil
+    end
+  end
+end
+
 local more
 if special then
   -- Jobs may still be parked when the last limit has been taken away.
@@ -301,6 +313,7 @@ if #jobs < want and not (special and redis.call('EXISTS', P .. 'paused') == 1) t
   end
   while #jobs < want and begin_pending() do
   end
+  give_back_drawn()
   more = fill_next(from_here())
 else
   more = arm(from_here())

@@ -72,6 +72,14 @@ def test_what_still_runs_stays_in_the_workers_list_in_its_order(lab, ended, stay
     assert lab.standing("processing:w1") == [jobs[at].id for at in stay]
 
 
+def test_a_child_that_an_earlier_version_added_is_told_of_the_end(lab):
+    job = lab.seed_processing()
+    child = lab.enqueue(after=(job.id,))
+    lab.redis.hset(lab.keys.job(job.id), "plain", "1")
+    lab.complete(job)
+    assert lab.state(child) == "pending"
+
+
 def test_a_job_that_is_named_twice_ends_once(lab):
     lab.hire()
     lab.seed_pending(3)

@@ -37,6 +37,21 @@ def test_a_job_is_given_with_all_that_it_takes_to_run_it(lab):
     assert lab.redis.hget(lab.keys.histogram("email"), "wait:sum_us") == b"3000000"
 
 
+def test_what_was_drawn_and_not_begun_goes_back_to_the_head(lab):
+    lab.hire()
+    lab.enqueue()
+    parent = lab.enqueue(expires="+10")
+    waiting = lab.seed_pending(90)
+    lab.seed_pending(60, priority="high", after=(parent,), on_parent_failure="run")
+    lab.pass_time(1)
+    jobs = lab.fetch(want=64, order="nnhlnnhl", strict=False)
+    given = [job.id for job in jobs]
+    assert len(given) == 64
+    assert "high" in {job.priority for job in jobs}
+    assert sorted(lab.standing("processing:w1")) == sorted(given)
+    assert [*lab.standing("next"), *lab.standing("pending:normal")] == [each for each in waiting if each not in given]
+
+
 def test_an_empty_queue_gives_nothing_and_changes_nothing(lab):
     lab.hire()
     before = lab.everything()

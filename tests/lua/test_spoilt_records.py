@@ -7,15 +7,18 @@ from gopher.queue import Completion
 
 @pytest.fixture
 def spoil(lab):
-    """Return a function that spoils a job's record. In the end its job counts as deleted by hand."""
+    """Return what spoils a job's record, or takes fields of it. In the end its job counts as deleted by hand."""
     spoilt = []
 
-    def put_nonsense(job_id):
-        lab.redis.set(lab.keys.job(job_id), "nonsense")
+    def spoil(job_id, *fields):
+        if fields:
+            lab.redis.hdel(lab.keys.job(job_id), *fields)
+        else:
+            lab.redis.set(lab.keys.job(job_id), "nonsense")
         spoilt.append(job_id)
         return job_id
 
-    yield put_nonsense
+    yield spoil
     assert {member.decode() for member in lab.redis.smembers(lab.keys.corrupt)} == set(spoilt)
     lab.redis.delete(lab.keys.corrupt, *map(lab.keys.job, spoilt))
     lab.redis.hincrby(lab.keys.totals, "purged", len(spoilt))
@@ -28,6 +31,18 @@ def test_the_jobs_behind_it_are_rescued(lab, spoil):
     spoil(first)
     assert lab.lose().returned == 1
     assert lab.standing("next") == [second]
+    assert lab.standing("processing:w1") == []
+
+
+def test_a_running_one_without_a_type_keeps_no_others_in_their_workers_list(lab, spoil):
+    lab.hire()
+    lab.seed_pending(3)
+    first, second, third = lab.fetch(want=3)
+    spoil(second.id, "type")
+    results = [Completion(each.id, each.token, 1.0, b"1", b"") for each in (first, second, third)]
+    assert lab.run(lab.queue.complete("w1", results)) == ["OK", "MISSING", "OK"]
+    assert lab.standing("processing:w1") == [second.id]
+    assert lab.lose().returned == 0
     assert lab.standing("processing:w1") == []
 
 

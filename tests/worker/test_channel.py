@@ -3,7 +3,7 @@
 import threading
 
 import pytest
-from gopher.worker.channel import LONGEST, NONSENSE, Messages, SupervisorEnd
+from gopher.worker.channel import LONGEST, NONSENSE, PIECE, Messages, SupervisorEnd
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,7 +15,7 @@ def ends():
     end.close()
 
 
-SIZES = [0, 1, 65_531, 65_532, 65_533, 65_536, 5_000_007]
+SIZES = [0, 1, PIECE, PIECE + 1, 3 * PIECE, 65_531, 65_532, 65_533, 5_000_007]
 
 
 def message(size):
@@ -74,7 +74,7 @@ def test_what_came_together_is_received_together(ends):
 def test_a_stream_is_cut_into_the_same_messages_however_it_comes(sizes, cuts):
     sent = [message(size) for size in sizes]
     stream = b"".join(len(each).to_bytes(4, "little") + each for each in sent)
-    reader, got = Messages(), []
+    reader, got = Messages(LONGEST), []
     while stream:
         cut = cuts.pop() if cuts else len(stream)
         got += reader.of(stream[:cut])
@@ -95,7 +95,22 @@ def test_part_of_a_message_is_no_message(ends, end):
     assert supervisor.receive() == []
 
 
-@pytest.mark.parametrize("junk", [b"print me, please", (LONGEST + 1).to_bytes(4, "little")])
+def test_what_another_speaker_says_may_come_between_the_pieces_of_a_long_message(ends):
+    supervisor, child = ends
+    long, short = message(5 * PIECE), b"half way"
+    got = []
+    writers = [
+        threading.Thread(target=lambda said=said: [child.send(said) for _ in range(200)]) for said in (long, short)
+    ]
+    for each in writers:
+        each.start()
+    while any(each.is_alive() for each in writers):
+        got += supervisor.receive()
+    got += supervisor.receive()
+    assert (got.count(long), got.count(short), len(got)) == (200, 200, 400)
+
+
+@pytest.mark.parametrize("junk", [b"print me, please", b"abc\n", b"ok\tdo", (PIECE + 1).to_bytes(4, "little")])
 def test_what_a_handler_wrote_there_is_nonsense_and_what_came_before_counts(ends, junk):
     supervisor, child = ends
     child.send(b"a result")

@@ -9,6 +9,12 @@ end
 
 local SET_ASIDE = 1000 -- ids kept of records that somebody has spoilt
 
+local function set_aside(id)
+  if redis.call('SCARD', P .. 'corrupt') < SET_ASIDE then
+    redis.call('SADD', P .. 'corrupt', id)
+  end
+end
+
 -- Read fields of a job's record. Where that is no hash any more, all of them are nil, and its id is set aside: no
 -- other job shall have to wait behind it. Returns the fields, and whether it was so.
 local function read(id, ...)
@@ -16,9 +22,7 @@ local function read(id, ...)
   if not fields.err then
     return fields, false
   end
-  if redis.call('SCARD', P .. 'corrupt') < SET_ASIDE then
-    redis.call('SADD', P .. 'corrupt', id)
-  end
+  set_aside(id)
   return {}, true
 end
 

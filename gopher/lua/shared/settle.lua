@@ -17,8 +17,9 @@ end
 -- MISSING  there is no such record, or somebody has spoilt it: the others of the call go on
 local function take_over(worker, id, token)
   local record = P .. 'job:' .. id
-  local fields = read(id, 'token', 'state', 'type', 'plain')
-  if not fields[2] then
+  -- Whoever adds a child may be of an earlier version, which does not take the word `plain` away.
+  local fields = read(id, 'token', 'state', 'type', 'plain', 'children')
+  if not (fields[2] and fields[3]) then
     return 'MISSING'
   end
   if fields[1] ~= token then
@@ -27,16 +28,16 @@ local function take_over(worker, id, token)
   if fields[2] ~= 'processing' then
     return 'ALREADY'
   end
-  if fields[4] then
+  if fields[4] and not fields[5] then
     return 'OK', { type = fields[3] }
   end
-  local rare = read(id, 'retention', 'cancel', 'unique', 'children', 'holds')
-  release(id, rare[5])
+  local rare = read(id, 'retention', 'cancel', 'unique', 'holds')
+  release(id, rare[4])
   if rare[2] then
     -- Its next attempt may be this worker's too.
     redis.call('SREM', P .. 'cancelling:' .. worker, id)
   end
-  return 'OK', { type = fields[3], retention = rare[1], cancel = rare[2], unique = rare[3], children = rare[4] }
+  return 'OK', { type = fields[3], retention = rare[1], cancel = rare[2], unique = rare[3], children = fields[5] }
 end
 
 -- Take a job over and out of the worker's list, so that it is in none, and keep its log. Returns as take_over does.
