@@ -232,6 +232,7 @@ class Moves(RuleBasedStateMachine):
         fetched = self.run_call(behind)
         if fetched.lost:
             return
+        assert not self.was_lost(worker.id), "a worker was given a job after it had lost its lease"
         assert {job.token for job in fetched.jobs} <= {f"{worker.id}.b{number}"}, "a bell used another's number"
         if arrives:
             self.given(worker, fetched.jobs)
@@ -255,19 +256,27 @@ class Moves(RuleBasedStateMachine):
             ["normal"], "", "+7000" if kind == "expires" else "", None, "", int(kind == "child"), "run",
             "limited" if kind == "limited" else "a",
         )  # fmt: skip
+        job_id = self.jobs[-1].id
+        if kind == "limited":
+            self.run_call(self.queue.pause("limited"))
         behind = self.send_bell(worker)
         self.pop(worker)
         if meanwhile == "cancel":
-            self.run_call(self.queue.cancel(self.jobs[-1].id))
+            self.run_call(self.queue.cancel(job_id))
         elif meanwhile == "late":
             self.tick(8_000)
         elif meanwhile == "lost":
             self.heartbeats()
             self.tick(12_000)
             self.run_call(self.queue.rescue(None, 0.0))
+            # Of one that was frozen the server does the pop all the same.
+            self.pop(worker)
         elif meanwhile == "more":
             self.enqueue(["normal"], "", "", None, "", 0, "fail", "a")
         self.ring(worker, behind, arrives)
+        if kind == "limited":
+            assert self.field(job_id, "state") != "processing", "a job of a paused type was begun"
+            self.run_call(self.queue.resume("limited"))
 
     def run_at_once(self, worker: Worker) -> None:
         behind = self.send_bell(worker)
