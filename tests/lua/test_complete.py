@@ -90,6 +90,18 @@ def test_a_job_that_is_named_twice_ends_once(lab):
     assert lab.totals()["completed:email"] == 2
 
 
+def test_each_job_of_a_call_is_counted_into_its_own_bucket(lab):
+    lab.hire()
+    lab.seed_pending(5)
+    jobs = lab.fetch(want=5)
+    durations = (300.0, 0.4, 3_000_000.0, 300.0, 1.0)
+    results = [Completion(job.id, job.token, ms, b"1", b"") for job, ms in zip(jobs, durations, strict=True)]
+    lab.run(lab.queue.complete("w1", results))
+    histogram = {name.decode(): int(count) for name, count in lab.redis.hgetall(lab.keys.histogram("email")).items()}
+    run = {name: count for name, count in histogram.items() if name.startswith("run:")}
+    assert run == {"run:1": 2, "run:9": 2, "run:18": 1, "run:sum_us": 3_000_601_400}
+
+
 def test_latency_is_counted_into_the_histogram(lab):
     lab.seed_completed()
     histogram = lab.redis.hgetall(lab.keys.histogram("email"))
