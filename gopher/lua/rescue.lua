@@ -67,10 +67,10 @@ local function give_back(worker, id)
   if fields[1] ~= 'processing' or string.match(fields[2], '^(.*)%.') ~= worker then
     return
   end
+  release(id, fields[13])
   if not fields[7] then
     return set_aside(id)
   end
-  release(id, fields[13])
   local job = { retention = fields[9], unique = fields[11], children = fields[12] }
   fields.lost = (tonumber(fields[4]) or 0) + 1
   local history = with_row(fields[10], history_row(worker, fields, 'lost'))

@@ -46,6 +46,15 @@ def test_a_running_one_without_a_type_keeps_no_others_in_their_workers_list(lab,
     assert lab.standing("processing:w1") == []
 
 
+def test_a_lost_one_without_a_type_frees_its_place_of_a_limit(lab, spoil):
+    lab.run(lab.queue.set_limit("email", None, None, 1))
+    job = lab.seed_processing()
+    assert lab.redis.scard(lab.keys.prefix + "holding:email") == 1
+    spoil(job.id, "type")
+    lab.lose()
+    assert lab.redis.scard(lab.keys.prefix + "holding:email") == 0
+
+
 @pytest.mark.parametrize("at", [0, 1])
 def test_the_jobs_behind_it_are_given_out(lab, spoil, at):
     ids = lab.seed_pending(3)
