@@ -42,7 +42,7 @@ class Messages:
     def __init__(self, longest: int) -> None:
         self._longest = longest
         #: The beginning of the next message, and how many bytes are missing before more can be told.
-        self._pieces: list[bytes] = []
+        self._beginning: list[bytes] = []
         self._missing = _LENGTH.size
         #: Of a message that was said in pieces.
         self._said: list[bytes] = []
@@ -50,12 +50,12 @@ class Messages:
     def of(self, data: bytes) -> list[bytes]:
         """Return the messages that are whole with these further bytes."""
         if len(data) < self._missing:
-            self._pieces.append(data)
+            self._beginning.append(data)
             self._missing -= len(data)
             return []
-        if self._pieces:
-            data = b"".join([*self._pieces, data])
-            self._pieces.clear()
+        if self._beginning:
+            data = b"".join([*self._beginning, data])
+            self._beginning.clear()
         messages, at, length = [], 0, len(data)
         while True:
             begin = at + _LENGTH.size
@@ -77,7 +77,7 @@ class Messages:
                 messages.append(data[begin:end])
             at = end
         if at < length:
-            self._pieces.append(data[at:])
+            self._beginning.append(data[at:])
         return messages
 
     def _take_piece(self, piece: bytes, flag: int, messages: list[bytes]) -> None:
