@@ -223,6 +223,20 @@ class Moves(RuleBasedStateMachine):
         if arrives:
             self.knows_its_jobs(worker)
 
+    @precondition(lambda self: self.workers)
+    @rule(data=st.data())
+    def a_reply_is_lost_before_a_bell(self, data: Any) -> None:
+        """So what the pop has brought stands left of what the lost fetch has begun."""
+        worker = self.some_worker(data)
+        self.enqueue(["high"] * 3, "", "", None, "", 0, "fail", "a")
+        self.run_call(self.queue.fetch(worker.id, 1, worker.number, "hnl", strict=True, lost_bells=worker.lost_bells))
+        self.pop(worker)
+        again = self.queue.fetch(worker.id, 2, worker.number, "hnl", strict=True, lost_bells=worker.lost_bells)
+        fetched = self.run_call(again)
+        if not fetched.lost:
+            self.given(worker, fetched.jobs)
+            self.knows_its_jobs(worker)
+
     def send_bell(self, worker: Worker) -> Any:
         worker.bell += 1
         return self.queue.fetch(worker.id, 1, worker.bell, "hnlhnhnhn", strict=False, behind_bell=True)
@@ -240,21 +254,22 @@ class Moves(RuleBasedStateMachine):
             worker.lost_bells.append(number)
 
     @rule(
-        kind=st.sampled_from(["plain", "limited", "expires", "child"]),
+        kind=st.sampled_from(["plain", "limited", "expires", "child", "of many"]),
         meanwhile=st.sampled_from(["", "", "cancel", "late", "lost", "more"]),
         arrives=st.booleans(),
+        to_empty=st.sampled_from([True, True, False]),
     )
-    def a_job_comes_alone(self, kind: str, meanwhile: str, arrives: bool) -> None:
+    def a_job_comes_alone(self, kind: str, meanwhile: str, arrives: bool, to_empty: bool) -> None:
         """To an idle worker, which is what most workers are."""
-        if len(self.workers) < 3:
-            self.hire()
-        worker = self.workers[-1]
+        if to_empty:
+            self.empty()
+        worker = self.newest_worker()
         if kind == "child":
             self.enqueue(["normal"], "", "", None, "", 0, "fail", "a")
             self.run_at_once(worker)
         self.enqueue(
-            ["normal"], "", "+7000" if kind == "expires" else "", None, "", int(kind == "child"), "run",
-            "limited" if kind == "limited" else "a",
+            ["normal"] * (3 if kind == "of many" else 1), "", "+7000" if kind == "expires" else "", None, "",
+            int(kind == "child"), "run", "limited" if kind == "limited" else "a",
         )  # fmt: skip
         job_id = self.jobs[-1].id
         if kind == "limited":
@@ -277,6 +292,47 @@ class Moves(RuleBasedStateMachine):
         if kind == "limited":
             assert self.field(job_id, "state") != "processing", "a job of a paused type was begun"
             self.run_call(self.queue.resume("limited"))
+
+    def newest_worker(self) -> Worker:
+        """Return one that has no jobs yet; of three, the first is never heard of again."""
+        if len(self.workers) == 3:
+            gone = self.workers.pop(0)
+            self.zombies += [(gone.id, job) for job in gone.holds]
+        self.hire()
+        return self.workers[-1]
+
+    def empty(self) -> None:
+        """Leave nothing that waits or stands in the way of what comes."""
+        for job_type in ("b", "limited"):
+            self.run_call(self.queue.resume(job_type))
+        self.run_call(self.queue.set_limit("limited", None, None, None))
+        self.run_call(self.queue.purge("pending", 1000))
+
+    @rule()
+    def the_only_job_comes_to_a_lost_worker(self) -> None:
+        """Of one that was frozen the server does the pop all the same."""
+        worker = self.newest_worker()
+        behind = self.send_bell(worker)
+        self.heartbeats()
+        self.tick(12_000)
+        self.run_call(self.queue.rescue(None, 0.0))
+        self.empty()
+        self.enqueue(["normal"], "", "", None, "", 0, "fail", "a")
+        self.pop(worker)
+        self.ring(worker, behind, True)
+
+    @rule()
+    def a_job_comes_to_a_paused_queue(self) -> None:
+        self.empty()
+        self.run_call(self.queue.pause())
+        self.enqueue(["normal"], "", "", None, "", 0, "fail", "a")
+        self.a_paused_queue_gives_nothing_out()
+        self.run_call(self.queue.resume())
+
+    @rule()
+    def several_come_to_an_empty_queue(self) -> None:
+        self.empty()
+        self.enqueue(["normal"] * 3, "", "", None, "", 0, "fail", "a")
 
     def run_at_once(self, worker: Worker) -> None:
         behind = self.send_bell(worker)
@@ -323,6 +379,22 @@ class Moves(RuleBasedStateMachine):
             if answer == "OK":
                 self.accepted[job.id] = self.accepted.get(job.id, 0) + 1
                 assert self.accepted[job.id] == 1, "a second result was accepted"
+
+    @rule(data=st.data())
+    def some_of_several_end_together(self, data: Any) -> None:
+        self.empty()
+        worker = self.newest_worker()
+        self.enqueue(["high"] * 4, "", "", None, "", 0, "fail", "a")
+        self.given(worker, self.run_call(self.queue.fetch(worker.id, 4, worker.number, "hnl", strict=True)).jobs)
+        if len(worker.holds) > 1:
+            self.complete_several(data)
+
+    @rule()
+    def what_is_due_comes_to_an_empty_queue(self) -> None:
+        self.empty()
+        self.enqueue(["normal"], "+5000", "", None, "", 0, "fail", "a")
+        self.tick(6_000)
+        self.promote()
 
     def is_at_the_head(self, job: FetchedJob) -> None:
         head = self.server.client.lindex(self.keys.pending(job.priority), -1)

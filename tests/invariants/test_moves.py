@@ -23,7 +23,7 @@ QUICK = settings(
 )
 #: A mutant is caught or not: what the shortest way to it is does not matter.
 HUNT = settings(
-    QUICK, max_examples=1000, report_multiple_bugs=False, phases=[Phase.generate], database=None, derandomize=True
+    QUICK, max_examples=2000, report_multiple_bugs=False, phases=[Phase.generate], database=None, derandomize=True
 )
 
 
