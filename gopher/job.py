@@ -116,69 +116,6 @@ def created_ms(job_id: str) -> int:
     return UUID(job_id).int >> 80
 
 
-class Job:
-    """What a handler is given beside its payload: who the job is, and how to report on it."""
-
-    __slots__ = (
-        "_reporter",
-        "attempt",
-        "deadline",
-        "id",
-        "max_retries",
-        "metadata",
-        "parents",
-        "priority",
-        "queue",
-        "trace_id",
-        "type",
-    )
-
-    def __init__(
-        self,
-        *,
-        id: str,  # noqa: A002 - the public name
-        type: str,  # noqa: A002
-        queue: str = "default",
-        priority: str = "normal",
-        attempt: int = 1,
-        max_retries: int = 0,
-        metadata: dict[str, Any] | None = None,
-        deadline: float | None = None,
-        parents: dict[str, Any] | None = None,
-        trace_id: str = "",
-        reporter: "Reporter | None" = None,
-    ) -> None:
-        self.id = id
-        self.type = type
-        self.queue = queue
-        self.priority = priority
-        self.attempt = attempt
-        self.max_retries = max_retries
-        self.metadata = metadata or {}
-        #: The results of the jobs that it waited for, by their ids.
-        self.parents = parents or {}
-        #: When the soft timeout comes, in Unix seconds.
-        self.deadline = deadline
-        #: The trace that it belongs to, 32 hexadecimal digits; "" when it was submitted without one.
-        self.trace_id = trace_id
-        self._reporter = reporter or Reporter()
-
-    def progress(self, fraction: float, message: str = "") -> None:
-        """Say how far the job is: a fraction from 0 to 1, and what is being done."""
-        self._reporter.progress(min(max(float(fraction), 0.0), 1.0), str(message))
-
-    def log(self, message: str, *args: object) -> None:
-        """Add a line to the job's log, with %-formatting as in `logging`."""
-        self._reporter.log(message % args if args else message)
-
-    def cancelled(self) -> bool:
-        """Return whether somebody asked to cancel this job."""
-        return self._reporter.cancelled()
-
-    def __repr__(self) -> str:
-        return f"<Job {self.id} {self.type} attempt {self.attempt}>"
-
-
 class Reporter:
     """Takes what a handler reports. This one, for handlers run in process, logs it; a child's sends it."""
 
@@ -190,6 +127,41 @@ class Reporter:
 
     def cancelled(self) -> bool:
         return False
+
+
+class Job(msgspec.Struct, kw_only=True, eq=False, weakref=True):
+    """What a handler is given beside its payload: who the job is, and how to report on it."""
+
+    id: str
+    type: str
+    queue: str = "default"
+    priority: str = "normal"
+    attempt: int = 1
+    max_retries: int = 0
+    metadata: dict[str, Any] = {}
+    #: When the soft timeout comes, in Unix seconds.
+    deadline: float | None = None
+    #: The results of the jobs that it waited for, by their ids.
+    parents: dict[str, Any] = {}
+    #: The trace that it belongs to, 32 hexadecimal digits; "" when it was submitted without one.
+    trace_id: str = ""
+    #: Takes what is reported; not for handlers.
+    reporter: Reporter = msgspec.field(default_factory=Reporter)
+
+    def progress(self, fraction: float, message: str = "") -> None:
+        """Say how far the job is: a fraction from 0 to 1, and what is being done."""
+        self.reporter.progress(min(max(float(fraction), 0.0), 1.0), str(message))
+
+    def log(self, message: str, *args: object) -> None:
+        """Add a line to the job's log, with %-formatting as in `logging`."""
+        self.reporter.log(message % args if args else message)
+
+    def cancelled(self) -> bool:
+        """Return whether somebody asked to cancel this job."""
+        return self.reporter.cancelled()
+
+    def __repr__(self) -> str:
+        return f"<Job {self.id} {self.type} attempt {self.attempt}>"
 
 
 #: The job that the calling code runs in; set by what runs a handler.

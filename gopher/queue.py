@@ -5,7 +5,7 @@ Each may be sent again with the same arguments: a repeat changes nothing more.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -90,31 +90,36 @@ class Prelude(NamedTuple):
     waited: int = 0
 
 
-class FetchedJob(msgspec.Struct, frozen=True):
-    """A job given out with a token; counters are those of this job so far."""
+class FetchedJob(msgspec.Struct, array_like=True):
+    """A job given out with a token; counters are those of this job so far. Its first fields are a row of a fetch."""
 
     id: str
     token: str
     type: str
     priority: str
-    attempt: int
+    attempt: int = 1
     #: How its children died, e.g. `("SIGSEGV", "exit 0")`.
-    crashes: tuple[str, ...]
-    lost: int
-    envelope: bytes
+    crashes: tuple[str, ...] = ()
+    lost: int = 0
+    #: "" unless the fetch asked for it.
+    prelude: Prelude | Literal[""] = ""
+    parent_ids: tuple[str, ...] = ()
+    envelope: bytes = b""
     #: The results (JSON, b"" for none) of the jobs that it waited for, by their ids.
     parents: dict[str, bytes] = msgspec.field(default_factory=dict)
-    #: None unless the fetch asked for it.
-    prelude: Prelude | None = None
 
 
 class Fetched(NamedTuple):
-    """What a fetch brought. `lost` means that the worker's lease was taken away."""
+    """What a fetch brought. `lost` means that the worker's lease was taken away.
+
+    `next_number` is that of the first token of the next fetch of this kind.
+    """
 
     lost: bool
     now: int
     more: bool
     jobs: list[FetchedJob]
+    next_number: int
 
 
 class Heartbeat(NamedTuple):
@@ -258,10 +263,12 @@ class Queue:
 
         The reply is a list with OK, ALREADY, STALE or MISSING for each.
         """
-        arguments: list[Any] = [worker, self._retention]
-        for done in completions:
-            arguments += (done.job_id, done.token, f"{done.duration:.3f}", done.result, done.log)
-        return self._call("complete", arguments, _read_answers)
+        # As text: the server's MessagePack knows no other strings.
+        rows = [
+            (done.job_id, done.token, f"{done.duration:.3f}", done.result.decode(), done.log.decode())
+            for done in completions
+        ]
+        return self._call("complete", (worker, self._retention, _pack(rows)), _reader_of_answers(len(rows)))
 
     def retry(self, worker: str, failure: Failure, delay: float) -> Call:
         """Move a job from the worker's list to retrying, due after `delay` seconds (retry.lua)."""
@@ -451,6 +458,11 @@ class Queue:
         return Call(script(verb), self.keys.prefix, tuple(arguments), read)
 
 
+_pack = msgspec.msgpack.Encoder().encode
+_decode_rows = msgspec.msgpack.Decoder(list[FetchedJob]).decode
+_decode_sizes = msgspec.msgpack.Decoder(list[int]).decode
+
+
 def _asked(argument: Any) -> Any:
     return argument() if callable(argument) else argument
 
@@ -482,41 +494,36 @@ def _read_answers(reply: list[bytes]) -> list[str]:
     return [answer.decode() for answer in reply]
 
 
+def _reader_of_answers(count: int) -> Callable[[list[Any]], list[str]]:
+    def read(reply: list[Any]) -> list[str]:
+        answers = ["OK"] * count
+        for number, answer in zip(reply[0::2], reply[1::2], strict=True):
+            answers[number - 1] = answer.decode()
+        return answers
+
+    return read
+
+
 def _read_fetched(reply: list[Any]) -> Fetched:
     if reply[0] == b"LOST":
-        return Fetched(True, 0, False, [])
-    return Fetched(False, int(reply[1]), bool(reply[2]), [_read_job(*fields) for fields in reply[3:]])
+        return Fetched(True, 0, False, [], 0)
+    _, now, more, number, rows, sizes, texts = reply
+    jobs = _decode_rows(rows)
+    pieces = iter(_cut(texts, _decode_sizes(sizes)))
+    for job in jobs:
+        job.envelope = next(pieces)
+        if job.parent_ids:
+            job.parents = {parent: next(pieces) for parent in job.parent_ids}
+    return Fetched(False, now, bool(more), jobs, number)
 
 
-def _read_job(
-    id: bytes,  # noqa: A002 - as the field is named
-    token: bytes,
-    type_: bytes,
-    priority: bytes,
-    attempt: int,
-    crashes: bytes,
-    lost: int | bytes,
-    envelope: bytes,
-    parents: list[bytes],
-    previous: bytes = b"",
-    waited: int | None = None,
-) -> FetchedJob:
-    return FetchedJob(
-        id.decode(),
-        token.decode(),
-        type_.decode(),
-        priority.decode(),
-        attempt,
-        tuple(crashes.decode().split(",")) if crashes else (),
-        int(lost),
-        envelope,
-        _parents(parents) if parents else {},
-        None if waited is None else Prelude(previous.decode(), waited),
-    )
-
-
-def _parents(flat: list[bytes]) -> dict[str, bytes]:
-    return {parent.decode(): result for parent, result in zip(flat[0::2], flat[1::2], strict=True)}
+def _cut(texts: bytes, sizes: list[int]) -> list[bytes]:
+    """Return what was joined, piece by piece."""
+    pieces, at = [], 0
+    for size in sizes:
+        pieces.append(texts[at : at + size])
+        at += size
+    return pieces
 
 
 def _read_enqueued(reply: list[Any]) -> Enqueued:

@@ -63,7 +63,7 @@ def run_job(
             "deadline": time.time() + options.timeout,
             **about,
         },
-        reporter=reporter,
+        reporter=reporter or Reporter(),
     )
     return json.loads(attempt(handler, job, to_json({} if payload is None else payload, "/payload")) or b"null")
 

@@ -30,8 +30,6 @@ def _framed(message: bytes, flag: int = 0) -> bytes:
 
 
 def _pieces(message: bytes) -> list[bytes]:
-    if len(message) <= PIECE:
-        return [_framed(message)]
     *some, last = [message[at : at + PIECE] for at in range(0, len(message), PIECE)]
     return [*(_framed(each, _MORE) for each in some), _framed(last, _LAST)]
 
@@ -63,10 +61,12 @@ class Messages:
                 self._missing = begin - length
                 break
             (size,) = _LENGTH.unpack_from(data, at)
-            flag, size = size & (_MORE | _LAST), size & (_MORE - 1)
+            flag = 0
             if size > self._longest:
-                messages.append(NONSENSE)
-                return messages
+                flag, size = size & (_MORE | _LAST), size & (_MORE - 1)
+                if not flag or size > self._longest:
+                    messages.append(NONSENSE)
+                    return messages
             end = begin + size
             if end > length:
                 self._missing = end - length
@@ -108,7 +108,7 @@ class ChildEnd:
         return self._received.popleft()
 
     def send(self, message: bytes) -> None:
-        for piece in _pieces(message):
+        for piece in _pieces(message) if len(message) > PIECE else (_framed(message),):
             self._socket.sendall(piece)
 
 

@@ -138,11 +138,11 @@ class Child:
         """Run one job to its end, whatever that is."""
         mark(1, given.number)
         self._began = time.perf_counter()
-        handler = self._registry.get(given.job_type)
+        handler = self._registry.get(given.job.type)
         try:
             if handler is None:
-                raise Discard(f"no handler is registered for {given.job_type!r} here")
-            envelope = _decode_envelope(given.envelope)
+                raise Discard(f"no handler is registered for {given.job.type!r} here")
+            envelope = _decode_envelope(given.job.envelope)
             self._fields.set(given, envelope)
             if self._attempts is None:
                 result = encode_result(self._call(given, envelope, handler))
@@ -159,16 +159,17 @@ class Child:
 
     def _call(self, given: Assignment, envelope: Envelope, handler: Handler) -> object:
         payload = handler.decode(envelope.payload)
+        fetched = given.job
         job = Job(
-            id=given.job_id,
-            type=given.job_type,
+            id=fetched.id,
+            type=fetched.type,
             queue=given.queue,
-            priority=given.priority,
-            attempt=given.attempt,
+            priority=fetched.priority,
+            attempt=fetched.attempt,
             max_retries=given.max_retries,
             metadata={} if envelope.metadata is NO_METADATA else msgspec.json.decode(envelope.metadata),
             deadline=time.time() + given.timeout,
-            parents=_decoded(given.parents) if given.parents else {},
+            parents=_decoded(fetched.parents) if fetched.parents else {},
             trace_id=trace_id(envelope.trace) if envelope.trace else "",
             reporter=ChildReporter(self._channel, self._stop, given.number),
         )

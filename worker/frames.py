@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from gopher.queue import Prelude
+from gopher.queue import FetchedJob
 
 Kind = Literal["error", "retry", "discard", "snooze", "rate_limited", "timeout", "cancelled"]
 
@@ -13,20 +13,10 @@ class Assignment(msgspec.Struct, array_like=True, frozen=True):
     """A job for the child to run. `number` counts the assignments of this child. Seconds."""
 
     number: int
-    job_id: str
-    job_type: str
+    job: FetchedJob
     queue: str
-    priority: str
-    attempt: int
     max_retries: int
     timeout: float
-    envelope: bytes
-    #: Results (JSON) of the jobs that it waited for, by their ids.
-    parents: dict[str, bytes]
-    #: What it was given out with.
-    token: str
-    #: What came before it; only where that is traced.
-    prelude: Prelude | None = None
 
 
 class Completed(msgspec.Struct, array_like=True, tag="c", frozen=True):

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from gopher.crashpoints import reached
 from gopher.link import Bell, Link
 from gopher.presence import Command
-from gopher.queue import Call, Fetched, Queue
+from gopher.queue import Call, Fetched, FetchedJob, Queue
 from gopher.wires import Wires
 
 from .turns import Turns
@@ -78,6 +78,7 @@ class Intake:
                 # The next look comes with the poll.
                 self.more = False
             else:
+                self._number = max(self._number, reply.next_number)
                 self._take(reply, take)
 
         self.link.add(self._fetch_call(worker_id, want, self._number), answered)
@@ -114,12 +115,16 @@ class Intake:
         self.more = fetched.more
         for job in fetched.jobs:
             self._turns.take(job.priority)
-            number = job.token.rpartition(".")[2]
-            if not number.startswith("b"):
-                self._number = max(self._number, int(number) + 1)
-            elif int(number[1:]) in self._lost_bells:
-                self._lost_bells.remove(int(number[1:]))
+        if self._lost_bells:
+            self._forget_bells_of(fetched.jobs)
         take(fetched)
+
+    def _forget_bells_of(self, jobs: list[FetchedJob]) -> None:
+        """Name no more those whose jobs have come after all."""
+        for job in jobs:
+            _, bell, number = job.token.rpartition(".b")
+            if bell and int(number) in self._lost_bells:
+                self._lost_bells.remove(int(number))
 
     def _rung_bell(self, bell: Bell, now: float) -> None:
         replies = bell.readable(now)

@@ -28,11 +28,11 @@ class JobFields:
         if given is None:
             return {}
         fields: dict[str, Any] = {
-            "job_id": given.job_id,
-            "job_type": given.job_type,
+            "job_id": given.job.id,
+            "job_type": given.job.type,
             "queue": given.queue,
-            "attempt": given.attempt,
-            "worker": given.token.rpartition(".")[0],
+            "attempt": given.job.attempt,
+            "worker": given.job.token.rpartition(".")[0],
         }
         return fields | trace_fields(envelope)
 

@@ -184,26 +184,29 @@ class Pool:
             if (room := self._room(child, depth)) > 0
         ]
         heapify(places)
-        given: dict[int, list[Running]] = {}
+        given: dict[int, list[Running]] = {pid: [] for _, pid, _ in places}
         while backlog and places:
             fewest, pid, room = places[0]
-            given.setdefault(pid, []).append(self._assign(self.children[pid], backlog.popleft(), now))
+            given[pid].append(backlog.popleft())
             if room > 1:
                 heapreplace(places, (fewest + 1, pid, room - 1))
             else:
                 heappop(places)
         for pid, jobs in given.items():
-            for message in _messages(jobs):
-                self.children[pid].channel.send(message)
-                reached("job.given")
+            if jobs:
+                self._give(self.children[pid], jobs, now)
 
-    def _assign(self, child: ChildHandle, running: Running, now: float) -> Running:
-        child.last_number += 1
-        running.number = child.last_number
-        child.jobs.append(running)
-        if len(child.jobs) == 1:
+    def _give(self, child: ChildHandle, jobs: list[Running], now: float) -> None:
+        was_idle = not child.jobs
+        for number, running in enumerate(jobs, child.last_number + 1):
+            running.number = number
+        child.last_number += len(jobs)
+        child.jobs.extend(jobs)
+        if was_idle:
             self.start(child, now)
-        return running
+        for message in _messages(jobs):
+            child.channel.send(message)
+            reached("job.given")
 
     def start(self, child: ChildHandle, now: float) -> None:
         """Note that the first job of a child begins now."""
@@ -226,8 +229,7 @@ class Pool:
         child.jobs.popleft()
         child.jobs_done += 1
         child.jobs_left -= 1
-        if child.jobs:
-            self.start(child, now)
+        self.start(child, now)
         if child.jobs_left <= 0 or self._too_big(child):
             self.dismiss(child, now)
         elif child.leaving and not child.jobs:
@@ -373,21 +375,7 @@ def _be_a_child(child: Child, inherited: list[int], output: int, parent: int) ->
 
 def assignment(running: Running) -> Assignment:
     """Return what a child is told of a job."""
-    job = running.job
-    return Assignment(
-        number=running.number,
-        job_id=job.id,
-        job_type=job.type,
-        queue=running.queue,
-        priority=job.priority,
-        attempt=job.attempt,
-        max_retries=running.max_retries,
-        timeout=running.timeout,
-        envelope=job.envelope,
-        parents=job.parents,
-        token=job.token,
-        prelude=job.prelude,
-    )
+    return Assignment(running.number, running.job, running.queue, running.max_retries, running.timeout)
 
 
 #: Bytes of jobs that are given in one message: the child can begin before all of what is large has come.

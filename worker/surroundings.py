@@ -32,7 +32,7 @@ class Surroundings:
         os.umask(self._umask)
         # The mapping below os.environ: comparing it costs a microsecond, a copy of os.environ thirty.
         self._environ = dict(os.environ._data)  # type: ignore[attr-defined]
-        self._handlers = [(number, getsignal(number)) for number in _SIGNALS]
+        self._handlers = list(map(getsignal, _SIGNALS))
         self._timeout = socket.getdefaulttimeout()
 
     def restore(self) -> None:
@@ -44,8 +44,8 @@ class Surroundings:
                 os.chdir(self._folder)
         if os.environ._data != self._environ:  # type: ignore[attr-defined]
             self._restore_environ()
-        for number, handler in self._handlers:
-            if getsignal(number) is not handler:
+        if list(map(getsignal, _SIGNALS)) != self._handlers:
+            for number, handler in zip(_SIGNALS, self._handlers, strict=True):
                 signal.signal(number, handler)
         if socket.getdefaulttimeout() != self._timeout:
             socket.setdefaulttimeout(self._timeout)

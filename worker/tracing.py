@@ -117,15 +117,16 @@ class RunningSpan:
 
 
 def attempt_of(given: Assignment, envelope: Envelope) -> Attempt:
-    previous, waited = given.prelude or Prelude()
+    job = given.job
+    previous, waited = job.prelude or Prelude()
     return Attempt(
-        job_id=given.job_id,
-        job_type=given.job_type,
+        job_id=job.id,
+        job_type=job.type,
         queue=given.queue,
-        priority=given.priority,
-        attempt=given.attempt,
+        priority=job.priority,
+        attempt=job.attempt,
         max_retries=given.max_retries,
-        token=given.token,
+        token=job.token,
         previous=previous,
         waited=waited,
         size=len(bytes(envelope.payload)),

@@ -18,6 +18,8 @@ class Turns:
         self.strict = isinstance(weights, str)
         self._cycle = STRICT_ORDER if isinstance(weights, str) else smooth_cycle(weights)
         self._place = 0
+        #: Of each priority, for each place of the cycle the one behind its next turn.
+        self._behind = {name: _places_behind(name[0], self._cycle) for name in ("high", "normal", "low")}
 
     @property
     def order(self) -> str:
@@ -26,12 +28,12 @@ class Turns:
 
     def take(self, priority: str) -> None:
         """Step past the next turn of `priority`: a job of it was given out (fetch.lua does the same)."""
-        if self.strict:
-            return
-        at = self._cycle.find(priority[0], self._place)
-        if at < 0:
-            at = self._cycle.find(priority[0])
-        self._place = (at + 1) % len(self._cycle)
+        if not self.strict:
+            self._place = self._behind[priority][self._place]
+
+
+def _places_behind(letter: str, cycle: str) -> list[int]:
+    return [((cycle + cycle).find(letter, place) + 1) % len(cycle) for place in range(len(cycle))]
 
 
 def smooth_cycle(weights: Mapping[str, int]) -> str:

@@ -3,11 +3,11 @@
 -- processing -> completed
 --
 -- KEYS  1 prefix
--- ARGV  1 worker  2 default retention ms; then for each job: id, token, duration ms, result, log,
+-- ARGV  1 worker  2 default retention ms  3 the jobs, packed (MessagePack), each {id, token, duration ms, result, log},
 --       where a result or a log of '' is none
--- Returns  for each job OK, ALREADY, STALE or MISSING (see take_over)
+-- Returns  of those for which it is not OK the number, from 1 on, and ALREADY, STALE or MISSING (see take_over)
 -- uses: base clock alarm arm dead ended finish release settle observe
-local worker, retention, answers = ARGV[1], ARGV[2], {}
+local worker, retention, exceptions = ARGV[1], ARGV[2], {}
 local own = P .. 'processing:' .. worker
 local completed = {} -- ids, to be taken out of the worker's list
 local finished = {} -- score and id of each, for one write
@@ -42,13 +42,12 @@ local function take_out(ids)
   end
 end
 
-for i = 3, #ARGV, 5 do
-  local id, duration, result = ARGV[i], ARGV[i + 2], ARGV[i + 3]
-  local answer, job = take_over(worker, id, ARGV[i + 1])
-  answers[#answers + 1] = answer
+for i, done in ipairs(cmsgpack.unpack(ARGV[3])) do
+  local id, token, duration, result, log = unpack(done)
+  local answer, job = take_over(worker, id, token)
   if answer == 'OK' then
     completed[#completed + 1] = id
-    keep_log(id, ARGV[i + 4])
+    keep_log(id, log)
     local kept
     if result == '' then
       kept = finish_record(id, 'completed', job, retention, 'duration', duration)
@@ -61,8 +60,12 @@ for i = 3, #ARGV, 5 do
     end
     count('completed:' .. job.type, 1)
     observe('run', job.type, tonumber(duration))
-  elseif answer == 'STALE' then
-    count('stale', 1)
+  else
+    exceptions[#exceptions + 1] = i
+    exceptions[#exceptions + 1] = answer
+    if answer == 'STALE' then
+      count('stale', 1)
+    end
   end
 end
 
@@ -77,4 +80,4 @@ if ended_went > 0 then
 end
 write_counts()
 write_observations()
-return answers
+return exceptions

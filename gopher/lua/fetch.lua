@@ -10,14 +10,17 @@
 --       7 '1' to be told what came before each attempt, else ''  8 '1' when it stands behind a BRPOPLPUSH, else '':
 --       such fetches count their tokens for themselves  9 numbers, joined by commas, of those whose replies never came
 -- Returns  LOST when the worker's lease was taken away, else
---       OK, now, 1 when more is waiting else 0, then each job as
---       {id, token, type, priority, attempt, crashes, lost, envelope, parents and their results by turns}
---       and, when that was asked for, token of the attempt before or '', ms that it has waited
+--       OK, now, 1 when more is waiting else 0; the number of the next token; a row for each job, packed (MessagePack);
+--       how long their texts are, packed; and the texts: of each job the envelope, then its parents' results. A row is
+--       {id, token, type, priority}, and with any that has more to say of it
+--       {..., attempt, crashes, times lost, what came before, ids of parents}: before came, where that was asked for,
+--       {token of the attempt before or '', ms that it has waited}, else nothing ('')
 -- uses: base clock observe single alarm arm dead ended finish rare limits
 local worker, want, number = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local order, strict, with_prelude = ARGV[4], ARGV[5] == '1', ARGV[7] == '1'
 local own = P .. 'processing:' .. worker
-local first, place, jobs = number, 1, {}
+local first, place = number, 1
+local rows, sizes, texts = {}, {}, {} -- what is given out
 local parks_left = 100
 local FEW = 8 -- jobs whose turns are counted without a look at what there is
 -- One look for all that is rare.
@@ -70,31 +73,32 @@ local function from_here()
   return strict and order or string.sub(order, place) .. string.sub(order, 1, place - 1)
 end
 
-local NONE = {}
+local function add_text(text)
+  sizes[#sizes + 1] = #text
+  texts[#texts + 1] = text
+end
 
-local function results_of(parents)
-  if not parents then
-    return NONE
+local function split(ids)
+  local found = {}
+  for id in string.gmatch(ids or '', '[^,]+') do
+    found[#found + 1] = id
   end
-  local results = {}
-  for parent in string.gmatch(parents, '[^,]+') do
-    results[#results + 1] = parent
-    results[#results + 1] = read(parent, 'result')[1] or ''
-  end
-  return results
+  return found
 end
 
 local function give(id, job, token, attempt, waited)
   take_turn(job[PRIORITIZED])
-  local given = {
-    id, token, job[TYPE], job[PRIORITIZED], attempt, job.crashes or '', job.lost or 0, job[ENVELOPE],
-    results_of(job.parents),
-  }
-  if with_prelude then
-    given[10] = attempt > 1 and job.token ~= token and job.token or ''
-    given[11] = waited
+  local row = { id, token, job[TYPE], job[PRIORITIZED] }
+  rows[#rows + 1] = row
+  add_text(job[ENVELOPE] or '')
+  if job[ATTEMPTS] or job.parents or with_prelude then
+    local before = with_prelude and { attempt > 1 and job.token ~= token and job.token or '', waited } or ''
+    local parents = split(job.parents)
+    row[5], row[6], row[7], row[8], row[9] = attempt, split(job.crashes), tonumber(job.lost) or 0, before, parents
+    for _, parent in ipairs(parents) do
+      add_text(read(parent, 'result')[1] or '')
+    end
   end
-  jobs[#jobs + 1] = given
 end
 
 local function expire(id, job)
@@ -185,7 +189,7 @@ local function adopt_strays()
   end
   -- The oldest first: the others stay where the next fetch finds them.
   for i = #not_begun, 1, -1 do
-    if #jobs < want then
+    if #rows < want then
       begin(unpack(not_begun[i]))
     end
   end
@@ -233,10 +237,10 @@ end
 -- Return how many of the jobs that are still wanted are to come from a priority.
 local function share_of(letter)
   if is_alone(letter) then
-    return want - #jobs
+    return want - #rows
   end
   local share, at = 0, place
-  for _ = #jobs + 1, want do
+  for _ = #rows + 1, want do
     local turn = turn_at(at)
     share = share + (turn == letter and 1 or 0)
     at = after_turn(turn, at)
@@ -306,12 +310,12 @@ if special then
   unpark_due()
 end
 adopt_strays()
-if #jobs < want and not (special and redis.call('EXISTS', P .. 'paused') == 1) then
+if #rows < want and not (special and redis.call('EXISTS', P .. 'paused') == 1) then
   draw_next()
-  if want - #jobs > FEW then
+  if want - #rows > FEW then
     note_drained()
   end
-  while #jobs < want and begin_pending() do
+  while #rows < want and begin_pending() do
   end
   give_back_drawn()
   more = fill_next(from_here())
@@ -324,4 +328,4 @@ if earliest_look then
 end
 write_counts()
 write_observations()
-return { 'OK', now, more and 1 or 0, unpack(jobs) }
+return given(more, number, rows, sizes, texts)

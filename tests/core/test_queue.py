@@ -1,5 +1,6 @@
 """Calls as values: what is sent, in which units, and how replies are read."""
 
+import msgspec
 import pytest
 
 from gopher.job import NewJob
@@ -60,7 +61,7 @@ def test_what_was_not_said_of_a_special_job_is_sent_empty():
         ),
         (
             QUEUE.complete("w1", [Completion("id", "w1.1", 12.3456, b"1", b"[]")]),
-            ("w1", 60_000, "id", "w1.1", "12.346", b"1", b"[]"),
+            ("w1", 60_000, msgspec.msgpack.encode([("id", "w1.1", "12.346", "1", "[]")])),
         ),
         (
             QUEUE.retry("w1", FAILURE, 2.5),
@@ -95,25 +96,18 @@ def test_a_tick_sends_its_jobs_with_how_long_they_may_wait():
 
 
 def test_what_a_fetch_brought_is_read():
-    row = [b"id", b"w1.1", b"email", b"high", 2, b"SIGSEGV,exit 1", b"3", b"{}", [b"parent", b"1", b"other", b""]]
-    fetched = QUEUE.fetch("w1", 1, 1, "hnl", strict=True).read([b"OK", 1_800, 1, row])
-    assert (fetched.lost, fetched.now, fetched.more) == (False, 1800, True)
-    assert fetched.jobs == [
-        FetchedJob(
-            "id",
-            "w1.1",
-            "email",
-            "high",
-            2,
-            ("SIGSEGV", "exit 1"),
-            3,
-            b"{}",
-            {"parent": b"1", "other": b""},
-        )
-    ]
-    (traced,) = QUEUE.fetch("w1", 1, 1, "hnl", strict=True).read([b"OK", 1_800, 1, [*row, b"w0.7", 12]]).jobs
-    assert traced.prelude == ("w0.7", 12)
-    assert QUEUE.fetch("w1", 1, 1, "hnl", strict=True).read([b"LOST"]).lost
+    read, pack = QUEUE.fetch("w1", 1, 1, "hnl", strict=True).read, msgspec.msgpack.encode
+    plain = ("first", "w1.1", "email", "high")
+    rare = ("second", "w1.2", "email", "low", 2, ["SIGSEGV", "exit 1"], 3, "", ["parent", "other"])
+    traced = ("third", "w1.3", "email", "low", 1, [], 0, ("w0.7", 12), [])
+    fetched = read([b"OK", 1_800, 1, 8, pack([plain, rare, traced]), pack([7, 2, 1, 0, 3]), b'{"a":1}{}1{ }'])
+    assert (fetched.lost, fetched.now, fetched.more, fetched.next_number) == (False, 1800, True, 8)
+    first, second, third = fetched.jobs
+    assert first == FetchedJob("first", "w1.1", "email", "high", 1, (), 0, envelope=b'{"a":1}')
+    assert (second.attempt, second.crashes, second.lost) == (2, ("SIGSEGV", "exit 1"), 3)
+    assert (second.envelope, second.parents) == (b"{}", {"parent": b"1", "other": b""})
+    assert (third.envelope, third.prelude) == (b"{ }", ("w0.7", 12))
+    assert read([b"LOST"]).lost
 
 
 def test_what_became_of_new_jobs_is_read():

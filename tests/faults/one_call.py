@@ -14,14 +14,15 @@ from gopher.settings import Settings
 
 
 def encode(call: Call) -> str:
-    arguments = [value.decode() if isinstance(value, bytes) else value for value in call.arguments]
+    arguments = [value.decode("latin-1") if isinstance(value, bytes) else value for value in call.arguments]
     return json.dumps([call.verb, call.key, arguments])
 
 
 def main() -> None:
     verb, key, arguments = json.load(sys.stdin)
     with Server(Settings.from_env(), connections=1) as server:
-        server.run(Call(script(verb), key, tuple(arguments), _as_it_is))
+        as_sent = [value.encode("latin-1") if isinstance(value, str) else value for value in arguments]
+        server.run(Call(script(verb), key, tuple(as_sent), _as_it_is))
 
 
 def _as_it_is(reply: Any) -> Any:

@@ -470,6 +470,7 @@ class Moves(RuleBasedStateMachine):
         if rescued:
             self.run_call(self.queue.rescue(None, 0.0))
             assert self.run_call(self.queue.heartbeat(lost.id, LEASE)).lost, "a lost worker is not told so"
+            self.a_zombie_speaks(data, "retry")
 
     @precondition(lambda self: self.zombies)
     @rule(data=st.data())

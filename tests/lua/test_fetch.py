@@ -161,7 +161,7 @@ def test_what_came_before_an_attempt_is_told_to_those_that_ask(lab):
     job_id = lab.enqueue()
     lab.hire()
     (job,) = lab.fetch()
-    assert job.prelude is None
+    assert job.prelude == ""
     lab.run(lab.queue.retry("w1", failure(job), 1.0))
     lab.pass_time(1)
     lab.run(lab.queue.promote())

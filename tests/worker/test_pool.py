@@ -57,7 +57,7 @@ def new_child(pid):
 
 
 def running(number, envelope=b"{}", parents=None):
-    job = FetchedJob(f"id-{number}", f"w.{number}", "echo", "normal", 1, (), 0, envelope, parents or {})
+    job = FetchedJob(f"id-{number}", f"w.{number}", "echo", "normal", 1, envelope=envelope, parents=parents or {})
     return Running(job, "default", None, 3, 30.0, "w")
 
 

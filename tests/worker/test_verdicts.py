@@ -19,7 +19,7 @@ from gopher.retry import Backoff
 
 
 def job(attempt=1, crashes=(), lost=0):
-    return FetchedJob("id", "token.1", "email", "normal", attempt, tuple(crashes), lost, b"{}")
+    return FetchedJob("id", "token.1", "email", "normal", attempt, tuple(crashes), lost, envelope=b"{}")
 
 
 def failed(kind="error", after=None, **more):
