@@ -113,6 +113,9 @@ def _id(first: str, random: str) -> str:
 
 def created_ms(job_id: str) -> int:
     """Return when an id was made, in Unix milliseconds, by the clock of who made it."""
+    if job_id[8:9] == "-":
+        # As it is always written: at a tenth of what it takes to read all of it.
+        return int(job_id[:8] + job_id[9:13], 16)
     return UUID(job_id).int >> 80
 
 

@@ -1,11 +1,18 @@
 """Times: Unix milliseconds inside, RFC 3339 in UTC with `Z` outside."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 
 def to_rfc3339(milliseconds: float) -> str:
     """Return `2026-11-24T08:00:00.000Z` for Unix milliseconds."""
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    seconds, rest = divmod(int(milliseconds), 1000)
+    return f"{_to_the_second(seconds)}.{rest:03}Z"
+
+
+@lru_cache(maxsize=256)
+def _to_the_second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[:19]
 
 
 def from_rfc3339(text: str) -> int:

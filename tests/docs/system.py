@@ -58,7 +58,7 @@ def modules_of(page: str) -> dict[str, str]:
 
 
 def _environ(**settings: str) -> dict[str, str]:
-    environ = {name: value for name, value in os.environ.items() if name not in ("REDIS_URL", "PORT")}
+    environ = {name: value for name, value in os.environ.items() if name not in ("REDIS_URL", "PORT", "PYTEST_ADDOPTS")}
     small = {"SERVER_HOST": "127.0.0.1", "SERVER_PORT": "0", "WEB_CONCURRENCY": "1", "WORKER_CONCURRENCY": "2"}
     path = f"{Path(sys.executable).parent}{os.pathsep}{environ['PATH']}"
     return {**environ, **small, **settings, "PATH": path}

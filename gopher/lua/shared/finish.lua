@@ -6,7 +6,7 @@ local now_text = string.format('%.0f', now)
 local function finish_record(id, state, job, default_retention, ...)
   local record = P .. 'job:' .. id
   local retention = job.retention or default_retention
-  local kept = tonumber(retention) > 0
+  local kept = retention ~= '0'
   if not kept then
     redis.call('DEL', record)
   else

@@ -16,14 +16,13 @@ end
 -- STALE    the job was given to someone else meanwhile: this result must be dropped
 -- MISSING  there is no such record, or somebody has spoilt it: the others of the call go on
 local function take_over(worker, id, token)
-  local record = P .. 'job:' .. id
   -- Whoever adds a child may be of an earlier version, which does not take the word `plain` away.
   local fields = read(id, 'token', 'state', 'type', 'plain', 'children')
   if not (fields[2] and fields[3]) then
     return 'MISSING'
   end
   if fields[1] ~= token then
-    return redis.call('HGET', record, 'settled') == token and 'ALREADY' or 'STALE'
+    return redis.call('HGET', P .. 'job:' .. id, 'settled') == token and 'ALREADY' or 'STALE'
   end
   if fields[2] ~= 'processing' then
     return 'ALREADY'

@@ -4,11 +4,30 @@
 
 local started = string.format('%.0f', now)
 
+local dequeued = {} -- job type -> priority -> where such ones are counted
+local last_since, since_then -- as it was read, and as a number: jobs of one call came together as a rule
+
+local function count_dequeued(job_type, priority)
+  local fields = dequeued[job_type]
+  if not fields then
+    fields = {}
+    dequeued[job_type] = fields
+  end
+  local field = fields[priority] or 'dequeued:' .. job_type .. ':' .. priority
+  fields[priority] = field
+  count(field, 1)
+end
+
 -- Begin an attempt of a job in the worker's list. Returns the ms that it has waited.
 local function begin_attempt(id, token, attempt, job_type, priority, since)
-  redis.call('HSET', P .. 'job:' .. id, 'state', 'processing', 'token', token, 'started', started, 'attempts', attempt)
-  count('dequeued:' .. job_type .. ':' .. priority, 1)
-  local waited = now - (tonumber(since) or now)
+  -- As text: it costs to write a number out.
+  local attempts = attempt == 1 and '1' or attempt
+  redis.call('HSET', P .. 'job:' .. id, 'state', 'processing', 'token', token, 'started', started, 'attempts', attempts)
+  count_dequeued(job_type, priority)
+  if since ~= last_since then
+    last_since, since_then = since, tonumber(since)
+  end
+  local waited = now - (since_then or now)
   waited = waited > 0 and waited or 0
   observe('wait', job_type, waited)
   return waited
