@@ -55,8 +55,7 @@ class Side:
 
     def _fetch(self) -> Fetched:
         reply: Fetched = self._run(self._queue.fetch("bench", 1, self._number, "hnl", strict=True))
-        for job in reply.jobs:
-            self._number = int(job.token.rpartition(".")[2]) + 1
+        self._number = reply.next_number
         return reply
 
     def _spent(self) -> float:

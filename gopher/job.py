@@ -54,6 +54,17 @@ class Envelope(msgspec.Struct, omit_defaults=True, frozen=True):
     metadata: msgspec.Raw = NO_METADATA
 
 
+_decode_envelope = msgspec.json.Decoder(Envelope).decode
+
+
+def read_envelope(data: bytes) -> Envelope:
+    """Return an envelope. Of one that somebody has spoilt nothing is known: its job fails in the child."""
+    try:
+        return _decode_envelope(data)
+    except msgspec.DecodeError:
+        return Envelope()
+
+
 class NewJob(msgspec.Struct, frozen=True):
     """A job on its way into a queue.
 

@@ -103,6 +103,7 @@ class FetchedJob(msgspec.Struct, array_like=True):
     lost: int = 0
     #: "" unless the fetch asked for it.
     prelude: Prelude | Literal[""] = ""
+    #: Until their results are here.
     parent_ids: tuple[str, ...] = ()
     envelope: bytes = b""
     #: The results (JSON, b"" for none) of the jobs that it waited for, by their ids.
@@ -263,9 +264,8 @@ class Queue:
 
         The reply is a list with OK, ALREADY, STALE or MISSING for each.
         """
-        # As text: the server's MessagePack knows no other strings.
         rows = [
-            (done.job_id, done.token, f"{done.duration:.3f}", done.result.decode(), done.log.decode())
+            (done.job_id, done.token, f"{done.duration:.3f}", _as_text(done.result), _as_text(done.log))
             for done in completions
         ]
         return self._call("complete", (worker, self._retention, _pack(rows)), _reader_of_answers(len(rows)))
@@ -463,6 +463,11 @@ _decode_rows = msgspec.msgpack.Decoder(list[FetchedJob]).decode
 _decode_sizes = msgspec.msgpack.Decoder(list[int]).decode
 
 
+def _as_text(data: bytes) -> str:
+    """Return JSON as text: the server's MessagePack has no other strings. What is none shall not stop the others."""
+    return data.decode(errors="replace")
+
+
 def _asked(argument: Any) -> Any:
     return argument() if callable(argument) else argument
 
@@ -514,6 +519,7 @@ def _read_fetched(reply: list[Any]) -> Fetched:
         job.envelope = next(pieces)
         if job.parent_ids:
             job.parents = {parent: next(pieces) for parent in job.parent_ids}
+            job.parent_ids = ()
     return Fetched(False, now, bool(more), jobs, number)
 
 

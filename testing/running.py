@@ -61,7 +61,7 @@ def run_job(
             "type": handler.name,
             "max_retries": options.max_retries,
             "deadline": time.time() + options.timeout,
-            **about,
+            **{name: value for name, value in about.items() if value is not None},
         },
         reporter=reporter or Reporter(),
     )

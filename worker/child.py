@@ -142,7 +142,7 @@ class Child:
         try:
             if handler is None:
                 raise Discard(f"no handler is registered for {given.job.type!r} here")
-            envelope = _decode_envelope(given.job.envelope)
+            envelope = _envelope_of(given)
             self._fields.set(given, envelope)
             if self._attempts is None:
                 result = encode_result(self._call(given, envelope, handler))
@@ -200,6 +200,13 @@ class Child:
             after=after,
             place=failures.place(error, handler.function.__module__) if handler else "",
         )
+
+
+def _envelope_of(given: Assignment) -> Envelope:
+    try:
+        return _decode_envelope(given.job.envelope)
+    except msgspec.DecodeError as error:
+        raise Discard(f"its record is spoilt: the envelope can't be read ({error})") from None
 
 
 def _decoded(parents: dict[str, bytes]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ import msgspec
 from setproctitle import setproctitle
 
 from gopher import tracing
-from gopher.job import Envelope
+from gopher.job import read_envelope
 from gopher.logs import get_logger
 
 from . import spans, system
@@ -78,7 +78,7 @@ def _encoded(frame: Finished | Killed) -> bytes:
 def killed(given: Assignment, verdict: Verdict, seconds: float) -> Killed:
     """Return the span of an attempt that ended just now, after so many seconds, and could not say so itself."""
     error = msgspec.json.decode(verdict.error) if verdict.error else {}
-    envelope = msgspec.json.decode(given.job.envelope, type=Envelope)
+    envelope = read_envelope(given.job.envelope)
     now = time.time_ns()
     return Killed(
         attempt_of(given, envelope),

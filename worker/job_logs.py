@@ -2,9 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from gopher.job import Envelope
+from gopher.job import Envelope, read_envelope
 from gopher.trace_context import REQUEST_ID, trace_id
 
 from .frames import Assignment
@@ -40,7 +38,7 @@ class JobFields:
 def job_fields(running: "Running") -> dict[str, Any]:
     """Return the fields of a job for a line of the supervisor; `worker` stands in all of its lines."""
     job = running.job
-    envelope = msgspec.json.decode(job.envelope, type=Envelope)
+    envelope = read_envelope(job.envelope)
     fields = {"job_id": job.id, "job_type": job.type, "queue": running.queue, "attempt": job.attempt}
     return fields | trace_fields(envelope)
 

@@ -16,7 +16,7 @@ import msgspec
 
 from gopher.alive import HealthFile
 from gopher.crashpoints import reached
-from gopher.job import Envelope
+from gopher.job import read_envelope
 from gopher.link import ALL_BACK, WAITED, Link
 from gopher.logs import bind, get_logger
 from gopher.policy import resolve
@@ -58,8 +58,6 @@ AT_ONCE = 64
 MANY = 32
 #: Seconds that the last outcomes may take to reach the server once all children have stopped.
 LAST_WORDS = 5.0
-
-_decode_envelope = msgspec.json.Decoder(Envelope).decode
 
 
 class Supervisor:
@@ -423,7 +421,7 @@ class Supervisor:
 
     def _running(self, job: FetchedJob, queue: str) -> Running:
         handler = self._registry.get(job.type)
-        envelope = _decode_envelope(job.envelope)
+        envelope = read_envelope(job.envelope)
         options = resolve(envelope, handler, self._settings)
         return Running(
             job, queue, handler, options.max_retries, options.timeout, self.worker_id, retry_for=envelope.retry_for

@@ -45,10 +45,15 @@ class Surroundings:
         if os.environ._data != self._environ:  # type: ignore[attr-defined]
             self._restore_environ()
         if list(map(getsignal, _SIGNALS)) != self._handlers:
-            for number, handler in zip(_SIGNALS, self._handlers, strict=True):
-                signal.signal(number, handler)
+            self._restore_handlers()
         if socket.getdefaulttimeout() != self._timeout:
             socket.setdefaulttimeout(self._timeout)
+
+    def _restore_handlers(self) -> None:
+        for number, handler in zip(_SIGNALS, self._handlers, strict=True):
+            # None is one of C code, which nobody here could put back.
+            if handler is not None and getsignal(number) is not handler:
+                signal.signal(number, handler)
 
     def _restore_environ(self) -> None:
         for name in [name for name in os.environb if name not in self._environ]:

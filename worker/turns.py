@@ -28,7 +28,8 @@ class Turns:
 
     def take(self, priority: str) -> None:
         """Step past the next turn of `priority`: a job of it was given out (fetch.lua does the same)."""
-        if not self.strict:
+        # A priority that there is not: somebody has spoilt the job's record.
+        if not self.strict and priority in self._behind:
             self._place = self._behind[priority][self._place]
 
 

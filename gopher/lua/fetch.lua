@@ -78,12 +78,17 @@ local function add_text(text)
   texts[#texts + 1] = text
 end
 
-local function split(ids)
+local function split(text)
   local found = {}
-  for id in string.gmatch(ids or '', '[^,]+') do
-    found[#found + 1] = id
+  for word in string.gmatch(text or '', '[^,]+') do
+    found[#found + 1] = word
   end
   return found
+end
+
+-- A number of a record, whatever somebody has made of it: one that is not whole would spoil the whole reply.
+local function whole(text)
+  return math.floor(tonumber(text) or 0)
 end
 
 local function give(id, job, token, attempt, waited)
@@ -92,9 +97,10 @@ local function give(id, job, token, attempt, waited)
   rows[#rows + 1] = row
   add_text(job[ENVELOPE] or '')
   if job[ATTEMPTS] or job.parents or with_prelude then
+    -- '' for nothing: nil would leave a hole, and what has one is no array when it is packed.
     local before = with_prelude and { attempt > 1 and job.token ~= token and job.token or '', waited } or ''
     local parents = split(job.parents)
-    row[5], row[6], row[7], row[8], row[9] = attempt, split(job.crashes), tonumber(job.lost) or 0, before, parents
+    row[5], row[6], row[7], row[8], row[9] = attempt, split(job.crashes), whole(job.lost), before, parents
     for _, parent in ipairs(parents) do
       add_text(read(parent, 'result')[1] or '')
     end
@@ -137,7 +143,7 @@ local function begin(id, job)
   if special and is_limited(job[TYPE]) and hold_back(id, job) then
     return false
   end
-  local attempt, token = (tonumber(job[ATTEMPTS]) or 0) + 1, series .. number
+  local attempt, token = job[ATTEMPTS] and whole(job[ATTEMPTS]) + 1 or 1, series .. number
   number = number + 1
   local waited = begin_attempt(id, token, attempt, job[TYPE], job[PRIORITIZED], job[SINCE])
   if job.parked then
@@ -148,7 +154,7 @@ local function begin(id, job)
 end
 
 local function give_again(id, job)
-  give(id, job, job.token, tonumber(job[ATTEMPTS]), math.max(now - (tonumber(job[SINCE]) or now), 0))
+  give(id, job, job.token, whole(job[ATTEMPTS]), math.max(now - (tonumber(job[SINCE]) or now), 0))
 end
 
 -- Give out again a job of the own list whose reply may not have arrived. Returns false for one of an answered fetch.

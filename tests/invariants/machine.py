@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from gopher.invariants import findings
 from gopher.job import NewJob
-from gopher.queue import Completion, Failure, FetchedJob
+from gopher.queue import Completion, Failure, Fetched, FetchedJob
 from gopher.server import Server
 
 from .lab import START, LabQueue
@@ -157,8 +157,13 @@ class Moves(RuleBasedStateMachine):
             self.workers.remove(worker)
             self.zombies += [(worker.id, job) for job in worker.holds]
             return
-        self.given(worker, fetched.jobs)
+        self.take_in(worker, fetched)
         self.knows_its_jobs(worker)
+
+    def take_in(self, worker: Worker, fetched: Fetched) -> None:
+        """What an ordinary fetch has brought: the next one counts on from there."""
+        worker.number = max(worker.number, fetched.next_number)
+        self.given(worker, fetched.jobs)
 
     def given(self, worker: Worker, jobs: list[FetchedJob]) -> None:
         held = {job.id for job in worker.holds}
@@ -173,11 +178,9 @@ class Moves(RuleBasedStateMachine):
     def take_token(self, worker: Worker, token: str) -> None:
         assert token not in self.tokens, "a token was given out twice"
         self.tokens.add(token)
-        number = token.rpartition(".")[2]
-        if number.startswith("b"):
-            worker.lost_bells = [lost for lost in worker.lost_bells if lost != int(number[1:])]
-        else:
-            worker.number = max(worker.number, int(number) + 1)
+        _, bell, number = token.rpartition(".b")
+        if bell:
+            worker.lost_bells = [lost for lost in worker.lost_bells if lost != int(number)]
 
     def knows_its_jobs(self, worker: Worker) -> None:
         """Hold that a worker whose fetch was just answered has heard of all that was begun for it."""
@@ -213,13 +216,13 @@ class Moves(RuleBasedStateMachine):
         call = self.queue.fetch(worker.id, ahead, worker.number, "hnl", strict=True, lost_bells=worker.lost_bells)
         fetched = self.run_call(call)
         if answered:
-            self.given(worker, fetched.jobs)
+            self.take_in(worker, fetched)
         self.pop(worker)
         self.ring(worker, behind, arrives)
         if more:
             self.enqueue(["high"] * 2, "", "", None, "", 0, "fail", "a")
         if not answered:
-            self.given(worker, self.run_call(call).jobs)
+            self.take_in(worker, self.run_call(call))
         if arrives:
             self.knows_its_jobs(worker)
 
@@ -234,7 +237,7 @@ class Moves(RuleBasedStateMachine):
         again = self.queue.fetch(worker.id, 2, worker.number, "hnl", strict=True, lost_bells=worker.lost_bells)
         fetched = self.run_call(again)
         if not fetched.lost:
-            self.given(worker, fetched.jobs)
+            self.take_in(worker, fetched)
             self.knows_its_jobs(worker)
 
     def send_bell(self, worker: Worker) -> Any:
@@ -307,6 +310,16 @@ class Moves(RuleBasedStateMachine):
             self.run_call(self.queue.resume(job_type))
         self.run_call(self.queue.set_limit("limited", None, None, None))
         self.run_call(self.queue.purge("pending", 1000))
+
+    @rule()
+    def one_job_after_the_other_is_fetched(self) -> None:
+        """As when the bell's connection was lost: what it has popped is begun by an ordinary fetch."""
+        self.empty()
+        worker = self.newest_worker()
+        for _ in range(2):
+            self.enqueue(["normal"], "", "", None, "", 0, "fail", "a")
+            self.pop(worker)
+            self.take_in(worker, self.run_call(self.queue.fetch(worker.id, 1, worker.number, "hnl", strict=True)))
 
     @rule()
     def the_only_job_comes_to_a_lost_worker(self) -> None:
@@ -385,7 +398,7 @@ class Moves(RuleBasedStateMachine):
         self.empty()
         worker = self.newest_worker()
         self.enqueue(["high"] * 4, "", "", None, "", 0, "fail", "a")
-        self.given(worker, self.run_call(self.queue.fetch(worker.id, 4, worker.number, "hnl", strict=True)).jobs)
+        self.take_in(worker, self.run_call(self.queue.fetch(worker.id, 4, worker.number, "hnl", strict=True)))
         if len(worker.holds) > 1:
             self.complete_several(data)
 

@@ -75,6 +75,12 @@ MUTANTS: dict[str, Mutation] = {
         "      not_begun[#not_begun + 1] = { id, job }",
         "      begin(id, job)",
     ),
+    "the next number is that of what was just given out": (
+        "fetch",
+        "return given(more, number,",
+        "return given(more, first,",
+    ),
+    "the next number is that of the only job": ("shared/single", "ARGV[3] + 1", "ARGV[3] + 0"),
     "a unique key stays taken": ("shared/ended", "redis.call('DEL', P .. 'unique:' .. unique)", "local _ = unique"),
     "a place stays taken": ("shared/release", "redis.call('SREM', P .. 'holding:' .. bucket, id)", "local _ = id"),
     "children are not told": ("shared/ended", "let_go(child, record)", "local _ = let_go"),

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gopher.job import NewJob, new_job_id
-from gopher.queue import Call, Completion, Failure, FetchedJob, Queue
+from gopher.queue import Call, Completion, Failure, Fetched, FetchedJob, Queue
 from gopher.scripts import join
 from gopher.server import Server
 from tests.invariants.lab import CLOCK, START, source
@@ -107,13 +107,12 @@ class Lab:
     def fetch(self, worker: str = "w1", want: int = 1, order: str = "hnl", *, strict: bool = True) -> list[FetchedJob]:
         fetched = self.run(self.fetch_call(worker, want, order, strict=strict))
         assert not fetched.lost
-        self.took(worker, fetched.jobs)
+        self.took(worker, fetched)
         return fetched.jobs
 
-    def took(self, worker: str, jobs: Sequence[FetchedJob]) -> None:
-        """Note the tokens that a worker was given, as it does itself."""
-        numbers = [int(job.token.rpartition(".")[2]) + 1 for job in jobs]
-        self._numbers[worker] = max([self._numbers.get(worker, 1), *numbers])
+    def took(self, worker: str, fetched: Fetched) -> None:
+        """Note the number of a worker's next token, as it does itself."""
+        self._numbers[worker] = max(self._numbers.get(worker, 1), fetched.next_number)
 
     def hand_over(self, worker: str = "w1") -> str:
         """Deliver the next job to a worker as its BRPOPLPUSH does; return its id."""

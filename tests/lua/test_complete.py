@@ -52,6 +52,26 @@ def test_each_of_several_is_answered_for_itself(lab):
     assert (lab.totals()["completed:email"], lab.totals()["stale"]) == (2, 1)
 
 
+def test_a_result_that_is_no_text_does_not_stop_the_others(lab):
+    lab.hire()
+    lab.seed_pending(2)
+    odd, good = lab.fetch(want=2)
+    results = [
+        Completion(odd.id, odd.token, 1.0, b"\xff", b"["),
+        Completion(good.id, good.token, 1.0, '"ü"'.encode(), b""),
+    ]
+    assert lab.run(lab.queue.complete("w1", results)) == ["OK", "OK"]
+    assert lab.record(good.id)["result"] == '"ü"'
+
+
+@pytest.mark.parametrize("length", [0, 1, 31, 32, 255, 256, 65_535, 65_536, 1_000_000])
+def test_a_result_of_any_length_is_kept_as_it_is(lab, length):
+    job = lab.seed_processing()
+    lab.complete(job, result=b"1" * length, log=b"2" * length)
+    record = lab.record(job.id)
+    assert (record.get("result", ""), record.get("log:1", "")) == ("1" * length, "2" * length)
+
+
 @pytest.mark.parametrize(
     ("ended", "stay"),
     [

@@ -37,6 +37,32 @@ def test_a_job_is_given_with_all_that_it_takes_to_run_it(lab):
     assert lab.redis.hget(lab.keys.histogram("email"), "wait:sum_us") == b"3000000"
 
 
+def test_every_job_comes_with_its_own_texts_whatever_is_in_them(lab):
+    texts = [b'{"payload":"\xc3\xbc"}', b"", b"\xff\x00\r\n", b"1" * 70_000]
+    parents = [lab.enqueue(envelope=text) for text in texts]
+    lab.hire()
+    fetched = lab.fetch(want=4)
+    assert [job.envelope for job in fetched] == texts
+    results = [b"", '"ü"'.encode(), b"2" * 300, b"3"]
+    for job, result in zip(fetched, results, strict=True):
+        lab.complete(job, result=result)
+    lab.enqueue(envelope=b"plain"), lab.enqueue(envelope=b"child", after=tuple(parents))
+    plain, child = lab.fetch(want=2)
+    assert (plain.envelope, plain.parents) == (b"plain", {})
+    assert (child.envelope, child.parents) == (b"child", dict(zip(parents, results, strict=True)))
+
+
+def test_the_next_number_is_behind_all_that_were_given_out(lab):
+    """Also when what a lost reply has brought comes again, with more."""
+    lab.hire()
+    lab.seed_pending(3)
+    assert lab.run(lab.queue.fetch("w1", 2, 7, "hnl", strict=True)).next_number == 9
+    assert lab.run(lab.queue.fetch("w1", 2, 7, "hnl", strict=True)).next_number == 9
+    again = lab.run(lab.queue.fetch("w1", 3, 7, "hnl", strict=True))
+    assert (sorted(job.token for job in again.jobs), again.next_number) == (["w1.7", "w1.8", "w1.9"], 10)
+    assert lab.run(lab.queue.fetch("w1", 2, 10, "hnl", strict=True)).next_number == 10
+
+
 def test_what_was_drawn_and_not_begun_goes_back_to_the_head(lab):
     lab.hire()
     lab.enqueue()

@@ -2,6 +2,7 @@
 
 import pytest
 
+from gopher.errors import GopherError
 from gopher.queue import Completion
 
 
@@ -53,6 +54,29 @@ def test_a_lost_one_without_a_type_frees_its_place_of_a_limit(lab, spoil):
     spoil(job.id, "type")
     lab.lose()
     assert lab.redis.scard(lab.keys.prefix + "holding:email") == 0
+
+
+@pytest.mark.parametrize("said", ["2.5", "many", ""])
+@pytest.mark.parametrize("again", [False, True])
+def test_numbers_that_are_none_do_not_keep_the_others_from_their_worker(lab, said, again):
+    ids = lab.seed_pending(3)
+    lab.hire()
+    call = lab.fetch_call(want=3)
+    if again:
+        lab.run(call)
+    for field in ("attempts", "lost", "crashes"):
+        lab.redis.hset(lab.keys.job(ids[1]), field, said)
+    assert {job.id for job in lab.run(call).jobs} == set(ids)
+
+
+@pytest.mark.parametrize("retention", ["", "long"])
+def test_a_retention_that_is_none_leaves_the_job_as_it_is(lab, retention):
+    job = lab.seed_processing(retention=5.0)
+    lab.redis.hset(lab.keys.job(job.id), "retention", retention)
+    with pytest.raises(GopherError):
+        lab.complete(job)
+    assert lab.state(job.id) == "processing"
+    lab.redis.hset(lab.keys.job(job.id), "retention", "5000")
 
 
 @pytest.mark.parametrize("at", [0, 1])

@@ -24,6 +24,26 @@ def test_a_job_finds_nothing_that_the_one_before_it_has_changed(client, start_wo
     assert found[0]["path"]
 
 
+def test_only_signal_handlers_that_were_changed_are_put_back():
+    """One that is registered past Python's own list, as faulthandler does, would be lost."""
+    script = """
+import faulthandler, os, signal
+from gopher.worker.surroundings import Surroundings
+faulthandler.register(signal.SIGALRM)
+surroundings = Surroundings()
+signal.signal(signal.SIGHUP, print)
+surroundings.restore()
+assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+os.kill(os.getpid(), signal.SIGALRM)
+"""
+    told = subprocess.run(
+        [sys.executable, "-c", script], env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, timeout=20, check=False,
+    )  # fmt: skip
+    assert told.returncode == 0, told.stderr
+    assert "most recent call first" in told.stderr
+
+
 def test_the_job_after_one_that_changed_signals_can_be_interrupted(client, start_worker, tmp_path):
     start_worker(WORKER_CONCURRENCY="1")
     client.enqueue("surroundings", {"change": True})

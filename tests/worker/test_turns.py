@@ -22,6 +22,12 @@ def drawn(turns, count):
     return letters
 
 
+def test_a_priority_that_there_is_not_has_no_turn():
+    turns = Turns({"high": 5, "normal": 3, "low": 1})
+    turns.take("urgent")
+    assert turns.order == "hnhlhnhnh"
+
+
 def test_spreads_5_3_1_as_evenly_as_it_goes():
     assert smooth_cycle({"high": 5, "normal": 3, "low": 1}) == "hnhlhnhnh"
 

@@ -1,12 +1,21 @@
 -- As text, for what is written with every job: a number is written out anew for each command that it is given to.
 local now_text = string.format('%.0f', now)
 
+local last_retention, keeps -- as it was given, and whether a record stays for so long
+
+local function is_kept(retention)
+  if retention ~= last_retention then
+    last_retention, keeps = retention, tonumber(retention) > 0
+  end
+  return keeps
+end
+
 -- End a job: its record stays for its retention (ms), 0 forgets it at once. `job` has its fields
 -- retention, unique and children; `...` are fields to set. Returns whether it is to stand in `finished`.
 local function finish_record(id, state, job, default_retention, ...)
   local record = P .. 'job:' .. id
   local retention = job.retention or default_retention
-  local kept = retention ~= '0'
+  local kept = is_kept(retention)
   if not kept then
     redis.call('DEL', record)
   else

@@ -1,0 +1,20 @@
+"""Records that somebody has changed by hand: their jobs die alone."""
+
+from gopher.job import FINAL_STATES
+from tests.helpers import wait_until
+
+
+def test_a_job_whose_envelope_cannot_be_read_does_not_keep_the_others(client, start_worker):
+    ids = client.enqueue_many({"type": "pid", "payload": {}} for _ in range(5))
+    server, keys = client.server.client, client.server.keys.of("default")
+    server.hdel(keys.job(ids[1]), "envelope")
+    server.hset(keys.job(ids[3]), "envelope", '{"payload":')
+    worker = start_worker(WORKER_CONCURRENCY="1")
+
+    def states():
+        return [client.inspector.state("default", job_id) for job_id in ids]
+
+    wait_until(lambda: set(states()) <= set(FINAL_STATES), 5)
+    assert states() == ["completed", "failed", "completed", "failed", "completed"]
+    assert worker.running
+    assert b"its record is spoilt" in server.hget(keys.job(ids[3]), "error")
