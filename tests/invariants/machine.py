@@ -5,7 +5,7 @@ twice or from a worker that lost the job, a repeat that changes something.
 """
 
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, product
 from typing import Any
 
 from hypothesis import strategies as st
@@ -19,6 +19,9 @@ from gopher.server import Server
 from .lab import START, LabQueue
 
 LEASE = 10.0
+#: Jobs that may come to an idle worker, and what may happen before it is given them.
+KINDS = ["plain", "limited", "expires", "child", "of many"]
+MEANWHILE = ["", "cancel", "late", "lost", "more"]
 _names = count()
 
 
@@ -257,8 +260,8 @@ class Moves(RuleBasedStateMachine):
             worker.lost_bells.append(number)
 
     @rule(
-        kind=st.sampled_from(["plain", "limited", "expires", "child", "of many"]),
-        meanwhile=st.sampled_from(["", "", "cancel", "late", "lost", "more"]),
+        kind=st.sampled_from(KINDS),
+        meanwhile=st.sampled_from(["", *MEANWHILE]),
         arrives=st.booleans(),
         to_empty=st.sampled_from([True, True, False]),
     )
@@ -295,6 +298,13 @@ class Moves(RuleBasedStateMachine):
         if kind == "limited":
             assert self.field(job_id, "state") != "processing", "a job of a paused type was begun"
             self.run_call(self.queue.resume("limited"))
+
+    @rule()
+    def all_kinds_come_alone(self) -> None:
+        """One after the other: by chance some come very seldom."""
+        for kind, meanwhile in product(KINDS, MEANWHILE):
+            self.a_job_comes_alone(kind, meanwhile, True, True)
+            self.all_is_in_order()
 
     def newest_worker(self) -> Worker:
         """Return one that has no jobs yet; of three, the first is never heard of again."""
@@ -346,6 +356,12 @@ class Moves(RuleBasedStateMachine):
     def several_come_to_an_empty_queue(self) -> None:
         self.empty()
         self.enqueue(["normal"] * 3, "", "", None, "", 0, "fail", "a")
+
+    @rule()
+    def a_special_job_comes_after_a_plain_one(self) -> None:
+        self.empty()
+        self.enqueue(["normal"], "", "", None, "", 0, "fail", "a")
+        self.enqueue(["normal"], "", "+7000", None, "", 0, "fail", "a")
 
     def run_at_once(self, worker: Worker) -> None:
         behind = self.send_bell(worker)
