@@ -1,5 +1,6 @@
 """The connections of an event loop: one link to each node of the server, bells, and who reads them."""
 
+import select
 import selectors
 import time
 from collections.abc import Callable, Iterable
@@ -8,6 +9,9 @@ from redis.connection import ConnectionPool
 
 from .link import Bell, Link, Wire
 from .server import Server
+
+#: Descriptors below this are those that `select` takes.
+_SELECTABLE = 1024
 
 
 class Wires:
@@ -52,6 +56,12 @@ class Wires:
         """Send what waits; connecting may take `spare` seconds."""
         for link in self.links:
             link.flush(now, spare)
+
+    def wait_for_answer(self, seconds: float) -> None:
+        """Wait until one of the calls under way is answered, for so long at most. Nobody else is heard meanwhile."""
+        under_way = [link.wire.descriptor for link in self.links if link.busy and link.wire.connected]
+        # Of all ways to wait only this one counts in microseconds.
+        select.select([number for number in under_way if number < _SELECTABLE], (), (), seconds)
 
     def descriptors(self) -> list[int]:
         """Return the descriptors of all open connections."""

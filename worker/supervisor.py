@@ -119,10 +119,13 @@ class Supervisor:
         return self._leave()
 
     def _let_outcomes_gather(self) -> None:
-        """Rest a moment while every child has plenty to do, so that it is not for each outcome that we wake up."""
+        """Rest a moment while every child has plenty to do, so that it is not for each outcome that we wake up.
+
+        An answer of the server ends it: until the next calls come there is nothing to do there.
+        """
         fewest = min((len(child.jobs) for child in self._pool.children.values() if child.ready), default=0)
         if fewest >= PLENTY:
-            time.sleep(min(fewest * QUICKEST, LONGEST_REST))
+            self._wires.wait_for_answer(min(fewest * QUICKEST, LONGEST_REST))
 
     def _start(self) -> None:
         bind(worker=self.worker_id)
