@@ -31,9 +31,9 @@ import faulthandler, os, signal
 from gopher.worker.surroundings import Surroundings
 faulthandler.register(signal.SIGALRM)
 surroundings = Surroundings()
-signal.signal(signal.SIGHUP, print)
+before = signal.signal(signal.SIGHUP, print)
 surroundings.restore()
-assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+assert signal.getsignal(signal.SIGHUP) is before
 os.kill(os.getpid(), signal.SIGALRM)
 """
     told = subprocess.run(
