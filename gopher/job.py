@@ -54,13 +54,13 @@ class Envelope(msgspec.Struct, omit_defaults=True, frozen=True):
     metadata: msgspec.Raw = NO_METADATA
 
 
-_decode_envelope = msgspec.json.Decoder(Envelope).decode
+decode_envelope = msgspec.json.Decoder(Envelope).decode
 
 
 def read_envelope(data: bytes) -> Envelope:
     """Return an envelope. Of one that somebody has spoilt nothing is known: its job fails in the child."""
     try:
-        return _decode_envelope(data)
+        return decode_envelope(data)
     except msgspec.DecodeError:
         return Envelope()
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from .job import Envelope, NewJob
+from .job import NewJob, decode_envelope
 from .limits import format_rate
 from .policy import resolve
 from .registry import Registry
@@ -45,7 +45,7 @@ def rehearse(
 ) -> Rehearsal:
     """Return how a job would be dealt with by what is known now."""
     handler = registry.get(job.type) if registry else None
-    options = resolve(msgspec.json.decode(job.envelope, type=Envelope), handler, settings)
+    options = resolve(decode_envelope(job.envelope), handler, settings)
     backoff = handler.backoff if handler else Backoff()
     declared = handler.limit if handler else None
     limit = next((each for each in limits if each.type == job.type and each.queue == job.queue), None)

@@ -12,7 +12,7 @@ from gopher.worker.results import BadResult
 from gopher.worker.verdicts import Verdict, history_row, on_failure, on_no_handler
 
 from gopher.errors import Cancelled, SoftTimeout
-from gopher.job import Envelope, Job
+from gopher.job import Envelope, Job, decode_envelope
 from gopher.policy import Options, resolve
 from gopher.queue import Completion, Failure, FetchedJob, Queue
 from gopher.registry import Handler, Registry
@@ -24,8 +24,6 @@ from .running import Recorder, attempt
 _ENDS = (Exception, SoftTimeout, Cancelled, SystemExit)
 #: Seconds that one test may take.
 _LEASE = 3600.0
-
-_decode_envelope = msgspec.json.Decoder(Envelope).decode
 
 
 class InlineWorker:
@@ -72,7 +70,7 @@ class InlineWorker:
 
     def _run(self, queue: Queue, given: FetchedJob, died: list[BaseException]) -> None:
         handler = self._registry.get(given.type)
-        envelope = _decode_envelope(given.envelope)
+        envelope = decode_envelope(given.envelope)
         options = resolve(envelope, handler, self._server.settings)
         reporter, started = Recorder(), time.time()
         try:

@@ -21,7 +21,7 @@ from setproctitle import setproctitle
 from gopher import logs
 from gopher.crashpoints import reached
 from gopher.errors import Cancelled, Discard, InvalidJob, RateLimited, Retry, Snooze, SoftTimeout
-from gopher.job import NO_METADATA, Envelope, Job, Reporter, running_job
+from gopher.job import NO_METADATA, Envelope, Job, Reporter, decode_envelope, running_job
 from gopher.registry import Handler, Registry
 from gopher.trace_context import trace_id
 
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
 
 #: Seconds between two reports of a job's progress.
 _PROGRESS_PERIOD = 0.1
-
-_decode_envelope = msgspec.json.Decoder(Envelope).decode
 
 
 class Child:
@@ -204,7 +202,7 @@ class Child:
 
 def _envelope_of(given: Assignment) -> Envelope:
     try:
-        return _decode_envelope(given.job.envelope)
+        return decode_envelope(given.job.envelope)
     except msgspec.DecodeError as error:
         raise Discard(f"its record is spoilt: the envelope can't be read ({error})") from None
 
