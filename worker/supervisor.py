@@ -208,8 +208,9 @@ class Supervisor:
                     room -= intake.asked_for
             elif room > 0 and not intake.asked_for:
                 intake.listen(self.worker_id, now, spare, self._taker(intake, by_bell=True))
-            if intake.asked_for and intake.more:
-                # There may be yet more than was asked for: those of less preference wait until that is known.
+            if intake.asked_for and intake.more and intake.link.wire.connected:
+                # There may be yet more than was asked for: those of less preference wait until that is known. Not for a
+                # node that is away.
                 room = held = 0
         self._room = room
 
