@@ -30,6 +30,8 @@ def _framed(message: bytes, flag: int = 0) -> bytes:
 
 
 def _pieces(message: bytes) -> list[bytes]:
+    if len(message) <= PIECE:
+        return [_framed(message)]
     *some, last = [message[at : at + PIECE] for at in range(0, len(message), PIECE)]
     return [*(_framed(each, _MORE) for each in some), _framed(last, _LAST)]
 
@@ -108,7 +110,7 @@ class ChildEnd:
         return self._received.popleft()
 
     def send(self, message: bytes) -> None:
-        for piece in _pieces(message) if len(message) > PIECE else (_framed(message),):
+        for piece in _pieces(message):
             self._socket.sendall(piece)
 
 

@@ -14,7 +14,9 @@ from gopher.settings import Settings
 
 
 def encode(call: Call) -> str:
-    arguments = [value.decode("latin-1") if isinstance(value, bytes) else value for value in call.arguments]
+    as_bytes = [value.encode() if isinstance(value, str) else value for value in call.arguments]
+    # Any bytes as text, and back.
+    arguments = [value.decode("latin-1") if isinstance(value, bytes) else value for value in as_bytes]
     return json.dumps([call.verb, call.key, arguments])
 
 
