@@ -264,10 +264,7 @@ class Queue:
 
         The reply is a list with OK, ALREADY, STALE or MISSING for each.
         """
-        rows = [
-            (done.job_id, done.token, f"{done.duration:.3f}", _as_text(done.result), _as_text(done.log))
-            for done in completions
-        ]
+        rows = list(map(_row, completions))
         return self._call("complete", (worker, self._retention, _pack(rows)), _reader_of_answers(len(rows)))
 
     def retry(self, worker: str, failure: Failure, delay: float) -> Call:
@@ -466,6 +463,14 @@ _decode_sizes = msgspec.msgpack.Decoder(list[int]).decode
 def _as_text(data: bytes) -> str:
     """Return JSON as text: the server's MessagePack has no other strings. What is none shall not stop the others."""
     return data.decode(errors="replace")
+
+
+def _row(done: Completion) -> tuple[str | bool, ...]:
+    """Return what complete.lua is told of a job: nothing of what there is none of."""
+    row = (done.job_id, done.token, f"{done.duration:.3f}")
+    if done.log:
+        return (*row, _as_text(done.result) if done.result else False, _as_text(done.log))
+    return (*row, _as_text(done.result)) if done.result else row
 
 
 def _asked(argument: Any) -> Any:

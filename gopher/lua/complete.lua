@@ -4,7 +4,7 @@
 --
 -- KEYS  1 prefix
 -- ARGV  1 worker  2 default retention ms  3 the jobs, packed (MessagePack), each {id, token, duration ms, result, log},
---       where a result or a log of '' is none
+--       where what is missing at the end is none, and false too
 -- Returns  of those for which it is not OK the number, from 1 on, and ALREADY, STALE or MISSING (see take_over)
 -- uses: base clock alarm arm dead ended finish release settle observe
 local worker, retention, exceptions = ARGV[1], ARGV[2], {}
@@ -42,33 +42,66 @@ local function take_out(ids)
   end
 end
 
-for i, done in ipairs(cmsgpack.unpack(ARGV[3])) do
-  local id, token, duration, result, log = unpack(done)
+local gone_at = string.format('%.0f', now + retention)
+local ended_of = {} -- job type -> jobs that ended well
+
+local function note_completed(id, job_type, duration, kept)
+  completed[#completed + 1] = id
+  if kept then
+    local at = #finished
+    finished[at + 1], finished[at + 2] = now_text, id
+  end
+  ended_of[job_type] = (ended_of[job_type] or 0) + 1
+  observe('run', job_type, duration + 0, 1)
+end
+
+-- Complete an attempt of a plain job that has no log, as nearly all are. Returns false for any other: to that nothing was
+-- done.
+local function complete_plain(id, token, duration, result)
+  local record = P .. 'job:' .. id
+  local fields = redis.pcall('HMGET', record, 'token', 'state', 'plain', 'children', 'type')
+  local job_type = fields[5]
+  if fields[1] ~= token or fields[2] ~= 'processing' or not fields[3] or fields[4] or not job_type then
+    return false
+  end
+  if result then
+    redis.call('HSET', record, 'state', 'completed', 'finished', now_text, 'duration', duration, 'result', result)
+  else
+    redis.call('HSET', record, 'state', 'completed', 'finished', now_text, 'duration', duration)
+  end
+  redis.call('PEXPIREAT', record, gone_at)
+  note_completed(id, job_type, duration, true)
+  return true
+end
+
+-- Complete any job. Returns as take_over does.
+local function complete(id, token, duration, result, log)
   local answer, job = take_over(worker, id, token)
   if answer == 'OK' then
-    completed[#completed + 1] = id
-    keep_log(id, log)
-    local kept
-    if result == '' then
-      kept = finish_record(id, 'completed', job, retention, 'duration', duration)
-    else
-      kept = finish_record(id, 'completed', job, retention, 'duration', duration, 'result', result)
-    end
-    if kept then
-      finished[#finished + 1] = now_text
-      finished[#finished + 1] = id
-    end
-    count('completed:' .. job.type, 1)
-    observe('run', job.type, tonumber(duration))
-  else
-    exceptions[#exceptions + 1] = i
-    exceptions[#exceptions + 1] = answer
-    if answer == 'STALE' then
-      count('stale', 1)
+    keep_log(id, log or '')
+    local fields = result and { 'duration', duration, 'result', result } or { 'duration', duration }
+    note_completed(id, job.type, duration, finish_record(id, 'completed', job, retention, unpack(fields)))
+  elseif answer == 'STALE' then
+    count('stale', 1)
+  end
+  return answer
+end
+
+local is_short = is_kept(retention)
+for i, done in ipairs(cmsgpack.unpack(ARGV[3])) do
+  local id, token, duration, result, log = done[1], done[2], done[3], done[4], done[5]
+  if log or not (is_short and complete_plain(id, token, duration, result)) then
+    local answer = complete(id, token, duration, result, log)
+    if answer ~= 'OK' then
+      exceptions[#exceptions + 1] = i
+      exceptions[#exceptions + 1] = answer
     end
   end
 end
 
+for job_type, many in pairs(ended_of) do
+  count('completed:' .. job_type, many)
+end
 if #completed > 0 then
   take_out(completed)
 end

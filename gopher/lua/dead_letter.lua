@@ -24,7 +24,7 @@ if ARGV[5] ~= '' then
   redis.call('HSET', record, 'crashes', with_row(redis.call('HGET', record, 'crashes'), ARGV[5]))
 end
 bury(id, job.type, ARGV[4], ARGV[10])
-observe('run', job.type, tonumber(ARGV[6]))
+observe('run', job.type, tonumber(ARGV[6]), 1)
 ended(id, false, job)
 if ended_went > 0 then
   arm()

@@ -16,11 +16,10 @@
 --       {..., attempt, crashes, times lost, what came before, ids of parents}: before came, where that was asked for,
 --       {token of the attempt before or '', ms that it has waited}, else nothing ('')
 -- uses: base clock observe single alarm arm dead ended finish rare limits
-local worker, want, number = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local order, strict, with_prelude = ARGV[4], ARGV[5] == '1', ARGV[7] == '1'
+local worker, want = ARGV[1], tonumber(ARGV[2])
+local order, strict = ARGV[4], ARGV[5] == '1'
 local own = P .. 'processing:' .. worker
 local first, place = number, 1
-local rows, sizes, texts = {}, {}, {} -- what is given out
 local parks_left = 100
 local FEW = 8 -- jobs whose turns are counted without a look at what there is
 -- One look for all that is rare.
@@ -71,11 +70,6 @@ end
 
 local function from_here()
   return strict and order or string.sub(order, place) .. string.sub(order, 1, place - 1)
-end
-
-local function add_text(text)
-  sizes[#sizes + 1] = #text
-  texts[#texts + 1] = text
 end
 
 local function split(text)
@@ -145,7 +139,8 @@ local function begin(id, job)
   end
   local attempt, token = job[ATTEMPTS] and whole(job[ATTEMPTS]) + 1 or 1, series .. number
   number = number + 1
-  local waited = begin_attempt(id, token, attempt, job[TYPE], job[PRIORITIZED], job[SINCE])
+  redis.call('HSET', P .. 'job:' .. id, 'state', 'processing', 'token', token, 'started', started, 'attempts', attempt)
+  local waited = count_begun(job[TYPE], job[PRIORITIZED], job[SINCE])
   if job.parked then
     redis.call('HDEL', P .. 'job:' .. id, 'parked')
   end
@@ -203,7 +198,9 @@ end
 
 local function draw_next()
   local id = redis.call('LMOVE', P .. 'next', own, 'RIGHT', 'LEFT')
-  if id then
+  if id and not special and begin_plain(id) then
+    take_turn(rows[#rows][4])
+  elseif id then
     begin(id, read_job(id))
   elseif redis.call('EXISTS', P .. 'pending:high', P .. 'pending:normal', P .. 'pending:low') == 0 then
     drained, turns = { h = true, n = true, l = true }, {}
@@ -277,7 +274,23 @@ local function draw_share(letter)
   drawn[letter], begun[letter] = ids, 0
 end
 
--- Begin the next job by the order. Returns false when there is none.
+-- Begin plain jobs of what was drawn of a priority, from a place there on, while it is that priority's turn. Returns the
+-- place of the first one that was not begun.
+local function begin_plain_ones(ids, at, letter)
+  local steps, last = after[letter], math.min(#ids, at + want - #rows - 1)
+  while at <= last and begin_plain(ids[at]) do
+    at = at + 1
+    if not strict then
+      place = steps[place] or after_turn(letter, place)
+      if turns[place] ~= letter then
+        return at
+      end
+    end
+  end
+  return at
+end
+
+-- Begin the next jobs by the order. Returns false when there are none.
 local function begin_pending()
   local letter = turn_at(place)
   if not letter then
@@ -288,8 +301,16 @@ local function begin_pending()
     draw_share(letter)
     return true
   end
-  begun[letter] = begun[letter] + 1
-  local id = ids[begun[letter]]
+  local at = begun[letter] + 1
+  if not special then
+    local plain = begin_plain_ones(ids, at, letter)
+    if plain > at then
+      begun[letter] = plain - 1
+      return true
+    end
+  end
+  begun[letter] = at
+  local id = ids[at]
   local job, spoilt = read_job(id)
   if job[STATE] ~= 'pending' then
     pass_over(PRIORITY[letter], spoilt)
@@ -332,6 +353,4 @@ end_parking()
 if earliest_look then
   alarm('throttled', earliest_look)
 end
-write_counts()
-write_observations()
-return given(more, number, rows, sizes, texts)
+return given(more)

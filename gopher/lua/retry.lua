@@ -18,7 +18,7 @@ if answer ~= 'OK' then
 end
 
 local history = with_row(redis.call('HGET', record, 'history'), ARGV[8])
-observe('run', job.type, tonumber(ARGV[6]))
+observe('run', job.type, tonumber(ARGV[6]), 1)
 if job.cancel then
   count('cancelled:' .. job.type, 1)
   finish(id, 'cancelled', job, ARGV[10], 'error', ARGV[7], 'history', history)

@@ -331,6 +331,51 @@ class Moves(RuleBasedStateMachine):
             self.pop(worker)
             self.take_in(worker, self.run_call(self.queue.fetch(worker.id, 1, worker.number, "hnl", strict=True)))
 
+    def fetch_with(self, worker: Worker) -> None:
+        call = self.queue.fetch(worker.id, 4, worker.number, "hnl", strict=True)
+        self.take_in(worker, self.run_call(call))
+
+    @rule()
+    def a_failed_job_comes_again(self) -> None:
+        self.empty()
+        worker = self.newest_worker()
+        self.enqueue(["normal"], "", "", None, "", 0, "fail", "a")
+        self.fetch_with(worker)
+        failed = worker.holds.copy()
+        for job in failed:
+            assert self.answer(self.call_for("retry", worker.id, job)) == "OK"
+        worker.holds.clear()
+        self.tick(4_000)
+        self.promote()
+        self.fetch_with(worker)
+        before = {job.id: job.attempt for job in failed}
+        for job in worker.holds:
+            assert job.attempt == before.get(job.id, job.attempt - 1) + 1, "an attempt was not counted"
+
+    @rule()
+    def a_zombie_completes_what_another_runs(self) -> None:
+        self.empty()
+        worker = self.newest_worker()
+        self.enqueue(["normal"], "", "", None, "", 0, "fail", "a")
+        self.fetch_with(worker)
+        self.workers.remove(worker)
+        self.heartbeats()
+        self.tick(12_000)
+        self.run_call(self.queue.rescue(None, 0.0))
+        self.fetch_with(self.newest_worker())
+        for job in worker.holds:
+            answer = self.answer(self.call_for("complete", worker.id, job))
+            assert answer in ("STALE", "MISSING"), "a zombie's result was accepted"
+
+    @rule()
+    def the_next_job_is_of_a_paused_type(self) -> None:
+        self.empty()
+        self.run_call(self.queue.pause("limited"))
+        self.enqueue(["normal"], "", "", None, "", 0, "fail", "limited")
+        self.fetch_with(self.newest_worker())
+        assert self.field(self.jobs[-1].id, "state") != "processing", "a job of a paused type was begun"
+        self.run_call(self.queue.resume("limited"))
+
     @rule()
     def the_only_job_comes_to_a_lost_worker(self) -> None:
         """Of one that was frozen the server does the pop all the same."""

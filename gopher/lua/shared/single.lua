@@ -1,45 +1,66 @@
--- The short way of `fetch`: all there is, in the worker's hands and in the queue, is a plain job whose first attempt is to
--- begin, as when an idle worker has just been given it by BRPOPLPUSH. It stands before all that only the others need: to
--- define a function costs time in each run. Where anything is not so, the long way does it.
+-- How `fetch` begins what nearly all of its jobs are: plain ones, for the first time. It stands before all that only the
+-- others need, since to define a function costs time in each run; and where such a job is all there is, in the worker's
+-- hands and in the queue, as when an idle worker has just been given it by BRPOPLPUSH, nothing of that is gone through.
 
+local number, with_prelude = tonumber(ARGV[3]), ARGV[7] == '1'
+local rows, sizes, texts = {}, {}, {} -- what is given out
 local started = string.format('%.0f', now)
-
-local dequeued = {} -- job type -> priority -> where such ones are counted
-local last_since, since_then -- as it was read, and as a number: jobs of one call came together as a rule
-
-local function count_dequeued(job_type, priority)
-  local fields = dequeued[job_type]
-  if not fields then
-    fields = {}
-    dequeued[job_type] = fields
-  end
-  local field = fields[priority] or 'dequeued:' .. job_type .. ':' .. priority
-  fields[priority] = field
-  count(field, 1)
-end
-
--- Begin an attempt of a job in the worker's list. Returns the ms that it has waited.
-local function begin_attempt(id, token, attempt, job_type, priority, since)
-  -- As text: it costs to write a number out.
-  local attempts = attempt == 1 and '1' or attempt
-  redis.call('HSET', P .. 'job:' .. id, 'state', 'processing', 'token', token, 'started', started, 'attempts', attempts)
-  count_dequeued(job_type, priority)
-  if since ~= last_since then
-    last_since, since_then = since, tonumber(since)
-  end
-  local waited = now - (since_then or now)
-  waited = waited > 0 and waited or 0
-  observe('wait', job_type, waited)
-  return waited
-end
 
 -- What the tokens begin with. Fetches behind a BRPOPLPUSH count for themselves, see `adopt_strays`.
 local series = ARGV[1] .. (ARGV[8] == '1' and '.b' or '.')
 
+-- Jobs of one call are much alike: those of a type and priority that came at the same time are counted together.
+local alike, alike_type, alike_priority, alike_since, alike_waited = 0, nil, nil, nil, nil
+
+local function count_alike()
+  if alike > 0 then
+    count('dequeued:' .. alike_type .. ':' .. alike_priority, alike)
+    observe('wait', alike_type, alike_waited, alike)
+  end
+end
+
+-- Count an attempt that begins. Returns the ms that the job has waited.
+local function count_begun(job_type, priority, since)
+  if since ~= alike_since or job_type ~= alike_type or priority ~= alike_priority then
+    count_alike()
+    alike, alike_type, alike_priority, alike_since = 0, job_type, priority, since
+    alike_waited = math.max(now - (tonumber(since) or now), 0)
+  end
+  alike = alike + 1
+  return alike_waited
+end
+
+local function add_text(text)
+  local at = #texts + 1
+  sizes[at], texts[at] = #text, text
+end
+
 -- What the worker is told. Packed it costs a third of a reply with an element for each field, here and there. Of no text
 -- that came with a job is it known what is in it, so those stand apart, one behind the other.
-local function given(more, number, rows, sizes, texts)
+local function given(more)
+  count_alike()
+  write_counts()
+  write_observations()
   return { 'OK', now, more and 1 or 0, number, cmsgpack.pack(rows), cmsgpack.pack(sizes), table.concat(texts) }
+end
+
+-- Begin the first attempt of a plain job that waits, with the token of the next number. Returns false for any other job:
+-- to that nothing was done. No type may be limited.
+local function begin_plain(id)
+  local record = P .. 'job:' .. id
+  local fields = redis.pcall('HMGET', record, 'state', 'plain', 'attempts', 'type', 'priority', 'since', 'envelope')
+  local job_type, priority = fields[4], fields[5]
+  if fields[1] ~= 'pending' or not fields[2] or fields[3] then
+    return false
+  end
+  local token = series .. number
+  number = number + 1
+  redis.call('HSET', record, 'state', 'processing', 'token', token, 'started', started, 'attempts', '1')
+  local waited = count_begun(job_type, priority, fields[6])
+  rows[#rows + 1] = with_prelude and { id, token, job_type, priority, 1, {}, 0, { '', waited } }
+    or { id, token, job_type, priority }
+  add_text(fields[7] or '')
+  return true
 end
 
 local function only_one(own)
@@ -50,30 +71,12 @@ local function only_one(own)
   end
 end
 
-local function begin_single(worker)
-  local id = only_one(P .. 'processing:' .. worker)
-  if not (id and redis.call('ZSCORE', P .. 'workers', worker)) then
-    return nil
-  end
-  local fields = read(id, 'state', 'type', 'priority', 'envelope', 'since', 'plain', 'attempts')
-  if fields[1] ~= 'pending' or not fields[6] or fields[7] then
-    return nil
-  end
-  open_when_full()
-  local token = series .. ARGV[3]
-  local waited = begin_attempt(id, token, 1, fields[2], fields[3], fields[5])
-  local row = { id, token, fields[2], fields[3] }
-  if ARGV[7] == '1' then
-    row[5], row[6], row[7], row[8] = 1, {}, 0, { '', waited }
-  end
-  return row, fields[4] or ''
-end
-
 if tonumber(ARGV[2]) > 0 then
-  local row, envelope = begin_single(ARGV[1])
-  if row then
-    write_counts()
-    write_observations()
-    return given(false, ARGV[3] + 1, { row }, { #envelope }, { envelope })
+  local id = only_one(P .. 'processing:' .. ARGV[1])
+  if id and redis.call('ZSCORE', P .. 'workers', ARGV[1]) then
+    open_when_full()
+    if begin_plain(id) then
+      return given(false)
+    end
   end
 end
