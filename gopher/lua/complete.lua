@@ -4,7 +4,7 @@
 --
 -- KEYS  1 prefix
 -- ARGV  1 worker  2 default retention ms  3 the jobs, packed (MessagePack), each {id, token, duration ms, result, log},
---       where what is missing at the end is none, and false too
+--       where result and log may be left out, and a result of false is none
 -- Returns  of those for which it is not OK the number, from 1 on, and ALREADY, STALE or MISSING (see take_over)
 -- uses: base clock alarm arm dead ended finish release settle observe
 local worker, retention, exceptions = ARGV[1], ARGV[2], {}
@@ -42,7 +42,6 @@ local function take_out(ids)
   end
 end
 
-local gone_at = string.format('%.0f', now + retention)
 local ended_of = {} -- job type -> jobs that ended well
 
 local function note_completed(id, job_type, duration, kept)
@@ -55,8 +54,8 @@ local function note_completed(id, job_type, duration, kept)
   observe('run', job_type, duration + 0, 1)
 end
 
--- Complete an attempt of a plain job that has no log, as nearly all are. Returns false for any other: to that nothing was
--- done.
+-- Complete an attempt of a plain job that has no log, as nearly all are, where records are kept by default. Returns false
+-- for any other: to that nothing was done.
 local function complete_plain(id, token, duration, result)
   local record = P .. 'job:' .. id
   local fields = redis.pcall('HMGET', record, 'token', 'state', 'plain', 'children', 'type')
@@ -69,7 +68,7 @@ local function complete_plain(id, token, duration, result)
   else
     redis.call('HSET', record, 'state', 'completed', 'finished', now_text, 'duration', duration)
   end
-  redis.call('PEXPIREAT', record, gone_at)
+  redis.call('PEXPIRE', record, retention)
   note_completed(id, job_type, duration, true)
   return true
 end
@@ -87,10 +86,10 @@ local function complete(id, token, duration, result, log)
   return answer
 end
 
-local is_short = is_kept(retention)
+local keeps_records = is_kept(retention)
 for i, done in ipairs(cmsgpack.unpack(ARGV[3])) do
   local id, token, duration, result, log = done[1], done[2], done[3], done[4], done[5]
-  if log or not (is_short and complete_plain(id, token, duration, result)) then
+  if log or not (keeps_records and complete_plain(id, token, duration, result)) then
     local answer = complete(id, token, duration, result, log)
     if answer ~= 'OK' then
       exceptions[#exceptions + 1] = i

@@ -15,7 +15,7 @@
 --       {id, token, type, priority}, and with any that has more to say of it
 --       {..., attempt, crashes, times lost, what came before, ids of parents}: before came, where that was asked for,
 --       {token of the attempt before or '', ms that it has waited}, else nothing ('')
--- uses: base clock observe single alarm arm dead ended finish rare limits
+-- uses: base clock observe begin alarm arm dead ended finish rare limits
 local worker, want = ARGV[1], tonumber(ARGV[2])
 local order, strict = ARGV[4], ARGV[5] == '1'
 local own = P .. 'processing:' .. worker
@@ -30,11 +30,17 @@ if not redis.call('ZSCORE', P .. 'workers', worker) then
   return { 'LOST' }
 end
 
--- The fields of a job, by the order in which `read_job` reads them.
-local STATE, TYPE, PRIORITIZED, SINCE, ENVELOPE, ATTEMPTS, PLAIN = 1, 2, 3, 4, 5, 6, 7
-
-local function read_job(id)
-  local job, spoilt = read(id, 'state', 'type', 'priority', 'since', 'envelope', 'attempts', 'plain')
+-- Read a job, or the rest of one of which `begin_plain` has read the fields above. Where its record is spoilt it has no
+-- state, and the second value is true.
+local function read_job(id, job)
+  local spoilt = false
+  if not job then
+    job, spoilt = read(id, 'state', 'type', 'priority', 'since', 'envelope', 'attempts', 'plain')
+  end
+  if job.err or (job[STATE] == 'pending' and not (job[TYPE] and job[PRIORITIZED])) then
+    set_aside(id)
+    return {}, true
+  end
   if not job[PLAIN] then
     local fields = read(id, 'expires', 'parents', 'parked')
     job.expires, job.parents, job.parked = fields[1], fields[2], fields[3]
@@ -63,7 +69,7 @@ end
 
 -- Step the cycle past the next turn of this priority, wherever the job came from.
 local function take_turn(priority)
-  if not strict then
+  if not strict and LETTER[priority] then
     place = after_turn(LETTER[priority], place)
   end
 end
@@ -149,7 +155,7 @@ local function begin(id, job)
 end
 
 local function give_again(id, job)
-  give(id, job, job.token, whole(job[ATTEMPTS]), math.max(now - (tonumber(job[SINCE]) or now), 0))
+  give(id, job, job.token, whole(job[ATTEMPTS]), waited_since(job[SINCE]))
 end
 
 -- Give out again a job of the own list whose reply may not have arrived. Returns false for one of an answered fetch.
@@ -198,10 +204,16 @@ end
 
 local function draw_next()
   local id = redis.call('LMOVE', P .. 'next', own, 'RIGHT', 'LEFT')
-  if id and not special and begin_plain(id) then
-    take_turn(rows[#rows][4])
-  elseif id then
-    begin(id, read_job(id))
+  if id then
+    local priority, job
+    if not special then
+      priority, job = begin_plain(id)
+    end
+    if priority then
+      take_turn(priority)
+    else
+      begin(id, read_job(id, job))
+    end
   elseif redis.call('EXISTS', P .. 'pending:high', P .. 'pending:normal', P .. 'pending:low') == 0 then
     drained, turns = { h = true, n = true, l = true }, {}
   end
@@ -275,10 +287,14 @@ local function draw_share(letter)
 end
 
 -- Begin plain jobs of what was drawn of a priority, from a place there on, while it is that priority's turn. Returns the
--- place of the first one that was not begun.
+-- place behind them, and what was read of the job there if it is one that is not plain.
 local function begin_plain_ones(ids, at, letter)
   local steps, last = after[letter], math.min(#ids, at + want - #rows - 1)
-  while at <= last and begin_plain(ids[at]) do
+  while at <= last do
+    local begun, job = begin_plain(ids[at])
+    if not begun then
+      return at, job
+    end
     at = at + 1
     if not strict then
       place = steps[place] or after_turn(letter, place)
@@ -301,21 +317,20 @@ local function begin_pending()
     draw_share(letter)
     return true
   end
-  local at = begun[letter] + 1
+  local at, read_already = begun[letter] + 1, nil
   if not special then
-    local plain = begin_plain_ones(ids, at, letter)
-    if plain > at then
-      begun[letter] = plain - 1
+    at, read_already = begin_plain_ones(ids, at, letter)
+    begun[letter] = at - 1
+    if not read_already then
       return true
     end
   end
   begun[letter] = at
-  local id = ids[at]
-  local job, spoilt = read_job(id)
+  local job, spoilt = read_job(ids[at], read_already)
   if job[STATE] ~= 'pending' then
     pass_over(PRIORITY[letter], spoilt)
   end
-  begin(id, job)
+  begin(ids[at], job)
   return true
 end
 

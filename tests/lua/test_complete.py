@@ -23,6 +23,7 @@ def test_a_result_and_a_log_of_nothing_are_not_stored(lab):
     job = lab.seed_processing()
     lab.complete(job, result=b"")
     assert not {"result", "log:1"} & set(lab.record(job.id))
+    assert 3_590_000 < lab.redis.pttl(lab.keys.job(job.id)) <= 3_600_000
 
 
 def test_a_job_says_itself_how_long_it_is_kept(lab):

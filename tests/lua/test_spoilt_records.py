@@ -88,6 +88,36 @@ def test_the_jobs_behind_it_are_given_out(lab, spoil, at):
     assert lab.tombstones() == {}
 
 
+@pytest.mark.parametrize("field", ["type", "priority"])
+@pytest.mark.parametrize("at", [0, 1])
+def test_one_that_waits_without_a_type_or_a_priority_is_passed_over(lab, spoil, field, at):
+    ids = lab.seed_pending(3)
+    spoil(ids[at], field)
+    lab.hire()
+    assert [job.id for job in lab.fetch(want=3)] == [job_id for job_id in ids if job_id != ids[at]]
+    assert ids[at] not in lab.standing("processing:w1")
+    assert lab.tombstones() == {}
+
+
+@pytest.mark.parametrize("at", [0, 1])
+@pytest.mark.parametrize("strict", [False, True])
+def test_one_of_a_priority_that_is_none_goes_where_it_stands(lab, at, strict):
+    ids = lab.seed_pending(3)
+    lab.hire()
+    lab.redis.hset(lab.keys.job(ids[at]), "priority", "purple")
+    call = lab.queue.fetch("w1", 3, 1, "hnlhnhnhn", strict=strict)
+    assert {job.id for job in lab.run(call).jobs} == {job.id for job in lab.run(call).jobs} == set(ids)
+    lab.redis.hset(lab.keys.job(ids[at]), "priority", "normal")
+
+
+def test_a_time_that_is_none_does_not_keep_the_others_from_a_worker_that_traces(lab):
+    ids = lab.seed_pending(3)
+    lab.hire()
+    lab.redis.hset(lab.keys.job(ids[1]), "since", "nan")
+    call = lab.queue.fetch("w1", 3, 1, "hnl", strict=True, with_prelude=True)
+    assert [job.prelude for job in lab.run(call).jobs] == [job.prelude for job in lab.run(call).jobs] == [("", 0)] * 3
+
+
 def test_a_stray_does_not_block_its_worker(lab, spoil):
     lab.seed_pending(2)
     lab.hire()

@@ -17,7 +17,7 @@ local function first_seen(name, job_type)
   return added
 end
 
--- Count `ms` into the histogram `name` of a job type, e.g. observe('wait', 'email', 12.5), as often as `times` says.
+-- Count `ms` into the histogram `name` of a job type, as often as `times` says, e.g. observe('wait', 'email', 12.5, 1).
 local function observe(name, job_type, ms, times)
   local of_type = seen[job_type]
   local added = of_type and of_type[name] or first_seen(name, job_type)

@@ -9,6 +9,14 @@ local started = string.format('%.0f', now)
 -- What the tokens begin with. Fetches behind a BRPOPLPUSH count for themselves, see `adopt_strays`.
 local series = ARGV[1] .. (ARGV[8] == '1' and '.b' or '.')
 
+-- What is read of a job.
+local STATE, TYPE, PRIORITIZED, SINCE, ENVELOPE, ATTEMPTS, PLAIN = 1, 2, 3, 4, 5, 6, 7
+
+local function waited_since(since)
+  local waited = now - (tonumber(since) or now)
+  return waited > 0 and waited or 0
+end
+
 -- Jobs of one call are much alike: those of a type and priority that came at the same time are counted together.
 local alike, alike_type, alike_priority, alike_since, alike_waited = 0, nil, nil, nil, nil
 
@@ -24,7 +32,7 @@ local function count_begun(job_type, priority, since)
   if since ~= alike_since or job_type ~= alike_type or priority ~= alike_priority then
     count_alike()
     alike, alike_type, alike_priority, alike_since = 0, job_type, priority, since
-    alike_waited = math.max(now - (tonumber(since) or now), 0)
+    alike_waited = waited_since(since)
   end
   alike = alike + 1
   return alike_waited
@@ -44,23 +52,23 @@ local function given(more)
   return { 'OK', now, more and 1 or 0, number, cmsgpack.pack(rows), cmsgpack.pack(sizes), table.concat(texts) }
 end
 
--- Begin the first attempt of a plain job that waits, with the token of the next number. Returns false for any other job:
--- to that nothing was done. No type may be limited.
+-- Begin the first attempt of a plain job that waits. No type may be limited. Returns its priority; of any other job, to
+-- which nothing was done, false and what was read of it.
 local function begin_plain(id)
   local record = P .. 'job:' .. id
-  local fields = redis.pcall('HMGET', record, 'state', 'plain', 'attempts', 'type', 'priority', 'since', 'envelope')
-  local job_type, priority = fields[4], fields[5]
-  if fields[1] ~= 'pending' or not fields[2] or fields[3] then
-    return false
+  local job = redis.pcall('HMGET', record, 'state', 'type', 'priority', 'since', 'envelope', 'attempts', 'plain')
+  local job_type, priority = job[TYPE], job[PRIORITIZED]
+  if job[STATE] ~= 'pending' or not job[PLAIN] or job[ATTEMPTS] or not (job_type and priority) then
+    return false, job
   end
   local token = series .. number
   number = number + 1
   redis.call('HSET', record, 'state', 'processing', 'token', token, 'started', started, 'attempts', '1')
-  local waited = count_begun(job_type, priority, fields[6])
-  rows[#rows + 1] = with_prelude and { id, token, job_type, priority, 1, {}, 0, { '', waited } }
+  local waited = count_begun(job_type, priority, job[SINCE])
+  rows[#rows + 1] = with_prelude and { id, token, job_type, priority, 1, {}, 0, { '', waited }, {} }
     or { id, token, job_type, priority }
-  add_text(fields[7] or '')
-  return true
+  add_text(job[ENVELOPE] or '')
+  return priority
 end
 
 local function only_one(own)
