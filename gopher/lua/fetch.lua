@@ -37,7 +37,7 @@ local function read_job(id, job)
   if not job then
     job, spoilt = read(id, 'state', 'type', 'priority', 'since', 'envelope', 'attempts', 'plain')
   end
-  if job.err or (job[STATE] == 'pending' and not (job[TYPE] and job[PRIORITIZED])) then
+  if job.err or (job[STATE] == 'pending' and not (is_name(job[TYPE]) and is_name(job[PRIORITIZED]))) then
     set_aside(id)
     return {}, true
   end
@@ -78,9 +78,10 @@ local function from_here()
   return strict and order or string.sub(order, place) .. string.sub(order, 1, place - 1)
 end
 
+-- Ids, and how children died: in both there is ASCII only.
 local function split(text)
   local found = {}
-  for word in string.gmatch(text or '', '[^,]+') do
+  for word in string.gmatch(text or '', '[^,\128-\255]+') do
     found[#found + 1] = word
   end
   return found

@@ -47,7 +47,7 @@ MUTANTS: dict[str, Mutation] = {
     "a fetch by a lost worker is served": ("fetch", "return { 'LOST' }", "local _ = own"),
     "a plain job begun though it has ended": ("shared/begin", "job[STATE] ~= 'pending' or ", ""),
     "a job begun whatever is rare about it": ("shared/begin", "or not job[PLAIN] or", "or"),
-    "a plain job's first attempt begun twice": ("shared/begin", "or job[ATTEMPTS] or", "or"),
+    "a plain job's first attempt begun twice": ("shared/begin", "or job[ATTEMPTS] then", "then"),
     "plain jobs begun whatever their limit": ("fetch", "  if not special then\n    at", "  if true then\n    at"),
     "the next one begun whatever its limit": (
         "fetch",

@@ -99,6 +99,28 @@ def test_one_that_waits_without_a_type_or_a_priority_is_passed_over(lab, spoil, 
     assert lab.tombstones() == {}
 
 
+@pytest.mark.parametrize("field", ["type", "priority"])
+@pytest.mark.parametrize("at", [0, 1])
+def test_one_that_waits_with_a_type_or_a_priority_that_is_no_text_is_passed_over(lab, spoil, field, at):
+    ids = lab.seed_pending(3)
+    spoil(ids[at])
+    lab.redis.delete(lab.keys.job(ids[at]))
+    lab.redis.hset(
+        lab.keys.job(ids[at]), mapping={"type": "email", "priority": "normal", "state": "pending", "plain": "1"}
+    )
+    lab.redis.hset(lab.keys.job(ids[at]), field, b"\xff\xfe")
+    lab.hire()
+    assert [job.id for job in lab.fetch(want=3)] == [job_id for job_id in ids if job_id != ids[at]]
+
+
+def test_crashes_that_are_no_text_do_not_keep_the_others_from_their_worker(lab):
+    ids = lab.seed_pending(3)
+    lab.redis.hset(lab.keys.job(ids[1]), mapping={"attempts": "1", "crashes": b"SIGSEGV,\xff,exit 3"})
+    lab.hire()
+    jobs = lab.fetch(want=3)
+    assert [job.crashes for job in jobs] == [(), ("SIGSEGV", "exit 3"), ()]
+
+
 @pytest.mark.parametrize("at", [0, 1])
 @pytest.mark.parametrize("strict", [False, True])
 def test_one_of_a_priority_that_is_none_goes_where_it_stands(lab, at, strict):

@@ -18,3 +18,15 @@ def test_a_job_whose_envelope_cannot_be_read_does_not_keep_the_others(client, st
     assert states() == ["completed", "failed", "completed", "failed", "completed"]
     assert worker.running
     assert b"its record is spoilt" in server.hget(keys.job(ids[3]), "error")
+
+
+def test_jobs_whose_type_is_missing_or_no_text_do_not_keep_the_others(client, start_worker):
+    ids = client.enqueue_many({"type": "pid", "payload": {}} for _ in range(5))
+    server, keys = client.server.client, client.server.keys.of("default")
+    server.hdel(keys.job(ids[1]), "type")
+    server.hset(keys.job(ids[3]), "type", b"\xff")
+    worker = start_worker(WORKER_CONCURRENCY="1")
+    others = [ids[0], ids[2], ids[4]]
+    wait_until(lambda: all(client.inspector.state("default", job_id) == "completed" for job_id in others), 5)
+    assert worker.running
+    assert server.smembers(keys.corrupt) == {ids[1].encode(), ids[3].encode()}

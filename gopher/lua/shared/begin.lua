@@ -27,6 +27,11 @@ local function count_alike()
   end
 end
 
+-- Return whether a type or a priority can be one: without it, and with what is no text, the worker could not read the reply.
+local function is_name(text)
+  return text and not string.find(text, '[\128-\255]')
+end
+
 -- Count an attempt that begins. Returns the ms that the job has waited.
 local function count_begun(job_type, priority, since)
   if since ~= alike_since or job_type ~= alike_type or priority ~= alike_priority then
@@ -58,7 +63,10 @@ local function begin_plain(id)
   local record = P .. 'job:' .. id
   local job = redis.pcall('HMGET', record, 'state', 'type', 'priority', 'since', 'envelope', 'attempts', 'plain')
   local job_type, priority = job[TYPE], job[PRIORITIZED]
-  if job[STATE] ~= 'pending' or not job[PLAIN] or job[ATTEMPTS] or not (job_type and priority) then
+  if job[STATE] ~= 'pending' or not job[PLAIN] or job[ATTEMPTS] then
+    return false, job
+  end
+  if (job_type ~= alike_type or priority ~= alike_priority) and not (is_name(job_type) and is_name(priority)) then
     return false, job
   end
   local token = series .. number
