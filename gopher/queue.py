@@ -264,7 +264,7 @@ class Queue:
 
         The reply is a list with OK, ALREADY, STALE or MISSING for each.
         """
-        rows = list(map(_row, completions))
+        rows = list(map(_completed, completions))
         return self._call("complete", (worker, self._retention, _pack(rows)), _reader_of_answers(len(rows)))
 
     def retry(self, worker: str, failure: Failure, delay: float) -> Call:
@@ -465,7 +465,7 @@ def _as_text(data: bytes) -> str:
     return data.decode(errors="replace")
 
 
-def _row(done: Completion) -> tuple[str | bool, ...]:
+def _completed(done: Completion) -> tuple[str | bool, ...]:
     """Return what complete.lua is told of a job: nothing of what there is none of."""
     row = (done.job_id, done.token, f"{done.duration:.3f}")
     if done.log:

@@ -30,13 +30,10 @@ if not redis.call('ZSCORE', P .. 'workers', worker) then
   return { 'LOST' }
 end
 
--- Read a job, or the rest of one of which `begin_plain` has read the fields above. Where its record is spoilt it has no
--- state, and the second value is true.
+-- Read a job, or the rest of one that was looked at already. Where its record is spoilt it has no state, and the second
+-- value is true.
 local function read_job(id, job)
-  local spoilt = false
-  if not job then
-    job, spoilt = read(id, 'state', 'type', 'priority', 'since', 'envelope', 'attempts', 'plain')
-  end
+  job = job or look_at(P .. 'job:' .. id)
   if job.err or (job[STATE] == 'pending' and not (is_name(job[TYPE]) and is_name(job[PRIORITIZED]))) then
     set_aside(id)
     return {}, true
@@ -50,7 +47,7 @@ local function read_job(id, job)
     local fields = read(id, 'crashes', 'lost', 'token')
     job.crashes, job.lost, job.token = fields[1], fields[2], fields[3]
   end
-  return job, spoilt
+  return job, false
 end
 
 local turns = {} -- place in the cycle -> whose turn it is there; forgotten when a letter is left out, or comes back
@@ -292,8 +289,8 @@ end
 local function begin_plain_ones(ids, at, letter)
   local steps, last = after[letter], math.min(#ids, at + want - #rows - 1)
   while at <= last do
-    local begun, job = begin_plain(ids[at])
-    if not begun then
+    local priority, job = begin_plain(ids[at])
+    if not priority then
       return at, job
     end
     at = at + 1

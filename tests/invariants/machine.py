@@ -287,9 +287,7 @@ class Moves(RuleBasedStateMachine):
         elif meanwhile == "late":
             self.tick(8_000)
         elif meanwhile == "lost":
-            self.heartbeats()
-            self.tick(12_000)
-            self.run_call(self.queue.rescue(None, 0.0))
+            self.rescue_the_silent()
             # Of one that was frozen the server does the pop all the same.
             self.pop(worker)
         elif meanwhile == "more":
@@ -329,11 +327,17 @@ class Moves(RuleBasedStateMachine):
         for _ in range(2):
             self.enqueue(["normal"], "", "", None, "", 0, "fail", "a")
             self.pop(worker)
-            self.take_in(worker, self.run_call(self.queue.fetch(worker.id, 1, worker.number, "hnl", strict=True)))
+            self.fetch_with(worker, 1)
 
-    def fetch_with(self, worker: Worker) -> None:
-        call = self.queue.fetch(worker.id, 4, worker.number, "hnl", strict=True)
+    def fetch_with(self, worker: Worker, want: int = 4) -> None:
+        call = self.queue.fetch(worker.id, want, worker.number, "hnl", strict=True)
         self.take_in(worker, self.run_call(call))
+
+    def rescue_the_silent(self) -> None:
+        """Let a lease pass of which only those are heard who still work."""
+        self.heartbeats()
+        self.tick(12_000)
+        self.run_call(self.queue.rescue(None, 0.0))
 
     @rule()
     def a_failed_job_comes_again(self) -> None:
@@ -359,9 +363,7 @@ class Moves(RuleBasedStateMachine):
         self.enqueue(["normal"], "", "", None, "", 0, "fail", "a")
         self.fetch_with(worker)
         self.workers.remove(worker)
-        self.heartbeats()
-        self.tick(12_000)
-        self.run_call(self.queue.rescue(None, 0.0))
+        self.rescue_the_silent()
         self.fetch_with(self.newest_worker())
         for job in worker.holds:
             answer = self.answer(self.call_for("complete", worker.id, job))
@@ -381,9 +383,7 @@ class Moves(RuleBasedStateMachine):
         """Of one that was frozen the server does the pop all the same."""
         worker = self.newest_worker()
         behind = self.send_bell(worker)
-        self.heartbeats()
-        self.tick(12_000)
-        self.run_call(self.queue.rescue(None, 0.0))
+        self.rescue_the_silent()
         self.empty()
         self.enqueue(["normal"], "", "", None, "", 0, "fail", "a")
         self.pop(worker)
@@ -459,7 +459,7 @@ class Moves(RuleBasedStateMachine):
         self.empty()
         worker = self.newest_worker()
         self.enqueue(["high"] * 4, "", "", None, "", 0, "fail", "a")
-        self.take_in(worker, self.run_call(self.queue.fetch(worker.id, 4, worker.number, "hnl", strict=True)))
+        self.fetch_with(worker)
         if len(worker.holds) > 1:
             self.complete_several(data)
 

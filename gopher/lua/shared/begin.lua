@@ -9,8 +9,12 @@ local started = string.format('%.0f', now)
 -- What the tokens begin with. Fetches behind a BRPOPLPUSH count for themselves, see `adopt_strays`.
 local series = ARGV[1] .. (ARGV[8] == '1' and '.b' or '.')
 
--- What is read of a job.
+-- What is read of every job; of a record that is none, the error.
 local STATE, TYPE, PRIORITIZED, SINCE, ENVELOPE, ATTEMPTS, PLAIN = 1, 2, 3, 4, 5, 6, 7
+
+local function look_at(record)
+  return redis.pcall('HMGET', record, 'state', 'type', 'priority', 'since', 'envelope', 'attempts', 'plain')
+end
 
 local function waited_since(since)
   local waited = now - (tonumber(since) or now)
@@ -61,7 +65,7 @@ end
 -- which nothing was done, false and what was read of it.
 local function begin_plain(id)
   local record = P .. 'job:' .. id
-  local job = redis.pcall('HMGET', record, 'state', 'type', 'priority', 'since', 'envelope', 'attempts', 'plain')
+  local job = look_at(record)
   local job_type, priority = job[TYPE], job[PRIORITIZED]
   if job[STATE] ~= 'pending' or not job[PLAIN] or job[ATTEMPTS] then
     return false, job
