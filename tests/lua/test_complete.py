@@ -41,6 +41,14 @@ def test_a_retention_of_0_forgets_the_job_at_once_and_still_counts_it(lab):
     assert lab.totals()["completed:email"] == 1
 
 
+def test_where_no_records_are_kept_a_plain_job_is_forgotten_at_once_too(lab):
+    job = lab.seed_processing()
+    call = lab.queue.complete("w1", [Completion(job.id, job.token, 1.0, b"1", b"")])
+    worker, _, jobs = call.arguments
+    assert lab.run_twice(call._replace(arguments=(worker, 0, jobs))) == (["OK"], ["MISSING"])
+    assert (lab.record(job.id), lab.standing("finished")) == ({}, [])
+
+
 def test_each_of_several_is_answered_for_itself(lab):
     lab.hire()
     lab.seed_pending(3)
