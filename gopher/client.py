@@ -169,7 +169,9 @@ class Client:
         queue = self.server.queue(name)
         with enqueuing(name, jobs) as traced:
             call = queue.enqueue(traced, request) if request else queue.enqueue(traced)
-            reply: Enqueued = self.server.run(call, patience=patience)
+            # A large batch would hold up those that share its round trip.
+            run = self.server.run_with_others if len(jobs) == 1 else self.server.run
+            reply: Enqueued = run(call, patience=patience)
         if reply.kind == "MISMATCH":
             raise IdempotencyMismatch("this Idempotency-Key came with another request before: use a new one")
         return reply

@@ -16,6 +16,7 @@ from redis import exceptions
 from redis.connection import AbstractConnection
 
 from . import crashpoints
+from .auto_pipelining import AutoPipeline, Interrupted
 from .connections import Pools
 from .errors import ConfigurationError, GopherError, OutcomeUnknown, QueueBusy, QueueFull, QueueUnavailable, StorageFull
 from .keys import Keys
@@ -69,6 +70,7 @@ class Server:
         self.client: Any = self.pools.client
         self._known_queues: set[str] = set()
         self._queues: dict[str, Queue] = {}
+        self._auto_pipeline = AutoPipeline(self._outcomes)
 
     def queue(self, name: str) -> Queue:
         queue = self._queues.get(name)
@@ -87,14 +89,24 @@ class Server:
 
     def run_all(self, calls: Sequence[Call], *, patience: float = PATIENCE) -> list[Any]:
         """Run calls on one queue in one round trip; the replies are in order. Raises as `run` does."""
+        replies: list[Any] = self._persist(lambda: self._attempt(calls), patience)
+        return replies
+
+    def run_with_others(self, call: Call, *, patience: float = PATIENCE) -> Any:
+        """Run one call as `run` does, in a round trip with those that other threads ask for at the same time."""
+        return self._persist(lambda: self._auto_pipeline.run(call), patience)
+
+    def _persist(self, attempt: Callable[[], Any], patience: float) -> Any:
         give_up_at = time.monotonic() + patience
         delays: Iterator[float] | None = None
         sent = False
         while True:
             try:
-                return self._attempt(calls)
+                return attempt()
             except _LostReply as lost:
                 sent, problem = True, lost.cause
+            except Interrupted as error:
+                sent, problem = True, error
             except _CONNECTION_ERRORS as error:
                 problem = error
             except exceptions.ResponseError as error:
@@ -138,6 +150,14 @@ class Server:
         self.close()
 
     def _attempt(self, calls: Sequence[Call]) -> list[Any]:
+        outcomes = self._outcomes(calls)
+        for outcome in outcomes:
+            if isinstance(outcome, Exception):
+                raise outcome
+        return outcomes
+
+    def _outcomes(self, calls: Sequence[Call]) -> list[Any]:
+        """Send calls once, and return for each its reply as it reads it, or the error that the server answered."""
         shelf = self.pools.shelf(calls[0].key)
         # Connecting is part of this: a failure here means that nothing was sent.
         connection = shelf.take()
@@ -169,10 +189,9 @@ def _exchange(connection: AbstractConnection, calls: Sequence[Call]) -> list[Any
         raise
     if crashpoints.armed:
         crashpoints.reached_by((call.verb for call in calls), "after_reply")
-    for reply in replies:
-        if isinstance(reply, Exception):
-            raise reply
-    return [call.read(reply) for call, reply in zip(calls, replies, strict=True)]
+    return [
+        reply if isinstance(reply, Exception) else call.read(reply) for call, reply in zip(calls, replies, strict=True)
+    ]
 
 
 def _cause(error: Exception) -> Exception:

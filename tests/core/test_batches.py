@@ -79,7 +79,7 @@ def test_what_fails_before_anything_is_stored_says_so(client, monkeypatch):
     def refuse(call, **options):
         raise QueueFull("the server is out of memory")
 
-    jobs = prepare_batch([entry("a"), entry("b")])
+    jobs = prepare_batch([entry("a"), entry("b"), entry("a")])
     monkeypatch.setattr(client.server, "run", refuse)
     with pytest.raises(QueueFull):
         client.store(jobs)
