@@ -17,9 +17,10 @@ from gopher.client import Client
 from gopher.invariants import findings
 from gopher.job import NewJob, new_job_id
 from gopher.keys import QueueKeys
-from gopher.queue import Call, Completion, Failure, FetchedJob, Queue
+from gopher.queue import SERIES, Call, Completion, Failure, FetchedJob, Queue
 from gopher.schedule import ScheduleSpec
 from gopher.server import Server
+from tests.helpers import wait_until
 
 _names = count(1)
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -153,6 +154,13 @@ def _continue_redrives(stage: Stage) -> Call:
     return stage.queue.continue_redrives()
 
 
+def _sample(stage: Stage) -> Call:
+    period = SERIES[0][0]
+    # A repeat in the next period takes the next sample.
+    wait_until(lambda: _now(stage) % period < period - 500)
+    return stage.queue.sample()
+
+
 SEEDS: dict[str, Callable[[Stage], Call]] = {
     "bisect": lambda stage: stage.queue.bisect("pending:normal", len(stage.put(2))),
     "cancel": lambda stage: stage.queue.cancel(stage.put(2)[0]),
@@ -180,7 +188,7 @@ SEEDS: dict[str, Callable[[Stage], Call]] = {
     "resign": lambda stage: stage.queue.resign("w"),
     "resume": _resumed,
     "retry": _held(lambda queue, job: queue.retry("w", _failure(job), 60.0)),
-    "sample": lambda stage: stage.queue.sample(),
+    "sample": _sample,
     "set_limit": lambda stage: stage.queue.set_limit("t", 1.0, 1.0, 1),
     "set_schedule": lambda stage: stage.queue.set_schedule("s", b"{}", 1000),
     "start_redrive": lambda stage: stage.queue.start_redrive("r", stage.failed() and [], canary=1),
