@@ -34,7 +34,7 @@ class Turnstile:
     def ask(self, server: Server, client: str) -> Admission:
         """Take a token of a client's bucket. Raises a ServerError, at once when the server is away."""
         digest = hashlib.sha256(client.encode()).hexdigest()[:32]
-        call = Call(script("api/admit"), server.keys.client(digest), (self.tokens, self._interval), _read)
+        call = Call(script("api/admit"), server.keys.client(digest), (str(self.tokens), str(self._interval)), _read)
         admission: Admission = server.run(call, patience=0)
         return admission
 

@@ -20,7 +20,11 @@ MAX_LOST = 10
 
 
 class Call(NamedTuple):
-    """One call of a script: what to send, and how to read the reply."""
+    """One call of a script: what to send, and how to read the reply.
+
+    What is sent is text or bytes: with a number hiredis makes the process crash when a signal's handler raises
+    just then, as that of a soft timeout does.
+    """
 
     script: Script
     key: str
@@ -32,11 +36,11 @@ class Call(NamedTuple):
         return self.script.name
 
     def command(self) -> tuple[Any, ...]:
-        return ("EVALSHA", self.script.sha, 1, self.key, *self.arguments)
+        return ("EVALSHA", self.script.sha, "1", self.key, *self.arguments)
 
     def whole_command(self) -> tuple[Any, ...]:
         """Return the command with the script's source, for a server that does not know it (any more)."""
-        return ("EVAL", self.script.source, 1, self.key, *self.arguments)
+        return ("EVAL", self.script.source, "1", self.key, *self.arguments)
 
 
 class LateCall(Call):
@@ -49,7 +53,7 @@ class LateCall(Call):
         return self._asked().whole_command()
 
     def _asked(self) -> Call:
-        return Call(self.script, self.key, tuple(map(_asked, self.arguments)), self.read)
+        return Call(self.script, self.key, tuple(_written(_asked(each)) for each in self.arguments), self.read)
 
 
 class Request(NamedTuple):
@@ -226,7 +230,7 @@ class Queue:
         arguments: list[Any] = list(request)
         for job in jobs:
             arguments += (job.id, job.type, job.priority, job.envelope, "" if job.is_plain else _special(job))
-        return self._call("enqueue", arguments, _read_enqueued)
+        return self._make("enqueue", arguments, _read_enqueued)
 
     def fetch(
         self,
@@ -452,6 +456,9 @@ class Queue:
         return self._call("sample", arguments, lambda reply: Sampled(*map(int, reply)))
 
     def _call(self, verb: str, arguments: Sequence[Any], read: Callable[[Any], Any]) -> Call:
+        return self._make(verb, [_written(argument) for argument in arguments], read)
+
+    def _make(self, verb: str, arguments: Sequence[Any], read: Callable[[Any], Any]) -> Call:
         return Call(script(verb), self.keys.prefix, tuple(arguments), read)
 
 
@@ -475,6 +482,10 @@ def _completed(done: Completion) -> tuple[str | bool, ...]:
 
 def _asked(argument: Any) -> Any:
     return argument() if callable(argument) else argument
+
+
+def _written(argument: Any) -> Any:
+    return argument if isinstance(argument, str | bytes) or callable(argument) else str(argument)
 
 
 def _special(job: NewJob) -> str:

@@ -45,5 +45,5 @@ def test_a_call_is_sent_by_its_sha_and_whole_when_the_server_does_not_know_it():
     call = Queue(Keys("ns").of("mail")).cancel(job_id)
     assert call.verb == "cancel"
     assert call.key == "ns:{mail}:"
-    assert call.command() == ("EVALSHA", script("cancel").sha, 1, "ns:{mail}:", job_id, 3_600_000)
-    assert call.whole_command() == ("EVAL", script("cancel").source, 1, "ns:{mail}:", job_id, 3_600_000)
+    assert call.command() == ("EVALSHA", script("cancel").sha, "1", "ns:{mail}:", job_id, "3600000")
+    assert call.whole_command() == ("EVAL", script("cancel").source, "1", "ns:{mail}:", job_id, "3600000")

@@ -99,6 +99,13 @@ def test_every_script_has_a_call_to_be_cut():
     assert sorted(SEEDS) == names()
 
 
+@pytest.mark.parametrize("verb", names())
+def test_what_is_sent_holds_no_number(lanes, verb):
+    """hiredis makes the process crash when a signal's handler raises while it writes one: a soft timeout's may."""
+    call = SEEDS[verb](Stage(lanes[0][0]))
+    assert {type(word) for each in (call.command(), call.whole_command()) for word in each} <= {str, bytes}
+
+
 @pytest.mark.parametrize("run", [by_run, by_link])
 def test_a_reply_that_is_cut_anywhere_loses_and_doubles_nothing(lanes, run):
     free = list(lanes)

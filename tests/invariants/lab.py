@@ -29,7 +29,7 @@ class LabQueue(Queue):
         self._mutation = mutation
         self._scripts: dict[str, Script] = {}
 
-    def _call(self, verb: str, arguments: Sequence[Any], read: Any) -> Call:
+    def _make(self, verb: str, arguments: Sequence[Any], read: Any) -> Call:
         if verb not in self._scripts:
             self._scripts[verb] = join(verb, self._source(verb), self._pieces())
         return Call(self._scripts[verb], self.keys.prefix, tuple(arguments), read)

@@ -24,7 +24,7 @@ def failure(job: FetchedJob, *, log: bytes = b"", crash: str = "") -> Failure:
 class ClockedQueue(Queue):
     """The moves of a queue by the clock that stands in a key of it."""
 
-    def _call(self, verb: str, arguments: Sequence[Any], read: Any) -> Call:
+    def _make(self, verb: str, arguments: Sequence[Any], read: Any) -> Call:
         return Call(join(verb, source(verb), {"clock": CLOCK}), self.keys.prefix, tuple(arguments), read)
 
 

@@ -58,7 +58,7 @@ def test_the_rescuer_tells_how_long_ago_it_was_answered_so_that_a_clock_that_was
     call = rescuer.call(NOW + 5.2)
     # The server was away meanwhile: what counts is when the call is sent.
     monkeypatch.setattr("time.monotonic", lambda: NOW + 65.2)
-    assert call.command()[-2:] == (SERVER_NOW, 65_000)
+    assert call.command()[-2:] == (str(SERVER_NOW), "65000")
 
 
 def test_the_rescuer_forgets_its_last_look_once_the_clock_was_set(queue):
@@ -80,15 +80,15 @@ def pruner(queue):
 
 
 def test_the_pruner_asks_with_the_limits_of_the_settings(pruner):
-    assert pruner.call(NOW).arguments == (Pruner.LIMIT, 0, 60_000, 7)
+    assert pruner.call(NOW).arguments == (str(Pruner.LIMIT), "0", "60000", "7")
 
 
 def test_the_pruner_goes_on_from_where_it_was(pruner):
     assert pruner.took(Pruned(3, 997, 0, 0), NOW) == NOW + Pruner.PERIOD
-    assert pruner.call(NOW).arguments[1] == 997
+    assert pruner.call(NOW).arguments[1] == "997"
 
 
 def test_the_pruner_stays_at_the_front_while_much_goes_there(pruner):
     assert pruner.took(Pruned(Pruner.LIMIT, 0, 0, 0), NOW) == NOW
     assert pruner.took(Pruned(0, 0, Pruner.LIMIT, 0), NOW) == NOW
-    assert pruner.call(NOW).arguments[1] == 0
+    assert pruner.call(NOW).arguments[1] == "0"
