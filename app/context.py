@@ -29,7 +29,7 @@ class Context:
 
     @property
     def client(self) -> Client:
-        return self._client("api", REDIS_TIMEOUT, CONNECTIONS)
+        return self._client("api", REDIS_TIMEOUT, CONNECTIONS, auto_pipelining=True)
 
     @property
     def probe(self) -> Client:
@@ -53,13 +53,18 @@ class Context:
         with _permit(self._bulk_permits) as permitted:
             yield permitted
 
-    def _client(self, name: str, timeout: float, connections: int) -> Client:
+    def _client(self, name: str, timeout: float, connections: int, *, auto_pipelining: bool = False) -> Client:
         with self._lock:
             if self._owner != os.getpid():
                 self._owner, self._clients = os.getpid(), {}
             if name not in self._clients:
                 settings = replace(self.settings, redis_timeout=min(self.settings.redis_timeout, timeout))
-                self._clients[name] = Client(settings=settings, registry=self.registry, connections=connections)
+                self._clients[name] = Client(
+                    settings=settings,
+                    registry=self.registry,
+                    connections=connections,
+                    auto_pipelining=auto_pipelining,
+                )
             return self._clients[name]
 
 

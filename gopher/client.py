@@ -49,7 +49,9 @@ class Client:
     """Submits jobs and manages them. Threads may share one; make it anew after a fork.
 
     `url` and `namespace` default to `REDIS_URL` and `GOPHER_NAMESPACE`. With a `registry`, types and
-    payloads are checked before anything is stored; without one, the worker does that.
+    payloads are checked before anything is stored; without one, the worker does that. With `auto_pipelining`
+    threads that submit single jobs at the same time share round trips: for many threads that nobody
+    interrupts, by a signal's handler that raises or by a timeout of gevent.
     """
 
     def __init__(
@@ -60,12 +62,14 @@ class Client:
         registry: Registry | None = None,
         settings: Settings | None = None,
         connections: int = 10,
+        auto_pipelining: bool = False,
     ) -> None:
         settings = settings or Settings.from_env()
         settings = replace(settings, redis_url=url) if url else settings
         self.settings = replace(settings, namespace=namespace) if namespace else settings
         self.registry = registry
         self.server = Server(self.settings, connections=connections)
+        self._auto_pipelining = auto_pipelining
         self.inspector = Inspector(self.server, registry)
         self.dead_letters = DeadLetters(self.server, self.inspector)
         self.flow = Flow(self.server, registry)
@@ -170,7 +174,8 @@ class Client:
         with enqueuing(name, jobs) as traced:
             call = queue.enqueue(traced, request) if request else queue.enqueue(traced)
             # A large batch would hold up those that share its round trip.
-            run = self.server.run_with_others if len(jobs) == 1 else self.server.run
+            shares = self._auto_pipelining and len(jobs) == 1
+            run = self.server.run_with_others if shares else self.server.run
             reply: Enqueued = run(call, patience=patience)
         if reply.kind == "MISMATCH":
             raise IdempotencyMismatch("this Idempotency-Key came with another request before: use a new one")

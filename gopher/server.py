@@ -4,6 +4,7 @@ A repeat is harmless, since every script can be sent again with the same argumen
 reply was lost is simply sent again, and only when the server stays away is its outcome unknown.
 """
 
+import copy
 import random
 import re
 import time
@@ -29,6 +30,8 @@ PATIENCE = 2.0
 
 # InvalidResponse: what came is no reply at all, so nothing that follows can be trusted.
 _CONNECTION_ERRORS = (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.InvalidResponse, OSError)
+
+_ERRORS = (exceptions.RedisError, exceptions.RedisClusterException, OSError)
 
 # The first word of an error reply, and what it means to a caller.
 _REPLIES: dict[str, tuple[type[GopherError], str]] = {
@@ -93,7 +96,10 @@ class Server:
         return replies
 
     def run_with_others(self, call: Call, *, patience: float = PATIENCE) -> Any:
-        """Run one call as `run` does, in a round trip with those that other threads ask for at the same time."""
+        """Run one call as `run` does, in a round trip with those that other threads ask for at the same time.
+
+        For threads that nobody interrupts, see `AutoPipeline`.
+        """
         return self._persist(lambda: self._auto_pipeline.run(call), patience)
 
     def _persist(self, attempt: Callable[[], Any], patience: float) -> Any:
@@ -151,16 +157,20 @@ class Server:
 
     def _attempt(self, calls: Sequence[Call]) -> list[Any]:
         outcomes = self._outcomes(calls)
-        for outcome in outcomes:
-            if isinstance(outcome, Exception):
-                raise outcome
+        errors = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
+        if errors:
+            # Whatever was refused: where a reply was lost, more may have been done.
+            raise next((error for error in errors if isinstance(error, _LostReply)), errors[0])
         return outcomes
 
     def _outcomes(self, calls: Sequence[Call]) -> list[Any]:
-        """Send calls once, and return for each its reply as it reads it, or the error that the server answered."""
-        shelf = self.pools.shelf(calls[0].key)
-        # Connecting is part of this: a failure here means that nothing was sent.
-        connection = shelf.take()
+        """Send calls once, and return what came of each: its reply as it reads it, or an error."""
+        try:
+            shelf = self.pools.shelf(calls[0].key)
+            connection = shelf.take()
+        except _ERRORS as error:
+            # Nothing was sent. One for each, since each may be raised in a thread of its own.
+            return [error, *(copy.copy(error) for _ in calls[1:])]
         try:
             return _exchange(connection, calls)
         finally:
@@ -173,25 +183,36 @@ class _LostReply(Exception):
 
 
 def _exchange(connection: AbstractConnection, calls: Sequence[Call]) -> list[Any]:
+    replies: list[Any] = []
     try:
         send_calls(connection, calls)
-        replies = [read_reply(connection) for _ in calls]
+        for _ in calls:
+            replies.append(read_reply(connection))  # noqa: PERF401 - those that came before an error are kept
         missing = [index for index, reply in enumerate(replies) if isinstance(reply, exceptions.NoScriptError)]
         if missing:
             for index, reply in zip(missing, send_whole(connection, [calls[i] for i in missing]), strict=True):
                 replies[index] = reply
     except _CONNECTION_ERRORS as error:
         connection.disconnect()
-        raise _LostReply(_cause(error)) from error
+        # What was read before is known.
+        replies += [exceptions.NoScriptError()] * (len(calls) - len(replies))
+        replies = [_lost(error) if isinstance(reply, exceptions.NoScriptError) else reply for reply in replies]
     except BaseException:
         # An interrupt: replies may still be on their way, and must not be read as those of the next call.
         connection.disconnect()
         raise
-    if crashpoints.armed:
-        crashpoints.reached_by((call.verb for call in calls), "after_reply")
+    else:
+        if crashpoints.armed:
+            crashpoints.reached_by((call.verb for call in calls), "after_reply")
     return [
         reply if isinstance(reply, Exception) else call.read(reply) for call, reply in zip(calls, replies, strict=True)
     ]
+
+
+def _lost(error: Exception) -> _LostReply:
+    lost = _LostReply(_cause(error))
+    lost.__cause__ = error
+    return lost
 
 
 def _cause(error: Exception) -> Exception:
@@ -276,7 +297,7 @@ def explained() -> Iterator[None]:
     """Turn redis-py's errors into ours."""
     try:
         yield
-    except (exceptions.RedisError, exceptions.RedisClusterException, OSError) as error:
+    except _ERRORS as error:
         raise translated(error) from error
 
 

@@ -14,7 +14,8 @@ from pathlib import Path
 class Proxy:
     """Stands before a server's unix socket, in a thread for each connection. A context manager.
 
-    What becomes of the next exchanges is queued: `cut(k)`, `drop()`, `answer(text)`, `delay(seconds)`. One exchange
+    What becomes of the next exchanges is queued: `cut(k)`, `drop()`, `answer(text)`, `delay(seconds)`,
+    `hold()`. One exchange
     is what a client sends at once and the server's answer to it. Nothing queued: all passes.
     """
 
@@ -54,6 +55,12 @@ class Proxy:
     def delay(self, seconds: float) -> None:
         """Let the next reply come late."""
         self._plans.append(("delay", seconds))
+
+    def hold(self) -> threading.Event:
+        """Keep the next reply back until the event is set."""
+        event = threading.Event()
+        self._plans.append(("hold", event))
+        return event
 
     def leave(self) -> None:
         """End all connections, and make no new one."""
@@ -123,6 +130,8 @@ class Proxy:
                     continue
                 if what == "delay":
                     time.sleep(value)
+                if what == "hold":
+                    value.wait(10)
                 client.sendall(data[:value] if what == "cut" else data)
                 if what == "cut":
                     return

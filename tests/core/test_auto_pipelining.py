@@ -1,16 +1,18 @@
 """Threads that ask at the same time share a round trip, and what goes wrong with one of them is its own."""
 
-import os
-import signal
 import threading
+import time
 from concurrent.futures import Future
 
 import pytest
+from gopher.app.context import Context
 
 from gopher.auto_pipelining import AutoPipeline, Interrupted
+from gopher.client import Client
 from gopher.errors import OutcomeUnknown, QueueUnavailable
 from gopher.job import NewJob, new_job_id
 from gopher.queue import Queue
+from gopher.registry import load_handlers
 from gopher.server import Server
 from gopher.settings import Settings
 from tests.core.proxy import Proxy
@@ -24,19 +26,23 @@ def enqueue(queue: Queue):
 
 
 class Gate:
-    """Stands for the server: holds every round trip until it is opened, and knows who went together."""
+    """Stands for the server: holds round trips until they are let go, and knows who went together."""
 
     def __init__(self) -> None:
         self.trips: list[int] = []
-        self.opened = threading.Event()
-        self.error: BaseException | None = None
+        self.held: list[threading.Event] = []
+        self.interrupts = False
 
     def exchange(self, calls):
         self.trips.append(len(calls))
-        assert self.opened.wait(10)
-        if self.error and len(self.trips) == 1:
-            raise self.error
+        self.held.append(threading.Event())
+        assert self.held[-1].wait(10)
+        if self.interrupts:
+            raise SystemExit
         return list(range(len(calls)))
+
+    def let_go(self, trip: int = -1) -> None:
+        self.held[trip].set()
 
 
 class Soon(Future):
@@ -64,18 +70,26 @@ class Threads:
 
 
 def waiting(pipeline: AutoPipeline) -> int:
-    return sum(len(seats) for trips in pipeline._trips.values() for seats in trips._waiting.values())
+    return sum(len(trip.late) for trip in pipeline._under_way.values())
 
 
-def under_way(pipeline: AutoPipeline) -> int:
-    return sum(len(trips._waiting) for trips in pipeline._trips.values())
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch):
+    """None of these tests is to go on because a round trip took long, but those that are about it."""
+    monkeypatch.setattr("gopher.auto_pipelining.LONG", 10.0)
+
+
+@pytest.fixture
+def soon(monkeypatch):
+    monkeypatch.setattr("gopher.auto_pipelining.LONG", 0.05)
 
 
 @pytest.fixture
 def gate():
     gate = Gate()
     yield gate
-    gate.opened.set()
+    for event in gate.held:
+        event.set()
 
 
 @pytest.fixture
@@ -83,7 +97,7 @@ def pipeline(gate):
     pipeline = AutoPipeline(gate.exchange)
     yield pipeline
     # Whatever happened: nobody was forgotten, and the next call finds the way free.
-    assert waiting(pipeline) == under_way(pipeline) == 0
+    wait_until(lambda: not pipeline._under_way)
 
 
 @pytest.fixture
@@ -112,7 +126,7 @@ def direct(redis_url, namespace):
 @pytest.fixture
 def behind(proxy, namespace):
     """The server behind the proxy. Its first connection is made, and the script is known."""
-    with Server(Settings(redis_url=proxy.url, namespace=namespace, redis_timeout=0.5), connections=3) as server:
+    with Server(Settings(redis_url=proxy.url, namespace=namespace, redis_timeout=10.0), connections=3) as server:
         server.run(enqueue(server.queue("default")))
         yield server
 
@@ -122,16 +136,22 @@ def enqueued(direct) -> int:
 
 
 def together(threads, proxy, behind, calls) -> list[Soon]:
-    """Send a call whose reply takes its time, and others that come meanwhile. Returns theirs, the first one last."""
-    proxy.delay(0.3)
-    sent = len(proxy.sent)
-    first = threads.submit(behind.run_with_others, enqueue(behind.queue("default")))
-    wait_until(lambda: len(proxy.sent) > sent)
-    others = []
+    """Send a call whose reply takes its time, and others that come meanwhile; then let the first one go."""
+    held = hold(threads, proxy, lambda: behind.run_with_others(enqueue(behind.queue("default"))))
+    asked = []
     for call in calls:
-        others.append(threads.submit(behind.run_with_others, call))
-        wait_until(lambda: waiting(behind._auto_pipeline) == len(others))
-    return [*others, first]
+        asked.append(threads.submit(behind.run_with_others, call))
+        wait_until(lambda: waiting(behind._auto_pipeline) == len(asked))
+    held.set()
+    return asked
+
+
+def hold(threads, proxy, send) -> threading.Event:
+    """Send something in a thread; its reply is kept back until the event is set."""
+    held, sent = proxy.hold(), len(proxy.sent)
+    threads.submit(send)
+    wait_until(lambda: len(proxy.sent) > sent)
+    return held
 
 
 # With the server
@@ -139,26 +159,26 @@ def together(threads, proxy, behind, calls) -> list[Soon]:
 
 def test_those_who_come_while_one_is_under_way_go_together(threads, proxy, behind, direct):
     calls = [enqueue(behind.queue("default")) for _ in range(OTHERS)]
-    futures = together(threads, proxy, behind, calls)
-    assert [future.result().answers for future in futures] == [["NEW"]] * (OTHERS + 1)
+    asked = together(threads, proxy, behind, calls)
+    assert [each.result().answers for each in asked] == [["NEW"]] * OTHERS
     assert [piece.count(b"EVALSHA") for piece in proxy.sent[-2:]] == [1, OTHERS]
     assert enqueued(direct) == OTHERS + 1
 
 
 def test_each_gets_its_own_reply(threads, proxy, behind):
-    known, new = (enqueue(behind.queue("default")) for _ in range(2))
+    known, new, newer = (enqueue(behind.queue("default")) for _ in range(3))
     behind.run(known)
-    futures = together(threads, proxy, behind, [new, known, enqueue(behind.queue("default"))])
-    assert [future.result().answers for future in futures[:3]] == [["NEW"], ["DUPLICATE"], ["NEW"]]
+    asked = together(threads, proxy, behind, [new, known, newer])
+    assert [each.result().answers for each in asked] == [["NEW"], ["DUPLICATE"], ["NEW"]]
 
 
 def test_an_error_reply_is_that_of_one_alone(threads, proxy, behind, direct):
     good = [enqueue(behind.queue("default")) for _ in range(2)]
     bad = good[0]._replace(arguments=())
-    futures = together(threads, proxy, behind, [good[0], bad, good[1]])
-    assert futures[0].result().answers == futures[2].result().answers == ["NEW"]
+    asked = together(threads, proxy, behind, [good[0], bad, good[1]])
+    assert asked[0].result().answers == asked[2].result().answers == ["NEW"]
     with pytest.raises(QueueUnavailable, match="the server refused the call"):
-        futures[1].result()
+        asked[1].result()
     assert enqueued(direct) == 3
 
 
@@ -167,25 +187,84 @@ def test_all_whose_reply_is_lost_go_again_and_nothing_is_done_twice(threads, pro
     calls = [enqueue(behind.queue("default")) for _ in range(OTHERS)]
     proxy.cut(size)
     proxy.cut(size)
-    futures = [threads.submit(behind.run_with_others, call) for call in calls]
-    assert {future.result().answers[0] for future in futures} <= {"NEW", "DUPLICATE"}
+    asked = [threads.submit(behind.run_with_others, call) for call in calls]
+    assert {each.result().answers[0] for each in asked} <= {"NEW", "DUPLICATE"}
     assert enqueued(direct) == OTHERS
 
 
-def test_who_was_sent_along_knows_that_it_may_have_been_done(threads, proxy, behind):
-    futures = together(threads, proxy, behind, [enqueue(behind.queue("default")) for _ in range(OTHERS)])
+def test_a_reply_that_was_read_before_the_others_were_lost_is_known(threads, proxy, behind):
+    first = len(b"*3\r\n$2\r\nOK\r\n:1800000000000\r\n$3\r\nNEW\r\n")
+    held = hold(threads, proxy, lambda: behind.run_with_others(enqueue(behind.queue("default"))))
+    asked = []
+    for _ in range(3):
+        asked.append(threads.submit(behind.run_with_others, enqueue(behind.queue("default")), patience=0.1))
+        wait_until(lambda: waiting(behind._auto_pipeline) == len(asked))
+    proxy.cut(first)
     for _ in range(100):
         proxy.cut(0)
-    for future in futures[:OTHERS]:
-        with pytest.raises(OutcomeUnknown):
-            future.result()
+    held.set()
+    assert asked[0].result().answers == ["NEW"]
+    assert type(asked[1].exception()) is type(asked[2].exception()) is OutcomeUnknown
+
+
+def test_who_was_sent_along_knows_that_it_may_have_been_done(threads, proxy, behind):
+    held = hold(threads, proxy, lambda: behind.run_with_others(enqueue(behind.queue("default"))))
+    asked = [
+        threads.submit(behind.run_with_others, enqueue(behind.queue("default")), patience=0.1) for _ in range(OTHERS)
+    ]
+    wait_until(lambda: waiting(behind._auto_pipeline) == OTHERS)
+    for _ in range(100):
+        proxy.cut(0)
+    held.set()
+    assert [type(each.exception()) for each in asked] == [OutcomeUnknown] * OTHERS
 
 
 def test_those_who_find_no_server_know_that_nothing_was_done(threads, tmp_path):
     with Server(Settings(redis_url=f"unix://{tmp_path}/nobody.sock")) as nobody:
         calls = [enqueue(nobody.queue("default")) for _ in range(OTHERS)]
-        for future in [threads.submit(nobody.run_with_others, call, patience=0.2) for call in calls]:
-            assert type(future.exception()) is QueueUnavailable
+        asked = [threads.submit(nobody.run_with_others, call, patience=0.2) for call in calls]
+        assert [type(each.exception()) for each in asked] == [QueueUnavailable] * OTHERS
+        # Each may be raised in a thread of its own.
+        assert len({id(error) for error in nobody._outcomes(calls)}) == OTHERS
+
+
+def test_a_connection_that_hangs_holds_up_nobody_else(threads, proxy, behind, soon):
+    held = hold(threads, proxy, lambda: behind.run_with_others(enqueue(behind.queue("default"))))
+    asked = [threads.submit(behind.run_with_others, enqueue(behind.queue("default"))) for _ in range(OTHERS)]
+    assert [each.result().answers for each in asked] == [["NEW"]] * OTHERS
+    held.set()
+
+
+JOB = ("math", {"operation": "prime", "number": 7})
+
+
+def api_client(url, namespace):
+    return Context(Settings(redis_url=url, namespace=namespace), load_handlers(["gopher.handlers"])).client
+
+
+def sharing_client(url, namespace):
+    return Client(url, namespace=namespace, auto_pipelining=True)
+
+
+@pytest.mark.parametrize("make", [api_client, sharing_client])
+def test_single_jobs_of_a_client_share_round_trips_and_batches_do_not_wait(threads, proxy, namespace, make):
+    with make(proxy.url, namespace) as client:
+        client.enqueue(*JOB)
+        held = hold(threads, proxy, lambda: client.enqueue(*JOB))
+        asked = [threads.submit(client.enqueue, *JOB) for _ in range(OTHERS)]
+        wait_until(lambda: waiting(client.server._auto_pipeline) == OTHERS)
+        client.enqueue_many([dict(zip(("type", "payload"), JOB, strict=True))] * 2)
+        held.set()
+        assert len({each.result() for each in asked}) == OTHERS
+        assert proxy.sent[-1].count(b"EVALSHA") == OTHERS
+
+
+def test_threads_of_other_clients_do_not_wait_for_each_other(threads, proxy, namespace):
+    with Client(proxy.url, namespace=namespace) as client:
+        client.enqueue(*JOB)
+        held = hold(threads, proxy, lambda: client.enqueue(*JOB))
+        assert threads.submit(client.enqueue, *JOB).result(5)
+        held.set()
 
 
 # Without it
@@ -196,96 +275,92 @@ def test_calls_on_other_keys_do_not_wait(threads, direct, call, gate, pipeline):
     wait_until(lambda: gate.trips == [1])
     other = threads.submit(pipeline.run, enqueue(direct.queue("mail")))
     wait_until(lambda: gate.trips == [1, 1])
-    gate.opened.set()
+    gate.let_go(0)
+    gate.let_go(1)
     assert first.result() == other.result() == 0
 
 
-def test_when_who_leads_is_interrupted_the_others_are_told(threads, gate, pipeline, call):
-    gate.error = SystemExit()
+def test_who_does_not_wait_any_longer_takes_along_all_who_wait(threads, call, gate, pipeline, soon):
     first = threads.submit(pipeline.run, call)
     wait_until(lambda: gate.trips == [1])
     others = [threads.submit(pipeline.run, call) for _ in range(OTHERS)]
-    wait_until(lambda: waiting(pipeline) == OTHERS)
-    gate.opened.set()
-    with pytest.raises(SystemExit):
-        first.result()
-    assert sorted(other.result() for other in others) == list(range(OTHERS))
-    assert gate.trips == [1, OTHERS]
-
-
-def test_who_goes_with_one_that_is_interrupted_is_not_left_behind(threads, pipeline, gate, call):
-    first = threads.submit(pipeline.run, call)
-    wait_until(lambda: gate.trips == [1])
-    others = [threads.submit(pipeline.run, call) for _ in range(OTHERS)]
-    wait_until(lambda: waiting(pipeline) == OTHERS)
-    exchange = pipeline._trips[os.getpid()]._exchange
-
-    def interrupted(calls):
-        exchange(calls)
-        raise SystemExit
-
-    pipeline._trips[os.getpid()]._exchange = interrupted
-    gate.opened.set()
+    wait_until(lambda: sum(gate.trips) == 1 + OTHERS)
+    for trip in range(1, len(gate.trips)):
+        gate.let_go(trip)
+    assert len([other.result() for other in others]) == OTHERS
+    assert not first.done()
+    gate.let_go(0)
     assert first.result() == 0
+
+
+def test_who_is_on_a_round_trip_that_takes_long_does_not_go_twice(threads, call, gate, pipeline, monkeypatch):
+    monkeypatch.setattr("gopher.auto_pipelining.LONG", 0.5)
+    first = threads.submit(pipeline.run, call)
+    wait_until(lambda: gate.trips == [1])
+    others = [threads.submit(pipeline.run, call) for _ in range(OTHERS)]
+    wait_until(lambda: waiting(pipeline) == OTHERS)
+    gate.let_go(0)
+    first.result()
+    wait_until(lambda: gate.trips == [1, OTHERS])
+    time.sleep(0.7)
+    assert gate.trips == [1, OTHERS]
+    gate.let_go(1)
+    assert sorted(other.result() for other in others) == list(range(OTHERS))
+
+
+def test_a_round_trip_that_ends_late_leaves_those_alone_who_wait_for_the_next(
+    threads, call, gate, pipeline, monkeypatch
+):
+    first = threads.submit(pipeline.run, call)
+    wait_until(lambda: gate.trips == [1])
+    monkeypatch.setattr("gopher.auto_pipelining.LONG", 0.05)
+    second = threads.submit(pipeline.run, call)
+    wait_until(lambda: gate.trips == [1, 1])
+    monkeypatch.setattr("gopher.auto_pipelining.LONG", 10.0)
+    third = threads.submit(pipeline.run, call)
+    wait_until(lambda: waiting(pipeline) == 1)
+    gate.let_go(0)
+    first.result()
+    assert (waiting(pipeline), gate.trips) == (1, [1, 1])
+    gate.let_go(1)
+    second.result()
+    wait_until(lambda: gate.trips == [1, 1, 1])
+    gate.let_go(2)
+    third.result()
+
+
+def test_when_who_leads_is_interrupted_the_others_are_told(threads, gate, pipeline, call):
+    first = threads.submit(pipeline.run, call)
+    wait_until(lambda: gate.trips == [1])
+    others = [threads.submit(pipeline.run, call) for _ in range(OTHERS)]
+    wait_until(lambda: waiting(pipeline) == OTHERS)
+    gate.let_go(0)
+    first.result()
+    wait_until(lambda: gate.trips == [1, OTHERS])
+    gate.interrupts = True
+    gate.let_go(1)
     raised = [type(other.exception()) for other in others]
     assert sorted(raised, key=str) == sorted([SystemExit] + [Interrupted] * (OTHERS - 1), key=str)
 
 
-class Ringing(Exception):
-    """Raised by a signal's handler."""
+@pytest.mark.parametrize("comes_back", [True, False])
+def test_who_went_with_one_that_was_interrupted_goes_again(threads, proxy, behind, comes_back):
+    exchange = behind._auto_pipeline._exchange
 
+    def interrupted_once(calls):
+        if len(calls) == 1:
+            return exchange(calls) if comes_back else [ConnectionError()]
+        raise SystemExit
 
-def test_who_is_interrupted_while_it_waits_is_not_waited_for(threads, gate, pipeline, call):
-    def ring(*_):
-        raise Ringing
-
-    def ring_soon():
-        wait_until(lambda: waiting(pipeline) == 1)
-        signal.pthread_kill(threading.main_thread().ident, signal.SIGALRM)
-        wait_until(lambda: waiting(pipeline) == 0)
-
-    before = signal.signal(signal.SIGALRM, ring)
-    try:
-        first = threads.submit(pipeline.run, call)
-        wait_until(lambda: gate.trips == [1])
-        soon = threads.submit(ring_soon)
-        with pytest.raises(Ringing):
-            pipeline.run(call)
-        soon.result()
-    finally:
-        signal.signal(signal.SIGALRM, before)
-    gate.opened.set()
-    first.result()
-    assert pipeline.run(call) == 0
-    assert gate.trips == [1, 1]
-
-
-def test_who_is_interrupted_as_it_is_told_to_lead_leaves_the_others_to_the_next(threads, gate, pipeline, call):
-    first = threads.submit(pipeline.run, call)
-    wait_until(lambda: gate.trips == [1])
-    trips = pipeline._trips[os.getpid()]
-    told = trips._board(call)
-    others = [threads.submit(pipeline.run, call) for _ in range(OTHERS)]
-    wait_until(lambda: waiting(pipeline) == OTHERS + 1)
-    gate.opened.set()
-    first.result()
-    wait_until(lambda: told.party is not None)
-    trips._leave(told)
-    assert sorted(other.result() for other in others) == list(range(OTHERS))
-
-
-def test_a_forked_process_waits_for_none_of_its_parents_round_trips(threads, proxy, behind):
-    proxy.delay(0.3)
-    sent = len(proxy.sent)
-    first = threads.submit(behind.run_with_others, enqueue(behind.queue("default")))
-    wait_until(lambda: len(proxy.sent) > sent)
-    child = os.fork()
-    if not child:
-        good = False
-        try:
-            signal.alarm(5)
-            good = behind.run_with_others(enqueue(behind.queue("default"))).kind == "OK"
-        finally:
-            os._exit(0 if good else 1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert first.result().answers == ["NEW"]
+    held = hold(threads, proxy, lambda: behind.run_with_others(enqueue(behind.queue("default"))))
+    asked = []
+    for _ in range(2):
+        asked.append(threads.submit(behind.run_with_others, enqueue(behind.queue("default")), patience=0.2))
+        wait_until(lambda: waiting(behind._auto_pipeline) == len(asked))
+    behind._auto_pipeline._exchange = interrupted_once
+    held.set()
+    assert type(asked[0].exception()) is SystemExit
+    if comes_back:
+        assert asked[1].result().answers == ["NEW"]
+    else:
+        assert type(asked[1].exception()) is OutcomeUnknown
