@@ -41,7 +41,7 @@ def test_the_api_and_an_empty_view_are_asked_by_turns(monkeypatch):
     monkeypatch.setattr(
         asking, "_rate", lambda port, path, *more, **named: asked.append(path) or ask(port, path, *more, **named)
     )
-    found = asking.measure(GOPHER, 0.2)
+    found = asking.measure(GOPHER, 1.0)
     assert found.keys() == {figure.name for figure in asking.ITEM.figures}
     assert all(value > 0 for value in found.values()), found
     turn = ["/empty", "/api/v1/jobs", "/api/v1/jobs/batch"]
