@@ -1,5 +1,6 @@
 """Threads that ask at the same time share a round trip, and what goes wrong with one of them is its own."""
 
+import random
 import threading
 import time
 from concurrent.futures import Future
@@ -364,3 +365,39 @@ def test_who_went_with_one_that_was_interrupted_goes_again(threads, proxy, behin
         assert asked[1].result().answers == ["NEW"]
     else:
         assert type(asked[1].exception()) is OutcomeUnknown
+
+
+# All at once
+
+
+@pytest.mark.parametrize("long", [0.0005, 0.003, 5.0])
+def test_whatever_happens_each_call_is_sent_once_and_gets_what_came_of_it(threads, call, monkeypatch, long):
+    """Round trips that hang, replies that are errors, threads that are interrupted, on two keys."""
+    monkeypatch.setattr("gopher.auto_pipelining.LONG", long)
+    sent, dice = [], random.Random(long)
+
+    def exchange(calls):
+        assert len({each.key for each in calls}) == 1
+        sent.extend(each.arguments for each in calls)
+        time.sleep(0.03 if dice.random() < 0.1 else dice.uniform(0, 0.002))
+        if dice.random() > 0.97:
+            raise SystemExit
+        return [LookupError(each.arguments) if dice.random() < 0.1 else each.arguments for each in calls]
+
+    pipeline = AutoPipeline(exchange)
+
+    def work(number):
+        for place in range(100):
+            asked = call._replace(key=dice.choice("aaab"), arguments=(number, place))
+            try:
+                came = pipeline.run(asked)
+            except LookupError as error:
+                (came,) = error.args
+            except (Interrupted, SystemExit):
+                continue
+            assert came == asked.arguments
+
+    for each in [threads.submit(work, number) for number in range(8)]:
+        each.result()
+    assert sorted(sent) == [(number, place) for number in range(8) for place in range(100)]
+    assert not pipeline._under_way
