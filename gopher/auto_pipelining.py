@@ -68,7 +68,8 @@ class AutoPipeline:
             if before is None:
                 self._depart(seat, [seat])
             else:
-                seat.turn = _taken_lock()
+                seat.turn = threading.Lock()
+                seat.turn.acquire()
                 before.late.append(seat)
         if before is not None:
             self._wait(seat, before)
@@ -117,9 +118,3 @@ class AutoPipeline:
             self._depart(party[0], party)
         if party[0].turn is not None:
             party[0].turn.release()
-
-
-def _taken_lock() -> threading.Lock:
-    lock = threading.Lock()
-    lock.acquire()
-    return lock

@@ -230,6 +230,7 @@ class Queue:
         arguments: list[Any] = list(request)
         for job in jobs:
             arguments += (job.id, job.type, job.priority, job.envelope, "" if job.is_plain else _special(job))
+        # All of it is text already, and it may be thousands of values: nobody looks at each.
         return self._make("enqueue", arguments, _read_enqueued)
 
     def fetch(

@@ -194,9 +194,10 @@ def _exchange(connection: AbstractConnection, calls: Sequence[Call]) -> list[Any
                 replies[index] = reply
     except _CONNECTION_ERRORS as error:
         connection.disconnect()
-        # What was read before is known.
+        # What was read before is known. Each of the others may be raised in a thread of its own.
         replies += [exceptions.NoScriptError()] * (len(calls) - len(replies))
-        replies = [_lost(error) if isinstance(reply, exceptions.NoScriptError) else reply for reply in replies]
+        cause = _cause(error)
+        replies = [_LostReply(cause) if isinstance(reply, exceptions.NoScriptError) else reply for reply in replies]
     except BaseException:
         # An interrupt: replies may still be on their way, and must not be read as those of the next call.
         connection.disconnect()
@@ -207,12 +208,6 @@ def _exchange(connection: AbstractConnection, calls: Sequence[Call]) -> list[Any
     return [
         reply if isinstance(reply, Exception) else call.read(reply) for call, reply in zip(calls, replies, strict=True)
     ]
-
-
-def _lost(error: Exception) -> _LostReply:
-    lost = _LostReply(_cause(error))
-    lost.__cause__ = error
-    return lost
 
 
 def _cause(error: Exception) -> Exception:

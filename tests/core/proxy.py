@@ -14,9 +14,8 @@ from pathlib import Path
 class Proxy:
     """Stands before a server's unix socket, in a thread for each connection. A context manager.
 
-    What becomes of the next exchanges is queued: `cut(k)`, `drop()`, `answer(text)`, `delay(seconds)`,
-    `hold()`. One exchange
-    is what a client sends at once and the server's answer to it. Nothing queued: all passes.
+    What becomes of the next exchanges is queued: `cut(k)`, `drop()`, `answer(text)`, `delay(seconds)`, `hold()`. One
+    exchange is what a client sends at once and the server's answer to it. Nothing queued: all passes.
     """
 
     def __init__(self, server: Path) -> None:

@@ -16,7 +16,6 @@ from gopher.queue import Queue
 from gopher.registry import load_handlers
 from gopher.server import Server
 from gopher.settings import Settings
-from tests.core.proxy import Proxy
 from tests.helpers import wait_until
 
 OTHERS = 5
@@ -42,7 +41,7 @@ class Gate:
             raise SystemExit
         return list(range(len(calls)))
 
-    def let_go(self, trip: int = -1) -> None:
+    def let_go(self, trip: int) -> None:
         self.held[trip].set()
 
 
@@ -81,7 +80,7 @@ def _patient(monkeypatch):
 
 
 @pytest.fixture
-def soon(monkeypatch):
+def impatient(monkeypatch):
     monkeypatch.setattr("gopher.auto_pipelining.LONG", 0.05)
 
 
@@ -112,19 +111,6 @@ def threads():
 
 
 @pytest.fixture
-def proxy(server):
-    with Proxy(server.socket_path) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-def direct(redis_url, namespace):
-    """The server without anything in between."""
-    with Server(Settings(redis_url=redis_url, namespace=namespace)) as direct:
-        yield direct
-
-
-@pytest.fixture
 def behind(proxy, namespace):
     """The server behind the proxy. Its first connection is made, and the script is known."""
     with Server(Settings(redis_url=proxy.url, namespace=namespace, redis_timeout=10.0), connections=3) as server:
@@ -136,13 +122,19 @@ def enqueued(direct) -> int:
     return int(direct.client.hget(direct.keys.of("default").totals, "enqueued:email:normal")) - 1
 
 
-def together(threads, proxy, behind, calls) -> list[Soon]:
-    """Send a call whose reply takes its time, and others that come meanwhile; then let the first one go."""
+def gather(threads, proxy, behind, calls, **options) -> tuple[threading.Event, list[Soon]]:
+    """Send a call whose reply is kept back until the event is set, and others that come meanwhile."""
     held = hold(threads, proxy, lambda: behind.run_with_others(enqueue(behind.queue("default"))))
     asked = []
     for call in calls:
-        asked.append(threads.submit(behind.run_with_others, call))
+        asked.append(threads.submit(behind.run_with_others, call, **options))
         wait_until(lambda: waiting(behind._auto_pipeline) == len(asked))
+    return held, asked
+
+
+def together(threads, proxy, behind, calls) -> list[Soon]:
+    """Have calls share a round trip, behind that of another one."""
+    held, asked = gather(threads, proxy, behind, calls)
     held.set()
     return asked
 
@@ -153,6 +145,18 @@ def hold(threads, proxy, send) -> threading.Event:
     threads.submit(send)
     wait_until(lambda: len(proxy.sent) > sent)
     return held
+
+
+def party_under_way(threads, gate, pipeline, call) -> list[Soon]:
+    """Return those who are on the second round trip."""
+    first = threads.submit(pipeline.run, call)
+    wait_until(lambda: gate.trips == [1])
+    others = [threads.submit(pipeline.run, call) for _ in range(OTHERS)]
+    wait_until(lambda: waiting(pipeline) == OTHERS)
+    gate.let_go(0)
+    first.result()
+    wait_until(lambda: gate.trips == [1, OTHERS])
+    return others
 
 
 # With the server
@@ -195,11 +199,8 @@ def test_all_whose_reply_is_lost_go_again_and_nothing_is_done_twice(threads, pro
 
 def test_a_reply_that_was_read_before_the_others_were_lost_is_known(threads, proxy, behind):
     first = len(b"*3\r\n$2\r\nOK\r\n:1800000000000\r\n$3\r\nNEW\r\n")
-    held = hold(threads, proxy, lambda: behind.run_with_others(enqueue(behind.queue("default"))))
-    asked = []
-    for _ in range(3):
-        asked.append(threads.submit(behind.run_with_others, enqueue(behind.queue("default")), patience=0.1))
-        wait_until(lambda: waiting(behind._auto_pipeline) == len(asked))
+    calls = [enqueue(behind.queue("default")) for _ in range(3)]
+    held, asked = gather(threads, proxy, behind, calls, patience=0.1)
     proxy.cut(first)
     for _ in range(100):
         proxy.cut(0)
@@ -209,11 +210,8 @@ def test_a_reply_that_was_read_before_the_others_were_lost_is_known(threads, pro
 
 
 def test_who_was_sent_along_knows_that_it_may_have_been_done(threads, proxy, behind):
-    held = hold(threads, proxy, lambda: behind.run_with_others(enqueue(behind.queue("default"))))
-    asked = [
-        threads.submit(behind.run_with_others, enqueue(behind.queue("default")), patience=0.1) for _ in range(OTHERS)
-    ]
-    wait_until(lambda: waiting(behind._auto_pipeline) == OTHERS)
+    calls = [enqueue(behind.queue("default")) for _ in range(OTHERS)]
+    held, asked = gather(threads, proxy, behind, calls, patience=0.1)
     for _ in range(100):
         proxy.cut(0)
     held.set()
@@ -229,7 +227,7 @@ def test_those_who_find_no_server_know_that_nothing_was_done(threads, tmp_path):
         assert len({id(error) for error in nobody._outcomes(calls)}) == OTHERS
 
 
-def test_a_connection_that_hangs_holds_up_nobody_else(threads, proxy, behind, soon):
+def test_a_connection_that_hangs_holds_up_nobody_else(threads, proxy, behind, impatient):
     held = hold(threads, proxy, lambda: behind.run_with_others(enqueue(behind.queue("default"))))
     asked = [threads.submit(behind.run_with_others, enqueue(behind.queue("default"))) for _ in range(OTHERS)]
     assert [each.result().answers for each in asked] == [["NEW"]] * OTHERS
@@ -281,7 +279,7 @@ def test_calls_on_other_keys_do_not_wait(threads, direct, call, gate, pipeline):
     assert first.result() == other.result() == 0
 
 
-def test_who_does_not_wait_any_longer_takes_along_all_who_wait(threads, call, gate, pipeline, soon):
+def test_who_does_not_wait_any_longer_takes_along_all_who_wait(threads, call, gate, pipeline, impatient):
     first = threads.submit(pipeline.run, call)
     wait_until(lambda: gate.trips == [1])
     others = [threads.submit(pipeline.run, call) for _ in range(OTHERS)]
@@ -296,13 +294,7 @@ def test_who_does_not_wait_any_longer_takes_along_all_who_wait(threads, call, ga
 
 def test_who_is_on_a_round_trip_that_takes_long_does_not_go_twice(threads, call, gate, pipeline, monkeypatch):
     monkeypatch.setattr("gopher.auto_pipelining.LONG", 0.5)
-    first = threads.submit(pipeline.run, call)
-    wait_until(lambda: gate.trips == [1])
-    others = [threads.submit(pipeline.run, call) for _ in range(OTHERS)]
-    wait_until(lambda: waiting(pipeline) == OTHERS)
-    gate.let_go(0)
-    first.result()
-    wait_until(lambda: gate.trips == [1, OTHERS])
+    others = party_under_way(threads, gate, pipeline, call)
     time.sleep(0.7)
     assert gate.trips == [1, OTHERS]
     gate.let_go(1)
@@ -331,13 +323,7 @@ def test_a_round_trip_that_ends_late_leaves_those_alone_who_wait_for_the_next(
 
 
 def test_when_who_leads_is_interrupted_the_others_are_told(threads, gate, pipeline, call):
-    first = threads.submit(pipeline.run, call)
-    wait_until(lambda: gate.trips == [1])
-    others = [threads.submit(pipeline.run, call) for _ in range(OTHERS)]
-    wait_until(lambda: waiting(pipeline) == OTHERS)
-    gate.let_go(0)
-    first.result()
-    wait_until(lambda: gate.trips == [1, OTHERS])
+    others = party_under_way(threads, gate, pipeline, call)
     gate.interrupts = True
     gate.let_go(1)
     raised = [type(other.exception()) for other in others]
@@ -353,11 +339,8 @@ def test_who_went_with_one_that_was_interrupted_goes_again(threads, proxy, behin
             return exchange(calls) if comes_back else [ConnectionError()]
         raise SystemExit
 
-    held = hold(threads, proxy, lambda: behind.run_with_others(enqueue(behind.queue("default"))))
-    asked = []
-    for _ in range(2):
-        asked.append(threads.submit(behind.run_with_others, enqueue(behind.queue("default")), patience=0.2))
-        wait_until(lambda: waiting(behind._auto_pipeline) == len(asked))
+    calls = [enqueue(behind.queue("default")) for _ in range(2)]
+    held, asked = gather(threads, proxy, behind, calls, patience=0.2)
     behind._auto_pipeline._exchange = interrupted_once
     held.set()
     assert type(asked[0].exception()) is SystemExit

@@ -13,14 +13,7 @@ from gopher.presence import Command
 from gopher.queue import Completion
 from gopher.server import Server
 from gopher.settings import Settings
-from tests.core.proxy import Proxy
 from tests.helpers import wait_until
-
-
-@pytest.fixture
-def proxy(server):
-    with Proxy(server.socket_path) as proxy:
-        yield proxy
 
 
 @pytest.fixture

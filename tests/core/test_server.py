@@ -24,21 +24,7 @@ from gopher.job import NewJob, new_job_id
 from gopher.queue import Completion
 from gopher.server import Server, explained, pauses, translated
 from gopher.settings import Settings
-from tests.core.proxy import Proxy
 from tests.helpers import wait_until
-
-
-@pytest.fixture
-def proxy(server):
-    with Proxy(server.socket_path) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-def direct(redis_url, namespace):
-    """The server without anything in between."""
-    with Server(Settings(redis_url=redis_url, namespace=namespace)) as direct:
-        yield direct
 
 
 @pytest.fixture
