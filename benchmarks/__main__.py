@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from . import machine
-from .contenders import CACHE, CONTENDERS, DOCS, Contender, LeftOut, prepare, version
+from .contenders import CONTENDERS, DOCS, Contender, LeftOut, cache_folder, prepare, version
 from .items import Item, asking, deep, delaying, draining, pictures, resting, sending, storing, trips, waking
 from .numbers import shown
 from .results import Results, publish
@@ -29,7 +29,7 @@ def main() -> int:
     for number in range(1, rounds + 1):
         _round(number, items, present, results)
         print(f"round {number} of {rounds} is over", flush=True)
-    paths = results.write(CACHE, items)
+    paths = results.write(cache_folder(), items)
     for path in paths + ([] if only else publish(paths, DOCS)):
         print(path)
     print(results.table(items))
@@ -61,20 +61,20 @@ def _prepared(contenders: Iterable[Contender], results: Results) -> Iterable[Con
 
 def _round(number: int, items: Sequence[Item], contenders: Sequence[Contender], results: Results) -> None:
     for item in items:
-        for contender in contenders:
-            if item.takes_part(contender) and not (item.once and number > 1):
-                _measure(item, contender, results)
+        if not (item.once and number > 1):
+            _measure(item, [each for each in contenders if item.takes_part(each)], results)
 
 
-def _measure(item: Item, contender: Contender, results: Results) -> None:
-    try:
-        found = item.measure(contender, results.seconds)
-    except Exception as problem:  # noqa: BLE001 - one that fails is named, the others go on
-        print(f"{contender.name}: {item.name} failed: {problem}", file=sys.stderr, flush=True)
-        results.failed(contender.name, item.name, str(problem))
-        return
-    results.add(contender.name, found)
-    print(f"{contender.name}: {', '.join(f'{name} {shown(value)}' for name, value in found.items())}", flush=True)
+def _measure(item: Item, contenders: Sequence[Contender], results: Results) -> None:
+    for contender, found in item.measure(contenders, results.seconds):
+        if isinstance(found, Exception):
+            print(f"{contender.name}: {item.name} failed: {found}", file=sys.stderr, flush=True)
+            results.failed(contender.name, item.name, str(found))
+        else:
+            results.add(contender.name, found)
+            print(
+                f"{contender.name}: {', '.join(f'{name} {shown(value)}' for name, value in found.items())}", flush=True
+            )
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 PEERS = Path(__file__).parent / "peers"
-#: Where environments and results are kept; git passes it over by its own .gitignore.
+#: Where environments and results are kept.
 CACHE = Path(__file__).parent.parent / ".bench"
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -70,13 +70,18 @@ CONTENDERS = (
 NOT_PYTHON = ("limit", "BullMQ 50 at once", "BullMQ 1 at once")
 
 
-def prepare(contender: Contender) -> None:
-    """Make the contender's environment unless it is there. Raises LeftOut."""
+def cache_folder() -> Path:
+    """Return CACHE, made so that git passes it over."""
     CACHE.mkdir(exist_ok=True)
     (CACHE / ".gitignore").write_text("*\n")
+    return CACHE
+
+
+def prepare(contender: Contender) -> None:
+    """Make the contender's environment unless it is there. Raises LeftOut."""
     if not contender.packages:
         return
-    home = CACHE / contender.folder
+    home = cache_folder() / contender.folder
     stamp = home / "installed"
     if stamp.exists() and stamp.read_text() == " ".join(contender.packages):
         return

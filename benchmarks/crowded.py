@@ -29,6 +29,7 @@ from gopher.job import NewJob, new_job_id
 from gopher.queue import Failure
 
 from .lab import free_port
+from .server import program
 
 _TYPES = [f"type-{number}" for number in range(20)]
 _RARE = "rare"
@@ -43,7 +44,7 @@ def main() -> int:
     pending, dead = int(os.environ.get("PENDING", "1000000")), int(os.environ.get("DEAD", "100000"))
     folder = Path(tempfile.mkdtemp(prefix="gopher-crowded-"))
     try:
-        with EmbeddedServer(folder, port=free_port(), options={"appendonly": "no"}) as server:
+        with EmbeddedServer(folder, program=program(), port=free_port(), options={"appendonly": "no"}) as server:
             with Client(server.tcp_url) as client:
                 _fill(client, pending, dead)
                 used = client.server.client.info("memory")["used_memory"]

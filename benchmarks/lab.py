@@ -1,7 +1,7 @@
 """One measurement's surroundings: a fresh server, a folder for counts, and a contender's processes."""
 
-import json
 import os
+import select
 import shutil
 import signal
 import socket
@@ -9,7 +9,7 @@ import struct
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,18 @@ from redis import Redis
 from gopher.embedded import EmbeddedServer
 
 from .contenders import CACHE, Contender
+from .server import program
 
 #: Nobody is measured while the server happens to write its file anew: that takes a core for a second.
 OPTIONS = {"auto-aof-rewrite-percentage": "0"}
 #: Seconds until a worker must have done its first job.
 START_TIMEOUT = 30.0
+#: Seconds that a sender may take for what it is asked for at once.
+SEND_TIMEOUT = 300.0
+
+
+#: Sends so many of a job, `one` by one or `many` at once; returns the seconds that it took.
+Send = Callable[[str, int, str], float]
 
 
 class Stuck(Exception):
@@ -58,7 +65,42 @@ class Lab:
 
     def send(self, job: str, count: int, how: str = "one") -> float:
         """Send jobs; return the seconds that it took the sender."""
-        return float(json.loads(self._run("send", job, str(count), how).splitlines()[-1]))
+        with self.sender() as send:
+            return send(job, count, how)
+
+    @contextmanager
+    def sender(self) -> Iterator[Send]:
+        """Run the contender's program that sends jobs; what is handed over has it send some."""
+        with self._log.open("ab") as log:
+            process = subprocess.Popen(
+                self.contender.command("send"),
+                env=self._environ(),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+        assert process.stdin
+        assert process.stdout
+        asked, told = process.stdin, process.stdout
+
+        def send(job: str, count: int, how: str) -> float:
+            try:
+                print(job, count, how, file=asked, flush=True)
+                line = told.readline() if select.select([told], [], [], SEND_TIMEOUT)[0] else ""
+            except BrokenPipeError:
+                line = ""
+            if not line:
+                raise Stuck(f"{self.contender.name} could not send {count} jobs. {self._said()}")
+            return float(line)
+
+        try:
+            yield send
+        finally:
+            process.kill()
+            process.wait()
+            asked.close()
+            told.close()
 
     def trickle(self, count: int, pause: float) -> None:
         self._run("trickle", str(count), str(pause))
@@ -94,8 +136,7 @@ class Lab:
         deadline = time.monotonic() + timeout
         while self.done() < count:
             if time.monotonic() > deadline:
-                said = self._log.read_text(errors="replace")[-400:] if self._log.exists() else ""
-                raise Stuck(f"{self.contender.name} did {self.done()} of {count} jobs in {timeout:g} s. {said}")
+                raise Stuck(f"{self.contender.name} did {self.done()} of {count} jobs in {timeout:g} s. {self._said()}")
             time.sleep(pause)
         return time.perf_counter()
 
@@ -106,6 +147,9 @@ class Lab:
 
     def used_memory(self) -> int:
         return int(self.redis.info("memory")["used_memory"])
+
+    def _said(self) -> str:
+        return self._log.read_text(errors="replace")[-400:] if self._log.exists() else ""
 
     def _run(self, *words: str) -> str:
         command = self.contender.command(*words)
@@ -124,6 +168,26 @@ class Lab:
         }
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("REDIS_", "GOPHER_H"))}
         return inherited | ours | self.contender.environ
+
+
+def halt(root: psutil.Process) -> None:
+    """Stop a worker and all that it has started, until it is let go on."""
+    _signal(root, signal.SIGSTOP)
+
+
+def let_go_on(root: psutil.Process) -> None:
+    _signal(root, signal.SIGCONT)
+
+
+def _signal(process: psutil.Process, number: int) -> None:
+    """Send a signal to a process, then to what it has started: so a stopped one starts no more meanwhile."""
+    try:
+        process.send_signal(number)
+        children = process.children()
+    except psutil.NoSuchProcess:
+        return
+    for child in children:
+        _signal(child, number)
 
 
 def _kill(root: psutil.Process) -> None:
@@ -150,7 +214,7 @@ def lab(contender: Contender) -> Iterator[Lab]:
     """Give a contender a server that nobody has used."""
     folder = Path(tempfile.mkdtemp(prefix="gopher-bench-"))
     try:
-        with EmbeddedServer(folder / "server", port=free_port(), options=OPTIONS) as server:
+        with EmbeddedServer(folder / "server", program=program(), port=free_port(), options=OPTIONS) as server:
             marks = folder / "marks"
             marks.mkdir()
             made = Lab(contender, server, marks)

@@ -2,12 +2,12 @@
 
 import os
 import platform
-import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
 from gopher import __version__
-from gopher.embedded import find_server
+
+from . import server
 
 
 def describe() -> dict[str, str]:
@@ -17,7 +17,7 @@ def describe() -> dict[str, str]:
         "processor": _processor(),
         "system": f"{platform.system()} {platform.release().split('-')[0]}",
         "Python": platform.python_version(),
-        "server": server_version(),
+        "server": server.version(),
         "Gopher": __version__,
         "date": datetime.now(UTC).date().isoformat(),
     }
@@ -25,13 +25,6 @@ def describe() -> dict[str, str]:
 
 def sentence(about: dict[str, str]) -> str:
     return ", ".join(f"{name} {value}" for name, value in about.items())
-
-
-def server_version() -> str:
-    told = subprocess.run([find_server(), "--version"], capture_output=True, text=True, check=True).stdout.split()
-    name = "Valkey" if told[0].lower().startswith("valkey") else "Redis"
-    words = dict(part.split("=", 1) for part in told if "=" in part)
-    return f"{name} {words.get('v', '?')} ({words.get('malloc', '?')})"
 
 
 def _processor() -> str:

@@ -18,6 +18,7 @@ from gopher.job import NewJob, new_job_id
 from gopher.queue import Completion, Fetched
 
 from .lab import OPTIONS
+from .server import program
 
 FEW = 100
 _OF_A_ROUND = 60
@@ -74,7 +75,7 @@ def main() -> int:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gopher-parked-")))
         sides = []
         for waiting in (FEW, many):
-            server = stack.enter_context(EmbeddedServer(folder / str(waiting), options=OPTIONS))
+            server = stack.enter_context(EmbeddedServer(folder / str(waiting), program=program(), options=OPTIONS))
             sides.append(Side(stack.enter_context(Client(server.url)), waiting))
             sides[-1].round()
         for number in range(rounds):

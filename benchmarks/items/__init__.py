@@ -1,12 +1,16 @@
-"""What is measured. Each module has `ITEMS`: its figures' names with a unit, and who takes part.
+"""What is measured. Each module has `ITEM`: its figures with their units, who takes part, and how it is measured."""
 
-`measure(contender, seconds)` makes one measurement and returns a value for each figure.
-"""
-
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from statistics import median
 from typing import NamedTuple
 
 from benchmarks.contenders import Contender
+
+#: A value for each figure.
+Found = dict[str, float]
+#: Measures contenders for about so many seconds each; yields what each has reached, or why it failed.
+Measure = Callable[[Sequence[Contender], float], Iterator[tuple[Contender, Found | Exception]]]
 
 
 class Figure(NamedTuple):
@@ -23,9 +27,57 @@ class Item(NamedTuple):
     name: str
     figures: tuple[Figure, ...]
     takes_part: Callable[[Contender], bool]
-    measure: Callable[[Contender, float], dict[str, float]]
+    measure: Measure
     #: Once a run, when it is not the machine's mood that counts.
     once: bool = False
+
+
+def alone(measure: Callable[[Contender, float], Found]) -> Measure:
+    """Measure one contender after the other."""
+
+    def measure_each(contenders: Sequence[Contender], seconds: float) -> Iterator[tuple[Contender, Found | Exception]]:
+        for contender in contenders:
+            try:
+                yield contender, measure(contender, seconds)
+            except Exception as problem:  # noqa: BLE001 - one that fails is named, the others go on
+                yield contender, problem
+
+    return measure_each
+
+
+def by_turns(side: Callable[[Contender, float], AbstractContextManager[Callable[[], Found]]], turns: int) -> Measure:
+    """Measure all contenders side by side, by short turns: a machine's mood changes within a second.
+
+    `side` prepares a contender and hands over what makes one of its turns. The medians of the turns count.
+    """
+
+    def measure(contenders: Sequence[Contender], seconds: float) -> Iterator[tuple[Contender, Found | Exception]]:
+        places = range(len(contenders))
+        reached: dict[int, list[Found]] = {place: [] for place in places}
+        failed: dict[int, Exception] = {}
+        with ExitStack() as stack:
+            make_turn: dict[int, Callable[[], Found]] = {}
+            for place in places:
+                try:
+                    make_turn[place] = stack.enter_context(side(contenders[place], seconds))
+                except Exception as problem:  # noqa: BLE001 - one that fails is named, the others go on
+                    failed[place] = problem
+            for number in range(turns):
+                # There and back: nobody always comes after the same one.
+                for place in places if number % 2 else reversed(places):
+                    try:
+                        if place not in failed:
+                            reached[place].append(make_turn[place]())
+                    except Exception as problem:  # noqa: BLE001 - here, too
+                        failed[place] = problem
+        for place in places:
+            yield contenders[place], failed.get(place) or _medians(reached[place])
+
+    return measure
+
+
+def _medians(turns: Sequence[Found]) -> Found:
+    return {name: median(turn[name] for turn in turns) for name in turns[0]}
 
 
 def everybody(contender: Contender) -> bool:

@@ -20,7 +20,7 @@ from benchmarks.lab import Lab, Stuck, free_port, lab
 from benchmarks.load import CONNECTIONS
 from benchmarks.numbers import Spread, ratios, spread
 
-from . import Figure, Item, gopher_only
+from . import Figure, Item, alone, gopher_only
 
 BATCH = 1000
 #: How often each is asked.
@@ -121,5 +121,5 @@ ITEM = Item(
         Figure("batches/one by one", "ratio", "more"),
     ),
     gopher_only,
-    measure,
+    alone(measure),
 )

@@ -1,33 +1,53 @@
-"""How fast waiting jobs that do nothing are worked off by two processes."""
+"""How fast waiting jobs that do nothing are worked off by two processes.
+
+All contenders' workers run side by side, stopped but for the one whose turn it is. Measured one after the other, a
+second each, one worker was 3.8 to 6.2 times as fast as another by the minute.
+"""
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import psutil
 
 from benchmarks.contenders import Contender
-from benchmarks.lab import Lab, lab
+from benchmarks.lab import Lab, Stuck, halt, lab, let_go_on
 
-from . import Figure, Item, everybody
+from . import Figure, Found, Item, by_turns, everybody
 
-#: Seconds that the processes have to get going before the clock starts.
-WARM_UP = 0.4
+TURNS = 5
+#: Seconds that the processes have to get going before the first turn, and at the beginning of each.
+WARM_UP, SETTLING = 0.4, 0.2
 
 
-def measure(contender: Contender, seconds: float) -> dict[str, float]:
-    count = max(int(contender.expected * (seconds + WARM_UP + 0.3)), 50)
+@contextmanager
+def side(contender: Contender, seconds: float) -> Iterator[Callable[[], Found]]:
+    turn = 0.4 * seconds
+    count = max(int(contender.expected * (WARM_UP + 0.3 + TURNS * (SETTLING + turn))), 50)
     with lab(contender) as made:
         made.send("noop", count, "many")
-        with made.worker():
+        with made.worker() as root:
             made.wait_for(1)
             time.sleep(WARM_UP)
-            return {"drain": _rate(made, count, seconds)}
+            halt(root)
+            try:
+                yield lambda: {"drain": _turn(made, root, count, turn)}
+            finally:
+                let_go_on(root)
 
 
-def _rate(made: Lab, count: int, seconds: float) -> float:
-    at, began = made.done(), time.perf_counter()
-    while time.perf_counter() - began < seconds:
-        if made.done() >= count:
-            break
-        time.sleep(0.005)
-    return (made.done() - at) / (time.perf_counter() - began)
+def _turn(made: Lab, root: psutil.Process, count: int, seconds: float) -> float:
+    let_go_on(root)
+    try:
+        time.sleep(SETTLING)
+        at, began = made.done(), time.perf_counter()
+        time.sleep(seconds)
+        done, ended = made.done(), time.perf_counter()
+    finally:
+        halt(root)
+    if done >= count:
+        raise Stuck(f"all {count} jobs were done before the turn was over")
+    return (done - at) / (ended - began)
 
 
-ITEM = Item("drain", (Figure("drain", "no-op jobs/s", "more"),), everybody, measure)
+ITEM = Item("drain", (Figure("drain", "no-op jobs/s", "more"),), everybody, by_turns(side, TURNS))

@@ -19,13 +19,13 @@ from benchmarks.lab import Lab, counted, lab
 from benchmarks.peers import marks
 from gopher.client import Client
 
-from . import Figure, Item, gopher_only
+from . import Figure, Item, alone, gopher_only
 
 WARM = 4
 #: Seconds between two looks at how many are done, for all alike: who looks takes part of a core that they need.
 PAUSE = 0.01
 #: Pictures of a turn of a second's measurement, and turns of each side.
-OF_A_TURN, TURNS = 60, 9
+OF_A_TURN, TURNS = 24, 21
 
 
 def measure(contender: Contender, seconds: float) -> dict[str, float]:
@@ -113,5 +113,5 @@ ITEM = Item(
     "pictures",
     (Figure("pictures", "pictures/s", "more"), Figure("pictures/bare pool", "ratio", "more")),
     _takes_part,
-    measure,
+    alone(measure),
 )

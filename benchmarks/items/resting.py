@@ -6,7 +6,7 @@ import time
 from benchmarks.contenders import Contender
 from benchmarks.lab import family_memory, family_seconds, lab
 
-from . import Figure, Item, queues
+from . import Figure, Item, alone, queues
 
 #: Seconds after its first job until a worker is at rest.
 SETTLE = 1.0
@@ -55,6 +55,6 @@ ITEM = Item(
         Figure("idle processor", "% of a core", "less"),
     ),
     queues,
-    measure,
+    alone(measure),
     once=True,
 )

@@ -1,18 +1,31 @@
 """How fast one program sends jobs: one by one, and with the call for many."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 from benchmarks.contenders import Contender
-from benchmarks.lab import lab
+from benchmarks.lab import Send, lab
 
-from . import Figure, Item, everybody
+from . import Figure, Found, Item, by_turns, everybody
 
-
-def measure(contender: Contender, seconds: float) -> dict[str, float]:
-    count, many = int(3000 * seconds), int(20_000 * seconds)
-    with lab(contender) as made:
-        found = {"one by one": count / made.send("noop", count)}
-        if contender.bulk:
-            found["bulk"] = many / made.send("noop", many, "many")
-        return found
+TURNS = 15
+#: Jobs of a turn of a second's measurement.
+ONE_BY_ONE, BULK = 400, 3000
 
 
-ITEM = Item("send", (Figure("one by one", "jobs/s", "more"), Figure("bulk", "jobs/s", "more")), everybody, measure)
+@contextmanager
+def side(contender: Contender, seconds: float) -> Iterator[Callable[[], Found]]:
+    with lab(contender) as made, made.sender() as send:
+        yield lambda: _turn(contender, send, int(ONE_BY_ONE * seconds), int(BULK * seconds))
+
+
+def _turn(contender: Contender, send: Send, count: int, many: int) -> Found:
+    found = {"one by one": count / send("noop", count, "one")}
+    if contender.bulk:
+        found["bulk"] = many / send("noop", many, "many")
+    return found
+
+
+ITEM = Item(
+    "send", (Figure("one by one", "jobs/s", "more"), Figure("bulk", "jobs/s", "more")), everybody, by_turns(side, TURNS)
+)

@@ -5,7 +5,7 @@ import time
 from benchmarks.contenders import Contender
 from benchmarks.lab import Lab, lab
 
-from . import Figure, Item
+from . import Figure, Item, alone
 
 #: As little as a script can do that settles jobs and fetches the next ones.
 SCRIPT = """
@@ -51,5 +51,5 @@ ITEM = Item(
     "trips",
     tuple(Figure(f"settle + fetch, {size} a trip", "jobs/s", "more") for size in SIZES),
     lambda contender: contender.name == "limit",
-    measure,
+    alone(measure),
 )

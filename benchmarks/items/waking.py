@@ -6,7 +6,7 @@ from benchmarks.contenders import Contender
 from benchmarks.lab import lab
 from benchmarks.numbers import percentile
 
-from . import Figure, Item, everybody
+from . import Figure, Item, alone, everybody
 
 #: Seconds between two jobs: long enough for the worker to be idle again.
 PAUSE = 0.01
@@ -24,4 +24,6 @@ def measure(contender: Contender, seconds: float) -> dict[str, float]:
     return {"pick-up p50": percentile(late, 50), "pick-up p99": percentile(late, 99)}
 
 
-ITEM = Item("wake", (Figure("pick-up p50", "ms", "less"), Figure("pick-up p99", "ms", "less")), everybody, measure)
+ITEM = Item(
+    "wake", (Figure("pick-up p50", "ms", "less"), Figure("pick-up p99", "ms", "less")), everybody, alone(measure)
+)

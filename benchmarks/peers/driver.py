@@ -1,9 +1,10 @@
-"""The same three verbs for every contender: `send JOB COUNT HOW`, `trickle COUNT PAUSE`, `worker`.
+"""The same three verbs for every contender: `send`, `trickle COUNT PAUSE`, `worker`.
+
+`send` sends what it is told to, a line `JOB COUNT HOW` each on stdin, and tells on stdout how many seconds each took.
 
 Each peer's file hands over its own ways of sending, and how its workers are started: two processes.
 """
 
-import json
 import os
 import sys
 import time
@@ -32,7 +33,7 @@ def program(name: str) -> str:
 
 
 def drive(send: Send, worker: Sequence[str] | Callable[[], None], send_many: SendMany | None = None) -> None:
-    """Do what the command line asks; tell seconds as JSON on stdout."""
+    """Do what the command line asks."""
     verb, *rest = sys.argv[1:]
     if verb == "worker":
         if callable(worker):
@@ -41,13 +42,15 @@ def drive(send: Send, worker: Sequence[str] | Callable[[], None], send_many: Sen
             os.chdir(FILES)
             os.execv(worker[0], list(worker))
     elif verb == "send":
-        print(json.dumps(_send(send, send_many, rest[0], int(rest[1]), rest[2])))
+        send("warm", PAYLOAD)
+        for line in sys.stdin:
+            job, count, how = line.split()
+            print(_send(send, send_many, job, int(count), how), flush=True)
     elif verb == "trickle":
         _trickle(send, int(rest[0]), float(rest[1]))
 
 
 def _send(send: Send, send_many: SendMany | None, job: str, count: int, how: str) -> float:
-    send("warm", PAYLOAD)
     began = time.perf_counter()
     if how == "many" and send_many is not None:
         for at in range(0, count, 1000):

@@ -2,6 +2,7 @@
 import { fork } from "node:child_process";
 import { appendFileSync, openSync, writeSync } from "node:fs";
 import { createRequire } from "node:module";
+import { createInterface } from "node:readline";
 
 // The package lies in the environment that the harness has made, not beside this file.
 const { Queue, Worker } = createRequire(`${process.env.BENCH_NODE_MODULES}/`)("bullmq");
@@ -24,19 +25,23 @@ function work() {
   }, { connection, concurrency: Number(process.env.BENCH_VARIANT || 50) });
 }
 
-async function send(job, total, how) {
+async function send() {
   const queue = new Queue("bench", { connection, defaultJobOptions: options });
   await queue.add("warm", payload);
-  const began = performance.now();
-  if (how === "many") {
-    for (let at = 0; at < total; at += 1000) {
-      const size = Math.min(1000, total - at);
-      await queue.addBulk(Array.from({ length: size }, () => ({ name: job, data: payload })));
+  for await (const line of createInterface({ input: process.stdin })) {
+    const [job, count, how] = line.split(" ");
+    const total = Number(count);
+    const began = performance.now();
+    if (how === "many") {
+      for (let at = 0; at < total; at += 1000) {
+        const size = Math.min(1000, total - at);
+        await queue.addBulk(Array.from({ length: size }, () => ({ name: job, data: payload })));
+      }
+    } else {
+      for (let at = 0; at < total; at += 1) await queue.add(job, payload);
     }
-  } else {
-    for (let at = 0; at < total; at += 1) await queue.add(job, payload);
+    console.log((performance.now() - began) / 1000);
   }
-  console.log((performance.now() - began) / 1000);
   await queue.close();
 }
 
@@ -55,5 +60,5 @@ if (verb === "worker") {
   process.on("SIGTERM", () => { other.kill("SIGKILL"); process.exit(0); });
   work();
 } else if (verb === "one") work();
-else if (verb === "send") await send(rest[0], Number(rest[1]), rest[2]);
+else if (verb === "send") await send();
 else if (verb === "trickle") await trickle(Number(rest[0]), Number(rest[1]));

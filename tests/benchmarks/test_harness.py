@@ -4,27 +4,77 @@ import json
 import os
 import re
 import socket
+from contextlib import contextmanager
+from pathlib import Path
 
+import psutil
 import pytest
 from gopher.cli.processes import gopherctl
 
 from benchmarks import contenders, machine, parked
 from benchmarks.__main__ import CONTENDERS, ITEMS, _measure, chosen, main
 from benchmarks.contenders import Contender, LeftOut, prepare
-from benchmarks.items import Item, asking, delaying, draining, everybody, pictures, resting, sending, storing, waking
+from benchmarks.items import (
+    Item,
+    alone,
+    asking,
+    by_turns,
+    delaying,
+    draining,
+    everybody,
+    pictures,
+    resting,
+    sending,
+    storing,
+    waking,
+)
 from benchmarks.lab import Stuck, lab
 from benchmarks.results import Results
+from benchmarks.server import starter, unpacked_jemalloc
+from gopher.embedded import EmbeddedServer, find_server
 
-GOPHER = Contender("Gopher", "with_gopher.py", 20_000, bulk=True)
+GOPHER = Contender("Gopher", "with_gopher.py", 60_000, bulk=True)
 LIMIT = Contender("limit", "with_limit.py", 20_000, bulk=True, pictures=False)
 
 
 @pytest.mark.parametrize("contender", [GOPHER, LIMIT], ids=lambda contender: contender.name)
 @pytest.mark.parametrize("module", [draining, sending, waking, storing], ids=lambda module: module.ITEM.name)
 def test_an_item_has_a_value_for_each_of_its_figures(module, contender):
-    found = module.measure(contender, 0.2)
+    [(who, found)] = module.ITEM.measure([contender], 0.2)
+    assert who is contender
     assert found.keys() == {figure.name for figure in module.ITEM.figures}
     assert all(value > 0 for value in found.values()), found
+
+
+def test_workers_are_measured_side_by_side_and_stand_still_when_it_is_not_their_turn(monkeypatch):
+    running, turn = [], draining._turn
+
+    def states(root):
+        return {process.status() for process in (root, *root.children(recursive=True))}
+
+    def look(made, root, count, seconds):
+        running.append((made.contender.name, states(root)))
+        return turn(made, root, count, seconds)
+
+    monkeypatch.setattr(draining, "_turn", look)
+    assert all(found["drain"] > 0 for _, found in draining.ITEM.measure([GOPHER, LIMIT], 0.2))
+    names = [name for name, _ in running]
+    assert names[:4] == ["limit", "Gopher", "Gopher", "limit"]
+    assert {state for _, each in running for state in each} == {psutil.STATUS_STOPPED}
+
+
+def test_who_fails_in_the_middle_is_named_and_the_others_go_on():
+    turns = {"Gopher": iter([1.0, 2.0, 3.0]), "limit": iter([1.0])}
+
+    @contextmanager
+    def side(contender, seconds):
+        if contender.name == "absent":
+            raise Stuck("never came")
+        yield lambda: {"figure": next(turns[contender.name])}
+
+    found = {who.name: what for who, what in by_turns(side, 3)([LIMIT, GOPHER, Contender("absent", "", 1)], 1.0)}
+    assert found.pop("Gopher") == {"figure": 2.0}
+    assert {name: type(problem) for name, problem in found.items()} == {"limit": StopIteration, "absent": Stuck}
 
 
 @pytest.mark.parametrize("module", [delaying, pictures, resting], ids=lambda module: module.ITEM.name)
@@ -63,7 +113,8 @@ def test_a_peer_that_cannot_be_installed_is_left_out(monkeypatch, tmp_path):
 
 def test_an_item_that_fails_is_named_and_ends_nothing_else():
     results = Results({}, 1.0, 1)
-    _measure(Item("broken", (), everybody, lambda contender, seconds: {"ratio": 1 / (seconds - 1)}), GOPHER, results)
+    broken = alone(lambda contender, seconds: {"ratio": 1 / (seconds - 1)})
+    _measure(Item("broken", (), everybody, broken), [GOPHER], results)
     assert results.problems == ["Gopher, broken: float division by zero"]
 
 
@@ -79,12 +130,24 @@ def test_only_names_items_and_contenders():
 def test_a_run_ends_with_a_table(monkeypatch, tmp_path, capsys):
     for name, value in {"ONLY": "store,gopher,limit", "SECONDS": "0.1", "ROUNDS": "2"}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr("benchmarks.__main__.CACHE", tmp_path)
     monkeypatch.setattr(contenders, "CACHE", tmp_path)
     assert main() == 0
     assert "| waiting job (bytes) |" in capsys.readouterr().out
     # Measured once a run, whatever the rounds.
     assert len(json.loads((tmp_path / "results.json").read_text())["values"]["Gopher"]["waiting job"]) == 1
+
+
+def test_a_library_is_loaded_before_the_server(tmp_path):
+    # One that every glibc comes with, and that no server needs.
+    path = starter(find_server(), "libBrokenLocale.so.1", tmp_path / "server")
+    with EmbeddedServer(tmp_path / "data", program=path) as server:
+        assert "libBrokenLocale" in Path(f"/proc/{server.pid}/maps").read_text()
+    assert starter(find_server(), str(tmp_path / "none.so"), tmp_path / "server") == find_server()
+
+
+def test_without_debians_tools_there_is_no_jemalloc_to_be_had(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert unpacked_jemalloc(tmp_path / "jemalloc") is None
 
 
 def test_the_machine_is_told_without_its_name():

@@ -1,0 +1,17 @@
+"""The benchmarks' own tests take the server as it is: nothing is fetched for them."""
+
+import os
+
+import pytest
+
+from benchmarks import server
+from gopher.embedded import find_server
+
+
+@pytest.fixture(autouse=True, scope="session")
+def plain_server():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GOPHER_REDIS_SERVER", os.fspath(find_server()))
+        server.program.cache_clear()
+        server.version.cache_clear()
+        yield
