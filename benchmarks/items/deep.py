@@ -5,10 +5,11 @@ BENCH_DEEP says how many are many.
 
 import os
 import time
+from statistics import median
 
 from benchmarks.contenders import Contender
 from benchmarks.lab import lab
-from benchmarks.numbers import spread
+from benchmarks.numbers import ratios
 from gopher.client import Client
 from gopher.queue import Completion
 
@@ -16,19 +17,23 @@ from . import Figure, Item, alone, gopher_only
 
 FEW = 100
 MANY = int(os.environ.get("BENCH_DEEP", "1000000"))
-#: Jobs a call, and calls of one slice.
-BATCH, CALLS = 16, 100
+#: Jobs a call, calls of one slice, and slices of each side in a second's measurement.
+BATCH, CALLS, TURNS = 16, 100, 30
 
 
 def measure(contender: Contender, seconds: float) -> dict[str, float]:
     # By turns on two servers, so that both see the same moods of the machine.
     with lab(contender) as few, lab(contender) as many:
         sides = [Side(made.url, made.server.pid or 0, count) for made, count in ((few, FEW), (many, MANY))]
-        rounds = [[side.slice() for side in sides] for _ in range(max(int(10 * seconds), 4))]
+        turns = [[side.slice() for side in sides] for _ in range(max(int(TURNS * seconds), 4))]
         for side in sides:
             side.client.close()
-    costs = [spread([each[index] for each in rounds]).median for index in range(2)]
-    return {"cost, 100 waiting": costs[0], "cost, many waiting": costs[1], "many/100": costs[1] / costs[0]}
+    few_cost, many_cost = ([turn[index] for turn in turns] for index in range(2))
+    return {
+        "cost, 100 waiting": median(few_cost),
+        "cost, many waiting": median(many_cost),
+        "many/100": ratios(many_cost, few_cost).median,
+    }
 
 
 class Side:
