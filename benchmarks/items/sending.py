@@ -8,9 +8,9 @@ from benchmarks.lab import Send, lab
 
 from . import Figure, Found, Item, by_turns, everybody
 
-TURNS = 15
+TURNS = 9
 #: Jobs of a turn of a second's measurement.
-ONE_BY_ONE, BULK = 400, 3000
+ONE_BY_ONE, BULK = 1500, 5000
 
 
 @contextmanager
