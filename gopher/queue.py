@@ -227,6 +227,9 @@ class Queue:
 
         All of them are stored, or none. The reply is an `Enqueued`.
         """
+        if len(jobs) == 1 and jobs[0].is_plain and request is _NO_REQUEST:
+            job = jobs[0]
+            return self._make("enqueue", (job.id, job.type, job.priority, job.envelope), _read_enqueued)
         arguments: list[Any] = list(request)
         for job in jobs:
             arguments += (job.id, job.type, job.priority, job.envelope, "" if job.is_plain else _special(job))

@@ -5,7 +5,8 @@
 -- for other jobs
 --
 -- KEYS  1 prefix
--- ARGV  1 digest of the idempotency key or ''  2 digest of the request  3 what to answer a repeat with
+-- ARGV  for a single plain job without such a key: id, type, priority, envelope. Else
+--       1 digest of the idempotency key or ''  2 digest of the request  3 what to answer a repeat with
 --       then for each job: id, type, priority, envelope, and '' for a plain job. For a special one lines of: due
 --       ('': now), expires ('': never), retention ms ('': the default), unique key or '', ms that it counts,
 --       limit key or '', ids that it waits for, joined by commas, or ''; 'run' or 'fail' when one of those does
@@ -13,7 +14,7 @@
 -- Returns  {REPLAYED, what ARGV 3 was the first time} or {MISMATCH} for a known idempotency key,
 --       {NOPARENT, id} when a job to wait for does not exist, else {OK, now} and for each job
 --       NEW, DUPLICATE when its record was there already, or the id of the job that has its unique key
--- uses: base clock plain rare alarm arm dead ended
+-- uses: clock plain base rare alarm arm dead ended
 local HEAD, STRIDE = 3, 5
 local SPECIAL = '^' .. string.rep('([^\n]*)\n', 7) .. '([^\n]*)$'
 local IDEMPOTENCY_TTL = 86400000 -- ms

@@ -33,8 +33,12 @@ def test_a_new_job_is_sent_with_all_of_its_options_in_milliseconds():
 
 
 def test_a_plain_job_is_sent_with_nothing_beside_what_every_job_has():
-    arguments = QUEUE.enqueue([NewJob("id", "email", b"{}")]).arguments
-    assert arguments == ("", "", "", "id", "email", "normal", b"{}", "")
+    job = NewJob("id", "email", b"{}")
+    assert QUEUE.enqueue([job]).arguments == ("id", "email", "normal", b"{}")
+    among_others = QUEUE.enqueue([job, job]).arguments
+    assert among_others == ("", "", "", *("id", "email", "normal", b"{}", "") * 2)
+    with_a_key = QUEUE.enqueue([job], Request("key", "digest", "1")).arguments
+    assert with_a_key == ("key", "digest", "1", "id", "email", "normal", b"{}", "")
 
 
 @pytest.mark.parametrize(

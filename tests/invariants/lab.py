@@ -9,7 +9,7 @@ from gopher.keys import QueueKeys
 from gopher.queue import Call, Queue
 from gopher.scripts import Script, join
 
-CLOCK = "local now = tonumber(redis.call('GET', P .. 'clock'))\n"
+CLOCK = "local now = tonumber(redis.call('GET', KEYS[1] .. 'clock'))\n"
 START = 1_800_000_000_000
 
 #: A mutant: the script or shared piece it changes, what stands there, and what stands there instead.

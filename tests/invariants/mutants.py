@@ -11,16 +11,16 @@ MUTANTS: dict[str, Mutation] = {
         "local _ = worker",
     ),
     "no duplicate check": ("enqueue", "if redis.call('EXISTS', record) == 1 then", "if false then"),
-    "no duplicate check of a plain job": ("shared/plain", "if redis.call('EXISTS', record) == 1 then", "if false then"),
+    "no duplicate check of a plain job": ("shared/plain", "if there % 2 == 1 then", "if false then"),
     "a plain job beside the one in next": (
         "shared/plain",
-        "if redis.call('EXISTS', P .. 'next') == 1 then",
+        "if there == 2 then",
         "if false then",
     ),
     "a plain job in the long list while nothing else waits": (
         "shared/plain",
-        "    return P .. 'next'\n",
-        "    return P .. 'pending:' .. priority\n",
+        "    place = first\n",
+        "    place = P .. 'pending:' .. priority\n",
     ),
     "a plain job given out by a paused queue": ("shared/plain", "'EXISTS', P .. 'paused', P", "'EXISTS', P"),
     "a plain job that is not counted": (
