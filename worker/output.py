@@ -22,7 +22,7 @@ _AT_ONCE = 256 * 1024
 _SPACE = memoryview(bytearray(64 * 1024))
 
 #: More jobs than a child can be ahead of what the supervisor knows: a mark beyond that is none, a job printed it.
-_AHEAD = 100
+_AHEAD = 200
 
 _MARK = re.compile(rb"\x00(\d{1,18})\x00\n")
 #: What most jobs leave behind: their marks, and nothing printed.

@@ -403,7 +403,7 @@ def _size(job: FetchedJob) -> int:
 
 
 #: Jobs that a child may have in its hands, and all children of a worker together.
-DEEPEST, DEEPEST_OF_ALL = 64, 512
+DEEPEST, DEEPEST_OF_ALL = 128, 512
 
 
 def holds_for(mean_seconds: float) -> bool:

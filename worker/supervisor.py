@@ -53,7 +53,7 @@ RESCUED_AT_ONCE = 100
 #: Jobs in a child's hands that keep it busy for a while, the seconds that one takes at least, and the longest rest.
 PLENTY, QUICKEST, LONGEST_REST = 8, 10e-6, 0.0005
 #: Jobs that are asked for in one call: the server has others to answer too.
-AT_ONCE = 64
+AT_ONCE = 128
 #: Jobs or results for which the server is not left without work until it has answered what was sent before.
 MANY = 32
 #: Seconds that the last outcomes may take to reach the server once all children have stopped.
