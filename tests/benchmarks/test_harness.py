@@ -32,6 +32,7 @@ from benchmarks.lab import Stuck, lab
 from benchmarks.results import Results
 from benchmarks.server import starter, unpacked_jemalloc
 from gopher.embedded import EmbeddedServer, find_server
+from tests.helpers import wait_until
 
 GOPHER = Contender("Gopher", "with_gopher.py", 60_000, bulk=True)
 LIMIT = Contender("limit", "with_limit.py", 20_000, bulk=True, pictures=False)
@@ -47,20 +48,20 @@ def test_an_item_has_a_value_for_each_of_its_figures(module, contender):
 
 
 def test_workers_are_measured_side_by_side_and_stand_still_when_it_is_not_their_turn(monkeypatch):
-    running, turn = [], draining._turn
+    names, turn = [], draining._turn
 
-    def states(root):
-        return {process.status() for process in (root, *root.children(recursive=True))}
+    def stand_still(root):
+        family = (root, *root.children(recursive=True))
+        return {process.status() for process in family} == {psutil.STATUS_STOPPED}
 
     def look(made, root, count, seconds):
-        running.append((made.contender.name, states(root)))
+        names.append(made.contender.name)
+        wait_until(lambda: stand_still(root))
         return turn(made, root, count, seconds)
 
     monkeypatch.setattr(draining, "_turn", look)
     assert all(found["drain"] > 0 for _, found in draining.ITEM.measure([GOPHER, LIMIT], 0.2))
-    names = [name for name, _ in running]
     assert names[:4] == ["limit", "Gopher", "Gopher", "limit"]
-    assert {state for _, each in running for state in each} == {psutil.STATUS_STOPPED}
 
 
 def test_who_fails_in_the_middle_is_named_and_the_others_go_on():
