@@ -78,7 +78,8 @@ class Lab:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                text=True,
+                # Nothing is held back here: what a sender that has died did not take would be an error again at the end.
+                bufsize=0,
             )
         assert process.stdin
         assert process.stdout
@@ -86,10 +87,10 @@ class Lab:
 
         def send(job: str, count: int, how: str) -> float:
             try:
-                print(job, count, how, file=asked, flush=True)
-                line = told.readline() if select.select([told], [], [], SEND_TIMEOUT)[0] else ""
+                asked.write(f"{job} {count} {how}\n".encode())
+                line = told.readline() if select.select([told], [], [], SEND_TIMEOUT)[0] else b""
             except BrokenPipeError:
-                line = ""
+                line = b""
             if not line:
                 raise Stuck(f"{self.contender.name} could not send {count} jobs. {self._said()}")
             return float(line)

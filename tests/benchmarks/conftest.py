@@ -8,10 +8,8 @@ from benchmarks import server
 from gopher.embedded import find_server
 
 
-@pytest.fixture(autouse=True, scope="session")
-def plain_server():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GOPHER_REDIS_SERVER", os.fspath(find_server()))
-        server.program.cache_clear()
-        server.version.cache_clear()
-        yield
+@pytest.fixture(autouse=True)
+def plain_server(monkeypatch):
+    monkeypatch.setenv("GOPHER_REDIS_SERVER", os.fspath(find_server()))
+    server.program.cache_clear()
+    server.version.cache_clear()

@@ -35,6 +35,7 @@ from gopher.embedded import EmbeddedServer, find_server
 from tests.helpers import wait_until
 
 GOPHER = Contender("Gopher", "with_gopher.py", 60_000, bulk=True)
+NOBODY = Contender("nobody", "no_such_driver.py", 1)
 LIMIT = Contender("limit", "with_limit.py", 20_000, bulk=True, pictures=False)
 
 
@@ -103,6 +104,13 @@ def test_a_worker_that_does_nothing_is_noticed(monkeypatch):
     monkeypatch.setattr("benchmarks.lab.START_TIMEOUT", 0.2)
     with lab(GOPHER) as made, pytest.raises(Stuck, match="did 0 of 1 jobs"):
         made.wait_for(1, 0.2)
+
+
+def test_a_sender_that_has_died_is_named_with_what_it_said():
+    said = pytest.raises(Stuck, match=r"(?s)nobody could not send 3 jobs.*No such file")
+    with said, lab(NOBODY) as made, made.sender() as send:
+        wait_until(lambda: "No such file" in made._said())
+        send("noop", 3, "one")
 
 
 def test_a_peer_that_cannot_be_installed_is_left_out(monkeypatch, tmp_path):
