@@ -229,11 +229,10 @@ local function store_special(i, record, special)
   return nil
 end
 
-local look_for_each -- whether a job may have a record already
-
-local function store(i)
+-- Store a job; `look` says whether it may have a record already.
+local function store(i, look)
   local record, special = P .. 'job:' .. ARGV[i], specials[i]
-  if written[ARGV[i]] or (look_for_each and redis.call('EXISTS', record) == 1) then
+  if written[ARGV[i]] or (look and redis.call('EXISTS', record) == 1) then
     return 'DUPLICATE'
   end
   if special then
@@ -259,9 +258,9 @@ if missing then
   return { 'NOPARENT', missing }
 end
 
-look_for_each = any_is_there()
+local look = any_is_there()
 for i = HEAD + 1, #ARGV, STRIDE do
-  answers[#answers + 1] = store(i)
+  answers[#answers + 1] = store(i, look)
 end
 write_families()
 if ARGV[1] ~= '' then

@@ -10,7 +10,7 @@ MUTANTS: dict[str, Mutation] = {
         "redis.call('LREM', P .. 'processing:' .. worker, '-1', id)",
         "local _ = worker",
     ),
-    "no duplicate check": ("enqueue", "look_for_each = any_is_there()", "look_for_each = false"),
+    "no duplicate check": ("enqueue", "local look = any_is_there()", "local look = false"),
     "no duplicate check of a plain job": ("shared/plain", "if there % 2 == 1 then", "if false then"),
     "a plain job beside the one in next": (
         "shared/plain",
