@@ -78,7 +78,7 @@ class Lab:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                # Nothing is held back here: what a sender that has died did not take would be an error again at the end.
+                # Nothing is kept for later: what a dead sender did not take would be an error once more at the end.
                 bufsize=0,
             )
         assert process.stdin
