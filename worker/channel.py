@@ -16,6 +16,8 @@ from struct import Struct
 _SPACE = memoryview(bytearray(64 * 1024))
 #: Bytes that a child says in one piece. Linux takes twice as many as one.
 PIECE = 16 * 1024
+#: Jobs that a child may have in its hands, at most.
+DEEPEST = 128
 #: Bytes of a message to a child, at most.
 LONGEST = 2**28
 #: Set in the length of a piece that others follow, and in that of the last one.

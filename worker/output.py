@@ -12,6 +12,8 @@ from collections import deque
 
 import msgspec
 
+from .channel import DEEPEST
+
 #: Lines and bytes of a job's log that are kept, and bytes of one line.
 MAX_LINES = 200
 MAX_BYTES = 64 * 1024
@@ -22,7 +24,7 @@ _AT_ONCE = 256 * 1024
 _SPACE = memoryview(bytearray(64 * 1024))
 
 #: More jobs than a child can be ahead of what the supervisor knows: a mark beyond that is none, a job printed it.
-_AHEAD = 200
+_AHEAD = DEEPEST + 72
 
 _MARK = re.compile(rb"\x00(\d{1,18})\x00\n")
 #: What most jobs leave behind: their marks, and nothing printed.

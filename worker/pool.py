@@ -21,7 +21,7 @@ from gopher.registry import Handler, Registry
 from gopher.settings import Settings
 
 from . import interrupt, system
-from .channel import SupervisorEnd
+from .channel import DEEPEST, SupervisorEnd
 from .child import Child
 from .claims import Claims
 from .frames import Assignment, encode
@@ -402,8 +402,8 @@ def _size(job: FetchedJob) -> int:
     return len(job.envelope) + 300 + parents
 
 
-#: Jobs that a child may have in its hands, and all children of a worker together.
-DEEPEST, DEEPEST_OF_ALL = 128, 512
+#: Jobs that all children of a worker may have in their hands together.
+DEEPEST_OF_ALL = 512
 
 
 def holds_for(mean_seconds: float) -> bool:
