@@ -212,6 +212,10 @@ class Failure(NamedTuple):
 
 
 _NO_REQUEST = Request("", "", "")
+#: Milliseconds for which a request with an idempotency key is known.
+_REPEATABLE_FOR = str(24 * 3600 * 1000)
+#: New jobs a packed list: with the longest payloads it is still shorter than the server's longest argument, 512 MB.
+_PIECE = 1000
 
 
 class Queue:
@@ -229,12 +233,9 @@ class Queue:
         """
         if len(jobs) == 1 and jobs[0].is_plain and request is _NO_REQUEST:
             job = jobs[0]
-            return self._make("enqueue", (job.id, job.type, job.priority, job.envelope), _read_enqueued)
-        arguments: list[Any] = list(request)
-        for job in jobs:
-            arguments += (job.id, job.type, job.priority, job.envelope, "" if job.is_plain else _special(job))
-        # All of it is text already, and it may be thousands of values: nobody looks at each.
-        return self._make("enqueue", arguments, _read_enqueued)
+            return self._make("enqueue", (job.id, job.type, job.priority, job.envelope), _read_one_enqueued)
+        pieces = [_pack(_values(jobs[at : at + _PIECE])) for at in range(0, len(jobs) or 1, _PIECE)]
+        return self._make("enqueue", (*request, _REPEATABLE_FOR, *pieces), _reader_of_enqueued(len(jobs)))
 
     def fetch(
         self,
@@ -492,6 +493,14 @@ def _written(argument: Any) -> Any:
     return argument if isinstance(argument, str | bytes) or callable(argument) else str(argument)
 
 
+def _values(jobs: Sequence[NewJob]) -> list[str]:
+    """Return the values of jobs one after the other, as enqueue.lua has them."""
+    values: list[str] = []
+    for job in jobs:
+        values += (job.id, job.type, job.priority, job.envelope.decode(), "" if job.is_plain else _special(job))
+    return values
+
+
 def _special(job: NewJob) -> str:
     """Return what only some jobs have, as enqueue.lua reads it: line by line, since no name and no key ends one."""
     unique = (job.unique_key, str(_ms(job.unique_for)))
@@ -520,13 +529,14 @@ def _read_answers(reply: list[bytes]) -> list[str]:
 
 
 def _reader_of_answers(count: int) -> Callable[[list[Any]], list[str]]:
-    def read(reply: list[Any]) -> list[str]:
-        answers = ["OK"] * count
-        for number, answer in zip(reply[0::2], reply[1::2], strict=True):
-            answers[number - 1] = answer.decode()
-        return answers
+    return lambda reply: _answers(reply, ["OK"] * count)
 
-    return read
+
+def _answers(exceptions: list[Any], usual: list[str]) -> list[str]:
+    """Return an answer for each: what is usual, but for those of which a script tells the number and another one."""
+    for number, answer in zip(exceptions[0::2], exceptions[1::2], strict=True):
+        usual[number - 1] = answer.decode()
+    return usual
 
 
 def _read_fetched(reply: list[Any]) -> Fetched:
@@ -552,10 +562,16 @@ def _cut(texts: bytes, sizes: list[int]) -> list[bytes]:
     return pieces
 
 
-def _read_enqueued(reply: list[Any]) -> Enqueued:
-    if reply[0] == b"OK":
-        return Enqueued("OK", str(reply[1]), [answer.decode() for answer in reply[2:]])
-    return Enqueued(reply[0].decode(), reply[1].decode() if len(reply) > 1 else "", [])
+def _reader_of_enqueued(count: int) -> Callable[[list[Any]], Enqueued]:
+    def read(reply: list[Any]) -> Enqueued:
+        if reply[0] == b"OK":
+            return Enqueued("OK", str(reply[1]), _answers(reply[2:], ["NEW"] * count))
+        return Enqueued(reply[0].decode(), reply[1].decode() if len(reply) > 1 else "", [])
+
+    return read
+
+
+_read_one_enqueued = _reader_of_enqueued(1)
 
 
 def _read_ticks(reply: list[Any]) -> Ticks:

@@ -6,22 +6,24 @@
 --
 -- KEYS  1 prefix
 -- ARGV  for a single plain job without such a key: id, type, priority, envelope. Else
---       1 digest of the idempotency key or ''  2 digest of the request  3 what to answer a repeat with
---       then for each job: id, type, priority, envelope, and '' for a plain job. For a special one lines of: due
+--       1 digest of the idempotency key or ''  2 digest of the request  3 what to answer a repeat with  4 for so
+--       many ms, and the jobs: packed lists (MessagePack) of the values of some each, which are
+--       id, type, priority, envelope, and '' for a plain job. For a special one lines of: due
 --       ('': now), expires ('': never), retention ms ('': the default), unique key or '', ms that it counts,
 --       limit key or '', ids that it waits for, joined by commas, or ''; 'run' or 'fail' when one of those does
 --       not complete. Times are ms since 1970, or '+5000' for so many from now
 -- Returns  {REPLAYED, what ARGV 3 was the first time} or {MISMATCH} for a known idempotency key,
---       {NOPARENT, id} when a job to wait for does not exist, else {OK, now} and for each job
---       NEW, DUPLICATE when its record was there already, or the id of the job that has its unique key
+--       {NOPARENT, id} when a job to wait for does not exist, else {OK, now} and of those jobs that are not new
+--       the number, from 1 on, and DUPLICATE when its record was there already, or the id of the job that has its
+--       unique key
 -- uses: clock plain base rare alarm arm dead ended
-local HEAD, STRIDE = 3, 5
+local FIRST_PIECE = 5
+local STRIDE = 5 -- values of a job in `jobs`
 local SPECIAL = '^' .. string.rep('([^\n]*)\n', 7) .. '([^\n]*)$'
-local IDEMPOTENCY_TTL = 86400000 -- ms
 local answers, earliest = { 'OK', now }, nil
 
 local function known_request()
-  if ARGV[1] == '' then
+  if alone or ARGV[1] == '' then
     return nil
   end
   local known = redis.call('GET', P .. 'idempotency:' .. ARGV[1])
@@ -32,6 +34,16 @@ local function known_request()
   return digest == ARGV[2] and { 'REPLAYED', answer } or { 'MISMATCH' }
 end
 
+local function unpack_jobs()
+  jobs = cmsgpack.unpack(ARGV[FIRST_PIECE])
+  for piece = FIRST_PIECE + 1, #ARGV do
+    local before = #jobs
+    for at, value in ipairs(cmsgpack.unpack(ARGV[piece])) do
+      jobs[before + at] = value
+    end
+  end
+end
+
 local function instant(text)
   if string.sub(text, 1, 1) == '+' then
     return now + tonumber(text)
@@ -39,7 +51,7 @@ local function instant(text)
   return tonumber(text) or 0
 end
 
-local specials = {} -- place of a job's id in ARGV -> what is special about the job
+local specials = {} -- place of a job's id in `jobs` -> what is special about the job
 
 local function read_special(text)
   local due, expires, retention, unique, unique_for, limit_key, parents, on_failure = string.match(text, SPECIAL)
@@ -50,9 +62,9 @@ local function read_special(text)
 end
 
 local function read_specials()
-  for i = HEAD + 1, #ARGV, STRIDE do
-    if ARGV[i + 4] ~= '' then
-      specials[i] = read_special(ARGV[i + 4])
+  for i = 1, #jobs, STRIDE do
+    if jobs[i + 4] ~= '' then
+      specials[i] = read_special(jobs[i + 4])
     end
   end
 end
@@ -63,22 +75,22 @@ local function missing_parent()
     return nil
   end
   local here = {}
-  for i = HEAD + 1, #ARGV, STRIDE do
+  for i = 1, #jobs, STRIDE do
     local parents = specials[i] and specials[i].parents or ''
     -- A repeat may come when the parents' time is up: what was stored is stored.
-    local is_new = parents ~= '' and redis.call('EXISTS', P .. 'job:' .. ARGV[i]) == 0
+    local is_new = parents ~= '' and redis.call('EXISTS', P .. 'job:' .. jobs[i]) == 0
     for parent in string.gmatch(is_new and parents or '', '[^,]+') do
       if not here[parent] and redis.call('EXISTS', P .. 'job:' .. parent) == 0 then
         return parent
       end
     end
-    here[ARGV[i]] = true
+    here[jobs[i]] = true
   end
 end
 
--- Return the id of a waiting or running job that has the unique key, if there is one.
+-- Return the id of a waiting or running job that has the unique key, or nil.
 local function holder_of(unique)
-  local holder = unique ~= '' and redis.call('GET', P .. 'unique:' .. unique)
+  local holder = redis.call('GET', P .. 'unique:' .. unique)
   if not holder then
     return nil
   end
@@ -159,31 +171,48 @@ local function write_queued()
   end
 end
 
-local written = {} -- ids of this call whose records were written
+local templates = {} -- type, priority, state -> key of a record without an envelope; '' while one job was like that
 
--- Return whether any of the jobs has a record already: one look for a thousand of them, and nearly always none has.
-local function any_is_there()
-  local records = {}
-  for i = HEAD + 1, #ARGV, STRIDE do
-    records[#records + 1] = P .. 'job:' .. ARGV[i]
-  end
-  for at = 1, #records, 1000 do
-    if redis.call('EXISTS', unpack(records, at, math.min(at + 999, #records))) > 0 then
-      return true
+-- Write a job's record unless it is there. Those of a kind are copies of one record: to copy it takes half the time of
+-- writing it once more. Returns whether it was written.
+local function write_record(i, record, state)
+  local job_type, priority = jobs[i + 1], jobs[i + 2]
+  local kind = state .. ':' .. priority .. ':' .. job_type
+  local template = templates[kind]
+  if not template then
+    if redis.call('EXISTS', record) == 1 then
+      return false
     end
+    -- The first write: a server that is out of memory refuses the whole call here.
+    redis.call('HSET', record, 'type', job_type, 'priority', priority, 'state', state, 'since', now,
+      'envelope', jobs[i + 3], 'plain', '1')
+    templates[kind] = ''
+    return true
   end
-  return false
+  if template == '' then
+    template = P .. 'new:' .. kind
+    -- One that is left of a call which has failed is not of this moment.
+    redis.call('DEL', template)
+    redis.call('HSET', template, 'type', job_type, 'priority', priority, 'state', state, 'since', now, 'plain', '1')
+    templates[kind] = template
+  end
+  if redis.call('COPY', template, record) == 0 then
+    return false
+  end
+  redis.call('HSET', record, 'envelope', jobs[i + 3])
+  return true
 end
 
-local function write_record(i, record, state)
-  written[ARGV[i]] = true
-  -- The first write: a server that is out of memory refuses the whole call here.
-  redis.call('HSET', record, 'type', ARGV[i + 1], 'priority', ARGV[i + 2], 'state', state, 'since', now,
-    'envelope', ARGV[i + 3], 'plain', '1')
+local function delete_templates()
+  for _, template in pairs(templates) do
+    if template ~= '' then
+      redis.call('DEL', template)
+    end
+  end
 end
 
 local function place(i, record, special, parents)
-  local id, job_type, due = ARGV[i], ARGV[i + 1], special.due
+  local id, job_type, due = jobs[i], jobs[i + 1], special.due
   local waiting_for, culprit = follow_parents(id, parents)
   if culprit and special.on_parent_failure ~= 'run' then
     fail_with(culprit, id, record, job_type)
@@ -196,18 +225,21 @@ local function place(i, record, special, parents)
     redis.call('ZADD', P .. 'scheduled', due, id)
     earliest = math.min(earliest or due, due)
   else
-    queue_up(id, ARGV[i + 2])
+    queue_up(id, jobs[i + 2])
   end
 end
 
 local function store_special(i, record, special)
-  local id, unique = ARGV[i], special.unique
-  local holder = holder_of(unique)
+  local id, unique = jobs[i], special.unique
+  -- A repeat is one also when another job has the key meanwhile.
+  local holder = unique ~= '' and redis.call('EXISTS', record) == 0 and holder_of(unique)
   if holder then
     stand_ins[id] = holder
     return holder
   end
-  write_record(i, record, special.due > now and 'scheduled' or 'pending')
+  if not write_record(i, record, special.due > now and 'scheduled' or 'pending') then
+    return 'DUPLICATE'
+  end
   if special.expires then
     set_rare(id, 'expires', special.expires)
   end
@@ -219,7 +251,7 @@ local function store_special(i, record, special)
     redis.call('SET', P .. 'unique:' .. unique, id, 'PX', special.unique_for)
   end
   if special.limit_key ~= '' then
-    set_rare(id, 'bucket', ARGV[i + 1] .. '/' .. special.limit_key)
+    set_rare(id, 'bucket', jobs[i + 1] .. '/' .. special.limit_key)
   end
   local parents = string.gsub(special.parents, '[^,]+', stand_ins)
   if parents ~= '' then
@@ -229,28 +261,29 @@ local function store_special(i, record, special)
   return nil
 end
 
--- Store a job; `look` says whether it may have a record already.
-local function store(i, look)
-  local record, special = P .. 'job:' .. ARGV[i], specials[i]
-  if written[ARGV[i]] or (look and redis.call('EXISTS', record) == 1) then
+-- Store a job. Returns what to answer for it when it is not new.
+local function store(i)
+  local record, special = P .. 'job:' .. jobs[i], specials[i]
+  if special then
+    local answer = store_special(i, record, special)
+    if answer then
+      return answer
+    end
+  elseif write_record(i, record, 'pending') then
+    queue_up(jobs[i], jobs[i + 2])
+  else
     return 'DUPLICATE'
   end
-  if special then
-    local holder = store_special(i, record, special)
-    if holder then
-      return holder
-    end
-  else
-    write_record(i, record, 'pending')
-    queue_up(ARGV[i], ARGV[i + 2])
-  end
-  count('enqueued:' .. ARGV[i + 1] .. ':' .. ARGV[i + 2], 1)
-  return 'NEW'
+  count('enqueued:' .. jobs[i + 1] .. ':' .. jobs[i + 2], 1)
+  return nil
 end
 
 local replay = known_request()
 if replay then
   return replay
+end
+if not alone then
+  unpack_jobs()
 end
 read_specials()
 local missing = missing_parent()
@@ -258,13 +291,17 @@ if missing then
   return { 'NOPARENT', missing }
 end
 
-local look = any_is_there()
-for i = HEAD + 1, #ARGV, STRIDE do
-  answers[#answers + 1] = store(i, look)
+for i = 1, #jobs, STRIDE do
+  local answer = store(i)
+  if answer then
+    answers[#answers + 1] = (i + STRIDE - 1) / STRIDE
+    answers[#answers + 1] = answer
+  end
 end
+delete_templates()
 write_families()
-if ARGV[1] ~= '' then
-  redis.call('SET', P .. 'idempotency:' .. ARGV[1], ARGV[2] .. ' ' .. ARGV[3], 'PX', IDEMPOTENCY_TTL)
+if not alone and ARGV[1] ~= '' then
+  redis.call('SET', P .. 'idempotency:' .. ARGV[1], ARGV[2] .. ' ' .. ARGV[3], 'PX', ARGV[4])
 end
 if earliest then
   alarm('scheduled', earliest)

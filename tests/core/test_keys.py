@@ -98,7 +98,8 @@ def test_every_key_of_a_real_run_is_drawn_and_every_key_that_is_drawn_is_met(cli
         assert fitting, f"{key} is not drawn in keys.py"
         assert kind in {DRAWN[drawn] for drawn in fitting}, f"{key} is a {kind}"
         seen |= set(fitting)
-    assert set(DRAWN) == seen
+    # Nobody but the call that stores a batch ever sees what its records are copies of.
+    assert set(DRAWN) == seen | {("P", "new:<kind>")}
 
 
 def test_the_list_of_pieces_is_what_is_drawn():

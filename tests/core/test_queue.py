@@ -6,6 +6,11 @@ import pytest
 from gopher.job import NewJob
 from gopher.keys import Keys
 from gopher.queue import MAX_LOST, Completion, Failure, FetchedJob, Queue, Request
+from gopher.submission import MAX_METADATA, MAX_PAYLOAD
+from gopher.trace_context import MAX_CARRIER
+
+DAY = "86400000"
+unpack = msgspec.msgpack.decode
 
 QUEUE = Queue(Keys("ns").of("mail"), retention=60.0)
 FAILURE = Failure("id", "w1.1", 12.3456, b"{}", b"{}", b"[]", "SIGSEGV")
@@ -26,19 +31,30 @@ def test_a_new_job_is_sent_with_all_of_its_options_in_milliseconds():
         after=("a", "b"),
         on_parent_failure="run",
     )
-    assert QUEUE.enqueue([job], Request("k", "d", "1")).arguments == (
-        *("k", "d", "1"),
-        *("id", "email", "high", b"{}", "+5\n9\n1500\nu\n2000\nt\na,b\nrun"),
-    )
+    *request, packed = QUEUE.enqueue([job], Request("k", "d", "1")).arguments
+    assert request == ["k", "d", "1", DAY]
+    assert unpack(packed) == ["id", "email", "high", "{}", "+5\n9\n1500\nu\n2000\nt\na,b\nrun"]
 
 
 def test_a_plain_job_is_sent_with_nothing_beside_what_every_job_has():
     job = NewJob("id", "email", b"{}")
     assert QUEUE.enqueue([job]).arguments == ("id", "email", "normal", b"{}")
-    among_others = QUEUE.enqueue([job, job]).arguments
-    assert among_others == ("", "", "", *("id", "email", "normal", b"{}", "") * 2)
-    with_a_key = QUEUE.enqueue([job], Request("key", "digest", "1")).arguments
-    assert with_a_key == ("key", "digest", "1", "id", "email", "normal", b"{}", "")
+    values = ["id", "email", "normal", "{}", ""]
+    *request, packed = QUEUE.enqueue([job, job]).arguments
+    assert (request, unpack(packed)) == (["", "", "", DAY], values * 2)
+    *request, packed = QUEUE.enqueue([job], Request("key", "digest", "1")).arguments
+    assert (request, unpack(packed)) == (["key", "digest", "1", DAY], values)
+
+
+def test_many_jobs_are_sent_in_pieces_that_a_server_takes():
+    job = NewJob("id", "email", b"{}")
+    assert [len(unpack(piece)) // 5 for piece in QUEUE.enqueue([job] * 2500).arguments[4:]] == [1000, 1000, 500]
+    longest = msgspec.structs.replace(job, envelope=b"x" * (MAX_PAYLOAD + MAX_METADATA + MAX_CARRIER + 1000))
+    assert len(QUEUE.enqueue([longest] * 1000).arguments[4]) < 512 * 1024 * 1024
+
+
+def test_no_jobs_are_not_taken_for_one():
+    assert len(QUEUE.enqueue([]).arguments) == 5
 
 
 @pytest.mark.parametrize(
@@ -50,8 +66,8 @@ def test_a_job_with_any_option_is_not_plain(option):
 
 
 def test_what_was_not_said_of_a_special_job_is_sent_empty():
-    arguments = QUEUE.enqueue([NewJob("id", "email", b"{}", retention=0.0)]).arguments
-    assert arguments[7] == "\n\n0\n\n31622400000\n\n\nfail"
+    *_, packed = QUEUE.enqueue([NewJob("id", "email", b"{}", retention=0.0)]).arguments
+    assert unpack(packed)[4] == "\n\n0\n\n31622400000\n\n\nfail"
 
 
 @pytest.mark.parametrize(
@@ -115,8 +131,9 @@ def test_what_a_fetch_brought_is_read():
 
 
 def test_what_became_of_new_jobs_is_read():
-    read = QUEUE.enqueue([]).read
-    assert read([b"OK", 1800, b"NEW", b"DUPLICATE"]) == ("OK", "1800", ["NEW", "DUPLICATE"])
+    read = QUEUE.enqueue([NewJob("id", "email", b"{}")] * 3).read
+    assert read([b"OK", 1800]) == ("OK", "1800", ["NEW"] * 3)
+    assert read([b"OK", 1800, 2, b"DUPLICATE", 3, b"id"]) == ("OK", "1800", ["NEW", "DUPLICATE", "id"])
     assert read([b"REPLAYED", b"17"]) == ("REPLAYED", "17", [])
     assert read([b"MISMATCH"]) == ("MISMATCH", "", [])
     assert read([b"NOPARENT", b"id"]) == ("NOPARENT", "id", [])

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import count, product
 from typing import Any
 
+import msgspec
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -104,9 +105,9 @@ class Moves(RuleBasedStateMachine):
         after = self.parents(parents)
         new = [
             NewJob(
-                id=self.new_id(),
+                id=(job_id := self.new_id()),
                 type=job_type,
-                envelope=b"{}",
+                envelope=envelope_of(job_id),
                 priority=priority,
                 due=due,
                 expires=expires,
@@ -125,6 +126,25 @@ class Moves(RuleBasedStateMachine):
         if stored and not unique:
             again = self.run_call(self.queue.enqueue(new))
             assert set(again.answers) == {"DUPLICATE"}, "a repeat stored a job again"
+
+    @precondition(lambda self: self.sent)
+    @rule(data=st.data())
+    def a_batch_has_one_that_was_sent_before(self, data: Any) -> None:
+        job_id, _ = data.draw(st.sampled_from(self.sent))
+        known = next(job for job in self.jobs if job.id == job_id)
+        before = self.server.client.hgetall(self.keys.job(job_id))
+        if not before:
+            return
+        first, last = (self.like(known) for _ in range(2))
+        reply = self.run_call(self.queue.enqueue([first, known, last]))
+        assert reply.answers == ["NEW", "DUPLICATE", "NEW"], "a job among new ones was stored again"
+        assert self.server.client.hgetall(self.keys.job(job_id)) == before, "a job among new ones was changed"
+        self.jobs += [first, last]
+
+    def like(self, job: NewJob) -> NewJob:
+        """Return a further job of the same kind, which waits for no other."""
+        job_id = self.new_id()
+        return msgspec.structs.replace(job, id=job_id, envelope=envelope_of(job_id), unique_key="", after=())
 
     def parents(self, count: int) -> tuple[str, ...]:
         """Return the last one or two jobs; for three, the last and a dead letter. Where there are such."""
@@ -172,6 +192,7 @@ class Moves(RuleBasedStateMachine):
         held = {job.id for job in worker.holds}
         for job in jobs:
             assert job.id not in held, "a job was given out that the worker holds already"
+            assert job.envelope == envelope_of(job.id), "a job was given out with another one's envelope, or none"
             has_parents = self.field(job.id, "parents") is not None
             assert bool(job.parents) == has_parents, "a job was given out without its parents' results"
             self.may_run(job.id)
@@ -793,3 +814,7 @@ class Moves(RuleBasedStateMachine):
             for job in self.jobs
             if (state := self.field(job.id, "state")) not in (None, "completed", "failed", "cancelled", "expired")
         ]
+
+
+def envelope_of(job_id: str) -> bytes:
+    return b'{"payload":{"id":"%s"}}' % job_id.encode()

@@ -61,6 +61,53 @@ def test_a_repeat_stores_nothing_twice(lab):
     assert (first.answers, again.answers) == (["NEW", "NEW"], ["DUPLICATE", "DUPLICATE"])
 
 
+def test_jobs_that_come_together_have_the_records_of_those_that_come_alone(lab):
+    options = [{"priority": "high"}, {"due": "+1000"}, {"retention": 5.0}, {"job_type": "sms"}, {}]
+    jobs = [new_job(envelope=b'{"payload":{"n":%d}}' % n, **options[n % 5]) for n in range(15)]
+    for job in jobs:
+        lab.run(lab.queue.enqueue([job]))
+    alone = [lab.record(job.id) for job in jobs]
+    lab.redis.delete(*map(lab.keys.job, (job.id for job in jobs)), lab.keys.totals)
+    for place in ("next", "scheduled", "pending:high", "pending:normal", "pending:low"):
+        lab.redis.delete(lab.keys.prefix + place)
+    assert lab.run_twice(lab.queue.enqueue(jobs))[0].answers == ["NEW"] * 15
+    assert [lab.record(job.id) for job in jobs] == alone
+    places = {"next", "scheduled", "pending:high", "pending:normal", "totals", "alarm", "clock"}
+    assert set(lab.everything()) == places | {f"job:{job.id}" for job in jobs}
+
+
+@pytest.mark.parametrize("known", [0, 1, 2])
+def test_one_of_a_batch_that_is_there_already_stays_as_it_is(lab, known):
+    jobs = [new_job(envelope=b'{"payload":{"n":%d}}' % n) for n in range(4)]
+    lab.run(lab.queue.enqueue([jobs[known]]))
+    lab.pass_time(5)
+    before = lab.record(jobs[known].id)
+    answers = ["NEW"] * 4
+    answers[known] = "DUPLICATE"
+    assert lab.run_twice(lab.queue.enqueue(jobs))[0].answers == answers
+    assert lab.record(jobs[known].id) == before
+    assert {lab.record(job.id)["since"] for job in jobs if job is not jobs[known]} == {str(lab.now)}
+    assert lab.totals() == {"enqueued:email:normal": 4}
+
+
+def test_what_a_failed_call_has_left_gets_into_no_record(lab):
+    left = lab.keys.prefix + "new:pending:normal:email"
+    lab.redis.hset(left, mapping={"type": "email", "state": "pending", "result": "7"})
+    jobs = [new_job() for _ in range(3)]
+    lab.run(lab.queue.enqueue(jobs))
+    assert lab.record(jobs[2].id) == lab.record(jobs[0].id)
+    assert not lab.redis.exists(left)
+
+
+def test_a_large_batch_keeps_its_order_and_its_answers(lab):
+    jobs = [new_job() for _ in range(2_500)]
+    lab.run(lab.queue.enqueue([jobs[1_700]]))
+    answers = lab.run(lab.queue.enqueue(jobs)).answers
+    assert [index for index, answer in enumerate(answers) if answer != "NEW"] == [1_700]
+    ids = [job.id for job in jobs if job is not jobs[1_700]]
+    assert lab.standing("next") + lab.standing("pending:normal") == [jobs[1_700].id, *ids]
+
+
 def nothing_waits(lab):
     pass
 

@@ -2,15 +2,16 @@
 -- It stands before all that only the others need, `base` too: to define a function costs time in each run. A job that
 -- comes when others wait and `next` is free has to be ordered among them: it goes on the long way, as others come.
 
-local ARGV = ARGV
-if #ARGV == 4 then
+local jobs = {} -- the values of all jobs, one after the other
+local alone = #ARGV == 4
+if alone then
   local P = KEYS[1]
   local id, job_type, priority = ARGV[1], ARGV[2], ARGV[3]
   local record, first = P .. 'job:' .. id, P .. 'next'
   -- A key that is named twice counts twice, so that one look tells both.
   local there = redis.call('EXISTS', record, first, first)
   if there % 2 == 1 then
-    return { 'OK', now, 'DUPLICATE' }
+    return { 'OK', now, 1, 'DUPLICATE' }
   end
   local place
   if there == 2 then
@@ -24,7 +25,7 @@ if #ARGV == 4 then
       'envelope', ARGV[4], 'plain', '1')
     redis.call('LPUSH', place, id)
     redis.call('HINCRBY', P .. 'totals', 'enqueued:' .. job_type .. ':' .. priority, 1)
-    return { 'OK', now, 'NEW' }
+    return { 'OK', now }
   end
-  ARGV = { '', '', '', id, job_type, priority, ARGV[4], '' }
+  jobs = { id, job_type, priority, ARGV[4], '' }
 end
