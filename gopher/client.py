@@ -16,9 +16,10 @@ from .flow import Flow
 from .idempotency import IdempotencyMismatch, ids_for, request_for, with_ids
 from .inspector import Inspector
 from .interface import Stored
-from .job import FINAL_STATES, NewJob, State, created_ms, new_job_ids
+from .job import FINAL_STATES, NewJob, State, created_ms
 from .job_types import describe
 from .listing import Listing
+from .many_jobs import prepare_many
 from .queue import Enqueued, Request
 from .registry import Registry
 from .rehearsal import Rehearsal, rehearse
@@ -103,9 +104,11 @@ class Client:
         can be streamed.
         """
         iterator = iter(jobs)
-        ids = [stored.job_id for stored in self.store(self._prepared(itertools.islice(iterator, MAX_BATCH)))]
-        while piece := self._prepared(itertools.islice(iterator, _BULK)):
-            ids += [stored.job_id for stored in self.store(piece)]
+        ids: list[str] = []
+        size = MAX_BATCH
+        while piece := [*itertools.islice(iterator, size)]:
+            ids += [stored.job_id for stored in self.store(prepare_many(piece, self.registry))]
+            size = _BULK
         return ids
 
     def submit(self, submission: Submission) -> Accepted:
@@ -133,8 +136,8 @@ class Client:
         Raises InvalidJob when a job to wait for does not exist, IdempotencyMismatch, a ServerError: OutcomeUnknown
         when some queues have stored their jobs and another one could not.
         """
-        if len(jobs) == 1 and request is None:
-            return [self._store_one(jobs[0], patience)]
+        if request is None and len({job.queue for job in jobs}) == 1:
+            return self._store_in_one(jobs[0].queue, jobs, patience)
         by_queue: dict[str, list[int]] = {}
         for index, job in enumerate(jobs):
             by_queue.setdefault(job.queue, []).append(index)
@@ -162,14 +165,14 @@ class Client:
                 stored |= dict(zip(places, map(_stored, some, reply.answers), strict=True))
         return [stored[index] for index in range(len(jobs))]
 
-    def _store_one(self, job: NewJob, patience: float) -> Stored:
-        self.server.announce(job.queue)
-        reply = self._enqueue(job.queue, [job], None, patience)
+    def _store_in_one(self, name: str, jobs: Sequence[NewJob], patience: float) -> list[Stored]:
+        self.server.announce(name)
+        reply = self._enqueue(name, jobs, None, patience)
         if reply.kind == "NOPARENT":
-            raise _no_parent(reply.detail, job.queue, [job])
-        return _stored(job, reply.answers[0])
+            raise _no_parent(reply.detail, name, jobs)
+        return list(map(_stored, jobs, reply.answers))
 
-    def _enqueue(self, name: str, jobs: list[NewJob], request: Request | None, patience: float) -> Enqueued:
+    def _enqueue(self, name: str, jobs: Sequence[NewJob], request: Request | None, patience: float) -> Enqueued:
         queue = self.server.queue(name)
         with enqueuing(name, jobs) as traced:
             call = queue.enqueue(traced, request) if request else queue.enqueue(traced)
@@ -292,13 +295,6 @@ class Client:
             progress(total)
             purged = self.server.run(self.server.queue(queue).purge(state, began=purged.began))
         return total
-
-    def _prepared(self, jobs: Iterable[Mapping[str, Any]]) -> list[NewJob]:
-        entries = list(jobs)
-        ids = new_job_ids(len(entries))
-        return [
-            prepare_fields(fields, self.registry, job_id=job_id) for fields, job_id in zip(entries, ids, strict=True)
-        ]
 
 
 def accepted(job: NewJob, stored: Stored) -> Accepted:

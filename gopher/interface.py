@@ -5,7 +5,9 @@ nothing else, so that a command does the same both ways.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
+
+import msgspec
 
 from .health import Health
 from .limits import Limit
@@ -32,7 +34,7 @@ from .views import (
 )
 
 
-class Stored(NamedTuple):
+class Stored(msgspec.Struct, frozen=True, gc=False):
     """What became of a submission: the id of the job that stands for it, whether that is an earlier job with
     the same unique key, and whether the whole request was a repeat."""
 

@@ -38,6 +38,20 @@ def check_json(text: bytes, field: str, *, names: bool = True) -> Any:
     return value
 
 
+def are_checked(lines: bytes) -> bool:
+    """Return whether each of many texts, a line each as msgspec writes them, is an object that passes `check_json`.
+
+    That is so for sure; if it is not, some may pass nevertheless. Raises as `msgspec.json.decode` does.
+    """
+    values = msgspec.json.Decoder().decode_lines(lines)
+    if not lines.startswith(b"{") or lines.count(b"\n{") != len(values) - 1:
+        return False
+    has_nested = b"[" in lines or lines.count(b"{") > len(values)
+    if has_nested and any(_depth_exceeds(line, MAX_DEPTH) for line in lines.split(b"\n")):
+        return False
+    return not _SURROGATE.search(lines) and msgspec.json.Encoder().encode_lines(values) == lines
+
+
 def check_names(text: bytes | msgspec.Raw, field: str = "") -> None:
     """Raise InvalidJson when an object of a JSON text has a name twice; `field` points to the text.
 

@@ -1,0 +1,51 @@
+"""Many submissions from Python at once. Those that have nothing but a type and a payload are checked all together."""
+
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
+from typing import Any
+
+import msgspec
+
+from .errors import InvalidJob
+from .job import NewJob, new_job_ids
+from .names import TYPE_NAME, check_name
+from .registry import Registry
+from .strict_json import are_checked
+from .submission import MAX_PAYLOAD, prepare_fields
+
+_encode_lines = msgspec.json.Encoder().encode_lines
+
+
+def prepare_many(entries: Sequence[Mapping[str, Any]], registry: Registry | None = None) -> list[NewJob]:
+    """Check submissions as `prepare_fields` does, and make them jobs. Raises what that raises for the first bad one."""
+    ids = new_job_ids(len(entries))
+    if entries:
+        try:
+            return _bare_jobs(entries, registry, ids)
+        except (InvalidJob, LookupError, TypeError, ValueError, RecursionError, OverflowError):
+            # To look at each tells which one it is, and what is wrong with it, if anything is.
+            pass
+    return [prepare_fields(fields, registry, job_id=job_id) for fields, job_id in zip(entries, ids, strict=True)]
+
+
+def _bare_jobs(entries: Sequence[Mapping[str, Any]], registry: Registry | None, ids: Sequence[str]) -> list[NewJob]:
+    """Make jobs of submissions that have a type and a payload alone, with a few calls for all of them.
+
+    Raises something unless all of them are good for sure.
+    """
+    types = [*map(itemgetter("type"), entries)]
+    if {*map(len, entries)} != {2} or {*map(type, types)} != {str}:
+        raise InvalidJob("has more than a type and a payload")
+    lines = _encode_lines(map(itemgetter("payload"), entries))
+    payloads = lines.split(b"\n")[:-1]
+    if max(map(len, payloads)) > MAX_PAYLOAD or not are_checked(lines):
+        raise InvalidJob("is to be looked at by itself", "/payload")
+    for job_type in {*types}:
+        check_name(TYPE_NAME, job_type, "/type")
+    if registry is not None:
+        for job_type, payload in zip(types, payloads, strict=True):
+            registry.require(job_type).decode(payload)
+    return [
+        NewJob(job_id, job_type, b'{"payload":%s}' % payload)
+        for job_id, job_type, payload in zip(ids, types, payloads, strict=True)
+    ]

@@ -1,0 +1,94 @@
+"""Many submissions from Python at once: each is checked as if it came alone, and becomes the same job."""
+
+from datetime import UTC, datetime
+from types import MappingProxyType
+
+import msgspec
+import pytest
+
+from gopher.errors import InvalidJob
+from gopher.job import Job
+from gopher.many_jobs import prepare_many
+from gopher.registry import Registry, handler
+from gopher.strict_json import MAX_DEPTH
+from gopher.submission import MAX_PAYLOAD, prepare_fields
+from tests.core.test_submission import nested
+
+BARE = {"type": "email", "payload": {"to": "a@example.com", "parts": [1, 2.5, None, "\u00e9\n{"]}}
+
+
+class Point(msgspec.Struct):
+    x: int
+
+
+GOOD = [
+    BARE,
+    {"type": "sms", "payload": {}},
+    {"type": "email", "payload": Point(1)},
+    {"type": "email", "payload": {"at": datetime(2026, 1, 1, tzinfo=UTC)}},
+    {"type": "email", "payload": msgspec.Raw(b'{ "a":\n 1}')},
+    {"type": "email", "payload": nested(MAX_DEPTH - 1)},
+    {"type": "email", "payload": {"brackets": "[" * 100}},
+    {"type": "email", "payload": {"text": "x" * (MAX_PAYLOAD - 11)}},
+    {"type": "email", "payload": {}, "priority": "high"},
+    MappingProxyType(BARE),
+]
+
+
+@pytest.mark.parametrize("fields", GOOD)
+@pytest.mark.parametrize("others", [0, 1, 3])
+def test_it_becomes_the_same_job_as_alone(fields, others):
+    jobs = prepare_many([*[BARE] * others, fields, *[BARE] * others])
+    assert len({job.id for job in jobs}) == len(jobs) == 2 * others + 1
+    assert jobs[others] == prepare_fields(fields, job_id=jobs[others].id)
+    assert all(job == prepare_fields(BARE, job_id=job.id) for at, job in enumerate(jobs) if at != others)
+
+
+def test_none_are_none():
+    assert prepare_many([]) == []
+
+
+BAD = [
+    {"type": "no such name!", "payload": {}},
+    {"type": 5, "payload": {}},
+    {"type": ["email"], "payload": {}},
+    {"type": "email"},
+    {"type": "email", "paylaod": {}},
+    {"type": "email", "payload": [], "delay": 5},
+    {"type": "email", "payload": []},
+    {"type": "email", "payload": None},
+    {"type": "email", "payload": object()},
+    {"type": "email", "payload": {1: "one", "1": "one again"}},
+    {"type": "email", "payload": msgspec.Raw(b'{"a":1,"a":2}')},
+    {"type": "email", "payload": msgspec.Raw(b"{}\n{}")},
+    {"type": "email", "payload": msgspec.Raw(b'{"a":"\\ud800"}')},
+    {"type": "email", "payload": msgspec.Raw(b'{"a":NaN}')},
+    {"type": "email", "payload": msgspec.Raw(b"")},
+    {"type": "email", "payload": {"text": "\ud800"}},
+    {"type": "email", "payload": nested(MAX_DEPTH)},
+    {"type": "email", "payload": {"text": "x" * (MAX_PAYLOAD - 10)}},
+]
+
+
+@pytest.mark.parametrize("fields", BAD)
+@pytest.mark.parametrize("others", [0, 1, 3])
+def test_a_bad_one_is_refused_in_the_same_words_as_alone(fields, others):
+    with pytest.raises(InvalidJob) as alone:
+        prepare_fields(fields)
+    with pytest.raises(InvalidJob) as together:
+        prepare_many([*[BARE] * others, fields, *[BARE] * others])
+    assert (str(together.value), together.value.field) == (str(alone.value), alone.value.field)
+
+
+def test_payloads_are_held_against_their_handlers():
+    registry = Registry()
+
+    @handler("point", into=registry)
+    def take(job: Job, payload: Point) -> None: ...
+
+    point = {"type": "point", "payload": {"x": 1}}
+    assert len(prepare_many([point, point], registry)) == 2
+    with pytest.raises(InvalidJob, match="x"):
+        prepare_many([point, {"type": "point", "payload": {"x": "far"}}], registry)
+    with pytest.raises(InvalidJob, match="no handler"):
+        prepare_many([point, {"type": "circle", "payload": {"x": 1}}], registry)
