@@ -47,6 +47,8 @@ def _turn(made: Lab, root: psutil.Process, count: int, seconds: float) -> float:
         halt(root)
     if done >= count:
         raise Stuck(f"all {count} jobs were done before the turn was over")
+    if done == at:
+        raise Stuck(f"it did nothing in a turn of {seconds} s")
     return (done - at) / (ended - began)
 
 

@@ -106,6 +106,19 @@ def test_a_worker_that_does_nothing_is_noticed(monkeypatch):
         made.wait_for(1, 0.2)
 
 
+def test_a_worker_that_has_died_on_the_way_is_named(monkeypatch):
+    turn = draining._turn
+
+    def die_first(made, root, count, seconds):
+        for process in (root, *root.children(recursive=True)):
+            process.kill()
+        return turn(made, root, count, seconds)
+
+    monkeypatch.setattr(draining, "_turn", die_first)
+    [(_, found)] = draining.ITEM.measure([LIMIT], 0.2)
+    assert "did nothing" in str(found)
+
+
 def test_a_sender_that_has_died_is_named_with_what_it_said():
     said = pytest.raises(Stuck, match=r"(?s)nobody could not send 3 jobs.*No such file")
     with said, lab(NOBODY) as made, made.sender() as send:

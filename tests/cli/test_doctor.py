@@ -125,6 +125,12 @@ def test_what_the_server_says_of_itself_is_understood(
     assert [(check.name, message in told(check)) for check in checks if check.findings] == [(name, True)]
 
 
+@pytest.mark.parametrize(("allocator", "told_of"), [("libc", True), ("jemalloc-5.3.0", False), (None, False)])
+def test_a_slow_allocator_is_told_of_but_is_no_finding(own_client: Client, allocator: str, told_of: bool) -> None:
+    memory = server_checks(changed(own_client, mem_allocator=allocator), {})[2]
+    assert (memory.name, memory.findings, "than with jemalloc" in memory.seen) == ("memory", [], told_of)
+
+
 @pytest.mark.parametrize(("offset", "finding"), [(0.4, ""), (90.0, "1m30s ahead of"), (-2.0, "2s behind")])
 def test_clocks_that_are_apart_are_found(own_client: Client, offset: float, finding: str) -> None:
     clock = server_checks(replace(look_at(own_client.server), offset=offset), {})[4]
