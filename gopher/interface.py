@@ -5,9 +5,7 @@ nothing else, so that a command does the same both ways.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
-
-import msgspec
+from typing import Any, NamedTuple, Protocol
 
 from .health import Health
 from .limits import Limit
@@ -34,7 +32,7 @@ from .views import (
 )
 
 
-class Stored(msgspec.Struct, frozen=True, gc=False):
+class Stored(NamedTuple):
     """What became of a submission: the id of the job that stands for it, whether that is an earlier job with
     the same unique key, and whether the whole request was a repeat."""
 

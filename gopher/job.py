@@ -107,9 +107,11 @@ def new_job_ids(count: int) -> list[str]:
 
     What is random is the first one, and how far each is from the one before (RFC 9562, 6.2, method 2).
     """
-    first, step = new_job_id(), int.from_bytes(os.urandom(4)) + 1
-    # Of the last 48 bits so many from 0 on that the last id has room.
-    begin = int(first[-12:], 16) % (2**48 - count * step)
+    first = new_job_id()
+    # Of the last 48 bits: where the first one is, and a step with which the last one has room.
+    place, furthest = int(first[-12:], 16), 2**47 // (count + 1)
+    step = int.from_bytes(os.urandom(4)) % furthest + 1
+    begin = place % (2**48 - count * step)
     return [f"{first[:-12]}{number:012x}" for number in range(begin, begin + count * step, step)]
 
 

@@ -25,7 +25,7 @@ P telling                      list    jobs that have ended, each with the ids o
 P corrupt                      set     ids of jobs whose record somebody has spoilt: they are set aside
 P finished                     zset    id -> ended (ms): completed, cancelled, expired
 P job:<id>                     hash    the record of a job
-P new:<kind>                   hash    what the records of a batch are copies of, for as long as it is being stored
+P new:<kind>                   hash    what the records of a batch are copies of; left only where storing one has failed
 P workers                      zset    worker id -> lease end (ms) on what it holds in this queue
 P fenced                       zset    lost worker id -> when (ms): its calls are refused
 P clock_set                    string  when leases were moved along last, since the server's clock was set (ms)

@@ -15,30 +15,39 @@ from .submission import MAX_PAYLOAD, prepare_fields
 
 _encode_lines = msgspec.json.Encoder().encode_lines
 
+#: How many are checked together, where payloads are of about so many bytes: of longer ones the copies cost more.
+_TOGETHER = 200
+_SHORT = 2_000
+
 
 def prepare_many(entries: Sequence[Mapping[str, Any]], registry: Registry | None = None) -> list[NewJob]:
     """Check submissions as `prepare_fields` does, and make them jobs. Raises what that raises for the first bad one."""
     ids = new_job_ids(len(entries))
-    if entries:
-        try:
-            return _bare_jobs(entries, registry, ids)
-        except (InvalidJob, LookupError, TypeError, ValueError, RecursionError, OverflowError):
-            # To look at each tells which one it is, and what is wrong with it, if anything is.
-            pass
-    return [prepare_fields(fields, registry, job_id=job_id) for fields, job_id in zip(entries, ids, strict=True)]
+    jobs: list[NewJob] = []
+    try:
+        for at in range(0, len(entries), _TOGETHER):
+            jobs += _bare_jobs(entries[at : at + _TOGETHER], registry, ids[at : at + _TOGETHER])
+    except (InvalidJob, LookupError, TypeError, ValueError, RecursionError, OverflowError):
+        # To look at each from here on tells which one is bad, and why, if any is.
+        pass
+    rest = zip(entries[len(jobs) :], ids[len(jobs) :], strict=True)
+    return jobs + [prepare_fields(fields, registry, job_id=job_id) for fields, job_id in rest]
 
 
 def _bare_jobs(entries: Sequence[Mapping[str, Any]], registry: Registry | None, ids: Sequence[str]) -> list[NewJob]:
-    """Make jobs of submissions that have a type and a payload alone, with a few calls for all of them.
+    """Make jobs of submissions that have a type and a short payload alone, with a few calls for all of them.
 
     Raises something unless all of them are good for sure.
     """
+    # The first one tells of the others: the jobs of a call are alike as a rule.
+    if {*map(len, entries)} != {2} or len(_encode_lines([entries[0]["payload"]])) > _SHORT:
+        raise InvalidJob("has more than a type and a short payload")
     types = [*map(itemgetter("type"), entries)]
-    if {*map(len, entries)} != {2} or {*map(type, types)} != {str}:
-        raise InvalidJob("has more than a type and a payload")
     lines = _encode_lines(map(itemgetter("payload"), entries))
     payloads = lines.split(b"\n")[:-1]
-    if max(map(len, payloads)) > MAX_PAYLOAD or not are_checked(lines):
+    if {*map(type, types)} != {str} or len(payloads) != len(entries) or max(map(len, payloads)) > MAX_PAYLOAD:
+        raise InvalidJob("is to be looked at by itself")
+    if not are_checked(lines):
         raise InvalidJob("is to be looked at by itself", "/payload")
     for job_type in {*types}:
         check_name(TYPE_NAME, job_type, "/type")

@@ -214,8 +214,6 @@ class Failure(NamedTuple):
 _NO_REQUEST = Request("", "", "")
 #: Milliseconds for which a request with an idempotency key is known.
 _REPEATABLE_FOR = str(24 * 3600 * 1000)
-#: New jobs a packed list: with the longest payloads it is still shorter than the server's longest argument, 512 MB.
-_PIECE = 1000
 
 
 class Queue:
@@ -234,8 +232,11 @@ class Queue:
         if len(jobs) == 1 and jobs[0].is_plain and request is _NO_REQUEST:
             job = jobs[0]
             return self._make("enqueue", (job.id, job.type, job.priority, job.envelope), _read_one_enqueued)
-        pieces = [_pack(_values(jobs[at : at + _PIECE])) for at in range(0, len(jobs) or 1, _PIECE)]
-        return self._make("enqueue", (*request, _REPEATABLE_FOR, *pieces), _reader_of_enqueued(len(jobs)))
+        values: list[str] = []
+        for job in jobs:
+            values += (job.id, job.type, job.priority, "" if job.is_plain else _special(job))
+        arguments = (*request, _REPEATABLE_FOR, _pack(values), *[job.envelope for job in jobs])
+        return self._make("enqueue", arguments, _reader_of_enqueued(len(jobs)))
 
     def fetch(
         self,
@@ -491,14 +492,6 @@ def _asked(argument: Any) -> Any:
 
 def _written(argument: Any) -> Any:
     return argument if isinstance(argument, str | bytes) or callable(argument) else str(argument)
-
-
-def _values(jobs: Sequence[NewJob]) -> list[str]:
-    """Return the values of jobs one after the other, as enqueue.lua has them."""
-    values: list[str] = []
-    for job in jobs:
-        values += (job.id, job.type, job.priority, job.envelope.decode(), "" if job.is_plain else _special(job))
-    return values
 
 
 def _special(job: NewJob) -> str:

@@ -28,9 +28,11 @@ def test_every_bit_that_is_not_fixed_is_random():
     assert (ones & zeros & (1 << 80) - 1).bit_count() == 74
 
 
-@pytest.mark.parametrize("count", [0, 1, 2, 10_000])
+@pytest.mark.parametrize("count", [0, 1, 2, 10_000, 300_000])
 def test_ids_that_are_made_together_ascend_and_none_comes_twice(count):
     ids = new_job_ids(count)
+    assert {len(job_id) for job_id in ids} <= {36}
+    assert "--" not in "".join(ids)
     assert len(set(ids)) == count
     assert ids == sorted(ids)
 

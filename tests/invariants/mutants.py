@@ -12,7 +12,7 @@ MUTANTS: dict[str, Mutation] = {
     ),
     "no duplicate check": ("enqueue", "if redis.call('EXISTS', record) == 1 then", "if false then"),
     "a copy over what is there": ("enqueue", "'COPY', template, record)", "'COPY', template, record, 'REPLACE')"),
-    "a copy without its envelope": ("enqueue", "redis.call('HSET', record, 'envelope', jobs[i + 3])", "local _ = i"),
+    "a copy without its envelope": ("enqueue", "redis.call('HSET', record, 'envelope', envelope_of(i))", "local _ = i"),
     "no duplicate check of a plain job": ("shared/plain", "if there % 2 == 1 then", "if false then"),
     "a plain job beside the one in next": (
         "shared/plain",

@@ -2,7 +2,7 @@
 -- It stands before all that only the others need, `base` too: to define a function costs time in each run. A job that
 -- comes when others wait and `next` is free has to be ordered among them: it goes on the long way, as others come.
 
-local jobs = {} -- the values of all jobs, one after the other
+local jobs = {} -- the values of all jobs, one after the other, but for their envelopes
 local alone = #ARGV == 4
 if alone then
   local P = KEYS[1]
@@ -27,5 +27,5 @@ if alone then
     redis.call('HINCRBY', P .. 'totals', 'enqueued:' .. job_type .. ':' .. priority, 1)
     return { 'OK', now }
   end
-  jobs = { id, job_type, priority, ARGV[4], '' }
+  jobs = { id, job_type, priority, '' }
 end
