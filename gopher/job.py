@@ -109,10 +109,12 @@ def new_job_ids(count: int) -> list[str]:
     """
     first = new_job_id()
     # Of the last 48 bits: where the first one is, and a step with which the last one has room.
-    place, furthest = int(first[-12:], 16), 2**47 // (count + 1)
+    head, place, furthest = first[:-12], int(first[-12:], 16), 2**47 // (count + 1)
     step = int.from_bytes(os.urandom(4)) % furthest + 1
     begin = place % (2**48 - count * step)
-    return [f"{first[:-12]}{number:012x}" for number in range(begin, begin + count * step, step)]
+    # With a digit before them that is cut off again: `hex` writes no zeros there, and takes half of what formats do.
+    numbers = range(2**48 + begin, 2**48 + begin + count * step, step)
+    return [head + hex(number)[-12:] for number in numbers]
 
 
 #: Where an id has two bits that say its variant, 0b10: a random digit, and what is written for it.
