@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 PEERS = Path(__file__).parent / "peers"
+ROOT = Path(__file__).parent.parent
 #: Where environments and results are kept.
-CACHE = Path(__file__).parent.parent / ".bench"
-DOCS = Path(__file__).parent.parent / "docs"
+CACHE = ROOT / ".bench"
+DOCS = ROOT / "docs"
 
 
 class LeftOut(Exception):

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from .contenders import NOT_PYTHON
+from .contenders import NOT_PYTHON, ROOT
 from .items import Figure, Item
 from .machine import sentence
 from .numbers import Spread, ratios, shown, spread
@@ -33,7 +33,9 @@ class Results:
             self.values.setdefault(contender, {}).setdefault(figure, []).append(value)
 
     def failed(self, contender: str, item: str, problem: str) -> None:
-        self.problems.append(f"{contender}, {item}: {' '.join(problem.split())[:200]}")
+        # The tracebacks of peers name files: where these lie on this machine says nothing to who reads the page.
+        said = " ".join(problem.replace(f"{ROOT}/", "").split())
+        self.problems.append(f"{contender}, {item}: {said[:200]}")
 
     def best_peer(self, figure: Figure) -> str | None:
         """Return the Python peer with the best median; None when none was measured."""

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from benchmarks.contenders import ROOT
 from benchmarks.items import Figure, Item, everybody
 from benchmarks.results import Results, publish
 
@@ -24,6 +25,11 @@ def results() -> Results:
         made.add("limit", {"drain": drain})
     made.versions["huey"] = "3.1"
     return made
+
+
+def test_a_failure_is_told_without_where_the_project_lies(results):
+    results.failed("saq", "wake", f'it died.\n  File "{ROOT}/benchmarks/peers/marks.py", line 24')
+    assert results.problems == ['saq, wake: it died. File "benchmarks/peers/marks.py", line 24']
 
 
 def test_a_ratio_is_taken_round_by_round(results):
