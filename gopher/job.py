@@ -97,9 +97,15 @@ class NewJob(msgspec.Struct, frozen=True, gc=False):
         return not special and self.retention is None
 
 
+#: Where an id has two bits that say its variant, 0b10: a random digit, and what is written for it.
+_VARIANT = {f"{digit:x}": f"{digit & 0x3 | 0x8:x}" for digit in range(16)}
+
+
 def new_job_id() -> str:
     """Return a UUIDv7 (RFC 9562): 48 bits of Unix milliseconds, then 74 random bits."""
-    return _id(_first_digits(), os.urandom(10).hex())
+    made, random = f"{time.time_ns() // 1_000_000:012x}", os.urandom(10).hex()
+    # 7 is the version.
+    return f"{made[:8]}-{made[8:]}-7{random[:3]}-{_VARIANT[random[3]]}{random[4:7]}-{random[7:19]}"
 
 
 def new_job_ids(count: int) -> list[str]:
@@ -115,20 +121,6 @@ def new_job_ids(count: int) -> list[str]:
     # With a digit before them that is cut off again: `hex` writes no zeros there, and takes half of what formats do.
     numbers = range(2**48 + begin, 2**48 + begin + count * step, step)
     return [head + hex(number)[-12:] for number in numbers]
-
-
-#: Where an id has two bits that say its variant, 0b10: a random digit, and what is written for it.
-_VARIANT = {f"{digit:x}": f"{digit & 0x3 | 0x8:x}" for digit in range(16)}
-
-
-def _first_digits() -> str:
-    digits = f"{time.time_ns() // 1_000_000:012x}"
-    # 7 is the version.
-    return f"{digits[:8]}-{digits[8:]}-7"
-
-
-def _id(first: str, random: str) -> str:
-    return f"{first}{random[:3]}-{_VARIANT[random[3]]}{random[4:7]}-{random[7:19]}"
 
 
 def created_ms(job_id: str) -> int:

@@ -24,14 +24,18 @@ def prepare_many(entries: Sequence[Mapping[str, Any]], registry: Registry | None
     """Check submissions as `prepare_fields` does, and make them jobs. Raises what that raises for the first bad one."""
     ids = new_job_ids(len(entries))
     jobs: list[NewJob] = []
+    for at in range(0, len(entries), _TOGETHER):
+        jobs += _prepared(entries[at : at + _TOGETHER], registry, ids[at : at + _TOGETHER])
+    return jobs
+
+
+def _prepared(entries: Sequence[Mapping[str, Any]], registry: Registry | None, ids: Sequence[str]) -> list[NewJob]:
     try:
-        for at in range(0, len(entries), _TOGETHER):
-            jobs += _bare_jobs(entries[at : at + _TOGETHER], registry, ids[at : at + _TOGETHER])
+        return _bare_jobs(entries, registry, ids)
     except (InvalidJob, LookupError, TypeError, ValueError, RecursionError, OverflowError):
-        # To look at each from here on tells which one is bad, and why, if any is.
+        # To look at each tells which one is bad, and why, if any is.
         pass
-    rest = zip(entries[len(jobs) :], ids[len(jobs) :], strict=True)
-    return jobs + [prepare_fields(fields, registry, job_id=job_id) for fields, job_id in rest]
+    return [prepare_fields(fields, registry, job_id=job_id) for fields, job_id in zip(entries, ids, strict=True)]
 
 
 def _bare_jobs(entries: Sequence[Mapping[str, Any]], registry: Registry | None, ids: Sequence[str]) -> list[NewJob]:
@@ -45,10 +49,9 @@ def _bare_jobs(entries: Sequence[Mapping[str, Any]], registry: Registry | None, 
     types = [*map(itemgetter("type"), entries)]
     lines = _encode_lines(map(itemgetter("payload"), entries))
     payloads = lines.split(b"\n")[:-1]
-    if {*map(type, types)} != {str} or len(payloads) != len(entries) or max(map(len, payloads)) > MAX_PAYLOAD:
+    is_usual = {*map(type, types)} == {str} and len(payloads) == len(entries) and max(map(len, payloads)) <= MAX_PAYLOAD
+    if not is_usual or not are_checked(lines):
         raise InvalidJob("is to be looked at by itself")
-    if not are_checked(lines):
-        raise InvalidJob("is to be looked at by itself", "/payload")
     for job_type in {*types}:
         check_name(TYPE_NAME, job_type, "/type")
     if registry is not None:

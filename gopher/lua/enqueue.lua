@@ -21,11 +21,10 @@ local STRIDE = 4 -- values of a job in `jobs`
 local SPECIAL = '^' .. string.rep('([^\n]*)\n', 7) .. '([^\n]*)$'
 local answers, earliest = { 'OK', now }, nil
 
+local request = not alone and ARGV[1] ~= '' and P .. 'idempotency:' .. ARGV[1] -- the key, if the call has such a one
+
 local function known_request()
-  if alone or ARGV[1] == '' then
-    return nil
-  end
-  local known = redis.call('GET', P .. 'idempotency:' .. ARGV[1])
+  local known = request and redis.call('GET', request)
   if not known then
     return nil
   end
@@ -293,8 +292,8 @@ for i = 1, #jobs, STRIDE do
 end
 delete_templates()
 write_families()
-if not alone and ARGV[1] ~= '' then
-  redis.call('SET', P .. 'idempotency:' .. ARGV[1], ARGV[2] .. ' ' .. ARGV[3], 'PX', ARGV[4])
+if request then
+  redis.call('SET', request, ARGV[2] .. ' ' .. ARGV[3], 'PX', ARGV[4])
 end
 if earliest then
   alarm('scheduled', earliest)
