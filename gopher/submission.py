@@ -145,7 +145,8 @@ def parse_batch(body: bytes) -> list[msgspec.Raw]:
 
 def submission_of(fields: Mapping[str, Any]) -> Submission:
     """Make a submission of Python values: `payload` and `metadata` become JSON."""
-    values = dict(fields)
+    # A text of another class, an enum's say, becomes a plain one: what writes it later may not know that class.
+    values = {name: str.__str__(value) if isinstance(value, str) else value for name, value in fields.items()}
     for name in ("payload", "metadata"):
         if name in values and not isinstance(values[name], msgspec.Raw):
             values[name] = msgspec.Raw(to_json(values[name], f"/{name}"))

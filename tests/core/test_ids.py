@@ -28,6 +28,13 @@ def test_every_bit_that_is_not_fixed_is_random():
     assert (ones & zeros & (1 << 80) - 1).bit_count() == 74
 
 
+def test_ids_that_are_made_together_ascend_however_far_apart_they_would_be(monkeypatch):
+    monkeypatch.setattr("gopher.job.os.urandom", lambda count: b"\xff" * count)
+    ids = new_job_ids(100_000)
+    assert ids == sorted({str(UUID(job_id)) for job_id in ids})
+    assert len(ids) == 100_000
+
+
 @pytest.mark.parametrize("count", [0, 1, 2, 10_000, 300_000])
 def test_ids_that_are_made_together_ascend_and_none_comes_twice(count):
     ids = new_job_ids(count)

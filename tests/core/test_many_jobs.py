@@ -2,11 +2,13 @@
 
 from collections import defaultdict
 from datetime import UTC, datetime
+from enum import Enum
 from types import MappingProxyType
 
 import msgspec
 import pytest
 
+from gopher.client import Client
 from gopher.errors import InvalidJob
 from gopher.job import Job
 from gopher.many_jobs import prepare_many
@@ -21,6 +23,18 @@ BARE = {"type": "email", "payload": {"to": "a@example.com", "parts": [1, 2.5, No
 class Point(msgspec.Struct):
     x: int
 
+    def __post_init__(self) -> None:
+        if self.x < 0:
+            raise RuntimeError("was given what another job has")
+
+
+class Name(str):
+    __slots__ = ()
+
+
+class Kind(str, Enum):  # noqa: UP042 - what was written before there was StrEnum
+    EMAIL = "email"
+
 
 GOOD = [
     BARE,
@@ -32,6 +46,8 @@ GOOD = [
     {"type": "email", "payload": {"brackets": "[" * 100}},
     {"type": "email", "payload": {"text": "x" * (MAX_PAYLOAD - 11)}},
     {"type": "email", "payload": {}, "priority": "high"},
+    {"type": Name("email"), "payload": {}},
+    {"type": Kind.EMAIL, "payload": {}},
     MappingProxyType(BARE),
 ]
 
@@ -42,7 +58,14 @@ def test_it_becomes_the_same_job_as_alone(fields, others):
     jobs = prepare_many([*[BARE] * others, fields, *[BARE] * others])
     assert len({job.id for job in jobs}) == len(jobs) == 2 * others + 1
     assert jobs[others] == prepare_fields(fields, job_id=jobs[others].id)
+    assert type(jobs[others].type) is str
     assert all(job == prepare_fields(BARE, job_id=job.id) for at, job in enumerate(jobs) if at != others)
+
+
+def test_a_type_may_be_any_text(redis_url, namespace):
+    with Client(redis_url, namespace=namespace) as client:
+        ids = client.enqueue_many({"type": kind, "payload": {}} for kind in (Name("email"), Kind.EMAIL))
+        assert [client.job(job_id).type for job_id in ids] == ["email", "email"]
 
 
 def test_none_are_none():
@@ -94,3 +117,17 @@ def test_payloads_are_held_against_their_handlers():
         prepare_many([point, {"type": "point", "payload": {"x": "far"}}], registry)
     with pytest.raises(InvalidJob, match="no handler"):
         prepare_many([point, {"type": "circle", "payload": {"x": 1}}], registry)
+
+
+def test_no_handler_is_shown_a_payload_of_another_job():
+    registry = Registry()
+
+    @handler("point", into=registry)
+    def take(job: Job, payload: Point) -> None: ...
+
+    @handler("any", into=registry)
+    def take_any(job: Job, payload: dict) -> None: ...
+
+    two_lines = {"type": "any", "payload": msgspec.Raw(b'{}\n{"x":-1}')}
+    with pytest.raises(InvalidJob):
+        prepare_many([two_lines, {"type": "point", "payload": {"x": 1}}], registry)

@@ -260,6 +260,15 @@ def test_a_unique_key_is_held_while_its_job_waits_or_runs(lab):
     assert lab.run(lab.queue.enqueue([new_job(unique_key="k")])).answers == ["NEW"]
 
 
+def test_a_repeat_is_one_whoever_has_its_unique_key_meanwhile(lab):
+    first, second = (lab.queue.enqueue([new_job(unique_key="k")]) for _ in range(2))
+    assert [reply.answers for reply in lab.run_twice(first)] == [["NEW"], ["DUPLICATE"]]
+    lab.hire()
+    lab.complete(lab.fetch()[0])
+    assert lab.run(second).answers == ["NEW"]
+    assert lab.run_twice(first)[0].answers == ["DUPLICATE"]
+
+
 def test_a_unique_key_counts_only_for_its_time(lab):
     lab.enqueue(unique_key="k", unique_for=3600.0)
     assert 3_590_000 < lab.redis.pttl(lab.keys.prefix + "unique:k") <= 3_600_000
