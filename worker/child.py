@@ -134,7 +134,8 @@ class Child:
 
     def _attempt(self, given: Assignment) -> Completed | Failed:
         """Run one job to its end, whatever that is."""
-        mark(1, given.number)
+        if given.follows:
+            mark(1, given.number)
         self._began = time.perf_counter()
         handler = self._registry.get(given.job.type)
         try:

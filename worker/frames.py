@@ -17,6 +17,8 @@ class Assignment(msgspec.Struct, array_like=True, frozen=True):
     queue: str
     max_retries: int
     timeout: float
+    #: Whether it was given while another one was still in the child's hands: then a mark tells their output apart.
+    follows: bool = False
 
 
 class Completed(msgspec.Struct, array_like=True, tag="c", frozen=True):

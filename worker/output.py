@@ -1,8 +1,9 @@
 """What handlers print: from the child's file descriptors 1 and 2 through a pipe into the job's log.
 
-The child writes a mark with the assignment's number before each job, so that the lines of two jobs never
-mix, be they printed by Python, by C code or by a program. The supervisor always reads, so that no child is
-held up by its output, and keeps the last lines only.
+The child writes a mark with the assignment's number before each job that it was given behind another one, so that
+their lines never mix, be they printed by Python, by C code or by a program. One that is given to an idle child needs
+none: it would wake the supervisor for nothing. The supervisor always reads, so that no child is held up by its output,
+and keeps the last lines only.
 """
 
 import os
@@ -81,6 +82,12 @@ class CapturedOutput:
     def close_writer(self) -> None:
         """Close the child's side here, after the fork."""
         os.close(self.writer)
+
+    def begin(self, number: int) -> None:
+        """Note that assignment `number` is given to an idle child: what it says next is of this one, without a mark."""
+        # What somebody has said since the last job's end is nobody's.
+        self.read(0)
+        self._number, self._partial = number, b""
 
     def read(self, running: int) -> bool:
         """Take in what is there; what carries no mark belongs to `running`. Returns False at the end."""

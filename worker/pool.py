@@ -50,6 +50,8 @@ class Running(msgspec.Struct, eq=False):
     #: Seconds after the submission in which an attempt may begin; None: no limit.
     retry_for: float | None = None
     number: int = 0
+    #: Whether its child had another job in its hands when it was given this one.
+    follows: bool = False
     #: Monotonic seconds; infinity while it is not the first.
     started: float = float("inf")
     kill_at: float = float("inf")
@@ -200,9 +202,12 @@ class Pool:
         was_idle = not child.jobs
         for number, running in enumerate(jobs, child.last_number + 1):
             running.number = number
+            running.follows = True
         child.last_number += len(jobs)
         child.jobs.extend(jobs)
         if was_idle:
+            jobs[0].follows = False
+            child.output.begin(jobs[0].number)
             self.start(child, now)
         for message in _messages(jobs):
             child.channel.send(message)
@@ -375,7 +380,7 @@ def _be_a_child(child: Child, inherited: list[int], output: int, parent: int) ->
 
 def assignment(running: Running) -> Assignment:
     """Return what a child is told of a job."""
-    return Assignment(running.number, running.job, running.queue, running.max_retries, running.timeout)
+    return Assignment(running.number, running.job, running.queue, running.max_retries, running.timeout, running.follows)
 
 
 #: Bytes of jobs that are given in one message: the child can begin before all of what is large has come.

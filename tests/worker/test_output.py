@@ -115,6 +115,37 @@ def test_what_is_said_after_a_jobs_end_is_dropped_and_takes_no_memory(wired):
     assert not wired.captured._jobs
 
 
+def test_an_idle_childs_next_job_needs_no_mark(wired):
+    wired.say(1, "one")
+    assert wired.log(1) == ["one"]
+    wired.captured.close_job(1)
+    wired.captured.begin(2)
+    wired.behind(b"two\n")
+    assert wired.log(2) == ["two"]
+
+
+def test_what_is_said_between_two_jobs_is_nobodys(wired):
+    """By a thread of the first one, say: a line that was read at once, and one that is seen when the second begins."""
+    wired.say(1, "one")
+    wired.captured.read(1)
+    wired.captured.close_job(1)
+    wired.behind(b"too late\nhal")
+    wired.captured.read(0)
+    wired.behind(b"f a line\nanother hal")
+    wired.captured.begin(2)
+    wired.behind(b"two\n")
+    assert wired.log(2) == ["two"]
+
+
+def test_a_mark_that_a_job_has_printed_takes_nothing_from_those_that_need_none(wired):
+    wired.say(1, "\x007\x00")
+    wired.captured.read(1)
+    wired.captured.close_job(1)
+    wired.captured.begin(2)
+    wired.behind(b"two\n")
+    assert wired.log(2) == ["two"]
+
+
 @pytest.mark.parametrize("number", ["7", "9" * 5000, "99999"])
 def test_a_job_that_prints_marks_itself_harms_nobody(wired, number):
     wired.say(1, f"\x00{number}\x00")

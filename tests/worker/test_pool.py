@@ -1,5 +1,6 @@
 """How many jobs a child may have in its hands, and which of them can be taken back."""
 
+import os
 from collections import deque
 from functools import cache
 
@@ -77,9 +78,14 @@ def other_end(channel):
     return channel.child_end()
 
 
+def read_whole(pool):
+    """Read the next message as the child does."""
+    return decode_assignments(other_end(child_of(pool).channel).receive())
+
+
 def read(pool):
-    """Read the next message as the child does; return its jobs' numbers."""
-    return [each.number for each in decode_assignments(other_end(child_of(pool).channel).receive())]
+    """Read the next message; return its jobs' numbers."""
+    return [each.number for each in read_whole(pool)]
 
 
 def test_only_the_first_job_of_a_child_has_begun(pool):
@@ -88,6 +94,26 @@ def test_only_the_first_job_of_a_child_has_begun(pool):
     assert (first.started, second.started) == (100.0, float("inf"))
     pool.finished(child_of(pool), 105.0)
     assert second.started == 105.0
+
+
+def test_a_child_is_told_which_of_its_jobs_follow_others(pool):
+    hand_out(pool, [running(1), running(2)])
+    hand_out(pool, [running(3)])
+    assert [each.follows for each in (*read_whole(pool), *read_whole(pool))] == [False, True, True]
+    for _ in range(3):
+        pool.finished(child_of(pool), 0.0)
+    hand_out(pool, [running(4)])
+    assert [each.follows for each in read_whole(pool)] == [False]
+
+
+def test_what_was_said_before_an_idle_childs_next_job_is_not_in_its_log(pool):
+    pool.children[1].output = output = CapturedOutput()
+    os.write(output.writer, b"too late\n")
+    hand_out(pool, [running(1)])
+    os.write(output.writer, b"in time\n")
+    output.close_writer()
+    output.read(1)
+    assert output.tail(1) == "in time"
 
 
 def test_a_child_needs_another_job_soon_until_its_own_takes_long(pool):
