@@ -202,6 +202,9 @@ class Supervisor:
         for intake in self._intakes.values():
             # Where others wait for jobs there is nothing more, and what comes is theirs.
             wanted = room + held if intake.more else room
+            if room <= 0 and wanted <= held / 2:
+                # Some are at hand still: those that take their places come together, with one call.
+                wanted = 0
             if intake.must_fetch(now) or (wanted > 0 and intake.wants_fetch(now)):
                 if _may_send(intake.link, wanted):
                     intake.fetch(self.worker_id, min(max(wanted, 1), AT_ONCE), now, self._taker(intake))

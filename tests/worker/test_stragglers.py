@@ -3,6 +3,7 @@
 import psutil
 import pytest
 
+from gopher.client import Client
 from tests.helpers import wait_until
 
 
@@ -29,6 +30,15 @@ def test_the_next_job_is_at_hand_when_a_child_gets_free(client, start_worker):
     client.enqueue_many({"type": "nap", "payload": {"seconds": 0.1}} for _ in range(40))
     # The first tells how long they are.
     wait_until(lambda: client.stats().queues["default"].processing == 2)
+
+
+def test_jobs_are_not_fetched_one_by_one_while_others_are_at_hand(own_server, start_worker):
+    with Client(own_server.url) as client:
+        start_worker(client, WORKER_CONCURRENCY="2")
+        ids = client.enqueue_many({"type": "nap", "payload": {"seconds": 0.05}} for _ in range(40))
+        assert {client.wait(job_id, 20).status for job_id in ids} == {"completed"}
+        # Each fetch takes what is in `next`, and fills it again from one of three lists: 2 to 4 of these.
+        assert client.server.client.info("commandstats")["cmdstat_lmove"]["calls"] < 80
 
 
 def test_a_job_that_is_held_for_a_child_goes_back_when_that_takes_long(client, start_worker):
