@@ -200,8 +200,7 @@ class Supervisor:
             room -= sum(intake.asked_for for intake in self._intakes.values())
             held = self._held(now)
         for intake in self._intakes.values():
-            # Where others wait for jobs there is nothing more, and what comes is theirs.
-            wanted = room + held if intake.more else room
+            wanted = room + held
             if room <= 0 and wanted <= held / 2:
                 # Some are at hand still: those that take their places come together, with one call.
                 wanted = 0

@@ -73,6 +73,17 @@ def test_queues_are_served_in_order_of_preference(client, start_worker, ledger):
     assert words == ["urgent"] * 30 + ["mails"] * 30 + ["bulk"] * 30
 
 
+@pytest.mark.parametrize("seconds", [0.005, 0.05, 0.15])
+def test_what_comes_to_a_preferred_queue_does_not_wait_until_the_others_are_empty(client, start_worker, seconds):
+    """Neither while short jobs are given ahead, nor while the next ones are held for busy children."""
+    others = [{"type": "nap", "payload": {"seconds": seconds}, "queue": "bulk"} for _ in range(int(6 / seconds))]
+    last = client.enqueue_many(others)[-1]
+    start_worker(WORKER_CONCURRENCY="1", WORKER_QUEUES="urgent,bulk", WORKER_POLL_INTERVAL="200ms")
+    wait_until(lambda: client.stats().queues["bulk"].totals["completed"] >= 3)
+    assert client.wait(client.enqueue("echo", {}, queue="urgent"), 3).status == "completed"
+    assert client.job(last).status == "pending"
+
+
 def test_a_queue_that_is_not_named_is_left_alone(client, start_worker, ledger):
     other = client.enqueue(**_as_call(ledger.job("other", queue="other")))
     start_worker(WORKER_CONCURRENCY="1", WORKER_QUEUES="mine")
