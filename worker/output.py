@@ -88,6 +88,7 @@ class CapturedOutput:
         # What somebody has said since the last job's end is nobody's.
         self.read(0)
         self._number, self._partial = number, b""
+        self._jobs.pop(number, None)
 
     def read(self, running: int) -> bool:
         """Take in what is there; what carries no mark belongs to `running`. Returns False at the end."""
