@@ -25,7 +25,7 @@ WARM = 4
 #: Seconds between two looks at how many are done, for all alike: who looks takes part of a core that they need.
 PAUSE = 0.01
 #: Pictures of a turn of a second's measurement, and turns of each side.
-OF_A_TURN, TURNS = 24, 21
+OF_A_TURN, TURNS = 24, 45
 
 
 def measure(contender: Contender, seconds: float) -> dict[str, float]:
