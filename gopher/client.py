@@ -136,7 +136,7 @@ class Client:
         Raises InvalidJob when a job to wait for does not exist, IdempotencyMismatch, a ServerError: OutcomeUnknown
         when some queues have stored their jobs and another one could not.
         """
-        if request is None and len({job.queue for job in jobs}) == 1:
+        if request is None and (len(jobs) == 1 or len({job.queue for job in jobs}) == 1):
             return self._store_in_one(jobs[0].queue, jobs, patience)
         by_queue: dict[str, list[int]] = {}
         for index, job in enumerate(jobs):

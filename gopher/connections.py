@@ -82,7 +82,8 @@ class Shelf:
     def _others_find_some(self) -> bool:
         """Return whether the pool has a place left: who waits for one of its connections knows nothing of ours."""
         places = getattr(self._pool, "pool", None)
-        return places is None or places.qsize() > 0
+        # Without its lock: who comes a moment later finds it changed anyhow.
+        return places is None or bool(places.queue)
 
     def clear(self) -> None:
         while self._idle:

@@ -243,7 +243,8 @@ _BARE = frozenset({"type", "payload"})
 def _bare_job(job_type: str, payload: bytes, registry: Registry | None, job_id: str | None, *, names: bool) -> NewJob:
     _check_names(job_type, "default", "normal")
     _check_payload(job_type, payload, registry, names=names)
-    return NewJob(job_id or new_job_id(), job_type, msgspec.json.encode(Envelope(msgspec.Raw(payload))))
+    # What an `Envelope` with nothing else is written as.
+    return NewJob(job_id or new_job_id(), job_type, b'{"payload":%s}' % payload)
 
 
 def _with_parent_ids(submission: Submission, index: int, ids: Sequence[str]) -> Submission:

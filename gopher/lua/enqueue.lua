@@ -13,13 +13,13 @@
 --       limit key or '', ids that it waits for, joined by commas, or ''; 'run' or 'fail' when one of those does
 --       not complete. Times are ms since 1970, or '+5000' for so many from now
 -- Returns  {REPLAYED, what ARGV 3 was the first time} or {MISMATCH} for a known idempotency key,
---       {NOPARENT, id} when a job to wait for does not exist, else {OK, now} and of those jobs that are not new
+--       {NOPARENT, id} when a job to wait for does not exist, else OK, and of those jobs that are not new
 --       the number, from 1 on, and DUPLICATE when its record was there already, or the id of the job that has its
 --       unique key
 -- uses: clock plain base rare alarm arm dead ended
 local STRIDE = 4 -- values of a job in `jobs`
 local SPECIAL = '^' .. string.rep('([^\n]*)\n', 7) .. '([^\n]*)$'
-local answers, earliest = { 'OK', now }, nil
+local answers, earliest = { 'OK' }, nil
 
 local request = not alone and ARGV[1] ~= '' and P .. 'idempotency:' .. ARGV[1] -- the key, if the call has such a one
 

@@ -45,7 +45,7 @@ def test_a_delayed_job_is_plain(lab):
 def test_a_batch_keeps_its_order_and_answers_for_each(lab):
     jobs = [new_job(priority=priority) for priority in ("low", "high", "high", "normal")]
     reply = lab.run(lab.queue.enqueue(jobs))
-    assert (reply.kind, int(reply.detail), reply.answers) == ("OK", lab.now, ["NEW"] * 4)
+    assert (reply.kind, reply.detail, reply.answers) == ("OK", "", ["NEW"] * 4)
     assert lab.standing("next") == [jobs[1].id]
     assert [lab.standing(f"pending:{name}") for name in ("high", "normal", "low")] == [
         [jobs[2].id],

@@ -11,7 +11,7 @@ if alone then
   -- A key that is named twice counts twice, so that one look tells both.
   local there = redis.call('EXISTS', record, first, first)
   if there % 2 == 1 then
-    return { 'OK', now, 1, 'DUPLICATE' }
+    return { 'OK', 1, 'DUPLICATE' }
   end
   local place
   if there == 2 then
@@ -25,7 +25,7 @@ if alone then
       'envelope', ARGV[4], 'plain', '1')
     redis.call('LPUSH', place, id)
     redis.call('HINCRBY', P .. 'totals', 'enqueued:' .. job_type .. ':' .. priority, 1)
-    return { 'OK', now }
+    return { 'OK' }
   end
   jobs = { id, job_type, priority, '' }
 end
