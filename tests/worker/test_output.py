@@ -137,8 +137,9 @@ def test_what_is_said_between_two_jobs_is_nobodys(wired):
     assert wired.log(2) == ["two"]
 
 
-def test_a_mark_that_a_job_has_printed_takes_nothing_from_those_that_need_none(wired):
-    wired.say(1, "\x007\x00")
+@pytest.mark.parametrize("number", [2, 7])
+def test_a_mark_that_a_job_has_printed_changes_nothing_of_those_that_need_none(wired, number):
+    wired.say(1, f"\x00{number}\x00\nof the first")
     wired.captured.read(1)
     wired.captured.close_job(1)
     wired.captured.begin(2)
