@@ -157,16 +157,21 @@ class CapturedOutput:
         if len(self._partial) > MAX_LINE:
             self._add(self._partial, running)
             self._partial = b""
-        # Of a flood only the end is kept: what can't stay is not decoded, but marks are looked for.
+        begin = 0
         for at, line in enumerate(lines):
             if b"\x00" in line and (mark := _MARK.search(line + b"\n")) and self._is_of_ours(int(mark[1]), running):
+                self._add_last(lines[begin:at], running)
                 if mark.start():
                     self._add(line[: mark.start()], running)
-                self._number = int(mark[1])
-            elif len(lines) - at > MAX_LINES:
-                self._skip(running)
-            else:
-                self._add(line, running)
+                self._number, begin = int(mark[1]), at + 1
+        self._add_last(lines[begin:], running)
+
+    def _add_last(self, lines: list[bytes], running: int) -> None:
+        """Add lines of one job. Of a flood only the end is kept: what can't stay is not decoded."""
+        for _ in lines[:-MAX_LINES]:
+            self._skip(running)
+        for line in lines[-MAX_LINES:]:
+            self._add(line, running)
 
     def _is_of_ours(self, number: int, running: int) -> bool:
         return number <= max(running, self._over) + _AHEAD

@@ -167,6 +167,15 @@ def test_a_flood_leaves_its_last_lines_and_says_how_many_are_missing(wired):
     assert log[1:] == [f"line {number}" for number in range(1000 - MAX_LINES, 1000)]
 
 
+def test_a_flood_takes_nothing_from_the_job_before(wired):
+    wired.say(1, "one")
+    for number in range(2 * MAX_LINES):
+        wired.say(2, f"line {number}")
+    assert wired.log(1) == ["one"]
+    assert wired.log(2)[0] == f"[{MAX_LINES} earlier lines left out]"
+    assert wired.log(2)[-1] == f"line {2 * MAX_LINES - 1}"
+
+
 def test_a_flood_of_long_lines_stays_within_its_bytes(wired):
     for number in range(100):
         wired.say(1, f"{number} " + "x" * 3000)
