@@ -201,7 +201,7 @@ class Supervisor:
             held = self._held(now)
         for intake in self._intakes.values():
             wanted = room + held
-            if room <= 0 and wanted <= held / 2:
+            if wanted <= held / 2:
                 # Some are at hand still: those that take their places come together, with one call.
                 wanted = 0
             if intake.must_fetch(now) or (wanted > 0 and intake.wants_fetch(now)):
