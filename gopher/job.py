@@ -54,6 +54,9 @@ class Envelope(msgspec.Struct, omit_defaults=True, frozen=True):
     metadata: msgspec.Raw = NO_METADATA
 
 
+#: How one is written that has a payload (JSON) and nothing else, as nearly all have.
+BARE_ENVELOPE = b'{"payload":%s}'
+
 decode_envelope = msgspec.json.Decoder(Envelope).decode
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from .errors import InvalidJob
-from .job import NewJob, new_job_ids
+from .job import BARE_ENVELOPE, NewJob, new_job_ids
 from .names import TYPE_NAME, check_name
 from .registry import Registry
 from .strict_json import are_checked
@@ -58,6 +58,6 @@ def _bare_jobs(entries: Sequence[Mapping[str, Any]], registry: Registry | None, 
         for job_type, payload in zip(types, payloads, strict=True):
             registry.require(job_type).decode(payload)
     return [
-        NewJob(job_id, job_type, b'{"payload":%s}' % payload)
+        NewJob(job_id, job_type, BARE_ENVELOPE % payload)
         for job_id, job_type, payload in zip(ids, types, payloads, strict=True)
     ]

@@ -14,7 +14,7 @@ from msgspec import Meta
 from .decoding import decode
 from .durations import parse_duration
 from .errors import InvalidJob, PayloadTooLarge
-from .job import NO_METADATA, PRIORITIES, Envelope, NewJob, new_job_id, new_job_ids
+from .job import BARE_ENVELOPE, NO_METADATA, PRIORITIES, Envelope, NewJob, new_job_id, new_job_ids
 from .names import JOB_ID, KEY, QUEUE_NAME, TYPE_NAME, check_name
 from .registry import Registry
 from .shapes import (
@@ -243,8 +243,7 @@ _BARE = frozenset({"type", "payload"})
 def _bare_job(job_type: str, payload: bytes, registry: Registry | None, job_id: str | None, *, names: bool) -> NewJob:
     _check_names(job_type, "default", "normal")
     _check_payload(job_type, payload, registry, names=names)
-    # What an `Envelope` with nothing else is written as.
-    return NewJob(job_id or new_job_id(), job_type, b'{"payload":%s}' % payload)
+    return NewJob(job_id or new_job_id(), job_type, BARE_ENVELOPE % payload)
 
 
 def _with_parent_ids(submission: Submission, index: int, ids: Sequence[str]) -> Submission:

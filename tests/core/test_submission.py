@@ -7,7 +7,7 @@ import pytest
 
 from gopher.client import Client
 from gopher.errors import InvalidJob, InvalidJson, PayloadTooLarge, UnknownType
-from gopher.job import Envelope, created_ms
+from gopher.job import BARE_ENVELOPE, Envelope, created_ms
 from gopher.registry import Registry, handler
 from gopher.strict_json import check_json
 from gopher.submission import (
@@ -52,6 +52,11 @@ def test_the_least_that_can_be_said_is_a_type_and_a_payload():
     )
     assert json.loads(job.envelope) == {"payload": {}}
     assert (job.unique_key, job.limit_key, job.after, job.on_parent_failure) == ("", "", (), "fail")
+
+
+@pytest.mark.parametrize("payload", [b"{}", b'{"a":[1,"\xc3\xa9"]}', b'{ "a" : "%s" }'])
+def test_a_bare_envelope_is_one_that_has_a_payload_alone(payload):
+    assert BARE_ENVELOPE % payload == msgspec.json.encode(Envelope(msgspec.Raw(payload)))
 
 
 #: An option that says what is so anyway: whoever gives any option is checked by all the rules.
