@@ -558,18 +558,14 @@ def _cut(texts: bytes, sizes: list[int]) -> list[bytes]:
 def _reader_of_enqueued(count: int) -> Callable[[list[Any]], Enqueued]:
     def read(reply: list[Any]) -> Enqueued:
         if reply[0] == b"OK":
-            return Enqueued("OK", "", _answers(reply[1:], ["NEW"] * count))
+            new = ["NEW"] * count
+            return Enqueued("OK", "", _answers(reply[1:], new) if len(reply) > 1 else new)
         return Enqueued(reply[0].decode(), reply[1].decode() if len(reply) > 1 else "", [])
 
     return read
 
 
-_read_usual = _reader_of_enqueued(1)
-
-
-def _read_one_enqueued(reply: list[Any]) -> Enqueued:
-    # That it is new needs no more words.
-    return Enqueued("OK", "", ["NEW"]) if len(reply) == 1 else _read_usual(reply)
+_read_one_enqueued = _reader_of_enqueued(1)
 
 
 def _read_ticks(reply: list[Any]) -> Ticks:
