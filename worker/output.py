@@ -168,8 +168,9 @@ class CapturedOutput:
 
     def _add_last(self, lines: list[bytes], running: int) -> None:
         """Add lines of one job. Of a flood only the end is kept: what can't stay is not decoded."""
-        for _ in lines[:-MAX_LINES]:
-            self._skip(running)
+        left_out = len(lines) - MAX_LINES
+        if left_out > 0 and (kept := self._lines_of(running)) is not None:
+            kept.dropped += left_out
         for line in lines[-MAX_LINES:]:
             self._add(line, running)
 
@@ -183,10 +184,6 @@ class CapturedOutput:
             return None
         self._changed.add(number)
         return self._jobs.setdefault(number, _Lines())
-
-    def _skip(self, running: int) -> None:
-        if (lines := self._lines_of(running)) is not None:
-            lines.dropped += 1
 
     def _add(self, line: bytes, running: int) -> None:
         if (lines := self._lines_of(running)) is not None:

@@ -107,7 +107,8 @@ def test_a_child_is_told_which_of_its_jobs_follow_others(pool):
 
 
 def test_what_was_said_before_an_idle_childs_next_job_is_not_in_its_log(pool):
-    pool.children[1].output = output = CapturedOutput()
+    child_of(pool).output.close()
+    child_of(pool).output = output = CapturedOutput()
     os.write(output.writer, b"too late\n")
     hand_out(pool, [running(1)])
     os.write(output.writer, b"in time\n")
