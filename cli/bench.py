@@ -16,7 +16,7 @@ import msgspec
 
 from gopher.client import Client
 from gopher.errors import GopherError
-from gopher.server import explained
+from gopher.replies import explained
 from gopher.settings import Settings
 
 from .common import common

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 from gopher.durations import format_duration
-from gopher.server import Server, explained
+from gopher.replies import explained
+from gopher.server import Server
 from gopher.startup import OLDEST_SERVER, one_node, version_of
 
 #: Seconds that the clocks may differ: delays and schedules are written by one and read by the other.

@@ -10,7 +10,7 @@ from gopher.interface import Gopher
 from gopher.invariants import findings
 from gopher.job import PRIORITIES, State
 from gopher.keys import QueueKeys
-from gopher.server import explained
+from gopher.replies import explained
 from gopher.settings import Settings
 from gopher.views import JobView, WorkerView
 

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from .errors import InvalidJob
 from .job import NewJob
 from .queue import Request
-from .server import Server, explained
+from .replies import explained
+from .server import Server
 from .submission import InvalidBatch
 
 

@@ -12,7 +12,8 @@ from .listing import Listing, dead_places, error_class
 from .places import Position, seek
 from .queue import Call, Queue
 from .redrives import Redrives, Share, StartedRetry
-from .server import Server, explained
+from .replies import explained
+from .server import Server
 from .views import DeadLetterPage, GroupPage, RetryView
 
 #: Dead letters that are moved or deleted by one call, and read in one round trip.

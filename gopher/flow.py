@@ -6,7 +6,8 @@ from .errors import InvalidJob
 from .limits import Limit, format_rate, make_limit
 from .names import QUEUE_NAME, TYPE_NAME, check_name
 from .registry import Registry
-from .server import Server, explained
+from .replies import explained
+from .server import Server
 from .views import LimitView
 
 _FIELDS = ("rate", "burst", "concurrency", "origin", "paused", "held_until")

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from .errors import InvalidJob
 from .queue import GroupRow
-from .server import Server, explained
+from .replies import explained
+from .server import Server
 from .times import to_rfc3339
 from .views import GroupPage, GroupView
 

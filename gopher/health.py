@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from . import __version__
-from .server import explained
+from .replies import explained
 from .times import to_rfc3339
 
 if TYPE_CHECKING:

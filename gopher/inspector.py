@@ -9,7 +9,8 @@ import msgspec
 from .job import Envelope, State, created_ms
 from .policy import resolve
 from .registry import Registry
-from .server import Server, explained
+from .replies import explained
+from .server import Server
 from .stats import queue_stats
 from .times import to_rfc3339
 from .trace_context import trace_id

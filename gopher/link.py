@@ -13,7 +13,8 @@ from redis import exceptions
 
 from . import crashpoints
 from .logs import get_logger
-from .server import Sendable, Server, has_more, pauses, read_reply, send_calls, send_whole, translated
+from .replies import CONNECTION_ERRORS, ERRORS, is_of_server, translated
+from .server import Sendable, Server, has_more, pauses, read_reply, send_calls, send_whole
 
 log = get_logger("link")
 
@@ -25,9 +26,6 @@ REPLY_TIMEOUT = 5.0
 ALL_BACK = REPLY_TIMEOUT + 1.0
 #: Seconds after which a call that was not sent yet has waited for a server that is away.
 WAITED = 1.0
-
-# InvalidResponse: what came is no reply at all, so nothing that follows can be trusted.
-_CONNECTION_ERRORS = (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.InvalidResponse, OSError)
 
 
 #: Takes the reply as the call reads it, or the exception that the server answered with.
@@ -70,7 +68,7 @@ class Wire:
         try:
             connection = self._server.pools.connection(self._key, socket_connect_timeout=limit, socket_timeout=limit)
             connection.connect()
-        except (exceptions.RedisError, exceptions.RedisClusterException, OSError) as error:
+        except ERRORS as error:
             self.fail(error, now)
             return False
         connection.socket_timeout = STALL
@@ -193,7 +191,7 @@ class Link:
     def _send(self, batch: list[tuple[Sendable, Callback]], now: float) -> None:
         try:
             send_calls(self.wire.connection, [call for call, _ in batch])
-        except _CONNECTION_ERRORS as error:
+        except CONNECTION_ERRORS as error:
             self._lose(error, now)
             return
         if not self._sent:
@@ -205,7 +203,7 @@ class Link:
         batch = self._batches[0]
         try:
             replies = self._read_all(batch)
-        except _CONNECTION_ERRORS as error:
+        except CONNECTION_ERRORS as error:
             self._lose(error, now)
             return
         except _ScriptsMissing:
@@ -213,7 +211,7 @@ class Link:
             self._sent = 0
             self.wire.close()
             return
-        trouble = next((reply for reply in replies if _for_a_while(reply)), None)
+        trouble = next((reply for reply in replies if is_of_server(reply)), None)
         if trouble is not None:
             self._lose(trouble, now)
             return
@@ -241,22 +239,13 @@ class Link:
     def _has_more(self, now: float) -> bool:
         try:
             return has_more(self.wire.connection)
-        except _CONNECTION_ERRORS as error:
+        except CONNECTION_ERRORS as error:
             self._lose(error, now)
             return False
 
     def _lose(self, error: Exception, now: float) -> None:
         self._sent = 0
         self.wire.fail(error, now)
-
-
-def _for_a_while(reply: Any) -> bool:
-    """Return whether an error reply says "not now": the whole batch is sent again then."""
-    if not isinstance(reply, exceptions.ResponseError):
-        return False
-    return isinstance(
-        reply, exceptions.ReadOnlyError | exceptions.MovedError | exceptions.ClusterDownError | exceptions.TryAgainError
-    ) or str(reply).startswith(("LOADING", "BUSY ", "MASTERDOWN", "CLUSTERDOWN", "READONLY", "NOREPLICAS", "MISCONF"))
 
 
 class Bell:
@@ -290,7 +279,7 @@ class Bell:
         self._rings_by = now + block + REPLY_TIMEOUT
         try:
             send_calls(self.wire.connection, calls)
-        except _CONNECTION_ERRORS as error:
+        except CONNECTION_ERRORS as error:
             self._lose(error, now)
             return False
         return True
@@ -305,7 +294,7 @@ class Bell:
                 raise ConnectionError("the server closed the connection")
             if not self._read_what_is_there():
                 return None
-        except _CONNECTION_ERRORS as error:
+        except CONNECTION_ERRORS as error:
             self._lose(error, now)
             return None
         calls, replies = self._calls, self._replies

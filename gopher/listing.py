@@ -16,7 +16,8 @@ from .job import PRIORITIES, State
 from .keys import QueueKeys
 from .names import QUEUE_NAME, check_name
 from .places import Entry, Position, held_entries, next_entries, pending_entries, sorted_entries
-from .server import Server, explained
+from .replies import explained
+from .server import Server
 from .views import Page
 
 MAX_LIMIT = 500

@@ -13,7 +13,8 @@ from .errors import InvalidJob, RetryNotFound
 from .groups import Which
 from .job import new_job_id
 from .limits import EXPECTED, format_rate, parse_rate
-from .server import Server, explained
+from .replies import explained
+from .server import Server
 from .times import to_rfc3339
 from .views import RetryView
 

@@ -9,8 +9,9 @@ from .cron import CronExpression
 from .errors import InvalidJob, ScheduleNotFound
 from .job import NO_METADATA, NewJob
 from .registry import Registry
+from .replies import explained
 from .schedule import ScheduleSpec, check_name, check_spec, job_now, parse_spec, tick_job
-from .server import Server, explained
+from .server import Server
 from .times import to_rfc3339
 from .views import PreviewRow, ScheduleView
 

@@ -6,10 +6,8 @@ reply was lost is simply sent again, and only when the server stays away is its 
 
 import copy
 import random
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any, Protocol
 
 from hiredis import pack_command
@@ -19,46 +17,14 @@ from redis.connection import AbstractConnection
 from . import crashpoints
 from .auto_pipelining import AutoPipeline, Interrupted
 from .connections import Pools
-from .errors import ConfigurationError, GopherError, OutcomeUnknown, QueueBusy, QueueFull, QueueUnavailable, StorageFull
 from .keys import Keys
 from .new_queue import take_over
 from .queue import Call, Queue
+from .replies import CONNECTION_ERRORS, ERRORS, explained, given_up, is_elsewhere, refusal, word_of
 from .settings import Settings
 
 #: Seconds for which a call is repeated before it is given up.
 PATIENCE = 2.0
-
-# InvalidResponse: what came is no reply at all, so nothing that follows can be trusted.
-_CONNECTION_ERRORS = (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.InvalidResponse, OSError)
-
-_ERRORS = (exceptions.RedisError, exceptions.RedisClusterException, OSError)
-
-# The first word of an error reply, and what it means to a caller.
-_REPLIES: dict[str, tuple[type[GopherError], str]] = {
-    "OOM": (QueueFull, "the server is out of memory"),
-    "MISCONF": (StorageFull, "the server can't write to its disk"),
-    "BUSY": (QueueBusy, "the server is busy with a long script"),
-    "LOADING": (QueueUnavailable, "the server is starting: it loads its data"),
-    "READONLY": (QueueUnavailable, "the server is a replica now"),
-    "MASTERDOWN": (QueueUnavailable, "the server is a replica without its master"),
-    "CLUSTERDOWN": (QueueUnavailable, "the cluster is down"),
-    "NOREPLICAS": (QueueUnavailable, "the server has too few replicas to accept writes"),
-    "NOAUTH": (ConfigurationError, "the server wants a password: set REDIS_PASSWORD"),
-    "WRONGPASS": (ConfigurationError, "the server refuses the user name or password"),
-    "NOPERM": (ConfigurationError, "the server's ACL does not permit it"),
-}
-_WORD_OF_CLASS: dict[type[Exception], str] = {
-    exceptions.OutOfMemoryError: "OOM",
-    exceptions.BusyLoadingError: "LOADING",
-    exceptions.ReadOnlyError: "READONLY",
-    exceptions.MasterDownError: "MASTERDOWN",
-    exceptions.ClusterDownError: "CLUSTERDOWN",
-    exceptions.NoPermissionError: "NOPERM",
-    exceptions.AuthenticationError: "WRONGPASS",
-}
-# Redis 6.2 answers "ERR Error running script (...): @user_script:9: -OOM command not allowed ...".
-_INSIDE_A_SCRIPT = re.compile(r"@user_script: ?\d+: -([A-Z]+) ")
-_WHERE_THINGS_MOVED = (exceptions.ReadOnlyError, exceptions.MovedError, exceptions.AskError)
 
 
 class Server:
@@ -113,18 +79,18 @@ class Server:
                 sent, problem = True, lost.cause
             except Interrupted as error:
                 sent, problem = True, error
-            except _CONNECTION_ERRORS as error:
+            except CONNECTION_ERRORS as error:
                 problem = error
             except exceptions.ResponseError as error:
-                if isinstance(error, _WHERE_THINGS_MOVED):
+                if is_elsewhere(error):
                     self.pools.refresh()
-                elif not str(error).startswith("LOADING"):
-                    raise translated(error) from error
+                elif word_of(error) != "LOADING":
+                    raise refusal(error) from error
                 problem = error
             delays = delays or pauses()
             delay = next(delays)
             if time.monotonic() + delay > give_up_at:
-                raise _given_up(problem, sent) from problem
+                raise given_up(problem, sent) from problem
             time.sleep(delay)
 
     def announce(self, queue: str) -> None:
@@ -168,7 +134,7 @@ class Server:
         try:
             shelf = self.pools.shelf(calls[0].key)
             connection = shelf.take()
-        except _ERRORS as error:
+        except ERRORS as error:
             # Nothing was sent. One for each, since each may be raised in a thread of its own.
             return [error, *(copy.copy(error) for _ in calls[1:])]
         try:
@@ -192,7 +158,7 @@ def _exchange(connection: AbstractConnection, calls: Sequence[Call]) -> list[Any
         if missing:
             for index, reply in zip(missing, send_whole(connection, [calls[i] for i in missing]), strict=True):
                 replies[index] = reply
-    except _CONNECTION_ERRORS as error:
+    except CONNECTION_ERRORS as error:
         connection.disconnect()
         # What was read before is known. Each of the others may be raised in a thread of its own.
         replies += [exceptions.NoScriptError()] * (len(calls) - len(replies))
@@ -254,6 +220,9 @@ def read_reply(connection: AbstractConnection) -> Any:
     except exceptions.AuthenticationError as error:
         word = "NOAUTH" if "required" in str(error) else "WRONGPASS"
         return exceptions.ResponseError(f"{word} {error}")
+    except ValueError as error:
+        # redis-py reads in MOVED and ASK where to, and fails if they do not say. The reply itself was read.
+        return exceptions.ResponseError(f"MOVED without saying where to: {error}")
 
 
 def has_more(connection: AbstractConnection) -> bool:
@@ -274,30 +243,3 @@ def pauses(first: float = 0.02, cap: float = 1.0, draw: Callable[[], float] = ra
     while True:
         yield ceiling * (0.5 + draw() / 2)
         ceiling = min(ceiling * 2, cap)
-
-
-def translated(error: Exception) -> GopherError:
-    """Return our own error for one of redis-py's."""
-    word = next((word for kind, word in _WORD_OF_CLASS.items() if type(error) is kind), str(error).split(" ")[0])
-    if inner := _INSIDE_A_SCRIPT.search(str(error)):
-        word = inner[1]
-    kind, meaning = _REPLIES.get(word, (QueueUnavailable, "the server refused the call"))
-    if isinstance(error, _CONNECTION_ERRORS) and kind is QueueUnavailable and word not in _REPLIES:
-        meaning = "the server is not reached"
-    return kind(f"{meaning} ({error})")
-
-
-@contextmanager
-def explained() -> Iterator[None]:
-    """Turn redis-py's errors into ours."""
-    try:
-        yield
-    except _ERRORS as error:
-        raise translated(error) from error
-
-
-def _given_up(problem: Exception, sent: bool) -> GopherError:
-    error = translated(problem)
-    if sent and isinstance(error, QueueUnavailable):
-        return OutcomeUnknown("the reply was lost and the server stays away: whether it was done is not known")
-    return error

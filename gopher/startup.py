@@ -9,7 +9,8 @@ from typing import Any
 
 from .errors import ConfigurationError, ServerError
 from .logs import get_logger
-from .server import Server, explained
+from .replies import explained
+from .server import Server
 
 OLDEST_SERVER = (6, 2)
 #: Version of what is kept in the server. Code of an older schema refuses a newer one.

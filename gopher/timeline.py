@@ -98,7 +98,7 @@ def window_of(text: str | float) -> float:
 def timeline(server: "Server", window: str | float = "1h", queue: str | None = None) -> Timeline:
     """Return what happened in a window that ends now, over all queues or in one of them. Raises InvalidJob."""
     # Handlers know the shapes only, and shall not load the server's client for them.
-    from .server import explained
+    from .replies import explained
 
     seconds = window_of(window)
     step = next(step for step, kept in SERIES if seconds * 1000 <= step * (kept - 1))

@@ -8,7 +8,8 @@ from typing import Any
 from .durations import format_duration
 from .inspector import Inspector
 from .job import PRIORITIES, State
-from .server import Server, explained
+from .replies import explained
+from .server import Server
 from .times import to_rfc3339
 from .views import Reason, WorkerView
 

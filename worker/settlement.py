@@ -9,7 +9,7 @@ from gopher.job import created_ms
 from gopher.link import Link
 from gopher.logs import debugging, get_logger
 from gopher.queue import Call, Completion, Failure, Queue
-from gopher.server import translated
+from gopher.replies import translated
 
 from .clock import ServerClock
 from .job_logs import job_fields
