@@ -279,7 +279,7 @@ def _photograph() -> Path:
     spec = find_spec("matplotlib")
     path = Path(spec.origin).parent / "mpl-data/sample_data" / PHOTOGRAPH if spec and spec.origin else None
     if path is None or not path.is_file() or find_spec("aiosmtpd") is None:
-        raise ConfigurationError("the demo needs more libraries: pip install 'gopher[demo,embedded]'")
+        raise ConfigurationError("the demo needs more libraries: pip install 'gopherctl[demo,embedded]'")
     return path
 
 

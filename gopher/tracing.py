@@ -46,7 +46,7 @@ def is_on(environ: Mapping[str, str] = os.environ) -> bool:
             )
     if find_spec("opentelemetry.exporter") is None:
         raise ConfigurationError(
-            "OTEL_EXPORTER_OTLP_ENDPOINT is set, but what traces is not installed: pip install 'gopher[tracing]'"
+            "OTEL_EXPORTER_OTLP_ENDPOINT is set, but what traces is not installed: pip install 'gopherctl[tracing]'"
         )
     return True
 

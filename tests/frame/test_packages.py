@@ -1,11 +1,14 @@
 """What an installed Gopher is made of: one name in site-packages, every module, every file that they read."""
 
 import configparser
+import contextlib
+import os
 import re
 import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -107,7 +110,7 @@ def test_the_lock_pins_all_that_the_extras_need_within_their_ranges(root, setup_
     pinned = pins(root, extras=True)
     for extra in setup_cfg["options.extras_require"]:
         for requirement in map(Requirement, listed(setup_cfg, "options.extras_require", extra)):
-            if requirement.name != "gopher":
+            if requirement.name != "gopherctl":
                 assert requirement.specifier.contains(pinned[requirement.name.lower()]), requirement
 
 
@@ -149,3 +152,67 @@ def test_platform_and_image_run_the_same_python(root):
     chosen = (root / ".python-version").read_text().strip()
     images = re.findall(r"^FROM python:([\d.]+)-slim", (root / "Dockerfile").read_text(), re.MULTILINE)
     assert images == [chosen, chosen]
+
+
+#: What asks a package index for another project's package: ours is `gopherctl`, only what is imported is `gopher`.
+STRANGER = re.compile(
+    r"""\bpip3?\b[^\n]*\binstall\b[^\n]*?[\s'"`]gopher(?![\w./:-])   # pip install gopher, pip install -U 'gopher'
+    | (?<![\w./-])gopher\[(?!\d)[a-z_][a-z_,\s-]*\]                  # gopher[embedded]
+    | (?<![\w./-])gopher\s*(?:[=~!]=|[<>]=?|@)\s*(?:\d|https?:|git)  # gopher>=0.1, gopher @ git+https://...
+    """,
+    re.VERBOSE,
+)
+
+
+def texts(root: Path) -> Iterator[tuple[Path, str]]:
+    """Yield every file of the project that is text, but for this one."""
+    left_out = {".git", ".venv", ".links", ".gopher", "build", "dist", "__pycache__", "pictures"}
+    for folder, folders, names in os.walk(root):
+        folders[:] = [each for each in folders if each not in left_out and not each.endswith(("_cache", ".egg-info"))]
+        for path in (Path(folder, name) for name in names):
+            with contextlib.suppress(UnicodeDecodeError):
+                if path != Path(__file__) and path.is_file():
+                    yield path.relative_to(root), path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("line", "strange"),
+    [
+        ("pip install gopher", True),
+        ("$ python3 -m pip install --quiet -U 'gopher'", True),
+        ("pip install 'gopher[embedded]'", True),
+        ("the server of `gopher[embedded]`", True),
+        ("gopher[demo,tracing]", True),
+        ("gopher==0.1.0", True),
+        ("gopher >= 0.1", True),
+        ("pip install 'gopherctl[all]'", False),
+        ("pip install -r pins.txt && /opt/gopher/bin/gopherctl web", False),
+        ("gopherctl>=0.1", False),
+        ("gopher.app, gopher.worker", False),
+    ],
+)
+def test_the_name_of_a_strangers_package_is_recognised(line, strange):
+    assert bool(STRANGER.search(line)) == strange
+
+
+def test_nothing_tells_anybody_to_install_the_strangers_package_called_gopher(root):
+    found = {
+        f"{path}:{text.count(chr(10), 0, match.start()) + 1}: {match[0].strip()}"
+        for path, text in texts(root)
+        for match in STRANGER.finditer(text)
+    }
+    assert not found
+
+
+def test_the_distribution_is_called_gopherctl_wherever_it_is_named(root, setup_cfg, wheel):
+    assert setup_cfg["metadata"]["name"] == "gopherctl"
+    assert any(re.fullmatch(r"gopherctl-[\d.]+\.dist-info/METADATA", name) for name in wheel.namelist())
+    own = [
+        requirement.name
+        for extra in setup_cfg["options.extras_require"]
+        for requirement in map(Requirement, listed(setup_cfg, "options.extras_require", extra))
+        if requirement.extras & set(setup_cfg["options.extras_require"])
+    ]
+    assert set(own) == {"gopherctl"}
+    assert '"gopherctl"' in (root / ".ci" / "lock").read_text()
+    assert "gopherctl-*.whl" in (root / ".ci" / "run").read_text()
