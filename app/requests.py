@@ -1,11 +1,9 @@
 """Requests: their ids, what they may look like, and one log line for each."""
 
-import ipaddress
 import logging
 import os
 import re
 import time
-from functools import lru_cache
 from urllib.parse import urlsplit
 
 from flask import Flask, Request, Response, g
@@ -15,7 +13,7 @@ from werkzeug.exceptions import ClientDisconnected, Forbidden, RequestEntityTooL
 from gopher import logs
 from gopher.settings import Settings
 
-from . import lines
+from . import hosts, lines
 from .context import context, current_request
 from .tracing import let_go, take_up
 
@@ -34,7 +32,7 @@ def install(app: Flask, settings: Settings) -> None:
     def receive() -> None:
         asked = current_request()
         _begin(asked)
-        _check_host(asked, settings)
+        hosts.check(asked, settings)
         _check_origin(asked, settings)
         _check_body(asked)
 
@@ -97,30 +95,6 @@ def _leave(_error: BaseException | None) -> None:
     """The thread goes on to something else."""
     logs.unbind("request_id")
     let_go()
-
-
-def _check_host(asked: Request, settings: Settings) -> None:
-    """Without keys, refuse a request that came by a name of somebody else's.
-
-    A page in a browser on this machine may let its own name lead here, and is of the same origin then.
-    """
-    if settings.api_keys or settings.allow_anonymous or settings.listens_beyond_loopback:
-        return
-    if not _is_loopback(asked.host):
-        raise Forbidden(f"{asked.host[:80]!r} is not this machine: ask for http://localhost, or set GOPHER_API_KEYS")
-
-
-@lru_cache(maxsize=256)
-def _is_loopback(place: str) -> bool:
-    """Return whether a host, with its port if it has one, is this machine by name or address."""
-    try:
-        host = urlsplit(f"//{place}").hostname or ""
-    except ValueError:
-        return False
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 def _check_origin(asked: Request, settings: Settings) -> None:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 from . import values
 from .address import ServerAddress, masked
 from .errors import ConfigurationError
-from .values import ApiKey, Kind, Rate, Weights
+from .values import LEAST_SECRET, ApiKey, Kind, Rate, Weights
 
 T = TypeVar("T")
 
@@ -180,6 +180,13 @@ class Settings:
         "0",
         "1 lets the API listen beyond this machine without API keys: anyone who reaches it may do anything.",
     )
+    allowed_hosts: tuple[str, ...] = _setting(
+        "GOPHER_ALLOWED_HOSTS",
+        values.or_nothing(values.ALLOWED_HOSTS),
+        "",
+        "Host names by which the API is called, such as gopher.internal or .example.com; * for any. Without API keys "
+        "others are refused.",
+    )
     api_rate: Rate | None = _setting(
         "GOPHER_API_RATE", values.RATE, "off", "Requests of one client, such as 100/s; more are answered with 429."
     )
@@ -265,8 +272,19 @@ class Settings:
             return True
 
     def check_listener(self) -> None:
-        """Raise ConfigurationError if the API would serve other machines without keys. For the API's start only."""
-        if self.listens_beyond_loopback and not self.api_keys and not self.allow_anonymous:
+        """Raise ConfigurationError if the API would serve other machines without keys, or with ones easily guessed.
+
+        For the API's start only.
+        """
+        if not self.listens_beyond_loopback:
+            return
+        if short := [number for number, key in enumerate(self.api_keys, 1) if key.short]:
+            raise ConfigurationError(
+                f"refusing to listen on {self.server_host}: GOPHER_API_KEYS has secrets of fewer than {LEAST_SECRET} "
+                f"characters (key {', '.join(map(str, short))} of {len(self.api_keys)}). Make longer ones, for example "
+                "with `openssl rand -hex 32`, or set SERVER_HOST=localhost."
+            )
+        if not self.api_keys and not self.allow_anonymous:
             raise ConfigurationError(
                 f"refusing to listen on {self.server_host}: without GOPHER_API_KEYS anyone who reaches it could submit "
                 "and delete jobs. Set GOPHER_API_KEYS=name:secret, or SERVER_HOST=localhost, or, behind a proxy that "

@@ -4,6 +4,7 @@ A kind says what it expects, in words that end the sentence "expected ...", and 
 """
 
 import hashlib
+import ipaddress
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -32,6 +33,11 @@ _PERIODS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _RATE = re.compile(r"(\d+(?:\.\d+)?)/([smhd])")
 _MODULE = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 _NAMESPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+#: What a client's name is made of. Many generated secrets are not: one with a colon in it does not pass for a name.
+_KEY_NAME = re.compile(r"[\w.@+-][\w .@+/-]{0,63}")
+_HOST_NAME = re.compile(r"\*|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*|\.?[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,252})")
+#: Characters that a secret has to have where other machines can try it.
+LEAST_SECRET = 16
 _HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):(\d{1,5})")
 _BOOLEANS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
@@ -53,6 +59,8 @@ class ApiKey:
     name: str
     digest: bytes = field(repr=False)
     role: Role
+    #: Has fewer than LEAST_SECRET characters: enough on this machine only.
+    short: bool = False
 
 
 @dataclass(frozen=True)
@@ -154,6 +162,13 @@ def _read_host(text: str) -> str:
     return text.strip("[]")
 
 
+def _read_allowed_host(text: str) -> str:
+    host = text.strip("[]").rstrip(".").lower()
+    if not _HOST_NAME.fullmatch(host):
+        raise ValueError
+    return str(ipaddress.ip_address(host)) if ":" in host else host
+
+
 def _read_weights(text: str) -> Weights:
     if text.lower() == "strict":
         return "strict"
@@ -179,22 +194,42 @@ def _read_rate_or_off(text: str) -> Rate | None:
     return None if text.lower() in ("", "off") else _read_rate(text)
 
 
-def _read_api_key(text: str) -> ApiKey:
-    name, colon, rest = text.partition(":")
-    if not colon:
-        # A platform's secret generator (Heroku's app.json) makes a bare secret: the owner's key.
-        name, rest = "owner", text
-    secret, _, role = rest.partition(":")
-    if not name or not secret or (role or "admin") not in _ROLE_OF:
-        raise ValueError
-    return ApiKey(name, hashlib.sha256(secret.encode()).digest(), _ROLE_OF[role or "admin"])
-
-
 def _read_api_keys(text: str) -> tuple[ApiKey, ...]:
-    keys = tuple(_read_api_key(entry.strip()) for entry in text.split(",") if entry.strip())
+    entries = [entry.strip() for entry in text.split(",") if entry.strip()]
+    if not entries:
+        raise ValueError("expected at least one key: leave the variable empty to have none")
+    keys = tuple(_read_api_key(entry, f"key {number} of {len(entries)}") for number, entry in enumerate(entries, 1))
     if len({key.digest for key in keys}) != len(keys):
         raise ValueError("expected each secret once")
+    if len(keys) > 1 and not all(":" in entry for entry in entries):
+        # A secret with a comma in it would become two, of which the second may be short and has every right.
+        raise ValueError(
+            "expected name:secret or name:secret:role for each of several keys; a secret can't hold a comma, and one "
+            "without a name has to be alone"
+        )
     return keys
+
+
+def _read_api_key(text: str, which: str) -> ApiKey:
+    """Read one key. No message repeats a part of it: where a colon is in the wrong place, that may be the secret."""
+    # A platform's secret generator (Heroku's app.json) makes a bare secret: the owner's key.
+    parts = [part.strip() for part in text.split(":")] if ":" in text else ["owner", text]
+    if len(parts) > 3:
+        raise ValueError(f"expected name:secret:role in {which}: neither name nor secret can hold a colon")
+    name, secret, role = parts if len(parts) == 3 else (*parts, "admin")
+    if not _KEY_NAME.fullmatch(name):
+        raise ValueError(
+            f"expected name:secret:role in {which}, with a name of 1 to 64 letters, digits, spaces and . _ - @ + /"
+        )
+    if not secret:
+        raise ValueError(f"expected name:secret:role in {which}: its secret is missing")
+    if secret.lower() in _ROLE_OF:
+        raise ValueError(f"expected name:secret:role in {which}: a role stands where its secret should")
+    if len(parts) == 2 and name.lower() in ("submit", "read"):
+        raise ValueError(f"expected name:secret:role in {which}: its name is a role, so say which role it has")
+    if role not in _ROLE_OF:
+        raise ValueError(f"expected submit, read or admin as the role of {which} (or name:secret alone for admin)")
+    return ApiKey(name, hashlib.sha256(secret.encode()).digest(), _ROLE_OF[role], len(secret) < LEAST_SECRET)
 
 
 def _read_tls_verify(text: str) -> str:
@@ -249,6 +284,7 @@ QUEUES = listing(f"queue names ({QUEUE_NAME.pattern})", matching(QUEUE_NAME))
 MODULES = listing("module names such as shop.jobs", matching(_MODULE))
 NAMESPACE = Kind("1 to 63 letters, digits, dots, dashes or underscores", matching(_NAMESPACE))
 ORIGINS = listing("origins such as https://example.com, or *", _read_origin)
+ALLOWED_HOSTS = listing("host names without a port such as gopher.internal or .example.com, or *", _read_allowed_host)
 HOST_PORTS = listing("host:port pairs", _read_host_port)
 WEIGHTS = Kind("strict, or a share from 1 to 1000 of each priority such as high:5,normal:3,low:1", _read_weights)
 RATE = Kind("off, or a rate such as 10/s, 600/m, 5000/h", _read_rate_or_off)

@@ -76,7 +76,20 @@ WRONG = {
     "WORKER_PRIORITY_WEIGHTS": ["high:5", "high:5,normal:3,low:0", "high:1,high:2,normal:1,low:1", "loose", "a:1"],
     "GOPHER_HANDLERS": ["my-module", "a..b", "a.b:c", "1a"],
     "GOPHER_NAMESPACE": ["{a}", "a:b", "", "a b"][:2],
-    "GOPHER_API_KEYS": ["name:", ":secret", "name:secret:root", "a:same,b:same", "a:b:c:d"],
+    "GOPHER_API_KEYS": [
+        *("name:", ":secret", "name:secret:root", "a:same,b:same", "a:b:c:d"),
+        # A role where a secret should be makes an admin key that everybody guesses.
+        *("ops:read", "frontend:submit", "ops:Admin", "ops:read:read", "ops: admin", "read", "submit", "admin"),
+        # A secret with a comma.
+        *("ops:pa,ss:admin", "ops:pa,ss", "ops:pa,ss:submit", "8f14e45fceea167a,5f9c4ab08cac7457", "ops:first,second"),
+        # A role left out behind its colon, or all but a role; nothing but commas.
+        *("x:secret:", "x:secret: ", "::admin", "x::admin", ",", " , ,", ":"),
+        # Whoever thinks that the role stands in front has an admin's key.
+        *("read:long-enough-secret", "submit:long-enough-secret"),
+        # A generated secret with a colon.
+        *("s3(r)=t:of-a-generator", "=:x", "a/b#:c"),
+    ],
+    "GOPHER_ALLOWED_HOSTS": ["http://a", "a:80", "a b", "a,a", ",", "a/b", "user@a", "*.example.com", "a\nb"],
     "GOPHER_API_RATE": ["10", "10/y", "0/s", "-1/s"],
     "GOPHER_ALLOW_ANONYMOUS": ["maybe"],
     "GOPHER_CORS_ORIGINS": ["example.com", "https://example.com/path"],
@@ -165,6 +178,24 @@ def test_keeps_only_a_digest_of_each_api_key():
     assert b"s3cret" not in pickle.dumps(settings)
 
 
+def test_takes_roles_names_and_blanks_as_people_write_them():
+    keys = read(
+        GOPHER_API_KEYS=" the shop : s3cret : submit , admin:se/cr=et, read:0ther:read, Jürgen@büro:pw,"
+    ).api_keys
+    assert [(key.name, key.role) for key in keys] == [
+        ("the shop", "submit"),
+        ("admin", "admin"),
+        ("read", "read"),
+        ("Jürgen@büro", "admin"),
+    ]
+    assert keys[0].digest == hashlib.sha256(b"s3cret").digest()
+
+
+def test_reads_the_hosts_by_which_the_api_is_called():
+    settings = read(GOPHER_ALLOWED_HOSTS="Gopher.Internal., .example.com,10.0.0.7,[2001:DB8::1],web_1,*")
+    assert settings.allowed_hosts == ("gopher.internal", ".example.com", "10.0.0.7", "2001:db8::1", "web_1", "*")
+
+
 def test_takes_a_bare_secret_as_the_owners_key():
     (key,) = read(GOPHER_API_KEYS="8f14e45fceea167a").api_keys
     assert (key.name, key.role) == ("owner", "admin")
@@ -197,6 +228,12 @@ def test_repr_shows_no_secret():
         ("SMTP_URL", "http://user:geheim@mail"),
         ("SMTP_URL", "smtp://user:geheim@mail:port"),
         ("GOPHER_API_KEYS", "shop:geheim:root"),
+        ("GOPHER_API_KEYS", "shop:geheim:"),
+        ("GOPHER_API_KEYS", "geheim(1):geheim"),
+        ("GOPHER_API_KEYS", "geheim,admin"),
+        ("GOPHER_API_KEYS", "geheim:admin"),
+        ("GOPHER_API_KEYS", "a:b:geheim:d"),
+        ("GOPHER_API_KEYS", "a:geheim,b:geheim"),
     ],
 )
 def test_a_complaint_shows_no_secret(name, text):
@@ -232,8 +269,21 @@ def test_serves_this_machine_without_keys(host):
 def test_refuses_to_serve_other_machines_without_keys(host):
     with pytest.raises(ConfigurationError, match="GOPHER_API_KEYS"):
         read(SERVER_HOST=host).check_listener()
-    read(SERVER_HOST=host, GOPHER_API_KEYS="a:b").check_listener()
+    read(SERVER_HOST=host, GOPHER_API_KEYS="a:0123456789abcdef").check_listener()
     read(SERVER_HOST=host, GOPHER_ALLOW_ANONYMOUS="1").check_listener()
+
+
+@pytest.mark.parametrize("anonymous", ["0", "1"])
+def test_refuses_short_secrets_where_other_machines_can_try_them(anonymous):
+    keys = "shop:0123456789abcdef:submit,board:0123456789abcde:read,ops:geheim"
+    settings = read(SERVER_HOST="0.0.0.0", GOPHER_API_KEYS=keys, GOPHER_ALLOW_ANONYMOUS=anonymous)
+    with pytest.raises(ConfigurationError, match=r"16 characters \(key 2, 3 of 3\)") as raised:
+        settings.check_listener()
+    assert "geheim" not in str(raised.value)
+    assert "0123456789" not in str(raised.value)
+    read(SERVER_HOST="127.0.0.1", GOPHER_API_KEYS=keys).check_listener()
+    with pytest.raises(ConfigurationError, match="16 characters"):
+        read(PORT="5000", GOPHER_API_KEYS="0123456789abcde").check_listener()
 
 
 def test_settings_can_not_be_changed():
