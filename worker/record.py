@@ -30,9 +30,17 @@ class Record:
         self._clock = clock
         self._started = clock.now()
         self.jobs_done = 0
+        #: Whether something that an idle worker does not change by itself has changed since it was last written.
+        self.outdated = False
+
+    def job_done(self) -> None:
+        """Count a job that has ended."""
+        self.jobs_done += 1
+        self.outdated = True
 
     def encode(self, worker_id: str, pool: Pool) -> bytes:
-        """Return the record as JSON."""
+        """Return the record as JSON; it is up to date then."""
+        self.outdated = False
         view = WorkerView(
             id=worker_id,
             host=socket.gethostname(),

@@ -180,7 +180,7 @@ class Supervisor:
         much = len(self._backlog) >= MANY
         if not much:
             self._hand_out(now)
-        if self._busy():
+        if self._record.outdated or self._busy():
             self._beat_at = min(self._beat_at, now + BUSY_BEAT)
         spare = self._spare(now)
         for name, intake in self._intakes.items():
@@ -275,6 +275,7 @@ class Supervisor:
     # Children
 
     def _watch_child(self, child: ChildHandle) -> None:
+        self._record.outdated = True
         self._selector.register(child.output, selectors.EVENT_READ, lambda mask: self._hear(child))
         self._selector.register(child.channel, selectors.EVENT_READ, lambda mask: self._listen(child, mask))
 
@@ -329,7 +330,7 @@ class Supervisor:
         running = child.jobs[0]
         log_lines = child.output.close_job(running.number)
         self._pool.finished(child, now)
-        self._record.jobs_done += 1
+        self._record.job_done()
         # The first one is the best guess of how long the others are.
         share = 0.1 if self._mean_seconds else 1.0
         self._mean_seconds += share * (outcome.seconds - self._mean_seconds)
@@ -359,6 +360,7 @@ class Supervisor:
         if not child.killed:
             log.warning("a child died", pid=child.pid, how=describe_exit(status), jobs=len(jobs))
         child.jobs.clear()
+        self._record.outdated = True
         self._pool.close(child)
 
     def _how(self, status: int) -> str:
@@ -509,8 +511,9 @@ class Supervisor:
         for name in answering:
             self._send_heartbeat(self._intakes[name])
         self._report_running(answering)
-        # The record of an idle worker says the same each time: every other beat will do to keep it.
-        if answering and (not self._idle_beats or self._idle_beats % 2):
+        # The record of an idle worker says the same each time: every other beat will do to keep it. What its last jobs
+        # or a new child have changed is shown with the next one.
+        if answering and (self._record.outdated or not self._idle_beats or self._idle_beats % 2):
             self._show()
 
     def _show(self) -> None:

@@ -1,5 +1,6 @@
 """How a worker starts, or says why it does not."""
 
+import os
 import signal
 import time
 
@@ -35,6 +36,22 @@ def test_shows_itself_with_its_children_queues_and_types(start_worker):
     assert {"echo", "segfault"} <= set(view.types)
     assert sorted(child.pid for child in view.children) == worker.children()
     assert view.id.split("-")[-2] == str(worker.pid)
+
+
+def test_an_idle_worker_shows_what_its_last_jobs_have_changed_long_before_its_next_heartbeat(client, start_worker):
+    # An idle worker's heartbeat is a sixth of the lease, here 50 s, and it shows itself with every other one.
+    worker = start_worker(WORKER_LEASE="5m", WORKER_CONCURRENCY="1")
+    for done in range(1, 4):
+        assert client.wait(client.enqueue("echo", {}), 10).status == "completed"
+        wait_until(lambda done=done: worker.view().jobs_done == done, 20, "the job to be counted")
+    assert worker.view().children[0].job_id is None
+
+
+def test_an_idle_worker_shows_a_child_that_took_the_place_of_a_dead_one_long_before_its_next_heartbeat(start_worker):
+    worker = start_worker(WORKER_LEASE="5m", WORKER_CONCURRENCY="1")
+    (before,) = worker.children()
+    os.kill(before, signal.SIGKILL)
+    wait_until(lambda: before not in [child.pid for child in worker.view().children] and worker.view().children, 20)
 
 
 def test_has_one_child_more_or_less_when_told(client, start_worker):
