@@ -93,6 +93,7 @@ def show_job(out: Output, view: JobView) -> None:
             ("status", str(view.status)),
             ("queue", view.queue),
             ("priority", view.priority),
+            ("owner", view.owner),
             ("attempts", f"{view.attempts} of {view.max_retries + 1}"),
             ("created", view.created_at),
             ("due", view.execute_at),

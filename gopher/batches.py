@@ -4,25 +4,39 @@ from collections.abc import Mapping, Sequence
 
 from .errors import InvalidJob
 from .job import NewJob
+from .owners import Submitter, owner_in
 from .queue import Request
 from .replies import explained
 from .server import Server
 from .submission import InvalidBatch
 
+#: Parents that are looked up in one call: an envelope may have a quarter of a megabyte.
+_LOOKED_UP = 50
 
-def check_parents(server: Server, jobs: Sequence[NewJob], by_queue: Mapping[str, Sequence[int]]) -> None:
+
+def check_parents(
+    server: Server, jobs: Sequence[NewJob], by_queue: Mapping[str, Sequence[int]], submitter: Submitter
+) -> None:
     """Raise InvalidBatch that names each job which would wait for one that does not exist, before any is stored.
 
-    `by_queue` has the places of each queue's jobs. One queue's script checks that itself, but other queues' jobs may
-    be stored by then.
+    For a single job the error itself is raised. Jobs that the submitter may not see count as nonexistent.
+    `by_queue` has the places of each queue's jobs. The script checks the parents of its own queue, but jobs of other
+    queues may be stored by then, and it does not know owners.
     """
     errors = [
-        (index, InvalidJob(f"there is no job {parent} in queue {queue!r} to wait for", "/after"))
+        (index, no_parent(parent, queue))
         for queue, places in by_queue.items()
-        for index, parent in _missing(server, queue, jobs, places)
+        for index, parent in _missing(server, queue, jobs, places, submitter)
     ]
+    if errors and len(jobs) == 1:
+        raise errors[0][1]
     if errors:
         raise InvalidBatch(sorted(errors, key=lambda error: error[0]))
+
+
+def no_parent(parent: str, queue: str) -> InvalidJob:
+    """Return the error for a job that would wait for one that does not exist."""
+    return InvalidJob(f"there is no job {parent} in queue {queue!r} to wait for", "/after")
 
 
 def is_known(server: Server, request: Request, queues: Sequence[str]) -> bool:
@@ -31,7 +45,9 @@ def is_known(server: Server, request: Request, queues: Sequence[str]) -> bool:
         return any(server.client.exists(server.keys.of(queue).idempotency(request.key)) for queue in queues)
 
 
-def _missing(server: Server, queue: str, jobs: Sequence[NewJob], places: Sequence[int]) -> list[tuple[int, str]]:
+def _missing(
+    server: Server, queue: str, jobs: Sequence[NewJob], places: Sequence[int], submitter: Submitter
+) -> list[tuple[int, str]]:
     """Return the place of each job with a parent that is neither stored nor an earlier one of the batch."""
     earlier: set[str] = set()
     outside: list[tuple[int, str]] = []
@@ -39,6 +55,18 @@ def _missing(server: Server, queue: str, jobs: Sequence[NewJob], places: Sequenc
         outside += [(index, parent) for parent in jobs[index].after if parent not in earlier]
         earlier.add(jobs[index].id)
     ids = list(dict.fromkeys(parent for _, parent in outside))
-    found = server.run(server.queue(queue).look(ids, ["state"])) if ids else []
-    gone = {parent for parent, (state,) in zip(ids, found, strict=True) if state is None}
-    return [(index, parent) for index, parent in outside if parent in gone]
+    seen = _seen(server, queue, ids, submitter)
+    return [(index, parent) for index, parent in outside if parent not in seen]
+
+
+def _seen(server: Server, queue: str, ids: Sequence[str], submitter: Submitter) -> set[str]:
+    """Return which of these jobs exist as far as the submitter may know."""
+    # An envelope contains the whole payload: read only where the owner matters.
+    field = "state" if submitter.sees_all else "envelope"
+    seen: set[str] = set()
+    for at in range(0, len(ids), _LOOKED_UP):
+        some = ids[at : at + _LOOKED_UP]
+        found = server.run(server.queue(queue).look(some, [field]))
+        there = [(job_id, value) for job_id, (value,) in zip(some, found, strict=True) if value is not None]
+        seen |= {job_id for job_id, value in there if submitter.sees_all or submitter.may_see(owner_in(value))}
+    return seen

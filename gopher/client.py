@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from .batches import check_parents, is_known
+from .batches import check_parents, is_known, no_parent
 from .dead_letters import DeadLetters
 from .errors import InvalidJob, JobConflict, JobNotFound, OutcomeUnknown, ServerError
 from .flow import Flow
@@ -20,6 +20,7 @@ from .job import FINAL_STATES, NewJob, State, created_ms
 from .job_types import describe
 from .listing import Listing
 from .many_jobs import prepare_many
+from .owners import TRUSTED, Submitter, current_submitter, owned_by
 from .queue import Enqueued, Request
 from .registry import Registry
 from .rehearsal import Rehearsal, rehearse
@@ -128,23 +129,33 @@ class Client:
         return self.store(prepare_batch(entries, self.registry, ids_for(request, len(entries))), request=request)
 
     def store(
-        self, jobs: Sequence[NewJob], *, request: Request | None = None, patience: float = PATIENCE
+        self,
+        jobs: Sequence[NewJob],
+        *,
+        request: Request | None = None,
+        patience: float = PATIENCE,
+        submitter: Submitter | None = None,
     ) -> list[Stored]:
         """Store prepared jobs: those of one queue in one call, all of them or none. Returns what became of each.
 
+        They belong to the `submitter`, by default to the owner of the job that the calling code runs in, if any.
         With a `request` (see `idempotency`) a repeat stores nothing and is answered as the first time.
         Raises InvalidJob when a job to wait for does not exist, IdempotencyMismatch, a ServerError: OutcomeUnknown
         when some queues have stored their jobs and another one could not.
         """
-        if request is None and (len(jobs) == 1 or len({job.queue for job in jobs}) == 1):
+        submitter = submitter or current_submitter()
+        jobs = owned_by(jobs, submitter.owner)
+        # Parents that it may not see have to be told apart first: the script does not know owners.
+        restricted = not submitter.sees_all and any(job.after for job in jobs)
+        if request is None and not restricted and (len(jobs) == 1 or len({job.queue for job in jobs}) == 1):
             return self._store_in_one(jobs[0].queue, jobs, patience)
         by_queue: dict[str, list[int]] = {}
         for index, job in enumerate(jobs):
             by_queue.setdefault(job.queue, []).append(index)
         made = int(request.answer) if request else 0
         stored: dict[int, Stored] = {}
-        if len(by_queue) > 1 and not (request and is_known(self.server, request, list(by_queue))):
-            check_parents(self.server, jobs, by_queue)
+        if (restricted or len(by_queue) > 1) and not (request and is_known(self.server, request, list(by_queue))):
+            check_parents(self.server, jobs, by_queue, submitter)
         for name, places in by_queue.items():
             if request:
                 jobs = with_ids(jobs, request, made)
@@ -160,7 +171,10 @@ class Client:
                 # Made at the very same time: it was this call, whose reply was lost and which was sent again.
                 replayed, made = int(reply.detail) != made, int(reply.detail)
                 first = with_ids(jobs, request, made)
-                stored |= {place: Stored(first[place].id, False, replayed) for place in places}
+                answered = [_stored(first[place], what) for place, what in zip(places, reply.answers, strict=True)]
+                stored |= {
+                    place: each._replace(replayed=replayed) for place, each in zip(places, answered, strict=True)
+                }
             else:
                 stored |= dict(zip(places, map(_stored, some, reply.answers), strict=True))
         return [stored[index] for index in range(len(jobs))]
@@ -194,7 +208,7 @@ class Client:
 
     def run_schedule(self, name: str) -> str:
         """Make a job of a schedule now, once; return its id. Raises ScheduleNotFound."""
-        return self.store([self.schedules.job_now(name)])[0].job_id
+        return self.store([self.schedules.job_now(name)], submitter=TRUSTED)[0].job_id
 
     # Looking
 
@@ -298,24 +312,24 @@ class Client:
 
 
 def accepted(job: NewJob, stored: Stored) -> Accepted:
-    """Return the answer to a submission."""
+    """Return the answer to a submission. An earlier job that stands for it has its type and queue."""
     created = created_ms(stored.job_id)
     # Against the time of the submission, so that a repeat is answered as the first one was.
     waits = bool(job.after) or job.due.startswith("+") or (job.due != "" and int(job.due) > created)
     return Accepted(
         job_id=stored.job_id,
-        status=State.SCHEDULED if waits else State.PENDING,
+        status=stored.status or (State.SCHEDULED if waits else State.PENDING),
         created_at=to_rfc3339(created),
         type=job.type,
         queue=job.queue,
-        priority=job.priority,
+        priority=stored.priority or job.priority,
         duplicate=stored.duplicate,
     )
 
 
 def _no_parent(parent: str, queue: str, jobs: Sequence[NewJob]) -> InvalidJob:
     """Return the error for a job, or those of a batch, that would wait for one that does not exist."""
-    error = InvalidJob(f"there is no job {parent} in queue {queue!r} to wait for", "/after")
+    error = no_parent(parent, queue)
     if len(jobs) == 1:
         return error
     return InvalidBatch(
@@ -334,7 +348,10 @@ def _in_part(error: ServerError, stored: int, total: int) -> ServerError:
 
 
 def _stored(job: NewJob, answer: str) -> Stored:
-    return Stored(job.id) if answer in ("NEW", "DUPLICATE") else Stored(answer, duplicate=True)
+    if answer in ("NEW", "DUPLICATE"):
+        return Stored(job.id)
+    job_id, status, priority = answer.split(" ")
+    return Stored(job_id, duplicate=True, status=status, priority=priority)
 
 
 def _looks() -> Iterator[float]:

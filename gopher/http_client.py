@@ -76,7 +76,7 @@ class HttpClient:
         answer = self._send(f"{_JOBS}/batch", body, idempotency_key or str(uuid4()))
         replayed = answer.headers.get("idempotent-replayed") == "true"
         accepted = msgspec.json.decode(answer.body, type=dict[str, list[Accepted]])["jobs"]
-        return [Stored(each.job_id, each.duplicate, replayed) for each in accepted]
+        return [Stored(each.job_id, each.duplicate, replayed, each.status, each.priority) for each in accepted]
 
     def rehearse_submission(self, submission: Submission) -> Rehearsal:
         """Return how a job would be dealt with, without storing it."""

@@ -169,6 +169,7 @@ class Inspector:
             finished_at=_time(record.get("finished")),
             duration=float(duration) / 1000 if duration else None,
             worker=_worker(record),
+            owner=envelope.owner,
             trace_id=trace_id(envelope.trace) or None,
             progress=_progress(record),
             result=msgspec.Raw(record.get("result", b"null")),

@@ -34,11 +34,13 @@ from .views import (
 
 class Stored(NamedTuple):
     """What became of a submission: the id of the job that stands for it, whether that is an earlier job with
-    the same unique key, and whether the whole request was a repeat."""
+    the same unique key, whether the whole request was a repeat; and of an earlier job its status and priority."""
 
     job_id: str
     duplicate: bool = False
     replayed: bool = False
+    status: str = ""
+    priority: str = ""
 
 
 class DeadLettersInterface(Protocol):

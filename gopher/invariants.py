@@ -212,9 +212,12 @@ def _holders(look: _Look) -> Iterator[str]:
                 if look.records.get(job_id, {}).get("state") != State.PROCESSING:
                     yield f"{job_id} holds a place in {name} and does not run"
     for key, holder in look.unique.items():
-        state = look.records.get(holder, {}).get("state")
+        record = look.records.get(holder, {})
+        state = record.get("state")
         if state is None or state in FINAL_STATES:
             yield f"the unique key {key!r} is held by {holder}, which is {state}"
+        elif record.get("unique") != key:
+            yield f"the unique key {key!r} is held by {holder}, whose end frees {record.get('unique')!r}"
 
 
 def _grouped(look: _Look) -> Iterator[str]:

@@ -50,6 +50,8 @@ class Envelope(msgspec.Struct, omit_defaults=True, frozen=True):
     execute_at: int | None = None
     #: The trace that it was submitted in (see `trace_context`).
     trace: dict[str, str] = {}
+    #: The name of the API key that submitted it (see `owners`).
+    owner: str = ""
     # Not `Raw | None`: msgspec would then read null only.
     metadata: msgspec.Raw = NO_METADATA
 
@@ -68,6 +70,14 @@ def read_envelope(data: bytes) -> Envelope:
         return Envelope()
 
 
+def with_field(envelope: bytes, field: bytes) -> bytes:
+    """Return an envelope with one more field, such as `"owner":"shop"`.
+
+    An envelope is an object that we have written ourselves: to decode it would cost more than all the rest.
+    """
+    return b"%s%s%s}" % (envelope[:-1], b"" if envelope == b"{}" else b",", field)
+
+
 class NewJob(msgspec.Struct, frozen=True, gc=False):
     """A job on its way into a queue.
 
@@ -84,7 +94,8 @@ class NewJob(msgspec.Struct, frozen=True, gc=False):
     expires: str = ""
     #: Seconds that the record is kept after the end; None is the default.
     retention: float | None = None
-    #: While a job with this key waits or runs, at most `unique_for` seconds, another one is not stored.
+    #: While a job of its owner and type with this key waits or runs, at most `unique_for` seconds, another one is not
+    #: stored.
     unique_key: str = ""
     unique_for: float = 366 * 86400.0
     #: Jobs with the same key share a bucket of their type's limit; others have the type's own.
@@ -92,6 +103,18 @@ class NewJob(msgspec.Struct, frozen=True, gc=False):
     #: Ids of the jobs in the same queue that must end first, and what happens when one does not complete.
     after: tuple[str, ...] = ()
     on_parent_failure: str = "fail"
+    #: As the envelope has it (see `owners`).
+    owner: str = ""
+
+    @property
+    def unique_name(self) -> str:
+        """Return type, unique key and owner in one, which no two unfinished jobs of a queue share; "" without a key.
+
+        Types and keys contain no spaces, so the parts can't be confused.
+        """
+        if not self.unique_key:
+            return ""
+        return f"{self.type} {self.unique_key} {self.owner}" if self.owner else f"{self.type} {self.unique_key}"
 
     @property
     def is_plain(self) -> bool:
@@ -163,6 +186,8 @@ class Job(msgspec.Struct, kw_only=True, eq=False, weakref=True):
     parents: dict[str, Any] = {}
     #: The trace that it belongs to, 32 hexadecimal digits; "" when it was submitted without one.
     trace_id: str = ""
+    #: The name of the API key that it was submitted with, "" when trusted. Jobs that its handler enqueues inherit it.
+    owner: str = ""
     #: Takes what is reported; not for handlers.
     reporter: Reporter = msgspec.field(default_factory=Reporter)
 
@@ -184,8 +209,16 @@ class Job(msgspec.Struct, kw_only=True, eq=False, weakref=True):
 
 #: The job that the calling code runs in; set by what runs a handler.
 running_job: ContextVar[Job | None] = ContextVar("gopher_current_job", default=None)
+#: The job that this process runs, in a child: threads that a handler starts have no context of their own to find it in.
+_process_job: Job | None = None
+
+
+def set_process_job(job: Job) -> None:
+    """Make a job the current one in all threads of this process."""
+    global _process_job  # noqa: PLW0603 - it is the process's own
+    _process_job = job
 
 
 def current_job() -> Job | None:
     """Return the job that the calling code runs in, None outside a handler."""
-    return running_job.get()
+    return running_job.get() or _process_job

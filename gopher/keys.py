@@ -38,8 +38,9 @@ P limit:<type>                 hash    rate, burst, concurrency, origin, paused,
 P bucket:<bucket>              hash    tokens, stamp (ms); gone when it is full again
 P holding:<bucket>             set     ids of running jobs of a type with a limited concurrency
 P paused                       string  since when the queue gives out nothing (ms)
-P unique:<key>                 string  id of the job that has the key
+P unique:<name>                string  id of the job that has the unique name: "<type> <key>", or "<type> <key> <owner>"
 P idempotency:<digest>         string  digest of the request, when it was first made (ms)
+P duplicates:<digest>          string  for which of that request's jobs others stood, as it was answered (msgpack)
 P schedules                    hash    name -> definition (JSON)
 P ticks                        zset    name of a schedule -> when it fires next (ms)
 P last                         hash    name of a schedule -> id of the last job that it made
@@ -79,8 +80,9 @@ QUEUE_KEYS = (
     "bucket:<bucket>",
     "holding:<bucket>",
     "paused",
-    "unique:<key>",
+    "unique:<name>",
     "idempotency:<digest>",
+    "duplicates:<digest>",
     "schedules",
     "ticks",
     "last",

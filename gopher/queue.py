@@ -66,10 +66,12 @@ class Request(NamedTuple):
 
 
 class Enqueued(NamedTuple):
-    """What became of new jobs. `answers` has one a job: NEW, DUPLICATE, or the id of the job with its unique key.
+    """What became of new jobs. `answers` has one a job: NEW, DUPLICATE, or id, state and priority of the one that has
+    its unique key.
 
-    `kind` is OK, REPLAYED (then `detail` is the first request's `answer`), MISMATCH (another request had
-    that idempotency key) or NOPARENT (then `detail` is the id of the job that does not exist).
+    `kind` is OK, REPLAYED (then `detail` is the first request's `answer`, and `answers` are those of the first time),
+    MISMATCH (another request had that idempotency key) or NOPARENT (then `detail` is the id of the job that does not
+    exist).
     """
 
     kind: str
@@ -496,7 +498,7 @@ def _written(argument: Any) -> Any:
 
 def _special(job: NewJob) -> str:
     """Return what only some jobs have, as enqueue.lua reads it: line by line, since no name and no key ends one."""
-    unique = (job.unique_key, str(_ms(job.unique_for)))
+    unique = (job.unique_name, str(_ms(job.unique_for)))
     parents = (",".join(job.after), job.on_parent_failure)
     return "\n".join((job.due, job.expires, str(_ms(job.retention)), *unique, job.limit_key, *parents))
 
@@ -557,9 +559,11 @@ def _cut(texts: bytes, sizes: list[int]) -> list[bytes]:
 
 def _reader_of_enqueued(count: int) -> Callable[[list[Any]], Enqueued]:
     def read(reply: list[Any]) -> Enqueued:
+        new = ["NEW"] * count
         if reply[0] == b"OK":
-            new = ["NEW"] * count
             return Enqueued("OK", "", _answers(reply[1:], new) if len(reply) > 1 else new)
+        if reply[0] == b"REPLAYED":
+            return Enqueued("REPLAYED", reply[1].decode(), _answers(reply[2:], new))
         return Enqueued(reply[0].decode(), reply[1].decode() if len(reply) > 1 else "", [])
 
     return read

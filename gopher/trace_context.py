@@ -12,7 +12,7 @@ from typing import Protocol
 
 import msgspec
 
-from .job import NewJob
+from .job import NewJob, with_field
 
 Carrier = Mapping[str, str]
 
@@ -82,9 +82,4 @@ def carrying(jobs: Sequence[NewJob], carrier: Carrier) -> Sequence[NewJob]:
     if not carrier:
         return jobs
     field = b'"trace":' + msgspec.json.encode(carrier)
-    return [msgspec.structs.replace(job, envelope=_with_field(job.envelope, field)) for job in jobs]
-
-
-def _with_field(envelope: bytes, field: bytes) -> bytes:
-    # An envelope is an object that we have written ourselves: to decode it would cost more than all the rest.
-    return b"%s%s%s}" % (envelope[:-1], b"" if envelope == b"{}" else b",", field)
+    return [msgspec.structs.replace(job, envelope=with_field(job.envelope, field)) for job in jobs]

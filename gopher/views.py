@@ -22,6 +22,7 @@ from .shapes import (
     Time,
     TypeName,
 )
+from .values import Role
 
 Progress = Annotated[
     msgspec.Raw,
@@ -42,6 +43,10 @@ Error = Annotated[
 ]
 PastError = Annotated[dict[str, Any], Meta(examples=[_FAILED], extra_json_schema=_ERROR)]
 TraceId = Annotated[str, Meta(pattern="^[0-9a-f]{32}$", examples=["4bf92f3577b34da6a3ce929d0e0e4736"])]
+Owner = Annotated[
+    str,
+    Meta(description='The name of the API key that it was submitted with, "" when trusted.', examples=["shop"]),
+]
 Cursor = Annotated[str, Meta(description="Where the next page starts: pass it as `cursor`.")]
 Outcome = Annotated[
     str,
@@ -71,6 +76,8 @@ class TypeView(msgspec.Struct):
     max_retries: int
     rate_limit: RateText | None
     concurrency: int | None
+    #: The role that an API key must have to submit such jobs.
+    needs: Role = "submit"
 
 
 class HistoryRow(msgspec.Struct):
@@ -84,7 +91,7 @@ class HistoryRow(msgspec.Struct):
     error: PastError | None
 
 
-class JobView(msgspec.Struct):
+class JobView(msgspec.Struct, kw_only=True):
     """A job. `payload`, `metadata` and `result` are given back as they were stored, to the digit."""
 
     job_id: JobId
@@ -103,6 +110,7 @@ class JobView(msgspec.Struct):
     finished_at: Time | None
     duration: float | None
     worker: str | None
+    owner: Owner = ""
     #: The trace that it was submitted in.
     trace_id: TraceId | None
     progress: Progress | None

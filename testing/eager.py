@@ -11,6 +11,7 @@ from gopher.client import Client, Stored
 from gopher.durations import parse_duration
 from gopher.embedded import EmbeddedServer
 from gopher.job import NewJob
+from gopher.owners import Submitter
 from gopher.queue import Request
 from gopher.registry import Registry
 from gopher.registry import registry as registered
@@ -58,10 +59,15 @@ class EagerClient(Client):
         self._running = False
 
     def store(
-        self, jobs: Sequence[NewJob], *, request: Request | None = None, patience: float = PATIENCE
+        self,
+        jobs: Sequence[NewJob],
+        *,
+        request: Request | None = None,
+        patience: float = PATIENCE,
+        submitter: Submitter | None = None,
     ) -> list[Stored]:
         """Store jobs as `Client.store` does, and run what can be run."""
-        stored = super().store(jobs, request=request, patience=patience)
+        stored = super().store(jobs, request=request, patience=patience, submitter=submitter)
         self.run_pending()
         return stored
 

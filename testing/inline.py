@@ -116,6 +116,7 @@ def _job(queue: Queue, given: FetchedJob, envelope: Envelope, options: Options, 
         metadata=msgspec.json.decode(envelope.metadata),
         deadline=time.time() + options.timeout,
         parents={parent: msgspec.json.decode(result or b"null") for parent, result in given.parents.items()},
+        owner=envelope.owner,
         reporter=reporter,
     )
 

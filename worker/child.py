@@ -21,7 +21,7 @@ from setproctitle import setproctitle
 from gopher import logs
 from gopher.crashpoints import reached
 from gopher.errors import Cancelled, Discard, InvalidJob, RateLimited, Retry, Snooze, SoftTimeout
-from gopher.job import NO_METADATA, Envelope, Job, Reporter, decode_envelope, running_job
+from gopher.job import NO_METADATA, Envelope, Job, Reporter, decode_envelope, set_process_job
 from gopher.registry import Handler, Registry
 from gopher.trace_context import trace_id
 
@@ -170,9 +170,10 @@ class Child:
             deadline=time.time() + given.timeout,
             parents=_decoded(fetched.parents) if fetched.parents else {},
             trace_id=trace_id(envelope.trace) if envelope.trace else "",
+            owner=envelope.owner,
             reporter=ChildReporter(self._channel, self._stop, given.number),
         )
-        running_job.set(job)
+        set_process_job(job)
         self._current = given.number
         result = handler.function(job, payload)
         self._current = 0

@@ -9,13 +9,13 @@
 --       1 digest of the idempotency key or ''  2 digest of the request  3 what to answer a repeat with  4 for so
 --       many ms  5 a packed list (MessagePack) of all jobs' values, then the envelope of each. The values are id, type,
 --       priority, and '' for a plain job; for a special one lines of: due
---       ('': now), expires ('': never), retention ms ('': the default), unique key or '', ms that it counts,
+--       ('': now), expires ('': never), retention ms ('': the default), unique name (type, key, owner) or '', ms that it counts,
 --       limit key or '', ids that it waits for, joined by commas, or ''; 'run' or 'fail' when one of those does
 --       not complete. Times are ms since 1970, or '+5000' for so many from now
 -- Returns  {REPLAYED, what ARGV 3 was the first time} or {MISMATCH} for a known idempotency key,
 --       {NOPARENT, id} when a job to wait for does not exist, else OK, and of those jobs that are not new
---       the number, from 1 on, and DUPLICATE when its record was there already, or the id of the job that has its
---       unique key
+--       the number, from 1 on, and DUPLICATE when its record was there already, or id, state and priority of the job
+--       that has its unique key; behind REPLAYED stand those that were not new the first time
 -- uses: clock plain base rare alarm arm dead ended
 local STRIDE = 4 -- values of a job in `jobs`
 local SPECIAL = '^' .. string.rep('([^\n]*)\n', 7) .. '([^\n]*)$'
@@ -29,7 +29,24 @@ local function known_request()
     return nil
   end
   local digest, answer = string.match(known, '^(%S+) (.*)$')
-  return digest == ARGV[2] and { 'REPLAYED', answer } or { 'MISMATCH' }
+  if digest ~= ARGV[2] then
+    return { 'MISMATCH' }
+  end
+  local duplicates = redis.call('GET', P .. 'duplicates:' .. ARGV[1])
+  local replay = duplicates and cmsgpack.unpack(duplicates) or {}
+  table.insert(replay, 1, answer)
+  table.insert(replay, 1, 'REPLAYED')
+  return replay
+end
+
+-- Keep what a repeat is to be answered with, for ARGV 4 ms.
+local function note_request(has_duplicates)
+  redis.call('SET', request, ARGV[2] .. ' ' .. ARGV[3], 'PX', ARGV[4])
+  if has_duplicates then
+    table.remove(answers, 1)
+    redis.call('SET', P .. 'duplicates:' .. ARGV[1], cmsgpack.pack(answers), 'PX', ARGV[4])
+    table.insert(answers, 1, 'OK')
+  end
 end
 
 local function instant(text)
@@ -76,17 +93,32 @@ local function missing_parent()
   end
 end
 
--- Return the id of a waiting or running job that has the unique key, or nil.
-local function holder_of(unique)
-  local holder = redis.call('GET', P .. 'unique:' .. unique)
+-- Return the id of the job that is stored under a unique name, or nil. Earlier versions stored it under the key alone: such
+-- a job counts for trusted jobs of the same type, not for those of an owner, since its own owner is not known.
+local function stored_under(unique, job_type)
+  local id = redis.call('GET', P .. 'unique:' .. unique)
+  local key = not id and string.match(unique, '^%S+ (%S+)$')
+  if key then
+    id = redis.call('GET', P .. 'unique:' .. key)
+    id = id and redis.call('HGET', P .. 'job:' .. id, 'type') == job_type and id
+  end
+  return id or nil
+end
+
+-- Return the id of a waiting or running job with the unique name and the answer that describes it, or nil.
+local function holder_of(unique, job_type)
+  local holder = stored_under(unique, job_type)
   if not holder then
     return nil
   end
-  local fields = redis.call('HMGET', P .. 'job:' .. holder, 'state', 'expires')
-  local waits = fields[1] == 'pending' or fields[1] == 'scheduled'
+  local fields = redis.call('HMGET', P .. 'job:' .. holder, 'state', 'priority', 'expires')
+  local state, priority, expires = fields[1], fields[2], fields[3]
+  local waits = state == 'pending' or state == 'scheduled'
   -- One that is too late to start has ended, though no worker has passed over it yet.
-  local too_late = waits and fields[2] and tonumber(fields[2]) <= now
-  return fields[1] and not too_late and holder or nil
+  if not state or (waits and expires and tonumber(expires) <= now) then
+    return nil
+  end
+  return holder, holder .. ' ' .. state .. ' ' .. (priority or '')
 end
 
 local stand_ins = {} -- id of a job that is not stored -> that of the one which has its unique key
@@ -224,10 +256,12 @@ end
 local function store_special(i, record, special)
   local id, unique = jobs[i], special.unique
   -- A repeat is one also when another job has the key meanwhile.
-  local holder = unique ~= '' and redis.call('EXISTS', record) == 0 and holder_of(unique)
-  if holder then
-    stand_ins[id] = holder
-    return holder
+  if unique ~= '' and redis.call('EXISTS', record) == 0 then
+    local holder, answer = holder_of(unique, jobs[i + 1])
+    if holder then
+      stand_ins[id] = holder
+      return answer
+    end
   end
   if not write_record(i, record, special.due > now and 'scheduled' or 'pending') then
     return 'DUPLICATE'
@@ -293,7 +327,7 @@ end
 delete_templates()
 write_families()
 if request then
-  redis.call('SET', request, ARGV[2] .. ' ' .. ARGV[3], 'PX', ARGV[4])
+  note_request(next(stand_ins) ~= nil)
 end
 if earliest then
   alarm('scheduled', earliest)

@@ -70,11 +70,11 @@ def test_options_that_say_when_and_with_whom_reach_the_job(run: Run, client: Cli
     ).json["job_id"]
     keys, redis = client.server.keys.of("default"), client.server.client
     record = {name.decode(): value.decode() for name, value in redis.hgetall(keys.job(job_id)).items()}
-    assert (record["unique"], record["bucket"]) == ("k", "math/tenant")
+    assert (record["unique"], record["bucket"]) == ("math k", "math/tenant")
     assert (record["parents"], record["on_parent_failure"]) == (parent, "run")
     assert record["expires"] == "1801378800000"
     assert '"retry_for":7200' in record["envelope"]
-    assert 0 < redis.pttl(f"{keys.prefix}unique:k") <= 300_000
+    assert 0 < redis.pttl(f"{keys.prefix}unique:math k") <= 300_000
 
 
 def test_an_option_that_breaks_a_rule_is_named_as_it_was_typed(run: Run) -> None:

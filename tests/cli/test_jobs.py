@@ -7,6 +7,8 @@ import msgspec
 
 from gopher.client import Client
 from gopher.listing import MAX_LIMIT
+from gopher.owners import Submitter
+from gopher.submission import prepare_fields
 from tests.helpers import wait_until
 from tests.seeding import SeedingWorker
 
@@ -23,6 +25,17 @@ def test_shows_a_job_with_its_payload_and_attempts(run: Run, client: Client, wor
         assert part in told
     view = run("job", job_id, "--json").json
     assert (view["status"], view["attempts"], view["history"][0]["outcome"]) == ("retrying", 1, "failed")
+
+
+def test_shows_whose_a_job_is_also_when_it_was_retried_as_a_dead_letter(
+    run: Run, client: Client, worker: SeedingWorker
+) -> None:
+    job = prepare_fields({"type": "email", "payload": {}})
+    client.store([job], submitter=Submitter("shop"))
+    worker.dead_letter(worker.fetch()[0])
+    assert run("retry", "-i", job.id).code == 0
+    assert ["owner", "shop"] in [line.split() for line in run("job", job.id).out.splitlines()]
+    assert "owner" not in run("job", client.enqueue("email", {})).out
 
 
 def test_a_job_that_is_not_there_is_an_error(run: Run) -> None:

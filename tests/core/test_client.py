@@ -111,7 +111,7 @@ def test_a_second_job_with_a_unique_key_stands_for_the_first(client):
     first = client.enqueue("email", {}, unique_key="user:1")
     assert client.enqueue("email", {}, unique_key="user:1") == first
     job = prepare(parse(b'{"type":"email","payload":{},"unique_key":"user:1"}'))
-    assert client.store([job]) == [(first, True, False)]
+    assert client.store([job]) == [(first, True, False, "pending", "normal")]
 
 
 def test_a_job_can_not_wait_for_one_that_does_not_exist(client):

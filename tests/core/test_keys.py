@@ -23,7 +23,7 @@ DRAWN = {(head.strip(), name): kind for head, name, kind in _ROW.findall(keys_mo
 def pattern(drawn):
     """Return what a drawn key looks like, e.g. `pending:<priority>` as `pending:(high|normal|low)`."""
     parts = re.split(r"(<\w+>)", drawn)
-    texts = {"<priority>": "(high|normal|low)", "<bucket>": r"[^:/]+(/.+)?", "<key>": ".+"}
+    texts = {"<priority>": "(high|normal|low)", "<bucket>": r"[^:/]+(/.+)?", "<name>": ".+"}
     return "".join(texts.get(part, "[^:]+") if part.startswith("<") else re.escape(part) for part in parts)
 
 
@@ -58,7 +58,9 @@ def live_through_everything(client):
     server.run(queue.hold_back(worker.name, held.id, held.token, 60.0))
     worker.complete([done])
     client.cancel(ids[-1])
-    server.run(queue.enqueue([NewJob(new_job_id(), "report", b"{}")], Request("key", "digest", "1")))
+    server.run(
+        queue.enqueue([NewJob(new_job_id(), "email", b"{}", unique_key="user:1")], Request("key", "digest", "1"))
+    )
     yield
     server.run(queue.set_limit("image", 0.001, 1.0, 1))
     for _ in range(3):

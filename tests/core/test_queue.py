@@ -31,7 +31,7 @@ def test_a_new_job_is_sent_with_all_of_its_options_in_milliseconds():
     )
     *request, packed, envelope = QUEUE.enqueue([job], Request("k", "d", "1")).arguments
     assert (request, envelope) == (["k", "d", "1", DAY], b"{}")
-    assert unpack(packed) == ["id", "email", "high", "+5\n9\n1500\nu\n2000\nt\na,b\nrun"]
+    assert unpack(packed) == ["id", "email", "high", "+5\n9\n1500\nemail u\n2000\nt\na,b\nrun"]
 
 
 def test_a_plain_job_is_sent_with_nothing_beside_what_every_job_has():
@@ -125,7 +125,8 @@ def test_what_became_of_new_jobs_is_read():
     read = QUEUE.enqueue([NewJob("id", "email", b"{}")] * 3).read
     assert read([b"OK"]) == ("OK", "", ["NEW"] * 3)
     assert read([b"OK", 2, b"DUPLICATE", 3, b"id"]) == ("OK", "", ["NEW", "DUPLICATE", "id"])
-    assert read([b"REPLAYED", b"17"]) == ("REPLAYED", "17", [])
+    assert read([b"REPLAYED", b"17"]) == ("REPLAYED", "17", ["NEW"] * 3)
+    assert read([b"REPLAYED", b"17", 2, b"id failed low"]) == ("REPLAYED", "17", ["NEW", "id failed low", "NEW"])
     assert read([b"MISMATCH"]) == ("MISMATCH", "", [])
     assert read([b"NOPARENT", b"id"]) == ("NOPARENT", "id", [])
     read = QUEUE.enqueue([NewJob("id", "email", b"{}")]).read

@@ -5,6 +5,8 @@ import json
 import pytest
 
 from gopher.job import new_job_id
+from gopher.owners import Submitter
+from gopher.submission import prepare_fields
 from tests.app.conftest import EMAIL, running_api
 from tests.dashboard.conftest import sampled
 from tests.dashboard.reading import Page
@@ -136,6 +138,14 @@ def test_a_job_is_shown_from_its_payload_to_its_log(read, client, queue, worker)
         assert shown in text
     assert '"big": 0.1000000000000000000001' in text
     assert "13ms" in text or "12ms" in text
+
+
+def test_a_job_shows_whose_it_is(read, client, queue):
+    jobs = [prepare_fields({"type": "email", "payload": {}, "queue": queue}) for _ in range(2)]
+    client.store(jobs[:1], submitter=Submitter("shop"))
+    client.store(jobs[1:])
+    assert "Owner shop" in read(f"/jobs/{jobs[0].id}").text
+    assert "Owner" not in read(f"/jobs/{jobs[1].id}").text
 
 
 def test_a_job_shows_the_trace_that_it_was_submitted_in(board, read, queue):

@@ -40,10 +40,10 @@ def test_fifty_repeats_of_a_request_are_one_job(system):
 @pytest.mark.parametrize("end", ["completed", "dead", "cancelled", "stopped", "expired", "purged"])
 def test_a_unique_key_is_free_again_when_its_job_ends(system, ended, end):
     client = system.client
-    payload = {"seconds": 20 if end == "stopped" else 0}
+    job_type, payload = "fails" if end == "dead" else "work", {"seconds": 20 if end == "stopped" else 0}
     more = {"expires_in": "1s"} if end == "expired" else {}
-    first = client.enqueue("fails" if end == "dead" else "work", payload, unique_key="k", max_retries=0, **more)
-    assert client.enqueue("work", {}, unique_key="k") == first
+    first = client.enqueue(job_type, payload, unique_key="k", max_retries=0, **more)
+    assert client.enqueue(job_type, {}, unique_key="k") == first
     if end == "cancelled":
         client.cancel(first)
     elif end == "purged":
@@ -58,7 +58,7 @@ def test_a_unique_key_is_free_again_when_its_job_ends(system, ended, end):
             assert client.enqueue("work", {}, unique_key="k") == first
             client.cancel(first)
         ended([first])
-    assert client.enqueue("work", {}, unique_key="k") != first
+    assert client.enqueue(job_type, {}, unique_key="k") != first
 
 
 def test_a_fan_out_and_fan_in_is_one_batch(system, ended):

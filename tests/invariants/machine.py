@@ -90,6 +90,7 @@ class Moves(RuleBasedStateMachine):
         parents=st.sampled_from([0, 0, 1, 2, 3, 3]),
         on_parent_failure=st.sampled_from(["fail", "run"]),
         job_type=st.sampled_from(["a", "b", "limited"]),
+        owner=st.sampled_from(["", "ann"]),
     )
     def enqueue(
         self,
@@ -101,6 +102,7 @@ class Moves(RuleBasedStateMachine):
         parents: int,
         on_parent_failure: str,
         job_type: str,
+        owner: str = "",
     ) -> None:
         after = self.parents(parents)
         new = [
@@ -115,6 +117,7 @@ class Moves(RuleBasedStateMachine):
                 unique_key=unique,
                 after=after,
                 on_parent_failure=on_parent_failure,
+                owner=owner,
             )
             for priority in priorities
         ]
@@ -122,6 +125,9 @@ class Moves(RuleBasedStateMachine):
         assert reply.kind == "OK"
         stored = [job for job, answer in zip(new, reply.answers, strict=True) if answer == "NEW"]
         self.jobs += stored
+        names = {job.id: job.unique_name for job in self.jobs}
+        for job, answer in zip(new, reply.answers, strict=True):
+            assert answer == "NEW" or names[answer.split(" ")[0]] == job.unique_name, "a job stood for another's"
         self.sent += [(job.id, self.queue.enqueue([job])) for job in stored if retention is None]
         if stored and not unique:
             again = self.run_call(self.queue.enqueue(new))

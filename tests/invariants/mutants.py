@@ -116,6 +116,11 @@ MUTANTS: dict[str, Mutation] = {
         "redis.call('SADD', P .. 'cancelling:'",
         "redis.call('SISMEMBER', P .. 'cancelling:'",
     ),
+    "a unique key that the end of its job does not free": (
+        "enqueue",
+        "set_rare(id, 'unique', unique)",
+        "set_rare(id, 'unique', jobs[i + 1])",
+    ),
     "dead on arrival with a unique key": ("enqueue", "    free_unique(id, special.unique)\n", ""),
     "children are told twice": ("shared/ended", "redis.call('HDEL', P .. 'job:' .. id, 'children')", "local _ = id"),
     "a bucket that nobody looks at": (

@@ -178,9 +178,9 @@ def test_all_that_a_job_may_have_is_told_apart(lab):
     )
     record = lab.record(child)
     assert (record["due"], record["expires"]) == (str(lab.now + 1000), str(lab.now + 2000))
-    assert (record["retention"], record["unique"], record["bucket"]) == ("3000", "u:=;|\t", "email/l:=;|")
+    assert (record["retention"], record["unique"], record["bucket"]) == ("3000", "email u:=;|\t", "email/l:=;|")
     assert (record["parents"], record["on_parent_failure"]) == (parent.id, "run")
-    assert 0 < lab.redis.pttl(lab.keys.prefix + "unique:u:=;|\t") <= 4000
+    assert 0 < lab.redis.pttl(lab.keys.prefix + "unique:email u:=;|\t") <= 4000
 
 
 @pytest.mark.parametrize("step", ["processing", "retrying", "failed", "completed"])
@@ -252,10 +252,11 @@ def test_a_paused_queue_takes_jobs_and_hands_out_none(lab):
 
 def test_a_unique_key_is_held_while_its_job_waits_or_runs(lab):
     holder = lab.enqueue(unique_key="k")
-    assert lab.run_twice(lab.queue.enqueue([new_job(unique_key="k")]))[0].answers == [holder]
+    pending = f"{holder} pending normal"
+    assert lab.run_twice(lab.queue.enqueue([new_job(unique_key="k", priority="high")]))[0].answers == [pending]
     lab.hire()
     (job,) = lab.fetch()
-    assert lab.run(lab.queue.enqueue([new_job(unique_key="k")])).answers == [holder]
+    assert lab.run(lab.queue.enqueue([new_job(unique_key="k")])).answers == [f"{holder} processing normal"]
     lab.complete(job)
     assert lab.run(lab.queue.enqueue([new_job(unique_key="k")])).answers == ["NEW"]
 
@@ -271,13 +272,13 @@ def test_a_repeat_is_one_whoever_has_its_unique_key_meanwhile(lab):
 
 def test_a_unique_key_counts_only_for_its_time(lab):
     lab.enqueue(unique_key="k", unique_for=3600.0)
-    assert 3_590_000 < lab.redis.pttl(lab.keys.prefix + "unique:k") <= 3_600_000
-    lab.redis.delete(lab.keys.prefix + "unique:k")
+    assert 3_590_000 < lab.redis.pttl(lab.keys.prefix + "unique:email k") <= 3_600_000
+    lab.redis.delete(lab.keys.prefix + "unique:email k")
     second = lab.enqueue(unique_key="k")
     # The end of the first one frees only what is its own.
     lab.hire()
     lab.complete(lab.fetch()[0])
-    assert lab.redis.get(lab.keys.prefix + "unique:k") == second.encode()
+    assert lab.redis.get(lab.keys.prefix + "unique:email k") == second.encode()
 
 
 def test_a_key_whose_job_is_gone_is_free(lab):
@@ -302,14 +303,76 @@ def test_a_job_that_is_too_late_to_start_holds_no_unique_key(lab, due):
     assert lab.run(lab.queue.enqueue([second])).answers == ["NEW"]
     lab.hire()
     lab.fetch()
-    assert lab.redis.get(lab.keys.prefix + "unique:k") == second.id.encode()
+    assert lab.redis.get(lab.keys.prefix + "unique:email k") == second.id.encode()
     assert lab.state(late) == ("scheduled" if due else "expired")
 
 
 def test_a_job_that_started_in_time_holds_its_unique_key_on(lab):
     holder = lab.seed_processing(unique_key="k", expires="+2000")
     lab.pass_time(3)
-    assert lab.run(lab.queue.enqueue([new_job(unique_key="k")])).answers == [holder.id]
+    assert lab.run(lab.queue.enqueue([new_job(unique_key="k")])).answers == [f"{holder.id} processing normal"]
+
+
+def test_two_types_or_owners_with_one_unique_key_do_not_meet(lab):
+    jobs = [
+        new_job(job_type, unique_key="k", owner=owner) for job_type in ("email", "sms") for owner in ("", "ann", "bob")
+    ]
+    assert lab.run(lab.queue.enqueue(jobs)).answers == ["NEW"] * 6
+    for job in jobs:
+        second = new_job(job.type, unique_key="k", owner=job.owner)
+        (answer,) = lab.run(lab.queue.enqueue([second])).answers
+        assert answer.split()[0] == job.id
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"job_type": "email", "unique_key": "k", "owner": "x"}, {"job_type": "email", "unique_key": "k"}),
+        ({"job_type": "a", "unique_key": "b", "owner": "c d"}, {"job_type": "a", "unique_key": "b", "owner": "c"}),
+        ({"job_type": "a", "unique_key": "a", "owner": "b"}, {"job_type": "a", "unique_key": "a:b"}),
+        ({"job_type": "a.b", "unique_key": "c"}, {"job_type": "a", "unique_key": "b.c"}),
+    ],
+)
+def test_no_spelling_of_a_name_makes_two_unique_keys_one(lab, first, second):
+    assert lab.run(lab.queue.enqueue([new_job(**first), new_job(**second)])).answers == ["NEW", "NEW"]
+
+
+def old_form(lab, holder, key="k"):
+    """Note a job's unique key as versions before did: the key alone, in the record and in the name of its key."""
+    (name,) = lab.redis.scan_iter(match=lab.keys.prefix + "unique:*")
+    lab.redis.rename(name, lab.keys.prefix + "unique:" + key)
+    lab.redis.hset(lab.keys.job(holder), "unique", key)
+
+
+def test_a_job_with_the_unique_key_of_a_version_before_counts_for_trusted_ones_of_its_type(lab):
+    holder = lab.enqueue(unique_key="k")
+    old_form(lab, holder)
+    assert lab.run(lab.queue.enqueue([new_job(unique_key="k")])).answers == [f"{holder} pending normal"]
+    others = [new_job("sms", unique_key="k"), new_job(unique_key="k", owner="ann")]
+    assert lab.run(lab.queue.enqueue(others)).answers == ["NEW", "NEW"]
+    lab.hire()
+    job = next(job for job in lab.fetch(want=3) if job.id == holder)
+    lab.complete(job)
+    assert not lab.redis.exists(lab.keys.prefix + "unique:k")
+    assert lab.run(lab.queue.enqueue([new_job(unique_key="k")])).answers == ["NEW"]
+
+
+#: How the version before freed a unique key, whatever ended the job: by what stands in its record.
+FREED_BEFORE = """
+local P = KEYS[1]
+local unique = redis.call('HGET', P .. 'job:' .. ARGV[1], 'unique')
+if unique and redis.call('GET', P .. 'unique:' .. unique) == ARGV[1] then
+  return redis.call('DEL', P .. 'unique:' .. unique)
+end
+return 0
+"""
+
+
+@pytest.mark.parametrize("owner", ["", "ann", "ann lee"])
+def test_a_worker_of_the_version_before_frees_a_unique_key_of_this_one(lab, owner):
+    holder = lab.enqueue(unique_key="k", owner=owner)
+    assert lab.redis.eval(FREED_BEFORE, 1, lab.keys.prefix, holder) == 1
+    assert lab.run(lab.queue.enqueue([new_job(unique_key="k", owner=owner)])).answers == ["NEW"]
 
 
 # Idempotency keys
@@ -320,9 +383,31 @@ def test_a_request_that_is_made_again_is_answered_as_the_first_time(lab):
     assert lab.run(lab.queue.enqueue(jobs, request)).kind == "OK"
     before = lab.everything()
     again = lab.run(lab.queue.enqueue([new_job()], request._replace(answer="1900")))
-    assert (again.kind, again.detail, again.answers) == ("REPLAYED", "1800", [])
+    assert (again.kind, again.detail, again.answers) == ("REPLAYED", "1800", ["NEW"])
     assert lab.everything() == before
     assert DAY - 10_000 < lab.redis.pttl(lab.keys.prefix + "idempotency:key") <= DAY
+
+
+def test_a_request_with_a_duplicate_is_answered_as_the_first_time_whatever_became_of_that(lab):
+    holder, request = lab.enqueue(unique_key="k"), Request("key", "digest", "1800")
+    duplicate = [new_job(unique_key="k"), new_job()]
+    first = lab.run(lab.queue.enqueue(duplicate, request))
+    assert first.answers == [f"{holder} pending normal", "NEW"]
+    lab.hire()
+    for job in lab.fetch(want=2):
+        lab.complete(job)
+    before = lab.everything()
+    again = lab.run(lab.queue.enqueue(duplicate, request))
+    assert (again.kind, again.detail, again.answers) == ("REPLAYED", "1800", first.answers)
+    assert lab.everything() == before
+    assert DAY - 10_000 < lab.redis.pttl(lab.keys.prefix + "duplicates:key") <= DAY
+
+
+def test_a_request_with_thousands_of_duplicates_is_answered_as_the_first_time(lab):
+    lab.enqueue(unique_key="k")
+    jobs = [new_job(unique_key="k") for _ in range(9_999)]
+    first, again = (lab.run(lab.queue.enqueue(jobs, Request("key", "digest", "1"))) for _ in range(2))
+    assert (again.kind, again.answers) == ("REPLAYED", first.answers)
 
 
 def test_another_request_under_a_known_key_is_refused(lab):
@@ -433,7 +518,7 @@ def test_a_parent_whose_unique_key_is_taken_is_replaced_by_the_job_that_has_it(l
     holder = lab.seed_processing(unique_key="k")
     parent = new_job(unique_key="k")
     child = new_job(after=(parent.id,))
-    assert lab.run(lab.queue.enqueue([parent, child])).answers == [holder.id, "NEW"]
+    assert lab.run(lab.queue.enqueue([parent, child])).answers == [f"{holder.id} processing normal", "NEW"]
     assert lab.record(parent.id) == {}
     lab.complete(holder, result=b"7")
     assert lab.fetch()[0].parents == {holder.id: b"7"}

@@ -67,7 +67,7 @@ def test_children_are_told_and_unique_keys_freed(lab):
     lab.run(lab.queue.purge("scheduled", 1))
     assert (lab.state(fails), lab.state(runs)) == ("failed", "pending")
     assert lab.standing("next") == [runs]
-    assert not lab.redis.exists(lab.keys.prefix + "unique:k")
+    assert not lab.redis.exists(lab.keys.prefix + "unique:email k")
 
 
 def test_children_that_it_sets_free_stay(lab):

@@ -76,7 +76,7 @@ def test_a_job_that_loses_worker_after_worker_is_given_up(lab):
     assert lab.scores("failed") == {job_id: lab.now, child: lab.now}
     assert lab.totals()["failed:email:WorkerLost"] == 1
     assert len(lab.history(job_id)) == MAX_LOST
-    assert not lab.redis.exists(lab.keys.prefix + "unique:k")
+    assert not lab.redis.exists(lab.keys.prefix + "unique:email k")
     assert lab.complete(job, f"w{MAX_LOST - 1}") == "STALE"
 
 

@@ -119,4 +119,4 @@ def test_a_unique_key_is_freed_when_the_job_ends_for_good_only(lab, ending):
     job = lab.seed_processing(unique_key="k")
     lab.run(call_of(ending, lab, job))
     ended = ENDINGS[ending][1] in ("completed", "failed", "cancelled")
-    assert lab.redis.exists(lab.keys.prefix + "unique:k") == (not ended)
+    assert lab.redis.exists(lab.keys.prefix + "unique:email k") == (not ended)

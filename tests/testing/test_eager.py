@@ -10,7 +10,9 @@ from gopher.testing import EagerClient
 from gopher import Cancelled, Client, Discard, Job, RateLimited, Retry, Snooze, handler
 from gopher.errors import InvalidJob
 from gopher.invariants import findings
+from gopher.owners import Submitter
 from gopher.registry import Registry
+from gopher.submission import prepare_fields
 
 calls: list[str] = []
 
@@ -180,3 +182,22 @@ def test_it_is_a_client_with_nothing_taken_away() -> None:
     for name in ("store", "wait"):
         ours, theirs = (inspect.signature(getattr(each, name)) for each in (EagerClient, Client))
         assert list(ours.parameters) == list(theirs.parameters)
+
+
+def test_what_a_handler_submits_belongs_to_the_owner_of_its_job(redis_url: str) -> None:
+    made = Registry()
+
+    @handler("first", into=made)
+    def first(job: Job, payload: dict) -> str:
+        return client.enqueue("second", {})
+
+    @handler("second", into=made)
+    def second(job: Job, payload: dict) -> str:
+        return job.owner
+
+    with EagerClient(redis_url, registry=made) as client:
+        job = prepare_fields({"type": "first", "payload": {}})
+        ours = client.store([job], submitter=Submitter("shop"))[0].job_id
+        (inner,) = [view for view in client.jobs().jobs if view.job_id != ours]
+        assert (client.job(ours).owner, inner.owner, bytes(inner.result)) == ("shop", "shop", b'"shop"')
+        assert client.job(client.enqueue("second", {})).owner == ""
