@@ -6,11 +6,14 @@ import hmac
 from flask import Flask, Request, g
 from werkzeug.exceptions import Forbidden, Unauthorized
 
+from gopher.errors import RoleNeeded
+from gopher.owners import TRUSTED, Submitter
+from gopher.registry import Handler, Registry
 from gopher.settings import Settings
 from gopher.values import ROLES, ApiKey, Role
 
-from . import rates
-from .context import current_request
+from . import audit, rates
+from .context import context, current_request
 from .operations import of
 
 _HOW = "send a key: Authorization: Bearer <secret>, or X-API-Key: <secret>"
@@ -58,10 +61,42 @@ def _check(app: Flask, asked: Request) -> None:
 
 def require(role: Role) -> None:
     """Refuse this request unless its key has a role, for what only some requests of a call ask for."""
-    about = g._get_current_object()
-    about.needed, key = role, about.get("key")
-    if key is not None and ROLES.index(key.role) < ROLES.index(role):
-        raise Forbidden(f"key {key.name!r} has the role {key.role}: {role} is needed")
+    g.needed = role
+    if not _has(role):
+        raise Forbidden(f"key {g.key.name!r} has the role {g.key.role}: {role} is needed")
+
+
+def submitter() -> Submitter:
+    """Return who submits with this request: jobs belong to the name of its key, whichever of its secrets is used."""
+    key = g.get("key")
+    return TRUSTED if key is None else Submitter(key.name, sees_all=_has("read"))
+
+
+def job_types() -> Registry:
+    """Return the job types for submissions of this request: types that need a stronger role are refused."""
+    return context().registry.guarded(_admit)
+
+
+def _admit(handler: Handler) -> None:
+    needed = handler.needs
+    if needed == "submit":
+        return
+    if needed == "admin":
+        # Audited like the calls that need it.
+        g.needed = needed
+        audit.note(types=sorted({*g.get("audit", {}).get("types", ()), handler.name}))
+    if not _has(needed):
+        raise RoleNeeded(
+            f"a job of type {handler.name!r} needs a key with the role {needed}: "
+            f"key {g.key.name!r} has the role {g.key.role}",
+            "/type",
+        )
+
+
+def _has(role: Role) -> bool:
+    """Return whether the caller has a role. Without keys everyone has; the dashboard checks its visitors itself."""
+    key = g.get("key")
+    return key is None or ROLES.index(key.role) >= ROLES.index(role)
 
 
 def _secret(asked: Request) -> bytes:

@@ -14,12 +14,14 @@ from flask import Response, current_app, g, request
 from werkzeug.exceptions import HTTPException
 
 from gopher.client import Stored
-from gopher.errors import GopherError, InvalidJob, PayloadTooLarge, QueueBusy
+from gopher.errors import GopherError, InvalidJob, PayloadTooLarge, QueueBusy, RoleNeeded
 from gopher.idempotency import request_for, with_ids
 from gopher.job import NewJob
 from gopher.queue import Request
+from gopher.registry import Registry
 from gopher.submission import parse, prepare
 
+from . import access
 from .answers import answer
 from .capacity import LONGEST_BULK
 from .context import context, gopher
@@ -53,6 +55,7 @@ class Bulk:
         self.done = BulkAccepted(0, 0, 0, 0, [])
         self.wants_lines = request.accept_mimetypes.best_match(["application/json", *TYPES]) in TYPES
         self.answers = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - closed when the answer is sent
+        self._registry, self._submitter = access.job_types(), access.submitter()
         self._key = request.headers.get("Idempotency-Key")
         self._give_up_at = time.monotonic() + LONGEST_BULK
         if self._key is not None:
@@ -69,7 +72,8 @@ class Bulk:
             raise InvalidJob("holds no job: send one a line", "/lines")
         if not self.done.accepted:
             first = self.done.errors[0]
-            raise InvalidJob(
+            refused = all(error.code == RoleNeeded.code for error in self.done.errors)
+            raise (RoleNeeded if refused else InvalidJob)(
                 f"none of the {self.done.lines} lines can be accepted; the first is {first.line}: {first.details}",
                 f"/lines/{first.line}{first.field or ''}",
             )
@@ -80,7 +84,7 @@ class Bulk:
         bad: list[tuple[int, EntryProblem]] = []
         for line in piece:
             try:
-                jobs.append(_prepared(line))
+                jobs.append(_prepared(line, self._registry))
                 lines.append(line)
             except InvalidJob as error:
                 problem = EntryProblem(line=line.number, field=error.field, code=error.code, details=error.details)
@@ -104,7 +108,7 @@ class Bulk:
         made = self._request(index, piece)
         if made is not None:
             jobs[:] = with_ids(jobs, made, int(made.answer))
-        return gopher().store(jobs, request=made)
+        return gopher().store(jobs, request=made, submitter=self._submitter)
 
     def _request(self, index: int, piece: Sequence[Line]) -> Request | None:
         """Return what the Idempotency-Key stands for in a piece of the body, None without one."""
@@ -132,13 +136,13 @@ def submit_lines(describe: Any, *, dry_run: bool) -> Response:
     return Response(_sent(bulk.answers), status, mimetype=TYPES[0])
 
 
-def _prepared(line: Line) -> NewJob:
+def _prepared(line: Line, registry: Registry) -> NewJob:
     if line.text is None:
         raise PayloadTooLarge(f"is longer than {MAX_LINE} bytes", "")
     submission = parse(line.text)
     if submission.after:
         raise InvalidJob("is not taken in a body of lines, where each stands for itself: send a JSON batch", "/after")
-    return prepare(submission, context().registry, names=False)
+    return prepare(submission, registry, names=False)
 
 
 def _cut_short(error: Exception, done: BulkAccepted) -> Response:

@@ -14,6 +14,7 @@ from gopher.errors import (
     JobNotFound,
     OutcomeUnknown,
     RetryNotFound,
+    RoleNeeded,
     ScheduleNotFound,
     ServerError,
 )
@@ -71,7 +72,9 @@ def _invalid(error: InvalidJob) -> Response:
     more: dict[str, Any] = {"field": error.field} if error.field else {}
     if isinstance(error, InvalidBatch):
         more["errors"] = [_entry(index, each) for index, each in error.errors]
-        return _failed(FAILURES["invalid_job"], error.details, **more)
+        # A missing role counts for more than what else is wrong.
+        refused = any(isinstance(each, RoleNeeded) for _, each in error.errors)
+        return _failed(FAILURES["forbidden" if refused else "invalid_job"], error.details, **more)
     return _failed(FAILURES[error.code], error.details, **more)
 
 

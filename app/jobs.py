@@ -133,7 +133,7 @@ class JobStatus(msgspec.Struct):
     status: Status
 
 
-class JobType(TypeView):
+class JobType(TypeView, kw_only=True):
     """A job type: its options where a job does not say, its payload's JSON Schema, a curl line that submits one."""
 
     example: str
@@ -162,14 +162,15 @@ def submit(asked: Submitting, sent: Submission) -> Response:
     """Submit a job, or make a schedule of it.
 
     201: stored. 200: a job with its unique key was there; or, with `wait`, the job has ended; or it was a dry run.
-    202: with `wait`, the job has not ended yet. A schedule (`recurring`) needs the role `admin`.
+    202: with `wait`, the job has not ended yet. A schedule (`recurring`) needs the role `admin`, and a
+    job type may need a role too: `needs` in the list of types.
     """
     seconds = _preferred_wait() if asked.wait is UNSET else asked.wait
     if sent.recurring is not None:
         access.require("admin")
         return _scheduled(sent, sent.recurring, dry_run=asked.dry_run)
     here = context()
-    job = prepare(sent, here.registry, names=False)
+    job = prepare(sent, access.job_types(), names=False)
     request_made = _idempotency()
     if asked.dry_run:
         return answer(here.client.rehearse(job))
@@ -177,7 +178,7 @@ def submit(asked: Submitting, sent: Submission) -> Response:
         job = with_ids([job], request_made, int(request_made.answer))[0]
     # For the answer when it can't be known whether the job was stored.
     g.job_id = job.id
-    stored = here.client.store([job], request=request_made)[0]
+    stored = here.client.store([job], request=request_made, submitter=access.submitter())[0]
     if stored.job_id != job.id:
         g.job_id = stored.job_id
     place = {"Location": f"/api/v1/jobs/{stored.job_id}", **_replayed(stored.replayed)}
@@ -206,10 +207,10 @@ def submit_batch(asked: DryRunOrNot) -> Response:
     entries = parse_batch(body())
     request_made = _idempotency()
     ids = None if request_made is None else ids_for(request_made, len(entries))
-    jobs = prepare_batch(entries, context().registry, ids)
+    jobs = prepare_batch(entries, access.job_types(), ids)
     if asked.dry_run:
         return answer(BatchRehearsal([gopher().rehearse(job) for job in jobs]))
-    stored = gopher().store(jobs, request=request_made)
+    stored = gopher().store(jobs, request=request_made, submitter=access.submitter())
     answers = [accepted(job, each) for job, each in zip(jobs, stored, strict=True)]
     return answer(BatchAccepted(answers), 201, _replayed(any(each.replayed for each in stored)))
 
@@ -294,12 +295,14 @@ def _waited_for(job: NewJob, stored: Stored, seconds: float, place: Mapping[str,
     except (JobNotFound, ServerError):
         # It has ended and its record was not to be kept, or the server went away after it took the job.
         return answer(accepted(job, stored), 202, place)
+    if not access.submitter().may_see(view.owner):
+        return answer(accepted(job, stored), 202, place)
     return answer(view, 200 if view.status in FINAL_STATES else 202, place)
 
 
 def _scheduled(submission: Submission, recurring: Recurring, *, dry_run: bool) -> Response:
     """Make the schedule that a recurring submission asks for. The same again changes nothing."""
-    name, spec = from_recurring(recurring, submission, context().registry)
+    name, spec = from_recurring(recurring, submission, access.job_types())
     if dry_run:
         return answer(gopher().rehearse(job_now(spec)))
     view, what = gopher().schedules.put(name, spec)

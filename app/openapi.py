@@ -14,6 +14,7 @@ from gopher import __version__
 from gopher.registry import Handler
 from gopher.schedule import ScheduleSpec
 from gopher.submission import Submission
+from gopher.values import Role
 
 from . import operations
 from .examples import example
@@ -167,7 +168,7 @@ class _Schemas:
                 "type": {**whole["properties"]["type"], "const": handler.name, "examples": [handler.name]},
                 "payload": payload,
             }
-            described = {"title": own, "description": handler.description}
+            described = {"title": own, "description": f"{handler.description}\n\n{_needs(handler.needs)}".strip()}
             self.components[own] = {**whole, **described, "properties": {**whole["properties"], **fixed}}
             mapping[handler.name] = _REF.format(name=own)
         self.components[name] = {
@@ -176,6 +177,10 @@ class _Schemas:
             "oneOf": [{"$ref": ref} for ref in mapping.values()],
             "discriminator": {"propertyName": "type", "mapping": mapping},
         }
+
+
+def _needs(role: Role) -> str:
+    return f"Needs the role `{role}`."
 
 
 class _Described:
@@ -188,7 +193,7 @@ class _Described:
         self._secured = secured
 
     def as_dict(self) -> dict[str, Any]:
-        needs = f"Needs the role `{self._operation.role}`." if self._operation.role else "Open to all."
+        needs = _needs(self._operation.role) if self._operation.role else "Open to all."
         described: dict[str, Any] = {
             "summary": self._operation.summary,
             "description": f"{self._operation.description}\n\n{needs}".strip(),

@@ -40,6 +40,7 @@ def _show(out: Output, view: TypeView) -> None:
             ("max retries", str(view.max_retries)),
             ("timeout", seconds(view.timeout)),
             ("limit", ", ".join(each for each in limit if each)),
+            ("needs", "" if view.needs == "submit" else f"a key with the role {view.needs}"),
         ]
     )
     properties = _object(view)

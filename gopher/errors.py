@@ -5,6 +5,7 @@ GopherError
 ├── InvalidJob              a submission that breaks a rule; names the field and the remedy
 │   ├── InvalidJson         what was sent is not JSON
 │   ├── UnknownType         no handler is registered under that job type
+│   ├── RoleNeeded          the type needs an API key with a stronger role
 │   └── PayloadTooLarge     more JSON than a job may carry
 ├── JobNotFound             no job of that id (any more)
 ├── ScheduleNotFound        no schedule of that name
@@ -59,6 +60,12 @@ class UnknownType(InvalidJob):
     """Raised when no handler is registered under a job type."""
 
     code = "unknown_type"
+
+
+class RoleNeeded(InvalidJob):
+    """Raised when an API key's role is too weak to submit jobs of a type."""
+
+    code = "forbidden"
 
 
 class PayloadTooLarge(InvalidJob):

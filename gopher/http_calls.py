@@ -24,6 +24,7 @@ from .errors import (
     QueueFull,
     QueueUnavailable,
     RetryNotFound,
+    RoleNeeded,
     ScheduleNotFound,
     ServerError,
     StorageFull,
@@ -41,6 +42,7 @@ _CONNECT, _ANSWER = 5.0, 30.0
 _INVALID: dict[str, type[InvalidJob]] = {
     "invalid_json": InvalidJson,
     "unknown_type": UnknownType,
+    "forbidden": RoleNeeded,
     "payload_too_large": PayloadTooLarge,
 }
 _OTHERS: dict[str, type[GopherError]] = {

@@ -19,4 +19,5 @@ def describe(handler: Handler, settings: Settings) -> TypeView:
         max_retries=options.max_retries,
         rate_limit=None if limit is None or limit.rate is None else format_rate(limit.rate),
         concurrency=None if limit is None else limit.concurrency,
+        needs=handler.needs,
     )

@@ -16,6 +16,7 @@ from .job import Job
 from .limits import Limit, make_limit
 from .names import TYPE_NAME
 from .retry import Backoff
+from .values import ROLES, Role
 
 HandlerFunction = Callable[[Job, Any], Any]
 
@@ -39,6 +40,8 @@ class Handler:
     exclusive: bool = False
     #: A schedule of the type's own: (cron expression, timezone).
     cron: tuple[str, str] | None = None
+    #: The role that an API key must have to submit jobs of the type.
+    needs: Role = "submit"
     _decoder: msgspec.json.Decoder[Any] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -68,6 +71,13 @@ class Registry:
 
     def __init__(self) -> None:
         self._handlers: dict[str, Handler] = {}
+        self._admit: Callable[[Handler], None] = _admit_all
+
+    def guarded(self, admit: Callable[[Handler], None]) -> "Registry":
+        """Return the same handlers; `require` calls `admit`, which raises for a type that may not be submitted."""
+        guarded = Registry()
+        guarded._handlers, guarded._admit = self._handlers, admit
+        return guarded
 
     def add(self, handler: Handler) -> None:
         """Register a handler. Raises ConfigurationError when its name is bad or taken by another function."""
@@ -89,6 +99,7 @@ class Registry:
         if handler is None:
             known = ", ".join(sorted(self._handlers)) or "none"
             raise UnknownType(f"no handler is registered for {name!r}; registered types: {known}", "/type")
+        self._admit(handler)
         return handler
 
     def __iter__(self) -> Iterator[Handler]:
@@ -96,6 +107,10 @@ class Registry:
 
     def __len__(self) -> int:
         return len(self._handlers)
+
+
+def _admit_all(_handler: Handler) -> None:
+    """Admit every type: clients of the server itself may submit any."""
 
 
 #: Where `@handler` registers.
@@ -115,6 +130,7 @@ def handler(
     exclusive: bool = False,
     cron: str | None = None,
     timezone: str = "UTC",
+    needs: Role = "submit",
     into: Registry | None = None,
 ) -> Callable[[HandlerFunction], HandlerFunction]:
     """Register the decorated function as the handler of a job type.
@@ -125,7 +141,8 @@ def handler(
 
     `rate_limit="10/s"` (with `burst`) and `concurrency=4` hold over the whole fleet. `cron="0 3 * * *"` makes a
     schedule named as the type, with an empty payload. `exclusive=True` has a job stopped when the worker has lost
-    touch with the server for nearly a lease, rather than perhaps run twice at once.
+    touch with the server for nearly a lease, rather than perhaps run twice at once. `needs="admin"` (or "read") makes
+    the API accept such jobs only from keys with at least that role.
     """
 
     def register(function: HandlerFunction) -> HandlerFunction:
@@ -141,6 +158,7 @@ def handler(
                 limit=_limit(function, rate_limit, burst, concurrency),
                 exclusive=exclusive,
                 cron=None if cron is None else (cron, timezone),
+                needs=_role(function, needs),
             )
         )
         return function
@@ -155,6 +173,12 @@ def _limit(
         return make_limit(rate_limit, burst, concurrency)
     except ValueError as error:
         raise ConfigurationError(f"{_place(function)}: {error}") from None
+
+
+def _role(function: HandlerFunction, needs: Role) -> Role:
+    if needs not in ROLES:
+        raise ConfigurationError(f"{_place(function)}: needs={needs!r}: must be one of {', '.join(ROLES)}")
+    return needs
 
 
 def load_handlers(modules: Iterable[str]) -> Registry:

@@ -47,7 +47,7 @@ def _check_duration(name: str, value: str | float) -> None:
         raise ValueError(f"{name}: {error}") from None
 
 
-@handler("cleanup", timeout="10m")
+@handler("cleanup", timeout="10m", needs="admin")
 def cleanup(job: Job, payload: Cleanup) -> dict[str, Any]:
     """Prunes old results, dead letters, and files that handlers wrote."""
     job.progress(0.0, "records")

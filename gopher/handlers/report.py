@@ -39,7 +39,7 @@ class Report(msgspec.Struct, forbid_unknown_fields=True):
         check_one_line("mail_to", self.mail_to)
 
 
-@handler("report", timeout="60s")
+@handler("report", timeout="60s", needs="read")
 def report(job: Job, payload: Report) -> dict[str, Any]:
     """Writes a report on the queues, as HTML with plots and as JSON, below GOPHER_FILES."""
     from gopher.server import Server

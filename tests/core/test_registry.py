@@ -6,7 +6,7 @@ from typing import Annotated, Any, TypedDict
 import msgspec
 import pytest
 
-from gopher.errors import ConfigurationError, InvalidJob, UnknownType
+from gopher.errors import ConfigurationError, InvalidJob, RoleNeeded, UnknownType
 from gopher.job import Job
 from gopher.registry import Registry, handler
 from gopher.retry import Backoff
@@ -165,6 +165,33 @@ def test_refuses_a_name_that_can_not_be_part_of_a_key(handlers, name):
 def test_refuses_a_function_that_does_not_take_job_and_payload(handlers, function):
     with pytest.raises(ConfigurationError, match=r"exactly \(job, payload\)"):
         handler("bad", into=handlers)(function)
+
+
+@pytest.mark.parametrize("needs", ["submit", "read", "admin"])
+def test_a_type_says_which_role_it_needs(handlers, needs):
+    handler("a", needs=needs, into=handlers)(lambda job, payload: None)
+    handler("b", into=handlers)(lambda job, payload: None)
+    assert [each.needs for each in handlers] == [needs, "submit"]
+
+
+@pytest.mark.parametrize("needs", ["", "Admin", "root", None, ["admin"]])
+def test_refuses_a_role_that_there_is_not(handlers, needs):
+    with pytest.raises(ConfigurationError, match="needs=.*must be one of submit, read, admin"):
+        handler("bad", needs=needs, into=handlers)(lambda job, payload: None)
+    assert len(handlers) == 0
+
+
+def test_a_guarded_registry_asks_before_it_hands_out_a_handler(handlers):
+    handler("a", needs="admin", into=handlers)(lambda job, payload: None)
+
+    def admit(asked):
+        raise RoleNeeded(f"not {asked.name}", "/type")
+
+    guarded = handlers.guarded(admit)
+    with pytest.raises(RoleNeeded, match="not a"):
+        guarded.require("a")
+    assert [each.name for each in guarded] == ["a"]
+    assert handlers.require("a").needs == "admin"
 
 
 def test_lists_handlers_by_name(handlers):
