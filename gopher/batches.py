@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from .errors import InvalidJob
+from .idempotency import IdempotencyMismatch
 from .job import NewJob
 from .owners import Submitter, owner_in
 from .queue import Request
@@ -40,9 +41,16 @@ def no_parent(parent: str, queue: str) -> InvalidJob:
 
 
 def is_known(server: Server, request: Request, queues: Sequence[str]) -> bool:
-    """Return whether part of a request is stored already: then it was checked as a whole."""
+    """Return whether part of a request is stored already: then it was checked as a whole.
+
+    Raises IdempotencyMismatch when another request had its key: queues that do not know it would store their jobs.
+    """
     with explained():
-        return any(server.client.exists(server.keys.of(queue).idempotency(request.key)) for queue in queues)
+        found = [server.client.get(server.keys.of(queue).idempotency(request.key)) for queue in queues]
+    digests = {value.split(b" ")[0].decode() for value in found if value is not None}
+    if digests - {request.digest}:
+        raise IdempotencyMismatch
+    return bool(digests)
 
 
 def _missing(

@@ -195,7 +195,7 @@ class Client:
             run = self.server.run_with_others if shares else self.server.run
             reply: Enqueued = run(call, patience=patience)
         if reply.kind == "MISMATCH":
-            raise IdempotencyMismatch("this Idempotency-Key came with another request before: use a new one")
+            raise IdempotencyMismatch
         return reply
 
     def rehearse_submission(self, submission: Submission) -> Rehearsal:

@@ -23,6 +23,9 @@ class IdempotencyMismatch(GopherError):
 
     code = "idempotency_mismatch"
 
+    def __init__(self, details: str = "this Idempotency-Key came with another request before: use a new one") -> None:
+        super().__init__(details)
+
 
 def request_for(key: str, body: bytes, now: int) -> Request:
     """Return what is stored of a request: digests, and when it was first made (Unix ms). Raises InvalidJob."""

@@ -233,6 +233,17 @@ def test_a_repeat_is_answered_though_the_parents_record_has_run_out(api, client,
     assert (first.status_code, again.status_code, again.json()) == (201, 201, first.json())
 
 
+def test_a_known_idempotency_key_does_not_let_another_request_wait_for_any_job(api, client, queue):
+    theirs, other = client.enqueue("email", SECRET, queue=queue), f"{queue}-b"
+    headers = {**bearer("shop-1"), "Idempotency-Key": queue}
+    api.post("/api/v1/jobs/batch", json={"jobs": [email(other)]}, headers=headers)
+    for parent in (theirs, new_job_id()):
+        jobs = [email(queue, after=[parent]), email(other)]
+        answer = api.post("/api/v1/jobs/batch", json={"jobs": jobs}, headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (422, "idempotency_mismatch")
+    assert client.stats().queues[queue].total_enqueued == 1
+
+
 def test_a_batch_waits_for_its_own_earlier_jobs_in_any_queue(api, client, queue):
     jobs = [email(queue), email(queue, after=[0]), email(f"{queue}-b")]
     answer = api.post("/api/v1/jobs/batch", json={"jobs": jobs}, headers=bearer("shop-1"))
