@@ -33,7 +33,7 @@ test: $(VENV)/test.stamp ## Run the tests against a server of their own (PYTEST_
 
 fuzz: $(VENV)/test.stamp ## Ask the API 20,000 hostile requests, and 5,000 made of its own document
 	@GOPHER_TEST_HOSTILE=$(or $(HOSTILE),20000) GOPHER_TEST_GENERATED=$(or $(GENERATED),5000) \
-		$(BIN)/python -m pytest tests/app/test_hostile.py tests/app/test_generated.py $(PYTEST_ARGS)
+		$(BIN)/python -m pytest tests/app/test_hostile.py tests/app/test_slow_clients.py tests/app/test_generated.py $(PYTEST_ARGS)
 
 chaos: $(VENV)/test.stamp ## Cause every fault at full size, and count (DURATION=8m SEED=1)
 	@$(BIN)/python -m tests.faults.chaos --duration $(or $(DURATION),8m) $(if $(SEED),--seed $(SEED))

@@ -8,14 +8,14 @@ from flask import Flask, Response
 from werkzeug.datastructures import Headers
 
 #: Of every answer whose view has not set them itself. JSON loads nothing, and is shown inside of nothing.
-_HEADERS = [
+HEADERS = [
     ("X-Content-Type-Options", "nosniff"),
     ("Cache-Control", "no-store"),
     ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
     ("Referrer-Policy", "no-referrer"),
     ("Cross-Origin-Resource-Policy", "same-origin"),
 ]
-_NAMES = frozenset(name.lower() for name, _ in _HEADERS)
+_NAMES = frozenset(name.lower() for name, _ in HEADERS)
 
 
 class Count(msgspec.Struct):
@@ -59,9 +59,9 @@ def install(app: Flask) -> None:
     @app.after_request
     def harden(response: Response) -> Response:
         present = {name.lower() for name, _ in response.headers}
-        missing = _HEADERS
+        missing = HEADERS
         if not _NAMES.isdisjoint(present):
-            missing = [each for each in _HEADERS if each[0].lower() not in present]
+            missing = [each for each in HEADERS if each[0].lower() not in present]
         if isinstance(response, Answer):
             response.hardening = missing
         else:

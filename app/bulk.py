@@ -25,9 +25,9 @@ from . import access
 from .answers import answer
 from .capacity import LONGEST_BULK
 from .context import context, gopher
+from .incoming import Stream
 from .lines import MAX_LINE, MAX_LINES, TYPES, Line, pieces
 from .problems import EntryProblem
-from .requests import discard_body
 
 #: Bad lines that a JSON answer names.
 _NAMED = 1000
@@ -64,6 +64,10 @@ class Bulk:
     def work(self) -> None:
         # Lines have limits of their own. (None would mean SERVER_MAX_BODY.)
         request.max_content_length = MAX_LINES * (MAX_LINE + 1)
+        stream = request.environ["wsgi.input"]
+        if isinstance(stream, Stream):
+            # By now it is known who sends them.
+            stream.start()
         for index, piece in enumerate(pieces(request.stream)):
             if time.monotonic() > self._give_up_at:
                 raise InvalidJob(f"took longer than {LONGEST_BULK:g} s: send the rest with another request", "/lines")
@@ -148,7 +152,6 @@ def _prepared(line: Line, registry: Registry) -> NewJob:
 def _cut_short(error: Exception, done: BulkAccepted) -> Response:
     """Answer an error as always, and say how far it came: what was accepted is stored."""
     failed = current_app.make_response(current_app.handle_user_exception(error))
-    discard_body()
     told = {**msgspec.json.decode(failed.get_data()), **msgspec.to_builtins(done)}
     failed.set_data(msgspec.json.encode(told))
     return failed

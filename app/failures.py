@@ -4,8 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from flask import Flask, Response, g, request
-from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
-from werkzeug.exceptions import ClientDisconnected, HTTPException, MethodNotAllowed, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
 from gopher.errors import (
     ConfigurationError,
@@ -26,7 +25,6 @@ from .answers import answer
 from .context import context
 from .problems import BY_STATUS, FAILURES, EntryProblem, Failure, Problem
 from .rates import RateLimited
-from .requests import discard_body
 
 _log = get_logger("api")
 View = Callable[[HTTPException], Response]
@@ -46,8 +44,6 @@ def install(app: Flask, track: Callable[[View], View]) -> None:
     app.register_error_handler(RetryNotFound, lambda error: _failed(_NO_RETRY, str(error)))
     app.register_error_handler(IdempotencyMismatch, lambda error: _failed(FAILURES["idempotency_mismatch"], str(error)))
     app.register_error_handler(RateLimited, _rate_limited)
-    # What gunicorn raises while a body is read that is not sent as HTTP says.
-    app.register_error_handler(ParseException, lambda error: _failed(FAILURES["bad_request"], str(error)))
     app.register_error_handler(ServerError, _server_error)
     app.register_error_handler(ConfigurationError, _misconfigured)
     app.register_error_handler(Exception, _unexpected)
@@ -79,7 +75,6 @@ def _invalid(error: InvalidJob) -> Response:
 
 
 def _rate_limited(error: RateLimited) -> Response:
-    discard_body()
     return _failed(FAILURES["rate_limited"], str(error), headers={"Retry-After": str(error.retry_after)})
 
 
@@ -111,8 +106,6 @@ def _http(error: HTTPException) -> Response:
     status = error.code or 500
     if error.response is not None or status < 400:
         return error.get_response()  # type: ignore[return-value]
-    if not isinstance(error, ClientDisconnected):
-        discard_body()
     failure = BY_STATUS.get(status) or Failure(status, "http_error", error.name)
     return _failed(failure, _details(error), headers=_headers(error))
 

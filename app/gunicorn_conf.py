@@ -1,8 +1,7 @@
 """gunicorn's settings, made of Gopher's: `gunicorn --config python:gopher.app.gunicorn_conf gopher.app.wsgi:app`."""
 
 import os
-import socket
-import struct
+import resource
 import sys
 from typing import Any
 
@@ -27,10 +26,16 @@ _host = f"[{_settings.server_host}]" if ":" in _settings.server_host else _setti
 bind = f"{_host}:{_settings.server_port}"
 proc_name = "gopher-api"
 
-# Threads, so that requests which wait for a job do not need a process each; they get whole requests only.
+# Threads, so that requests which wait for a job do not need a process each; no client holds one (gunicorn_worker.py).
 worker_class = "gopher.app.gunicorn_worker.Worker"
 workers = _settings.web_concurrency
 threads = THREADS
+# Connections of a process. Each may have a file that is being sent; some systems let a process open only 1024.
+_files, _limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+if 0 <= _files < 4096:
+    _files = 4096 if _limit < 0 else min(_limit, 4096)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_files, _limit))
+worker_connections = 1000 if _files < 0 else max(min(1000, (_files - 100) // 2), threads + 1)
 # A process that does not answer its arbiter for so long is replaced. Single requests are bounded elsewhere.
 timeout = 30
 # Longer than a request may wait for a job, shorter than platforms wait before SIGKILL.
@@ -45,6 +50,8 @@ worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa:
 limit_request_line = 4094
 limit_request_fields = 60
 limit_request_field_size = 8190
+# No header of a request sets a variable of the application's environment.
+forwarder_headers = ""
 
 # gunicorn's own remote control: it is off, since two installations on one machine would share its socket.
 control_socket_disable = True
@@ -53,17 +60,8 @@ logger_class = "gopher.app.gunicorn_logs.Logger"
 
 def post_fork(server: Any, worker: Any) -> None:
     worker.read_timeout = _settings.server_read_timeout
+    worker.write_timeout = _settings.server_write_timeout
     worker.longest_body = _settings.server_max_body
-
-
-def when_ready(server: Any) -> None:
-    """Bound how long a client may keep a thread by sending or reading nothing: connections inherit it."""
-    for listener in server.LISTENERS:
-        for option, seconds in (
-            (socket.SO_RCVTIMEO, _settings.server_read_timeout),
-            (socket.SO_SNDTIMEO, _settings.server_write_timeout),
-        ):
-            listener.sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", int(seconds), int(seconds % 1 * 1e6)))
 
 
 def child_exit(server: Any, worker: Any) -> None:

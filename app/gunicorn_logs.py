@@ -1,6 +1,5 @@
 """gunicorn's log lines among ours, in the same format."""
 
-import sys
 from typing import Any
 
 from gunicorn.glogging import Logger as GunicornLogger  # type: ignore[import-untyped]
@@ -14,13 +13,6 @@ class Logger(GunicornLogger):  # type: ignore[misc]
         self.error_log.handlers.clear()
         self.error_log.propagate = True
         self.access_log.handlers.clear()
-
-    def exception(self, msg: Any, *args: Any, **kwargs: Any) -> None:
-        # SERVER_READ_TIMEOUT or SERVER_WRITE_TIMEOUT: what a client does is no error of ours.
-        if isinstance(sys.exc_info()[1], BlockingIOError):
-            self.error_log.info("a client was too slow: its connection was closed")
-        else:
-            super().exception(msg, *args, **kwargs)
 
     def access(self, resp: Any, req: Any, environ: Any, request_time: Any) -> None:
         pass

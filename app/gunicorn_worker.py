@@ -1,223 +1,298 @@
-"""gunicorn's threaded worker, but a thread is given whole requests only: a slow client costs a socket, not a thread.
+"""gunicorn's threaded worker, but clients never hold a thread: its loop does all that has to wait for one.
 
-The loop of the worker gathers what clients send, without waiting for any of them. A request goes to a thread once it is
-there with its body; one that is not there in time is given up. So a few hundred clients that send a byte now and then
-keep nobody out, also without a buffering proxy in front.
+The loop receives requests and gives a thread those that are there as a whole (incoming.py), sends what a client
+does not read at once of its answer (outgoing.py), and waits for clients to close. Each of these has a deadline. So
+others are served while hundreds of clients send or read a byte now and then, also without a buffering proxy in front.
 """
 
-import re
 import selectors
 import socket
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from gunicorn.workers.gthread import TConn, ThreadWorker  # type: ignore[import-untyped]
 
-from .lines import TYPES
+from gopher.logs import get_logger
 
-#: Bytes: more of a head than gunicorn reads; it refuses the rest.
-_HEAD = 64 * 1024
-_PIECE = 64 * 1024
-#: Bytes that all connections of a process may have gathered; above, threads read for themselves.
-_GATHERED = 64 * 2**20
+from .capacity import LEAST_RATE
+from .incoming import PIECE, Incoming
+from .outgoing import Outgoing
+from .refusals import Refused, request_id_of, written
+
+#: Bytes that requests of a process may hold before they are whole.
+_HELD = 32 * 2**20
+#: Bytes that are dropped of what a client still sends behind the answer that refuses it.
+_DROPPED = 8 * 2**20
 #: Seconds that a connection may still take once the worker is stopping.
 _LAST_WORDS = 2.0
-_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,15})[ \t]*\r\n", re.IGNORECASE)
-_CHUNKED = re.compile(rb"\r\ntransfer-encoding:[^\r\n]*chunked[ \t]*\r\n", re.IGNORECASE)
-_SIZE = re.compile(rb"([0-9a-fA-F]{1,8})[ \t]*(?:;[^\r\n]*)?\Z")
-#: Bytes of the line with a chunk's size.
-_LONGEST_LINE = 1024
-_LINES = re.compile(
-    rb"\r\ncontent-type:[ \t]*(" + b"|".join(map(re.escape, map(str.encode, TYPES))) + rb")", re.IGNORECASE
-)
-#: Bytes that are dropped of a body that is too long.
-_DROPPED = 8 * 2**20
-_EXPECT = re.compile(rb"\r\nexpect:[ \t]*100-continue[ \t]*\r\n", re.IGNORECASE)
-_TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+#: Seconds between two looks for connections whose time is over.
+_BETWEEN_LOOKS = 0.25
+_log = get_logger("api")
 
 
-class Gathering:
-    """A connection whose next request is on its way."""
+class Connection(TConn):  # type: ignore[misc]
+    """A client's connection. What the loop waits for on its behalf, until when, and what it does then or too late."""
 
-    def __init__(self, conn: Any, deadline: float) -> None:
-        self.conn = conn
-        self.deadline = deadline
-        self.data = bytearray()
-        #: Bytes that have to be there before it is worth another look, and where the next chunk of a body begins.
-        self._wanted = 0
-        self._chunk = 0
-        self._asked = False
-        #: Whether the body is longer than any that is read: it is dropped as it comes.
-        self.is_too_long = False
-        self._dropped = 0
+    act: "Act"
+    overdue: "Act"
+    deadline = 0.0
 
-    def is_whole(self, longest: int) -> bool:
-        """Return whether nothing more needs to come before a thread can go on, be it to refuse the request.
+    def __init__(self, *arguments: Any, read_timeout: float) -> None:
+        super().__init__(*arguments)
+        self.read_timeout = read_timeout
+        #: What has come and belongs to no request yet.
+        self.buffer = bytearray()
+        self.incoming: Incoming | None = None
+        self.request: Any = None
+        self.outgoing: Outgoing | None = None
+        #: Bytes that are still dropped of what comes.
+        self.dropped = _DROPPED
+        #: What the poller looks for, 0 for nothing.
+        self.event = 0
 
-        A body of more than `longest` bytes is refused by its Content-Length, or when so much of it is there.
-        """
-        if len(self.data) < self._wanted:
-            return False
-        end = self.data.find(b"\r\n\r\n") + 4
-        if end < 4:
-            return len(self.data) > _HEAD
-        head = bytes(self.data[: end - 2])
-        if _CHUNKED.search(head):
-            self._chunk = self._chunk or end
-            if len(self.data) - end > longest:
-                # Bodies of lines may be of any length: a thread reads them as they come.
-                if _LINES.search(head):
-                    return True
-                self.is_too_long = True
-            is_last = self._has_last_chunk()
-            return self._are_dropped(end, head, is_last) if self.is_too_long else is_last
-        length = int(match[1]) if (match := _LENGTH.search(head)) else 0
-        if length <= longest:
-            self._wanted = end + length
-            return len(self.data) >= self._wanted
-        self.is_too_long = not _LINES.search(head)
-        return not self.is_too_long or self._is_dropped(end, length)
 
-    def _is_dropped(self, end: int, length: int) -> bool:
-        """Drop what has come of a body that is too long; return whether a client has sent enough to read our answer."""
-        self._dropped += len(self.data) - end
-        del self.data[end:]
-        return self._dropped >= min(length, _DROPPED) or _EXPECT.search(self.data) is not None
+Act = Callable[[Connection], None]
 
-    def _are_dropped(self, end: int, head: bytes, is_last: bool) -> bool:
-        """Drop the chunks that have come of a body that is too long, as `_is_dropped` does."""
-        self._dropped += self._chunk - end
-        del self.data[end : self._chunk]
-        self._chunk = end
-        if not is_last and self._dropped + len(self.data) - end < _DROPPED:
-            return False
-        # What is left can't be read as chunks any more, and need not be: a length that is too long is refused unread.
-        self.data[:] = _CHUNKED.sub(b"\r\nContent-Length: %d\r\n" % 2**40, head, count=1) + b"\r\n"
-        return True
 
-    def _has_last_chunk(self) -> bool:
-        """Return whether a chunked body has come to its end, or to what is no chunk: gunicorn refuses that."""
-        while (line := self.data.find(b"\r\n", self._chunk)) >= 0:
-            size = _SIZE.match(self.data, self._chunk, line)
-            if size is None:
-                return True
-            if int(size[1], 16) == 0:
-                # After the last chunk come trailers, if any, and an empty line.
-                return self.data.find(b"\r\n\r\n", line) >= 0
-            end = line + 2 + int(size[1], 16)
-            if len(self.data) < end + 2:
-                return False
-            if self.data[end : end + 2] != b"\r\n":
-                return True
-            self._chunk = end + 2
-        return len(self.data) - self._chunk > _LONGEST_LINE
+class Answering(NamedTuple):
+    """What gunicorn needs of a connection to have a request answered."""
 
-    def waits_to_be_asked(self) -> bool:
-        """Return, once, whether the client wants to be asked for its body before it sends it."""
-        if self._asked or not _EXPECT.search(self.data):
-            return False
-        self._asked = True
-        return True
+    sock: Outgoing
+    client: Any
+    server: Any
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
     """All that is new here runs in the loop's own thread, but for `handle`."""
 
-    #: Set by gunicorn_conf: seconds for a request to arrive, bytes of the longest body.
+    #: Set by gunicorn_conf: seconds for a request to arrive and for its answer to be read, bytes of the longest body.
     read_timeout = 10.0
+    write_timeout = 10.0
     longest_body = 2**20
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._gathering: dict[Any, Gathering] = {}
-        self._bytes = 0
+        #: All connections but those whose request a thread has.
+        self._waiting: set[Connection] = set()
+        self._held = 0
+        self._next_look = 0.0
+        self._stops_at: float | None = None
 
-    def enqueue_req(self, conn: TConn) -> None:
-        """Gather a request before a thread gets it. The connection is new, or has been kept alive."""
-        gathering = self._gathering[conn] = Gathering(conn, time.monotonic() + self.read_timeout)
-        if conn.initialized:
-            # What came right behind the request before.
-            self._add(gathering, conn.parser.unreader.take_buffered())
-        conn.sock.setblocking(False)
-        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._on_more, gathering))
-        self._on_more(gathering, conn.sock)
-
-    def _on_more(self, gathering: Gathering, sock: Any) -> None:
+    def accept(self, listener: Any) -> None:
         try:
-            piece = sock.recv(_PIECE)
-        except BlockingIOError:
-            piece = None
-        except OSError:
-            piece = b""
-        if piece == b"":
-            self._give_up(gathering)
+            sock, address = listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            # It is another process's by now, or gone again.
             return
-        self._add(gathering, piece or b"")
-        before = len(gathering.data)
-        is_whole = gathering.is_whole(self.longest_body)
-        self._bytes -= before - len(gathering.data)
-        if is_whole or self._bytes > _GATHERED:
-            self._take_out(gathering)
-            gathering.conn.gathered = bytes(gathering.data)
-            if gathering.is_too_long:
-                # Nobody is to wait for the rest of it, nor is another request to come this way.
-                self._hear_no_more(gathering.conn.sock)
-                gathering.conn.gathered = gathering.conn.gathered.replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
-            super().enqueue_req(gathering.conn)
-        elif gathering.waits_to_be_asked():
-            # gunicorn would ask once a thread has the request; it does so again, which clients pass over.
-            self._say(gathering.conn.sock, b"HTTP/1.1 100 Continue\r\n\r\n")
+        self.nr_conns += 1
+        made = Connection(self.cfg, sock, address, listener.getsockname(), read_timeout=self.read_timeout)
+        self._receive(made, self.read_timeout)
 
-    def handle(self, conn: TConn) -> Any:
-        """Serve the request that was gathered. Runs in a thread."""
-        conn.data_ready = True
+    def _receive(self, conn: Connection, seconds: float) -> None:
+        """Receive the next request, which is to begin within so many seconds."""
+        conn.incoming = Incoming(conn, self.longest_body)
+        if conn.buffer:
+            # It came right behind the request before.
+            self._await(conn, selectors.EVENT_READ, self._on_more, self._too_slow, self.read_timeout)
+            self._advance(conn, conn.incoming)
+        else:
+            self._await(conn, selectors.EVENT_READ, self._on_more, self._close, seconds)
+
+    def _on_more(self, conn: Connection) -> None:
+        piece = self._read(conn)
+        incoming = conn.incoming
+        if piece is None or incoming is None:
+            return
+        if not piece:
+            self._close(conn)
+            return
+        if not incoming.has_begun:
+            conn.overdue, conn.deadline = self._too_slow, time.monotonic() + self.read_timeout
+        conn.buffer += piece
+        self._advance(conn, incoming)
+
+    def _advance(self, conn: Connection, incoming: Incoming) -> None:
         try:
-            conn.sock.setblocking(True)
-            conn.init()
-            conn.parser.unreader.unread(conn.gathered)
-        except OSError:
+            is_whole = incoming.advance()
+        except Refused as refusal:
+            self._refuse(conn, refusal)
+            return
+        except Exception:  # noqa: BLE001 - whatever a stranger has found: it ends a connection, not the process
+            _log.exception("a request can't be read")
+            self._refuse(conn, Refused(500, "the log has it"))
+            return
+        if is_whole:
+            self._pass_on(conn, incoming)
+            return
+        if incoming.waits_to_be_asked:
+            self._say(conn, b"HTTP/1.1 100 Continue\r\n\r\n")
+        self._hold(incoming)
+
+    def _hold(self, incoming: Incoming) -> None:
+        """Count what is held of a request; when all of them are too large, the largest has to go."""
+        self._held += incoming.size - incoming.counted
+        incoming.counted = incoming.size
+        if self._held > max(_HELD, 2 * self.longest_body):
+            largest = max(self._waiting, key=lambda conn: conn.incoming.counted if conn.incoming else 0)
+            details = "too many large requests arrive at the same time: try again in a moment"
+            self._refuse(largest, Refused(503, details))
+
+    def _pass_on(self, conn: Connection, incoming: Incoming) -> None:
+        self._leave(conn)
+        conn.request = incoming.request
+        conn.outgoing = Outgoing(conn.sock)
+        if self.nr_conns > self.max_keepalived:
+            conn.request.force_close()
+        self.enqueue_req(conn)
+
+    def handle(self, conn: Connection) -> bool:
+        """Answer a request; return whether another one may follow. Runs in a thread."""
+        outgoing = conn.outgoing
+        assert outgoing is not None
+        try:
+            keep = self.handle_request(conn.request, Answering(outgoing, conn.client, conn.server))
+            outgoing.flush()
+        except (ConnectionError, StopIteration):
+            # The client has gone, or gunicorn has logged an answer that broke off.
             return False
-        return super().handle(conn)
+        except (Exception, SystemExit):  # noqa: BLE001 - gunicorn and the application have caught what they expect
+            request_id = request_id_of("")
+            _log.exception("unexpected error", request_id=request_id)
+            if not outgoing.has_begun:
+                outgoing.sendall(written(500, f"the log has it under request {request_id}", request_id))
+            return False
+        return bool(keep)
+
+    def finish_request(self, conn: Connection, fs: Any) -> None:
+        keep = not fs.cancelled() and fs.exception() is None and fs.result()
+        if conn.outgoing is None or conn.outgoing.is_empty:
+            self._answered(conn, keep)
+        else:
+            act = partial(self._on_room, keep)
+            self._await(conn, selectors.EVENT_WRITE, act, self._reads_too_slowly, self.write_timeout)
+
+    def _on_room(self, keep: bool, conn: Connection) -> None:
+        assert conn.outgoing is not None
+        try:
+            sent = conn.outgoing.flush()
+        except OSError:
+            self._close(conn)
+            return
+        if conn.outgoing.is_empty:
+            self._answered(conn, keep)
+        else:
+            conn.deadline = min(conn.deadline + sent / LEAST_RATE, time.monotonic() + self.write_timeout)
+
+    def _answered(self, conn: Connection, keep: bool) -> None:
+        conn.request = conn.outgoing = None
+        if keep:
+            self._receive(conn, self.cfg.keepalive)
+        else:
+            self._linger(conn)
+
+    def _refuse(self, conn: Connection, refusal: Refused) -> None:
+        """Answer a request that no thread is to have."""
+        request_id = request_id_of(conn.incoming.given_id if conn.incoming else "")
+        address = conn.client[0] if conn.client else None
+        _log.info("request refused", status=refusal.status, why=refusal.reason, address=address, request_id=request_id)
+        self._say(conn, written(refusal.status, str(refusal), request_id))
+        self._linger(conn)
+
+    def _linger(self, conn: Connection) -> None:
+        """Close a connection once its client has done so: before that, it might lose our answer."""
+        self._leave(conn)
+        try:
+            conn.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self._close(conn)
+            return
+        conn.buffer.clear()
+        self._await(conn, selectors.EVENT_READ, self._drop, self._close, self.read_timeout)
+
+    def _drop(self, conn: Connection) -> None:
+        piece = self._read(conn)
+        if piece is None:
+            return
+        conn.dropped -= len(piece)
+        if not piece or conn.dropped <= 0:
+            self._close(conn)
+
+    def _too_slow(self, conn: Connection) -> None:
+        details = f"the request was not there as a whole within {self.read_timeout:g} s"
+        self._refuse(conn, Refused(408, details, "a client was too slow"))
+
+    def _reads_too_slowly(self, conn: Connection) -> None:
+        self.log.info("a client was too slow: its connection was closed")
+        self._close(conn)
 
     def murder_pending(self) -> None:
-        """Give up those who have taken too long; called once a second at least."""
-        super().murder_pending()
+        """Give up those who have taken too long; called after all that the loop waits for."""
         now = time.monotonic()
-        for gathering in list(self._gathering.values()):
-            if not self.alive:
-                gathering.deadline = min(gathering.deadline, now + _LAST_WORDS)
-            if gathering.deadline <= now:
-                if gathering.data:
-                    self.log.info("a client was too slow: its connection was closed")
-                    self._say(gathering.conn.sock, _TOO_SLOW)
-                self._give_up(gathering)
+        if now < self._next_look:
+            return
+        self._next_look = now + _BETWEEN_LOOKS
+        if not self.alive and self._stops_at is None:
+            self._stops_at = now + _LAST_WORDS
+        is_over = self._stops_at is not None and self._stops_at <= now
+        for conn in list(self._waiting):
+            # An answer that is being read is not cut off by a stop.
+            if conn.deadline <= now or (is_over and conn.outgoing is None):
+                conn.overdue(conn)
 
-    def _add(self, gathering: Gathering, data: bytes) -> None:
-        gathering.data += data
-        self._bytes += len(data)
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        super().wait_for_and_dispatch_events(min(timeout, _BETWEEN_LOOKS) if self._waiting else timeout)
 
-    def _say(self, sock: Any, text: bytes) -> None:
-        try:
-            sock.send(text)
-        except OSError:
-            pass
+    def _await(self, conn: Connection, event: int, act: Act, overdue: Act, seconds: float) -> None:
+        conn.act, conn.overdue, conn.deadline = act, overdue, time.monotonic() + seconds
+        self._waiting.add(conn)
+        if conn.event == event:
+            return
+        if conn.event:
+            self.poller.modify(conn.sock, event, partial(self._on_event, conn))
+        else:
+            self.poller.register(conn.sock, event, partial(self._on_event, conn))
+        conn.event = event
 
-    def _hear_no_more(self, sock: Any) -> None:
-        try:
-            sock.shutdown(socket.SHUT_RD)
-        except OSError:
-            pass
+    def _on_event(self, conn: Connection, _sock: Any) -> None:
+        if conn in self._waiting:
+            conn.act(conn)
+        else:
+            # A thread has its request. Seldom does anything happen meanwhile, so one looks on until it does.
+            self._look_away(conn)
 
-    def _give_up(self, gathering: Gathering) -> None:
-        self._take_out(gathering)
+    def _look_away(self, conn: Connection) -> None:
+        if conn.event:
+            self.poller.unregister(conn.sock)
+            conn.event = 0
+
+    def _leave(self, conn: Connection) -> None:
+        """Wait for nothing more from a connection."""
+        self._waiting.discard(conn)
+        if conn.incoming is not None:
+            self._held -= conn.incoming.counted
+            conn.incoming = None
+
+    def _close(self, conn: Connection) -> None:
+        self._leave(conn)
+        self._look_away(conn)
         self.nr_conns -= 1
-        gathering.conn.close()
+        if conn.outgoing is not None:
+            conn.outgoing.close()
+        conn.close()
 
-    def _take_out(self, gathering: Gathering) -> None:
-        self._gathering.pop(gathering.conn, None)
-        self._bytes -= len(gathering.data)
+    def _read(self, conn: Connection) -> bytes | None:
+        """Return what a client has sent: b"" when it has gone, None when nothing has come."""
         try:
-            self.poller.unregister(gathering.conn.sock)
-        except (OSError, KeyError, ValueError):
-            pass
+            piece: bytes = conn.sock.recv(PIECE)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return b""
+        return piece
+
+    def _say(self, conn: Connection, text: bytes) -> None:
+        with suppress(OSError):
+            conn.sock.send(text)

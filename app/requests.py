@@ -1,13 +1,10 @@
 """Requests: their ids, what they may look like, and one log line for each."""
 
 import logging
-import os
-import re
 import time
 from urllib.parse import urlsplit
 
 from flask import Flask, Request, Response, g
-from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
 from werkzeug.exceptions import ClientDisconnected, Forbidden, RequestEntityTooLarge, UnsupportedMediaType
 
 from gopher import logs
@@ -15,11 +12,9 @@ from gopher.settings import Settings
 
 from . import hosts, lines
 from .context import context, current_request
+from .refusals import request_id_of
 from .tracing import let_go, take_up
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-#: Bytes that are read of a request which is refused, and how many at a time.
-_DISCARDED, _PIECE = 8 * 2**20, 2**16
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _FORM = "application/x-www-form-urlencoded"
 #: Asked all the time by machines.
@@ -66,17 +61,6 @@ def _read(asked: Request, most: int) -> bytes:
     return data
 
 
-def discard_body() -> None:
-    """Read what a refused request still sends, within limits: else the connection breaks before our answer is read."""
-    stream = current_request().environ["wsgi.input"]
-    try:
-        for _ in range(_DISCARDED // _PIECE):
-            if not stream.read(_PIECE):
-                return
-    except (OSError, ParseException):
-        pass
-
-
 def path_template(asked: Request) -> str:
     """Return the route of a request, such as /api/v1/jobs/<job_id>: what may be a label or a log field."""
     return asked.url_rule.rule if asked.url_rule else "unmatched"
@@ -85,8 +69,7 @@ def path_template(asked: Request) -> str:
 def _begin(asked: Request) -> None:
     about = g._get_current_object()
     about.started = time.perf_counter()
-    given = asked.environ.get("HTTP_X_REQUEST_ID", "")
-    about.request_id = request_id = given if _REQUEST_ID.fullmatch(given) else os.urandom(16).hex()
+    about.request_id = request_id = request_id_of(asked.environ.get("HTTP_X_REQUEST_ID", ""))
     logs.bind(request_id=request_id)
     take_up(asked, request_id)
 

@@ -49,10 +49,13 @@ class Settings:
         "SERVER_PORT", values.PORT, "8080", "The API's port; 0 takes a free one. PORT, as platforms set it, wins."
     )
     server_read_timeout: float = _setting(
-        "SERVER_READ_TIMEOUT", values.duration(above=0), "10s", "How long a client may take to send its request."
+        "SERVER_READ_TIMEOUT", values.duration(above=0), "10s", "How long a client may take to send its whole request."
     )
     server_write_timeout: float = _setting(
-        "SERVER_WRITE_TIMEOUT", values.duration(above=0), "10s", "How long a client may take to read its answer."
+        "SERVER_WRITE_TIMEOUT",
+        values.duration(above=0),
+        "10s",
+        "How long a client may read less than 1 KiB/s of its answer.",
     )
     server_max_body: int = _setting(
         "SERVER_MAX_BODY", values.size(), "1MiB", "Larger request bodies are refused with 413."

@@ -87,6 +87,57 @@ HEADERS = (
     " folded: x",
     "X: \0",
 )
+LENGTHS = (
+    *(
+        "0",
+        "1",
+        "1000",
+        "0000000000000001000",
+        "1048576",
+        "1048577",
+        "50000000",
+        "9999999999999999",
+        "9" * 40,
+        "9" * 5000,
+    ),
+    *("+1000", "-1", "1_000", "0x10", "1e3", "1000 ", " 1000", "1000, 1000", "\u00b2", ""),
+)
+CODINGS = ("chunked", "Chunked", "chunked ", "\tchunked", "identity, chunked", "gzip, chunked", "chunked, chunked", "x")
+CHUNKS = (
+    *(
+        "1000\r\n",
+        "0000000fff\r\n",
+        "fffffff\r\n",
+        "f" * 30 + "\r\n",
+        "0",
+        "+1\r\n",
+        "0x1\r\n",
+        "1_0\r\n",
+        "zz\r\n",
+        "\r\n",
+    ),
+    *(
+        "1\r\na\r\n" * 50,
+        "1\na\n",
+        "1\r\naX",
+        "1;a=",
+        '1;a="',
+        "1 ;a\r\n",
+        "0\r\nX-A: ",
+        "0\r\nHost: x\r\n",
+        "0\r\n\r\nGET / HT",
+    ),
+)
+KINDS = (
+    *(
+        "application/json",
+        "application/x-ndjson",
+        "application/ndjson; charset=utf-8",
+        "Application/JSONL",
+        "text/plain",
+    ),
+    *("application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""),
+)
 PARAMETERS = ("wait", "dry_run", "status", "type", "queue", "limit", "cursor", "state", "error", "n", "nothing", "")
 
 
@@ -114,6 +165,29 @@ class Hostile:
         if body and not any(line.startswith(("Transfer-Encoding", "Content-Length")) for line in lines):
             lines.append(f"Content-Length: {len(body)}")
         return "\r\n".join([*lines, "", ""]).encode("latin-1", "replace") + body
+
+    def beginning(self) -> bytes:
+        """Return how a request begins that never comes to its end, in one of many odd framings."""
+        chance = self._random
+        method, route = chance.choice(self._calls)
+        if chance.random() < 0.2:
+            method = chance.choice(METHODS)
+        version = chance.choice(("HTTP/1.1",) * 8 + ("HTTP/1.0", "HTTP/2.0", "http/1.1"))
+        lines = [f"{method} {self._path(route)} {version}", "Host: localhost", f"Content-Type: {chance.choice(KINDS)}"]
+        framing = chance.random()
+        if framing < 0.6:
+            lines.append(f"Content-Length: {chance.choice(LENGTHS)}")
+        if framing > 0.5:
+            lines.append(f"Transfer-Encoding: {chance.choice(CODINGS)}")
+        if chance.random() < 0.1:
+            lines += chance.sample(HEADERS, 1)
+        ending = chance.choice(("\r\n",) * 20 + ("\n", "\r", "\r\n "))
+        begun = ending.join([*lines, "", ""]) + (chance.choice(CHUNKS) if framing > 0.5 else "")
+        if chance.random() < 0.1:
+            begun = begun[: chance.randrange(len(begun))]
+        if chance.random() < 0.1:
+            begun = "GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n" + begun
+        return begun.encode("latin-1", "replace")
 
     def _path(self, route: str) -> str:
         path = re.sub("<[^>]*>", lambda _: self._part(), route)
