@@ -28,8 +28,8 @@ def check(asked: Request, settings: Settings) -> None:
     if not _is_allowed(asked.host, allowed, settings.listens_beyond_loopback):
         remedy = "" if settings.api_keys else ", or set GOPHER_API_KEYS"
         raise Forbidden(
-            f"{asked.host[:80]!r} is not this machine, nor a host of GOPHER_ALLOWED_HOSTS: ask for http://localhost, add "
-            f"the host there{remedy}"
+            f"{asked.host[:80]!r} is not this machine, nor a host of GOPHER_ALLOWED_HOSTS: ask for http://localhost, "
+            f"add the host there{remedy}"
         )
 
 
