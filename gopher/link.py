@@ -117,7 +117,7 @@ class Link:
     """Sends batches of calls, up to two at once: the server has work while we read what it has answered.
 
     What is added meanwhile makes the next. A batch whose reply is lost is sent again as it was, before anything
-    else, and alone.
+    else, and alone. Calls that a server refuses as a whole go with the next batch, after a pause.
     """
 
     def __init__(self, server: Server, key: str) -> None:
@@ -212,16 +212,20 @@ class Link:
             self.wire.close()
             return
         trouble = next((reply for reply in replies if is_of_server(reply)), None)
-        if trouble is not None:
-            self._lose(trouble, now)
-            return
         if crashpoints.armed:
             crashpoints.reached_by((call.verb for call, _ in batch), "after_reply")
-        self.wire.sound()
         self._batches.popleft()
         self._sent, self._sent_at = self._sent - 1, now
+        if trouble is None:
+            self.wire.sound()
+        else:
+            # All replies are here, so nothing of these was done. What comes goes with them: a heartbeat may pass.
+            refused = [entry for entry, reply in zip(batch, replies, strict=True) if is_of_server(reply)]
+            self._waiting.extendleft(reversed(refused))
+            self._lose(trouble, now)
         for (call, callback), reply in zip(batch, replies, strict=True):
-            callback(reply if isinstance(reply, Exception) else call.read(reply))
+            if trouble is None or not is_of_server(reply):
+                callback(_read(call, reply))
 
     def _read_all(self, batch: list[tuple[Sendable, Callback]]) -> list[Any]:
         connection = self.wire.connection
@@ -246,6 +250,16 @@ class Link:
     def _lose(self, error: Exception, now: float) -> None:
         self._sent = 0
         self.wire.fail(error, now)
+
+
+def _read(call: Sendable, reply: Any) -> Any:
+    """Return a reply as its call reads it, an error reply as it is. One that can't be read counts as an error reply."""
+    if isinstance(reply, Exception):
+        return reply
+    try:
+        return call.read(reply)
+    except Exception as error:  # noqa: BLE001 - whatever a proxy or a corrupt record has made of it: the loop goes on
+        return exceptions.ResponseError(f"a reply to {call.verb} that can't be read: {error!r}")
 
 
 class Bell:
@@ -307,10 +321,7 @@ class Bell:
             self.wire.sound()
         else:
             self.wire.fail(trouble, now)
-        return [
-            reply if isinstance(reply, Exception) else call.read(reply)
-            for call, reply in zip(calls, replies, strict=True)
-        ]
+        return [_read(call, reply) for call, reply in zip(calls, replies, strict=True)]
 
     def check(self, now: float) -> None:
         """Give the connection up when the command should have ended long ago."""

@@ -130,11 +130,20 @@ class Fetched(NamedTuple):
 
 
 class Heartbeat(NamedTuple):
-    """The answer to a heartbeat: whether the lease is gone, and which running jobs to cancel."""
+    """The answer to a heartbeat: whether the lease is gone, how many jobs stand in the worker's list, and which running
+    jobs to cancel."""
 
     lost: bool
     now: int
+    listed: int
     cancelling: list[str]
+
+
+class Reclaimed(NamedTuple):
+    """Jobs that stood in a worker's list and that it did not hold. `lost` means that its lease was taken away."""
+
+    lost: bool
+    job_ids: list[str]
 
 
 class Promoted(NamedTuple):
@@ -320,6 +329,19 @@ class Queue:
         """Extend a worker's lease to `lease` seconds from now (heartbeat.lua). The reply is a `Heartbeat`."""
         arguments = (worker, round(lease * 1000), "1" if first else "0")
         return self._call("heartbeat", arguments, _read_heartbeat)
+
+    def reclaim(
+        self, worker: str, held: Iterable[str], number: int, bell: int, lost_bells: Iterable[int] = (), limit: int = 100
+    ) -> Call:
+        """Take back the jobs in the worker's list that it does not hold (reclaim.lua). The reply is a `Reclaimed`.
+
+        `held` are the tokens of those that it holds. Fetches with a token from `number` on may still be answered, those
+        behind a blocking pop from `bell` on; jobs of `lost_bells` are given out by a fetch.
+        """
+        bells = ",".join(map(str, lost_bells))
+        return self._call(
+            "reclaim", (worker, limit, MAX_LOST, self._retention, number, bell, bells, *held), _read_reclaimed
+        )
 
     def resign(self, worker: str) -> Call:
         """Give the lease of a leaving worker back, unless it still holds jobs (resign.lua)."""
@@ -580,8 +602,16 @@ def _read_ticks(reply: list[Any]) -> Ticks:
 
 def _read_heartbeat(reply: list[Any]) -> Heartbeat:
     if reply[0] == b"LOST":
-        return Heartbeat(True, 0, [])
-    return Heartbeat(False, int(reply[1]), [job_id.decode() for job_id in reply[2:]])
+        return Heartbeat(True, 0, 0, [])
+    return Heartbeat(False, int(reply[1]), int(reply[2]), _texts(reply[3:]))
+
+
+def _read_reclaimed(reply: list[bytes]) -> Reclaimed:
+    return Reclaimed(reply[0] == b"LOST", _texts(reply[1:]))
+
+
+def _texts(values: list[bytes]) -> list[str]:
+    return [value.decode() for value in values]
 
 
 def _read_groups(reply: list[Any]) -> list[GroupRow]:

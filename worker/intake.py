@@ -12,11 +12,15 @@ from collections.abc import Callable
 
 from gopher.crashpoints import reached
 from gopher.link import Bell, Link
+from gopher.logs import get_logger
 from gopher.presence import Command
 from gopher.queue import Call, Fetched, FetchedJob, Queue
+from gopher.server import pauses
 from gopher.wires import Wires
 
 from .turns import Turns
+
+log = get_logger("worker")
 
 #: Seconds that BRPOPLPUSH waits on the server. The worker looks by itself more often than that.
 BLOCK = 10
@@ -49,6 +53,9 @@ class Intake:
         self.more = True
         self._rang = False
         self._poll_at = 0.0
+        #: When the next fetch may be sent, after one that was refused (monotonic s), and the pauses to come.
+        self._not_before = 0.0
+        self._pauses = pauses()
         #: Of the last bell, who takes what it brings, and numbers of bells whose replies never came.
         self._bell_number = 0
         self._bell_taker: Taker = _ignore
@@ -56,13 +63,34 @@ class Intake:
         #: When the last lost one should have ended by itself.
         self._orphans_end = float("inf")
 
+    @property
+    def next_numbers(self) -> tuple[int, int]:
+        """The first numbers, of fetches and of bells, of which an answer may still come."""
+        return self._number, self._bell_number + (not self.bell.waiting)
+
+    @property
+    def lost_bells(self) -> list[int]:
+        """Numbers of bells whose jobs may still be given out by a fetch."""
+        return list(self._lost_bells)
+
+    def expects(self, now: float) -> bool:
+        """Return whether a job may stand in our list already, of which we have not heard."""
+        return self._rang or now >= self._orphans_end
+
     def must_fetch(self, now: float) -> bool:
-        """Return whether a job may stand in our list already: whether or not a child is free for it."""
-        return not self.asked_for and (self._rang or now >= self._orphans_end)
+        """Return whether to fetch now whether or not a child is free: for a job that stands in our list already."""
+        return self._may_fetch(now) and self.expects(now)
 
     def wants_fetch(self, now: float) -> bool:
         """Return whether a fetch is likely to bring something, or it is time to look anyhow."""
-        return not self.asked_for and (self.more or self._rang or now >= self._poll_at)
+        return self._may_fetch(now) and (self.more or self._rang or now >= self._poll_at)
+
+    def _may_fetch(self, now: float) -> bool:
+        return not self.asked_for and now >= self._not_before
+
+    def look_again(self) -> None:
+        """Have a fetch look for jobs that stand in our list already."""
+        self._rang = True
 
     def fetch(self, worker_id: str, want: int, now: float, take: Taker) -> None:
         """Ask for up to `want` jobs; `take` is given what comes."""
@@ -75,9 +103,9 @@ class Intake:
         def answered(reply: Fetched | Exception) -> None:
             self.asked_for = 0
             if isinstance(reply, Exception):
-                # The next look comes with the poll.
-                self.more = False
+                self._refused(reply)
             else:
+                self._pauses, self._not_before = pauses(), 0.0
                 self._number = max(self._number, reply.next_number)
                 self._take(reply, take)
 
@@ -97,7 +125,16 @@ class Intake:
         """Return when to look again or to reach for the bell (monotonic s); never while a fetch is under way."""
         if self.asked_for:
             return float("inf")
-        return min(self._poll_at, self.bell.wire.wake_at())
+        look_at = 0.0 if self._rang else min(self._poll_at, self.bell.wire.wake_at())
+        return max(look_at, self._not_before)
+
+    def _refused(self, error: Exception) -> None:
+        """Look again soon: an error reply does not say that nothing was begun, and the next fetch brings what was."""
+        if not self._not_before:
+            log.warning("a fetch was refused by the server; it is repeated", queue=self.queue.name, error=str(error))
+        self.more = False
+        self._rang = True
+        self._not_before = time.monotonic() + next(self._pauses)
 
     def _fetch_call(self, worker_id: str, want: int, number: int, *, behind_bell: bool = False) -> Call:
         return self.queue.fetch(

@@ -33,6 +33,7 @@ from .clock import ServerClock
 from .exporter import Exporter, killed
 from .frames import Completed, Failed, Message, Progress, Ready, decode_message
 from .intake import Intake
+from .inventory import Inventory
 from .job_logs import job_fields
 from .pool import STRAGGLER, ChildHandle, Pool, Running, assignment, depth_for, holds_for
 from .record import Record, new_worker_id
@@ -80,11 +81,15 @@ class Supervisor:
         self._wires = Wires(self._server, self._selector)
         self._intakes: dict[str, Intake] = {}
         self._settlements: dict[str, Settlement] = {}
+        self._inventories: dict[str, Inventory] = {}
         self._record = Record(list(settings.worker_queues), registry, self._clock)
         self._backlog: deque[Running] = deque()
         self._rescue_looks: dict[str, tuple[int, float]] = {}
-        #: Queues whose last heartbeat was not answered yet.
+        #: Queues whose last heartbeat was not answered yet, that have not given us a lease yet, and that have refused
+        #: to hear of limits.
         self._unanswered: set[str] = set()
+        self._without_lease: set[str] = set()
+        self._without_limits: set[str] = set()
         self._mean_seconds = 0.0
         #: Jobs that the children can take beyond those that are here or asked for.
         self._room = 0
@@ -145,7 +150,8 @@ class Supervisor:
                 queue, self._wires, turns, self._settings.worker_poll_interval, with_prelude=self._exporter is not None
             )
             self._intakes[name] = intake
-            self._settlements[name] = Settlement(queue, intake.link, self._clock)
+            self._settlements[name] = Settlement(queue, intake.link, self._clock, self._settings.worker_lease)
+            self._inventories[name] = Inventory(intake)
         self._register()
         # The first look at what others have left behind need not wait a whole period.
         self._care_at = time.monotonic() + 1.0
@@ -201,14 +207,15 @@ class Supervisor:
             held = self._held(now)
         for intake in self._intakes.values():
             wanted = room + held
-            if wanted <= held / 2:
+            full = self._settlements[intake.queue.name].delivery.full
+            if wanted <= held / 2 or full:
                 # Some are at hand still: those that take their places come together, with one call.
                 wanted = 0
             if intake.must_fetch(now) or (wanted > 0 and intake.wants_fetch(now)):
                 if _may_send(intake.link, wanted):
                     intake.fetch(self.worker_id, min(max(wanted, 1), AT_ONCE), now, self._taker(intake))
                     room -= intake.asked_for
-            elif room > 0 and not intake.asked_for:
+            elif room > 0 and not intake.asked_for and not full:
                 intake.listen(self.worker_id, now, spare, self._taker(intake, by_bell=True))
             if intake.asked_for and intake.more and intake.link.wire.connected:
                 # There may be yet more than was asked for: those of less preference wait until that is known. Not for a
@@ -227,10 +234,11 @@ class Supervisor:
         # At least once a second, for what has no moment of its own.
         for link in self._wires.links:
             wake_at = min(wake_at, link.wake_at())
-        if self._room > 0:
-            for intake in self._intakes.values():
-                if not intake.link.busy:
-                    wake_at = min(wake_at, intake.wake_at())
+        for name, intake in self._intakes.items():
+            delivery = self._settlements[name].delivery
+            wake_at = min(wake_at, delivery.wake_at())
+            if self._room > 0 and not intake.link.busy and not delivery.full:
+                wake_at = min(wake_at, intake.wake_at())
         return max(min(wake_at - now, 1.0), 0.0)
 
     def _spare(self, now: float) -> float:
@@ -485,8 +493,9 @@ class Supervisor:
     # The lease
 
     def _register(self) -> None:
-        for intake in self._intakes.values():
-            self._send_heartbeat(intake, first=True)
+        for name, intake in self._intakes.items():
+            self._without_lease.add(name)
+            self._send_heartbeat(intake)
             self._declare_limits(intake)
         self._show()
         self._lost = False
@@ -494,9 +503,15 @@ class Supervisor:
 
     def _declare_limits(self, intake: Intake) -> None:
         """Tell the server what handlers say of their own limits; an operator's word stands."""
+
+        def answered(reply: object) -> None:
+            if isinstance(reply, Exception):
+                self._without_limits.add(intake.queue.name)
+
+        self._without_limits.discard(intake.queue.name)
         for handler in self._registry:
             if handler.limit is not None:
-                intake.link.add(intake.queue.set_limit(handler.name, *handler.limit, origin="handler"), _ignore)
+                intake.link.add(intake.queue.set_limit(handler.name, *handler.limit, origin="handler"), answered)
 
     def _beat(self, now: float) -> None:
         """Show that this worker lives, learn what to cancel, report what runs."""
@@ -510,6 +525,8 @@ class Supervisor:
         answering = self._intakes.keys() - self._unanswered
         for name in answering:
             self._send_heartbeat(self._intakes[name])
+            if name in self._without_limits:
+                self._declare_limits(self._intakes[name])
         self._report_running(answering)
         # The record of an idle worker says the same each time: every other beat will do to keep it. What its last jobs
         # or a new child have changed is shown with the next one.
@@ -522,10 +539,12 @@ class Supervisor:
         for command in show_worker(self._server.keys, self.worker_id, record, self._clock.now(), lease):
             self._wires.link_to(command.key).add(command, _ignore)
 
-    def _send_heartbeat(self, intake: Intake, *, first: bool = False) -> None:
-        self._unanswered.add(intake.queue.name)
+    def _send_heartbeat(self, intake: Intake) -> None:
+        name = intake.queue.name
+        self._unanswered.add(name)
+        first = name in self._without_lease
         call = intake.queue.heartbeat(self.worker_id, self._settings.worker_lease, first=first)
-        intake.link.add(call, self._heartbeat_taker(intake.queue.name))
+        intake.link.add(call, self._heartbeat_taker(name))
 
     def _heartbeat_taker(self, name: str) -> Callable[[Heartbeat | Exception], None]:
         asked_as = self.worker_id
@@ -533,17 +552,19 @@ class Supervisor:
         def take(reply: Heartbeat | Exception) -> None:
             self._unanswered.discard(name)
             if asked_as == self.worker_id:
-                self._heartbeat_answered(reply)
+                self._heartbeat_answered(name, reply)
 
         return take
 
-    def _heartbeat_answered(self, reply: Heartbeat | Exception) -> None:
+    def _heartbeat_answered(self, name: str, reply: Heartbeat | Exception) -> None:
         if isinstance(reply, Exception):
-            log.error("the heartbeat was refused by the server", error=str(reply))
+            log.error("the heartbeat was refused by the server", queue=name, error=str(reply))
             return
         if reply.lost:
             self._lose()
             return
+        self._without_lease.discard(name)
+        self._inventories[name].compare(reply.listed, lambda: self._tokens(name), self.worker_id)
         self._clock.set(reply.now)
         now = time.monotonic()
         if now - self._heard_at > self._settings.worker_lease / 2:
@@ -555,6 +576,14 @@ class Supervisor:
             if child.jobs and child.jobs[0].job.id in reply.cancelling and not child.killed:
                 self._pool.interrupt(child, interrupt.CANCEL, now)
 
+    def _tokens(self, queue: str) -> list[str]:
+        """Return the tokens of all jobs of a queue that are in our hands, from the fetch's reply to the outcome's."""
+        in_hand = [*self._backlog, *self._settlements[queue].held()]
+        for child in self._pool.children.values():
+            in_hand += child.jobs
+        worker_id = self.worker_id
+        return [each.job.token for each in in_hand if each.queue == queue and each.worker_id == worker_id]
+
     def _stop_exclusive(self) -> None:
         """The lease may run out unseen: stop jobs that must never run twice at once."""
         for child in self._pool.children.values():
@@ -565,7 +594,7 @@ class Supervisor:
 
     def _report_running(self, queues: Collection[str]) -> None:
         """Send the progress and the new log lines of running jobs."""
-        reports: dict[str, list[tuple[str, str, bytes, bytes]]] = {}
+        reports: dict[str, list[tuple[Running, tuple[str, str, bytes, bytes]]]] = {}
         for child in self._pool.children.values():
             head = child.head
             if head is None or head.queue not in queues:
@@ -573,10 +602,12 @@ class Supervisor:
             if not (head.progress or child.output.changed(head.number)):
                 continue
             lines = child.output.encode(head.number) if child.output.changed(head.number) else b""
-            reports.setdefault(head.queue, []).append((head.job.id, head.job.token, head.progress, lines))
+            report = (head.job.id, head.job.token, head.progress, lines)
+            reports.setdefault(head.queue, []).append((head, report))
             head.progress = b""
         for name, some in reports.items():
-            self._intakes[name].link.add(self._intakes[name].queue.report(some), _ignore)
+            call = self._intakes[name].queue.report([report for _, report in some])
+            self._intakes[name].link.add(call, _keeper_of_progress(some))
 
     def _lose(self) -> None:
         """Our lease was taken away: others have our jobs. Drop them all and begin anew under another id."""
@@ -588,6 +619,9 @@ class Supervisor:
         for child in list(self._pool.children.values()):
             if child.jobs:
                 self._pool.kill(child, "lost")
+        for name, settlement in self._settlements.items():
+            settlement.delivery.lose(self.worker_id)
+            self._inventories[name].forget()
         self.worker_id = new_worker_id()
         bind(worker=self.worker_id)
         for intake in self._intakes.values():
@@ -596,8 +630,9 @@ class Supervisor:
 
     def _care(self, now: float) -> None:
         """Do the scheduler's most needed duties, slowly: without one, jobs come late but never strand."""
-        if self._unanswered:
-            # The server may be away: what is asked of it now would be done long after, and pile up.
+        if self._unanswered or now - self._heard_at > self._settings.worker_lease / 2:
+            # The server may be away: what is asked of it now would be done long after, and pile up. Or it refuses
+            # heartbeats: once it takes them again, others may need a moment longer than we do to send theirs.
             self._care_at = now + 0.1
             return
         self._care_at = now + self._settings.worker_lease
@@ -671,7 +706,7 @@ class Supervisor:
     def _must_fetch(self) -> bool:
         now = time.monotonic()
         return any(
-            intake.link.wire.connected and (intake.asked_for or intake.must_fetch(now))
+            intake.link.wire.connected and (intake.asked_for or intake.expects(now))
             for intake in self._intakes.values()
         )
 
@@ -688,6 +723,9 @@ class Supervisor:
         if self._exporter is not None:
             self._exporter.stop()
         self._server.close()
+        unheard = sum(len(settlement.held()) for settlement in self._settlements.values())
+        if unheard:
+            log.error("outcomes did not reach the server; their jobs run again once the lease is over", jobs=unheard)
         log.info("worker stopped", jobs_done=self._record.jobs_done, settled=settled)
         return 0 if settled else 1
 
@@ -713,6 +751,17 @@ class Supervisor:
 def _may_send(link: Link, jobs: int) -> bool:
     """Return whether to send now what concerns so many jobs: few wait for the last reply, that they may become more."""
     return not link.busy or (link.takes_another and jobs >= MANY)
+
+
+def _keeper_of_progress(reports: list[tuple[Running, tuple[str, str, bytes, bytes]]]) -> Callable[[object], None]:
+    """Return what takes the answer to a report: the progress of one that is refused goes with the next."""
+
+    def answered(reply: object) -> None:
+        if isinstance(reply, Exception):
+            for running, (_, _, progress, _) in reports:
+                running.progress = running.progress or progress
+
+    return answered
 
 
 def _ignore(_reply: object) -> None:

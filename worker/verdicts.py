@@ -90,6 +90,12 @@ def on_no_handler(job: FetchedJob) -> Verdict:
     return _again("failed", NO_HANDLER_DELAY, "NoHandler", message)
 
 
+def on_refused_outcome(reason: str) -> Verdict:
+    """Decide for an attempt that has ended and whose outcome the server does not take."""
+    message = f"it ran, and what it ended with could not be stored: {reason[:500]}"
+    return _dead("refused", "OutcomeRefused", message, permanent=True)
+
+
 def within(verdict: Verdict, give_up_in: float) -> Verdict:
     """Give a job up that would be tried again later than `give_up_in` seconds from now (`retry_for`)."""
     if verdict.kind != "retry" or verdict.delay <= give_up_in:

@@ -2,7 +2,8 @@
 --
 -- KEYS  1 prefix
 -- ARGV  1 worker  2 lease ms  3 '1' to take the lease for the first time
--- Returns  LOST when the lease was taken away, else OK, now, then the ids of running jobs to cancel
+-- Returns  LOST when the lease was taken away, else OK, now, how many jobs stand in its list, then the ids of running
+--       jobs to cancel
 -- uses: base clock
 local worker = ARGV[1]
 local cancelling = P .. 'cancelling:' .. worker
@@ -22,4 +23,4 @@ for _, id in ipairs(redis.call('SMEMBERS', cancelling)) do
     redis.call('SREM', cancelling, id)
   end
 end
-return { 'OK', now, unpack(ids) }
+return { 'OK', now, redis.call('LLEN', P .. 'processing:' .. worker), unpack(ids) }

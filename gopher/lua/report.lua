@@ -9,7 +9,7 @@ open_when_full()
 
 for i = 1, #ARGV, 4 do
   local record = P .. 'job:' .. ARGV[i]
-  local fields = redis.call('HMGET', record, 'token', 'state')
+  local fields = read(ARGV[i], 'token', 'state')
   if fields[1] == ARGV[i + 1] and fields[2] == 'processing' then
     if ARGV[i + 2] ~= '' then
       redis.call('HSET', record, 'progress', ARGV[i + 2])

@@ -7,7 +7,7 @@
 --       4 now at the caller's last look ('': its first)  5 ms since then by the caller's own steady clock
 -- Returns  STEP and by how many ms, when the server's clock was set: leases are moved along, nobody is
 --       rescued; else OK, now, how many went back, how many died, then the workers that were lost
--- uses: base clock alarm arm dead ended finish release settle
+-- uses: base clock alarm arm dead ended finish release settle give_back
 local limit, max_lost = tonumber(ARGV[1]), tonumber(ARGV[2])
 local STEP_TOLERANCE = 5000 -- ms that two clocks may differ by without one having been set
 local CLOCK_SET = 3600000 -- ms that a step is kept in mind: far longer than anybody's last look is ago
@@ -38,59 +38,6 @@ for _, worker in ipairs(lost) do
   redis.call('DEL', P .. 'cancelling:' .. worker)
 end
 
-local returned, died = 0, 0
-
-local function history_row(worker, fields, outcome)
-  return string.format('{"attempt":%s,"outcome":"%s","worker":"%s","started_at":%s,"ended_at":%.0f}',
-    fields[3] or 0, outcome, worker, fields[6] or now, now)
-end
-
-local function give_up(id, fields, history)
-  local message = 'the worker that ran it was lost ' .. fields.lost .. ' times'
-  redis.call('HSET', P .. 'job:' .. id, 'state', 'failed', 'finished', now, 'history', history, 'lost', fields.lost,
-    'duration', now - (tonumber(fields[6]) or now), 'error', '{"type":"WorkerLost","message":"' .. message .. '","permanent":true}')
-  redis.call('HDEL', P .. 'job:' .. id, 'token')
-  bury(id, fields[7], 'WorkerLost', '')
-  died = died + 1
-end
-
-local function give_back(worker, id)
-  local record = P .. 'job:' .. id
-  local fields = read(id, 'state', 'token', 'attempts', 'lost', 'priority', 'started', 'type',
-    'cancel', 'retention', 'history', 'unique', 'children', 'holds')
-  if fields[1] == 'pending' then
-    -- It was handed over, but never begun.
-    redis.call('RPUSH', P .. 'pending:' .. fields[5], id)
-    returned = returned + 1
-    return
-  end
-  if fields[1] ~= 'processing' or string.match(fields[2], '^(.*)%.') ~= worker then
-    return
-  end
-  release(id, fields[13])
-  if not fields[7] then
-    return set_aside(id)
-  end
-  local job = { retention = fields[9], unique = fields[11], children = fields[12] }
-  fields.lost = (tonumber(fields[4]) or 0) + 1
-  local history = with_row(fields[10], history_row(worker, fields, 'lost'))
-  if fields[8] then
-    count('cancelled:' .. fields[7], 1)
-    redis.call('HDEL', record, 'token')
-    finish(id, 'cancelled', job, ARGV[3], 'history', history, 'duration', now - (tonumber(fields[6]) or now))
-    return
-  end
-  if fields.lost >= max_lost then
-    give_up(id, fields, history)
-    return ended(id, false, job)
-  end
-  redis.call('RPUSH', P .. 'pending:' .. fields[5], id)
-  redis.call('HSET', record, 'state', 'pending', 'since', now, 'lost', fields.lost, 'history', history)
-  redis.call('HDEL', record, 'token', 'progress')
-  count('rescued:' .. fields[7], 1)
-  returned = returned + 1
-end
-
 -- A lost worker stays fenced for a while: a blocking pop of a frozen one can still be given a job.
 local oldest = redis.call('ZRANGE', P .. 'fenced', 0, -1, 'WITHSCORES')
 for i = 1, #oldest, 2 do
@@ -101,7 +48,7 @@ for i = 1, #oldest, 2 do
     if not id then
       break
     end
-    give_back(worker, id)
+    give_back(worker, id, 'rescued', max_lost, ARGV[3])
     redis.call('LPOP', own)
     limit = limit - 1
   end

@@ -117,6 +117,11 @@ def _rescue(stage: Stage) -> Call:
     return stage.queue.rescue(None, 0.0)
 
 
+def _reclaim(stage: Stage) -> Call:
+    stage.fetched()
+    return stage.queue.reclaim("w", [], 1000, 1000)
+
+
 def _tick(stage: Stage) -> Call:
     definition, expected = stage.scheduled()
     return stage.queue.tick("s", definition, expected, 2000, [NewJob(new_job_id(), "t", b"{}")])
@@ -181,6 +186,7 @@ SEEDS: dict[str, Callable[[Stage], Call]] = {
     "promote": _promote,
     "prune": _prune,
     "purge": lambda stage: stage.queue.purge(stage.put(2) and "pending"),
+    "reclaim": _reclaim,
     "redrive": lambda stage: stage.queue.redrive([stage.failed()]),
     "report": _held(lambda queue, job: queue.report([(job.id, job.token, b"{}", b"[]")])),
     "requeue": _held(lambda queue, job: queue.requeue("w", job.id, job.token)),

@@ -383,6 +383,47 @@ class Moves(RuleBasedStateMachine):
         for job in worker.holds:
             assert job.attempt == before.get(job.id, job.attempt - 1) + 1, "an attempt was not counted"
 
+    def reclaim(self, worker: Worker, bell: int, under_way: list[FetchedJob]) -> None:
+        """Compare a worker's list with what it holds: that stays, and so does what it has not heard of yet."""
+        held = [job.token for job in worker.holds]
+        call = self.queue.reclaim(worker.id, held, worker.number, bell, worker.lost_bells)
+        taken = set(self.run_call(call).job_ids)
+        assert not taken & {job.id for job in worker.holds}, "a job was taken from the worker that holds it"
+        assert not taken & {job.id for job in under_way}, "a job was taken whose reply is on its way"
+
+    @rule(forgets=st.booleans(), answered=st.booleans())
+    def a_worker_has_forgotten_a_job(self, forgets: bool, answered: bool) -> None:
+        """Its list is compared while it holds others, and the reply of another fetch is on its way."""
+        self.empty()
+        worker = self.newest_worker()
+        self.enqueue(["normal"] * 2, "", "", None, "", 0, "fail", "a")
+        self.fetch_with(worker)
+        forgotten = [worker.holds.pop()] if forgets and worker.holds else []
+        rung = self.a_bell_is_under_way(worker)
+        self.reclaim(worker, worker.bell, rung)
+        if answered:
+            self.given(worker, rung)
+        else:
+            worker.lost_bells.append(worker.bell)
+        self.enqueue(["normal"] * 2, "", "", None, "", 0, "fail", "a")
+        call = self.queue.fetch(worker.id, 2, worker.number, "hnl", strict=True, lost_bells=worker.lost_bells)
+        fetched = self.run_call(call)
+        if answered:
+            self.take_in(worker, fetched)
+        self.reclaim(worker, worker.bell + 1, [] if answered else [*rung, *fetched.jobs])
+        if not answered:
+            self.take_in(worker, self.run_call(call))
+        self.knows_its_jobs(worker)
+        for job in forgotten:
+            assert self.field(job.id, "token") != job.token, "a job stays with a worker that has forgotten it"
+        self.zombies += [(worker.id, job) for job in forgotten]
+
+    def a_bell_is_under_way(self, worker: Worker) -> list[FetchedJob]:
+        behind = self.send_bell(worker)
+        self.enqueue(["normal"], "", "", None, "", 0, "fail", "a")
+        self.pop(worker)
+        return self.run_call(behind).jobs
+
     @rule()
     def a_zombie_completes_what_another_runs(self) -> None:
         self.empty()

@@ -32,6 +32,16 @@ def test_a_lease_that_ran_out_but_was_not_taken_away_goes_on(lab):
     assert lab.complete(job) == "OK"
 
 
+def test_it_says_how_many_jobs_stand_in_the_list(lab):
+    lab.seed_pending(3)
+    lab.hire()
+    first, _ = lab.fetch(want=2)
+    lab.hand_over()
+    assert lab.run(lab.queue.heartbeat("w1", 10.0)).listed == 3
+    lab.complete(first)
+    assert lab.run(lab.queue.heartbeat("w1", 10.0)).listed == 2
+
+
 def test_what_was_asked_to_be_cancelled_is_told_until_it_is_settled(lab):
     job = lab.seed_processing()
     lab.run(lab.queue.cancel(job.id))

@@ -35,6 +35,27 @@ def test_the_jobs_behind_it_are_rescued(lab, spoil):
     assert lab.standing("processing:w1") == []
 
 
+@pytest.mark.parametrize("fields", [(), ("type",), ("token",), ("priority",)])
+def test_the_jobs_behind_it_are_reclaimed(lab, spoil, fields):
+    first, second = lab.seed_pending(2)
+    lab.hire()
+    lab.fetch(want=2)
+    spoil(first, *fields)
+    reclaimed = lab.run(lab.queue.reclaim("w1", [], 1000, 1000)).job_ids
+    assert second in reclaimed
+    assert lab.standing("next") == [second]
+    assert lab.standing("processing:w1") == []
+
+
+def test_the_progress_of_others_is_kept(lab, spoil):
+    lab.seed_pending(2)
+    lab.hire()
+    first, second = lab.fetch(want=2)
+    spoil(first.id)
+    assert lab.run(lab.queue.report([(job.id, job.token, b"{}", b"") for job in (first, second)])) == ["STALE", "OK"]
+    lab.lose()
+
+
 def test_a_running_one_without_a_type_keeps_no_others_in_their_workers_list(lab, spoil):
     lab.hire()
     lab.seed_pending(3)
