@@ -4,7 +4,7 @@ A job that is in its list and that it does not know of would stay `processing` f
 lease covers it. There is no way known to get there; this is for those that are not known.
 
 The answer to a heartbeat says how many jobs stand in the list. When it is read, all that was sent before it has been
-answered: so the worker holds at least as many, but for one that a bell may just be bringing. Only where it holds fewer,
+answered: so the worker holds at least as many, but for one that a bell is just bringing. Only where it holds fewer,
 beat after beat, is the list compared token by token, in a script.
 """
 
@@ -18,7 +18,7 @@ from .intake import Intake
 log = get_logger("worker")
 
 #: Heartbeats in a row with too many jobs in the list until a fetch looks for them, and until they are taken back.
-LOOK_AFTER, RECLAIM_AFTER = 1, 3
+LOOK_AFTER, RECLAIM_AFTER = 2, 3
 
 
 class Inventory:
@@ -39,7 +39,7 @@ class Inventory:
             self._beats = 0
             return
         held = tokens()
-        if listed <= len(held) + self._intake.bell.waiting:
+        if listed <= len(held):
             self._beats = 0
             return
         self._beats += 1

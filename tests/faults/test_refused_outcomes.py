@@ -1,6 +1,7 @@
 """The server refuses what a job brought: the job is not forgotten in the hands of a worker that lives."""
 
 import signal
+import time
 
 import pytest
 
@@ -9,22 +10,84 @@ from tests.faults.lab import System
 from tests.faults.load import Load
 from tests.helpers import wait_until
 
+#: What servers, proxies and providers say, and what they might.
+SAYINGS = [
+    "ERR max requests limit exceeded. Limit: 10000, Usage: 10000",
+    "ERR upstream failure",
+    "ASK 866 127.0.0.1:7001",
+    "TRYAGAIN Multiple keys request during rehashing of slot",
+    "NOREPLICAS Not enough good replicas to write.",
+    "READONLY You can't write against a read only replica.",
+    "ERR Error running script (call to f_8c0): @user_script:7: @user_script: 7: -READONLY You can't write",
+    "MISCONF Errors writing to the AOF file: No space left on device",
+    "OOM command not allowed when used memory > 'maxmemory'.",
+    "LOADING Redis is loading the dataset in memory",
+    "NOAUTH Authentication required.",
+    "NOPERM this user has no permissions to run the 'evalsha' command",
+    "ERR quota",
+    "WEIRD thing",
+    "",
+]
 
-@pytest.mark.parametrize(
-    "saying", ["NOAUTH Authentication required.", "NOPERM no permissions to run evalsha", "OOM command not allowed"]
-)
-def test_an_outcome_that_is_refused_for_a_while_is_sent_again(proxied, saying):
-    """As while a password is changed. The jobs end without another attempt."""
-    before = proxied.proxy.done("inject")
-    proxied.proxy.mode("inject", match=script("complete").sha, text=saying)
-    with Load(proxied.address, 8) as load:
+
+@pytest.mark.parametrize("match", ["EVAL", script("complete").sha], ids=["all scripts", "complete"])
+def test_whatever_the_server_says_for_three_seconds_each_outcome_arrives_and_no_job_runs_twice(proxied, match):
+    """Longer than a lease. Jobs are begun before and end meanwhile."""
+    lost, before = proxied.totals("rescued") + proxied.totals("reclaimed"), proxied.proxy.done("inject")
+    with Load(proxied.address, 8, payload={"seconds": 0.6}) as load:
         pass
-    wait_until(lambda: proxied.proxy.done("inject") >= before + 2, 10)
+    wait_until(lambda: _seen(proxied, "start", load.ids) >= 4)
+    for saying in SAYINGS:
+        proxied.proxy.mode("inject", match=match, text=saying)
+        time.sleep(3.0 / len(SAYINGS))
     proxied.proxy.mode("pass")
+    assert proxied.proxy.done("inject") > before + 10
     proxied.wait(load.ids, 10)
     found = proxied.audit(load.accepted)
     assert found.sound, found
     assert (found.completed, found.twice) == (8, [])
+    assert proxied.totals("rescued") + proxied.totals("reclaimed") == lost
+    assert proxied.findings() == []
+
+
+def test_a_worker_that_is_told_to_stop_while_outcomes_are_refused_waits_for_them(seed):
+    """For as long as its shutdown may take, and a few seconds more."""
+    with System(
+        workers=1, api=0, schedulers=0, children=2, proxied=True, seed=seed, WORKER_SHUTDOWN_TIMEOUT="1s"
+    ) as own:
+        worker, proxy = own.workers[0], own.proxy
+        ids = [own.client.enqueue("faults.work", {"seconds": 0.2}) for _ in range(2)]
+        proxy.mode("inject", match=script("complete").sha, text="ERR quota")
+        wait_until(lambda: _seen(own, "end", ids) == 2)
+        wait_until(lambda: proxy.done("inject") >= 2)
+        worker.send(signal.SIGTERM)
+        time.sleep(0.5)
+        assert worker.running
+        proxy.mode("pass")
+        assert worker.wait() == 0
+        assert set(own.states(ids).values()) == {"completed"}
+        assert len(own.events()) == 4
+
+
+def test_a_job_that_the_worker_does_not_hold_is_given_back_while_it_works(system):
+    """As if its outcome had been dropped: the lease of a worker that lives would cover it for good."""
+    client = system.client
+    queue = client.server.queue("default")
+    running = client.enqueue("faults.work", {"seconds": 3})
+    wait_until(lambda: client.inspector.state("default", running) == "processing")
+    token = client.server.client.hget(queue.keys.job(running), "token").decode()
+    worker_id = token.rpartition(".")[0]
+    lost, before = client.enqueue("faults.work", {}, delay="1h"), system.totals("reclaimed")
+    with client.server.client.pipeline() as pipe:
+        pipe.zrem(queue.keys.scheduled, lost)
+        pipe.lpush(queue.keys.processing(worker_id), lost)
+        pipe.hset(queue.keys.job(lost), mapping={"state": "processing", "token": f"{worker_id}.0", "attempts": 1})
+        pipe.execute()
+    system.wait([lost, running], 20)
+    assert set(system.states([lost, running]).values()) == {"completed"}
+    assert system.totals("reclaimed") == before + 1
+    assert _seen(system, "start", [running]) == 1
+    assert "it stood in this worker's list and the worker did not hold it" in system.logs()
 
 
 @pytest.fixture

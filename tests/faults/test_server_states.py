@@ -21,6 +21,8 @@ SAYINGS = {
     "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.": "busy",
     "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.": "queue_unavailable",
     "NOREPLICAS Not enough good replicas to write.": "queue_unavailable",
+    "ERR Error running script (call to f_8c0): @user_script:7: @user_script: 7: -READONLY You": "queue_unavailable",
+    "ERR upstream failure": "outcome_unknown",
 }
 #: What happens on the way there.
 ROADS = ("refuse", "blackhole", "garbage")
@@ -70,7 +72,7 @@ def check(system, load: Load, *, once: bool = True) -> None:
 
 
 @pytest.mark.usefixtures("whole")
-@pytest.mark.parametrize("saying", SAYINGS, ids=lambda saying: saying.split(" ")[0])
+@pytest.mark.parametrize("saying", SAYINGS, ids=lambda saying: saying[:20])
 def test_says_why_nothing_was_stored_and_goes_on_when_the_server_does(proxied, saying):
     """Jobs run meanwhile: what they bring is settled when the server takes it again."""
     with Load(proxied.address, 4, payload={"seconds": 0.5}) as load:
