@@ -25,6 +25,8 @@ _COUNTERS = (
     ("cancelled", "gopher_jobs_cancelled", "Jobs cancelled.", ("job_type",)),
     ("expired", "gopher_jobs_expired", "Jobs that were too late to start.", ("job_type",)),
     ("rescued", "gopher_jobs_rescued", "Jobs given back because their worker was lost.", ("job_type",)),
+    ("reclaimed", "gopher_jobs_reclaimed", "Jobs given back because their worker did not hold them.", ("job_type",)),
+    ("refused", "gopher_outcomes_refused", "Outcomes that the server never took.", ("job_type",)),
     ("stale", "gopher_stale_results", "Results dropped: the job had been given to another worker.", ()),
 )
 _HISTOGRAMS = (
@@ -43,6 +45,8 @@ class Fleet:
         totals = {queue: client.inspector.totals(queue) for queue in self._stats.queues}
         self._totals = _sum(totals.values())
         self._overdue = client.inspector.overdue(_SCHEDULES)
+        running = [queue for queue, stats in self._stats.queues.items() if stats.processing]
+        self._stuck = sum(len(client.inspector.stuck(queue)) for queue in running)
         self._histograms = [client.inspector.histograms(queue, _begun(of)) for queue, of in totals.items()]
 
     def collect(self) -> Iterator[Metric]:
@@ -116,6 +120,7 @@ class Fleet:
             "gopher_retrying_queue_size", "Jobs that wait for another attempt.", sum(q.retrying for q in queues)
         )
         yield _gauge("gopher_dlq_size", "Dead letters.", sum(q.failed for q in queues))
+        yield _gauge("gopher_jobs_stuck", "Jobs that are processing for longer than they may run.", self._stuck)
         yield _gauge("gopher_worker_count", "Live workers.", len(busy))
         yield _gauge("gopher_active_workers", "Workers that run a job now.", sum(map(any, busy)))
         yield _gauge(

@@ -11,7 +11,7 @@ from gopher.settings import Settings
 
 from .checks import Check, Finding, look_at, server_checks
 from .common import client, common, over_http, server_client
-from .fleet_checks import NO_SCHEDULER, connections_needed, orphan_check, scheduler_check, worker_checks
+from .fleet_checks import NO_SCHEDULER, connections_needed, orphan_check, running_check, scheduler_check, worker_checks
 from .output import Output, printable
 
 #: Findings of one check that are told; --json has all.
@@ -52,6 +52,7 @@ def _checks(deep: bool) -> Iterator[Check]:
         yield _writes(gopher)
         yield scheduler_check(gopher)
         yield from worker_checks(gopher)
+        yield running_check(gopher)
         yield orphan_check(gopher, deep=deep)
 
 

@@ -97,6 +97,21 @@ def _some(gopher: Gopher, state: State) -> Iterator[JobView]:
             return
 
 
+def running_check(gopher: Client) -> Check:
+    """Look for jobs that are processing for longer than their timeout, the grace and a lease allow."""
+    running, found = 0, []
+    for queue, stats in gopher.stats().queues.items():
+        running += stats.processing
+        for job in gopher.inspector.stuck(queue) if stats.processing else ():
+            message = f"queue {queue!r}: job {job.job_id} should have ended {format_duration(job.late)} ago"
+            remedy = (
+                f"Look into the log of worker {job.worker_id}: the server may refuse its outcomes. "
+                "If the job is not given back within a lease, restart that worker."
+            )
+            found.append(Finding(message, remedy))
+    return Check("running", f"{running} jobs", found)
+
+
 def orphan_check(gopher: Client, *, deep: bool) -> Check:
     """Look for jobs that stand where nobody looks; in large queues only for those of lost workers, unless `deep`."""
     found, large = [], []

@@ -12,6 +12,7 @@ from .registry import Registry
 from .replies import explained
 from .server import Server
 from .stats import queue_stats
+from .stuck import StuckJob, stuck_jobs
 from .times import to_rfc3339
 from .trace_context import trace_id
 from .views import HistoryRow, JobView, LogLine, Stats, WorkerView
@@ -123,6 +124,12 @@ class Inspector:
             rows = [row for of_queue in (pipe.execute() if names else []) for row in of_queue]
         rows.sort(key=lambda row: row[1])
         return {name.decode(): max(now - due, 0.0) / 1000 for name, due in rows[:limit]}
+
+    def stuck(self, queue: str) -> list[StuckJob]:
+        """Return jobs of a queue that are `processing` for longer than they may run, the latest first."""
+        with explained():
+            client, keys = self._server.client, self._keys.of(queue)
+            return stuck_jobs(client, keys, self._registry, self._server.settings, self.now())
 
     def schedulers(self) -> int:
         """Return how many schedulers are alive."""

@@ -93,7 +93,7 @@ def on_no_handler(job: FetchedJob) -> Verdict:
 def on_refused_outcome(reason: str) -> Verdict:
     """Decide for an attempt that has ended and whose outcome the server does not take."""
     message = f"it ran, and what it ended with could not be stored: {reason[:500]}"
-    return _dead("refused", "OutcomeRefused", message, permanent=True)
+    return _dead("failed", "OutcomeRefused", message, permanent=True)
 
 
 def within(verdict: Verdict, give_up_in: float) -> Verdict:

@@ -41,6 +41,9 @@ MORE = {
     "gopher_jobs_cancelled_total": {"job_type"},
     "gopher_jobs_expired_total": {"job_type"},
     "gopher_jobs_rescued_total": {"job_type"},
+    "gopher_jobs_reclaimed_total": {"job_type"},
+    "gopher_jobs_stuck": set(),
+    "gopher_outcomes_refused_total": {"job_type"},
     "gopher_stale_results_total": set(),
     "gopher_retrying_queue_size": set(),
 }
@@ -111,7 +114,7 @@ def busy(folder, redis_url):
         worker.dead_letter(failed)
         api.post(f"/api/v1/jobs/{api.submit().json()['job_id']}/cancel")
         totals = client.server.keys.of("default").totals
-        for field in ("expired:email", "rescued:email", "stale"):
+        for field in ("expired:email", "rescued:email", "reclaimed:email", "refused:email", "stale"):
             client.server.client.hincrby(totals, field, 1)
         body = {"cron_expression": "0 0 1 1 *", "type": "email", "payload": EMAIL}
         for name in ("late", "in-time"):
@@ -126,6 +129,21 @@ def test_shows_all_figures_that_are_promised_with_their_labels(busy):
     labels = {name: {label for label, _ in values} for name, values in scrape(busy) if name.startswith("gopher_")}
     shown = {name: of for name, of in labels.items() if not re.search("seconds_(count|sum)$", name)}
     assert shown == PROMISED | MORE
+
+
+def test_counts_jobs_that_run_for_longer_than_they_may(folder, redis_url):
+    namespace = "stuck-metrics"
+    with (
+        running_api(folder, redis_url, GOPHER_NAMESPACE=namespace) as api,
+        Client(redis_url, namespace=namespace) as client,
+    ):
+        client.server.announce("default")
+        job_id = api.submit().json()["job_id"]
+        SeedingWorker(client).fetch()
+        assert value(scrape(api), "gopher_jobs_stuck") == 0
+        client.server.client.hset(client.server.keys.of("default").job(job_id), "started", 0)
+        assert value(scrape(api), "gopher_jobs_stuck") == 1
+        client.server.client.delete(*client.server.client.scan_iter(match=f"{namespace}:*", count=10_000))
 
 
 def test_says_how_late_schedules_are(busy):

@@ -8,9 +8,9 @@ import msgspec
 import pytest
 from gopher.cli import fleet_checks
 from gopher.cli.checks import Check, ServerLook, look_at, server_checks
-from gopher.cli.fleet_checks import orphan_check, scheduler_check, worker_checks
+from gopher.cli.fleet_checks import orphan_check, running_check, scheduler_check, worker_checks
 
-from gopher import __version__
+from gopher import __version__, stuck
 from gopher.client import Client
 from gopher.embedded import EmbeddedServer
 from gopher.presence import show_scheduler, show_worker
@@ -43,7 +43,7 @@ def test_a_sound_installation_has_no_finding_and_exits_0(run: Run, client: Clien
     show_fleet(client)
     answer = run("doctor", "--json")
     assert (answer.code, answer.json["findings"]) == (0, 0), answer.out
-    names = "server eviction memory persistence clock connections writes scheduler workers types orphans"
+    names = "server eviction memory persistence clock connections writes scheduler workers types running orphans"
     assert [check["name"] for check in answer.json["checks"]] == names.split()
 
 
@@ -219,3 +219,31 @@ def test_a_lost_worker_that_nobody_rescues_is_found(client: Client, worker: Seed
     assert f"the worker {worker.name} is lost, and nobody has given its jobs back" in told(
         orphan_check(client, deep=False)
     )
+
+
+def test_jobs_that_run_for_longer_than_they_may_are_found(client: Client, worker: SeedingWorker) -> None:
+    ids = [client.enqueue("math", {}, timeout=timeout) for timeout in ("1m", "5m")]
+    worker.fetch(2)
+    check = running_check(client)
+    assert (check.seen, check.findings) == ("2 jobs", [])
+    settings = client.settings
+    allowed = settings.worker_kill_grace + settings.worker_lease
+    began = client.inspector.now() - round((allowed + 90) * 1000)
+    for job_id in ids:
+        client.server.client.hset(client.server.keys.of("default").job(job_id), "started", began)
+    (finding,) = running_check(client).findings
+    assert f"queue 'default': job {ids[0]} should have ended 30" in finding.message
+    assert worker.name in finding.remedy
+
+
+def test_the_look_for_jobs_that_run_too_long_is_bounded(client: Client, worker: SeedingWorker) -> None:
+    for _ in range(60):
+        client.enqueue("math", {}, timeout="1s")
+    jobs = worker.fetch(60)
+    keys = client.server.keys.of("default")
+    for job in jobs:
+        client.server.client.hset(keys.job(job.id), "started", 0)
+    found = client.inspector.stuck("default")
+    assert len(found) == stuck.JOBS
+    # Those that were begun first.
+    assert {job.job_id for job in found} == {job.id for job in jobs[: stuck.JOBS]}

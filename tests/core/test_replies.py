@@ -68,7 +68,7 @@ def test_only_what_the_server_refuses_as_a_whole_has_its_connection_rest():
 
 
 @pytest.mark.parametrize("text", UNKNOWN)
-def test_of_an_unknown_word_nobody_can_say_whether_it_was_done(text):
+def test_after_an_unknown_word_it_is_open_whether_the_call_was_done(text):
     error = received(text)
     assert not any(classify(error) for classify in (is_known, is_of_server, is_elsewhere, blames_data))
     assert type(translated(error)) is QueueUnavailable
