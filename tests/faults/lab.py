@@ -42,12 +42,13 @@ class System:
         proxied: bool = False,
         seed: int = 1,
         options: dict[str, str] | None = None,
+        program: Path | None = None,
         **environ: str,
     ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="gopher-lab-"))
         self.ledger = self.folder / "ledger"
         self.random = random.Random(seed)
-        self.server = EmbeddedServer(self.folder / "server", options=options)
+        self.server = EmbeddedServer(self.folder / "server", options=options, program=program)
         self.proxy: Proxy | None = None
         self.client: Client
         self.port = free_port()
