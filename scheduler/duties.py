@@ -65,7 +65,8 @@ class Rescuer(Duty):
     """Gives back the jobs of workers that were not heard of for a lease.
 
     When the server is back after it was away for longer than that, all leases have run out, and workers that live
-    may find it a little later than we do. So a call that had to wait rescues nobody, and the next one comes later.
+    may find it a little later than we do. So a call that had to wait, or was refused for a while, rescues nobody, and
+    the next one comes later.
     """
 
     def __init__(self, queue: Queue, lease: float) -> None:
@@ -76,19 +77,21 @@ class Rescuer(Duty):
         self._grace = min(lease, ALL_BACK)
         #: The server's now (ms) and ours (monotonic s) when the last answer came.
         self._last: tuple[int, float] | None = None
-        self._asked = 0.0
+        #: When we asked first since the last answer.
+        self._asked: float | None = None
         self._waited = False
 
     def call(self, now: float) -> Call:
         last_now, looked = self._last or (None, 0.0)
-        self._asked = now
+        self._asked = now if self._asked is None else self._asked
         return self._queue.rescue(last_now, lambda: time.monotonic() - looked, self._limit)
 
     def _limit(self) -> int:
-        self._waited = time.monotonic() - self._asked > WAITED
+        self._waited = self._asked is not None and time.monotonic() - self._asked > WAITED
         return 0 if self._waited else LIMIT
 
     def took(self, reply: Rescued, now: float) -> float:
+        self._asked = None
         if reply.step is not None:
             log.warning("the server's clock was set; leases were moved along", by_ms=reply.step)
             self._last = None

@@ -89,6 +89,8 @@ class Scheduler:
         self._duties: dict[str, list[tuple[Duty, Link]]] = {}
         #: When each is to be done next (monotonic s); infinity while its answer is under way.
         self._due: dict[Duty, float] = {}
+        #: Until when a duty rests of whose calls one was refused.
+        self._rests: dict[Duty, float] = {}
         self._health = HealthFile(settings.health_file, ALIVE / 3, 2 * ALIVE)
         self._look_at = self._show_at = 0.0
         self._stopping = False
@@ -137,11 +139,19 @@ class Scheduler:
                 log.error("a duty was refused by the server", duty=type(duty).__name__, error=str(reply))
                 self._due[duty] = now + AFTER_ERROR
             else:
-                self._due[duty] = min(duty.took(reply, now), self._due[duty])
+                due = min(duty.took(reply, now), self._due[duty])
+                self._due[duty] = max(due, self._rests.pop(duty, 0.0))
                 for call in duty.follow_ups():
-                    link.add(call, _log_refusal)
+                    link.add(call, lambda reply: self._take_follow_up(duty, reply))
 
         return take
+
+    def _take_follow_up(self, duty: Duty, reply: object) -> None:
+        if isinstance(reply, Exception):
+            log.error("a schedule could not fire", error=str(reply))
+            # It is still due: without a rest it would be found and refused as fast as the server answers.
+            self._rests[duty] = time.monotonic() + AFTER_ERROR
+            self._due[duty] = max(self._due[duty], self._rests[duty])
 
     def _take_queues(self, reply: set[bytes] | list[bytes] | Exception) -> None:
         if not isinstance(reply, Exception):
@@ -204,11 +214,6 @@ class Scheduler:
 
 def _queued(*_: object) -> None:
     """Nothing to do here: the wakeup descriptor has it."""
-
-
-def _log_refusal(reply: object) -> None:
-    if isinstance(reply, Exception):
-        log.error("a schedule could not fire", error=str(reply))
 
 
 def _ignore(_reply: object) -> None:

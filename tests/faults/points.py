@@ -121,7 +121,7 @@ def _retried_by_and_by(client: Client, queue: str) -> Ids:
     return [job_id]
 
 
-def _schedule_due(client: Client, queue: str) -> Ids:
+def schedule_due(client: Client, queue: str) -> Ids:
     """A schedule that is due now; its job has a known id.
 
     Once a year: of times that were missed the latest is made up for, and that shall still be this one when honest
@@ -141,8 +141,8 @@ SCHEDULER: dict[str, Plan] = {
     "prune": Plan(_too_many_dead),
     "continue_redrives": Plan(_retried_by_and_by, runs=1),
     "sample": Plan(_due_soon, runs=1),
-    "due_ticks": Plan(_schedule_due, runs=1),
-    "tick": Plan(_schedule_due, runs=1),
+    "due_ticks": Plan(schedule_due, runs=1),
+    "tick": Plan(schedule_due, runs=1),
 }
 #: Verbs that the API comes by, when somebody submits.
 API = frozenset({"enqueue"})

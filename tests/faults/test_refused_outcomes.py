@@ -6,6 +6,7 @@ import time
 import pytest
 
 from gopher.scripts import script
+from tests.faults import points
 from tests.faults.lab import System
 from tests.faults.load import Load
 from tests.helpers import wait_until
@@ -88,6 +89,17 @@ def test_a_job_that_the_worker_does_not_hold_is_given_back_while_it_works(system
     assert system.totals("reclaimed") == before + 1
     assert _seen(system, "start", [running]) == 1
     assert "it stood in this worker's list and the worker did not hold it" in system.logs()
+
+
+def test_a_schedule_that_can_not_fire_is_tried_again_with_pauses(proxied):
+    name, before = script("tick").sha, proxied.proxy.done("inject")
+    proxied.proxy.mode("inject", match=name, text="ERR quota")
+    (job_id,) = points.schedule_due(proxied.client, "default")
+    wait_until(lambda: proxied.proxy.done("inject") > before)
+    time.sleep(1.5)
+    assert proxied.proxy.done("inject") <= before + 4
+    proxied.proxy.mode("pass")
+    proxied.wait([job_id], 10)
 
 
 @pytest.fixture

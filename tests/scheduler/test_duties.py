@@ -4,6 +4,7 @@ import pytest
 from gopher.scheduler.duties import LIMIT, Promoter, Pruner, Rescuer
 
 from gopher.keys import Keys
+from gopher.link import ALL_BACK
 from gopher.queue import Promoted, Pruned, Queue, Rescued
 from gopher.settings import Settings
 
@@ -68,6 +69,17 @@ def test_the_rescuer_forgets_its_last_look_once_the_clock_was_set(queue):
     rescuer.call(NOW + 5)
     assert rescuer.took(rescued(step=3_600_000), NOW + 5) == NOW + 5
     assert rescuer.call(NOW + 5).arguments[-2:] == ("", "")
+
+
+def test_the_rescuer_rescues_nobody_after_its_calls_were_refused_for_a_while(queue, monkeypatch):
+    """Workers whose heartbeats were refused as well may need a moment longer."""
+    rescuer = Rescuer(queue, 30.0)
+    rescuer.call(NOW)
+    later = rescuer.call(NOW + 2)
+    monkeypatch.setattr("time.monotonic", lambda: NOW + 2)
+    assert later.command()[4] == "0"
+    assert rescuer.took(rescued(), NOW + 2) == NOW + 2 + ALL_BACK
+    assert rescuer.call(NOW + 2 + ALL_BACK).command()[4] == str(LIMIT)
 
 
 def test_the_rescuer_goes_on_at_once_while_a_call_is_full(queue):
