@@ -10,7 +10,7 @@ import selectors
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
 import msgspec
 
@@ -30,6 +30,7 @@ from gopher.wires import Wires
 
 from . import interrupt
 from .clock import ServerClock
+from .declared_limits import DeclaredLimits
 from .exporter import Exporter, killed
 from .frames import Completed, Failed, Message, Progress, Ready, decode_message
 from .intake import Intake
@@ -37,6 +38,7 @@ from .inventory import Inventory
 from .job_logs import job_fields
 from .pool import STRAGGLER, ChildHandle, Pool, Running, assignment, depth_for, holds_for
 from .record import Record, new_worker_id
+from .reports import report_running
 from .settlement import Settlement
 from .signals import Signals
 from .system import describe_exit, oom_kills
@@ -82,14 +84,13 @@ class Supervisor:
         self._intakes: dict[str, Intake] = {}
         self._settlements: dict[str, Settlement] = {}
         self._inventories: dict[str, Inventory] = {}
+        self._limits: dict[str, DeclaredLimits] = {}
         self._record = Record(list(settings.worker_queues), registry, self._clock)
         self._backlog: deque[Running] = deque()
         self._rescue_looks: dict[str, tuple[int, float]] = {}
-        #: Queues whose last heartbeat was not answered yet, that have not given us a lease yet, and that have refused
-        #: to hear of limits.
+        #: Queues whose last heartbeat was not answered yet, and that have not given us a lease yet.
         self._unanswered: set[str] = set()
         self._without_lease: set[str] = set()
-        self._without_limits: set[str] = set()
         self._mean_seconds = 0.0
         #: Jobs that the children can take beyond those that are here or asked for.
         self._room = 0
@@ -152,6 +153,7 @@ class Supervisor:
             self._intakes[name] = intake
             self._settlements[name] = Settlement(queue, intake.link, self._clock, self._settings.worker_lease)
             self._inventories[name] = Inventory(intake)
+            self._limits[name] = DeclaredLimits(queue, intake.link, self._registry)
         self._register()
         # The first look at what others have left behind need not wait a whole period.
         self._care_at = time.monotonic() + 1.0
@@ -205,23 +207,32 @@ class Supervisor:
             room = self._pool.capacity(self._depth()) - len(self._backlog)
             room -= sum(intake.asked_for for intake in self._intakes.values())
             held = self._held(now)
-        for intake in self._intakes.values():
+        for name, intake in self._intakes.items():
+            if not self._may_take(name):
+                continue
             wanted = room + held
-            full = self._settlements[intake.queue.name].delivery.full
-            if wanted <= held / 2 or full:
+            if wanted <= held / 2:
                 # Some are at hand still: those that take their places come together, with one call.
                 wanted = 0
             if intake.must_fetch(now) or (wanted > 0 and intake.wants_fetch(now)):
                 if _may_send(intake.link, wanted):
                     intake.fetch(self.worker_id, min(max(wanted, 1), AT_ONCE), now, self._taker(intake))
                     room -= intake.asked_for
-            elif room > 0 and not intake.asked_for and not full:
+            elif room > 0 and not intake.asked_for:
                 intake.listen(self.worker_id, now, spare, self._taker(intake, by_bell=True))
             if intake.asked_for and intake.more and intake.link.wire.connected:
                 # There may be yet more than was asked for: those of less preference wait until that is known. Not for a
                 # node that is away.
                 room = held = 0
         self._room = room
+
+    def _may_take(self, queue: str) -> bool:
+        """Return whether jobs may come from a queue.
+
+        Not without a lease: what a bell brings then stands in a list that nothing is known of. Nor while many outcomes
+        are refused.
+        """
+        return queue not in self._without_lease and not self._settlements[queue].delivery.full
 
     def _pause(self) -> float:
         now = time.monotonic()
@@ -235,9 +246,8 @@ class Supervisor:
         for link in self._wires.links:
             wake_at = min(wake_at, link.wake_at())
         for name, intake in self._intakes.items():
-            delivery = self._settlements[name].delivery
-            wake_at = min(wake_at, delivery.wake_at())
-            if self._room > 0 and not intake.link.busy and not delivery.full:
+            wake_at = min(wake_at, self._settlements[name].delivery.wake_at())
+            if self._room > 0 and not intake.link.busy and self._may_take(name):
                 wake_at = min(wake_at, intake.wake_at())
         return max(min(wake_at - now, 1.0), 0.0)
 
@@ -496,22 +506,10 @@ class Supervisor:
         for name, intake in self._intakes.items():
             self._without_lease.add(name)
             self._send_heartbeat(intake)
-            self._declare_limits(intake)
+            self._limits[name].declare()
         self._show()
         self._lost = False
         self._beat_at = 0.0
-
-    def _declare_limits(self, intake: Intake) -> None:
-        """Tell the server what handlers say of their own limits; an operator's word stands."""
-
-        def answered(reply: object) -> None:
-            if isinstance(reply, Exception):
-                self._without_limits.add(intake.queue.name)
-
-        self._without_limits.discard(intake.queue.name)
-        for handler in self._registry:
-            if handler.limit is not None:
-                intake.link.add(intake.queue.set_limit(handler.name, *handler.limit, origin="handler"), answered)
 
     def _beat(self, now: float) -> None:
         """Show that this worker lives, learn what to cancel, report what runs."""
@@ -525,9 +523,8 @@ class Supervisor:
         answering = self._intakes.keys() - self._unanswered
         for name in answering:
             self._send_heartbeat(self._intakes[name])
-            if name in self._without_limits:
-                self._declare_limits(self._intakes[name])
-        self._report_running(answering)
+            self._limits[name].declare_refused()
+        report_running(self._pool.children.values(), [self._intakes[name] for name in answering])
         # The record of an idle worker says the same each time: every other beat will do to keep it. What its last jobs
         # or a new child have changed is shown with the next one.
         if answering and (self._record.outdated or not self._idle_beats or self._idle_beats % 2):
@@ -591,23 +588,6 @@ class Supervisor:
             if head is not None and head.handler is not None and head.handler.exclusive and not child.killed:
                 log.warning("job stopped: the lease may be lost", **job_fields(head))
                 self._pool.kill(child, "shutdown")
-
-    def _report_running(self, queues: Collection[str]) -> None:
-        """Send the progress and the new log lines of running jobs."""
-        reports: dict[str, list[tuple[Running, tuple[str, str, bytes, bytes]]]] = {}
-        for child in self._pool.children.values():
-            head = child.head
-            if head is None or head.queue not in queues:
-                continue
-            if not (head.progress or child.output.changed(head.number)):
-                continue
-            lines = child.output.encode(head.number) if child.output.changed(head.number) else b""
-            report = (head.job.id, head.job.token, head.progress, lines)
-            reports.setdefault(head.queue, []).append((head, report))
-            head.progress = b""
-        for name, some in reports.items():
-            call = self._intakes[name].queue.report([report for _, report in some])
-            self._intakes[name].link.add(call, _keeper_of_progress(some))
 
     def _lose(self) -> None:
         """Our lease was taken away: others have our jobs. Drop them all and begin anew under another id."""
@@ -751,17 +731,6 @@ class Supervisor:
 def _may_send(link: Link, jobs: int) -> bool:
     """Return whether to send now what concerns so many jobs: few wait for the last reply, that they may become more."""
     return not link.busy or (link.takes_another and jobs >= MANY)
-
-
-def _keeper_of_progress(reports: list[tuple[Running, tuple[str, str, bytes, bytes]]]) -> Callable[[object], None]:
-    """Return what takes the answer to a report: the progress of one that is refused goes with the next."""
-
-    def answered(reply: object) -> None:
-        if isinstance(reply, Exception):
-            for running, (_, _, progress, _) in reports:
-                running.progress = running.progress or progress
-
-    return answered
 
 
 def _ignore(_reply: object) -> None:

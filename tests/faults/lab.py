@@ -132,6 +132,11 @@ class System:
     def children(self) -> list[int]:
         return [pid for worker in self.workers for pid in worker.children()]
 
+    def start_worker(self) -> Process:
+        """Start one more, and do not wait until it is there."""
+        self.workers.append(self._process("worker"))
+        return self.workers[-1]
+
     def restart_worker(self, dead: Process) -> None:
         """Start a worker in the place of one that has died, as whoever runs it would."""
         dead.destroy()

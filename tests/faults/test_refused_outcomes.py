@@ -1,5 +1,6 @@
 """The server refuses what a job brought: the job is not forgotten in the hands of a worker that lives."""
 
+import os
 import signal
 import time
 
@@ -11,6 +12,8 @@ from tests.faults.lab import System
 from tests.faults.load import Load
 from tests.helpers import wait_until
 
+#: A module with a handler that declares limits.
+LIMITED = "tests.flow.ledger_handlers"
 #: What servers, proxies and providers say, and what they might.
 SAYINGS = [
     "ERR max requests limit exceeded. Limit: 10000, Usage: 10000",
@@ -89,6 +92,21 @@ def test_a_job_that_the_worker_does_not_hold_is_given_back_while_it_works(system
     assert system.totals("reclaimed") == before + 1
     assert _seen(system, "start", [running]) == 1
     assert "it stood in this worker's list and the worker did not hold it" in system.logs()
+
+
+def test_a_worker_that_starts_while_its_calls_are_refused_takes_a_lease_and_declares_limits_later(seed):
+    with System(
+        workers=0, api=0, schedulers=0, proxied=True, seed=seed, GOPHER_HANDLERS=LIMITED, LEDGER=os.devnull
+    ) as own:
+        job_id = own.client.enqueue("declared", {})
+        own.proxy.mode("inject", match="EVAL", text="ERR quota")
+        worker = own.start_worker()
+        wait_until(lambda: own.proxy.done("inject") >= 5)
+        assert worker.running
+        own.proxy.mode("pass")
+        own.wait([job_id], 10)
+        wait_until(lambda: own.client.server.client.exists(own.client.server.keys.of("default").limit("declared")))
+        assert "lease was lost" not in own.logs()
 
 
 def test_a_schedule_that_can_not_fire_is_tried_again_with_pauses(proxied):

@@ -1,0 +1,38 @@
+"""What running jobs say before they end: their progress and the lines that they have logged so far."""
+
+from collections.abc import Callable, Collection
+
+from .intake import Intake
+from .pool import ChildHandle, Running
+
+#: Id and token of a job, its progress and log as `Queue.report` takes them.
+_Report = tuple[str, str, bytes, bytes]
+
+
+def report_running(children: Collection[ChildHandle], intakes: Collection[Intake]) -> None:
+    """Send what is new of the jobs that run in these queues."""
+    for intake in intakes:
+        heads = [child for child in children if child.head is not None and child.head.queue == intake.queue.name]
+        reports = [(head, report) for child in heads if (head := child.head) and (report := _report(child, head))]
+        if reports:
+            for head, _ in reports:
+                head.progress = b""
+            intake.link.add(intake.queue.report([report for _, report in reports]), _taker(reports))
+
+
+def _report(child: ChildHandle, head: Running) -> _Report | None:
+    logged = child.output.changed(head.number)
+    if not (head.progress or logged):
+        return None
+    return head.job.id, head.job.token, head.progress, child.output.encode(head.number) if logged else b""
+
+
+def _taker(reports: list[tuple[Running, _Report]]) -> Callable[[object], None]:
+    """Return what takes the answer: progress that was refused goes with the next report, unless there is newer one."""
+
+    def take(reply: object) -> None:
+        if isinstance(reply, Exception):
+            for running, (_, _, progress, _) in reports:
+                running.progress = running.progress or progress
+
+    return take
