@@ -271,6 +271,9 @@ def test_scripts_that_were_flushed_are_sent_whole(link, behind, direct):
         "-CLUSTERDOWN The cluster is down",
         "-NOREPLICAS Not enough good replicas to write.",
         "-TRYAGAIN Multiple keys request during rehashing of slot",
+        "-ASK 866 127.0.0.1:7001",
+        "-MOVED somewhere",
+        "-ERR Error running script (call to f_1): @user_script:7: @user_script: 7: -READONLY You can't write",
     ],
 )
 def test_what_passes_is_waited_for(link, behind, proxy, direct, answer):
@@ -288,6 +291,8 @@ def test_what_passes_is_waited_for(link, behind, proxy, direct, answer):
     [
         "-OOM command not allowed when used memory > 'maxmemory'.",
         "-ERR something else",
+        "-WEIRD thing",
+        "-",
         "-NOAUTH Authentication required.",
         "-NOPERM User x has no permissions",
     ],
@@ -301,6 +306,32 @@ def test_other_errors_are_given_to_who_asked(link, behind, proxy, answer):
     link.add(behind.queue("default").promote(), replies.append)
     settle(link)
     assert replies[1].moved == 0
+
+
+def test_what_is_refused_goes_with_what_comes_next_and_the_others_are_answered(link, behind, proxy, direct):
+    """So a heartbeat that the server takes is not held up by an outcome that it refuses."""
+    queue, order = behind.queue("default"), []
+    link.add(queue.enqueue([job()]), lambda reply: order.append("refused"))
+    link.add(Command("any", ("PING",)), order.append)
+    proxy.answer("-READONLY You can't write against a read only replica.\r\n+PONG")
+    go_on(link, lambda: order)
+    assert (order, link.busy, link.idle) == ([b"PONG"], False, False)
+    link.add(queue.heartbeat("w1", 60.0, first=True), lambda reply: order.append("heartbeat"))
+    before = len(proxy.sent)
+    settle(link)
+    assert order == [b"PONG", "refused", "heartbeat"]
+    assert len(proxy.sent) == before + 1
+    assert enqueued(direct) == 1
+
+
+@pytest.mark.parametrize("answer", ["+OK", ":7", "$-1", "*1\r\n:7"])
+def test_a_reply_that_can_not_be_read_counts_as_an_error_reply(link, behind, proxy, answer):
+    replies = []
+    link.add(behind.queue("default").heartbeat("w1", 60.0, first=True), replies.append)
+    proxy.answer(answer)
+    settle(link)
+    assert isinstance(replies[0], exceptions.ResponseError)
+    assert link.wire.connected
 
 
 def test_one_call_that_fails_does_not_harm_its_neighbours(link, behind, direct):
