@@ -71,7 +71,7 @@ def test_the_rescuer_forgets_its_last_look_once_the_clock_was_set(queue):
     assert rescuer.call(NOW + 5).arguments[-2:] == ("", "")
 
 
-def test_the_rescuer_rescues_nobody_after_its_calls_were_refused_for_a_while(queue, monkeypatch):
+def test_the_rescuer_rescues_no_jobs_after_its_calls_were_refused_for_a_while(queue, monkeypatch):
     """Workers whose heartbeats were refused as well may need a moment longer."""
     rescuer = Rescuer(queue, 30.0)
     rescuer.call(NOW)
