@@ -7,6 +7,7 @@ from flask import Blueprint, Response
 
 from gopher.groups import MAX_GROUPS
 from gopher.job import State
+from gopher.redrives import MAX_CANARY
 from gopher.shapes import Checked, JobId, QueueName, RateText, TypeName
 from gopher.views import DeadLetterPage, GroupPage, RetryView
 
@@ -20,7 +21,9 @@ blueprint = Blueprint("dead_letters", __name__, url_prefix="/api/v1/dlq")
 
 ErrorClass = Annotated[str, msgspec.Meta(description="The class of the error.", examples=["ValueError"])]
 GroupId = Annotated[str, msgspec.Meta(description="A group, as /dlq/groups names it.", examples=["1c42e8b666bf"])]
-_SOME = Annotated[int, msgspec.Meta(ge=1)]
+#: Dead letters that one call moves at most, more than any queue holds.
+_SOME = Annotated[int, msgspec.Meta(ge=1, le=10**9)]
+_CANARY = Annotated[int, msgspec.Meta(ge=1, le=MAX_CANARY)]
 
 
 class RetryAll(Checked):
@@ -34,7 +37,7 @@ class RetryAll(Checked):
     group: GroupId | None = None
     queue: QueueName | None = None
     limit: _SOME | None = None
-    canary: _SOME | None = None
+    canary: _CANARY | None = None
     rate: RateText | None = None
 
 

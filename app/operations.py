@@ -11,6 +11,7 @@ openapi.py writes all of it into the document.
 """
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import wraps
@@ -170,11 +171,17 @@ def _query(kind: type[msgspec.Struct]) -> msgspec.Struct:
 def read_texts(kind: type[Struct], texts: Mapping[str, str]) -> Struct:
     """Return a Struct of texts, as a query or a form has them. Raises InvalidJob, naming the field."""
     try:
-        return msgspec.convert(texts, kind, strict=False)
+        read = msgspec.convert(texts, kind, strict=False)
     except msgspec.ValidationError as error:
         problem = explain(error)
         text = texts.get((problem.field or "").lstrip("/"), "")
         raise InvalidJob(f"is {text!r:.60}: {problem.details.partition(', got')[0]}", problem.field) from None
+    for name in texts:
+        value = getattr(read, name)
+        # msgspec takes the words nan and inf, and NaN is within every bound.
+        if isinstance(value, float) and not math.isfinite(value):
+            raise InvalidJob(f"is {texts[name]!r:.60}: expected a number", f"/{name}")
+    return read
 
 
 def _sent(decoder: msgspec.json.Decoder[Any], empty: Any) -> Any:

@@ -1,6 +1,5 @@
 """Durations as people write them: `10s`, `500ms`, `1h30m`, `2d`, or a bare number of seconds."""
 
-import math
 import re
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -10,31 +9,42 @@ _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 #: The text of a duration as documents give it, with all that is taken.
 PATTERN = rf"\s*(?:{_NUMBER.pattern}|(?:{_NUMBER.pattern}(?:[mM][sS]|[sSmMhHdD]))+)\s*"
 EXPECTED = "a duration such as 10s, 500ms, 1h30m, 30d, or a bare number of seconds"
+#: Seconds: a hundred years. What is longer could not be added to a time, and is surely a mistake.
+LONGEST = 36_525 * 86_400.0
+_TOO_LONG = f"expected {EXPECTED}, of at most {LONGEST / 86_400:.0f}d (a hundred years)"
 
 
 def parse_duration(value: str | float) -> float:
     """Return the seconds that `value` stands for.
 
     `parse_duration("1h30m")` is 5400.0, `parse_duration("500ms")` is 0.5, `parse_duration(3)` is 3.0.
-    Raises ValueError, saying what is expected, for anything that is not a finite duration >= 0.
+    Raises ValueError, saying what is expected, for anything that is not a duration from 0 to a hundred years.
     """
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError(f"expected {EXPECTED}")
     if isinstance(value, str):
-        return _parse_text(value.strip().lower())
-    if not math.isfinite(value) or value < 0:
+        return _bounded(_parse_text(value.strip().lower()))
+    # NaN is not >= 0 either.
+    if not value >= 0:
         raise ValueError(f"expected {EXPECTED}")
-    return float(value)
+    return _bounded(value)
+
+
+def _bounded(seconds: float) -> float:
+    # Compared first: an integer of hundreds of digits is no float.
+    if seconds > LONGEST:
+        raise ValueError(_TOO_LONG)
+    return float(seconds)
 
 
 def _parse_text(text: str) -> float:
-    if _NUMBER.fullmatch(text) and math.isfinite(float(text)):
+    if _NUMBER.fullmatch(text):
         return float(text)
     total, position = 0.0, 0
     while part := _PART.match(text, position):
         total += float(part[1]) * _UNITS[part[2]]
         position = part.end()
-    if position != len(text) or not text or not math.isfinite(total):
+    if position != len(text) or not text:
         raise ValueError(f"expected {EXPECTED}")
     return total
 

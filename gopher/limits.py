@@ -5,11 +5,15 @@ import re
 from typing import NamedTuple
 
 _RATE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*/\s*([0-9]*)\s*(s|m|h|d)")
+#: Characters.
+_LONGEST = 100
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
-#: Of a burst, and of jobs at once.
+#: Of a burst, of jobs at once, and of starts a second.
 MOST = 1_000_000
-EXPECTED = "a rate such as 10/s, 600/m, 5/h or 1/10s"
+#: Starts a second: one in a year. A slower rate is 0, or a mistake.
+LEAST = 1 / (366 * 86_400)
+EXPECTED = f"a rate such as 10/s, 600/m, 5/h or 1/10s, from 1/366d to {MOST}/s"
 
 
 class Limit(NamedTuple):
@@ -22,10 +26,13 @@ class Limit(NamedTuple):
 
 def parse_rate(text: str) -> float:
     """Return starts a second: `parse_rate("600/m")` is 10.0, `parse_rate("0/s")` 0.0. Raises ValueError."""
-    match = _RATE.fullmatch(text.strip().lower())
-    if not match or match[2] == "0":
+    # As long as no number in it can be out of a float's range.
+    match = _RATE.fullmatch(text.strip().lower()) if len(text) <= _LONGEST else None
+    period = float(match[2] or 1) * _SECONDS[match[3]] if match else 0.0
+    starts = float(match[1]) / period if match and period else -1.0
+    if starts and not LEAST * 0.999 <= starts <= MOST:
         raise ValueError(f"expected {EXPECTED}")
-    return float(match[1]) / (int(match[2] or 1) * _SECONDS[match[3]])
+    return starts
 
 
 def make_limit(rate: str | None, burst: float | None = None, concurrency: int | None = None) -> Limit | None:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, get_args
 import msgspec
 from msgspec import Meta, Raw
 
+from .durations import LONGEST
 from .durations import PATTERN as DURATION
 from .errors import InvalidJob
 from .job import PRIORITIES, State
@@ -51,6 +52,15 @@ Time = Annotated[
         extra_json_schema={"format": "date-time"},
     ),
 ]
+#: One that a client gives.
+SubmittedTime = Annotated[
+    str,
+    Meta(
+        description="RFC 3339, with an offset, from the year 1970 to 9999 in UTC.",
+        examples=["2026-11-24T10:26:07.863Z"],
+        extra_json_schema={"format": "date-time"},
+    ),
+]
 #: `10s`, `1h30m`, or seconds.
 Duration = (
     Annotated[
@@ -61,10 +71,12 @@ Duration = (
             extra_json_schema=_whole(DURATION),
         ),
     ]
-    | Annotated[int, Meta(extra_json_schema={"minimum": 0})]
-    | Annotated[float, Meta(extra_json_schema={"minimum": 0})]
+    | Annotated[int, Meta(extra_json_schema={"minimum": 0, "maximum": int(LONGEST)})]
+    | Annotated[float, Meta(extra_json_schema={"minimum": 0, "maximum": LONGEST})]
 )
-RateText = Annotated[str, Meta(description="Starts in a time: 10/s, 600/m, 5/h, 1/10s.", examples=["10/s"])]
+RateText = Annotated[
+    str, Meta(description="Starts in a time: 10/s, 600/m, 5/h, 1/10s; from 1/366d to 1000000/s.", examples=["10/s"])
+]
 #: JSON that is handed on as it is, to the digit.
 AnyJson = Annotated[Raw, Meta(description="Any JSON value.")]
 JsonObject = Annotated[Raw, Meta(description="A JSON object.", extra_json_schema={"type": "object"})]

@@ -26,12 +26,13 @@ from .shapes import (
     Priority,
     QueueName,
     ScheduleName,
-    Time,
+    SubmittedTime,
     TypeName,
     one_of,
 )
 from .strict_json import check_json, check_names
-from .times import from_rfc3339
+from .times import EXPECTED as EXPECTED_TIME
+from .times import submitted_time
 
 #: Bytes of JSON.
 MAX_PAYLOAD = 256 * 1024
@@ -83,9 +84,9 @@ class Submission(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True)
     queue: QueueName = "default"
     max_retries: MaxRetries | None = None
     timeout: Duration | None = None
-    execute_at: Time | None = None
+    execute_at: SubmittedTime | None = None
     delay: Duration | None = None
-    expires_at: Time | None = None
+    expires_at: SubmittedTime | None = None
     expires_in: Duration | None = None
     retention: Duration | None = None
     retry_for: Duration | None = None
@@ -348,7 +349,7 @@ def _duration(value: Duration | None, field: str, longest: float = LONGEST_WAIT)
         return None
     try:
         seconds = parse_duration(value)
-    except (ValueError, OverflowError) as error:
+    except ValueError as error:
         raise InvalidJob(f"is {value!r:.60}: {error}", field) from None
     if seconds > longest:
         raise InvalidJob(f"is {value!r:.60}: the longest is {longest / 86400:g} days", field)
@@ -383,11 +384,9 @@ def _expires(submission: Submission, present: int) -> str:
 
 def _instant(text: str, field: str, present: int) -> int:
     try:
-        value = from_rfc3339(text)
-    except (ValueError, OverflowError):
-        raise InvalidJob(
-            f"is {text!r:.60}: expected an RFC 3339 time with an offset, such as 2026-11-24T08:00:00Z", field
-        ) from None
+        value = submitted_time(text)
+    except ValueError:
+        raise InvalidJob(f"is {text!r:.60}: expected {EXPECTED_TIME}", field) from None
     if value > present + LONGEST_WAIT * 1000:
         raise InvalidJob(f"is {text!r:.60}: the furthest is {LONGEST_WAIT / 86400:g} days ahead", field)
     return value

@@ -1,11 +1,23 @@
-"""Times: Unix milliseconds inside, RFC 3339 in UTC with `Z` outside."""
+"""Times: Unix milliseconds inside, RFC 3339 in UTC with `Z` outside. What can be read can be shown, and the reverse."""
 
-from datetime import UTC, datetime
+import re
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+
+#: Unix milliseconds of the first and the last time that RFC 3339 can write in UTC: the years 1 to 9999.
+FIRST, LAST = -62_135_596_800_000, 253_402_300_799_999
+EXPECTED = "an RFC 3339 time with an offset, such as 2026-11-24T08:00:00Z, from the year 1970 to 9999 in UTC"
+
+_RFC3339 = re.compile(
+    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d)(?::(\d\d)(?:\.(\d+))?)?(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d))", re.ASCII
+)
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - on the clock of the offset
 
 
 def to_rfc3339(milliseconds: float) -> str:
-    """Return `2026-11-24T08:00:00.000Z` for Unix milliseconds."""
+    """Return `2026-11-24T08:00:00.000Z` for Unix milliseconds. Raises ValueError outside the years 1 to 9999."""
+    if not FIRST <= milliseconds <= LAST:
+        raise ValueError(f"{milliseconds} ms is outside the years 1 to 9999")
     seconds, rest = divmod(int(milliseconds), 1000)
     return f"{_to_the_second(seconds)}.{rest:03}Z"
 
@@ -16,8 +28,28 @@ def _to_the_second(seconds: int) -> str:
 
 
 def from_rfc3339(text: str) -> int:
-    """Return the Unix milliseconds of an RFC 3339 time. Raises ValueError without an offset."""
-    value = datetime.fromisoformat(text)
-    if value.tzinfo is None or len(text) < len("2026-11-24T08:00Z"):
-        raise ValueError("expected an RFC 3339 time with an offset, such as 2026-11-24T08:00:00Z")
-    return round(value.timestamp() * 1000)
+    """Return the Unix milliseconds of an RFC 3339 time. Raises ValueError for anything that `to_rfc3339` can't write.
+
+    The seconds may be left out; a leap second is the one after it.
+    """
+    match = _RFC3339.fullmatch(text)
+    if match is None:
+        raise ValueError(f"expected {EXPECTED}")
+    day, minute, second, fraction, sign, hours, minutes = match.groups()
+    leaps = second == "60"
+    local = datetime.fromisoformat(f"{day} {minute}:{'59' if leaps else second or '00'}")
+    ahead = timedelta(hours=int(hours), minutes=int(minutes)) if sign else timedelta()
+    since = local - _EPOCH + (ahead if sign == "-" else -ahead)
+    whole = (since.days * 86_400 + since.seconds + leaps) * 1000
+    value = whole + (round(float(f"0.{fraction}") * 1000) if fraction else 0)
+    if not FIRST <= value <= LAST:
+        raise ValueError(f"expected {EXPECTED}")
+    return value
+
+
+def submitted_time(text: str) -> int:
+    """Return the Unix milliseconds of a time that a client gives. Raises ValueError, also for one before 1970."""
+    value = from_rfc3339(text)
+    if value < 0:
+        raise ValueError(f"expected {EXPECTED}")
+    return value

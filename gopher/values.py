@@ -29,8 +29,11 @@ Weights = dict[str, int] | Literal["strict"]
 
 _SIZES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmg]?i?b|)", re.IGNORECASE)
+#: Bytes: a TiB, more than any of these sizes means.
+_LARGEST = 2**40
 _PERIODS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_RATE = re.compile(r"(\d+(?:\.\d+)?)/([smhd])")
+_RATE = re.compile(r"(\d+(?:\.\d+)?)/([smhd])", re.ASCII)
+_MOST_REQUESTS = 10**9
 _MODULE = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 _NAMESPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 #: What a client's name is made of. Many generated secrets are not: one with a colon in it does not pass for a name.
@@ -80,12 +83,12 @@ def integer(least: int, most: int) -> Kind[int]:
     return Kind(f"a whole number from {least} to {most}", read)
 
 
-def duration(*, above: float = -1.0, most: float = float("inf")) -> Kind[float]:
+def duration(*, above: float = -1.0, most: float = durations.LONGEST) -> Kind[float]:
     """Read seconds: more than `above`, at most `most`."""
     expected = durations.EXPECTED
     if above >= 0:
         expected += f", more than {durations.format_duration(above) if above else '0'}"
-    if most < float("inf"):
+    if most < durations.LONGEST:
         expected += f", at most {durations.format_duration(most)}"
 
     def read(text: str) -> float:
@@ -102,12 +105,12 @@ def size(least: int = 1) -> Kind[int]:
 
     def read(text: str) -> int:
         match = _SIZE.fullmatch(text)
-        value = int(float(match[1]) * _SIZES[match[2].lower()]) if match else 0
-        if value < least:
+        value = float(match[1]) * _SIZES[match[2].lower()] if match else 0.0
+        if not least <= value <= _LARGEST:
             raise ValueError
-        return value
+        return int(value)
 
-    return Kind(f"a size such as 1MiB, 512KiB, or a bare number of bytes, at least {least} bytes", read)
+    return Kind(f"a size such as 1MiB, 512KiB, or a bare number of bytes, from {least} bytes to 1024GiB", read)
 
 
 def choice(*words: str) -> Kind[str]:
@@ -185,7 +188,7 @@ def _read_weights(text: str) -> Weights:
 
 def _read_rate(text: str) -> Rate:
     match = _RATE.fullmatch(text)
-    if match is None or float(match[1]) <= 0:
+    if match is None or not 0 < float(match[1]) <= _MOST_REQUESTS:
         raise ValueError
     return Rate(float(match[1]), _PERIODS[match[2]])
 
@@ -287,7 +290,7 @@ ORIGINS = listing("origins such as https://example.com, or *", _read_origin)
 ALLOWED_HOSTS = listing("host names without a port such as gopher.internal or .example.com, or *", _read_allowed_host)
 HOST_PORTS = listing("host:port pairs", _read_host_port)
 WEIGHTS = Kind("strict, or a share from 1 to 1000 of each priority such as high:5,normal:3,low:1", _read_weights)
-RATE = Kind("off, or a rate such as 10/s, 600/m, 5000/h", _read_rate_or_off)
+RATE = Kind(f"off, or a rate such as 10/s, 600/m, 5000/h, of at most {_MOST_REQUESTS} in its period", _read_rate_or_off)
 API_KEYS = Kind(
     "name:secret or name:secret:role, comma-separated, each secret once; role is submit, read or admin",
     _read_api_keys,
