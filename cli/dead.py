@@ -64,6 +64,7 @@ def list_failed(
         return
     columns = ("job", "type", "queue", "attempts", "failed (UTC)", "error")
     out.table(columns, map(_row, page.jobs), empty="no dead letters")
+    out.corrupt((view.job_id, view.corrupt or ()) for view in page.jobs)
     if page.next_cursor:
         out.note(f"{len(page.jobs)} of {page.total_count:,}; more: --cursor {page.next_cursor}")
 
@@ -79,6 +80,7 @@ def _list_groups(out: Output, queue: str | None, limit: int) -> None:
         for view in page.groups
     ]
     out.table(columns, rows, empty="no dead letters")
+    out.corrupt((view.group, view.corrupt) for view in page.groups)
     if len(page.groups) < page.total_count:
         out.note(f"{len(page.groups)} of {page.total_count:,} groups; more: --limit")
 
@@ -178,6 +180,7 @@ def _list_retries(out: Output) -> None:
         for view in views
     ]  # fmt: skip
     out.table(columns, rows, empty="nothing is retried by and by: gopherctl retry-all --canary N --rate 5/s")
+    out.corrupt((view.retry_id, view.corrupt) for view in views)
 
 
 @retries.command("stop")

@@ -128,6 +128,7 @@ def workers(out: Output) -> None:
         return
     columns = ("worker", "host", "pid", "queues", "busy", "jobs done", "memory", "up")
     out.table(columns, map(_worker_row, found), empty="no worker is alive: start one with `gopherctl worker`")
+    out.corrupt((worker.id, worker.corrupt) for worker in found)
     running = [
         (child.job_id, child.job_type, worker.id, str(child.pid), _since(child.running_since))
         for worker in found

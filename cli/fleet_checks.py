@@ -11,6 +11,7 @@ from gopher.invariants import findings
 from gopher.job import PRIORITIES, State
 from gopher.keys import QueueKeys
 from gopher.replies import explained
+from gopher.salvage import order
 from gopher.settings import Settings
 from gopher.views import JobView, WorkerView
 
@@ -59,8 +60,8 @@ def _overdue(gopher: Client, keys: QueueKeys) -> Iterator[tuple[str, int]]:
     for key, what in ((keys.scheduled, "a delayed job"), (keys.retrying, "a retry"), (keys.ticks, "a schedule")):
         with explained():
             first = gopher.server.client.zrange(key, 0, 0, withscores=True)
-        if first and now - int(first[0][1]) > _LATE:
-            yield what, now - int(first[0][1])
+        if first and now - order(first[0][1]) > _LATE:
+            yield what, now - order(first[0][1])
 
 
 def worker_checks(gopher: Gopher) -> list[Check]:

@@ -38,6 +38,7 @@ def _list(out: Output) -> None:
         for view in views
     ]  # fmt: skip
     out.table(columns, rows, empty="no type is limited: gopherctl limits set TYPE --rate 10/s")
+    out.corrupt((view.type, view.corrupt) for view in views)
 
 
 @limits.command("set")

@@ -51,6 +51,7 @@ def jobs(out: Output, limit: int, cursor: str | None, **filters: Any) -> None:
         for view in page.jobs
     ]
     out.table(_COLUMNS, rows, empty="no jobs" + (" of this kind" if any(filters.values()) else ""))
+    out.corrupt((view.job_id, view.corrupt or ()) for view in page.jobs)
     if page.next_cursor:
         out.note(f"more: --cursor {page.next_cursor}")
 
@@ -107,6 +108,8 @@ def show_job(out: Output, view: JobView) -> None:
             ("result", _unless_empty(view.result)),
             ("error", f"{error.get('type')}: {error.get('message')}" if error else None),
             ("traceback", str(error.get("traceback") or "").rstrip()),
+            # Names of what stands above that is only a substitute.
+            ("corrupt", ", ".join(view.corrupt or ())),
         ]
     )
     if view.attempts > 1:

@@ -66,6 +66,12 @@ class Output:
         else:
             click.echo(plain_table(columns, texts))
 
+    def corrupt(self, rows: Iterable[tuple[str, Sequence[str]]]) -> None:
+        """Say which rows of a table are corrupt, by their names, and what of each can't be read."""
+        for name, fields in rows:
+            if fields:
+                self.note(f"{name} is corrupt: {', '.join(fields)} can't be read")
+
     def fields(self, pairs: Iterable[tuple[str, Cell]]) -> None:
         """Print names and values, one a line; those without a value are left out."""
         told = [(name, shown(value)) for name, value in pairs if value not in (None, "")]

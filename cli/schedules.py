@@ -46,6 +46,7 @@ def _list(out: Output) -> None:
         for view in views
     ]  # fmt: skip
     out.table(columns, rows, empty="no schedules: gopherctl schedules add NAME --cron '0 0 * * *' -t TYPE")
+    out.corrupt((view.name, view.corrupt) for view in views)
 
 
 @schedules.command("add")

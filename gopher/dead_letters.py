@@ -13,6 +13,7 @@ from .places import Position, seek
 from .queue import Call, Queue
 from .redrives import Redrives, Share, StartedRetry
 from .replies import explained
+from .salvage import order, text
 from .server import Server
 from .views import DeadLetterPage, GroupPage, RetryView
 
@@ -191,7 +192,7 @@ class DeadLetters:
             with explained():
                 start = seek(client, key, after, oldest_first=True)
                 rows = client.zrange(key, start, start + _CHUNK - 1, withscores=True)
-            entries = [Position(int(score), member.decode()) for member, score in rows if score <= newest]
+            entries = [Position(order(score), text(member)) for member, score in rows if score <= newest]
             yield from entries if place != "failed" else self._fitting(queue, entries, which)
             if len(entries) < _CHUNK:
                 return
@@ -205,5 +206,5 @@ class DeadLetters:
         return [
             entry
             for entry, (kind, reason) in zip(entries, records, strict=True)
-            if kind is not None and which.type in (None, kind.decode()) and which.error in (None, error_class(reason))
+            if kind is not None and which.type in (None, text(kind)) and which.error in (None, error_class(reason))
         ]

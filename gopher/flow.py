@@ -1,12 +1,14 @@
 """Operator actions on the flow of jobs: limits of types, pauses of queues and types."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from .errors import InvalidJob
 from .limits import Limit, format_rate, make_limit
 from .names import QUEUE_NAME, TYPE_NAME, check_name
 from .registry import Registry
 from .replies import explained
+from .salvage import Salvage, finite, moment, reply, text, whole
 from .server import Server
 from .views import LimitView
 
@@ -26,7 +28,7 @@ class Flow:
         """Return the types that are limited, paused or held back, by queue and type."""
         found = [view for queue in self._server.queues() for view in self._limits_in(queue)]
         # A type stays noted when what it was held back for is over.
-        return [view for view in found if view.origin or view.paused or view.held_back_for]
+        return [view for view in found if view.origin or view.paused or view.held_back_for or view.corrupt]
 
     def set_limit(self, job_type: str, rate: str | None, burst: float | None, concurrency: int | None) -> Limit:
         """Limit a type in every queue. Raises InvalidJob."""
@@ -97,20 +99,28 @@ class Flow:
         keys, client = self._server.keys.of(queue), self._server.client
         with explained():
             now = client.time()
-            types = sorted(name.decode() for name in client.smembers(keys.limited))
-            rows = [client.hmget(keys.limit(name), _FIELDS) for name in types]
-            running = [client.scard(keys.holding(name)) for name in types]
+            types = sorted(text(name) for name in client.smembers(keys.limited))
+            rows = [reply(client.hmget, keys.limit(name), _FIELDS) for name in types]
+            running = [reply(client.scard, keys.holding(name)) for name in types]
         now_ms = int(now[0]) * 1000
         for name, row, held in zip(types, rows, running, strict=True):
-            rate, burst, concurrency, origin, paused, held_until = (value and value.decode() for value in row)
-            yield LimitView(
-                type=name,
-                queue=queue,
-                rate=None if rate is None else format_rate(float(rate)),
-                burst=None if burst is None else float(burst),
-                concurrency=None if concurrency is None else int(concurrency),
-                running=held,
-                origin=origin,
-                paused=paused is not None,
-                held_back_for=max(int(held_until or 0) - now_ms, 0) / 1000,
-            )
+            yield _view(queue, name, row, held, now_ms)
+
+
+def _view(queue: str, job_type: str, row: Any, held: Any, now: int) -> LimitView:
+    salvage = Salvage()
+    read = salvage.read
+    fields: dict[str, bytes | None] = read("limit", lambda: dict(zip(_FIELDS, row, strict=True)), {})
+    rate, burst, concurrency, origin, paused, held_until = (fields.get(name) for name in _FIELDS)
+    return LimitView(
+        type=job_type,
+        queue=queue,
+        rate=read("rate", lambda: None if rate is None else format_rate(finite(rate)), None),
+        burst=read("burst", lambda: None if burst is None else finite(burst), None),
+        concurrency=read("concurrency", lambda: None if concurrency is None else whole(concurrency), None),
+        running=read("running", lambda: int(held), 0),
+        origin=read("origin", lambda: None if origin is None else origin.decode(), None),
+        paused=paused is not None,
+        held_back_for=read("held_back_for", lambda: max(moment(held_until or b"0") - now, 0) / 1000, 0.0),
+        corrupt=salvage.corrupt,
+    )

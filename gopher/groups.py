@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from .errors import InvalidJob
+from .names import JOB_ID, check_name
 from .queue import GroupRow
 from .replies import explained
+from .salvage import NO_ID, NO_NAME, NO_TIME, Salvage, moment, text
 from .server import Server
 from .times import to_rfc3339
 from .views import GroupPage, GroupView
@@ -59,7 +61,7 @@ class Groups:
             elif client.zcard(keys.groups) > MAX_SEARCHED:
                 return None
             else:
-                names = {group.decode(): name for group, name in client.hgetall(keys.group_names).items()}
+                names = {text(group): name for group, name in client.hgetall(keys.group_names).items()}
         return [group for group, name in names.items() if name is not None and _fits(_read(name), which)]
 
     def count(self, queue: str, groups: Sequence[str]) -> int:
@@ -73,8 +75,17 @@ class Groups:
 
 
 def _read(name: bytes) -> list[str]:
-    """Return type, class of the error and place."""
-    return name.decode("utf-8", "replace").split("\n", 2)
+    """Return type, class of the error and place; of a name that is corrupt, the same number of texts."""
+    job_type, error, place, *_ = [*text(name).split("\n", 2), "", ""]
+    return [job_type, error, place]
+
+
+def _whole(name: bytes) -> list[str]:
+    """Return type, class of the error and place. Raises ValueError."""
+    parts = name.decode().split("\n", 2)
+    if len(parts) != 3 or not parts[0]:
+        raise ValueError(name)
+    return parts
 
 
 def _fits(name: Sequence[str], which: Which) -> bool:
@@ -83,13 +94,28 @@ def _fits(name: Sequence[str], which: Which) -> bool:
 
 def _joined(known: GroupView | None, queue: str, row: GroupRow) -> GroupView:
     """Add a group of one queue to what other queues have of it."""
-    first, last = to_rfc3339(row.first), to_rfc3339(row.last)
+    salvage = Salvage()
+    first = salvage.read("first_seen", lambda: to_rfc3339(moment(row.first)), NO_TIME)
+    last = salvage.read("last_seen", lambda: to_rfc3339(moment(row.last)), NO_TIME)
+    job_type, error, place = salvage.read("type", lambda: _whole(row.name), [NO_NAME, "", ""])
+    last_id = salvage.read("last_job_id", lambda: check_name(JOB_ID, row.last_job_id, ""), NO_ID)
     if known is None:
-        job_type, error, place = _read(row.name)
-        return GroupView(row.group, job_type, error, place or None, row.jobs, first, last, row.last_job_id, [queue])
+        return GroupView(
+            row.group,
+            job_type,
+            error,
+            place or None,
+            row.jobs,
+            first,
+            last,
+            last_id,
+            [queue],
+            corrupt=salvage.corrupt,
+        )
+    known.corrupt += [name for name in salvage.corrupt if name not in known.corrupt]
     known.count += row.jobs
     known.first_seen = min(known.first_seen, first)
     if last > known.last_seen:
-        known.last_seen, known.last_job_id = last, row.last_job_id
+        known.last_seen, known.last_job_id = last, last_id
     known.queues.append(queue)
     return known

@@ -10,6 +10,7 @@ from typing import Any
 
 from .job import FINAL_STATES, PRIORITIES, State
 from .keys import QueueKeys
+from .salvage import order, text
 
 _WAITING = ("scheduled", "retrying", "failed")
 #: What no record has that says it is plain.
@@ -40,7 +41,7 @@ class _Look:
         # In a cluster it is one node that has them all.
         pattern = keys.prefix.replace("[", "\\[").replace("*", "\\*") + "*"
         for raw, kind, time, value in _read_all(client, sorted(set(client.scan_iter(match=pattern, count=1000)))):
-            self._take(raw.decode().removeprefix(keys.prefix), kind, time, value)
+            self._take(text(raw).removeprefix(keys.prefix), kind, time, value)
 
     def _take(self, name: str, kind: str, time: int, value: Any) -> None:
         if not value:
@@ -49,30 +50,30 @@ class _Look:
         if name.startswith("job:") and kind == "hash":
             self.records[name[4:]], self.times[name[4:]] = _text(value), time
         elif name.startswith("unique:"):
-            self.unique[name[7:]] = value.decode()
+            self.unique[name[7:]] = text(value) if kind == "string" else ""
         elif kind == "hash":
             self._take_counts(name, _text(value))
         elif name == "telling":
-            for parent, _, ids in (item.decode()[1:].partition(" ") for item in value):
+            for parent, _, ids in (text(item)[1:].partition(" ") for item in value):
                 self.telling += [(parent, child) for child in ids.split(",")]
         elif kind == "list" and name != "alarm":
-            self.lists[name] = [item.decode() for item in value]
+            self.lists[name] = [text(item) for item in value]
         elif kind == "zset" and not name.startswith("timeline:"):
-            self.zsets[name] = [item.decode() for item in value]
+            self.zsets[name] = [text(item) for item in value]
         elif kind == "set":
-            self.sets[name] = {item.decode() for item in value}
+            self.sets[name] = {text(item) for item in value}
         self.paused = self.paused or name == "paused"
 
     def _take_counts(self, name: str, counts: dict[str, str]) -> None:
         if name == "totals":
             for field, count in counts.items():
-                self.totals[field.partition(":")[0]] += int(count)
+                self.totals[field.partition(":")[0]] += order(count)
         elif name.startswith("redrive:"):
             self.redrives[name[8:]] = counts
         elif name == "group_names":
             self.group_names = set(counts)
         elif name == "tombstones":
-            self.tombstones = {field: int(count) for field, count in counts.items()}
+            self.tombstones = {field: order(count) for field, count in counts.items()}
 
     def places_of(self) -> dict[str, list[str]]:
         """Return where each id stands: names of lists and sorted sets."""
@@ -109,7 +110,7 @@ def _read_all(client: Any, names: list[bytes]) -> Iterator[tuple[bytes, str, int
 
 
 def _text(values: dict[bytes, bytes]) -> dict[str, str]:
-    return {name.decode(): value.decode("utf-8", "replace") for name, value in values.items()}
+    return {text(name): text(value) for name, value in values.items()}
 
 
 def findings(client: Any, keys: QueueKeys) -> list[str]:
@@ -133,7 +134,7 @@ def _places(look: _Look) -> Iterator[str]:
     dead = Counter[str]()
     for job_id, names in places.items():
         record = look.records.get(job_id)
-        state = record["state"] if record else None
+        state = record.get("state") if record else None
         if state is None or state in FINAL_STATES - {State.FAILED}:
             for name in names:
                 if name.startswith("pending:"):
@@ -259,7 +260,7 @@ def _waits(look: _Look, job_id: str, record: dict[str, str]) -> Iterator[str]:
     parents = record.get("parents", "").split(",")
     telling = [each for each in parents if job_id in look.records.get(each, {}).get("children", "").split(",")]
     ended = [parent for parent, child in look.telling if child == job_id]
-    if len(telling) + len(ended) != int(record["waiting_for"]):
+    if len(telling) + len(ended) != order(record["waiting_for"]):
         yield f"{job_id} waits for {record['waiting_for']} jobs, and {len(telling + ended)} will tell it of their end"
 
 

@@ -15,8 +15,9 @@ from .inspector import Inspector
 from .job import PRIORITIES, State
 from .keys import QueueKeys
 from .names import QUEUE_NAME, check_name
-from .places import Entry, Position, held_entries, next_entries, pending_entries, sorted_entries
+from .places import Entry, Position, held_entries, look, next_entries, pending_entries, sorted_entries
 from .replies import explained
+from .salvage import NO_NAME, Salvage, text
 from .server import Server
 from .views import Page
 
@@ -45,6 +46,7 @@ _STATES: dict[str, frozenset[str]] = {
     "group": frozenset({State.FAILED}),
     "finished": frozenset({State.COMPLETED, State.CANCELLED, State.EXPIRED}),
 }
+_KNOWN = frozenset(State)
 #: Places that are lists in the order of waiting.
 _LISTS = ("pending:", "throttled:")
 #: Groups that are read side by side; where more fit a filter, all dead letters are read.
@@ -106,7 +108,7 @@ class Listing:
             chosen, end = _choose(entries, fits, limit, start)
         views = self._inspector.views((entry.queue, entry.id) for entry in chosen)
         # Between the two looks a job may have moved on.
-        jobs = [view for view in views if status is None or view.status == status]
+        jobs = [view for view in views if status is None or view.status in (status, NO_NAME)]
         return Page(jobs, end.text() if end else None)
 
     def _merged(self, queues: Sequence[str], status: str | None, which: Which, start: Cursor | None) -> Iterator[Entry]:
@@ -129,12 +131,12 @@ class Listing:
             elif place == "pending":
                 yield from (f"pending:{priority}" for priority in PRIORITIES)
             elif place == "throttled":
-                buckets = [bucket.decode() for bucket in self._server.client.zrange(keys.throttled, 0, _BUCKETS - 1)]
+                buckets = [text(bucket) for bucket in self._server.client.zrange(keys.throttled, 0, _BUCKETS - 1)]
                 yield from (f"throttled:{bucket}:{priority}" for bucket in buckets for priority in PRIORITIES)
             elif place == "processing":
                 client = self._server.client
                 workers = [*client.zrange(keys.workers, 0, -1), *client.zrange(keys.fenced, 0, -1)]
-                yield from (f"processing:{worker.decode()}" for worker in workers)
+                yield from (f"processing:{text(worker)}" for worker in workers)
             else:
                 yield place
 
@@ -156,11 +158,9 @@ class Listing:
         fields = ["state", "type", *(["error"] if error is not None else [])]
         records = self._read(entries, fields)
         return [
-            state is not None
-            and kind is not None
-            and state.decode() in _STATES[entry.place.partition(":")[0]]
-            and status in (None, state.decode())
-            and job_type in (None, kind.decode())
+            (state is not None or kind is not None)
+            and _stands(entry, state, status)
+            and job_type in (None, text(kind or b""))
             and (error is None or error == error_class(reason[0]))
             for entry, (state, kind, *reason) in zip(entries, records, strict=True)
         ]
@@ -172,9 +172,18 @@ class Listing:
             by_queue.setdefault(entry.queue, []).append(index)
         found: dict[int, list[bytes | None]] = {}
         for queue, places in by_queue.items():
-            call = self._server.queue(queue).look([entries[index].id for index in places], fields)
-            found |= zip(places, self._server.run(call), strict=True)
+            records = look(self._server, self._server.keys.of(queue), [entries[index].id for index in places], fields)
+            found |= zip(places, records, strict=True)
         return [found[index] for index in range(len(entries))]
+
+
+def _stands(entry: Entry, state: bytes | None, status: str | None) -> bool:
+    """Return whether a job stands where it does by its state, and in the status that is asked for.
+
+    Of one that is corrupt in its state its place is all that says where it is.
+    """
+    name = text(state or b"")
+    return name not in _KNOWN or (name in _STATES[entry.place.partition(":")[0]] and status in (None, name))
 
 
 def dead_places(groups: Groups, queue: str, which: Which) -> list[str]:
@@ -187,7 +196,7 @@ def dead_places(groups: Groups, queue: str, which: Which) -> list[str]:
 
 def error_class(error: bytes | None) -> str | None:
     """Return the class that a record's error names, None when there is none."""
-    return _ERROR_TYPE.decode(error).get("type") if error else None
+    return Salvage().read("error", lambda: _ERROR_TYPE.decode(error).get("type"), None) if error else None
 
 
 def _check(status: str | None, queue: str | None, limit: int) -> None:

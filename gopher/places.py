@@ -8,7 +8,9 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import product
 from typing import Any, NamedTuple
 
+from .job import created_ms
 from .keys import QueueKeys
+from .salvage import Salvage, order, text
 from .server import Server
 
 #: Entries that a stream reads at a time.
@@ -42,7 +44,7 @@ def sorted_entries(server: Server, keys: QueueKeys, place: str, after: Position 
         start = seek(client, key, after) if after else 0
         rows = client.zrevrange(key, start, start + _CHUNK - 1, withscores=True)
         for member, score in rows:
-            after = Position(int(score), member.decode())
+            after = Position(order(score), text(member))
             yield Entry(after, after.id, keys.queue, place)
         if len(rows) < _CHUNK:
             return
@@ -100,7 +102,7 @@ def seek(client: Any, key: str, after: Position, *, oldest_first: bool = False) 
     while low < high:
         middle = (low + high) // 2
         found = look(key, middle, middle)
-        passed = bool(found) and (found[0].decode() <= after.id if oldest_first else found[0].decode() >= after.id)
+        passed = bool(found) and (text(found[0]) <= after.id if oldest_first else text(found[0]) >= after.id)
         low, high = (middle + 1, high) if passed else (low, middle)
     return int(low)
 
@@ -125,10 +127,34 @@ def _place_in_list(server: Server, keys: QueueKeys, place: str, after: Position,
 
 def _times(server: Server, keys: QueueKeys, ids: Sequence[str], *fields: str) -> list[int | None]:
     """Return of each record the first of `fields` that it has, in Unix ms; None where it has none, or is gone."""
-    records = server.run(server.queue(keys.queue).look(ids, fields)) if ids else []
-    found = (next(filter(None, values), None) for values in records)
-    return [None if value is None else int(float(value)) for value in found]
+    records = look(server, keys, ids, [*fields, "state"])
+    return [_time(job_id, *values) for job_id, values in zip(ids, records, strict=True)]
+
+
+def _time(job_id: str, *values: bytes | None) -> int | None:
+    """Return the first of a record's times; where it can't be true, that of the id: its job has a row all the same."""
+    if all(value is None for value in values):
+        return None
+    *times, _state = values
+    made = Salvage().read("id", lambda: created_ms(job_id), 0)
+    found = order(next(filter(None, times), None), made)
+    # Before 1970 nobody waited.
+    return made if found < 0 else found
+
+
+def look(server: Server, keys: QueueKeys, ids: Sequence[str], fields: Sequence[str]) -> list[list[bytes | None]]:
+    """Return fields of records: None in all of them is no record, "" what stands at its key and is none."""
+    records: list[list[bytes | None]] = server.run(server.queue(keys.queue).look(ids, fields)) if ids else []
+    missing = [index for index, values in enumerate(records) if all(value is None for value in values)]
+    if missing:
+        pipe = server.client.pipeline(transaction=False)
+        for index in missing:
+            pipe.type(keys.job(ids[index]))
+        for index, kind in zip(missing, pipe.execute(), strict=True):
+            if kind not in (b"none", b"hash"):
+                records[index] = [b""] * len(fields)
+    return records
 
 
 def _decoded(ids: Sequence[bytes]) -> list[str]:
-    return [each.decode() for each in ids]
+    return [text(each) for each in ids]

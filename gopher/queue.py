@@ -11,6 +11,7 @@ import msgspec
 
 from .job import NewJob
 from .keys import QueueKeys
+from .salvage import order, text
 from .scripts import Script, script
 
 #: What is kept for plots over time: a sample every so many ms, how many of them. An hour, a day and a month, and a bit.
@@ -617,7 +618,7 @@ def _texts(values: list[bytes]) -> list[str]:
 def _read_groups(reply: list[Any]) -> list[GroupRow]:
     rows = (reply[at : at + 6] for at in range(0, len(reply), 6))
     return [
-        GroupRow(group.decode(), name, int(jobs), int(first), int(last), last_job_id.decode())
+        GroupRow(text(group), name, int(jobs), order(first), order(last), text(last_job_id))
         for group, name, jobs, first, last, last_job_id in rows
     ]
 

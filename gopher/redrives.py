@@ -13,13 +13,16 @@ from .errors import InvalidJob, RetryNotFound
 from .groups import Which
 from .job import new_job_id
 from .limits import EXPECTED, format_rate, parse_rate
+from .names import JOB_ID
 from .replies import explained
+from .salvage import NO_NAME, NO_TIME, Salvage, finite, is_corrupt, moment, replies, text, whole
 from .server import Server
 from .times import to_rfc3339
 from .views import RetryView
 
 #: Jobs that may be tried first: each is looked at twice a second.
 MAX_CANARY = 100
+_STATUSES = ("canary", "running", "finished", "stopped")
 #: Of one queue so many are shown.
 _SHOWN = 1000
 
@@ -29,6 +32,14 @@ class StartedRetry(NamedTuple):
 
     retry_id: str
     total: int
+
+
+class _Asked(msgspec.Struct):
+    """Which dead letters were meant, as `start` notes it."""
+
+    type: str | None = None
+    error: str | None = None
+    group: str | None = None
 
 
 class Share(NamedTuple):
@@ -80,13 +91,15 @@ class Redrives:
 
     def _of(self, queue: str) -> Iterator[RetryView]:
         client, keys = self._server.client, self._server.keys.of(queue)
-        ids = [member.decode() for member in client.zrange(keys.redrives, 0, _SHOWN - 1)]
+        ids = [text(member) for member in client.zrange(keys.redrives, 0, _SHOWN - 1)]
         pipe = client.pipeline(transaction=False)
         for redrive_id in ids:
             pipe.hgetall(keys.redrive(redrive_id))
-        for redrive_id, record in zip(ids, pipe.execute() if ids else [], strict=True):
-            if record:
-                yield _view(redrive_id, queue, {name.decode(): value.decode() for name, value in record.items()})
+        for redrive_id, record in zip(ids, replies(pipe) if ids else [], strict=True):
+            if is_corrupt(record):
+                yield _view(redrive_id, queue, {})
+            elif record:
+                yield _view(redrive_id, queue, {text(name): value for name, value in record.items()})
 
 
 def _starts(rate: str | None) -> float | None:
@@ -101,22 +114,39 @@ def _starts(rate: str | None) -> float | None:
     return starts
 
 
-def _view(retry_id: str, queue: str, record: Mapping[str, str]) -> RetryView:
-    asked = msgspec.json.decode(record["asked"])
-    finished, canaries = record.get("finished"), record.get("canaries")
+def _view(retry_id: str, queue: str, record: Mapping[str, bytes]) -> RetryView:
+    salvage = Salvage()
+    read = salvage.read
+    asked = read("asked", lambda: msgspec.json.decode(record["asked"], type=_Asked), _Asked())
     return RetryView(
         retry_id=retry_id,
         queue=queue,
-        status=record["state"],
-        total=int(record["total"]),
-        retried=int(record["retried"]),
-        canary=int(record["canary"]),
-        canaries=canaries.split(",") if canaries else [],
-        rate=format_rate(float(record["rate"])) if record["rate"] else None,
-        type=asked["type"],
-        error=asked["error"],
-        group=asked["group"],
-        started_at=to_rfc3339(int(record["began"])),
-        finished_at=to_rfc3339(int(finished)) if finished else None,
-        reason=record.get("reason") or None,
+        status=read("status", lambda: _status(record["state"]), NO_NAME),
+        total=read("total", lambda: whole(record["total"]), 0),
+        retried=read("retried", lambda: whole(record["retried"]), 0),
+        canary=read("canary", lambda: whole(record["canary"]), 0),
+        canaries=read("canaries", lambda: _listed(record.get("canaries")), []),
+        rate=read("rate", lambda: format_rate(finite(record["rate"])) if record["rate"] else None, None),
+        type=asked.type,
+        error=asked.error,
+        group=asked.group,
+        started_at=read("started_at", lambda: to_rfc3339(moment(record["began"])), NO_TIME),
+        finished_at=read("finished_at", lambda: to_rfc3339(moment(record["finished"])), None)
+        if record.get("finished")
+        else None,
+        reason=text(record.get("reason", b"")) or None,
+        corrupt=salvage.corrupt,
     )
+
+
+def _status(state: bytes) -> str:
+    if state.decode() not in _STATUSES:
+        raise ValueError(state)
+    return state.decode()
+
+
+def _listed(ids: bytes | None) -> list[str]:
+    found = ids.decode().split(",") if ids else []
+    if not all(map(JOB_ID.fullmatch, found)):
+        raise ValueError(ids)
+    return found

@@ -1,7 +1,9 @@
 """A schedule and its rules: what it is made of, which of its times become jobs, and what those jobs are."""
 
 import hashlib
-from typing import Annotated
+from collections.abc import Mapping
+from functools import partial
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
@@ -11,9 +13,10 @@ from . import names
 from .cron import CronExpression
 from .decoding import decode
 from .errors import InvalidJob
-from .job import NewJob
+from .job import NO_METADATA, NewJob
 from .names import SCHEDULE_NAME
 from .registry import Registry
+from .salvage import NO_NAME, Salvage, json_object, raw_json
 from .shapes import Duration, JsonObject, Key, Metadata, Priority, QueueName, TypeName
 from .submission import (
     MISSED,
@@ -90,6 +93,43 @@ _SPEC = msgspec.json.Decoder(ScheduleSpec)
 def parse_spec(body: bytes, registry: Registry | None) -> ScheduleSpec:
     """Read a schedule from JSON and check it against every rule. Raises InvalidJob."""
     return check_spec(decode(_SPEC, body), registry)
+
+
+def salvaged_spec(body: bytes, queue: str) -> tuple[ScheduleSpec, list[str]]:
+    """Return a schedule as it is stored in a queue, and the names of its fields that can't be read or used.
+
+    Those of which nothing can be shown stand at their defaults.
+    """
+    try:
+        return parse_spec(body, None), []
+    except InvalidJob as error:
+        unusable = [error.field.lstrip("/")] if error.field else []
+    salvage = Salvage()
+    nothing: Mapping[str, Any] = {}
+    values = salvage.read("definition", lambda: json_object(body), nothing)
+    shown: dict[str, Any] = {"cron_expression": "", "type": NO_NAME, "payload": NO_METADATA, "queue": queue}
+    for field in msgspec.structs.fields(ScheduleSpec):
+        if field.name in values:
+            instead = shown.get(field.name, field.default)
+            shown[field.name] = salvage.read(field.name, partial(_field, field, values[field.name]), instead)
+        elif field.required:
+            salvage.corrupt.append(field.name)
+    known = {name: value for name, value in shown.items() if value is not msgspec.NODEFAULT}
+    return ScheduleSpec(**known), list(dict.fromkeys([*salvage.corrupt, *unusable]))
+
+
+#: A schedule that keeps every rule, to try one field of another with.
+_ANY_SPEC = ScheduleSpec(cron_expression="@daily", type="any", payload=NO_METADATA)
+
+
+def _field(field: msgspec.structs.FieldInfo, value: Any) -> Any:
+    """Return the value of one field if it keeps the rules, by itself. Raises InvalidJob, or as msgspec does."""
+    is_json = field.name in ("payload", "metadata")
+    read = raw_json(msgspec.json.encode(value)) if is_json else msgspec.convert(value, field.type)
+    # A timezone or an expression that can't be used here, another host's say, is shown all the same.
+    if field.name not in ("timezone", "cron_expression"):
+        check_spec(msgspec.structs.replace(_ANY_SPEC, **{field.name: read}), None)
+    return read
 
 
 def check_spec(spec: ScheduleSpec, registry: Registry | None) -> ScheduleSpec:

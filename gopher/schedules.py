@@ -10,7 +10,8 @@ from .errors import InvalidJob, ScheduleNotFound
 from .job import NO_METADATA, NewJob
 from .registry import Registry
 from .replies import explained
-from .schedule import ScheduleSpec, check_name, check_spec, job_now, parse_spec, tick_job
+from .salvage import Salvage, moment, text
+from .schedule import ScheduleSpec, check_name, check_spec, job_now, parse_spec, salvaged_spec, tick_job
 from .server import Server
 from .times import to_rfc3339
 from .views import PreviewRow, ScheduleView
@@ -44,7 +45,7 @@ class Schedules:
 
     def get(self, name: str) -> ScheduleView:
         """Return a schedule. Raises ScheduleNotFound."""
-        return self._view(name, self._find(name)[1])
+        return self._view(name, *self._find(name))
 
     def spec(self, name: str) -> ScheduleSpec:
         """Return what a schedule was made of. Raises ScheduleNotFound."""
@@ -52,8 +53,8 @@ class Schedules:
 
     def all(self) -> list[ScheduleView]:
         """Return all schedules by name."""
-        found = [(name, definition) for queue in self._server.queues() for name, definition in self._in(queue)]
-        return [self._view(name, definition) for name, definition in sorted(found)]
+        found = [(name, queue, definition) for queue in self._server.queues() for name, definition in self._in(queue)]
+        return [self._view(*each) for each in sorted(found)]
 
     def delete(self, name: str) -> None:
         """Forget a schedule; jobs that it has made go on. Raises ScheduleNotFound."""
@@ -86,7 +87,8 @@ class Schedules:
                 continue
             try:
                 known = self.spec(handler.name)
-            except ScheduleNotFound:
+            except (ScheduleNotFound, InvalidJob):
+                # One that can't be read is made anew.
                 known = None
             if known is None or known.origin == "handler":
                 expression, timezone = handler.cron
@@ -130,11 +132,12 @@ class Schedules:
         with explained():
             found: dict[bytes, bytes] = self._server.client.hgetall(self._server.keys.of(queue).schedules)
         for name, definition in found.items():
-            yield name.decode(), definition
+            yield text(name), definition
 
-    def _view(self, name: str, definition: bytes) -> ScheduleView:
-        spec = parse_spec(definition, None)
-        keys = self._server.keys.of(spec.queue)
+    def _view(self, name: str, queue: str, definition: bytes) -> ScheduleView:
+        spec, corrupt = salvaged_spec(definition, queue)
+        salvage = Salvage()
+        keys = self._server.keys.of(queue)
         with explained():
             next_time = self._server.client.zscore(keys.ticks, name)
             last = self._server.client.hget(keys.last, name)
@@ -143,10 +146,15 @@ class Schedules:
             fields["metadata"] = NO_METADATA
         return ScheduleView(
             name=name,
-            next_run_at=None if next_time is None else to_rfc3339(next_time),
-            last_job_id=last.decode() if last else None,
+            next_run_at=salvage.read("next_run_at", lambda: _shown(next_time), None),
+            last_job_id=text(last) if last else None,
             **fields,
+            corrupt=[*corrupt, *salvage.corrupt],
         )
 
     def _now(self) -> int:
         return time.time_ns() // 1_000_000
+
+
+def _shown(next_time: float | None) -> str | None:
+    return None if next_time is None else to_rfc3339(moment(next_time))

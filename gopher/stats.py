@@ -5,6 +5,7 @@ from typing import Any
 
 from .job import PRIORITIES
 from .keys import QueueKeys
+from .salvage import is_corrupt, order, replies, text
 from .views import PriorityStats, QueueStats
 
 #: What is counted of the jobs that were begun.
@@ -51,7 +52,7 @@ def _priorities(client: Any, keys: QueueKeys, now: int) -> dict[str, PrioritySta
     following_priority = rows[0][0]
     return {
         priority: PriorityStats(
-            waiting=max(length - int(dead or 0), 0) + (priority == following_priority) + parked[priority],
+            waiting=max(length - order(dead), 0) + (priority == following_priority) + parked[priority],
             oldest_waiting_age=max((age for name, age in rows if name == priority), default=0.0),
         )
         for priority, length, dead in zip(PRIORITIES, lists[0::2], tombstones, strict=True)
@@ -79,10 +80,15 @@ def _priority_and_age(
     pipe = client.pipeline(transaction=False)
     for job_id in ids:
         pipe.hmget(keys.job(job_id.decode() if job_id else "-"), "priority", "since")
-    return [
-        (priority.decode(), max(now - int(since) / 1000, 0.0)) if priority and since else (None, 0.0)
-        for priority, since in pipe.execute()
-    ]
+    return [_waiting(row, now) for row in replies(pipe)]
+
+
+def _waiting(row: Any, now: int) -> tuple[str | None, float]:
+    if is_corrupt(row) or not all(row):
+        return None, 0.0
+    priority, since = row
+    # Since when one waits that is corrupt is not known.
+    return text(priority), max(now - order(since, now * 1000) / 1000, 0.0)
 
 
 def _processing(client: Any, keys: QueueKeys, workers: list[bytes]) -> int:
@@ -95,7 +101,12 @@ def _processing(client: Any, keys: QueueKeys, workers: list[bytes]) -> int:
 def sum_totals(totals: Mapping[bytes, bytes]) -> dict[str, int]:
     """Add the counters up over types and priorities: `{"enqueued": 12, "failed": 1}`."""
     sums: dict[str, int] = {}
-    for field, count in totals.items():
-        event = field.decode().partition(":")[0]
-        sums[event] = sums.get(event, 0) + int(count)
+    for field, count in counters(totals).items():
+        event = field.partition(":")[0]
+        sums[event] = sums.get(event, 0) + count
     return sums
+
+
+def counters(found: Mapping[bytes, bytes]) -> dict[str, int]:
+    """Return counters by name. One that is no number counts as 0."""
+    return {text(name): order(count, 0) for name, count in found.items()}

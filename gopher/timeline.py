@@ -5,8 +5,9 @@ and hour; a point is the difference of two neighbours.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import msgspec
 
@@ -14,10 +15,13 @@ from .durations import format_duration, parse_duration
 from .errors import InvalidJob
 from .histogram import BOUNDS, quantile
 from .queue import SERIES
+from .salvage import Salvage, moment, whole
 from .times import to_rfc3339
 
 if TYPE_CHECKING:
     from .server import Server
+
+T = TypeVar("T")
 
 #: What is counted of a queue between two samples, and of each job type.
 EVENTS = ("enqueued", "dequeued", "completed", "failed", "retried", "cancelled", "expired")
@@ -70,6 +74,21 @@ class Timeline(msgspec.Struct):
     points: list[Point]
 
 
+class _Row(msgspec.Struct):
+    """A sample as it is stored. An empty table of Lua is an empty list."""
+
+    at: int | float
+    counted: dict[str, int] | list[None]
+    types: dict[str, Mapping[str, int]] | list[None]
+    wait: list[int]
+    run: list[int]
+    waiting: int
+    running: int
+    scheduled: int
+    retrying: int
+    failed: int
+
+
 class _Sample(NamedTuple):
     """How far the counters of one queue were, in one slot (ms) of a series."""
 
@@ -112,18 +131,31 @@ def timeline(server: "Server", window: str | float = "1h", queue: str | None = N
             for name in names
         ]
     slots: dict[int, list[tuple[_Sample, _Sample]]] = {}
-    for samples in ([_read(*row) for row in of_queue] for of_queue in rows):
+    for samples in (_readable(of_queue) for of_queue in rows):
         for before, sample in pairwise(samples):
             slots.setdefault(sample.slot, []).append((before, sample))
     return Timeline(seconds, step / 1000, [_point(slot, pairs) for slot, pairs in sorted(slots.items())])
 
 
+def _readable(rows: Sequence[tuple[bytes, float]]) -> list[_Sample]:
+    """Return samples. One that is corrupt is left out, as if nobody had been there to take it."""
+    found = (Salvage().read("sample", partial(_read, *row), None) for row in rows)
+    return [sample for sample in found if sample is not None]
+
+
 def _read(data: bytes, slot: float) -> _Sample:
-    row: dict[str, Any] = msgspec.msgpack.decode(data)
-    # An empty table of Lua is an empty list.
-    counted, types = dict(row["counted"] or {}), dict(row["types"] or {})
-    gauges = tuple(row[name] for name in GAUGES)
-    return _Sample(int(slot), int(row["at"]), counted, types, row["wait"], row["run"], gauges)
+    row = msgspec.msgpack.decode(data, type=_Row)
+    if not len(row.wait) == len(row.run) == len(BOUNDS) + 2:
+        raise ValueError("expected a count for each bucket")
+    gauges = (row.waiting, row.running, row.scheduled, row.retrying, row.failed)
+    for number in (*row.wait, *row.run, *gauges):
+        whole(number)
+    types: Mapping[str, Mapping[str, int]] = _table(row.types)
+    return _Sample(moment(slot), moment(row.at), _table(row.counted), types, row.wait, row.run, gauges)
+
+
+def _table(read: dict[str, T] | list[None]) -> Mapping[str, T]:
+    return read if isinstance(read, dict) else {}
 
 
 def _point(slot: int, pairs: Sequence[tuple[_Sample, _Sample]]) -> Point:

@@ -6,8 +6,9 @@ Times are RFC 3339 in UTC, durations and ages seconds.
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
+from .job import State
 from .shapes import (
     AnyJson,
     Duration,
@@ -48,6 +49,12 @@ Owner = Annotated[
     Meta(description='The name of the API key that it was submitted with, "" when trusted.', examples=["shop"]),
 ]
 Cursor = Annotated[str, Meta(description="Where the next page starts: pass it as `cursor`.")]
+Corrupt = Annotated[
+    list[str],
+    Meta(description="What can't be read, as it is stored; left out where all can.", examples=[["execute_at"]]),
+]
+#: Also of a job whose state can't be read.
+ShownStatus = Annotated[str, Meta(examples=["pending"], extra_json_schema={"enum": [*State, "corrupt"]})]
 Outcome = Annotated[
     str,
     Meta(description="completed, failed, crashed, timeout, lost, released, running...", examples=["completed"]),
@@ -92,11 +99,14 @@ class HistoryRow(msgspec.Struct):
 
 
 class JobView(msgspec.Struct, kw_only=True):
-    """A job. `payload`, `metadata` and `result` are given back as they were stored, to the digit."""
+    """A job. `payload`, `metadata` and `result` are given back as they were stored, to the digit.
+
+    `corrupt` names what can't be read of its record, where that is anything; what stands there then is a substitute.
+    """
 
     job_id: JobId
     type: TypeName
-    status: Status
+    status: ShownStatus
     queue: QueueName
     priority: Priority
     payload: JsonObject
@@ -117,6 +127,7 @@ class JobView(msgspec.Struct, kw_only=True):
     result: AnyJson
     error: Error | None
     history: list[HistoryRow]
+    corrupt: Corrupt | UnsetType = UNSET
 
 
 class LogLine(msgspec.Struct):
@@ -169,7 +180,7 @@ class ChildView(msgspec.Struct):
     running_since: Time | None = None
 
 
-class WorkerView(msgspec.Struct):
+class WorkerView(msgspec.Struct, omit_defaults=True):
     """A live worker. `rss` in bytes, of the supervisor alone."""
 
     id: str
@@ -183,6 +194,7 @@ class WorkerView(msgspec.Struct):
     rss: int
     started_at: Time
     last_heartbeat: Time
+    corrupt: Corrupt = []
 
 
 class Page(msgspec.Struct):
@@ -200,7 +212,7 @@ class DeadLetterPage(msgspec.Struct):
     next_cursor: Cursor | None
 
 
-class GroupView(msgspec.Struct):
+class GroupView(msgspec.Struct, omit_defaults=True):
     """Dead letters of one type that died of the same class of error at the same place, in all queues.
 
     `place` is the innermost frame of the handler's code, None where nobody can say; the last of them is `last_job_id`.
@@ -216,6 +228,7 @@ class GroupView(msgspec.Struct):
     last_seen: Time
     last_job_id: JobId
     queues: list[QueueName]
+    corrupt: Corrupt = []
 
 
 class GroupPage(msgspec.Struct):
@@ -225,7 +238,7 @@ class GroupPage(msgspec.Struct):
     total_count: int
 
 
-class RetryView(msgspec.Struct):
+class RetryView(msgspec.Struct, omit_defaults=True):
     """Dead letters of one queue that are retried by and by: `canary` of them first, the rest at `rate`.
 
     `status` is canary (the first ones are under way), running, finished or stopped; `reason` says why it was stopped.
@@ -248,9 +261,10 @@ class RetryView(msgspec.Struct):
     started_at: Time
     finished_at: Time | None
     reason: str | None
+    corrupt: Corrupt = []
 
 
-class LimitView(msgspec.Struct):
+class LimitView(msgspec.Struct, omit_defaults=True):
     """A type that is limited, paused or held back, in one queue. `origin` is api, or handler for the code's own."""
 
     type: TypeName
@@ -262,9 +276,10 @@ class LimitView(msgspec.Struct):
     origin: str | None
     paused: bool
     held_back_for: float
+    corrupt: Corrupt = []
 
 
-class ScheduleView(msgspec.Struct):
+class ScheduleView(msgspec.Struct, omit_defaults=True):
     """A schedule. `next_run_at` is None while it is paused; `origin` is api, or handler for the code's own."""
 
     name: ScheduleName
@@ -287,6 +302,7 @@ class ScheduleView(msgspec.Struct):
     limit_key: Key | None
     metadata: JsonObject
     origin: str
+    corrupt: Corrupt = []
 
 
 class PreviewRow(msgspec.Struct):

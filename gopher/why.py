@@ -9,6 +9,7 @@ from .durations import format_duration
 from .inspector import Inspector
 from .job import PRIORITIES, State
 from .replies import explained
+from .salvage import UNREADABLE, is_corrupt, replies, reply, text
 from .server import Server
 from .times import to_rfc3339
 from .views import Reason, WorkerView
@@ -43,19 +44,27 @@ class Explainer:
     def why(self, job_id: str) -> list[Reason] | None:
         """Return the reasons, None when there is no such job (any more)."""
         queue = self._inspector.find(job_id)
-        look = self._look(queue, job_id) if queue else None
-        if queue is None or look is None:
+        if queue is None:
             return None
-        workers = [worker for worker in self._inspector.workers() if queue in worker.queues]
-        return list(_reasons(look, workers))
+        try:
+            look = self._look(queue, job_id)
+            if look is None:
+                return None
+            workers = [worker for worker in self._inspector.workers() if queue in worker.queues]
+            return list(_reasons(look, workers))
+        except UNREADABLE as error:
+            return [Reason("corrupt", f"its record, or its type's limit, can't be read: {error}")]
 
     def _look(self, queue: str, job_id: str) -> _Look | None:
         keys, client = self._server.keys.of(queue), self._server.client
         with explained():
             # These never change; all that may is read below, at one moment.
-            job_type, priority, own_bucket = client.hmget(keys.job(job_id), "type", "priority", "bucket")
-            if job_type is None:
+            names = reply(client.hmget, keys.job(job_id), "type", "priority", "bucket", "state")
+            if is_corrupt(names):
+                raise TypeError("there is something else in its place")
+            if not any(names):
                 return None
+            job_type, priority, own_bucket, _ = names
             bucket = (own_bucket or job_type).decode()
             pipe = client.pipeline(transaction=True)
             pipe.time()
@@ -70,7 +79,7 @@ class Explainer:
             for name in PRIORITIES:
                 pipe.llen(keys.pending(name))
             pipe.llen(keys.parked(bucket, priority.decode()))
-            now, record, paused, limit, tokens, holding, place, parked_place, histogram, *lengths = pipe.execute()
+            now, record, paused, limit, tokens, holding, place, parked_place, histogram, *lengths = replies(pipe)
         lists = dict(zip(PRIORITIES, lengths, strict=False))
         # Places count from the head, which is the right end of a list.
         return _Look(
@@ -79,7 +88,7 @@ class Explainer:
             paused=bool(paused),
             limit=_text(limit),
             bucket=_text(tokens),
-            holding=sorted(member.decode() for member in holding),
+            holding=sorted(text(member) for member in holding),
             ahead=lists,
             place=None if place is None else lists[priority.decode()] - 1 - place,
             parked_place=None if parked_place is None else lengths[-1] - 1 - parked_place,

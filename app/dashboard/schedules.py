@@ -5,6 +5,8 @@ from gopher.app import schedules as api_schedules
 from gopher.app.context import gopher
 from werkzeug.wrappers import Response as BaseResponse
 
+from gopher.errors import InvalidJob
+
 from .acts import act
 from .frame import blueprint, done, filters, page
 
@@ -22,7 +24,12 @@ def schedules() -> Response:
 def schedule(name: str) -> Response:
     filters()
     view = gopher().schedules.get(name)
-    return page("schedule.html", schedule=view, times=gopher().schedules.preview(name, _TIMES))
+    try:
+        times = gopher().schedules.preview(name, _TIMES)
+    except InvalidJob:
+        # It is corrupt, as the page says.
+        times = []
+    return page("schedule.html", schedule=view, times=times)
 
 
 @blueprint.post("/schedules/<name>/run")

@@ -11,8 +11,10 @@ local PROBE = 10 -- neighbours that one probe looks at: a cancelled job's record
 local function since_at(index)
   for _, id in ipairs(redis.call('LRANGE', list, index, index + PROBE - 1)) do
     local since = redis.pcall('HGET', P .. 'job:' .. id, 'since')
-    if type(since) == 'string' then
-      return tonumber(since)
+    local time_of = type(since) == 'string' and tonumber(since)
+    -- One that is corrupt says nothing of where it stands; NaN is not within any bounds.
+    if time_of and time_of >= 0 and time_of < 2 ^ 53 then
+      return time_of
     end
   end
 end

@@ -240,7 +240,7 @@ def test_finds_the_packaged_program_without_loading_its_package():
 
 def test_falls_back_to_the_path_and_else_names_the_ways_out(tmp_path, monkeypatch):
     monkeypatch.setattr("gopher.embedded._packaged_server", lambda: None)
-    with pytest.raises(ConfigurationError, match=r"REDIS_URL.*gopher\[embedded\].*GOPHER_REDIS_SERVER"):
+    with pytest.raises(ConfigurationError, match=r"REDIS_URL.*gopherctl\[embedded\].*GOPHER_REDIS_SERVER"):
         find_server({"PATH": str(tmp_path)})
     for name in ("redis-server", "valkey-server"):
         (tmp_path / name).write_text("#!/bin/sh\n")

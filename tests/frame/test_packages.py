@@ -157,7 +157,7 @@ def test_platform_and_image_run_the_same_python(root):
 #: What asks a package index for another project's package: ours is `gopherctl`, only what is imported is `gopher`.
 STRANGER = re.compile(
     r"""\bpip3?\b[^\n]*\binstall\b[^\n]*?[\s'"`]gopher(?![\w./:-])   # pip install gopher, pip install -U 'gopher'
-    | (?<![\w./-])gopher\[(?!\d)[a-z_][a-z_,\s-]*\]                  # gopher[embedded]
+    | (?<![\w./-])gopher\\?\[(?!\d)[a-z_][a-z_,\s-]*\\?\]              # gopher[embedded], also in a pattern
     | (?<![\w./-])gopher\s*(?:[=~!]=|[<>]=?|@)\s*(?:\d|https?:|git)  # gopher>=0.1, gopher @ git+https://...
     """,
     re.VERBOSE,
@@ -179,6 +179,7 @@ def texts(root: Path) -> Iterator[tuple[Path, str]]:
     ("line", "strange"),
     [
         ("pip install gopher", True),
+        (r'match=r"gopher\[embedded\]"', True),
         ("$ python3 -m pip install --quiet -U 'gopher'", True),
         ("pip install 'gopher[embedded]'", True),
         ("the server of `gopher[embedded]`", True),
