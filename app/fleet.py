@@ -27,6 +27,7 @@ _COUNTERS = (
     ("rescued", "gopher_jobs_rescued", "Jobs given back because their worker was lost.", ("job_type",)),
     ("reclaimed", "gopher_jobs_reclaimed", "Jobs given back because their worker did not hold them.", ("job_type",)),
     ("refused", "gopher_outcomes_refused", "Outcomes that the server never took.", ("job_type",)),
+    ("evicted", "gopher_records_removed_early", "Records of finished jobs removed early to free memory.", ()),
     ("stale", "gopher_stale_results", "Results dropped: the job had been given to another worker.", ()),
 )
 _HISTOGRAMS = (
@@ -59,7 +60,8 @@ class Fleet:
     def _counters(self) -> Iterator[Metric]:
         for event, name, meaning, labels in _COUNTERS:
             metric = CounterMetricFamily(name, meaning, labels=labels)
-            for values, count in self._by_labels(event).items():
+            # One without labels begins at 0, so that its first rise is seen.
+            for values, count in (self._by_labels(event) or ({} if labels else {(): 0})).items():
                 metric.add_metric(values, count)
             yield metric
 

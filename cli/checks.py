@@ -109,8 +109,8 @@ def _memory(look: ServerLook) -> Check:
     what = f"maxmemory {_mib(limit)}" if limit else f"no maxmemory, the machine has {_mib(total)}"
     findings = []
     if of and used > NEARLY * of:
-        end = "then new jobs are refused" if limit else "then the kernel may kill it"
-        message = f"{used / of:.0%} of its memory is used: {end}"
+        end = "records of finished jobs are removed early, then new jobs are refused"
+        message = f"{used / of:.0%} of its memory is used: {end if limit else 'then the kernel may kill it'}"
         remedy = "Give it more, start more workers, shorten GOPHER_RESULT_TTL or GOPHER_DEAD_TTL, or purge."
         findings.append(Finding(message, remedy))
     return Check("memory", f"{_mib(used)} used, {what}{_allocator(look)}", findings)

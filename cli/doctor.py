@@ -11,7 +11,16 @@ from gopher.settings import Settings
 
 from .checks import Check, Finding, look_at, server_checks
 from .common import client, common, over_http, server_client
-from .fleet_checks import NO_SCHEDULER, connections_needed, orphan_check, running_check, scheduler_check, worker_checks
+from .fleet_checks import (
+    NO_SCHEDULER,
+    acknowledge_losses,
+    connections_needed,
+    data_check,
+    orphan_check,
+    running_check,
+    scheduler_check,
+    worker_checks,
+)
 from .output import Output, printable
 
 #: Findings of one check that are told; --json has all.
@@ -21,14 +30,20 @@ _COLOURS = {"ok": "green", "finding": "red", "skipped": "yellow"}
 
 @click.command()
 @click.option("--deep", is_flag=True, help="Read every job also of large queues, to see that each has its place.")
+@click.option("--acknowledge", is_flag=True, help="End the notices that the server was emptied and records went early.")
 @common
-def doctor(out: Output, deep: bool) -> int:
+def doctor(out: Output, deep: bool, acknowledge: bool) -> int:
     """Examine server, processes and jobs. Exits 1 on a finding; each comes with its remedy.
 
     Looks at the server's version, writes, eviction, memory, persistence, clock and connections; whether a scheduler is
     alive and on time; whether each type with waiting jobs has a worker; and whether a job stands where nobody looks.
     Over HTTP only at what the API can tell: the server's own checks and --deep need the server.
     """
+    if acknowledge:
+        if over_http():
+            raise click.UsageError("--acknowledge: run this where REDIS_URL reaches the server.")
+        with server_client() as gopher:
+            acknowledge_losses(gopher)
     checks = []
     for check in _checks(deep):
         checks.append(check)
@@ -50,6 +65,7 @@ def _checks(deep: bool) -> Iterator[Check]:
         look = look_at(gopher.server)
         yield from server_checks(look, connections_needed(gopher, Settings.from_env()))
         yield _writes(gopher)
+        yield data_check(gopher)
         yield scheduler_check(gopher)
         yield from worker_checks(gopher)
         yield running_check(gopher)

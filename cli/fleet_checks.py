@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from gopher import __version__
 from gopher.client import Client
 from gopher.durations import format_duration
+from gopher.installation import TOLD_FOR, notice
 from gopher.interface import Gopher
 from gopher.invariants import findings
 from gopher.job import PRIORITIES, State
@@ -13,6 +14,7 @@ from gopher.keys import QueueKeys
 from gopher.replies import explained
 from gopher.salvage import order
 from gopher.settings import Settings
+from gopher.times import to_rfc3339
 from gopher.views import JobView, WorkerView
 
 from .checks import Check, Finding
@@ -40,6 +42,41 @@ def connections_needed(gopher: Client, settings: Settings) -> dict[str, int]:
         "schedulers": _OF_SCHEDULER * gopher.inspector.schedulers(),
         "API": _OF_API_PROCESS * settings.web_concurrency,
     }
+
+
+def data_check(gopher: Client) -> Check:
+    """Look whether the server has lost what it held: all of it, or records of finished jobs before their time."""
+    server, now = gopher.server, gopher.inspector.now()
+    with explained():
+        mark = server.client.execute_command(*server.installation.look().words)
+        known = int(mark[2] or 0)
+        pipe = server.client.pipeline(transaction=False)
+        names = server.queues()
+        for name in names:
+            pipe.hmget(server.keys.of(name).evicted, "at", "until")
+            pipe.hget(server.keys.of(name).totals, "evicted")
+        rows = pipe.execute() if names else []
+    found = []
+    if emptied := notice(mark, now):
+        found.append(Finding(emptied, "Once that is done: `gopherctl doctor --acknowledge` ends this notice."))
+    removed = [
+        (name, at, until, int(count or 0))
+        for name, (at, until), count in zip(names, rows[0::2], rows[1::2], strict=True)
+        if at is not None and max(known, now - TOLD_FOR * 1000) < float(at)
+    ]
+    for name, at, until, count in removed:
+        message = (
+            f"queue {name!r}: records of finished jobs were removed early to free memory, {count:,} so far, last at "
+            f"{to_rfc3339(int(float(at)))}: of jobs that had ended by {to_rfc3339(int(float(until or at)))}"
+        )
+        found.append(Finding(message, "Raise maxmemory, or shorten GOPHER_RESULT_TTL so that they go by themselves."))
+    return Check("data", "lost in part" if found else "no sign that any was lost", found)
+
+
+def acknowledge_losses(gopher: Client) -> None:
+    """Say that people know what was lost until now: `/health` and `doctor` tell of it no more."""
+    server, now = gopher.server, gopher.inspector.now()
+    server.write(server.keys.meta, lambda: server.client.hset(server.keys.meta, "acknowledged", now))
 
 
 def scheduler_check(gopher: Client) -> Check:

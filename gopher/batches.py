@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from .errors import InvalidJob
 from .idempotency import IdempotencyMismatch
 from .job import NewJob
+from .missing import Losses
 from .owners import Submitter, owner_in
 from .queue import Request
 from .replies import explained
@@ -24,20 +25,23 @@ def check_parents(
     `by_queue` has the places of each queue's jobs. The script checks the parents of its own queue, but jobs of other
     queues may be stored by then, and it does not know owners.
     """
-    errors = [
-        (index, no_parent(parent, queue))
+    missing = [
+        (index, queue, parent)
         for queue, places in by_queue.items()
         for index, parent in _missing(server, queue, jobs, places, submitter)
     ]
-    if errors and len(jobs) == 1:
+    if not missing:
+        return
+    losses = Losses(server)
+    errors = [(index, no_parent(parent, queue, losses)) for index, queue, parent in sorted(missing)]
+    if len(jobs) == 1:
         raise errors[0][1]
-    if errors:
-        raise InvalidBatch(sorted(errors, key=lambda error: error[0]))
+    raise InvalidBatch(errors)
 
 
-def no_parent(parent: str, queue: str) -> InvalidJob:
+def no_parent(parent: str, queue: str, losses: Losses) -> InvalidJob:
     """Return the error for a job that would wait for one that does not exist."""
-    return InvalidJob(f"there is no job {parent} in queue {queue!r} to wait for", "/after")
+    return InvalidJob(f"there is no job {parent} in queue {queue!r} to wait for{losses.why(parent)}", "/after")
 
 
 def is_known(server: Server, request: Request, queues: Sequence[str]) -> bool:

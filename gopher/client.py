@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .batches import check_parents, is_known, no_parent
 from .dead_letters import DeadLetters
-from .errors import InvalidJob, JobConflict, JobNotFound, OutcomeUnknown, ServerError
+from .errors import InvalidJob, JobConflict, OutcomeUnknown, ServerError
 from .flow import Flow
 from .idempotency import IdempotencyMismatch, ids_for, request_for, with_ids
 from .inspector import Inspector
@@ -20,6 +20,7 @@ from .job import FINAL_STATES, NewJob, State, created_ms
 from .job_types import describe
 from .listing import Listing
 from .many_jobs import prepare_many
+from .missing import Losses, no_such_job
 from .owners import TRUSTED, Submitter, current_submitter, owned_by
 from .queue import Enqueued, Request
 from .registry import Registry
@@ -166,7 +167,7 @@ class Client:
             except ServerError as error:
                 raise _in_part(error, len(stored), len(jobs)) from error
             if reply.kind == "NOPARENT":
-                raise _no_parent(reply.detail, name, jobs)
+                raise _no_parent(self.server, reply.detail, name, jobs)
             if reply.kind == "REPLAYED" and request:
                 # Made at the very same time: it was this call, whose reply was lost and which was sent again.
                 replayed, made = int(reply.detail) != made, int(reply.detail)
@@ -183,7 +184,7 @@ class Client:
         self.server.announce(name)
         reply = self._enqueue(name, jobs, None, patience)
         if reply.kind == "NOPARENT":
-            raise _no_parent(reply.detail, name, jobs)
+            raise _no_parent(self.server, reply.detail, name, jobs)
         return list(map(_stored, jobs, reply.answers))
 
     def _enqueue(self, name: str, jobs: Sequence[NewJob], request: Request | None, patience: float) -> Enqueued:
@@ -216,14 +217,14 @@ class Client:
         """Return a job. Raises JobNotFound."""
         view = self.inspector.job(job_id)
         if view is None:
-            raise JobNotFound(f"there is no job {job_id}, or its record has run out")
+            raise no_such_job(self.server, job_id)
         return view
 
     def wait(self, job_id: str, timeout: float | None = None) -> JobView:
         """Return a job once it has ended, or as it stands after `timeout` seconds. Raises JobNotFound."""
         queue = self.inspector.find(job_id)
         if queue is None:
-            raise JobNotFound(f"there is no job {job_id}, or its record has run out")
+            raise no_such_job(self.server, job_id)
         until = None if timeout is None else time.monotonic() + timeout
         for pause in _looks():
             state = self.inspector.state(queue, job_id)
@@ -249,14 +250,14 @@ class Client:
         """Return what a job's attempts have logged. Raises JobNotFound."""
         lines = self.inspector.logs(job_id)
         if lines is None:
-            raise JobNotFound(f"there is no job {job_id}, or its record has run out")
+            raise no_such_job(self.server, job_id)
         return lines
 
     def why(self, job_id: str) -> list[Reason]:
         """Return why a job isn't running yet, the first obstacle first. Raises JobNotFound."""
         reasons = self._explainer.why(job_id)
         if reasons is None:
-            raise JobNotFound(f"there is no job {job_id}, or its record has run out")
+            raise no_such_job(self.server, job_id)
         return reasons
 
     def stats(self) -> Stats:
@@ -289,7 +290,7 @@ class Client:
         queue = self.inspector.find(job_id)
         answer = "MISSING" if queue is None else self.server.run(self.server.queue(queue).cancel(job_id))
         if answer == "MISSING":
-            raise JobNotFound(f"there is no job {job_id}, or its record has run out")
+            raise no_such_job(self.server, job_id)
         if answer == "CANCELLED":
             return State.CANCELLED
         if answer == "CANCELLING":
@@ -327,9 +328,9 @@ def accepted(job: NewJob, stored: Stored) -> Accepted:
     )
 
 
-def _no_parent(parent: str, queue: str, jobs: Sequence[NewJob]) -> InvalidJob:
+def _no_parent(server: Server, parent: str, queue: str, jobs: Sequence[NewJob]) -> InvalidJob:
     """Return the error for a job, or those of a batch, that would wait for one that does not exist."""
-    error = no_parent(parent, queue)
+    error = no_parent(parent, queue, Losses(server))
     if len(jobs) == 1:
         return error
     return InvalidBatch(

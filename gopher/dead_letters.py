@@ -4,11 +4,12 @@ import heapq
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
-from .errors import InvalidJob, JobConflict, JobNotFound
+from .errors import InvalidJob, JobConflict
 from .groups import Groups, Which
 from .inspector import Inspector
 from .job import State
 from .listing import Listing, dead_places, error_class
+from .missing import no_such_job
 from .places import Position, seek
 from .queue import Call, Queue
 from .redrives import Redrives, Share, StartedRetry
@@ -144,7 +145,7 @@ class DeadLetters:
         name = self._inspector.find(job_id)
         state = self._inspector.state(name, job_id) if name else None
         if name is None or state is None:
-            raise JobNotFound(f"there is no job {job_id}, or its record has run out")
+            raise no_such_job(self._server, job_id)
         if state != State.FAILED:
             raise JobConflict(f"job {job_id} is {state}: only failed jobs can be {deed}")
         return self._server.queue(name)

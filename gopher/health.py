@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from . import __version__
-from .replies import explained
+from .installation import notice
 from .times import to_rfc3339
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Health(msgspec.Struct, omit_defaults=True):
 
 def examine(client: "Client") -> Health:
     """Look at server, workers and scheduler. Raises a ServerError when the server can't be used."""
-    latency = check_writable(client)
+    latency, mark = _write(client)
     workers, schedulers = client.workers(), client.inspector.schedulers()
     served = {queue for worker in workers for queue in worker.queues}
     reasons = [
@@ -42,11 +42,14 @@ def examine(client: "Client") -> Health:
         for name, queue in client.stats().queues.items()
         if name not in served and queue.waiting + queue.scheduled + queue.retrying
     ]
+    now = client.inspector.now()
+    if emptied := notice(mark, now):
+        reasons.insert(0, emptied)
     if not schedulers:
         reasons.append("no scheduler is alive: delayed jobs and retries wait; start one with `gopherctl scheduler`")
     return Health(
         status="degraded" if reasons else "healthy",
-        timestamp=to_rfc3339(client.inspector.now()),
+        timestamp=to_rfc3339(now),
         version=__version__,
         redis=ServerHealth(url=str(client.settings.server_address), latency_ms=round(latency * 1000, 3)),
         workers=len(workers),
@@ -60,7 +63,22 @@ def check_writable(client: "Client") -> float:
 
     A PING is also answered by a server that is out of memory or a replica; this is refused as a new job would be.
     """
-    start = time.perf_counter()
-    with explained():
-        client.server.client.zadd(client.server.keys.schedulers, {"": 0}, xx=True)
-    return time.perf_counter() - start
+    return _write(client)[0]
+
+
+def _write(client: "Client") -> tuple[float, list[bytes | None]]:
+    """Return the seconds that it took, and what was read beside it: the mark that an emptied server has lost."""
+    server, start = client.server, time.perf_counter()
+
+    def write() -> list[bytes | None]:
+        pipe = server.client.pipeline(transaction=False)
+        pipe.zadd(server.keys.schedulers, {"": 0}, xx=True)
+        pipe.execute_command(*server.installation.look().words)
+        mark: list[bytes | None] = pipe.execute()[1]
+        return mark
+
+    mark = server.write(server.keys.schedulers, write)
+    latency = time.perf_counter() - start
+    if server.take_mark(mark):
+        mark = server.client.execute_command(*server.installation.look().words)
+    return latency, mark

@@ -1,7 +1,8 @@
 """Every key that Gopher keeps in the server. This file is the only place where one is spelled.
 
 <ns>:queues                    set     names of the queues ever used
-<ns>:meta                      hash    schema version, id of this installation
+<ns>:meta                      hash    schema version, id of this installation (the mark that an emptied server has
+                                       lost), when that was noticed (ms), until when an operator knows of losses (ms)
 <ns>:workers                   zset    worker id -> lease end (ms): who is there
 <ns>:worker:<id>               hash    a worker's record, for people
 <ns>:schedulers                zset    scheduler id -> lease end (ms)
@@ -24,6 +25,8 @@ P redrive:<id>                 hash    how far it is: state, canaries, rate, lef
 P telling                      list    jobs that have ended, each with the ids of children that are still to be told
 P corrupt                      set     ids of jobs whose record somebody has spoilt: they are set aside
 P finished                     zset    id -> ended (ms): completed, cancelled, expired
+P evicted                    hash    when records were last removed early to free memory (at), of jobs that
+                                       ended until when (ms)
 P job:<id>                     hash    the record of a job
 P new:<kind>                   hash    what the records of a batch are copies of; left only where storing one has failed
 P workers                      zset    worker id -> lease end (ms) on what it holds in this queue
@@ -66,6 +69,7 @@ QUEUE_KEYS = (
     "telling",
     "corrupt",
     "finished",
+    "evicted",
     "job:<id>",
     "new:<kind>",
     "workers",
@@ -130,6 +134,7 @@ class QueueKeys:
         self.corrupt = prefix + "corrupt"
         self.telling = prefix + "telling"
         self.finished = prefix + "finished"
+        self.evicted = prefix + "evicted"
         self.workers = prefix + "workers"
         self.fenced = prefix + "fenced"
         self.clock_set = prefix + "clock_set"

@@ -175,6 +175,16 @@ class Pruned(NamedTuple):
     corrupt: int
 
 
+class Evicted(NamedTuple):
+    """How many records were removed before their time, about how many bytes that freed, where to look from next time,
+    and how many stay only because their jobs have just ended."""
+
+    records: int
+    bytes: int
+    place: int
+    young: int
+
+
 class Purged(NamedTuple):
     """How many jobs were deleted, and when (the server's ms) the purge began."""
 
@@ -480,6 +490,14 @@ class Queue:
         """Let go of old records (prune.lua). The reply is a `Pruned`."""
         arguments = (limit, place, round(dead_ttl * 1000), dead_max)
         return self._call("prune", arguments, lambda reply: Pruned(*map(int, reply)))
+
+    def evict(self, limit: int, place: int, until: int, keep_for: float) -> Call:
+        """Remove up to `limit` records early, the oldest first, of jobs that ended until `until` (ms) (evict.lua).
+
+        Those that ended within the last `keep_for` seconds stay. The reply is a `Evicted`.
+        """
+        arguments = (limit, place, until, round(keep_for * 1000))
+        return self._call("evict", arguments, lambda reply: Evicted(*map(int, reply)))
 
     def sample(self) -> Call:
         """Note how far the counters are, where it is time to (sample.lua). The reply is a `Sampled`."""

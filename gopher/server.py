@@ -8,7 +8,8 @@ import copy
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from contextlib import suppress
+from typing import Any, Protocol, TypeVar
 
 from hiredis import pack_command
 from redis import exceptions
@@ -17,14 +18,21 @@ from redis.connection import AbstractConnection
 from . import crashpoints
 from .auto_pipelining import AutoPipeline, Interrupted
 from .connections import Pools
+from .errors import QueueFull
+from .evict import Evictor
+from .installation import Installation
 from .keys import Keys
 from .new_queue import take_over
 from .queue import Call, Queue
 from .replies import CONNECTION_ERRORS, ERRORS, explained, given_up, is_elsewhere, refusal, word_of
 from .settings import Settings
 
+T = TypeVar("T")
+
 #: Seconds for which a call is repeated before it is given up.
 PATIENCE = 2.0
+#: Seconds after which it is looked again whether the server still knows a queue that is in use.
+KNOWN_FOR = 2.0
 
 
 class Server:
@@ -37,9 +45,13 @@ class Server:
             self.pools = Pools(settings, connections)
         #: For reading, and for what is no move of a job.
         self.client: Any = self.pools.client
-        self._known_queues: set[str] = set()
+        #: Until when a queue's name need not be looked for (monotonic s).
+        self._known_queues: dict[str, float] = {}
+        self.installation = Installation(self.keys)
         self._queues: dict[str, Queue] = {}
         self._auto_pipeline = AutoPipeline(self._outcomes)
+        #: Makes room where the server is out of memory.
+        self.evictor = Evictor(self._outcomes, self.keys, self._queues_near)
 
     def queue(self, name: str) -> Queue:
         queue = self._queues.get(name)
@@ -58,7 +70,7 @@ class Server:
 
     def run_all(self, calls: Sequence[Call], *, patience: float = PATIENCE) -> list[Any]:
         """Run calls on one queue in one round trip; the replies are in order. Raises as `run` does."""
-        replies: list[Any] = self._persist(lambda: self._attempt(calls), patience)
+        replies: list[Any] = self._persist(lambda: self._attempt(calls), patience, calls[0].key)
         return replies
 
     def run_with_others(self, call: Call, *, patience: float = PATIENCE) -> Any:
@@ -66,12 +78,28 @@ class Server:
 
         For threads that nobody interrupts, see `AutoPipeline`.
         """
-        return self._persist(lambda: self._auto_pipeline.run(call), patience)
+        return self._persist(lambda: self._auto_pipeline.run(call), patience, call.key)
 
-    def _persist(self, attempt: Callable[[], Any], patience: float) -> Any:
+    def write(self, key: str, write: Callable[[], T]) -> T:
+        """Write with `client`; while the server is out of memory and room can be made near `key`, try again."""
+        give_up_at, rooms = time.monotonic() + PATIENCE, 0
+        while True:
+            try:
+                with explained():
+                    return write()
+            except QueueFull:
+                if not self._made_room(key, rooms, give_up_at):
+                    raise
+                rooms += 1
+
+    def _made_room(self, key: str, rooms: int, give_up_at: float) -> bool:
+        """Make room where the server is out of memory, for the first time or in time; return whether to try again."""
+        return (not rooms or time.monotonic() < give_up_at) and self.evictor.make_room(key, rooms)
+
+    def _persist(self, attempt: Callable[[], Any], patience: float, key: str) -> Any:
         give_up_at = time.monotonic() + patience
         delays: Iterator[float] | None = None
-        sent = False
+        sent, rooms = False, 0
         while True:
             try:
                 return attempt()
@@ -84,6 +112,9 @@ class Server:
             except exceptions.ResponseError as error:
                 if is_elsewhere(error):
                     self.pools.refresh()
+                elif word_of(error) == "OOM" and self._made_room(key, rooms, give_up_at):
+                    rooms += 1
+                    continue
                 elif word_of(error) != "LOADING":
                     raise refusal(error) from error
                 problem = error
@@ -94,23 +125,80 @@ class Server:
             time.sleep(delay)
 
     def announce(self, queue: str) -> None:
-        """Make a queue's name known to everybody, once a process."""
-        if queue not in self._known_queues:
-            with explained():
-                if not self.client.sismember(self.keys.queues, queue):
-                    # Before its name is known: who dies in between leaves it as new as it was.
-                    calls = take_over(self.client, self.keys, self.queue(queue))
-                    if calls:
-                        self.run_all(calls)
-                self.client.sadd(self.keys.queues, queue)
-                self.client.lpush(self.keys.alarm, queue)
-                self.client.ltrim(self.keys.alarm, 0, 0)
-            self._known_queues.add(queue)
+        """Make a queue's name known to everybody. It is looked for again and again: the server may be emptied."""
+        now, known_until = time.monotonic(), self._known_queues.get(queue)
+        if known_until is not None and now < known_until:
+            return
+        if known_until is not None:
+            # Other threads need not look too.
+            self._known_queues[queue] = now + KNOWN_FOR
+        if not self._is_known(queue) or known_until is None:
+            self._known_queues.pop(queue, None)
+            self.write(self.keys.queues, lambda: self._register(queue))
+            self._known_queues[queue] = now + KNOWN_FOR
+
+    def _is_known(self, queue: str) -> bool:
+        with explained():
+            pipe = self.client.pipeline(transaction=False)
+            pipe.execute_command(*self.installation.look().words)
+            pipe.sismember(self.keys.queues, queue)
+            mark, is_known = pipe.execute()
+        self.take_mark(mark)
+        return bool(is_known)
+
+    def _register(self, queue: str) -> None:
+        if not self.client.sismember(self.keys.queues, queue):
+            # Before its name is known: who dies in between leaves it as new as it was.
+            calls = take_over(self.client, self.keys, self.queue(queue))
+            if calls:
+                self.run_all(calls)
+        self.client.sadd(self.keys.queues, queue)
+        self.client.lpush(self.keys.alarm, queue)
+        self.client.ltrim(self.keys.alarm, 0, 0)
+
+    def look_for_mark(self) -> bool:
+        """Look whether the server was emptied since the last look; then make that known. Raises a ServerError."""
+        with explained():
+            return self.take_mark(self.client.execute_command(*self.installation.look().words))
+
+    def take_mark(self, reply: Any) -> bool:
+        """Take the reply of a look for the mark (see `Installation`); return whether the server was emptied."""
+        was_emptied = self.installation.saw(reply)
+        if was_emptied:
+            self._known_queues.clear()
+        if was_emptied or reply[0] is None:
+            # It is no reason to refuse a job when this can't be written now.
+            with suppress(*ERRORS):
+                for command in self.installation.marks(emptied=was_emptied):
+                    self.client.execute_command(*command.words)
+                self.installation.saw(self.client.execute_command(*self.installation.look().words))
+        return was_emptied
 
     def queues(self) -> list[str]:
         """Return the names of all queues ever used, sorted."""
         with explained():
-            return sorted(name.decode() for name in self.client.smembers(self.keys.queues))
+            names = {name.decode() for name in self.client.smembers(self.keys.queues)}
+        missing = self._known_queues.keys() - names
+        if missing:
+            names |= self._announce_again(missing)
+        return sorted(names)
+
+    def _announce_again(self, missing: set[str]) -> set[str]:
+        """Make queues known again that this process has used, if they were lost with all else; return those."""
+        was_emptied = self.look_for_mark()
+        for name in missing:
+            self._known_queues.pop(name, None)
+            if was_emptied:
+                self.announce(name)
+        return missing if was_emptied else set()
+
+    def _queues_near(self, key: str) -> list[str]:
+        """Return the names of the queues on the node that holds `key`."""
+        names = self.queues()
+        if not self.pools.clustered:
+            return names
+        node = self.pools.of(key)
+        return [name for name in names if self.pools.of(self.keys.of(name).prefix) is node]
 
     def close(self) -> None:
         self.pools.close()

@@ -11,11 +11,13 @@ from gopher.alive import HealthFile
 from gopher.link import Bell, Link
 from gopher.logs import get_logger
 from gopher.presence import Command, hide_scheduler, show_scheduler
+from gopher.registry import Registry
 from gopher.server import Server
 from gopher.settings import Settings
 from gopher.wires import Wires
 
 from .duties import Duty, Promoter, Pruner, Redriver, Rescuer, Sampler
+from .housekeeper import Housekeeper
 from .ticker import Ticker
 
 log = get_logger("scheduler")
@@ -75,10 +77,11 @@ class Alarms:
 class Scheduler:
     """Carries out the duties of all queues. `run` returns the exit code."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, registry: Registry) -> None:
         self._settings = settings
         self._server = Server(settings, connections=2)
         self._keys = self._server.keys
+        self._housekeeper = Housekeeper(self._server, registry, lambda: list(self._duties))
         self._id = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(4).hex()}"
         self._selector = selectors.DefaultSelector()
         self._wires = Wires(self._server, self._selector)
@@ -96,9 +99,11 @@ class Scheduler:
         self._stopping = False
 
     def run(self) -> int:
+        self._housekeeper.declare()
         self._health.begin()
         self._install_signals()
         log.info("scheduler started", scheduler=self._id)
+        self._housekeeper.start()
         while not self._stopping:
             now = time.monotonic()
             self._look_and_show(now)
@@ -112,6 +117,7 @@ class Scheduler:
                 if self._selector.get_map().get(key.fd) is key:
                     key.data(mask)
         self._health.remove()
+        self._housekeeper.stop()
         self._hide()
         log.info("scheduler stopped")
         return 0

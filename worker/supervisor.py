@@ -529,6 +529,18 @@ class Supervisor:
         # or a new child have changed is shown with the next one.
         if answering and (self._record.outdated or not self._idle_beats or self._idle_beats % 2):
             self._show()
+        if answering:
+            installation = self._server.installation
+            self._wires.link_to(self._server.keys.meta).add(installation.look(), self._take_mark)
+
+    def _take_mark(self, reply: object) -> None:
+        """Write again what this worker declares when the server was emptied."""
+        if not self._server.installation.saw(reply):
+            return
+        for command in self._server.installation.declaring([*self._intakes]):
+            self._wires.link_to(command.key).add(command, _ignore)
+        for limits in self._limits.values():
+            limits.declare()
 
     def _show(self) -> None:
         record = self._record.encode(self.worker_id, self._pool)

@@ -127,8 +127,8 @@ local families = {} -- id of a job that others wait for -> its state, and their 
 local function family_of(parent)
   local family = families[parent]
   if not family then
-    local fields = redis.call('HMGET', P .. 'job:' .. parent, 'state', 'children')
-    family = { state = fields[1], children = { fields[2] or nil } }
+    local fields = redis.call('HMGET', P .. 'job:' .. parent, 'state', 'children', 'readers')
+    family = { state = fields[1], children = { fields[2] or nil }, readers = { fields[3] or nil } }
     families[parent] = family
   end
   return family
@@ -139,6 +139,9 @@ local function write_families()
   for parent, family in pairs(families) do
     if #family.children > 0 then
       set_rare(parent, 'children', table.concat(family.children, ','))
+    end
+    if #family.readers > 0 then
+      redis.call('HSET', P .. 'job:' .. parent, 'readers', table.concat(family.readers, ','))
     end
   end
 end
@@ -153,6 +156,9 @@ local function follow_parents(id, parents)
     elseif family.state ~= 'completed' then
       family.children[#family.children + 1] = id
       waiting_for = waiting_for + 1
+    else
+      -- Its result is still to be read: see `ended`.
+      family.readers[#family.readers + 1] = id
     end
   end
   return waiting_for, culprit

@@ -27,6 +27,8 @@ local special = redis.call('EXISTS', P .. 'paused', P .. 'limited', P .. 'thrott
 
 open_when_full()
 if not redis.call('ZSCORE', P .. 'workers', worker) then
+  -- On a server that was emptied nobody has fenced it: what its blocking pop is given would be held for good.
+  redis.call('ZADD', P .. 'fenced', 'NX', now, worker)
   return { 'LOST' }
 end
 

@@ -10,6 +10,8 @@ local cancelling = P .. 'cancelling:' .. worker
 open_when_full()
 
 if ARGV[3] ~= '1' and not redis.call('ZSCORE', P .. 'workers', worker) then
+  -- On a server that was emptied nobody has fenced it: what its blocking pop is given would be held for good.
+  redis.call('ZADD', P .. 'fenced', 'NX', now, worker)
   return { 'LOST' }
 end
 redis.call('ZADD', P .. 'workers', now + tonumber(ARGV[2]), worker)

@@ -44,6 +44,7 @@ MORE = {
     "gopher_jobs_reclaimed_total": {"job_type"},
     "gopher_jobs_stuck": set(),
     "gopher_outcomes_refused_total": {"job_type"},
+    "gopher_records_removed_early_total": set(),
     "gopher_stale_results_total": set(),
     "gopher_retrying_queue_size": set(),
 }

@@ -8,11 +8,20 @@ import msgspec
 import pytest
 from gopher.cli import fleet_checks
 from gopher.cli.checks import Check, ServerLook, look_at, server_checks
-from gopher.cli.fleet_checks import orphan_check, running_check, scheduler_check, worker_checks
+from gopher.cli.fleet_checks import (
+    acknowledge_losses,
+    data_check,
+    orphan_check,
+    running_check,
+    scheduler_check,
+    worker_checks,
+)
 
 from gopher import __version__, stuck
 from gopher.client import Client
 from gopher.embedded import EmbeddedServer
+from gopher.errors import JobNotFound
+from gopher.health import examine
 from gopher.presence import show_scheduler, show_worker
 from gopher.times import to_rfc3339
 from gopher.views import ChildView, WorkerView
@@ -43,7 +52,7 @@ def test_a_sound_installation_has_no_finding_and_exits_0(run: Run, client: Clien
     show_fleet(client)
     answer = run("doctor", "--json")
     assert (answer.code, answer.json["findings"]) == (0, 0), answer.out
-    names = "server eviction memory persistence clock connections writes scheduler workers types running orphans"
+    names = "server eviction memory persistence clock connections writes data scheduler workers types running orphans"
     assert [check["name"] for check in answer.json["checks"]] == names.split()
 
 
@@ -80,7 +89,7 @@ SPOILT = {
     "persistence": ({"appendonly": "no"}, "the append-only file is off", "CONFIG SET appendonly yes"),
     "persistence-fsync": ({"appendfsync": "no"}, "appendfsync is no", "CONFIG SET appendfsync everysec"),
     "connections": ({"maxclients": "9"}, "8 of 9 connections", "Raise maxclients"),
-    "memory": ({"maxmemory": "1"}, "of its memory is used: then new jobs are refused", "Give it more"),
+    "memory": ({"maxmemory": "1"}, "of its memory is used: records of finished jobs are removed early", "Give it more"),
 }
 
 
@@ -247,3 +256,33 @@ def test_the_look_for_jobs_that_run_too_long_is_bounded(client: Client, worker: 
     assert len(found) == stuck.JOBS
     # Those that were begun first.
     assert {job.job_id for job in found} == {job.id for job in jobs[: stuck.JOBS]}
+
+
+# What was lost
+
+
+def test_records_that_went_early_and_an_emptied_server_are_found_until_that_is_acknowledged(own_client: Client) -> None:
+    client, redis = own_client, own_client.server.client
+    client.enqueue("email", {})
+    assert data_check(client).findings == []
+    redis.flushall()
+    client.server._known_queues.clear()
+    client.enqueue("email", {})
+    job_id = client.enqueue("email", {})
+    client.cancel(job_id)
+    assert client.server.run(client.server.queue("default").evict(10, 0, 2**52, 0.0)).records == 1
+    emptied, removed = data_check(client).findings
+    assert "the server was emptied" in emptied.message
+    assert "queue 'default': records of finished jobs were removed early to free memory, 1 so far" in removed.message
+    assert "shorten GOPHER_RESULT_TTL" in removed.remedy
+    acknowledge_losses(client)
+    assert data_check(client).findings == []
+    assert not any("emptied" in reason for reason in examine(client).reasons)
+    # What was removed is still told to whoever asks for it.
+    with pytest.raises(JobNotFound, match="removed early"):
+        client.job(job_id)
+
+
+def test_losses_are_acknowledged_by_a_command(run: Run, client: Client) -> None:
+    run("doctor", "--acknowledge")
+    assert client.server.client.hget(client.server.keys.meta, "acknowledged")

@@ -40,7 +40,6 @@ def live_through_everything(client):
         server.client.execute_command(*command.words)
     for command in show_scheduler(server.keys, "s1", client.inspector.now(), 60.0):
         server.client.execute_command(*command.words)
-    server.client.hset(server.keys.meta, "schema", 1)
     server.announce("default")
     Turnstile(Rate(10, 60)).ask(server, "ann")
     ids = [client.enqueue("email", {}, priority=priority) for priority in PRIORITIES for _ in range(2)]
@@ -78,6 +77,7 @@ def live_through_everything(client):
     server.client.hset(server.keys.of("default").tombstones, "low", 1)
     server.run(queue.sample())
     server.client.sadd(server.keys.of("default").corrupt, "id")
+    server.run(queue.evict(1, 0, client.inspector.now(), 0.0))
     yield
 
 

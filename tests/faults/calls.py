@@ -137,6 +137,12 @@ def _prune(stage: Stage) -> Call:
     return stage.queue.prune(0, 3600.0, 1)
 
 
+def _evict(stage: Stage) -> Call:
+    job = stage.fetched()
+    stage.run(stage.queue.complete("w", [Completion(job.id, job.token, 5.0, b"{}", b"")]))
+    return stage.queue.evict(1, 0, 2 * _now(stage), 0.0)
+
+
 def _resumed(stage: Stage) -> Call:
     stage.put()
     stage.run(stage.queue.pause())
@@ -187,6 +193,7 @@ SEEDS: dict[str, Callable[[Stage], Call]] = {
     "prune": _prune,
     "purge": lambda stage: stage.queue.purge(stage.put(2) and "pending"),
     "reclaim": _reclaim,
+    "evict": _evict,
     "redrive": lambda stage: stage.queue.redrive([stage.failed()]),
     "report": _held(lambda queue, job: queue.report([(job.id, job.token, b"{}", b"[]")])),
     "requeue": _held(lambda queue, job: queue.requeue("w", job.id, job.token)),

@@ -718,6 +718,26 @@ class Moves(RuleBasedStateMachine):
     def prune(self) -> None:
         self.run_call(self.queue.prune(0, 60.0, 3))
 
+    @rule(limit=st.integers(1, 8), family=st.booleans())
+    def memory_runs_out(self, limit: int, family: bool) -> None:
+        """Records are removed early, but for results that a job which has not ended will read."""
+        if family:
+            self.empty()
+            self.enqueue(["normal"], "", "", None, "", 0, "fail", "a")
+            # One child waits already, the other one comes when its parent has completed.
+            self.enqueue(["normal"], "+5000", "", None, "", 1, "fail", "a")
+            self.run_at_once(self.newest_worker())
+            self.jobs.append(self.jobs.pop(-2))
+            self.enqueue(["normal"], "", "", None, "", 1, "fail", "a")
+        still_read = self.completed_parents()
+        self.run_call(self.queue.evict(limit, 0, self.now, 0.0))
+        assert self.completed_parents() == still_read, "a result that is still to be read was removed"
+
+    def completed_parents(self) -> set[str]:
+        ended = ("completed", "failed", "cancelled", "expired", None)
+        children = [job for job in self.jobs if job.after and self.field(job.id, "state") not in ended]
+        return {parent for job in children for parent in job.after if self.field(parent, "state") == "completed"}
+
     @precondition(lambda self: self.jobs)
     @rule(data=st.data())
     def cancel(self, data: Any) -> None:

@@ -132,7 +132,11 @@ MUTANTS: dict[str, Mutation] = {
         "set_rare(id, 'unique', jobs[i + 1])",
     ),
     "dead on arrival with a unique key": ("enqueue", "    free_unique(id, special.unique)\n", ""),
-    "children are told twice": ("shared/ended", "redis.call('HDEL', P .. 'job:' .. id, 'children')", "local _ = id"),
+    "children are told twice": (
+        "shared/ended",
+        "'HDEL', P .. 'job:' .. id, 'children'",
+        "'HSTRLEN', P .. 'job:' .. id, 'children'",
+    ),
     "a bucket that nobody looks at": (
         "shared/limits",
         "      redis.call('ZADD', P .. 'throttled', look_at or now, bucket)",
@@ -170,5 +174,16 @@ MUTANTS: dict[str, Mutation] = {
     ),
     "one that still runs is taken out with the others": ("complete", "redis.call('RPUSH', own, unpack(stay))", ""),
     "those at the end are not taken out": ("complete", "at - #tail - 1", "-1"),
+    "a result is removed that a child will read": ("evict", "if not must_stay(rows[i]) then", "if true then"),
+    "a result is removed that a late child will read": (
+        "enqueue",
+        "family.readers[#family.readers + 1] = id",
+        "local _ = id",
+    ),
+    "a result is removed that a child will read which waited": (
+        "shared/ended",
+        "if completed and is_kept_record then",
+        "if false then",
+    ),
     "ended and not listed": ("complete", "redis.call('ZADD', P .. 'finished', unpack(finished))", "local _ = finished"),
 }

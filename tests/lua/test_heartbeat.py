@@ -1,6 +1,8 @@
 """heartbeat: a worker's lease is extended, unless it was taken away."""
 
-from tests.lua.lab import failure
+import pytest
+
+from tests.lua.lab import LEASE, failure
 
 
 def test_it_extends_the_lease(lab):
@@ -73,3 +75,28 @@ def test_each_worker_is_told_its_own(lab):
     for job in (first, second):
         lab.run(lab.queue.cancel(job.id))
     assert lab.run(lab.queue.heartbeat("w2", 10.0)).cancelling == [second.id]
+
+
+@pytest.mark.parametrize("how", ["heartbeat", "fetch"])
+def test_what_a_worker_is_handed_on_a_server_that_was_emptied_is_given_back(lab, how):
+    """Its blocking pop goes on there, though its lease is gone; so it is fenced by itself, as nobody else did."""
+    lab.hire()
+    lab.redis.delete(lab.keys.workers)
+    job_id = lab.enqueue()
+    lab.hand_over()
+    if how == "heartbeat":
+        assert lab.run(lab.queue.heartbeat("w1", LEASE)).lost
+    else:
+        assert lab.run(lab.fetch_call()).lost
+    assert lab.run(lab.queue.rescue(None, 0.0)).returned == 1
+    lab.hire("w2")
+    assert [job.id for job in lab.fetch("w2")] == [job_id]
+
+
+def test_a_worker_that_was_fenced_long_ago_is_not_fenced_anew_by_what_it_asks(lab):
+    lab.hire()
+    lab.lose()
+    fenced = lab.scores("fenced")
+    lab.pass_time(5)
+    assert lab.run(lab.queue.heartbeat("w1", LEASE)).lost
+    assert lab.scores("fenced") == fenced

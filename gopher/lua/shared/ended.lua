@@ -100,6 +100,10 @@ local function ended(id, completed, job)
   if job.children then
     ended_went = ended_went + tell_children(id, completed, job.children)
     -- A dead letter that is redriven ends a second time: they are told once.
-    redis.call('HDEL', P .. 'job:' .. id, 'children')
+    local is_kept_record = redis.call('HDEL', P .. 'job:' .. id, 'children') == 1
+    if completed and is_kept_record then
+      -- They will read its result: until they have ended, its record does not give way when memory runs out.
+      redis.call('HSET', P .. 'job:' .. id, 'readers', job.children)
+    end
   end
 end

@@ -1,0 +1,98 @@
+"""What a scheduler does beside its duties, in a thread of its own since it waits for the server: it declares the
+handlers' schedules again when the server was emptied, and keeps the server's memory from running out.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from gopher.errors import ServerError
+from gopher.logs import get_logger
+from gopher.registry import Registry
+from gopher.schedules import Schedules
+from gopher.server import Server
+
+log = get_logger("scheduler")
+
+#: Seconds between two looks whether the server was emptied.
+MARK_PERIOD = 1.0
+#: Seconds that the thread is waited for at the end: it may wait for a server that hangs.
+LAST_WAIT = 1.0
+
+
+class Housekeeper:
+    """`queues` returns the names of the queues that the scheduler knows."""
+
+    def __init__(self, server: Server, registry: Registry, queues: Callable[[], Sequence[str]]) -> None:
+        self._server = server
+        self._registry = registry
+        self._queues = queues
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="housekeeper", daemon=True)
+        #: Whether what handlers declare has been written since the server was emptied last.
+        self._declared = False
+        #: When to look at the memory of each node again, by a key that it holds (monotonic s).
+        self._memory_due: dict[str, float] = {}
+
+    def declare(self) -> None:
+        """Make the schedules that handlers carry. Raises InvalidJob; a server that is away is waited for later."""
+        try:
+            self._keep_declared()
+        except ServerError as error:
+            log.warning("the handlers' schedules can't be made now; they are once the server is back", error=str(error))
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._thread.join(LAST_WAIT)
+
+    def _run(self) -> None:
+        mark_at = 0.0
+        while not self._stopping.is_set():
+            now = time.monotonic()
+            if now >= mark_at:
+                mark_at = now + MARK_PERIOD
+                self._attempt(self._keep_declared)
+            self._attempt(self._keep_memory)
+            wake_at = min(mark_at, *self._memory_due.values())
+            self._stopping.wait(max(wake_at - time.monotonic(), 0.02))
+
+    def _attempt(self, chore: Callable[[], None]) -> None:
+        try:
+            chore()
+        except ServerError as error:
+            # The loop says when the server is away; what is left undone comes with the next round.
+            log.debug("housekeeping has to wait for the server", error=str(error))
+        except Exception as error:  # noqa: BLE001 - one chore must not end the others
+            log.error("housekeeping failed", error=repr(error))
+
+    def _keep_declared(self) -> None:
+        """Declare what is this scheduler's to declare: at first, and when the server was emptied."""
+        if self._server.look_for_mark():
+            self._declared = False
+            for name in self._queues():
+                self._server.announce(name)
+        if not self._declared:
+            Schedules(self._server, self._registry).declare(self._registry)
+            self._declared = True
+
+    def _keep_memory(self) -> None:
+        """Have finished jobs' records removed early, on each node of the server where little memory is left."""
+        now = time.monotonic()
+        for key in self._a_key_of_each_node():
+            if now >= self._memory_due.get(key, 0.0):
+                pause = self._server.evictor.keep_below(key)
+                self._memory_due[key] = time.monotonic() + pause
+
+    def _a_key_of_each_node(self) -> Sequence[str]:
+        if not self._server.pools.clustered:
+            return [self._server.keys.queues]
+        nodes = {id(self._server.pools.of(prefix)): prefix for prefix in self._prefixes()}
+        keys = list(nodes.values())
+        self._memory_due = {key: due for key, due in self._memory_due.items() if key in keys}
+        return keys
+
+    def _prefixes(self) -> Sequence[str]:
+        return [self._server.keys.of(name).prefix for name in self._queues()]

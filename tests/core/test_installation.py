@@ -1,0 +1,168 @@
+"""A server that was emptied: what a process has made known it makes known again, and people are told."""
+
+import pytest
+
+from gopher import installation, server
+from gopher.client import Client
+from gopher.errors import JobNotFound
+from gopher.health import examine
+from gopher.installation import TOLD_FOR, notice
+from gopher.startup import check_server
+
+EMPTIED = "the server was emptied"
+
+
+@pytest.fixture(autouse=True)
+def looks_each_time(monkeypatch):
+    monkeypatch.setattr(server, "KNOWN_FOR", 0.0)
+
+
+@pytest.fixture
+def client(redis_url, namespace):
+    with Client(redis_url, namespace=namespace) as client:
+        yield client
+
+
+@pytest.fixture
+def other(redis_url, namespace):
+    with Client(redis_url, namespace=namespace) as client:
+        yield client
+
+
+def empty(client):
+    """Do what FLUSHALL does, to the keys of this test alone."""
+    redis, namespace = client.server.client, client.settings.namespace
+    redis.delete(*redis.scan_iter(match=f"{namespace}:*", count=10_000))
+
+
+def told(client):
+    return [reason for reason in examine(client).reasons if EMPTIED in reason]
+
+
+def test_a_new_installation_is_not_taken_for_an_emptied_one(client, other):
+    for each in (client, other):
+        check_server(each.server)
+        each.enqueue("t", {})
+        assert told(each) == []
+
+
+def test_a_client_alone_marks_a_server_where_no_process_has_started_yet(client):
+    client.enqueue("t", {})
+    assert client.server.client.hget(client.server.keys.meta, "instance")
+    assert told(client) == []
+
+
+def test_a_queue_is_known_again_with_its_next_job(client):
+    client.enqueue("t", {})
+    empty(client)
+    job_id = client.enqueue("t", {})
+    assert client.job(job_id).status == "pending"
+    assert list(client.stats().queues) == ["default"]
+
+
+def test_a_job_that_was_stored_before_anybody_noticed_is_found(client, monkeypatch):
+    client.enqueue("t", {})
+    empty(client)
+    monkeypatch.setattr(server, "KNOWN_FOR", 60.0)
+    client.server._known_queues["default"] += 60
+    job_id = client.enqueue("t", {})
+    assert client.server.client.exists(client.server.keys.queues) == 0
+    assert client.job(job_id).status == "pending"
+    assert told(client)
+
+
+def test_a_queue_that_another_process_has_taken_off_the_list_is_left_off_until_its_next_job(client):
+    client.enqueue("t", {})
+    client.server.client.srem(client.server.keys.queues, "default")
+    assert client.stats().queues == {}
+    client.enqueue("t", {})
+    assert list(client.stats().queues) == ["default"]
+    assert told(client) == []
+
+
+def test_who_looks_at_the_health_first_notices_too_and_all_are_told(client, other):
+    check_server(client.server)
+    assert told(client) == []
+    assert told(other) == []
+    empty(client)
+    (reason,) = told(client)
+    assert "noticed at 20" in reason
+    assert told(other) == told(client) == [reason]
+    with Client(client.settings.redis_url, namespace=client.settings.namespace) as later:
+        assert told(later) == [reason]
+
+
+def test_a_mark_of_somebody_else_is_noticed_as_well(client):
+    """Of an earlier version that was started anew, say, or of another server behind the same address."""
+    check_server(client.server)
+    told(client)
+    client.server.client.hset(client.server.keys.meta, "instance", "another")
+    assert len(told(client)) == 1
+
+
+def test_the_log_tells_it_once_a_process(client, other, capsys):
+    for each in (client, other):
+        each.enqueue("t", {})
+    empty(client)
+    for _ in range(2):
+        for each in (client, other):
+            each.enqueue("t", {})
+    lines = [line for line in capsys.readouterr().out.splitlines() if "emptied" in line]
+    assert len(lines) == 1
+    assert "error" in lines[0]
+    empty(client)
+    client.enqueue("t", {})
+    assert "emptied" in capsys.readouterr().out
+
+
+def test_the_notice_ends_by_itself_and_when_it_is_acknowledged(client):
+    now = 1_800_000_000_000
+    emptied_at = b"%d" % now
+    assert notice([b"x", emptied_at, None], now + 1)
+    assert notice([b"x", emptied_at, None], now + TOLD_FOR * 1000 - 1)
+    assert notice([b"x", emptied_at, None], now + TOLD_FOR * 1000) is None
+    assert notice([b"x", emptied_at, b"%d" % (now + 1)], now + 2) is None
+    assert notice([b"x", emptied_at, b"%d" % (now - 1)], now + 2)
+    assert notice([b"x", None, None], now) is None
+
+
+def test_a_job_of_before_is_said_to_have_gone_with_the_rest(client):
+    job_id = client.enqueue("t", {})
+    empty(client)
+    client.enqueue("t", {})
+    with pytest.raises(JobNotFound, match="the server was emptied after it was created"):
+        client.job(job_id)
+
+
+def test_health_asks_for_it_in_a_round_trip_that_is_made_anyhow(client):
+    examine(client)
+    redis = client.server.client
+    sent = []
+    original = redis.pipeline
+
+    def pipeline(*arguments, **options):
+        pipe = original(*arguments, **options)
+        execute = pipe.execute
+
+        def noted():
+            sent.append([command[0][0] for command in pipe.command_stack])
+            return execute()
+
+        pipe.execute = noted
+        return pipe
+
+    redis.pipeline = pipeline
+    examine(client)
+    assert sent[0] == ["ZADD", "HMGET"]
+
+
+def test_a_look_that_fails_tells_nothing(client):
+    mark = client.server.installation
+    assert not mark.saw(None)
+    assert not mark.saw(ConnectionError())
+    assert not mark.saw([b"a", None, None])
+    assert not mark.saw(ConnectionError())
+    assert not mark.saw([b"a", None, None])
+    assert mark.saw([None, None, None])
+    assert not mark.saw([b"b", None, None])
+    assert installation.CONSEQUENCE

@@ -1,0 +1,201 @@
+"""evict: records of finished jobs are removed early, the oldest first; what is still needed stays."""
+
+import pytest
+
+from tests.lua.lab import failure
+
+FOREVER = 8_640_000_000_000
+
+
+def evict(lab, limit=100, place=0, until=FOREVER, keep_for=0.0):
+    return lab.run(lab.queue.evict(limit, place, until, keep_for))
+
+
+def finish(lab, count):
+    """Complete jobs a second apart; return their ids and when each ended."""
+    ids, times = [], []
+    for _ in range(count):
+        ids.append(lab.seed_completed())
+        times.append(lab.now)
+        lab.pass_time(1)
+    return ids, times
+
+
+def test_the_oldest_go_first(lab):
+    ids, times = finish(lab, 5)
+    reply = evict(lab, limit=2)
+    assert (reply.records, reply.place, reply.young) == (2, 0, 0)
+    assert 100 < reply.bytes < 4000
+    assert [lab.state(job_id) for job_id in ids] == [None, None, *["completed"] * 3]
+    assert lab.standing("finished") == ids[2:]
+    assert lab.totals()["evicted"] == 2
+    assert lab.everything()["evicted"] == {b"at": str(lab.now).encode(), b"until": str(times[1]).encode()}
+
+
+def test_none_that_ended_later_than_was_said_goes(lab):
+    ids, times = finish(lab, 3)
+    assert evict(lab, until=times[1]).records == 2
+    assert lab.standing("finished") == ids[2:]
+
+
+def test_what_has_just_ended_stays_and_is_told_of(lab):
+    ids, _ = finish(lab, 3)
+    reply = evict(lab, keep_for=2.5)
+    assert (reply.records, reply.young) == (1, 2)
+    assert lab.standing("finished") == ids[1:]
+
+
+def test_cancelled_and_expired_jobs_go_as_well(lab):
+    cancelled, late = lab.enqueue(), lab.enqueue(expires="+1000")
+    lab.run(lab.queue.cancel(cancelled))
+    lab.pass_time(2)
+    lab.hire()
+    assert lab.fetch() == []
+    assert lab.state(late) == "expired"
+    assert evict(lab).records == 2
+    assert lab.standing("finished") == []
+
+
+def test_jobs_that_wait_run_or_have_died_stay(lab):
+    kept = [lab.seed_failed(), lab.seed_retrying(), lab.enqueue(due="+5000"), lab.seed_processing().id, lab.enqueue()]
+    before = lab.everything()
+    assert evict(lab).records == 0
+    assert lab.everything() == before
+    assert all(lab.state(job_id) for job_id in kept)
+
+
+def test_ids_whose_record_has_run_out_leave_the_index_and_are_not_counted(lab):
+    (gone, kept), _ = finish(lab, 2)
+    lab.redis.delete(lab.keys.job(gone))
+    assert evict(lab, limit=1).records == 0
+    assert lab.standing("finished") == [kept]
+    assert "evicted" not in lab.totals()
+
+
+def child_of(lab, parent, stage):
+    """Have a job wait for a parent that completes, and bring it to a stage of its life."""
+    child = lab.enqueue("child", after=(parent.id,), due="+5000" if stage == "scheduled" else "")
+    assert lab.complete(parent) == "OK"
+    if stage in ("processing", "retrying"):
+        (job,) = lab.fetch()
+        assert job.id == child
+        if stage == "retrying":
+            assert lab.run(lab.queue.retry("w1", failure(job), 60.0)) == "OK"
+    return child
+
+
+@pytest.mark.parametrize("stage", ["scheduled", "pending", "processing", "retrying"])
+def test_a_parent_stays_while_a_child_has_not_ended(lab, stage):
+    parent = lab.seed_processing()
+    child = child_of(lab, parent, stage)
+    lab.pass_time(1)
+    other = lab.seed_completed() if stage != "pending" else None
+    reply = evict(lab)
+    assert (reply.records, reply.place) == (1 if other else 0, 1)
+    assert lab.standing("finished") == [parent.id]
+    assert lab.state(child) == stage
+
+
+def test_a_parent_goes_once_its_children_have_ended(lab):
+    parent = lab.seed_processing()
+    child_of(lab, parent, "pending")
+    (job,) = lab.fetch()
+    assert job.parents == {parent.id: b"1"}
+    assert lab.complete(job) == "OK"
+    assert evict(lab).records == 2
+
+
+def test_a_parent_of_several_stays_for_a_child_that_waits_for_another_one(lab):
+    first, second = lab.seed_processing(), lab.seed_processing("w2")
+    child = lab.enqueue(after=(first.id, second.id))
+    assert lab.complete(first) == "OK"
+    assert evict(lab).records == 0
+    assert lab.complete(second, "w2") == "OK"
+    assert evict(lab).records == 0
+    (job,) = lab.fetch()
+    assert (job.id, job.parents) == (child, {first.id: b"1", second.id: b"1"})
+
+
+def test_a_parent_stays_for_a_child_that_came_when_it_had_completed(lab):
+    parent = lab.seed_completed()
+    children = [lab.enqueue(after=(parent,)), lab.enqueue(after=(parent,))]
+    for _ in children:
+        evict(lab)
+        (job,) = lab.fetch()
+        assert job.parents == {parent: b"1"}
+        lab.complete(job)
+    evict(lab)
+    assert lab.state(parent) is None
+
+
+def test_a_parent_of_a_dead_letter_goes(lab):
+    parent = lab.seed_processing()
+    child_of(lab, parent, "pending")
+    (job,) = lab.fetch()
+    lab.run(lab.queue.dead_letter("w1", failure(job), "ValueError"))
+    assert evict(lab).records == 1
+    assert lab.state(job.id) == "failed"
+
+
+def test_a_job_that_is_not_kept_leaves_nothing_behind_for_its_children(lab):
+    parent = lab.seed_processing(retention=0.0)
+    child = child_of(lab, parent, "pending")
+    assert (lab.state(parent.id), lab.state(child)) == (None, "pending")
+
+
+def test_children_that_have_ended_are_looked_at_once(lab):
+    parent = lab.seed_processing()
+    children = [lab.enqueue(after=(parent.id,)) for _ in range(4)]
+    lab.complete(parent)
+    for _ in range(3):
+        lab.complete(lab.fetch()[0])
+    assert evict(lab).records == 3
+    assert lab.record(parent.id)["readers"] == children[3]
+
+
+def test_one_call_looks_at_a_limited_number_of_children(lab):
+    parent = lab.seed_processing()
+    lab.complete(parent)
+    ended = ",".join([parent.id] * 2500)
+    lab.redis.hset(lab.keys.job(parent.id), "readers", ended)
+    assert evict(lab).records == 0
+    lab.redis.hset(lab.keys.job(parent.id), "readers", ended[: 37 * 1500 - 1])
+    assert evict(lab).records == 1
+
+
+def test_it_goes_past_those_that_must_stay(lab):
+    parents = [lab.seed_completed() for _ in range(5)]
+    for parent in parents:
+        lab.enqueue(after=(parent,))
+    lab.pass_time(1)
+    cancelled = lab.enqueue()
+    lab.run(lab.queue.cancel(cancelled))
+    assert evict(lab, limit=3).place == 3
+    reply = evict(lab, limit=3, place=3)
+    assert (reply.records, reply.place) == (1, 5)
+    assert lab.standing("finished") == sorted(parents)
+
+
+def test_the_canaries_of_a_redrive_stay_until_all_have_ended(lab):
+    dead = [lab.seed_failed(), lab.seed_failed(), lab.seed_failed()]
+    lab.run(lab.queue.start_redrive("r", [], canary=2))
+    lab.run(lab.queue.continue_redrives())
+    first = lab.fetch()[0]
+    assert lab.complete(first) == "OK"
+    assert evict(lab).records == 0
+    assert lab.complete(lab.fetch()[0]) == "OK"
+    lab.pass_time(1)
+    lab.run(lab.queue.continue_redrives())
+    assert evict(lab).records == 2
+    assert lab.redrive("r")["state"] in ("running", "finished")
+    assert sum(lab.state(job_id) is None for job_id in dead) == 2
+
+
+def test_what_is_no_record_any_more_is_left_to_be_found(lab):
+    (spoilt, kept), _ = finish(lab, 2)
+    lab.redis.delete(lab.keys.job(spoilt))
+    lab.redis.set(lab.keys.job(spoilt), "x")
+    assert evict(lab).records == 1
+    assert lab.standing("finished") == [spoilt]
+    assert lab.state(kept) is None
+    lab.redis.delete(lab.keys.job(spoilt))
