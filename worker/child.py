@@ -7,13 +7,13 @@ knows what it ran, and forks another.
 import faulthandler
 import os
 import random
-import signal
 import socket
 import sys
 import time
+import traceback
 from collections.abc import Iterable
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import msgspec
 from setproctitle import setproctitle
@@ -27,11 +27,13 @@ from gopher.trace_context import trace_id
 
 from . import failures, interrupt, system
 from .channel import ChildEnd
+from .child_signals import ChildSignals
 from .claims import Claims
 from .frames import Assignment, Completed, Failed, Kind, Progress, Ready, decode_assignments, encode
 from .job_logs import JobFields
 from .output import mark
 from .results import BadResult, encode_result
+from .streams import Streams
 from .surroundings import Surroundings
 
 if TYPE_CHECKING:
@@ -69,7 +71,6 @@ class Child:
     def run(self, inherited: Iterable[int], output: int, parent: int) -> None:
         """Prepare the process, then work until the supervisor closes the channel."""
         self._after_fork(inherited, output, parent)
-        surroundings = Surroundings()
         self._channel.send(encode(Ready()))
         while (message := self._channel.receive()) is not None:
             for given in decode_assignments(message):
@@ -77,7 +78,7 @@ class Child:
                 if self._claims.begin(given.number):
                     outcome = self._attempt(given)
                     reached("job.run")
-                    surroundings.restore()
+                    self._restore()
                     self._channel.send(encode(outcome))
                     reached("outcome.sent")
 
@@ -93,19 +94,14 @@ class Child:
         system.die_with_parent(parent)
         # A group of its own, so that one kill reaches what the handler has started too.
         os.setpgid(0, 0)
-        # TERM and INT go to all processes on some platforms; the supervisor decides what they mean. Not
-        # SIG_IGN: programs that a handler starts would inherit it.
-        signal.set_wakeup_fd(-1)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGTSTP, signal.SIGUSR2):
-            signal.signal(number, _no_action)
-        for number in (signal.SIGCHLD, signal.SIGTTIN, signal.SIGTTOU):
-            signal.signal(number, signal.SIG_DFL)
-        signal.signal(interrupt.SIGNAL, self.interrupted)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        signals = ChildSignals(self.interrupted)
         # The supervisor's connections and the other children's pipes: a copy here would keep them open.
         for descriptor in inherited:
             os.close(descriptor)
-        self._redirect(output)
+        process_log = open(os.dup(2), "w", buffering=1, encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
+        self._streams = Streams(output)
+        faulthandler.enable(file=2, all_threads=False)
+        logs.configure_for_jobs(self._streams.log, process_log, self._fields)
         # Every child would draw the same numbers.
         random.seed()
         # When memory runs out, the kernel shall take a child and never the supervisor.
@@ -116,26 +112,20 @@ class Child:
             from .exporter import in_child
 
             self._attempts = in_child(self._spans)
+        self._pid = os.getpid()
         setproctitle(f"gopher: child of {parent}")
+        self._surroundings = Surroundings(self._streams, signals)
 
-    def _redirect(self, output: int) -> None:
-        process_log = open(os.dup(2), "w", buffering=1, encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
-        with open(os.devnull, "rb") as nothing:
-            os.dup2(nothing.fileno(), 0)
-        os.dup2(output, 1)
-        os.dup2(output, 2)
-        os.close(output)
-        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - as long as the process
-        sys.stdout = sys.stderr = open(  # noqa: SIM115
-            1, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False
-        )
-        faulthandler.enable(file=2, all_threads=False)
-        logs.configure_for_jobs(sys.stdout, process_log, self._fields)
+    def _restore(self) -> None:
+        try:
+            self._surroundings.restore()
+        except BaseException:  # noqa: BLE001 - what a signal handler raises that the job has left
+            self._surroundings.restore()
 
     def _attempt(self, given: Assignment) -> Completed | Failed:
         """Run one job to its end, whatever that is."""
         if given.follows:
-            mark(1, given.number)
+            mark(self._streams.output, given.number)
         self._began = time.perf_counter()
         handler = self._registry.get(given.job.type)
         try:
@@ -151,9 +141,6 @@ class Child:
         except BaseException as error:  # noqa: BLE001 - a handler may raise SystemExit or anything else
             self._current = 0
             return self._failure(given.number, error, handler)
-        finally:
-            self._current = 0
-            sys.stdout.flush()
         return Completed(given.number, self._seconds(), result)
 
     def _call(self, given: Assignment, envelope: Envelope, handler: Handler) -> object:
@@ -171,13 +158,16 @@ class Child:
             parents=_decoded(fetched.parents) if fetched.parents else {},
             trace_id=trace_id(envelope.trace) if envelope.trace else "",
             owner=envelope.owner,
-            reporter=ChildReporter(self._channel, self._stop, given.number),
+            reporter=ChildReporter(self._channel, self._stop, given.number, self._streams.log),
         )
         set_process_job(job)
         self._current = given.number
-        result = handler.function(job, payload)
-        self._current = 0
-        return result
+        try:
+            return handler.function(job, payload)
+        finally:
+            self._current = 0
+            if os.getpid() != self._pid:
+                _leave_copy(sys.exception())
 
     def _message(self, error: BaseException) -> str:
         if isinstance(error, MemoryError) and self._memory_limit is not None:
@@ -189,7 +179,6 @@ class Child:
 
     def _failure(self, number: int, error: BaseException, handler: Handler | None) -> Failed:
         kind, after = what_becomes(error, handler)
-        sys.stdout.flush()
         return Failed(
             number=number,
             seconds=self._seconds(),
@@ -234,7 +223,8 @@ def what_becomes(error: BaseException, handler: Handler | None) -> tuple[Kind, f
 class ChildReporter(Reporter):
     """Sends what a handler reports to the supervisor."""
 
-    def __init__(self, channel: ChildEnd, stop: interrupt.Interrupt, number: int) -> None:
+    def __init__(self, channel: ChildEnd, stop: interrupt.Interrupt, number: int, log: TextIO) -> None:
+        self._log = log
         self._channel = channel
         self._stop = stop
         self._number = number
@@ -247,11 +237,21 @@ class ChildReporter(Reporter):
             self._channel.send(encode(Progress(self._number, fraction, failures.cut(message, 200))))
 
     def log(self, line: str) -> None:
-        sys.stdout.write(line + "\n")
+        self._log.write(line + "\n")
 
     def cancelled(self) -> bool:
         return self._stop.reason_for(self._number) == interrupt.CANCEL
 
 
-def _no_action(_signal: int, _frame: FrameType | None) -> None:
-    pass
+def _leave_copy(error: BaseException | None) -> NoReturn:
+    """End a process that a handler has forked and not ended: its job is the business of the one that forked it."""
+    code = 0
+    try:
+        if isinstance(error, SystemExit):
+            code = error.code if isinstance(error.code, int) else int(error.code is not None)
+        elif error is not None:
+            code = 1
+            traceback.print_exception(error)
+        sys.stdout.flush()
+    finally:
+        os._exit(code)

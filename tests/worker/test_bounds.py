@@ -28,11 +28,11 @@ def test_only_signal_handlers_that_were_changed_are_put_back():
     """One that is registered past Python's own list, as faulthandler does, would be lost."""
     script = """
 import faulthandler, os, signal
-from gopher.worker.surroundings import Surroundings
+from gopher.worker.child_signals import ChildSignals
 faulthandler.register(signal.SIGALRM)
-surroundings = Surroundings()
+signals = ChildSignals(print)
 before = signal.signal(signal.SIGHUP, print)
-surroundings.restore()
+signals.restore()
 assert signal.getsignal(signal.SIGHUP) is before
 os.kill(os.getpid(), signal.SIGALRM)
 """

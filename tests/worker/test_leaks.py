@@ -33,7 +33,7 @@ def test_no_descriptor_and_no_process_leaks_over_thousands_of_jobs_and_a_hundred
 
 
 def test_a_child_holds_nothing_of_the_supervisors(client, start_worker):
-    """No connection, no pipe of another child: just its own channel and its output, at 0, 1 and 2."""
+    """No connection, no pipe of another child: just its own channel and its output, at 1 and 2 and beside them."""
     worker = start_worker(WORKER_CONCURRENCY="3")
     run(client, [{"type": "exit", "payload": {}, "max_retries": 0}] * 3)
     wait_until(lambda: len(worker.children()) == 3)
@@ -43,7 +43,7 @@ def test_a_child_holds_nothing_of_the_supervisors(client, start_worker):
         links = [os.readlink(f"/proc/{pid}/fd/{name}") for name in os.listdir(f"/proc/{pid}/fd")]
         sockets.update(mine := [link for link in links if link.startswith("socket:")])
         assert len(mine) == 1, links
-        assert len([link for link in links if link.startswith("pipe:")]) == 2, links
+        assert len([link for link in links if link.startswith("pipe:")]) == 3, links
         assert not [link for link in links if "epoll" in link], links
     assert len(sockets) == 3
 

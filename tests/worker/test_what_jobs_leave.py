@@ -1,0 +1,111 @@
+"""What one job leaves in its child the next one does not see, and what it forks is a process like any other."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from gopher.client import Client
+from tests.helpers import wait_until
+from tests.monsters.leftovers import LEFT
+from tests.worker.processes import Worker, error_of, result_of
+
+
+@pytest.fixture(scope="module")
+def worker(redis_url):
+    """One worker of one child for the whole module."""
+    folder = Path(tempfile.mkdtemp(prefix="gopher-worker-"))
+    with Client(redis_url, namespace=f"test-{folder.name}") as client:
+        worker = Worker(client, folder, GOPHER_HANDLERS="tests.monsters.leftovers", WORKER_CONCURRENCY="1")
+        try:
+            yield worker
+        finally:
+            worker.destroy()
+            shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def client(worker):
+    return worker.client
+
+
+def ended(client, job_type, payload, **options):
+    view = client.wait(client.enqueue(job_type, payload, max_retries=0, **options), 30)
+    assert (view.status, view.attempts) == ("completed", 1), error_of(view)
+    return result_of(view), [line.line for line in client.logs(view.job_id)]
+
+
+@pytest.fixture(scope="module")
+def before(client):
+    """What a job finds where none was before it."""
+    return ended(client, "found", {})
+
+
+SAID = ["printed ö", "to stderr", "said ö", "WARNING found: logged", "to 1", "to 2"]
+
+
+@pytest.mark.parametrize("what", LEFT)
+def test_the_next_job_in_the_same_child_finds_everything_as_it_was(client, before, what):
+    assert before[1] == SAID
+    pid, log = ended(client, "leave", {"what": what})
+    found = ended(client, "found", {})
+    # The same child, or this proves nothing.
+    assert found[0]["pid"] == pid == before[0]["pid"]
+    assert found == before
+    assert log == (["half a line"] if "text" in what else [])
+
+
+def test_a_job_that_follows_at_once_finds_it_so_too(client, before):
+    """Jobs of one message to the child: nothing lies between them but its own bookkeeping."""
+    jobs = [
+        {"type": job_type, "payload": {"what": what, "seconds": 0.01}} for what in LEFT for job_type in ("leave", "found")
+    ]
+    views = [client.wait(job_id, 30) for job_id in client.enqueue_many(jobs)]
+    assert {(view.status, view.attempts) for view in views} == {("completed", 1)}
+    assert [result_of(view) for view in views[1::2]] == [before[0]] * len(LEFT)
+    assert [[line.line for line in client.logs(view.job_id)] for view in views[1::2]] == [SAID] * len(LEFT)
+
+
+def test_the_next_job_is_still_reached_by_its_timeout(client, worker, before):
+    for what in ("all signals blocked", "all signals ignored", "handlers that raise"):
+        ended(client, "leave", {"what": what})
+        view = client.wait(client.enqueue("waits", {}, timeout="200ms", max_retries=0), 30)
+        # Without a word of a kill: the handler has reacted to the exception.
+        assert error_of(view)["message"] == "ran longer than its timeout of 200ms"
+    assert worker.children() == [before[0]["pid"]]
+
+
+@pytest.mark.parametrize("what", [what for what in LEFT if "stream" in what or "descriptors" in what])
+def test_what_a_job_says_of_itself_arrives_while_its_own_streams_are_away(client, what):
+    assert "said all the same" in "".join(ended(client, "speak_without_streams", {"what": what})[1])
+
+
+def test_a_pool_of_forked_processes_ends_each_time(client):
+    ids = client.enqueue_many({"type": "pool", "payload": {}, "timeout": "30s", "max_retries": 0} for _ in range(20))
+    views = [client.wait(job_id, 60) for job_id in ids]
+    assert [view.status for view in views] == ["completed"] * 20, [error_of(view) for view in views]
+    assert [result_of(view) for view in views] == [[0, 1, 4, 9, 16]] * 20
+
+
+def test_a_forked_process_is_ended_by_the_signal_that_says_so(client):
+    assert ended(client, "terminated", {})[0] == -15
+
+
+def test_a_forked_process_keeps_the_signal_handlers_that_the_job_has_set(client):
+    assert ended(client, "own_signal_handler", {})[0] == 7
+
+
+@pytest.mark.parametrize(("way", "code"), [("return", 0), ("raise", 1), ("exit", 3)])
+def test_a_copy_that_comes_back_from_the_handler_ends_and_reports_nothing(client, worker, tmp_path, way, code):
+    ledger = tmp_path / "ledger"
+    jobs = [{"type": "fork_and_return", "payload": {"ledger": str(ledger), "way": way}} for _ in range(10)]
+    honest = [{"type": "leave", "payload": {"what": "a folder a umask and a variable"}} for _ in range(10)]
+    mixed = [job for pair in zip(jobs, honest, strict=True) for job in pair]
+    views = [client.wait(job_id, 30) for job_id in client.enqueue_many(mixed)]
+    assert {(view.status, view.attempts) for view in views} == {("completed", 1)}
+    assert [result_of(view) for view in views[::2]] == [code] * 10
+    (child,) = worker.children()
+    assert {result_of(view) for view in views[1::2]} == {child}
+    assert len(set(ledger.read_text().split())) == 10
+    wait_until(lambda: worker.session() == [worker.pid, child])

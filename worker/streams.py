@@ -1,0 +1,65 @@
+"""A child's standard streams: what one job closes, replaces or redirects, the next one finds as it was.
+
+Beside them is a copy of the descriptor that leads to the job's log. Our own lines go there: whatever a handler does to
+its standard streams, they arrive.
+"""
+
+import io
+import os
+import sys
+
+_ENCODING, _ERRORS = "utf-8", "backslashreplace"
+
+
+class Streams:
+    """Standard input, which is empty, output and error, which are the job's log; and that log itself."""
+
+    def __init__(self, output: int) -> None:
+        """Take over descriptors 0, 1 and 2 of this process; `output` leads to the log."""
+        #: Where the log is written to, beside 1 and 2.
+        self.output = output
+        self._nothing = os.open(os.devnull, os.O_RDONLY)
+        #: For our own lines.
+        self.log = _writer(output)
+        self._restore_descriptors()
+        self._open()
+
+    def restore(self) -> None:
+        """Put back what was changed, and have everything in the log that was printed."""
+        self._restore_descriptors()
+        try:
+            whole = self._are_whole()
+            self._out.flush()
+        except (AttributeError, ValueError):
+            # Deleted; closed or detached.
+            whole = False
+        if not whole:
+            self._open()
+
+    def _restore_descriptors(self) -> None:
+        # To look whether they have changed would take longer.
+        os.dup2(self._nothing, 0)
+        os.dup2(self.output, 1)
+        os.dup2(self.output, 2)
+
+    def _are_whole(self) -> bool:
+        out = self._out
+        return bool(
+            sys.stdout is out
+            and sys.stderr is out
+            and sys.stdin is self._in
+            and out.errors == _ERRORS
+            and out.encoding == _ENCODING
+            and out.line_buffering
+            and not self._in.closed
+        )
+
+    def _open(self) -> None:
+        self._in = open(0, encoding=_ENCODING, closefd=False)  # noqa: SIM115 - as long as the process
+        self._out = _writer(1)
+        sys.stdin = sys.__stdin__ = self._in  # type: ignore[misc]
+        sys.stdout = sys.stderr = sys.__stdout__ = sys.__stderr__ = self._out  # type: ignore[misc]
+
+
+def _writer(descriptor: int) -> io.TextIOWrapper:
+    return open(descriptor, "w", buffering=1, encoding=_ENCODING, errors=_ERRORS, closefd=False)
