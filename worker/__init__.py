@@ -15,12 +15,14 @@ def run(settings: Settings) -> int:
 
     from .supervisor import Supervisor
     from .system import need_descriptors
+    from .watch import watch
 
     logs.configure(settings)
     need_descriptors(_DESCRIPTORS + _DESCRIPTORS_PER_CHILD * settings.worker_concurrency)
     # Before the first fork, and closed again: children must not inherit a connection.
     with Server(settings, connections=1) as server:
         check_server(server)
+    watch.begin()
     registry = load_handlers(settings.handlers)
     preload(settings.handlers)
     if tracing.is_on():

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 #: Seconds between two reports of a job's progress.
 _PROGRESS_PERIOD = 0.1
+#: Seconds of a job so short that to look after it thoroughly would take a share of it that counts.
+_QUICK = 0.0002
 
 
 class Child:
@@ -73,12 +75,13 @@ class Child:
         self._after_fork(inherited, output, parent)
         self._channel.send(encode(Ready()))
         while (message := self._channel.receive()) is not None:
-            for given in decode_assignments(message):
+            assignments = decode_assignments(message)
+            for given in assignments:
                 reached("job.taken")
                 if self._claims.begin(given.number):
                     outcome = self._attempt(given)
                     reached("job.run")
-                    self._restore()
+                    self._restore(thoroughly=outcome.seconds >= _QUICK or given is assignments[-1])
                     self._channel.send(encode(outcome))
                     reached("outcome.sent")
 
@@ -94,7 +97,7 @@ class Child:
         system.die_with_parent(parent)
         # A group of its own, so that one kill reaches what the handler has started too.
         os.setpgid(0, 0)
-        signals = ChildSignals(self.interrupted)
+        self._signals = ChildSignals(self.interrupted)
         # The supervisor's connections and the other children's pipes: a copy here would keep them open.
         for descriptor in inherited:
             os.close(descriptor)
@@ -114,13 +117,16 @@ class Child:
             self._attempts = in_child(self._spans)
         self._pid = os.getpid()
         setproctitle(f"gopher: child of {parent}")
-        self._surroundings = Surroundings(self._streams, signals)
+        self._surroundings = Surroundings(self._streams, self._signals)
 
-    def _restore(self) -> None:
+    def _restore(self, *, thoroughly: bool) -> None:
+        if thoroughly and os.getpid() != self._pid:
+            # Forked by C code.
+            _leave_copy(None)
         try:
-            self._surroundings.restore()
+            self._surroundings.restore(thoroughly=thoroughly)
         except BaseException:  # noqa: BLE001 - what a signal handler raises that the job has left
-            self._surroundings.restore()
+            self._surroundings.restore(thoroughly=True)
 
     def _attempt(self, given: Assignment) -> Completed | Failed:
         """Run one job to its end, whatever that is."""
@@ -166,7 +172,7 @@ class Child:
             return handler.function(job, payload)
         finally:
             self._current = 0
-            if os.getpid() != self._pid:
+            if self._signals.in_copy:
                 _leave_copy(sys.exception())
 
     def _message(self, error: BaseException) -> str:

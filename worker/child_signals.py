@@ -1,14 +1,13 @@
 """A child's signals: its handlers, the mask and the timers, the same for each job, and none of them in its copies."""
 
-import faulthandler
 import os
 import signal
 import threading
-from collections.abc import Callable
-from types import FrameType
 
 # Below the functions of `signal`, which make enums of what these return, at several times the cost.
-from _signal import getsignal, pthread_sigmask, setitimer  # type: ignore[import-not-found]
+from _signal import getsignal, pthread_sigmask, set_wakeup_fd, setitimer  # type: ignore[import-not-found]
+from collections.abc import Callable
+from types import FrameType
 
 from . import interrupt
 
@@ -16,7 +15,7 @@ from . import interrupt
 _NOT_OURS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGTSTP, signal.SIGUSR2)
 #: All but those for real-time use, which nobody sends by accident.
 _NUMBERS = tuple(sorted(int(number) for number in signal.valid_signals() if number < 32))
-_REAL, _VIRTUAL, _PROF = map(int, (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF))
+_TIMERS = tuple(map(int, (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)))
 
 
 class ChildSignals:
@@ -32,16 +31,16 @@ class ChildSignals:
         signal.signal(interrupt.SIGNAL, interrupted)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         self._handlers = list(map(getsignal, _NUMBERS))
+        #: Whether this is a process that a handler has forked.
+        self.in_copy = False
         self._before_fork = threading.local()
         os.register_at_fork(before=self._hold, after_in_parent=self._release, after_in_child=self._forget)
 
     def restore(self) -> None:
         """Put back what a job has changed, and cancel what it has set to come later."""
-        setitimer(_REAL, 0)
-        setitimer(_VIRTUAL, 0)
-        setitimer(_PROF, 0)
-        faulthandler.cancel_dump_traceback_later()
-        signal.set_wakeup_fd(-1)
+        for timer in _TIMERS:
+            setitimer(timer, 0)
+        set_wakeup_fd(-1)
         if list(map(getsignal, _NUMBERS)) != self._handlers:
             self._restore_handlers()
         if pthread_sigmask(signal.SIG_BLOCK, ()):
@@ -71,6 +70,7 @@ class ChildSignals:
         pthread_sigmask(signal.SIG_SETMASK, self._before_fork.mask)
 
     def _forget(self) -> None:
+        self.in_copy = True
         for number, handler in zip(_NUMBERS, self._handlers, strict=True):
             if callable(handler) and getsignal(number) is handler:
                 signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)

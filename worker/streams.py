@@ -8,6 +8,9 @@ import io
 import os
 import sys
 
+# Not what `watch` has put in its place.
+from posix import dup2
+
 _ENCODING, _ERRORS = "utf-8", "backslashreplace"
 
 
@@ -21,12 +24,14 @@ class Streams:
         self._nothing = os.open(os.devnull, os.O_RDONLY)
         #: For our own lines.
         self.log = _writer(output)
-        self._restore_descriptors()
+        self._restore_output()
         self._open()
 
-    def restore(self) -> None:
+    def restore(self, *, thoroughly: bool) -> None:
         """Put back what was changed, and have everything in the log that was printed."""
-        self._restore_descriptors()
+        if thoroughly:
+            dup2(self._nothing, 0)
+        self._restore_output()
         try:
             whole = self._are_whole()
             self._out.flush()
@@ -36,11 +41,10 @@ class Streams:
         if not whole:
             self._open()
 
-    def _restore_descriptors(self) -> None:
-        # To look whether they have changed would take longer.
-        os.dup2(self._nothing, 0)
-        os.dup2(self.output, 1)
-        os.dup2(self.output, 2)
+    def _restore_output(self) -> None:
+        # Each time, since a file that was opened on them closes them unseen; to look would take longer.
+        dup2(self.output, 1)
+        dup2(self.output, 2)
 
     def _are_whole(self) -> bool:
         out = self._out
@@ -55,6 +59,7 @@ class Streams:
         )
 
     def _open(self) -> None:
+        dup2(self._nothing, 0)
         self._in = open(0, encoding=_ENCODING, closefd=False)  # noqa: SIM115 - as long as the process
         self._out = _writer(1)
         sys.stdin = sys.__stdin__ = self._in  # type: ignore[misc]

@@ -4,12 +4,14 @@ Not everything can be: patched modules, threads, open files. Recycling (`WORKER_
 is for those.
 """
 
+import faulthandler
 import os
 import socket
 from contextlib import suppress
 
 from .child_signals import ChildSignals
 from .streams import Streams
+from .watch import watch
 
 
 class Surroundings:
@@ -25,20 +27,29 @@ class Surroundings:
         self._environ = dict(os.environ._data)  # type: ignore[attr-defined]
         self._timeout = socket.getdefaulttimeout()
 
-    def restore(self) -> None:
-        """Put back what was changed."""
-        # Timers first: they may end this process.
-        self._signals.restore()
-        self._streams.restore()
+    def restore(self, *, thoroughly: bool) -> None:
+        """Put back what was changed; `thoroughly` also what only C code may have changed unnoticed."""
+        faulthandler.cancel_dump_traceback_later()
+        thoroughly = thoroughly or watch.called
+        if thoroughly:
+            # Timers first: they may end this process.
+            self._signals.restore()
+            self._restore_folder()
+        self._streams.restore(thoroughly=thoroughly)
+        if os.environ._data != self._environ:  # type: ignore[attr-defined]
+            self._restore_environ()
+        if socket.getdefaulttimeout() != self._timeout:
+            socket.setdefaulttimeout(self._timeout)
+        if thoroughly:
+            # Only now: handlers of signals may have come in between.
+            watch.forget()
+
+    def _restore_folder(self) -> None:
         os.umask(self._umask)
         if self._folder is not None and _folder() != self._folder:
             # A deploy may have deleted the folder meanwhile: there is nothing to go back to then.
             with suppress(OSError):
                 os.chdir(self._folder)
-        if os.environ._data != self._environ:  # type: ignore[attr-defined]
-            self._restore_environ()
-        if socket.getdefaulttimeout() != self._timeout:
-            socket.setdefaulttimeout(self._timeout)
 
     def _restore_environ(self) -> None:
         for name in [name for name in os.environb if name not in self._environ]:

@@ -1,6 +1,6 @@
 """Handlers that leave something behind in their child, and one that looks for it: see `LEFT`."""
 
-# ruff: noqa: T201, SIM115 - they print, and close nothing
+# ruff: noqa: T201 - they print, and close nothing
 
 import faulthandler
 import io
@@ -156,6 +156,12 @@ def closed_descriptors() -> None:
 def closed_descriptors_with_text_before_them() -> None:
     print("half a line", end="")
     os.close(1)
+
+
+@leaves
+def output_closed_with_a_file_on_it() -> None:
+    with open(1, "w") as file:
+        file.write("")
 
 
 @leaves

@@ -59,7 +59,9 @@ def test_the_next_job_in_the_same_child_finds_everything_as_it_was(client, befor
 def test_a_job_that_follows_at_once_finds_it_so_too(client, before):
     """Jobs of one message to the child: nothing lies between them but its own bookkeeping."""
     jobs = [
-        {"type": job_type, "payload": {"what": what, "seconds": 0.01}} for what in LEFT for job_type in ("leave", "found")
+        {"type": job_type, "payload": {"what": what, "seconds": 0.01}}
+        for what in LEFT
+        for job_type in ("leave", "found")
     ]
     views = [client.wait(job_id, 30) for job_id in client.enqueue_many(jobs)]
     assert {(view.status, view.attempts) for view in views} == {("completed", 1)}
