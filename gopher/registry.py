@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from .declarations import Declaration, check_function, declaration, underlying
 from .decoding import explain
 from .durations import parse_duration
 from .errors import ConfigurationError, InvalidJob, UnknownType
@@ -50,7 +51,7 @@ class Handler:
     @property
     def description(self) -> str:
         """The first line of the function's docstring."""
-        return (inspect.getdoc(self.function) or "").partition("\n")[0]
+        return (inspect.getdoc(underlying(self.function)) or "").partition("\n")[0]
 
     def payload_schema(self) -> dict[str, Any]:
         """Return the JSON Schema (2020-12) of the payload."""
@@ -71,24 +72,28 @@ class Registry:
 
     def __init__(self) -> None:
         self._handlers: dict[str, Handler] = {}
+        #: Where each was declared.
+        self._declared: dict[str, Declaration] = {}
         self._admit: Callable[[Handler], None] = _admit_all
 
     def guarded(self, admit: Callable[[Handler], None]) -> "Registry":
         """Return the same handlers; `require` calls `admit`, which raises for a type that may not be submitted."""
         guarded = Registry()
-        guarded._handlers, guarded._admit = self._handlers, admit
+        guarded._handlers, guarded._declared, guarded._admit = self._handlers, self._declared, admit
         return guarded
 
     def add(self, handler: Handler) -> None:
         """Register a handler. Raises ConfigurationError when its name is bad or taken by another function."""
+        declared = declaration(handler.function)
         if not TYPE_NAME.fullmatch(handler.name):
-            raise ConfigurationError(f"job type {handler.name!r}: must match {TYPE_NAME.pattern}")
-        known = self._handlers.get(handler.name)
-        if known and known.function.__qualname__ != handler.function.__qualname__:
+            raise ConfigurationError(f"{declared}: job type {handler.name!r} must match {TYPE_NAME.pattern}")
+        before = self._declared.get(handler.name)
+        if before is not None and not declared.replaces(before):
             raise ConfigurationError(
-                f"job type {handler.name!r} has two handlers: {_place(known.function)} and {_place(handler.function)}"
+                f"job type {handler.name!r} has two handlers: {before} and {declared}. Give one of them another name."
             )
         self._handlers[handler.name] = handler
+        self._declared[handler.name] = declared
 
     def get(self, name: str) -> Handler | None:
         return self._handlers.get(name)
@@ -145,10 +150,14 @@ def handler(
     the API accept such jobs only from keys with at least that role.
     """
 
+    if name is not None and not isinstance(name, str):
+        raise ConfigurationError(_not_a_name(name))
+
     def register(function: HandlerFunction) -> HandlerFunction:
+        check_function(function)
         (into if into is not None else registry).add(
             Handler(
-                name=name or function.__name__,
+                name=name or _name_of(function),
                 function=function,
                 payload_type=_payload_type(function),
                 timeout=None if timeout is None else parse_duration(timeout),
@@ -172,12 +181,12 @@ def _limit(
     try:
         return make_limit(rate_limit, burst, concurrency)
     except ValueError as error:
-        raise ConfigurationError(f"{_place(function)}: {error}") from None
+        raise ConfigurationError(f"{declaration(function)}: {error}") from None
 
 
 def _role(function: HandlerFunction, needs: Role) -> Role:
     if needs not in ROLES:
-        raise ConfigurationError(f"{_place(function)}: needs={needs!r}: must be one of {', '.join(ROLES)}")
+        raise ConfigurationError(f"{declaration(function)}: needs={needs!r}: must be one of {', '.join(ROLES)}")
     return needs
 
 
@@ -198,13 +207,22 @@ def _nothing() -> None:
     pass
 
 
+def _name_of(function: HandlerFunction) -> str:
+    name: str = getattr(function, "__name__", "<lambda>")
+    if name == "<lambda>":
+        raise ConfigurationError(f'{declaration(function)}: has no name of its own; give it one: @handler("name")')
+    return name
+
+
+def _not_a_name(name: object) -> str:
+    if callable(name):
+        return f"{declaration(name)}: write @handler(), with parentheses"
+    return f"@handler({name!r}): a job type's name is a string"
+
+
 def _payload_type(function: HandlerFunction) -> Any:
     parameters = list(inspect.signature(function).parameters.values())
     if len(parameters) != 2:
-        raise ConfigurationError(f"{_place(function)}: a handler takes exactly (job, payload)")
-    annotation = typing.get_type_hints(function).get(parameters[1].name, dict[str, Any])
+        raise ConfigurationError(f"{declaration(function)}: a handler takes exactly (job, payload)")
+    annotation = typing.get_type_hints(underlying(function)).get(parameters[1].name, dict[str, Any])
     return dict[str, Any] if annotation is dict else annotation
-
-
-def _place(function: HandlerFunction) -> str:
-    return f"{function.__module__}.{function.__qualname__}"

@@ -1,3 +1,5 @@
+import functools
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -141,7 +143,7 @@ def test_two_functions_can_not_share_a_type(handlers):
     @handler("same", into=handlers)
     def first(job: Job, payload: dict) -> None: ...
 
-    with pytest.raises(ConfigurationError, match=r"two handlers: .*first and .*second"):
+    with pytest.raises(ConfigurationError, match=r"two handlers: .*first \(.*test_registry.py:\d+\) and .*second \("):
 
         @handler("same", into=handlers)
         def second(job: Job, payload: dict) -> None: ...
@@ -153,6 +155,154 @@ def test_a_module_loaded_twice_registers_its_handler_once(handlers):
     handler("same", into=handlers)(same)
     handler("same", into=handlers)(same)
     assert len(handlers) == 1
+
+
+def test_two_closures_of_one_factory_can_not_share_a_type(handlers):
+    def make(word):
+        @handler("same", into=handlers)
+        def says(job: Job, payload: dict) -> str:
+            return word
+
+    make("one")
+    with pytest.raises(ConfigurationError, match=r"'same' has two handlers: .*says .* and .*says .*another name"):
+        make("two")
+
+
+#: Modules of a shop, and what a program says that loads handlers of it.
+CLASHES = {
+    "one name in two modules": (
+        {
+            "one": "@handler('send')\ndef send(job, payload): pass",
+            "two": "@handler('send')\ndef send(job, payload): pass",
+        },
+        ["'send' has two handlers: one.send (", "one.py:2) and two.send (", "two.py:2)"],
+    ),
+    "one name twice in a module": (
+        {"one": "@handler('send')\ndef send(job, payload): pass\n@handler('send')\ndef send(job, payload): pass"},
+        ["'send' has two handlers", "one.py:2) and one.send (", "one.py:4)"],
+    ),
+    "an async function": (
+        {"one": "@handler('send')\nasync def send(job, payload): pass"},
+        ["one.send (", "is an async function", "asyncio.run"],
+    ),
+    "no parentheses": ({"one": "@handler\ndef send(job, payload): pass"}, ["one.send (", "with parentheses"]),
+}
+
+
+def write_modules(folder, modules):
+    for name, source in modules.items():
+        (folder / f"{name}.py").write_text(f"from gopher import handler\n{source}\n")
+
+
+@pytest.mark.parametrize("clash", CLASHES)
+@pytest.mark.parametrize("program", ["gopher.worker", "gopher.scheduler", "gopher.app", "gopher.cli.main"])
+def test_every_program_says_in_a_sentence_why_a_declaration_is_refused(tmp_path, redis_url, namespace, program, clash):
+    modules, words = CLASHES[clash]
+    write_modules(tmp_path, modules)
+    arguments = ["submit", "--type", "send"] if program == "gopher.cli.main" else []
+    code = "import sys; from gopher.cli.main import main; sys.exit(main())"
+    command = [sys.executable, *(["-c", code] if arguments else ["-m", program]), *arguments]
+    environ = {"REDIS_URL": redis_url, "GOPHER_NAMESPACE": namespace, "GOPHER_HANDLERS": ",".join(modules)}
+    environ |= {"PYTHONPATH": str(tmp_path), "SERVER_HOST": "127.0.0.1", "SERVER_PORT": "0", "WEB_CONCURRENCY": "1"}
+    told = subprocess.run(
+        command, cwd=tmp_path, env={**os.environ, **environ}, capture_output=True, text=True, timeout=60, check=False
+    )
+    said = told.stdout + told.stderr
+    assert told.returncode != 0
+    assert "Traceback" not in said
+    for word in words:
+        assert word in said
+
+
+def test_a_module_that_is_reloaded_or_runs_as_a_script_too_declares_its_handlers_anew(tmp_path):
+    write_modules(tmp_path, {"shop": "@handler('send')\ndef send(job, payload): pass"})
+    (tmp_path / "tries.py").write_text(
+        "import importlib, pathlib, runpy, sys, shop\n"
+        "pathlib.Path('shop.py').write_text('\\n\\n' + pathlib.Path('shop.py').read_text())\n"
+        "importlib.reload(shop)\n"
+        "del sys.modules['shop']\n"
+        "import shop\n"
+        "runpy.run_path('shop.py', run_name='__main__')\n"
+        "from gopher import handler\n"
+        "handler('send')(shop.send)\n"
+        "handler('send')(shop.send)\n"
+        "from gopher.registry import registry\n"
+        "assert registry.require('send').function is shop.send\n"
+    )
+    subprocess.run([sys.executable, "tries.py"], cwd=tmp_path, check=True, timeout=30)
+
+
+async def asynchronous(job, payload): ...
+
+
+async def asynchronous_generator(job, payload):
+    yield 1
+
+
+def generator(job, payload):
+    yield 1
+
+
+class Asynchronous:
+    async def __call__(self, job, payload): ...
+
+    async def method(self, job, payload): ...
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        (asynchronous, "asynchronous .*is an async function"),
+        (asynchronous_generator, "is an async generator"),
+        (generator, "is a generator"),
+        (functools.partial(generator), "is a generator"),
+        (functools.partial(functools.partial(asynchronous)), "is an async function"),
+        (Asynchronous(), "__call__ .*is an async function"),
+        (Asynchronous().method, "method .*is an async function"),
+        (lambda job, payload: (yield), "is a generator"),
+        (Asynchronous, "Asynchronous: is a class"),
+        (5, "decorates a function, and 5 is none"),
+    ],
+)
+def test_refuses_what_would_do_nothing_when_it_is_called(handlers, function, words):
+    with pytest.raises(ConfigurationError, match=words):
+        handler("never", into=handlers)(function)
+    assert len(handlers) == 0
+
+
+def test_refuses_a_decorator_without_parentheses(handlers):
+    with pytest.raises(ConfigurationError, match=r"send \(.*\): write @handler\(\), with parentheses"):
+
+        @handler
+        def send(job: Job, payload: dict) -> None: ...
+
+    with pytest.raises(ConfigurationError, match=r"@handler\(5\): a job type's name is a string"):
+        handler(5)
+
+
+def double(factor: int, job: Job, payload: Resize) -> int:
+    """Doubles."""
+    return factor
+
+
+class Doubler:
+    def __call__(self, job: Job, payload: Resize) -> int:
+        """Doubles."""
+        return 2
+
+
+@pytest.mark.parametrize("function", [functools.partial(double, 2), Doubler(), Doubler().__call__])
+def test_takes_a_partial_an_object_and_a_method_that_are_given_a_name(handlers, function):
+    handler("double", into=handlers)(function)
+    found = handlers.require("double")
+    assert (found.description, found.payload_type) == ("Doubles.", Resize)
+    assert found.function(Job(id="x", type="double"), Resize("a")) == 2
+
+
+@pytest.mark.parametrize("function", [functools.partial(double, 2), Doubler(), lambda job, payload: None])
+def test_asks_for_a_name_where_the_function_has_none(handlers, function):
+    with pytest.raises(ConfigurationError, match="give it one"):
+        handler(into=handlers)(function)
 
 
 @pytest.mark.parametrize("name", ["Upper", "a b", "a:b", "{a}", "a" * 65, "-a", "ä"])
