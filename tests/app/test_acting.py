@@ -118,6 +118,8 @@ def test_retries_by_and_by_shows_how_far_it_is_and_stops(api, client, queue, wor
     [
         ({"eror": "x"}, "/eror"),
         ({"limit": 0}, "/limit"),
+        ({"limit": 2**80}, "/limit"),
+        ({"canary": 2**80}, "/canary"),
         ({"type": 1}, "/type"),
         ({"canary": 0}, "/canary"),
         ({"canary": 101}, "/canary"),
