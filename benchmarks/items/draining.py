@@ -18,6 +18,8 @@ from . import Figure, Found, Item, by_turns, everybody
 TURNS = 5
 #: Seconds that the processes have to get going before the first turn, and at the beginning of each.
 WARM_UP, SETTLING = 0.4, 0.2
+#: Seconds after which a worker that does nothing is taken for dead.
+_PATIENCE = 3.0
 
 
 @contextmanager
@@ -42,13 +44,13 @@ def _turn(made: Lab, root: psutil.Process, count: int, seconds: float) -> float:
         time.sleep(SETTLING)
         at, began = made.done(), time.perf_counter()
         time.sleep(seconds)
+        # On a core that others keep busy a short turn may pass before the worker is given any of it.
+        made.wait_for(at + 1, _PATIENCE)
         done, ended = made.done(), time.perf_counter()
     finally:
         halt(root)
     if done >= count:
         raise Stuck(f"all {count} jobs were done before the turn was over")
-    if done == at:
-        raise Stuck(f"it did nothing in a turn of {seconds} s")
     return (done - at) / (ended - began)
 
 
