@@ -6,16 +6,21 @@ is for those.
 
 import faulthandler
 import os
+import resource
 import socket
+import sys
+import time
 from contextlib import suppress
 
 from .child_signals import ChildSignals
 from .streams import Streams
 from .watch import watch
 
+_LIMITS = sorted({value for name, value in vars(resource).items() if name.startswith("RLIMIT_")})
+
 
 class Surroundings:
-    """The standard streams, signals and timers, the folder, the umask, the environment and the sockets' timeout."""
+    """Standard streams, signals, timers, limits, folder, umask, environment, time zone, and Python's own settings."""
 
     def __init__(self, streams: Streams, signals: ChildSignals) -> None:
         self._streams = streams
@@ -26,11 +31,16 @@ class Surroundings:
         # The mapping below os.environ: comparing it costs a microsecond, a copy of os.environ thirty.
         self._environ = dict(os.environ._data)  # type: ignore[attr-defined]
         self._timeout = socket.getdefaulttimeout()
+        self._limits = {each: resource.getrlimit(each) for each in _LIMITS}
+        self._recursion, self._trace, self._profile = sys.getrecursionlimit(), sys.gettrace(), sys.getprofile()
 
     def restore(self, *, thoroughly: bool) -> None:
         """Put back what was changed; `thoroughly` also what only C code may have changed unnoticed."""
         faulthandler.cancel_dump_traceback_later()
-        thoroughly = thoroughly or watch.called
+        if watch.called:
+            thoroughly = True
+            self._restore_interpreter()
+            self._restore_limits()
         if thoroughly:
             # Timers first: they may end this process.
             self._signals.restore()
@@ -44,6 +54,18 @@ class Surroundings:
             # Only now: handlers of signals may have come in between.
             watch.forget()
 
+    def _restore_interpreter(self) -> None:
+        sys.settrace(self._trace)
+        sys.setprofile(self._profile)
+        sys.setrecursionlimit(self._recursion)
+
+    def _restore_limits(self) -> None:
+        for each, limit in self._limits.items():
+            if resource.getrlimit(each) != limit:
+                # A hard limit is lowered for good, unless we are root.
+                with suppress(ValueError, OSError):
+                    resource.setrlimit(each, limit)
+
     def _restore_folder(self) -> None:
         os.umask(self._umask)
         if self._folder is not None and _folder() != self._folder:
@@ -56,6 +78,8 @@ class Surroundings:
             del os.environb[name]
         for name, value in self._environ.items():
             os.environb[name] = value
+        # TZ may have been among them.
+        time.tzset()
 
 
 def _folder() -> str | None:

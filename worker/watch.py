@@ -6,7 +6,9 @@ jobs that took longer, and whenever a child runs out of work.
 """
 
 import os
+import resource
 import signal
+import sys
 from collections.abc import Callable
 from functools import wraps
 from types import ModuleType
@@ -15,6 +17,8 @@ from typing import Any
 _WATCHED: tuple[tuple[ModuleType, tuple[str, ...]], ...] = (
     (signal, ("alarm", "pthread_sigmask", "set_wakeup_fd", "setitimer", "signal")),
     (os, ("chdir", "close", "closerange", "dup2", "fchdir", "umask")),
+    (resource, ("prlimit", "setrlimit") if hasattr(resource, "prlimit") else ("setrlimit",)),
+    (sys, ("setprofile", "setrecursionlimit", "settrace")),
 )
 
 

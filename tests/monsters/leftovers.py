@@ -7,6 +7,7 @@ import io
 import logging
 import multiprocessing
 import os
+import resource
 import signal
 import sys
 import time
@@ -26,6 +27,10 @@ def leaves(function: Callable[[], Any]) -> Callable[[], Any]:
 
 def _raise(*_: object) -> None:
     raise RuntimeError("a signal of a job that is over")
+
+
+def _counted(*_: object) -> None:
+    pass
 
 
 # Timers
@@ -187,6 +192,32 @@ def a_folder_a_umask_and_a_variable() -> None:
     os.environ["LEFT"] = "behind"
 
 
+_LIMITED = (resource.RLIMIT_NOFILE, resource.RLIMIT_CPU, resource.RLIMIT_FSIZE)
+
+
+@leaves
+def limits_of_the_system() -> None:
+    for each, soft in zip(_LIMITED, (8, 3600, 100), strict=True):
+        resource.setrlimit(each, (soft, resource.getrlimit(each)[1]))
+
+
+@leaves
+def a_recursion_limit() -> None:
+    sys.setrecursionlimit(120)
+
+
+@leaves
+def a_trace_function() -> None:
+    sys.settrace(_counted)
+    sys.setprofile(_counted)
+
+
+@leaves
+def another_time_zone() -> None:
+    os.environ["TZ"] = "Asia/Tokyo"
+    time.tzset()
+
+
 @handler("leave")
 def leave(job: Job, payload: dict) -> int:
     """Leaves behind what `what` names; returns its process."""
@@ -219,6 +250,12 @@ def found(job: Job, payload: dict) -> dict:
         "folder": os.getcwd(),
         "umask": _umask(),
         "variable": os.environ.get("LEFT"),
+        "limits": [
+            resource.getrlimit(each) for each in (resource.RLIMIT_NOFILE, resource.RLIMIT_CPU, resource.RLIMIT_FSIZE)
+        ],
+        "recursion": sys.getrecursionlimit(),
+        "traced": sys.gettrace() is not None or sys.getprofile() is not None,
+        "zone": time.localtime().tm_gmtoff,
     }
 
 
