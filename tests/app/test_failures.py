@@ -108,12 +108,12 @@ def test_a_server_that_hangs_is_said_within_bounds(frail, frail_api):
     try:
         status, body, seconds = ask(frail_api)
         assert (status, body["status"]) == (503, "unhealthy")
-        assert seconds < 2
+        assert seconds < 10
         assert ask(frail_api, "/health/ready")[0] == 503
         assert ask(frail_api, "/health/live")[0] == 200
         started = time.monotonic()
         answer = frail_api.submit()
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 20
         assert answer.status_code == 503
         assert answer.headers["Retry-After"]
         # The request may be read when the server wakes up.
@@ -130,7 +130,7 @@ def test_a_server_that_is_gone_is_said_and_its_return_noticed(frail, frail_api):
     try:
         status, body, seconds = ask(frail_api)
         assert (status, body["status"]) == (503, "unhealthy")
-        assert seconds < 2
+        assert seconds < 10
         answer = frail_api.submit()
         assert (answer.status_code, answer.json()["code"]) == (503, "queue_unavailable")
         assert answer.headers["Retry-After"]
@@ -185,7 +185,7 @@ def test_a_client_that_stalls_is_let_go_and_is_no_error_of_ours(folder, redis_ur
                 started = time.monotonic()
                 while connection.recv(1000):
                     pass
-                assert time.monotonic() - started < 3
+                assert time.monotonic() - started < 10
         log = api.log.read_text()
     assert "a client was too slow" in log
     assert "Traceback" not in log

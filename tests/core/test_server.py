@@ -179,7 +179,7 @@ def test_it_gives_up_after_its_patience(namespace):
         start = time.monotonic()
         with pytest.raises(QueueUnavailable):
             enqueue(server, patience=0.5)
-        assert 0.1 < time.monotonic() - start < 1.0
+        assert 0.1 < time.monotonic() - start < 5.0
 
 
 def test_a_server_that_comes_back_in_time_is_waited_for(proxy, behind):

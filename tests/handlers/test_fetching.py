@@ -186,7 +186,7 @@ def test_ends_a_trickling_answer_in_time(start: bytes, monkeypatch: pytest.Monke
         pytest.raises(FetchFailed, match=r"longer than 0\.5 s|timed out"),
     ):
         get(url, seconds=0.5)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 15
 
 
 def test_ends_a_silent_answer_in_time(monkeypatch: pytest.MonkeyPatch) -> None:

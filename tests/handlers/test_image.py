@@ -226,11 +226,11 @@ def test_resizes_a_large_photograph_of_a_telephone(resize: Any) -> None:
     with Image.open(PHOTOGRAPH) as photograph:
         large = photograph.resize((4000, 3000))
     content = encoded(large, "MPO", save_all=True, append_images=[large.resize((40, 30))])
-    began = time.monotonic()
+    began = time.process_time()
     result, picture = resize(content, width=400, height=300)
     assert picture.size == (400, 300)
     assert (result["source_width"], result["source_height"]) == (4000, 3000)
-    assert time.monotonic() - began < 3
+    assert time.process_time() - began < 3
 
 
 def png(width: int, height: int, data: bytes = b"", extra: bytes = b"") -> bytes:
@@ -301,10 +301,10 @@ def test_does_not_count_the_frames_of_an_animation(resize: Any) -> None:
     """20,000 frames: only the first is looked at."""
     one = encoded(Image.new("1", (8, 8)), "GIF")
     frame = one[one.index(b",") : -1]
-    began = time.monotonic()
+    began = time.process_time()
     _, picture = resize(one[:-1] + frame * 20_000 + b";", width=8)
     assert picture.size == (8, 8)
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2
 
 
 def test_refuses_a_text_chunk_that_unpacks_to_too_much(resize: Any) -> None:

@@ -51,9 +51,9 @@ def test_answers_results_beyond_2_to_53_as_text(run: Any) -> None:
 @pytest.mark.parametrize("operation", ["fibonacci", "factorial"])
 def test_stays_within_the_limit_of_results_at_the_bound(run: Any, operation: str) -> None:
     limit = sys.get_int_max_str_digits()
-    began = time.monotonic()
+    began = time.process_time()
     result = run("math", {"operation": operation, "number": BOUNDS[operation]})
-    assert time.monotonic() - began < 10
+    assert time.process_time() - began < 10
     assert 50_000 < result["digits"] == len(result["result"]) < 60_000
     assert result["exact"] is True
     assert sys.get_int_max_str_digits() == limit

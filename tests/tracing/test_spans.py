@@ -170,7 +170,7 @@ def test_an_attempt_that_is_killed_has_its_span_too(client, worker, receiver, ho
     assert attempt.parent_id == CALLER
     assert attempt.events[0][1]["exception.message"] == attempt.message != ""
     job = client.wait(job_id, 10)
-    assert abs((attempt.ended - attempt.started) / 1e9 - job.duration) < 0.5
+    assert abs((attempt.ended - attempt.started) / 1e9 - job.duration) < 5
     # What it traced before that was sent when it ended, and finds its parent.
     inner = arrived(receiver, attempt.trace_id, parent_id=attempt.span_id)
     assert inner.name == "last words"

@@ -26,7 +26,7 @@ def test_all_jobs_complete_when_the_supervisor_is_killed_among_them(client, star
     doomed.send(signal.SIGKILL)
     assert doomed.wait() == -signal.SIGKILL
     # Its children go with it, although nobody is left to tell them.
-    wait_until(lambda: doomed.session() == [], 2)
+    wait_until(lambda: doomed.session() == [], 10)
     start_worker(**SHORT)
     views = [client.wait(job_id, 15) for job_id in ids]
     assert {view.status for view in views} == {"completed"}
