@@ -28,8 +28,10 @@ demo: $(VENV)/demo.stamp ## Show everything: real jobs through the API, a worker
 run: $(VENV)/demo.stamp ## Run it all on http://localhost:8080 until Ctrl-C; data in .gopher/
 	@$(BIN)/gopherctl up
 
-test: $(VENV)/test.stamp ## Run the tests against a server of their own (PYTEST_ARGS="-k lease")
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+# Several processes, each with a server of its own: a test waits more than it works. A file stays in one process, which
+# starts what all of its tests share once.
+test: $(VENV)/test.stamp ## Run the tests against servers of their own (PROCESSES=3 PYTEST_ARGS="-k lease")
+	@$(BIN)/python -m pytest -n $(or $(PROCESSES),3) --dist loadfile --durations=10 $(PYTEST_ARGS)
 
 fuzz: $(VENV)/test.stamp ## Ask the API 20,000 hostile requests, and 5,000 made of its own document
 	@GOPHER_TEST_HOSTILE=$(or $(HOSTILE),20000) GOPHER_TEST_GENERATED=$(or $(GENERATED),5000) \
