@@ -194,8 +194,14 @@ def write_modules(folder, modules):
         (folder / f"{name}.py").write_text(f"from gopher import handler\n{source}\n")
 
 
-@pytest.mark.parametrize("clash", CLASHES)
-@pytest.mark.parametrize("program", ["gopher.worker", "gopher.scheduler", "gopher.app", "gopher.cli.main"])
+PROGRAMS = ("gopher.worker", "gopher.scheduler", "gopher.app", "gopher.cli.main")
+TOLD = [
+    *((program, "one name in two modules") for program in PROGRAMS),
+    *(("gopher.cli.main", clash) for clash in CLASHES),
+]
+
+
+@pytest.mark.parametrize(("program", "clash"), list(dict.fromkeys(TOLD)))
 def test_every_program_says_in_a_sentence_why_a_declaration_is_refused(tmp_path, redis_url, namespace, program, clash):
     modules, words = CLASHES[clash]
     write_modules(tmp_path, modules)
