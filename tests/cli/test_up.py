@@ -133,7 +133,7 @@ def test_starts_a_process_again_that_died_later(up: Callable[..., Running]) -> N
     wait_until(lambda: psutil.Process(running.process.pid).create_time() + 4 < _now())
     worker = running.children()["worker"]
     worker.kill()
-    wait_until(lambda: running.children().get("worker", worker).pid != worker.pid, 15)
+    wait_until(lambda: running.children().get("worker", worker).pid != worker.pid, 60)
     assert "worker was killed by SIGKILL: starting it again in 1 s" in running.log
 
 
