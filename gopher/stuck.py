@@ -11,6 +11,7 @@ from .job import State, read_envelope
 from .keys import QueueKeys
 from .policy import resolve
 from .registry import Registry
+from .salvage import is_corrupt, order, replies, text
 from .settings import Settings
 
 #: Workers of a queue that are looked at, and the oldest jobs of each.
@@ -51,17 +52,18 @@ def _running(client: Any, keys: QueueKeys, now: int) -> Iterator[_Row]:
     pipe = client.pipeline(transaction=False)
     pipe.zrange(keys.workers, 0, WORKERS - 1)
     pipe.zrange(keys.fenced, 0, WORKERS - 1)
-    workers = [each.decode() for found in pipe.execute() for each in found]
+    workers = [text(each) for found in replies(pipe) if not is_corrupt(found) for each in found]
     for worker in workers:
         pipe.lrange(keys.processing(worker), -JOBS, -1)
     lists = zip(workers, _executed(pipe, workers), strict=True)
-    places = [(worker, each.decode()) for worker, ids in lists for each in ids]
+    places = [(worker, text(each)) for worker, ids in lists if not is_corrupt(ids) for each in ids]
     for _, job_id in places:
         pipe.hmget(keys.job(job_id), "state", "type", "started")
-    for (worker, job_id), (state, job_type, started) in zip(places, _executed(pipe, places), strict=True):
-        if state == State.PROCESSING.encode() and started is not None:
-            running = (now - int(started)) / 1000
-            yield _Row(worker, job_id, (job_type or b"").decode(errors="replace"), running)
+    for (worker, job_id), record in zip(places, _executed(pipe, places), strict=True):
+        state, job_type, started = (None, None, None) if is_corrupt(record) else record
+        if state == State.PROCESSING.encode():
+            # A time that can't be read counts as now.
+            yield _Row(worker, job_id, text(job_type or b""), (now - order(started, now)) / 1000)
 
 
 def _timeouts(
@@ -76,4 +78,4 @@ def _timeouts(
 
 def _executed(pipe: Any, asked: Iterable[object]) -> list[Any]:
     """Return the replies; of nothing asked none, which a pipeline would ask the server for."""
-    return list(pipe.execute()) if asked else []
+    return replies(pipe) if asked else []
