@@ -10,6 +10,7 @@ import msgspec
 from gopher.durations import format_duration
 from gopher.replies import explained
 from gopher.server import Server
+from gopher.server_clock import now_at
 from gopher.startup import OLDEST_SERVER, one_node, version_of
 
 #: Seconds that the clocks may differ: delays and schedules are written by one and read by the other.
@@ -53,9 +54,9 @@ def look_at(server: Server) -> ServerLook:
     with explained():
         info = one_node(server.client.info())
         before = time.time()
-        seconds, microseconds = server.client.time()
+        now = now_at(server.client, server.keys.workers)
         middle = (before + time.time()) / 2
-    return ServerLook(info, _config(server), int(seconds) + int(microseconds) / 1e6 - middle)
+    return ServerLook(info, _config(server), now / 1000 - middle)
 
 
 def _config(server: Server) -> dict[str, str]:

@@ -10,6 +10,7 @@ from .registry import Registry
 from .replies import explained
 from .salvage import Salvage, finite, moment, reply, text, whole
 from .server import Server
+from .server_clock import now_at
 from .views import LimitView
 
 _FIELDS = ("rate", "burst", "concurrency", "origin", "paused", "held_until")
@@ -98,13 +99,12 @@ class Flow:
     def _limits_in(self, queue: str) -> Iterable[LimitView]:
         keys, client = self._server.keys.of(queue), self._server.client
         with explained():
-            now = client.time()
+            now = now_at(client, keys.prefix)
             types = sorted(text(name) for name in client.smembers(keys.limited))
             rows = [reply(client.hmget, keys.limit(name), _FIELDS) for name in types]
             running = [reply(client.scard, keys.holding(name)) for name in types]
-        now_ms = int(now[0]) * 1000
         for name, row, held in zip(types, rows, running, strict=True):
-            yield _view(queue, name, row, held, now_ms)
+            yield _view(queue, name, row, held, now)
 
 
 def _view(queue: str, job_type: str, row: Any, held: Any, now: int) -> LimitView:

@@ -10,6 +10,7 @@ from .registry import Registry
 from .replies import explained
 from .salvage import NO_NAME, NO_TIME, Salvage, is_corrupt, order, replies, reply, text
 from .server import Server
+from .server_clock import now_at
 from .stats import counters, queue_stats
 from .stuck import StuckJob, stuck_jobs
 from .times import from_rfc3339
@@ -129,8 +130,7 @@ class Inspector:
     def now(self) -> int:
         """Return the server's clock in Unix milliseconds."""
         with explained():
-            seconds, microseconds = self._server.client.time()
-        return int(seconds) * 1000 + int(microseconds) // 1000
+            return now_at(self._server.client, self._keys.workers)
 
     def _views(self, places: Iterable[tuple[str, str]]) -> Iterable[JobView]:
         found = list(places)

@@ -6,6 +6,7 @@ from typing import Any
 from .job import PRIORITIES
 from .keys import QueueKeys
 from .salvage import is_corrupt, order, replies, text
+from .server_clock import now_at
 from .views import PriorityStats, QueueStats
 
 #: What is counted of the jobs that were begun.
@@ -14,15 +15,15 @@ EVENTS = ("completed", "failed", "retried", "cancelled", "expired")
 
 def queue_stats(client: Any, keys: QueueKeys) -> QueueStats:
     """Return the figures of a queue. Jobs that were cancelled where they wait do not count as waiting."""
+    now = now_at(client, keys.prefix)
     pipe = client.pipeline(transaction=False)
-    pipe.time()
     for waiting in (keys.scheduled, keys.retrying, keys.failed):
         pipe.zcard(waiting)
     pipe.zrange(keys.workers, 0, -1)
     pipe.zrange(keys.fenced, 0, -1)
     pipe.hgetall(keys.totals)
-    (seconds, _), scheduled, retrying, failed, live, fenced, totals = pipe.execute()
-    priorities = _priorities(client, keys, int(seconds))
+    scheduled, retrying, failed, live, fenced, totals = pipe.execute()
+    priorities = _priorities(client, keys, now // 1000)
     counted = sum_totals(totals)
     return QueueStats(
         waiting=sum(each.waiting for each in priorities.values()),

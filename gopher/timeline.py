@@ -118,12 +118,13 @@ def timeline(server: "Server", window: str | float = "1h", queue: str | None = N
     """Return what happened in a window that ends now, over all queues or in one of them. Raises InvalidJob."""
     # Handlers know the shapes only, and shall not load the server's client for them.
     from .replies import explained
+    from .server_clock import now_at
 
     seconds = window_of(window)
     step = next(step for step, kept in SERIES if seconds * 1000 <= step * (kept - 1))
     names = server.queues() if queue is None else [queue]
     with explained():
-        now = int(server.client.time()[0]) * 1000
+        now = now_at(server.client, server.keys.queues) // 1000 * 1000
         # One more than the window has: the first point is the difference to it.
         since = now - round(seconds * 1000) - step
         rows = [

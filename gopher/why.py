@@ -11,6 +11,7 @@ from .job import PRIORITIES, State
 from .replies import explained
 from .salvage import UNREADABLE, is_corrupt, replies, reply, text
 from .server import Server
+from .server_clock import now_at
 from .times import to_rfc3339
 from .views import Reason, WorkerView
 
@@ -66,8 +67,8 @@ class Explainer:
                 return None
             job_type, priority, own_bucket, _ = names
             bucket = (own_bucket or job_type).decode()
+            now = now_at(client, keys.prefix)
             pipe = client.pipeline(transaction=True)
-            pipe.time()
             pipe.hgetall(keys.job(job_id))
             pipe.exists(keys.paused)
             pipe.hgetall(keys.limit(job_type.decode()))
@@ -79,11 +80,11 @@ class Explainer:
             for name in PRIORITIES:
                 pipe.llen(keys.pending(name))
             pipe.llen(keys.parked(bucket, priority.decode()))
-            now, record, paused, limit, tokens, holding, place, parked_place, histogram, *lengths = replies(pipe)
+            record, paused, limit, tokens, holding, place, parked_place, histogram, *lengths = replies(pipe)
         lists = dict(zip(PRIORITIES, lengths, strict=False))
         # Places count from the head, which is the right end of a list.
         return _Look(
-            now=int(now[0]) * 1000 + int(now[1]) // 1000,
+            now=now,
             record=_text(record),
             paused=bool(paused),
             limit=_text(limit),
@@ -96,7 +97,10 @@ class Explainer:
         )
 
 
-def _text(values: dict[bytes, bytes]) -> dict[str, str]:
+def _text(values: dict[bytes, bytes] | list[bytes]) -> dict[str, str]:
+    if isinstance(values, list):
+        # Of a cluster redis-py hands on what EXEC answers as it came.
+        values = dict(zip(values[0::2], values[1::2], strict=True))
     return {name.decode(): value.decode("utf-8", "replace") for name, value in values.items()}
 
 
