@@ -66,7 +66,8 @@ class ServerAddress:
         user = quote(self.username or "", safe="")
         credentials = user if password is None else f"{user}:{password}"
         options = [("db", str(self.db)), *self.options] if self.scheme == "unix" and self.db else list(self.options)
-        netloc = (credentials + "@" if credentials else "") + ",".join(f"{host}:{port}" for host, port in self.hosts)
+        hosts = (f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in self.hosts)
+        netloc = (credentials + "@" if credentials else "") + ",".join(hosts)
         return f"{self.scheme}://{netloc}{self._path()}" + ("?" + urlencode(options) if options else "")
 
     def _path(self) -> str:
@@ -123,7 +124,7 @@ def _hosts(text: str, default_port: int) -> tuple[tuple[str, int], ...]:
         if match is None or not 0 < port < 65536:
             # Not repeated here: when a password holds an unquoted / or #, this is a piece of it.
             raise ValueError("expected host or host:port (a password must be percent-encoded)")
-        found.append((match["host"], port))
+        found.append((match["host"].strip("[]"), port))
     return tuple(found)
 
 

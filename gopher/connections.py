@@ -9,9 +9,11 @@ import select
 import socket
 import struct
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
+from redis import exceptions
 from redis.backoff import NoBackoff
 from redis.client import Redis
 from redis.cluster import ClusterNode, RedisCluster
@@ -23,9 +25,9 @@ from redis.connection import (
     UnixDomainSocketConnection,
 )
 from redis.retry import Retry
-from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from .address import ServerAddress
+from .locator import ClusterMap, Sentinels
 from .settings import Settings
 
 #: Seconds to wait for a connection to be made, and for a free one of the pool.
@@ -49,6 +51,7 @@ class Shelf:
         self._size = size
         self._idle: deque[Any] = deque()
         self._owner = os.getpid()
+        self._retired = False
         #: By descriptors: whether there is something to read.
         self._polls: dict[int, select.poll] = {}
 
@@ -76,6 +79,8 @@ class Shelf:
         if connection._sock is not None and len(self._idle) < self._size and self._others_find_some():
             self._idle.append(connection)
         else:
+            if self._retired:
+                connection.disconnect()
             _let_python_wait(connection)
             self._pool.release(connection)
 
@@ -84,6 +89,11 @@ class Shelf:
         places = getattr(self._pool, "pool", None)
         # Without its lock: who comes a moment later finds it changed anyhow.
         return places is None or bool(places.queue)
+
+    def retire(self) -> None:
+        """Keep nothing from now on: the node has left, or does no longer what is asked of it."""
+        self._retired, self._size = True, 0
+        self.clear()
 
     def clear(self) -> None:
         while self._idle:
@@ -148,6 +158,18 @@ def _let_python_wait(connection: Any) -> None:
         connection._sock.settimeout(connection.socket_timeout)
 
 
+class LocatedConnection(Connection):
+    """A connection that asks where the server is each time it connects."""
+
+    def __init__(self, *, locate: Callable[[float], tuple[str, int]], **options: Any) -> None:
+        self._locate = locate
+        super().__init__(**options)  # type: ignore[no-untyped-call]
+
+    def _connect(self) -> Any:
+        self.host, self.port = self._locate(self.socket_connect_timeout or CONNECT_TIMEOUT)
+        return super()._connect()  # type: ignore[no-untyped-call]
+
+
 class Pools:
     """Where connections come from: one pool, or one a node of a cluster."""
 
@@ -155,12 +177,19 @@ class Pools:
         address = settings.server_address
         options = _options(settings, address)
         self._size = size
+        #: Whether another server takes over when one dies.
+        self.fails_over = address.scheme in ("redis+sentinel", "redis+cluster")
         self._shelves: dict[ConnectionPool, Shelf] = {}
+        self._options = options
         self._cluster: RedisCluster | None = None
         if address.scheme == "redis+cluster":
             nodes = [ClusterNode(host, port) for host, port in address.hosts]
-            self._cluster = RedisCluster(startup_nodes=nodes, max_connections=size, **options)
+            # Without a limit: a pipeline takes a connection of each node that it goes to, and threads that have one
+            # and wait for another could wait for each other. There are never more than threads.
+            self._cluster = RedisCluster(startup_nodes=nodes, **options)
             self.client: Redis | RedisCluster = self._cluster
+            #: For connections outside the pools; theirs go by what redis-py knows.
+            self._map = ClusterMap(address.hosts, address.username, address.password)
             return
         self._pool = _pool(address, options, size)
         self.client = Redis(connection_pool=self._pool)
@@ -185,25 +214,49 @@ class Pools:
         if isinstance(pool, SharingPool):
             pool.shelf = self._shelves.setdefault(pool, Shelf(pool, self._size - 1))
             return pool.shelf
-        # Others do not look at the shelf: they must find some in the pool.
-        return self._shelves.setdefault(pool, Shelf(pool, self._size // 2))
+        return self._shelves.setdefault(pool, Shelf(pool, self._size))
 
     def connection(self, key: str, **options: Any) -> Any:
-        """Return a new connection to the node that holds `key`, outside the pool, not yet connected."""
-        connection = self.of(key).make_connection()
-        for name, value in options.items():
-            setattr(connection, name, value)
-        return connection
+        """Return a new connection to the node that holds `key`, not yet connected. No pool knows of it.
+
+        It finds its own way, so that making and connecting it takes no longer than its `socket_connect_timeout`
+        twice.
+        """
+        if self._cluster is not None:
+            return LocatedConnection(locate=partial(self._map.locate, key), **self._options | options)
+        # Not the pool's `make_connection`, which counts each for good.
+        return self._pool.connection_class(**self._pool.connection_kwargs | options)
+
+    def doubt(self) -> None:
+        """Have the next `connection` look up where things are: one was lost, or says that it is the wrong one."""
+        if self._cluster is not None:
+            self._map.doubt()
+
+    def place_of(self, key: str) -> object:
+        """Return what is the same for all keys that always lie on one node together."""
+        return None if self._cluster is None else self._cluster.keyslot(key)
 
     def refresh(self) -> None:
         """Look up anew where things are: a slot has moved, or the master has changed."""
-        for shelf in list(self._shelves.values()):
-            shelf.clear()
-        self._shelves.clear()
         if self._cluster is None:
+            for shelf in list(self._shelves.values()):
+                shelf.clear()
             self._pool.disconnect(inuse_connections=False)
-        else:
+            return
+        try:
             self._cluster.nodes_manager.initialize()
+        except (exceptions.RedisError, exceptions.RedisClusterException, OSError):
+            # What was known stands until a node answers.
+            return
+        primaries = {node.redis_connection.connection_pool for node in self._cluster.get_primaries()}
+        for pool in self._shelves.keys() - primaries:
+            # Others may be about to put a connection back there.
+            self._shelves.pop(pool).retire()
+
+    def refresh_cluster(self) -> None:
+        """Look up anew where the slots of a cluster are: a node has gone. Elsewhere who connects looks it up."""
+        if self._cluster is not None:
+            self.refresh()
 
     def close(self) -> None:
         self.client.close()
@@ -212,14 +265,14 @@ class Pools:
             self._pool.disconnect()
 
 
-def _pool(address: ServerAddress, options: Mapping[str, Any], size: int) -> ConnectionPool:
+def _pool(address: ServerAddress, options: Mapping[str, Any], size: int) -> SharingPool:
+    connection: Any
+    place: dict[str, Any]
     if address.scheme == "redis+sentinel":
-        sentinels = {name: options[name] for name in ("socket_timeout", "socket_connect_timeout")}
-        sentinel = Sentinel(address.hosts, sentinel_kwargs=sentinels)
-        return SentinelConnectionPool(address.service, sentinel, max_connections=size, **options)
-    if address.scheme == "unix":
-        connection: Any = UnixDomainSocketConnection
-        place: dict[str, Any] = {"path": address.path}
+        sentinels = Sentinels(address.hosts, address.service)
+        connection, place = LocatedConnection, {"locate": sentinels.locate}
+    elif address.scheme == "unix":
+        connection, place = UnixDomainSocketConnection, {"path": address.path}
     else:
         connection = SSLConnection if address.scheme == "rediss" else Connection
         host, port = address.hosts[0]

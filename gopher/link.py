@@ -6,7 +6,7 @@ is given no more time than the loop can spare.
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from redis import exceptions
@@ -24,6 +24,8 @@ STALL = 0.4
 REPLY_TIMEOUT = 5.0
 #: Seconds within which everybody has found the server again once it is back.
 ALL_BACK = REPLY_TIMEOUT + 1.0
+#: Seconds between two tries to connect, at most: fewer where another server may take over at any moment.
+LONGEST_PAUSE, FAILOVER_PAUSE = 1.0, 0.3
 #: Seconds after which a call that was not sent yet has waited for a server that is away.
 WAITED = 1.0
 
@@ -39,7 +41,7 @@ class Wire:
         self._server = server
         self._key = key
         self._connection: Any = None
-        self._pauses = pauses()
+        self._pauses = self._new_pauses()
         #: Of its socket, while connected.
         self.descriptor = -1
         self._next_try = 0.0
@@ -48,10 +50,17 @@ class Wire:
         #: Told the descriptor of each connection made, and before it is closed.
         self.opened: Callable[[int], None] = _nobody
         self.closed: Callable[[int], None] = _nobody
+        #: Told when the server answers again.
+        self.recovered: Callable[[], None] = _nothing
 
     @property
     def connected(self) -> bool:
         return self._connection is not None
+
+    @property
+    def answers(self) -> bool:
+        """Whether it is connected, and nothing says that the server does not answer."""
+        return self._connection is not None and self.trouble is None
 
     @property
     def connection(self) -> Any:
@@ -84,15 +93,24 @@ class Wire:
         if self.trouble is not None:
             log.info("the server answers again", key=self._key)
             self.trouble = None
-            self._pauses = pauses()
+            self._pauses = self._new_pauses()
+            self.recovered()
 
     def fail(self, error: Exception, now: float) -> None:
         """Give the connection up; the next try comes after a pause."""
         self.close()
+        self._server.pools.doubt()
         if self.trouble is None:
             log.warning("the connection to the server was lost", key=self._key, error=str(translated(error)))
         self.trouble = str(translated(error))
         self._next_try = now + next(self._pauses)
+
+    def _new_pauses(self) -> Iterator[float]:
+        return pauses(cap=FAILOVER_PAUSE if self._server.pools.fails_over else LONGEST_PAUSE)
+
+    def hurry(self) -> None:
+        """Let the next try come at once: another connection is answered again."""
+        self._next_try = 0.0
 
     def wake_at(self) -> float:
         """Return when to try again (monotonic s); infinity while connected."""
@@ -121,6 +139,8 @@ class Link:
     """
 
     def __init__(self, server: Server, key: str) -> None:
+        #: The first key that it was made for.
+        self.key = key
         self.wire = Wire(server, key)
         self._lease = server.settings.worker_lease
         self._waiting: deque[tuple[Sendable, Callback]] = deque()

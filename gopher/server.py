@@ -34,6 +34,9 @@ PATIENCE = 2.0
 #: Seconds after which it is looked again whether the server still knows a queue that is in use.
 KNOWN_FOR = 2.0
 
+# What a call may be lost by; the last says that no node of a cluster is reached.
+_LOST = (*CONNECTION_ERRORS, exceptions.RedisClusterException)
+
 
 class Server:
     """Runs calls over a small pool of connections. Threads may share one; processes may not."""
@@ -107,7 +110,7 @@ class Server:
                 sent, problem = True, lost.cause
             except Interrupted as error:
                 sent, problem = True, error
-            except CONNECTION_ERRORS as error:
+            except _LOST as error:
                 problem = error
             except exceptions.ResponseError as error:
                 if is_elsewhere(error):
@@ -123,6 +126,8 @@ class Server:
             if time.monotonic() + delay > give_up_at:
                 raise given_up(problem, sent) from problem
             time.sleep(delay)
+            if isinstance(problem, _LOST):
+                self.pools.refresh_cluster()
 
     def announce(self, queue: str) -> None:
         """Make a queue's name known to everybody. It is looked for again and again: the server may be emptied."""

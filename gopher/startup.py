@@ -41,11 +41,11 @@ def _check_version(server: Server) -> None:
 
 
 def _check_eviction(server: Server) -> None:
-    with explained():
-        policy = one_node(server.client.info("memory")).get("maxmemory_policy")
-    if policy is None:
+    policies = {each.get("maxmemory_policy") for each in _memory_of_each_node(server)}
+    policy = next(iter(policies - {"noeviction"}), None)
+    if None in policies:
         log.warning("can't see maxmemory-policy: make sure that it is noeviction, else the server may drop jobs")
-    elif policy != "noeviction":
+    if policy is not None:
         raise ConfigurationError(
             f"the server's maxmemory-policy is {policy}: when memory runs out it would drop jobs without a word. "
             "Set it to noeviction: CONFIG SET maxmemory-policy noeviction"
@@ -68,6 +68,16 @@ def _check_schema(server: Server) -> None:
 def version_of(text: str) -> tuple[int, ...]:
     """Return the first two numbers of a version."""
     return tuple(int(part) for part in text.split(".")[:2])
+
+
+def _memory_of_each_node(server: Server) -> list[dict[str, Any]]:
+    """Return INFO memory of the server, or of each primary of a cluster: one that evicts is enough to lose jobs."""
+    with explained():
+        if not server.pools.clustered:
+            return [server.client.info("memory")]
+        # By name where there are several.
+        found: dict[str, Any] = server.client.info("memory", target_nodes="primaries")
+    return [found] if "used_memory" in found else list(found.values())
 
 
 def one_node(info: dict[str, Any]) -> dict[str, Any]:

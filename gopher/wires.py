@@ -1,11 +1,13 @@
-"""The connections of an event loop: one link to each node of the server, bells, and who reads them."""
+"""The connections of an event loop: links, bells, and who reads them.
+
+There is one link to a server, and in a cluster one a slot in use: slots move apart, and a node that is away keeps no
+calls to others waiting.
+"""
 
 import select
 import selectors
 import time
 from collections.abc import Callable, Iterable
-
-from redis.connection import ConnectionPool
 
 from .link import Bell, Link, Wire
 from .server import Server
@@ -20,23 +22,28 @@ class Wires:
     def __init__(self, server: Server, selector: selectors.BaseSelector) -> None:
         self._server = server
         self._selector = selector
-        self._links: list[tuple[ConnectionPool, Link]] = []
+        self._links: dict[object, Link] = {}
         self._bells: list[Bell] = []
 
     @property
     def links(self) -> Iterable[Link]:
-        return (link for _, link in self._links)
+        return self._links.values()
 
     def link_to(self, key: str) -> Link:
-        """Return the link to the node that holds `key`; keys of one node share it."""
-        pool = self._server.pools.of(key)
-        for known, link in self._links:
-            if known is pool:
-                return link
-        link = Link(self._server, key)
-        self._watch(link.wire, link.readable)
-        self._links.append((pool, link))
+        """Return the link to where `key` is; keys that always lie together share it."""
+        place = self._server.pools.place_of(key)
+        link = self._links.get(place)
+        if link is None:
+            link = self._links[place] = Link(self._server, key)
+            self._watch(link.wire, link.readable)
         return link
+
+    def forget(self, key: str) -> None:
+        """Close the link to where `key` is, when it was for this key alone."""
+        place = self._server.pools.place_of(key)
+        link = self._links.get(place)
+        if place is not None and link is not None and link.key == key:
+            self._links.pop(place).wire.close()
 
     def bell(self, key: str, readable: Callable[[Bell, float], None]) -> Bell:
         """Return a bell on the node that holds `key`; `readable` is told when it has something to read."""
@@ -65,14 +72,21 @@ class Wires:
 
     def descriptors(self) -> list[int]:
         """Return the descriptors of all open connections."""
-        wires = [link.wire for link in self.links] + [bell.wire for bell in self._bells]
-        return [wire.descriptor for wire in wires if wire.connected]
+        return [wire.descriptor for wire in self._wires() if wire.connected]
+
+    def _wires(self) -> list[Wire]:
+        return [link.wire for link in self.links] + [bell.wire for bell in self._bells]
 
     def _watch(self, wire: Wire, readable: Callable[[float], None]) -> None:
         def opened(descriptor: int) -> None:
             self._selector.register(descriptor, selectors.EVENT_READ, lambda mask: readable(time.monotonic()))
 
-        wire.opened, wire.closed = opened, self._unwatch
+        wire.opened, wire.closed, wire.recovered = opened, self._unwatch, self._hurry
+
+    def _hurry(self) -> None:
+        """Have all try at once: each pauses for a while, and the first that is answered calls the others."""
+        for wire in self._wires():
+            wire.hurry()
 
     def _unwatch(self, descriptor: int) -> None:
         self._selector.unregister(descriptor)

@@ -1,6 +1,7 @@
 """Links and bells of an event loop: nothing blocks, what was lost is sent again, once."""
 
 import select
+import selectors
 import time
 
 import pytest
@@ -13,6 +14,7 @@ from gopher.presence import Command
 from gopher.queue import Completion
 from gopher.server import Server
 from gopher.settings import Settings
+from gopher.wires import Wires
 from tests.helpers import wait_until
 
 
@@ -224,6 +226,20 @@ def test_a_server_that_is_away_stops_nobody(link, behind, proxy):
     settle(link)
     assert len(replies) == 1
     assert link.wire.trouble is None
+
+
+def test_the_first_that_is_answered_again_calls_the_others(behind):
+    with selectors.DefaultSelector() as selector:
+        wires, key = Wires(behind, selector), behind.keys.of("default").prefix
+        link, bell = wires.link_to(key), wires.bell(key, lambda bell, now: None)
+        for _ in range(8):
+            bell.wire.fail(ConnectionError("gone"), time.monotonic())
+            link.wire.fail(ConnectionError("gone"), time.monotonic())
+        assert bell.wire.wake_at() > time.monotonic()
+        link.add(behind.queue("default").promote(), lambda reply: None)
+        settle(link)
+        assert bell.wire.wake_at() < time.monotonic()
+        link.wire.close()
 
 
 def test_a_connection_that_ends_while_nothing_is_asked_is_noticed_and_made_anew(link, behind, proxy):

@@ -4,7 +4,6 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from redis.connection import ConnectionPool
 
 from gopher.connections import Pools
 from gopher.server import Server
@@ -46,11 +45,6 @@ def test_what_a_pool_lends_has_pythons_timeout(pools):
         shelf.put(connection)
     for other in [pools.of("any").get_connection() for _ in range(4)]:
         assert other._sock.gettimeout() == other.socket_timeout == Settings().redis_timeout
-
-
-def test_a_pool_whose_users_do_not_look_at_the_shelf_keeps_half_for_them(pools):
-    plain = ConnectionPool(max_connections=4)
-    assert pools._make_shelf(plain)._size == 2
 
 
 def test_nobody_waits_at_the_pool_while_a_connection_lies_idle(pools):
@@ -106,7 +100,21 @@ def test_all_are_let_go_when_the_server_is_looked_up_anew(pools):
     shelf.put(connection)
     pools.refresh()
     assert connection._sock is None
-    assert pools.shelf("any") is not shelf
+
+
+def test_connections_outside_the_pool_are_never_counted(pools):
+    for _ in range(20):
+        pools.connection("any").connect()
+    assert pools.client.ping()
+
+
+def test_who_has_one_while_the_server_is_looked_up_anew_gives_it_back(pools):
+    for _ in range(20):
+        taken = [pools.shelf("any").take() for _ in range(4)]
+        pools.refresh()
+        for connection in taken:
+            pools.shelf("any").put(connection)
+    assert pools.client.ping()
 
 
 def test_a_forked_process_does_not_use_its_parents_connections(redis_url, namespace):

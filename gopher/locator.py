@@ -1,0 +1,157 @@
+"""Where the server of a key is, as the sentinels or the nodes of a cluster say.
+
+All of them are asked at the same time, and the first who knows is believed: one that hangs costs nothing. An event
+loop asks here too, so nobody is ever waited for longer than the caller can spare.
+"""
+
+import selectors
+import socket
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from typing import Any, TypeVar
+
+import hiredis
+from redis import exceptions
+from redis.crc import key_slot
+
+Address = tuple[str, int]
+Found = TypeVar("Found")
+
+#: Seconds for which nobody is asked again when none has answered: all connections that were lost look at once.
+AFTER_SILENCE = 0.2
+
+
+class Sentinels:
+    """The master that sentinels know by a name: asked each time, since it may be another one now."""
+
+    def __init__(self, sentinels: Sequence[Address], service: str) -> None:
+        self._service = service
+        self._inquiry = _Inquiry([("SENTINEL", "GET-MASTER-ADDR-BY-NAME", service)])
+        self._sentinels = sentinels
+
+    def locate(self, limit: float) -> Address:
+        """Return where it is; ask for `limit` seconds at most. Raises redis-py's ConnectionError."""
+        return self._inquiry.first(
+            self._sentinels, _master, limit, f"no sentinel names a master for {self._service!r}: see REDIS_URL"
+        )
+
+
+class ClusterMap:
+    """The primaries of a cluster by slots: asked for when there is a doubt."""
+
+    def __init__(self, nodes: Sequence[Address], username: str | None, password: str | None) -> None:
+        login = [("AUTH", username or "default", password)] if password is not None else []
+        self._inquiry = _Inquiry([*login, ("CLUSTER", "SLOTS")])
+        self._nodes = self._configured = tuple(nodes)
+        self._slots: list[Address | None] = []
+        self._doubtful = True
+
+    def locate(self, key: str, limit: float) -> Address:
+        """Return where `key` is; ask for `limit` seconds at most. Raises redis-py's ConnectionError."""
+        if self._doubtful:
+            self._ask(limit)
+        found = self._slots[key_slot(key.encode())]
+        if found is None:
+            self._doubtful = True
+            raise exceptions.ConnectionError(f"no node of the cluster serves the slot of {key!r}")
+        return found
+
+    def doubt(self) -> None:
+        """Have the next `locate` ask: a connection was lost, or a node says that it is the wrong one."""
+        self._doubtful = True
+
+    def _ask(self, limit: float) -> None:
+        ranges = self._inquiry.first(self._nodes, _slot_ranges, limit, "no node of the cluster says who serves what")
+        slots: list[Address | None] = [None] * 16384
+        for first, last, primary, _ in ranges:
+            slots[first : last + 1] = [primary] * (last + 1 - first)
+        self._slots, self._doubtful = slots, False
+        self._nodes = tuple({*self._configured, *(address for *_, all_of in ranges for address in all_of)})
+
+
+class _Inquiry:
+    """One question that any of several servers can answer."""
+
+    def __init__(self, commands: Sequence[tuple[Any, ...]]) -> None:
+        self._request = b"".join(hiredis.pack_command(command) for command in commands)
+        self._replies = len(commands)
+        self._not_before = 0.0
+
+    def first(
+        self, servers: Iterable[Address], read: Callable[[Any, Address], Found | None], limit: float, silence: str
+    ) -> Found:
+        """Return what `read` makes of the first reply that it makes something of."""
+        began = time.monotonic()
+        if began >= self._not_before:
+            with ExitStack() as opened:
+                for reply, server in self._replies_of(servers, began + limit, opened):
+                    found = read(reply, server)
+                    if found is not None:
+                        return found
+            self._not_before = time.monotonic() + AFTER_SILENCE
+        raise exceptions.ConnectionError(silence)
+
+    def _replies_of(self, servers: Iterable[Address], until: float, opened: ExitStack) -> Iterable[tuple[Any, Address]]:
+        """Yield (reply, server) of each that answers, the fastest first."""
+        selector = opened.enter_context(selectors.DefaultSelector())
+        for server in servers:
+            try:
+                connection = opened.enter_context(_begin_to_connect(server))
+            except OSError:
+                continue
+            selector.register(connection, selectors.EVENT_WRITE, (server, hiredis.Reader(), []))
+        while selector.get_map() and (left := until - time.monotonic()) > 0:
+            for key, mask in selector.select(left):
+                server, reader, replies = key.data
+                connection = key.fileobj  # type: ignore[assignment]
+                try:
+                    if mask & selectors.EVENT_WRITE:
+                        # Some hundred bytes on a new connection: they fit.
+                        connection.sendall(self._request)
+                        selector.modify(connection, selectors.EVENT_READ, key.data)
+                    elif self._is_whole(connection, reader, replies):
+                        selector.unregister(connection)
+                        yield replies[-1], server
+                except (OSError, hiredis.HiredisError):
+                    selector.unregister(connection)
+
+    def _is_whole(self, connection: socket.socket, reader: hiredis.Reader, replies: list[Any]) -> bool:
+        data = connection.recv(65536)
+        if not data:
+            raise ConnectionError("closed")
+        reader.feed(data)
+        while len(replies) < self._replies and (reply := reader.gets()) is not False:
+            replies.append(reply)
+        return len(replies) == self._replies
+
+
+def _begin_to_connect(server: Address) -> socket.socket:
+    family, kind, protocol, _, place = socket.getaddrinfo(*server, type=socket.SOCK_STREAM)[0]
+    connection = socket.socket(family, kind, protocol)
+    connection.setblocking(False)
+    try:
+        connection.connect(place)
+    except BlockingIOError:
+        pass
+    except OSError:
+        connection.close()
+        raise
+    return connection
+
+
+def _master(reply: Any, _sentinel: Address) -> Address | None:
+    """Read what a sentinel says: host and port, nil when it knows none of that name, or an error."""
+    return (reply[0].decode(), int(reply[1])) if isinstance(reply, list) and len(reply) == 2 else None
+
+
+def _slot_ranges(reply: Any, node: Address) -> list[tuple[int, int, Address, list[Address]]] | None:
+    """Read CLUSTER SLOTS: (first slot, last slot, primary, all nodes). A node that knows none does not count."""
+    if not isinstance(reply, list) or not reply:
+        return None
+    ranges = []
+    for first, last, *nodes in reply:
+        # A node that does not know its own address leaves it to who asks.
+        addresses = [((each[0] or b"").decode() or node[0], int(each[1])) for each in nodes]
+        ranges.append((int(first), int(last), addresses[0], addresses))
+    return ranges
