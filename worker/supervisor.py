@@ -98,10 +98,12 @@ class Supervisor:
         self._held_until = float("inf")
         self._health = HealthFile(settings.health_file, settings.worker_lease / 6, settings.worker_lease)
         self._beat_at = self._care_at = 0.0
+        #: When to look after each queue, the next of which is `_care_at`.
+        self._care_for_at: dict[str, float] = {}
         #: Heartbeats since a job ran.
         self._idle_beats = 0
-        #: When a heartbeat was last answered (monotonic s).
-        self._heard_at = time.monotonic()
+        #: When a heartbeat was last answered (monotonic s), by queue: each may lie on a node of its own.
+        self._heard_at = dict.fromkeys(settings.worker_queues, time.monotonic())
         self._oom_kills = oom_kills()
         self._quiet = False
         self._stop_by: float | None = None
@@ -157,6 +159,7 @@ class Supervisor:
         self._register()
         # The first look at what others have left behind need not wait a whole period.
         self._care_at = time.monotonic() + 1.0
+        self._care_for_at = dict.fromkeys(self._intakes, self._care_at)
         log.info(
             "worker started",
             queues=",".join(self._settings.worker_queues),
@@ -174,8 +177,8 @@ class Supervisor:
         if self._stop_by is not None and now >= self._stop_by:
             self._stop_now()
         self._take_from_stragglers(now)
-        if now - self._heard_at > self._settings.worker_lease * EXCLUSIVE_SHARE:
-            self._stop_exclusive()
+        if now - min(self._heard_at.values()) > self._settings.worker_lease * EXCLUSIVE_SHARE:
+            self._stop_exclusive(self._unheard(now, self._settings.worker_lease * EXCLUSIVE_SHARE))
         if now >= self._beat_at:
             self._beat(now)
         if now >= self._care_at and not self._quiet:
@@ -205,7 +208,8 @@ class Supervisor:
         room = held = 0
         if not self._quiet:
             room = self._pool.capacity(self._depth()) - len(self._backlog)
-            room -= sum(intake.asked_for for intake in self._intakes.values())
+            # A node of a cluster that is away keeps nothing from the others: what it was asked for may never come.
+            room -= sum(intake.asked_for for intake in self._intakes.values() if intake.link.wire.answers)
             held = self._held(now)
         for name, intake in self._intakes.items():
             if not self._may_take(name):
@@ -216,11 +220,13 @@ class Supervisor:
                 wanted = 0
             if intake.must_fetch(now) or (wanted > 0 and intake.wants_fetch(now)):
                 if _may_send(intake.link, wanted):
-                    intake.fetch(self.worker_id, min(max(wanted, 1), AT_ONCE), now, self._taker(intake))
+                    # Of a server that is away one will do: others may be asked for the same places.
+                    most = AT_ONCE if intake.link.wire.trouble is None else 1
+                    intake.fetch(self.worker_id, min(max(wanted, 1), most), now, self._taker(intake))
                     room -= intake.asked_for
             elif room > 0 and not intake.asked_for:
                 intake.listen(self.worker_id, now, spare, self._taker(intake, by_bell=True))
-            if intake.asked_for and intake.more and intake.link.wire.connected:
+            if intake.asked_for and intake.more and intake.link.wire.answers:
                 # There may be yet more than was asked for: those of less preference wait until that is known. Not for a
                 # node that is away.
                 room = held = 0
@@ -458,10 +464,12 @@ class Supervisor:
 
     def _hand_out(self, now: float) -> None:
         depth = self._depth()
-        # Once the lease has run out unheard, others may have them.
-        if self._backlog and not self._quiet and now - self._heard_at <= self._settings.worker_lease:
+        if self._backlog and not self._quiet:
+            # Once the lease has run out unheard, others may have them.
+            held_back = self._take_out(self._unheard(now, self._settings.worker_lease))
             self._give_up_strangers(now)
             self._pool.hand_out(self._backlog, depth, now)
+            self._backlog.extend(held_back)
         # More than the children can take: others may have a free one.
         room = 0 if self._quiet else self._pool.capacity(depth) + self._held(now)
         surplus = len(self._backlog) - room
@@ -472,6 +480,18 @@ class Supervisor:
         for child in self._pool.children.values():
             if child.channel.outbox:
                 self._mind_outbox(child)
+
+    def _unheard(self, now: float, seconds: float) -> set[str]:
+        """Return the queues of which the server has not said for so long that the lease on them was extended."""
+        return {name for name, heard_at in self._heard_at.items() if now - heard_at > seconds}
+
+    def _take_out(self, queues: set[str]) -> list[Running]:
+        """Take the jobs of some queues out of the backlog; return them."""
+        if not queues:
+            return []
+        taken = [running for running in self._backlog if running.queue in queues]
+        self._backlog = deque(running for running in self._backlog if running.queue not in queues)
+        return taken
 
     def _give_up_strangers(self, now: float) -> None:
         """Settle jobs whose type no handler here is registered for."""
@@ -576,10 +596,11 @@ class Supervisor:
         self._inventories[name].compare(reply.listed, lambda: self._tokens(name), self.worker_id)
         self._clock.set(reply.now)
         now = time.monotonic()
-        if now - self._heard_at > self._settings.worker_lease / 2:
+        if now - self._heard_at[name] > self._settings.worker_lease / 2:
             # The server was away: others may need a moment longer to show that they live.
-            self._care_at = max(self._care_at, now + min(self._settings.worker_lease, ALL_BACK))
-        self._heard_at = now
+            all_back = now + min(self._settings.worker_lease, ALL_BACK)
+            self._care_for_at[name] = max(self._care_for_at[name], all_back)
+        self._heard_at[name] = now
         self._health.heard()
         for child in self._pool.children.values():
             if child.jobs and child.jobs[0].job.id in reply.cancelling and not child.killed:
@@ -593,11 +614,13 @@ class Supervisor:
         worker_id = self.worker_id
         return [each.job.token for each in in_hand if each.queue == queue and each.worker_id == worker_id]
 
-    def _stop_exclusive(self) -> None:
-        """The lease may run out unseen: stop jobs that must never run twice at once."""
+    def _stop_exclusive(self, queues: set[str]) -> None:
+        """The lease on these queues may run out unseen: stop jobs that must never run twice at once."""
         for child in self._pool.children.values():
             head = child.head
-            if head is not None and head.handler is not None and head.handler.exclusive and not child.killed:
+            if head is None or head.queue not in queues or child.killed:
+                continue
+            if head.handler is not None and head.handler.exclusive:
                 log.warning("job stopped: the lease may be lost", **job_fields(head))
                 self._pool.kill(child, "shutdown")
 
@@ -611,6 +634,7 @@ class Supervisor:
         for child in list(self._pool.children.values()):
             if child.jobs:
                 self._pool.kill(child, "lost")
+        self._wires.forget(self._server.keys.worker(self.worker_id))
         for name, settlement in self._settlements.items():
             settlement.delivery.lose(self.worker_id)
             self._inventories[name].forget()
@@ -622,19 +646,22 @@ class Supervisor:
 
     def _care(self, now: float) -> None:
         """Do the scheduler's most needed duties, slowly: without one, jobs come late but never strand."""
-        if self._unanswered or now - self._heard_at > self._settings.worker_lease / 2:
-            # The server may be away: what is asked of it now would be done long after, and pile up. Or it refuses
-            # heartbeats: once it takes them again, others may need a moment longer than we do to send theirs.
-            self._care_at = now + 0.1
-            return
-        self._care_at = now + self._settings.worker_lease
         for name, intake in self._intakes.items():
+            if now < self._care_for_at[name]:
+                continue
+            if name in self._unanswered or now - self._heard_at[name] > self._settings.worker_lease / 2:
+                # The server may be away: what is asked of it now would be done long after, and pile up. Or it refuses
+                # heartbeats: once it takes them again, others may need a moment longer than we do to send theirs.
+                self._care_for_at[name] = now + 0.1
+                continue
+            self._care_for_at[name] = now + self._settings.worker_lease
             # In one batch with it: should the server be away for longer than the lease just now, we do not
             # find ourselves among the lost when it is back.
             self._send_heartbeat(intake)
             intake.link.add(self._rescue(intake.queue, now), self._rescuer(name))
             intake.link.add(intake.queue.promote(), _ignore)
             intake.link.add(intake.queue.sample(), _ignore)
+        self._care_at = min(self._care_for_at.values())
 
     def _rescue(self, queue: Queue, asked: float) -> Call:
         last_now, looked = self._rescue_looks.get(queue.name, (None, 0.0))
