@@ -14,13 +14,13 @@ PIP_INSTALL := PIP_CONSTRAINT=$(CONSTRAINTS) PIP_BUILD_CONSTRAINT=$(CONSTRAINTS)
 	$(BIN)/python -m pip install -qq --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test bench chaos fuzz lint format types pictures ci lock clean
+.PHONY: help demo run test test-deep bench chaos fuzz lint format types pictures ci lock clean
 .DELETE_ON_ERROR:
 # Two installs into one environment at once would break it.
 .NOTPARALLEL:
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/demo.stamp ## Show everything: real jobs through the API, a worker and the scheduler
 	@$(BIN)/python -m gopher.cli.demo
@@ -32,6 +32,9 @@ run: $(VENV)/demo.stamp ## Run it all on http://localhost:8080 until Ctrl-C; dat
 # starts what all of its tests share once.
 test: $(VENV)/test.stamp ## Run the tests against servers of their own (PROCESSES=3 PYTEST_ARGS="-k lease")
 	@$(BIN)/python -m pytest -n $(or $(PROCESSES),3) --dist loadfile --durations=10 $(PYTEST_ARGS)
+
+test-deep: $(VENV)/test.stamp ## Run the tests that take minutes: failovers of Sentinel and Cluster under load
+	@$(BIN)/python -m pytest -m deep $(PYTEST_ARGS)
 
 fuzz: $(VENV)/test.stamp ## Ask the API 20,000 hostile requests, and 5,000 made of its own document
 	@GOPHER_TEST_HOSTILE=$(or $(HOSTILE),20000) GOPHER_TEST_GENERATED=$(or $(GENERATED),5000) \

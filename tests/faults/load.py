@@ -80,7 +80,7 @@ class Load:
             return None if self._stopped.is_set() else next(self._numbers, None)
 
     def _submit(self, client: httpx.Client, number: str) -> None:
-        body = {"type": self._type, "payload": {**self._payload, "number": number}}
+        body = self._body(number)
         until, may_be_stored = time.monotonic() + PATIENCE, False
         for pause in itertools.chain((0.02, 0.05, 0.1), itertools.repeat(0.2)):
             if time.monotonic() > until or self._stopped.is_set():
@@ -98,6 +98,9 @@ class Load:
                     return
                 may_be_stored = may_be_stored or answer.json().get("code") == "outcome_unknown"
             time.sleep(pause)
+
+    def _body(self, number: str) -> dict[str, Any]:
+        return {"type": self._type, "payload": {**self._payload, "number": number}}
 
     def _accepted(self, answer: httpx.Response, number: str, may_be_stored: bool) -> bool:
         with self._lock:

@@ -1,0 +1,136 @@
+"""Gopher's processes on a server of any kind: the API, two workers of two children, a scheduler; and a load that is
+paced, over several queues.
+"""
+
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+
+from gopher.client import Client
+from tests.faults.ledger import VARIABLE, Entry, read
+from tests.faults.load import Load
+from tests.helpers import wait_until
+from tests.topologies.lab import free_ports
+from tests.worker.processes import Process
+
+#: In a cluster they lie on all three nodes.
+QUEUES = ("mail", "default", "sms", "images")
+
+
+class Stack:
+    """All of Gopher's processes. A context manager."""
+
+    def __init__(self, url: str, queues: Sequence[str], **environ: str) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="gopher-stack-"))
+        self.ledger = self.folder / "ledger"
+        self.queues = queues
+        # What an earlier one has left behind is none of its.
+        self.namespace = f"stack-{uuid4().hex[:8]}"
+        (self.port,) = free_ports(1)
+        self.environ = {
+            "REDIS_URL": url,
+            "GOPHER_NAMESPACE": self.namespace,
+            "GOPHER_HANDLERS": "tests.faults.handlers,gopher.handlers",
+            "WORKER_QUEUES": ",".join(queues),
+            "WORKER_CONCURRENCY": "2",
+            "WORKER_KILL_GRACE": "300ms",
+            "LOG_FORMAT": "json",
+            "SERVER_HOST": "127.0.0.1",
+            "SERVER_PORT": str(self.port),
+            "WEB_CONCURRENCY": "2",
+            VARIABLE: str(self.ledger),
+            **environ,
+        }
+        self.client = Client(url, namespace=self.namespace)
+        self.processes: list[Process] = []
+
+    def __enter__(self) -> "Stack":
+        try:
+            for part in ("app", "worker", "worker", "scheduler"):
+                self.processes.append(Process(part, self.environ, self.folder))
+            wait_until(self._complete, 30, "all processes to be there")
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for process in self.processes:
+            process.destroy()
+        self.client.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def _complete(self) -> bool:
+        for process in self.processes:
+            assert process.running, f"the {process.part} has ended:\n{process.log}"
+        try:
+            if httpx.get(f"{self.address}/health/ready", timeout=5).status_code != 200:
+                return False
+        except httpx.TransportError:
+            return False
+        return len(self.client.workers()) == 2 and self.client.inspector.schedulers() == 1
+
+    def events(self) -> list[Entry]:
+        return read(self.ledger)
+
+    def states(self, jobs: Sequence[tuple[str, str]]) -> dict[str, str | None]:
+        """Return the state of each job of (id, queue); None where nothing is known of it."""
+        return {job_id: self.client.inspector.state(queue, job_id) for job_id, queue in jobs}
+
+    def logs(self) -> str:
+        return "".join(path.read_text(errors="replace") for path in sorted(self.folder.glob("*.log")))
+
+
+class PacedLoad(Load):
+    """Submits `rate` jobs a second, over the queues in turn, until it is stopped: what could not be sent in time is
+    sent as soon as it can be.
+    """
+
+    def __init__(self, stack: Stack, rate: float, *, threads: int = 16) -> None:
+        super().__init__(stack.address, 1_000_000, threads=threads)
+        self.rate = rate
+        #: When each job was acknowledged (monotonic s), and its queue, by id.
+        self.accepted_at: dict[str, float] = {}
+        self.queue_of: dict[str, str] = {}
+        self._queues = stack.queues
+        self._began = time.monotonic()
+        self._next_lock = threading.Lock()
+
+    def stop(self) -> None:
+        """Send no more; what is being sent is repeated until it is acknowledged."""
+        self._ended = True
+        self.join()
+
+    _ended = False
+
+    def _next(self) -> int | None:
+        with self._next_lock:
+            if self._ended or self._stopped.is_set():
+                return None
+            number = next(self._numbers)
+        time.sleep(max(self._began + number / self.rate - time.monotonic(), 0.0))
+        return number
+
+    def _body(self, number: str) -> dict[str, object]:
+        count = int(number.rpartition("-")[2])
+        # One in twenty takes a while, so that some run when a primary is killed.
+        payload = {"number": number, "seconds": 0.2 if count % 20 == 7 else 0.005}
+        return {**super()._body(number), "payload": payload, "queue": self._queues[count % len(self._queues)]}
+
+    def _accepted(self, answer: httpx.Response, number: str, may_be_stored: bool) -> bool:
+        taken = super()._accepted(answer, number, may_be_stored)
+        if answer.status_code == 201:
+            job_id = answer.json()["job_id"]
+            self.accepted_at[job_id] = time.monotonic()
+            self.queue_of[job_id] = str(self._body(number)["queue"])
+        return taken

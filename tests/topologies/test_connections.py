@@ -1,0 +1,255 @@
+"""Connections to a Sentinel group and to a cluster that are well, and how they find their way when things move."""
+
+import selectors
+import signal
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from gopher.client import Client
+from gopher.embedded import EmbeddedServer
+from gopher.errors import ConfigurationError
+from gopher.locator import ClusterMap, Sentinels
+from gopher.presence import Command
+from gopher.server import Server
+from gopher.settings import Settings
+from gopher.startup import check_server
+from gopher.wires import Wires
+from tests.helpers import wait_until
+from tests.topologies.lab import MASTER, free_ports
+from tests.worker.processes import Worker
+
+#: Keys on each of the three nodes of a cluster.
+QUEUES = ("mail", "reports", "images", "default", "pictures", "sms")
+
+
+@pytest.fixture
+def server(topology, namespace):
+    with Server(Settings(redis_url=topology.url, namespace=namespace), connections=3) as made:
+        yield made
+
+
+def connections(topology) -> int:
+    """Return how many clients the nodes count, their own replicas and sentinels left out."""
+    nodes = [node for node in topology.nodes if node.server.running]
+    return sum(len(node.client.client_list(_type="normal")) for node in nodes)
+
+
+def test_connections_outside_the_pools_are_never_counted(server):
+    for _ in range(10):
+        connection = server.pools.connection("key", socket_timeout=2.0)
+        connection.connect()
+        connection.disconnect()
+    assert server.client.set("key", "value")
+
+
+def test_sixteen_readers_at_once_all_get_their_answers(server):
+    queues = [server.queue(name) for name in QUEUES]
+    for queue in queues:
+        server.announce(queue.keys.queue)
+
+    def read(number: int) -> int:
+        for round_ in range(20):
+            keys = queues[(number + round_) % len(queues)].keys
+            server.client.hgetall(keys.job("1"))
+            pipe = server.client.pipeline(transaction=False)
+            # Over all nodes, and each reader begins with another one.
+            for at in range(len(queues)):
+                pipe.exists(queues[(number + at) % len(queues)].keys.job("1"))
+            pipe.execute()
+            server.run(server.queue(keys.queue).promote())
+        return number
+
+    with ThreadPoolExecutor(16) as readers:
+        assert sorted(readers.map(read, range(16))) == list(range(16))
+
+
+def test_nothing_is_left_over_when_places_are_looked_up_while_a_connection_is_out(topology, server):
+    shelf = server.pools.shelf("key")
+    shelf.put(shelf.take())
+    before = connections(topology)
+    for _ in range(20):
+        taken = [server.pools.shelf("key").take() for _ in range(2)]
+        server.pools.refresh()
+        for connection in taken:
+            server.pools.shelf("key").put(connection)
+    assert server.client.set("key", "value")
+    # One shelf of three, a connection of redis-py's own a node.
+    assert connections(topology) <= before + 3 + 6
+
+
+def test_a_shelf_that_was_given_up_keeps_no_connection(server):
+    shelf = server.pools.shelf("key")
+    connection = shelf.take()
+    shelf.retire()
+    shelf.put(connection)
+    assert connection._sock is None
+    assert not shelf._idle
+
+
+def test_a_frozen_sentinel_keeps_nobody_waiting(trio):
+    sentinels = Sentinels([("127.0.0.1", port) for port in trio.sentinel_ports], MASTER)
+    master = trio.primary_of("").port
+    for frozen in range(3):
+        with trio.frozen_sentinel(frozen):
+            began = time.monotonic()
+            assert sentinels.locate(5.0) == ("127.0.0.1", master)
+            assert time.monotonic() - began < 1.0
+
+
+def test_a_cluster_is_asked_through_any_node_that_answers(cluster):
+    frozen = cluster.nodes[0]
+    frozen.server._process.send_signal(signal.SIGSTOP)
+    try:
+        found = ClusterMap([("127.0.0.1", frozen.port), ("127.0.0.1", cluster.nodes[1].port)], None, None)
+        began = time.monotonic()
+        place = found.locate("gopher:{mail}:next", 5.0)
+        assert time.monotonic() - began < 1.0
+    finally:
+        frozen.server._process.send_signal(signal.SIGCONT)
+    wait_until(cluster.sound, 20)
+    assert place == ("127.0.0.1", cluster.primary_of("gopher:{mail}:next").port)
+
+
+@pytest.fixture
+def mute():
+    """A server that takes connections, and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening.getsockname()
+
+
+def test_who_asks_gives_up_when_the_time_is_over_and_does_not_ask_again_at_once(mute):
+    sentinels = Sentinels([mute], MASTER)
+    began = time.monotonic()
+    with pytest.raises(Exception, match="no sentinel names a master for 'mymaster'"):
+        sentinels.locate(0.3)
+    assert 0.25 < time.monotonic() - began < 1.0
+    began = time.monotonic()
+    with pytest.raises(Exception, match="no sentinel names a master"):
+        sentinels.locate(5.0)
+    assert time.monotonic() - began < 0.15
+
+
+def test_a_master_that_no_sentinel_knows_is_said_so(trio):
+    with pytest.raises(Exception, match="no sentinel names a master for 'other'"):
+        Sentinels([("127.0.0.1", trio.sentinel_ports[0])], "other").locate(5.0)
+
+
+@pytest.mark.skipif(not Path("/proc/net/if_inet6").exists(), reason="this machine has no IPv6")
+def test_an_ipv6_address_is_reached(tmp_path):
+    (port,) = free_ports(1)
+    settings = Settings(redis_url=f"redis://[::1]:{port}")
+    with EmbeddedServer(tmp_path / "server", port=port, options={"bind": "::1"}), Server(settings) as server:
+        assert server.client.ping()
+        assert not server.run(server.queue("default").heartbeat("w", 60.0, first=True)).lost
+
+
+def test_a_node_that_evicts_is_noticed_at_the_start_whichever_it_is(cluster, namespace):
+    with Server(Settings(redis_url=cluster.url, namespace=namespace), connections=2) as server:
+        for name in QUEUES:
+            node = cluster.primary_of(server.keys.of(name).prefix)
+            node.client.config_set("maxmemory-policy", "allkeys-lru")
+            try:
+                with pytest.raises(ConfigurationError, match="maxmemory-policy is allkeys-lru"):
+                    check_server(server)
+            finally:
+                node.client.config_set("maxmemory-policy", "noeviction")
+        check_server(server)
+
+
+def answered(wires, selector, key, seconds=10.0):
+    """Write where a key is, and turn the loop until it is answered."""
+    replies = []
+    wires.link_to(key).add(Command(key, ("SET", key, "value")), replies.append)
+
+    def turn():
+        wires.flush(time.monotonic(), 1.0)
+        for event, mask in selector.select(0.01):
+            event.data(mask)
+        wires.check(time.monotonic())
+        return replies
+
+    return wait_until(turn, seconds, "an answer")
+
+
+def test_an_event_loop_follows_where_a_slot_goes(cluster, namespace):
+    with Server(Settings(redis_url=cluster.url, namespace=namespace), connections=2) as server:
+        selector = selectors.DefaultSelector()
+        wires = Wires(server, selector)
+        key = server.keys.of("mail").next
+        assert answered(wires, selector, key) == [b"OK"]
+        for _ in range(2):
+            before = cluster.primary_of(key)
+            replica = next(node for node in cluster.replicas_of(before))
+            replica.client.execute_command("CLUSTER", "FAILOVER")
+            wait_until(lambda replica=replica: cluster.primary_of(key) is replica, 20)
+            assert answered(wires, selector, key) == [b"OK"]
+            assert server.client.get(key) == b"value"
+        wait_until(cluster.sound, 20)
+        for link in wires.links:
+            link.wire.close()
+
+
+def test_keys_of_several_nodes_have_links_of_their_own_that_can_be_let_go(cluster, namespace):
+    with Server(Settings(redis_url=cluster.url, namespace=namespace), connections=2) as server:
+        selector = selectors.DefaultSelector()
+        wires = Wires(server, selector)
+        keys = [server.keys.of(name) for name in QUEUES]
+        assert len({id(wires.link_to(each.prefix)) for each in keys}) == len(QUEUES)
+        assert all(wires.link_to(each.next) is wires.link_to(each.prefix) for each in keys)
+        own = server.keys.worker("w")
+        assert answered(wires, selector, own)
+        wires.forget(own)
+        assert len(wires.descriptors()) == 0
+        assert len(list(wires.links)) == len(QUEUES)
+
+
+@pytest.mark.deep
+def test_only_exclusive_jobs_of_the_node_that_is_away_are_stopped(cluster, tmp_path, namespace):
+    there, away = _two_nodes(cluster, namespace)
+    with Client(cluster.url, namespace=namespace) as client:
+        worker = Worker(
+            client, tmp_path, WORKER_QUEUES=f"{away},{there}", WORKER_LEASE="2s", WORKER_POLL_INTERVAL="500ms"
+        )
+        try:
+            ids = {queue: client.enqueue("alone", {"seconds": 6}, queue=queue) for queue in (away, there)}
+            wait_until(lambda: all(client.inspector.state(*each) == "processing" for each in ids.items()), 15)
+            node, _ = cluster.kill_primary(client.server.keys.of(away).prefix)
+            cluster.bring_back(node)
+            assert all(client.wait(job_id, 30).status == "completed" for job_id in ids.values())
+            (stopped,) = [line for line in worker.log.splitlines() if "job stopped: the lease may be lost" in line]
+            assert ids[away] in stopped
+        finally:
+            worker.destroy()
+
+
+def test_a_worker_goes_on_with_the_queues_of_living_nodes(cluster, tmp_path, namespace):
+    """A fetch that a dead node owes keeps no place of a child from the others."""
+    there, away = _two_nodes(cluster, namespace)
+    with Client(cluster.url, namespace=namespace) as client:
+        for queue in (away, there):
+            client.enqueue("echo", {}, queue=queue)
+        worker = Worker(client, tmp_path, WORKER_QUEUES=f"{away},{there}", WORKER_CONCURRENCY="1")
+        try:
+            wait_until(lambda: client.stats().total_dequeued >= 2, 15)
+            node, _ = cluster.kill_primary(client.server.keys.of(away).prefix)
+            try:
+                for _ in range(5):
+                    job_id = client.enqueue("echo", {}, queue=there)
+                    wait_until(lambda job_id=job_id: client.inspector.state(there, job_id) == "completed", 1.5)
+            finally:
+                cluster.bring_back(node)
+            job_id = client.enqueue("echo", {}, queue=away)
+            assert client.wait(job_id, 15).status == "completed"
+        finally:
+            worker.destroy()
+
+
+def _two_nodes(cluster, namespace):
+    """Return the names of two queues on different nodes."""
+    nodes = {cluster.primary_of(f"{namespace}:{{{name}}}:").port: name for name in QUEUES}
+    first, second, *_ = nodes.values()
+    return first, second
