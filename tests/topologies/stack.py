@@ -87,6 +87,17 @@ class Stack:
         """Return the state of each job of (id, queue); None where nothing is known of it."""
         return {job_id: self.client.inspector.state(queue, job_id) for job_id, queue in jobs}
 
+    def record(self, job_id: str) -> dict[str, object]:
+        """Return all that is known of a job, for who wonders: its record, what its queue's workers hold, its events."""
+        client, found = self.client.server.client, {}
+        for keys in (self.client.server.keys.of(queue) for queue in self.queues):
+            if record := client.hgetall(keys.job(job_id)):
+                held = {name: client.lrange(name, 0, -1) for name in client.scan_iter(match=keys.processing("*"))}
+                waiting = {name: client.lrange(keys.pending(name), 0, -1) for name in ("high", "normal", "low")}
+                workers = client.zrange(keys.workers, 0, -1, withscores=True)
+                found[keys.queue] = (record, held, waiting, client.lrange(keys.next, 0, -1), workers)
+        return {**found, "events": [entry for entry in self.events() if entry.job_id == job_id]}
+
     def logs(self) -> str:
         return "".join(path.read_text(errors="replace") for path in sorted(self.folder.glob("*.log")))
 

@@ -15,19 +15,19 @@ WITHIN = {"trio": 5.0, "cluster": 10.0}
 KINDS = {"trio": Trio, "cluster": Cluster}
 
 
-def check(report, kind):
+def check(report, kind, stack):
     # What was measured, for who looks: pytest -s.
     sys.stderr.write(f"\n{kind}: {report}\n")
     assert not report.lies
     assert not report.strange
     assert not report.lost
-    assert not report.unfinished
+    assert not report.unfinished, [stack.record(job_id) for job_id in report.unfinished] + [stack.logs()]
     assert not report.doubled
     assert all(outage.done_after <= WITHIN[kind] for outage in report.kills), str(report)
 
 
 def test_a_master_is_killed_and_work_goes_on(trio, trio_stack):
-    check(run(trio, trio_stack, kills=["mail"], rate=60.0, quiet=0.5), "trio")
+    check(run(trio, trio_stack, kills=["mail"], rate=60.0, quiet=0.5), "trio", trio_stack)
 
 
 @pytest.mark.parametrize("path", ["/api/v1/jobs/{}", "/api/v1/queue/stats", "/api/v1/jobs/{}?wait=5"])
@@ -48,5 +48,5 @@ def test_sixteen_who_ask_the_api_at_once_all_get_an_answer(stack, path):
 def test_three_primaries_are_killed_at_150_submissions_a_second(kind):
     with KINDS[kind]() as topology, Stack(topology.url, QUEUES) as stack:
         report = run(topology, stack, kills=["mail", "default", "sms"])
-        check(report, kind)
+        check(report, kind, stack)
         assert report.accepted / report.seconds > 100
