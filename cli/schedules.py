@@ -180,4 +180,11 @@ def _show(out: Output, view: ScheduleView) -> None:
     for field in view.__struct_fields__:
         value = getattr(view, field)
         shown.append((field, bytes(value).decode() if isinstance(value, msgspec.Raw) else value))
-    out.fields([(field, str(value) if isinstance(value, bool) else value) for field, value in shown])
+    out.fields([(field, _cell(value)) for field, value in shown])
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, list):
+        # What is corrupt; mostly nothing.
+        return ", ".join(value) or None
+    return str(value) if isinstance(value, bool) else value

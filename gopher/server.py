@@ -126,8 +126,12 @@ class Server:
             if time.monotonic() + delay > give_up_at:
                 raise given_up(problem, sent) from problem
             time.sleep(delay)
-            if isinstance(problem, _LOST):
-                self.pools.refresh_cluster()
+            self._look_again(problem)
+
+    def _look_again(self, problem: Exception) -> None:
+        """Look up where a cluster's slots are once a connection was lost."""
+        if isinstance(problem, _LOST):
+            self.pools.refresh_cluster()
 
     def announce(self, queue: str) -> None:
         """Make a queue's name known to everybody. It is looked for again and again: the server may be emptied."""
