@@ -1,9 +1,10 @@
 """A real server for the tests: its own process, its own folder. The developer's server is never touched."""
 
+import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -14,6 +15,17 @@ from gopher.settings import Settings
 
 #: Variables that are not ours by name, yet change what Gopher does.
 _OTHERS = ("PORT",)
+#: Set where every test must run (.ci/run): a machine that lacks what a test needs fails it instead of leaving it out.
+_NO_SKIPS = bool(os.environ.get("GOPHER_TEST_NO_SKIPS"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if _NO_SKIPS and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} was skipped, which GOPHER_TEST_NO_SKIPS forbids: {report.longrepr}"
+    return report
 
 
 @pytest.fixture(scope="session", autouse=True)
