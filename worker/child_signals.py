@@ -63,8 +63,8 @@ class ChildSignals:
     # its workers would wait for ever. From the fork on: one that comes before the handlers are gone waits till then.
 
     def _hold(self) -> None:
-        held = [number for number in _NOT_OURS if getsignal(number) is _no_action]
-        self._before_fork.mask = pthread_sigmask(signal.SIG_BLOCK, held)
+        # Also those for which the job has a handler: Python forgets what comes before it knows that it is a copy.
+        self._before_fork.mask = pthread_sigmask(signal.SIG_BLOCK, _NOT_OURS)
 
     def _release(self) -> None:
         pthread_sigmask(signal.SIG_SETMASK, self._before_fork.mask)
