@@ -32,7 +32,7 @@ NO_SCHEDULER = Finding(
     "Start one: `gopherctl scheduler`.",
 )
 #: Connections of each process (docs/deployment.md); a worker has one more for each queue.
-_OF_API_PROCESS, _OF_WORKER, _OF_SCHEDULER = 4, 1, 2
+_OF_API_PROCESS, _OF_WORKER, _OF_SCHEDULER = 4, 1, 3
 
 
 def connections_needed(gopher: Client, settings: Settings) -> dict[str, int]:

@@ -129,9 +129,9 @@ def test_prefixes_each_line_with_the_name_of_its_process(up: Callable[..., Runni
 def test_starts_a_process_again_that_died_later(up: Callable[..., Running]) -> None:
     running = up()
     running.wait_until_ready()
-    # The first seconds are the start: a death there stops everything.
-    wait_until(lambda: psutil.Process(running.process.pid).create_time() + 4 < _now())
     worker = running.children()["worker"]
+    # The first seconds of each are its start: a death there stops everything.
+    wait_until(lambda: worker.create_time() + 4 < _now())
     worker.kill()
     wait_until(lambda: running.children().get("worker", worker).pid != worker.pid, 60)
     assert "worker was killed by SIGKILL: starting it again in 1 s" in running.log

@@ -45,6 +45,8 @@ _CHANGING = (
     (re.compile(r"\b[0-9a-f]{12}\b"), "<group>"),
     (re.compile(r"\.py:\d+ "), ".py:<line> "),
     (re.compile(r"\b(?:\d+(?:\.\d+)? ?(?:ms|s|m|h|d|MiB))+\b"), "<amount>"),
+    # Connections: some are made when they are first needed.
+    (re.compile(r"\b\d+ open, "), "<count> open, "),
     (re.compile(r"\s+"), " "),
     # In a table of workers the host and the process follow.
     (re.compile(r"<worker> \S+ \d+ "), "<worker> "),

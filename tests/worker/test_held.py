@@ -27,7 +27,7 @@ def test_nothing_begins_once_the_lease_has_run_out_unheard(supervisor):
     """After the machine has slept, the next heartbeat may say that others have these jobs."""
     job = FetchedJob("id", "w.1", "echo", "normal", 1, (), 0, envelope=b"{}")
     supervisor._backlog.append(Running(job, "default", supervisor._registry.get("echo"), 3, 30.0, "w"))
-    heard = supervisor._heard_at
+    heard = supervisor._heard_at["default"]
     supervisor._hand_out(heard + 30.1)
     assert not supervisor._pool.children[1].jobs
     supervisor._hand_out(heard + 29.9)
