@@ -5,8 +5,10 @@ import os
 import time
 from contextvars import ContextVar
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
+from zlib import crc32
 
 import msgspec
 
@@ -123,30 +125,45 @@ class NewJob(msgspec.Struct, frozen=True, gc=False):
         return not special and self.retention is None
 
 
+#: Hexadecimal digits at the end of an id that hint at its queue.
+HINT_DIGITS = 3
 #: Where an id has two bits that say its variant, 0b10: a random digit, and what is written for it.
 _VARIANT = {f"{digit:x}": f"{digit & 0x3 | 0x8:x}" for digit in range(16)}
 
 
-def new_job_id() -> str:
-    """Return a UUIDv7 (RFC 9562): 48 bits of Unix milliseconds, then 74 random bits."""
-    made, random = f"{time.time_ns() // 1_000_000:012x}", os.urandom(10).hex()
+@lru_cache(maxsize=4096)
+def queue_hint(queue: str) -> str:
+    """Return the last digits of the ids that are made for a queue: who looks for a job asks that queue first."""
+    return f"{crc32(queue.encode()) & 0xFFF:0{HINT_DIGITS}x}"
+
+
+def with_hint(job_id: str, queue: str) -> str:
+    """Return an id that was made for another queue as one for this queue. Their order stays as it was."""
+    return job_id[:-HINT_DIGITS] + queue_hint(queue)
+
+
+def new_job_id(queue: str = "default") -> str:
+    """Return a UUIDv7 (RFC 9562): 48 bits of Unix milliseconds, 62 random bits, 12 bits that hint at the queue."""
+    made, random = f"{time.time_ns() // 1_000_000:012x}", os.urandom(8).hex()
     # 7 is the version.
-    return f"{made[:8]}-{made[8:]}-7{random[:3]}-{_VARIANT[random[3]]}{random[4:7]}-{random[7:19]}"
+    return (
+        f"{made[:8]}-{made[8:]}-7{random[:3]}-{_VARIANT[random[3]]}{random[4:7]}-{random[7:]}{queue_hint(queue)}"
+    )
 
 
-def new_job_ids(count: int) -> list[str]:
+def new_job_ids(count: int, queue: str = "default") -> list[str]:
     """Return so many ids at once, in ascending order: they are of the same moment.
 
     What is random is the first one, and how far each is from the one before (RFC 9562, 6.2, method 2).
     """
-    first = new_job_id()
-    # Of the last 48 bits: where the first one is, and a step with which the last one has room.
-    head, place, furthest = first[:-12], int(first[-12:], 16), 2**47 // (count + 1)
+    first, hint = new_job_id(), queue_hint(queue)
+    # Of the 36 bits before the hint: where the first one is, and a step with which the last one has room.
+    head, place, furthest = first[:-12], int(first[-12:-HINT_DIGITS], 16), 2**35 // (count + 1)
     step = int.from_bytes(os.urandom(4)) % furthest + 1
-    begin = place % (2**48 - count * step)
+    begin = place % (2**36 - count * step)
     # With a digit before them that is cut off again: `hex` writes no zeros there, and takes half of what formats do.
-    numbers = range(2**48 + begin, 2**48 + begin + count * step, step)
-    return [head + hex(number)[-12:] for number in numbers]
+    numbers = range(2**36 + begin, 2**36 + begin + count * step, step)
+    return [head + hex(number)[-9:] + hint for number in numbers]
 
 
 def created_ms(job_id: str) -> int:

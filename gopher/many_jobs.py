@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from .errors import InvalidJob
-from .job import BARE_ENVELOPE, NewJob, new_job_ids
+from .job import BARE_ENVELOPE, NewJob, new_job_ids, with_hint
 from .names import TYPE_NAME, check_name
 from .registry import Registry
 from .strict_json import are_checked
@@ -35,7 +35,13 @@ def _prepared(entries: Sequence[Mapping[str, Any]], registry: Registry | None, i
     except (InvalidJob, LookupError, TypeError, ValueError, RecursionError, OverflowError):
         # To look at each tells which one is bad, and why, if any is.
         pass
-    return [prepare_fields(fields, registry, job_id=job_id) for fields, job_id in zip(entries, ids, strict=True)]
+    return [_prepared_one(fields, registry, job_id) for fields, job_id in zip(entries, ids, strict=True)]
+
+
+def _prepared_one(fields: Mapping[str, Any], registry: Registry | None, job_id: str) -> NewJob:
+    job = prepare_fields(fields, registry, job_id=job_id)
+    # The ids were made before it was known to which queues the jobs go.
+    return job if job.queue == "default" else msgspec.structs.replace(job, id=with_hint(job_id, job.queue))
 
 
 def _bare_jobs(entries: Sequence[Mapping[str, Any]], registry: Registry | None, ids: Sequence[str]) -> list[NewJob]:

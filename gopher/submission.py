@@ -14,7 +14,7 @@ from msgspec import Meta
 from .decoding import decode
 from .durations import parse_duration
 from .errors import InvalidJob, PayloadTooLarge
-from .job import BARE_ENVELOPE, NO_METADATA, PRIORITIES, Envelope, NewJob, new_job_id, new_job_ids
+from .job import BARE_ENVELOPE, NO_METADATA, PRIORITIES, Envelope, NewJob, new_job_id, new_job_ids, with_hint
 from .names import JOB_ID, KEY, QUEUE_NAME, TYPE_NAME, check_name
 from .registry import Registry
 from .shapes import (
@@ -203,7 +203,7 @@ def prepare(
         metadata=_metadata(submission.metadata, names=names),
     )
     return NewJob(
-        id=job_id or new_job_id(),
+        id=job_id or new_job_id(submission.queue),
         type=submission.type,
         queue=submission.queue,
         priority=submission.priority,
@@ -225,11 +225,14 @@ def prepare_batch(
     """Make a batch's entries jobs, with new ids or the given ones. Raises InvalidBatch that names each bad entry."""
     jobs: list[NewJob] = []
     errors: list[tuple[int, InvalidJob]] = []
-    ids = new_job_ids(len(entries)) if ids is None else ids
+    # Those of a request that may be repeated follow from its key; new ones hint at the queue.
+    own_ids = new_job_ids(len(entries)) if ids is None else list(ids)
     for index, entry in enumerate(entries):
         try:
-            submission = _with_parent_ids(parse(bytes(entry)), index, ids)
-            jobs.append(prepare(submission, registry, job_id=ids[index], names=False))
+            submission = _with_parent_ids(parse(bytes(entry)), index, own_ids)
+            if ids is None:
+                own_ids[index] = with_hint(own_ids[index], submission.queue)
+            jobs.append(prepare(submission, registry, job_id=own_ids[index], names=False))
         except InvalidJob as error:
             errors.append((index, error))
     if errors:

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from gopher.job import created_ms, new_job_id, new_job_ids
+from gopher.job import created_ms, new_job_id, new_job_ids, queue_hint, with_hint
 
 
 @pytest.mark.parametrize("make", [new_job_id, lambda: new_job_ids(3)[1]])
@@ -24,8 +24,23 @@ def test_every_bit_that_is_not_fixed_is_random():
     ones, zeros = 0, 0
     for number in ids:
         ones, zeros = ones | number, zeros | ~number
-    # Of the last 80 bits 4 are the version and 2 the variant.
-    assert (ones & zeros & (1 << 80) - 1).bit_count() == 74
+    # Of the last 80 bits 4 are the version, 2 the variant and 12 the hint at the queue.
+    assert (ones & zeros & (1 << 80) - 1).bit_count() == 62
+
+
+def test_an_id_hints_at_its_queue_and_says_the_same_in_every_process():
+    assert (queue_hint("default"), queue_hint("mail")) == ("0df", "c48")
+    assert {job_id[-3:] for job_id in (new_job_id("mail"), *new_job_ids(5, "mail"))} == {queue_hint("mail")}
+    assert {job_id[-3:] for job_id in (new_job_id(), *new_job_ids(5))} == {queue_hint("default")}
+    job_id = new_job_id()
+    moved = with_hint(job_id, "mail")
+    assert (moved[:-3], moved[-3:]) == (job_id[:-3], queue_hint("mail"))
+    assert str(UUID(moved)) == moved
+
+
+def test_a_thousand_queues_share_few_hints():
+    hints = [queue_hint(f"tenant-{number}") for number in range(1000)]
+    assert max(map(hints.count, hints)) <= 6
 
 
 def test_ids_that_are_made_together_ascend_however_far_apart_they_would_be(monkeypatch):
