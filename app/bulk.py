@@ -6,6 +6,7 @@ Each line stands for itself: what is good is stored, piece by piece, and each ba
 import hashlib
 import time
 from collections.abc import Iterator, Sequence
+from operator import itemgetter
 from tempfile import SpooledTemporaryFile
 from typing import Any
 
@@ -13,13 +14,14 @@ import msgspec
 from flask import Response, current_app, g, request
 from werkzeug.exceptions import HTTPException
 
+from gopher.batches import check_queues
 from gopher.client import Stored
-from gopher.errors import GopherError, InvalidJob, PayloadTooLarge, QueueBusy, RoleNeeded
+from gopher.errors import GopherError, InvalidJob, PayloadTooLarge, QueueBusy, RoleNeeded, TooManyQueues
 from gopher.idempotency import request_for, with_ids
 from gopher.job import NewJob
 from gopher.queue import Request
 from gopher.registry import Registry
-from gopher.submission import parse, prepare
+from gopher.submission import InvalidBatch, parse, prepare
 
 from . import access
 from .answers import answer
@@ -76,8 +78,9 @@ class Bulk:
             raise InvalidJob("holds no job: send one a line", "/lines")
         if not self.done.accepted:
             first = self.done.errors[0]
-            refused = all(error.code == RoleNeeded.code for error in self.done.errors)
-            raise (RoleNeeded if refused else InvalidJob)(
+            codes = {error.code for error in self.done.errors}
+            kinds = (kind for kind in (RoleNeeded, TooManyQueues) if codes == {kind.code})
+            raise next(kinds, InvalidJob)(
                 f"none of the {self.done.lines} lines can be accepted; the first is {first.line}: {first.details}",
                 f"/lines/{first.line}{first.field or ''}",
             )
@@ -93,6 +96,7 @@ class Bulk:
             except InvalidJob as error:
                 problem = EntryProblem(line=line.number, field=error.field, code=error.code, details=error.details)
                 bad.append((line.number, problem))
+        lines, jobs = self._without_refused(lines, jobs, bad)
         stored = self._store(index, piece, jobs)
         self.done.lines += len(piece)
         self.done.accepted += len(jobs)
@@ -105,6 +109,27 @@ class Bulk:
                 rows.append((line.number, {"line": line.number, **msgspec.to_builtins(self._describe(job, each))}))
             for _, row in sorted(rows, key=lambda row: row[0]):
                 self.answers.write(msgspec.json.encode(row) + b"\n")
+
+    def _without_refused(
+        self, lines: list[Line], jobs: list[NewJob], bad: list[tuple[int, EntryProblem]]
+    ) -> tuple[list[Line], list[NewJob]]:
+        """Return the lines and jobs but for those whose queue would be one too many: they go to the bad ones."""
+        try:
+            check_queues(gopher().server, jobs)
+        except (TooManyQueues, InvalidBatch) as error:
+            if self._key is not None:
+                # A repeat may find room for them, and has to be answered as the first time.
+                raise
+            refused = error.errors if isinstance(error, InvalidBatch) else [(0, error)]
+        else:
+            return lines, jobs
+        for at, each in refused:
+            number = lines[at].number
+            bad.append((number, EntryProblem(line=number, field=each.field, code=each.code, details=each.details)))
+        bad.sort(key=itemgetter(0))
+        places = {at for at, _ in refused}
+        kept = [at for at in range(len(jobs)) if at not in places]
+        return [lines[at] for at in kept], [jobs[at] for at in kept]
 
     def _store(self, index: int, piece: Sequence[Line], jobs: list[NewJob]) -> list[Stored]:
         if self._dry_run:
@@ -133,9 +158,11 @@ def submit_lines(describe: Any, *, dry_run: bool) -> Response:
         try:
             bulk.work()
         except (GopherError, HTTPException) as error:
+            bulk.answers.close()
             return _cut_short(error, bulk.done)
     status = 200 if dry_run or bulk.done.rejected else 201
     if not bulk.wants_lines:
+        bulk.answers.close()
         return answer(bulk.done, status)
     return Response(_sent(bulk.answers), status, mimetype=TYPES[0])
 

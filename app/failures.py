@@ -70,7 +70,7 @@ def _invalid(error: InvalidJob) -> Response:
         more["errors"] = [_entry(index, each) for index, each in error.errors]
         # A missing role counts for more than what else is wrong.
         refused = any(isinstance(each, RoleNeeded) for _, each in error.errors)
-        return _failed(FAILURES["forbidden" if refused else "invalid_job"], error.details, **more)
+        return _failed(FAILURES["forbidden" if refused else error.code], error.details, **more)
     return _failed(FAILURES[error.code], error.details, **more)
 
 

@@ -43,12 +43,13 @@ class Fleet:
         self._known = {handler.name for handler in registry}
         self._stats = client.stats()
         self._workers = client.workers()
-        totals = {queue: client.inspector.totals(queue) for queue in self._stats.queues}
+        totals = client.inspector.all_totals()
         self._totals = _sum(totals.values())
         self._overdue = client.inspector.overdue(_SCHEDULES)
         running = [queue for queue, stats in self._stats.queues.items() if stats.processing]
         self._stuck = sum(len(client.inspector.stuck(queue)) for queue in running)
-        self._histograms = [client.inspector.histograms(queue, _begun(of)) for queue, of in totals.items()]
+        begun = {queue: _begun(of_queue) for queue, of_queue in totals.items()}
+        self._histograms = list(client.inspector.all_histograms(begun).values())
 
     def collect(self) -> Iterator[Metric]:
         yield from self._counters()

@@ -86,7 +86,7 @@ def clear_limit(job_type: TypeName) -> Response:
 
 
 @blueprint.post("/queues/<queue>/pause")
-@operation("admin", {200: QueuePaused})
+@operation("admin", {200: QueuePaused}, "too_many_queues")
 def pause_queue(queue: QueueName) -> Response:
     """Give out no more jobs of a queue; those that run go on."""
     changed = gopher().flow.pause_queue(queue)

@@ -155,6 +155,7 @@ class JobTypes(msgspec.Struct):
         202: (JobView, Accepted),
     },
     "unknown_type",
+    "too_many_queues",
     "idempotency_mismatch",
     headers={"Idempotency-Key": _IDEMPOTENCY, "Prefer": _PREFER},
 )
@@ -192,6 +193,7 @@ def submit(asked: Submitting, sent: Submission) -> Response:
     "submit",
     {201: (BatchAccepted, BulkAccepted, lines.TYPES[0]), 200: (BatchRehearsal, BulkAccepted, lines.TYPES[0])},
     "unknown_type",
+    "too_many_queues",
     "idempotency_mismatch",
     body=Batch,
     headers={"Idempotency-Key": _IDEMPOTENCY},
@@ -209,7 +211,7 @@ def submit_batch(asked: DryRunOrNot) -> Response:
     ids = None if request_made is None else ids_for(request_made, len(entries))
     jobs = prepare_batch(entries, access.job_types(), ids)
     if asked.dry_run:
-        return answer(BatchRehearsal([gopher().rehearse(job) for job in jobs]))
+        return answer(BatchRehearsal(gopher().rehearse_all(jobs)))
     stored = gopher().store(jobs, request=request_made, submitter=access.submitter())
     answers = [accepted(job, each) for job, each in zip(jobs, stored, strict=True)]
     return answer(BatchAccepted(answers), 201, _replayed(any(each.replayed for each in stored)))

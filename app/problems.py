@@ -54,6 +54,7 @@ FAILURES = _table(
     Failure(400, "invalid_json", "What was sent is not valid JSON."),
     Failure(400, "invalid_job", "The request breaks a rule."),
     Failure(400, "unknown_type", "There is no such job type."),
+    Failure(400, "too_many_queues", "There are too many queues."),
     Failure(401, "unauthorized", "This needs an API key."),
     Failure(403, "forbidden", "This is not allowed."),
     Failure(404, "not_found", "There is nothing at this address."),

@@ -61,7 +61,7 @@ def page() -> Response:
 
 
 @blueprint.put("/<name>")
-@operation("admin", {200: ScheduleView, 201: ScheduleView}, "unknown_type")
+@operation("admin", {200: ScheduleView, 201: ScheduleView}, "unknown_type", "too_many_queues")
 def put(name: ScheduleName, sent: ScheduleSpec) -> Response:
     """Make a schedule, or replace it. The same again changes nothing."""
     spec = check_spec(sent, access.job_types())

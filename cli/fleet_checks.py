@@ -12,6 +12,7 @@ from gopher.invariants import findings
 from gopher.job import PRIORITIES, State
 from gopher.keys import QueueKeys
 from gopher.replies import explained
+from gopher.round_trips import ask
 from gopher.salvage import order
 from gopher.settings import Settings
 from gopher.times import to_rfc3339
@@ -85,20 +86,25 @@ def scheduler_check(gopher: Client) -> Check:
     found = []
     if not count:
         found.append(NO_SCHEDULER)
-    for queue in gopher.server.queues():
-        for what, late in _overdue(gopher, gopher.server.keys.of(queue)):
-            message = f"queue {queue!r}: {what} is late by {format_duration(late / 1000)}"
-            found.append(Finding(message, "Look into the scheduler's log; restart it."))
+    for queue, what, late in _overdue(gopher):
+        message = f"queue {queue!r}: {what} is late by {format_duration(late / 1000)}"
+        found.append(Finding(message, "Look into the scheduler's log; restart it."))
     return Check("scheduler", f"{count} alive", found)
 
 
-def _overdue(gopher: Client, keys: QueueKeys) -> Iterator[tuple[str, int]]:
-    now = gopher.inspector.now()
-    for key, what in ((keys.scheduled, "a delayed job"), (keys.retrying, "a retry"), (keys.ticks, "a schedule")):
-        with explained():
-            first = gopher.server.client.zrange(key, 0, 0, withscores=True)
-        if first and now - order(first[0][1]) > _LATE:
-            yield what, now - order(first[0][1])
+def _overdue(gopher: Client) -> Iterator[tuple[str, str, int]]:
+    """Yield queue, what is late there, and by how many ms."""
+    now, every = gopher.inspector.now(), [gopher.server.keys.of(queue) for queue in gopher.server.queues()]
+    places = [
+        (keys.queue, key, what)
+        for keys in every
+        for key, what in ((keys.scheduled, "a delayed job"), (keys.retrying, "a retry"), (keys.ticks, "a schedule"))
+    ]
+    with explained():
+        heads = ask(gopher.server.client, [("ZRANGE", key, 0, 0, "WITHSCORES") for _, key, _ in places])
+    for (queue, _, what), first in zip(places, heads, strict=True):
+        if first and now - order(first[1]) > _LATE:
+            yield queue, what, now - order(first[1])
 
 
 def worker_checks(gopher: Gopher) -> list[Check]:

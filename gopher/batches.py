@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from .errors import InvalidJob
+from .errors import InvalidJob, TooManyQueues
 from .idempotency import IdempotencyMismatch
 from .job import NewJob
 from .missing import Losses
@@ -42,6 +42,29 @@ def check_parents(
 def no_parent(parent: str, queue: str, losses: Losses) -> InvalidJob:
     """Return the error for a job that would wait for one that does not exist."""
     return InvalidJob(f"there is no job {parent} in queue {queue!r} to wait for{losses.why(parent)}", "/after")
+
+
+def check_queues(server: Server, jobs: Sequence[NewJob]) -> None:
+    """Raise what storing the jobs would raise because of too many queues: for each whose queue would be one more."""
+    with explained():
+        refused = server.names.refused(job.queue for job in jobs)
+    if refused:
+        raise refusal(server, jobs, server.names.too_many(refused))
+
+
+def refusal(server: Server, jobs: Sequence[NewJob], error: TooManyQueues) -> InvalidJob:
+    """Return the error for a job whose queue is refused, or for those of a batch."""
+    if len(jobs) == 1:
+        return error
+    return TooManyQueuesInBatch(
+        [(index, server.names.too_many([job.queue])) for index, job in enumerate(jobs) if job.queue in error.queues]
+    )
+
+
+class TooManyQueuesInBatch(InvalidBatch):
+    """Raised when queues of a batch would be more than there may be."""
+
+    code = TooManyQueues.code
 
 
 def is_known(server: Server, request: Request, queues: Sequence[str]) -> bool:

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from .batches import check_parents, is_known, no_parent
+from .batches import check_parents, check_queues, is_known, no_parent, refusal
 from .dead_letters import DeadLetters
-from .errors import InvalidJob, JobConflict, OutcomeUnknown, ServerError
+from .errors import InvalidJob, JobConflict, OutcomeUnknown, ServerError, TooManyQueues
 from .flow import Flow
 from .idempotency import IdempotencyMismatch, ids_for, request_for, with_ids
 from .inspector import Inspector
@@ -157,11 +157,11 @@ class Client:
         stored: dict[int, Stored] = {}
         if (restricted or len(by_queue) > 1) and not (request and is_known(self.server, request, list(by_queue))):
             check_parents(self.server, jobs, by_queue, submitter)
+        self._announce(jobs, by_queue)
         for name, places in by_queue.items():
             if request:
                 jobs = with_ids(jobs, request, made)
             some = [jobs[index] for index in places]
-            self.server.announce(name)
             try:
                 reply = self._enqueue(name, some, request and request._replace(answer=str(made)), patience)
             except ServerError as error:
@@ -180,8 +180,15 @@ class Client:
                 stored |= dict(zip(places, map(_stored, some, reply.answers), strict=True))
         return [stored[index] for index in range(len(jobs))]
 
+    def _announce(self, jobs: Sequence[NewJob], queues: Iterable[str]) -> None:
+        try:
+            self.server.announce(*queues)
+        except TooManyQueues as error:
+            raise refusal(self.server, jobs, error) from error
+
     def _store_in_one(self, name: str, jobs: Sequence[NewJob], patience: float) -> list[Stored]:
-        self.server.announce(name)
+        if not self.server.names.is_known(name):
+            self._announce(jobs, [name])
         reply = self._enqueue(name, jobs, None, patience)
         if reply.kind == "NOPARENT":
             raise _no_parent(self.server, reply.detail, name, jobs)
@@ -205,7 +212,13 @@ class Client:
 
     def rehearse(self, job: NewJob) -> Rehearsal:
         """Return how a job would be dealt with, without storing it: options, retry times, limit, workers."""
-        return rehearse(job, self.settings, self.registry, self.flow.limits(), self.workers())
+        return self.rehearse_all([job])[0]
+
+    def rehearse_all(self, jobs: Sequence[NewJob]) -> list[Rehearsal]:
+        """Return how jobs would be dealt with. What they have in common is looked up once. Raises InvalidJob."""
+        check_queues(self.server, jobs)
+        limits, workers = self.flow.limits({job.queue for job in jobs}), self.workers()
+        return [rehearse(job, self.settings, self.registry, limits, workers) for job in jobs]
 
     def run_schedule(self, name: str) -> str:
         """Make a job of a schedule now, once; return its id. Raises ScheduleNotFound."""

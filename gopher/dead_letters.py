@@ -14,6 +14,7 @@ from .places import Position, seek
 from .queue import Call, Queue
 from .redrives import Redrives, Share, StartedRetry
 from .replies import explained
+from .round_trips import ask
 from .salvage import order, text
 from .server import Server
 from .views import DeadLetterPage, GroupPage, RetryView
@@ -64,8 +65,12 @@ class DeadLetters:
         queue: str | None = None,
     ) -> int:
         """Return how many dead letters fit."""
-        which = Which(job_type, error, group)
-        return sum(self._count(name, which) for name in self._queues(queue))
+        which, names = Which(job_type, error, group), self._queues(queue)
+        if which == Which():
+            with explained():
+                commands = [("ZCARD", self._server.keys.of(name).failed) for name in names]
+                return sum(ask(self._server.client, commands))
+        return sum(self._count(name, which) for name in self._filled(names))
 
     def retry(self, job_id: str) -> None:
         """Let a dead job start afresh, with the same id and history. Raises JobNotFound, JobConflict."""
@@ -104,7 +109,7 @@ class DeadLetters:
         """
         which = Which(job_type, error, group)
         shares: list[Share] = []
-        for name in self._queues(queue):
+        for name in self._filled(self._queues(queue)):
             share = self._share(name, which)
             if limit is not None:
                 share = share._replace(jobs=min(share.jobs, limit - sum(each.jobs for each in shares)))
@@ -153,6 +158,12 @@ class DeadLetters:
     def _queues(self, queue: str | None) -> Sequence[str]:
         return self._server.queues() if queue is None else [queue]
 
+    def _filled(self, names: Sequence[str]) -> list[str]:
+        """Return those queues that have dead letters."""
+        with explained():
+            there = ask(self._server.client, [("EXISTS", self._server.keys.of(name).failed) for name in names])
+        return [name for name, is_there in zip(names, there, strict=True) if is_there]
+
     def _share(self, queue: str, which: Which) -> Share:
         groups = [] if which == Which() else self._groups.fitting(queue, which)
         if groups is None:
@@ -163,7 +174,7 @@ class DeadLetters:
         self, verb: Callable[[Queue, Sequence[str]], Call], which: Which, limit: int | None, queue: str | None
     ) -> int:
         total = 0
-        for name in self._queues(queue):
+        for name in self._filled(self._queues(queue)):
             found = self._find(name, which)
             if limit is not None:
                 found = islice(found, max(limit - total, 0))

@@ -6,7 +6,8 @@ GopherError
 │   ├── InvalidJson         what was sent is not JSON
 │   ├── UnknownType         no handler is registered under that job type
 │   ├── RoleNeeded          the type needs an API key with a stronger role
-│   └── PayloadTooLarge     more JSON than a job may carry
+│   ├── PayloadTooLarge     more JSON than a job may carry
+│   └── TooManyQueues       its queue would be one more than there may be
 ├── JobNotFound             no job of that id (any more)
 ├── ScheduleNotFound        no schedule of that name
 ├── JobConflict             the job's state does not allow what was asked
@@ -72,6 +73,16 @@ class PayloadTooLarge(InvalidJob):
     """Raised when a payload is larger than a job may carry."""
 
     code = "payload_too_large"
+
+
+class TooManyQueues(InvalidJob):
+    """Raised when queues would be more than there may be: nothing is stored. `queues` are those that are refused."""
+
+    code = "too_many_queues"
+
+    def __init__(self, details: str, field: str | None = "/queue", queues: frozenset[str] = frozenset()) -> None:
+        super().__init__(details, field)
+        self.queues = queues
 
 
 class JobNotFound(GopherError):

@@ -1,6 +1,6 @@
 """Operator actions on the flow of jobs: limits of types, pauses of queues and types."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from .errors import InvalidJob
@@ -8,7 +8,8 @@ from .limits import Limit, format_rate, make_limit
 from .names import QUEUE_NAME, TYPE_NAME, check_name
 from .registry import Registry
 from .replies import explained
-from .salvage import Salvage, finite, moment, reply, text, whole
+from .round_trips import Words, ask, ask_rows
+from .salvage import Salvage, finite, moment, text, whole
 from .server import Server
 from .server_clock import now_at
 from .views import LimitView
@@ -25,9 +26,11 @@ class Flow:
 
     # Limits
 
-    def limits(self) -> list[LimitView]:
-        """Return the types that are limited, paused or held back, by queue and type."""
-        found = [view for queue in self._server.queues() for view in self._limits_in(queue)]
+    def limits(self, queues: Collection[str] | None = None) -> list[LimitView]:
+        """Return the types that are limited, paused or held back, by queue and type; in some queues or in all."""
+        names = self._server.queues() if queues is None else sorted(queues)
+        with explained():
+            found = list(self._limits_in(names)) if names else []
         # A type stays noted when what it was held back for is over.
         return [view for view in found if view.origin or view.paused or view.held_back_for or view.corrupt]
 
@@ -71,24 +74,26 @@ class Flow:
     def pause_type(self, job_type: str) -> bool:
         """Stop giving out a type's jobs in every queue; returns whether that is new."""
         check_name(TYPE_NAME, job_type, "/type")
-        changed = [self._server.run(self._server.queue(queue).pause(job_type)) for queue in self._queues()]
-        return any(changed)
+        return any(self._server.run_each([self._server.queue(name).pause(job_type) for name in self._queues()]))
 
     def resume_type(self, job_type: str) -> bool:
         check_name(TYPE_NAME, job_type, "/type")
-        changed = [self._server.run(self._server.queue(queue).resume(job_type)) for queue in self._queues()]
-        return any(changed)
+        return any(self._server.run_each([self._server.queue(name).resume(job_type) for name in self._queues()]))
 
     def paused_queues(self) -> list[str]:
         queues = self._server.queues()
         with explained():
-            return [queue for queue in queues if self._server.client.exists(self._server.keys.of(queue).paused)]
+            pipe = self._server.client.pipeline(transaction=False)
+            for queue in queues:
+                pipe.exists(self._server.keys.of(queue).paused)
+            paused = pipe.execute() if queues else []
+        return [queue for queue, is_paused in zip(queues, paused, strict=True) if is_paused]
 
     def _write(self, job_type: str, limit: Limit, origin: str) -> None:
-        for queue in self._queues():
-            self._server.run(self._server.queue(queue).set_limit(job_type, *limit, origin=origin))
+        calls = [self._server.queue(name).set_limit(job_type, *limit, origin=origin) for name in self._queues()]
+        self._server.run_each(calls)
 
-    def _queues(self) -> Iterable[str]:
+    def _queues(self) -> Sequence[str]:
         queues = self._server.queues()
         if not queues:
             # Before the first job: the limit shall count from that one on.
@@ -96,15 +101,22 @@ class Flow:
             queues = ["default"]
         return queues
 
-    def _limits_in(self, queue: str) -> Iterable[LimitView]:
-        keys, client = self._server.keys.of(queue), self._server.client
-        with explained():
-            now = now_at(client, keys.prefix)
-            types = sorted(text(name) for name in client.smembers(keys.limited))
-            rows = [reply(client.hmget, keys.limit(name), _FIELDS) for name in types]
-            running = [reply(client.scard, keys.holding(name)) for name in types]
-        for name, row, held in zip(types, rows, running, strict=True):
-            yield _view(queue, name, row, held, now)
+    def _limits_in(self, queues: Sequence[str]) -> Iterator[LimitView]:
+        client = self._server.client
+        every = [self._server.keys.of(queue) for queue in queues]
+        now = now_at(client, self._server.keys.workers)
+        types = ask(client, [("SMEMBERS", keys.limited) for keys in every])
+        places = [
+            (keys, name)
+            for keys, members in zip(every, types, strict=True)
+            for name in sorted(text(member) for member in members)
+        ]
+        commands: list[Words] = []
+        for keys, name in places:
+            commands += [("HMGET", keys.limit(name), *_FIELDS), ("SCARD", keys.holding(name))]
+        found = ask_rows(client, commands)
+        for (keys, name), row, held in zip(places, found[0::2], found[1::2], strict=True):
+            yield _view(keys.queue, name, row, held, now)
 
 
 def _view(queue: str, job_type: str, row: Any, held: Any, now: int) -> LimitView:

@@ -11,6 +11,7 @@ from .errors import InvalidJob
 from .names import JOB_ID, check_name
 from .queue import GroupRow
 from .replies import explained
+from .round_trips import ask
 from .salvage import NO_ID, NO_NAME, NO_TIME, Salvage, moment, text
 from .server import Server
 from .times import to_rfc3339
@@ -46,8 +47,9 @@ class Groups:
             raise InvalidJob(f"is {limit}: must be from 1 to {MAX_GROUPS}", "/limit")
         names = self._server.queues() if queue is None else [queue]
         found: dict[str, GroupView] = {}
-        for name in names:
-            for row in self._server.run(self._server.queue(name).look_at_groups(MAX_GROUPS)):
+        calls = [self._server.queue(name).look_at_groups(MAX_GROUPS) for name in names]
+        for name, rows in zip(names, self._server.run_each(calls), strict=True):
+            for row in rows:
                 found[row.group] = _joined(found.get(row.group), name, row)
         groups = sorted(found.values(), key=lambda view: (-view.count, view.group))
         return GroupPage(groups[:limit], len(groups))
@@ -57,21 +59,19 @@ class Groups:
         client, keys = self._server.client, self._server.keys.of(queue)
         with explained():
             if which.group is not None:
-                names = {which.group: client.hget(keys.group_names, which.group)}
-            elif client.zcard(keys.groups) > MAX_SEARCHED:
+                names = {which.group: ask(client, [("HGET", keys.group_names, which.group)])[0]}
+            elif ask(client, [("ZCARD", keys.groups)])[0] > MAX_SEARCHED:
                 return None
             else:
-                names = {text(group): name for group, name in client.hgetall(keys.group_names).items()}
+                (found,) = ask(client, [("HGETALL", keys.group_names)])
+                names = {text(group): name for group, name in found.items()}
         return [group for group, name in names.items() if name is not None and _fits(_read(name), which)]
 
     def count(self, queue: str, groups: Sequence[str]) -> int:
         """Return how many dead letters stand in groups."""
         keys = self._server.keys.of(queue)
         with explained():
-            pipe = self._server.client.pipeline(transaction=False)
-            for group in groups:
-                pipe.zcard(keys.group(group))
-            return sum(pipe.execute()) if groups else 0
+            return sum(ask(self._server.client, [("ZCARD", keys.group(group)) for group in groups]))
 
 
 def _read(name: bytes) -> list[str]:
@@ -115,7 +115,7 @@ def _joined(known: GroupView | None, queue: str, row: GroupRow) -> GroupView:
     known.corrupt += [name for name in salvage.corrupt if name not in known.corrupt]
     known.count += row.jobs
     known.first_seen = min(known.first_seen, first)
-    if last > known.last_seen:
+    if (last, last_id) > (known.last_seen, known.last_job_id):
         known.last_seen, known.last_job_id = last, last_id
     known.queues.append(queue)
     return known

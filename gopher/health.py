@@ -1,16 +1,30 @@
-"""Whether an installation works: the server answers and can be written to, somebody runs the jobs."""
+"""Whether an installation works: the server answers and can be written to, somebody runs the jobs.
+
+A look costs the same however many queues, workers and jobs there are. It asks the newest few queues itself; of the
+others the scheduler, which visits them anyhow, has noted which ones have jobs and no worker.
+"""
 
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from . import __version__
 from .installation import notice
+from .job import PRIORITIES
+from .keys import QueueKeys
+from .queue_names import NEWEST
+from .replies import explained
+from .round_trips import Words, ask
+from .salvage import Salvage, text
 from .times import to_rfc3339
 
 if TYPE_CHECKING:
     from .client import Client
+
+#: Queues that reasons name, and that a scheduler notes.
+NAMED = 10
 
 
 class ServerHealth(msgspec.Struct):
@@ -32,17 +46,33 @@ class Health(msgspec.Struct, omit_defaults=True):
     reasons: list[str] = []
 
 
+class Unserved(msgspec.Struct):
+    """How many queues have jobs and no worker, and the first of them by name."""
+
+    count: int
+    queues: list[str]
+
+    @classmethod
+    def of(cls, names: Sequence[str]) -> "Unserved":
+        return cls(len(names), sorted(names)[:NAMED])
+
+
 def examine(client: "Client") -> Health:
     """Look at server, workers and scheduler. Raises a ServerError when the server can't be used."""
     latency, mark = _write(client)
-    workers, schedulers = client.workers(), client.inspector.schedulers()
-    served = {queue for worker in workers for queue in worker.queues}
-    reasons = [
-        f"queue {name!r} has jobs and no worker: start one with `gopherctl worker --queues {name}`"
-        for name, queue in client.stats().queues.items()
-        if name not in served and queue.waiting + queue.scheduled + queue.retrying
-    ]
-    now = client.inspector.now()
+    keys, now = client.server.keys, client.inspector.now()
+    with explained():
+        workers, schedulers, queues, noted = ask(
+            client.server.client,
+            [
+                ("ZCOUNT", keys.workers, now, "+inf"),
+                ("ZCOUNT", keys.schedulers, now, "+inf"),
+                ("SCARD", keys.queues),
+                ("GET", keys.unserved),
+            ],
+        )
+        unserved = _unserved(client, now, queues, noted)
+    reasons = _reasons(unserved)
     if emptied := notice(mark, now):
         reasons.insert(0, emptied)
     if not schedulers:
@@ -52,7 +82,7 @@ def examine(client: "Client") -> Health:
         timestamp=to_rfc3339(now),
         version=__version__,
         redis=ServerHealth(url=str(client.settings.server_address), latency_ms=round(latency * 1000, 3)),
-        workers=len(workers),
+        workers=workers,
         scheduler="alive" if schedulers else "missing",
         reasons=reasons,
     )
@@ -82,3 +112,37 @@ def _write(client: "Client") -> tuple[float, list[bytes | None]]:
     if server.take_mark(mark):
         mark = server.client.execute_command(*server.installation.look().words)
     return latency, mark
+
+
+def _unserved(client: "Client", now: int, queues: int, noted: bytes | None) -> Unserved:
+    """Return which queues have jobs and no worker: some are asked, of the others a scheduler has noted it."""
+    server = client.server
+    words: Words = ("SMEMBERS", server.keys.queues) if queues <= NEWEST else ("LRANGE", server.keys.newest, 0, -1)
+    asked = sorted({text(name) for name in ask(server.client, [words])[0]})
+    every = [server.keys.of(name) for name in asked]
+    waits = ask(server.client, [_whether_jobs_wait(keys) for keys in every])
+    waiting = [keys for keys, count in zip(every, waits, strict=True) if count]
+    served = ask(server.client, [("ZCOUNT", keys.workers, now, "+inf") for keys in waiting])
+    found = [keys.queue for keys, workers in zip(waiting, served, strict=True) if not workers]
+    known = Salvage().read("unserved", lambda: msgspec.json.decode(noted or b"", type=Unserved), None)
+    if queues <= NEWEST or known is None:
+        return Unserved(len(found), found[:NAMED])
+    others = [name for name in known.queues if name not in asked]
+    gone = len(known.queues) - len(others) - sum(name in known.queues for name in found)
+    count = known.count - gone + sum(name not in known.queues for name in found)
+    return Unserved(max(count, len(found) + len(others)), (found + others)[:NAMED])
+
+
+def _whether_jobs_wait(keys: QueueKeys) -> Words:
+    pending = (keys.pending(priority) for priority in PRIORITIES)
+    return ("EXISTS", keys.next, *pending, keys.throttled, keys.scheduled, keys.retrying)
+
+
+def _reasons(unserved: Unserved) -> list[str]:
+    named = [
+        f"queue {name!r} has jobs and no worker: start one with `gopherctl worker --queues {name}`"
+        for name in unserved.queues
+    ]
+    if unserved.count > len(named):
+        named.append(f"{unserved.count - len(named)} more queues have jobs and no worker: see `gopherctl stats`")
+    return named

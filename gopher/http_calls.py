@@ -28,6 +28,7 @@ from .errors import (
     ScheduleNotFound,
     ServerError,
     StorageFull,
+    TooManyQueues,
     UnknownType,
 )
 from .idempotency import IdempotencyMismatch
@@ -44,6 +45,7 @@ _INVALID: dict[str, type[InvalidJob]] = {
     "unknown_type": UnknownType,
     "forbidden": RoleNeeded,
     "payload_too_large": PayloadTooLarge,
+    "too_many_queues": TooManyQueues,
 }
 _OTHERS: dict[str, type[GopherError]] = {
     "conflict": JobConflict,

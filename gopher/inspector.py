@@ -1,20 +1,25 @@
 """Looks at the queues without moving anything: jobs, figures, workers."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
 
 from .job_views import FIELDS, is_there, job_view, log_lines
+from .queue_survey import histograms_of, totals_of
 from .registry import Registry
 from .replies import explained
+from .round_trips import ask, ask_groups
 from .salvage import NO_NAME, NO_TIME, Salvage, is_corrupt, order, replies, reply, text
 from .server import Server
 from .server_clock import now_at
-from .stats import counters, queue_stats
+from .stats import counters, stats_of, sum_totals
 from .stuck import StuckJob, stuck_jobs
 from .times import from_rfc3339
 from .views import JobView, LogLine, Stats, WorkerView
+
+#: What stands for all forgotten queues where figures are named by queue: no queue has that name.
+FORGOTTEN = ""
 
 _WORKER = msgspec.json.Decoder(WorkerView)
 
@@ -29,17 +34,27 @@ class Inspector:
 
     def find(self, job_id: str) -> str | None:
         """Return the name of the queue that holds a job, None when there is no such job (any more)."""
-        names = self._server.queues()
-        with explained():
-            pipe = self._server.client.pipeline(transaction=False)
-            for name in names:
-                pipe.exists(self._keys.of(name).job(job_id))
-            found = pipe.execute() if names else []
-        return next((name for name, there in zip(names, found, strict=True) if there), None)
+        for names in self._where_to_look(job_id):
+            with explained():
+                pipe = self._server.client.pipeline(transaction=False)
+                for name in names:
+                    pipe.exists(self._keys.of(name).job(job_id))
+                found = zip(names, pipe.execute(), strict=True)
+            for name, holds_it in found:
+                if holds_it:
+                    return name
+        return None
 
     def job(self, job_id: str) -> JobView | None:
         """Return a job, None when there is none of that id (any more)."""
-        return next(iter(self._views((name, job_id) for name in self._server.queues())), None)
+        for names in self._where_to_look(job_id):
+            for view in self._views((name, job_id) for name in names):
+                return view
+        return None
+
+    def _where_to_look(self, job_id: str) -> Iterator[list[str]]:
+        with explained():
+            yield from self._server.names.where_to_look(job_id)
 
     def views(self, places: Iterable[tuple[str, str]]) -> list[JobView]:
         """Return the jobs at (queue, job id), leaving out those that are gone."""
@@ -65,31 +80,56 @@ class Inspector:
         return log_lines(record)
 
     def stats(self) -> Stats:
-        """Return the figures of every queue."""
+        """Return the figures of every queue; what forgotten ones have counted is in the sums."""
+        names = self._server.queues()
         with explained():
-            queues = {name: queue_stats(self._server.client, self._keys.of(name)) for name in self._server.queues()}
+            now = self.now() if names else 0
+            queues = stats_of(self._server.client, list(map(self._keys.of, names)), now)
+            (counted,) = ask(self._server.client, [("HGETALL", self._keys.forgotten)])
+        forgotten = sum_totals(totals_of(counted))
         return Stats(
             queue_size=sum(stats.waiting for stats in queues.values()),
-            total_enqueued=sum(stats.total_enqueued for stats in queues.values()),
-            total_dequeued=sum(stats.total_dequeued for stats in queues.values()),
+            total_enqueued=sum(stats.total_enqueued for stats in queues.values()) + forgotten.get("enqueued", 0),
+            total_dequeued=sum(stats.total_dequeued for stats in queues.values()) + forgotten.get("dequeued", 0),
             queues=queues,
         )
 
     def totals(self, queue: str) -> dict[str, int]:
         """Return the counters of a queue by field, e.g. `enqueued:email:high`."""
         with explained():
-            totals = self._server.client.hgetall(self._keys.of(queue).totals)
-        return counters(totals)
+            return counters(ask(self._server.client, [("HGETALL", self._keys.of(queue).totals)])[0])
+
+    def all_totals(self) -> dict[str, dict[str, int]]:
+        """Return the counters of each queue, and under FORGOTTEN those of all that are no more."""
+        names = self._server.queues()
+        with explained():
+            commands = [[("HGETALL", self._keys.of(name).totals)] for name in names]
+            *found, [forgotten] = ask_groups(self._server.client, [*commands, [("HGETALL", self._keys.forgotten)]])
+        return {
+            **{name: counters(totals) for name, (totals,) in zip(names, found, strict=True)},
+            FORGOTTEN: counters(totals_of(forgotten)),
+        }
 
     def histograms(self, queue: str, job_types: Iterable[str]) -> dict[str, dict[str, int]]:
         """Return the latency buckets of job types in a queue: `{"email": {"run:3": 12, "run:sum_us": 9000}}`."""
-        names = list(job_types)
+        return self.all_histograms({queue: job_types})[queue]
+
+    def all_histograms(self, wanted: Mapping[str, Iterable[str]]) -> dict[str, dict[str, dict[str, int]]]:
+        """Return the latency buckets of job types by queue, as `all_totals` names them."""
+        types = {queue: list(job_types) for queue, job_types in wanted.items()}
         with explained():
-            pipe = self._server.client.pipeline(transaction=False)
-            for name in names:
-                pipe.hgetall(self._keys.of(queue).histogram(name))
-            found = pipe.execute() if names else []
-        return {name: counters(buckets) for name, buckets in zip(names, found, strict=True)}
+            forgotten = ask(self._server.client, [("HGETALL", self._keys.forgotten)])[0] if FORGOTTEN in types else {}
+            commands = [
+                [("HGETALL", self._keys.of(queue).histogram(name)) for name in (names if queue != FORGOTTEN else ())]
+                for queue, names in types.items()
+            ]
+            found = ask_groups(self._server.client, commands)
+        return {
+            queue: histograms_of(forgotten, names)
+            if queue == FORGOTTEN
+            else {name: counters(buckets) for name, buckets in zip(names, rows, strict=True)}
+            for (queue, names), rows in zip(types.items(), found, strict=True)
+        }
 
     def workers(self) -> list[WorkerView]:
         """Return the live workers, the longest running first."""
@@ -109,12 +149,10 @@ class Inspector:
         names = self._server.queues()
         with explained():
             now = self.now()
-            pipe = self._server.client.pipeline(transaction=False)
-            for name in names:
-                pipe.zrange(self._keys.of(name).ticks, 0, limit - 1, withscores=True)
-            rows = [row for of_queue in (pipe.execute() if names else []) for row in of_queue]
-        rows.sort(key=lambda row: row[1])
-        return {text(name): max(now - order(due), 0) / 1000 for name, due in rows[:limit]}
+            commands = [("ZRANGE", self._keys.of(name).ticks, 0, limit - 1, "WITHSCORES") for name in names]
+            heads = ask(self._server.client, commands)
+        rows = [(order(due), name) for flat in heads for name, due in zip(flat[0::2], flat[1::2], strict=True)]
+        return {text(name): max(now - due, 0) / 1000 for due, name in sorted(rows)[:limit]}
 
     def stuck(self, queue: str) -> list[StuckJob]:
         """Return jobs of a queue that are `processing` for longer than they may run, the latest first."""

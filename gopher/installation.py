@@ -13,6 +13,7 @@ from typing import Any
 from .keys import Keys
 from .logs import get_logger
 from .presence import Command
+from .salvage import order
 from .times import to_rfc3339
 
 log = get_logger("server")
@@ -75,7 +76,7 @@ class Installation:
 
 def notice(reply: Sequence[bytes | None], now: float) -> str | None:
     """Return what people are told of a look's reply, None when there is nothing to tell. `now` in Unix ms."""
-    emptied_at, acknowledged = int(reply[1] or 0), int(reply[2] or 0)
+    emptied_at, acknowledged = order(reply[1]), order(reply[2])
     if emptied_at <= max(acknowledged, now - TOLD_FOR * 1000):
         return None
     return f"the server was emptied, which was noticed at {to_rfc3339(emptied_at)}: {CONSEQUENCE}"

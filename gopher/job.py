@@ -146,9 +146,7 @@ def new_job_id(queue: str = "default") -> str:
     """Return a UUIDv7 (RFC 9562): 48 bits of Unix milliseconds, 62 random bits, 12 bits that hint at the queue."""
     made, random = f"{time.time_ns() // 1_000_000:012x}", os.urandom(8).hex()
     # 7 is the version.
-    return (
-        f"{made[:8]}-{made[8:]}-7{random[:3]}-{_VARIANT[random[3]]}{random[4:7]}-{random[7:]}{queue_hint(queue)}"
-    )
+    return f"{made[:8]}-{made[8:]}-7{random[:3]}-{_VARIANT[random[3]]}{random[4:7]}-{random[7:]}{queue_hint(queue)}"
 
 
 def new_job_ids(count: int, queue: str = "default") -> list[str]:

@@ -1,6 +1,10 @@
 """Every key that Gopher keeps in the server. This file is the only place where one is spelled.
 
-<ns>:queues                    set     names of the queues ever used
+<ns>:queues                    set     names of the queues
+<ns>:leaving                   zset    name of a queue that is to be forgotten, for it holds nothing -> since when (ms)
+<ns>:forgotten                 hash    what queues had counted that are forgotten, e.g. enqueued:<type>:<priority>
+<ns>:newest                    list    names of the queues that became known last
+<ns>:unserved                  string  which queues have jobs and no worker (JSON), as a scheduler has seen it
 <ns>:meta                      hash    schema version, id of this installation (the mark that an emptied server has
                                        lost), when that was noticed (ms), until when an operator knows of losses (ms)
 <ns>:workers                   zset    worker id -> lease end (ms): who is there
@@ -40,6 +44,7 @@ P limited                      set     types that are limited, paused or held ba
 P limit:<type>                 hash    rate, burst, concurrency, origin, paused, held_until
 P bucket:<bucket>              hash    tokens, stamp (ms); gone when it is full again
 P holding:<bucket>             set     ids of running jobs of a type with a limited concurrency
+P registering                  string  there for a moment while a new queue is given the limits of types
 P paused                       string  since when the queue gives out nothing (ms)
 P unique:<name>                string  id of the job that has the unique name: "<type> <key>", or "<type> <key> <owner>"
 P idempotency:<digest>         string  digest of the request, when it was first made (ms)
@@ -83,6 +88,7 @@ QUEUE_KEYS = (
     "limit:<type>",
     "bucket:<bucket>",
     "holding:<bucket>",
+    "registering",
     "paused",
     "unique:<name>",
     "idempotency:<digest>",
@@ -103,6 +109,10 @@ class Keys:
     def __init__(self, namespace: str) -> None:
         self.namespace = namespace
         self.queues = f"{namespace}:queues"
+        self.leaving = f"{namespace}:leaving"
+        self.forgotten = f"{namespace}:forgotten"
+        self.newest = f"{namespace}:newest"
+        self.unserved = f"{namespace}:unserved"
         self.meta = f"{namespace}:meta"
         self.workers = f"{namespace}:workers"
         self.schedulers = f"{namespace}:schedulers"
@@ -141,6 +151,7 @@ class QueueKeys:
         self.tombstones = prefix + "tombstones"
         self.throttled = prefix + "throttled"
         self.limited = prefix + "limited"
+        self.registering = prefix + "registering"
         self.paused = prefix + "paused"
         self.schedules = prefix + "schedules"
         self.ticks = prefix + "ticks"

@@ -5,7 +5,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain, islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -15,9 +15,10 @@ from .inspector import Inspector
 from .job import PRIORITIES, State
 from .keys import QueueKeys
 from .names import QUEUE_NAME, check_name
-from .places import Entry, Position, held_entries, look, next_entries, pending_entries, sorted_entries
+from .places import Entry, Position, held_entries, look_into, next_entries, pending_entries, sorted_entries
 from .replies import explained
-from .salvage import NO_NAME, Salvage, text
+from .round_trips import Words, ask, ask_groups
+from .salvage import NO_NAME, Salvage, order, text
 from .server import Server
 from .views import Page
 
@@ -54,6 +55,19 @@ MAX_MERGED = 50
 #: Buckets that a listing looks into: there may be one a tenant.
 _BUCKETS = 200
 _ERROR_TYPE = msgspec.json.Decoder(type=dict[str, Any])
+
+
+class _Names(NamedTuple):
+    """What names the lists of a queue."""
+
+    buckets: list[str]
+    workers: list[str]
+
+
+#: The places that are sorted sets.
+_SORTED = ("scheduled", "retrying", "failed", "finished")
+#: Newer than any job: of such a place only reading tells.
+_NEWEST = Position(2**63, "")
 
 
 class Cursor(msgspec.Struct, array_like=True):
@@ -113,16 +127,48 @@ class Listing:
 
     def _merged(self, queues: Sequence[str], status: str | None, which: Which, start: Cursor | None) -> Iterator[Entry]:
         """Yield all entries of the places that a status is found in, newest first."""
-        every = map(self._server.keys.of, queues)
-        places = [(keys, place) for keys in every for place in self._places(keys, status, which)]
-        pipe = self._server.client.pipeline(transaction=False)
-        for keys, place in places:
-            pipe.exists(keys.prefix + place)
-        there = pipe.execute() if places else []
-        streams = [self._stream(*where, start) for where, exists in zip(places, there, strict=True) if exists]
-        return heapq.merge(*streams, key=lambda entry: entry.position, reverse=True)
+        every = self._filled([self._server.keys.of(name) for name in queues])
+        places = [(keys, place) for keys in every for place in self._places(keys, status, which, every[keys])]
+        heads = self._heads(places)
+        after = Position(start.time, start.id) if start else None
+        streams = [
+            (head if after is None else min(head, after), partial(self._stream, *where, start))
+            for where, head in zip(places, heads, strict=True)
+            if head is not None
+        ]
+        return _newest_first(streams)
 
-    def _places(self, keys: QueueKeys, status: str | None, which: Which) -> Iterator[str]:
+    def _filled(self, every: Sequence[QueueKeys]) -> dict[QueueKeys, "_Names"]:
+        """Return the queues that hold anything, with what names their lists."""
+        client = self._server.client
+        counts = ask(client, [("EXISTS", *_places_with_fixed_names(keys)) for keys in every])
+        filled = [keys for keys, count in zip(every, counts, strict=True) if count]
+        found = ask_groups(
+            client,
+            [
+                [
+                    ("ZRANGE", keys.throttled, 0, _BUCKETS - 1),
+                    ("ZRANGE", keys.workers, 0, -1),
+                    ("ZRANGE", keys.fenced, 0, -1),
+                ]
+                for keys in filled
+            ],
+        )
+        return {
+            keys: _Names(_decoded(buckets), _decoded([*live, *fenced]))
+            for keys, (buckets, live, fenced) in zip(filled, found, strict=True)
+        }
+
+    def _heads(self, places: Sequence[tuple[QueueKeys, str]]) -> list[Position | None]:
+        """Return of each place a position that nothing there is newer than, None where nothing stands."""
+        client = self._server.client
+        replies = ask(client, [_of_head(*where) for where in places])
+        ids = {at: text(reply) for at, reply in enumerate(replies) if isinstance(reply, bytes)}
+        times = ask(client, [("HGET", places[at][0].job(job_id), "since") for at, job_id in ids.items()])
+        of_lists = {at: _position_of(job_id, since) for (at, job_id), since in zip(ids.items(), times, strict=True)}
+        return [of_lists[at] if at in of_lists else _head(reply) if reply else None for at, reply in enumerate(replies)]
+
+    def _places(self, keys: QueueKeys, status: str | None, which: Which, names: "_Names") -> Iterator[str]:
         for place, states in _STATES.items():
             if (status is not None and status not in states) or place == "group":
                 continue
@@ -131,12 +177,9 @@ class Listing:
             elif place == "pending":
                 yield from (f"pending:{priority}" for priority in PRIORITIES)
             elif place == "throttled":
-                buckets = [text(bucket) for bucket in self._server.client.zrange(keys.throttled, 0, _BUCKETS - 1)]
-                yield from (f"throttled:{bucket}:{priority}" for bucket in buckets for priority in PRIORITIES)
+                yield from (f"throttled:{bucket}:{priority}" for bucket in names.buckets for priority in PRIORITIES)
             elif place == "processing":
-                client = self._server.client
-                workers = [*client.zrange(keys.workers, 0, -1), *client.zrange(keys.fenced, 0, -1)]
-                yield from (f"processing:{text(worker)}" for worker in workers)
+                yield from (f"processing:{worker}" for worker in names.workers)
             else:
                 yield place
 
@@ -170,9 +213,11 @@ class Listing:
         by_queue: dict[str, list[int]] = {}
         for index, entry in enumerate(entries):
             by_queue.setdefault(entry.queue, []).append(index)
+        wanted = [
+            (self._server.keys.of(queue), [entries[index].id for index in places]) for queue, places in by_queue.items()
+        ]
         found: dict[int, list[bytes | None]] = {}
-        for queue, places in by_queue.items():
-            records = look(self._server, self._server.keys.of(queue), [entries[index].id for index in places], fields)
+        for places, records in zip(by_queue.values(), look_into(self._server, wanted, fields), strict=True):
             found |= zip(places, records, strict=True)
         return [found[index] for index in range(len(entries))]
 
@@ -184,6 +229,68 @@ def _stands(entry: Entry, state: bytes | None, status: str | None) -> bool:
     """
     name = text(state or b"")
     return name not in _KNOWN or (name in _STATES[entry.place.partition(":")[0]] and status in (None, name))
+
+
+def _decoded(names: Sequence[bytes]) -> list[str]:
+    return [text(name) for name in names]
+
+
+def _places_with_fixed_names(keys: QueueKeys) -> list[str]:
+    """Return the keys of which one is there where a job is to be listed."""
+    pending = [keys.pending(priority) for priority in PRIORITIES]
+    sorted_sets = [keys.prefix + place for place in _SORTED]
+    return [keys.next, *pending, *sorted_sets, keys.throttled, keys.workers, keys.fenced]
+
+
+def _of_head(keys: QueueKeys, place: str) -> Words:
+    key = keys.prefix + place
+    if place.startswith("processing:"):
+        return ("LLEN", key)
+    if place in _SORTED or place.startswith("group:"):
+        return ("ZREVRANGE", key, 0, 0, "WITHSCORES")
+    return ("LINDEX", key, 0)
+
+
+def _head(reply: Any) -> Position:
+    """Return where the head of a sorted set stands. Of what a worker holds only reading tells the order."""
+    return Position(order(reply[1]), text(reply[0])) if isinstance(reply, list) else _NEWEST
+
+
+def _position_of(job_id: str, since: bytes | None) -> Position:
+    """Return where a job stands in the order of pages. Behind one whose record is gone or corrupt there may be others
+    that are newer."""
+    time = order(since, -1)
+    return _NEWEST if time < 0 else Position(time, job_id)
+
+
+class _Newest:
+    """An entry of an open stream, the newest one the least: so that a heap has it at its top."""
+
+    __slots__ = ("entry", "rest")
+
+    def __init__(self, entry: Entry, rest: Iterator[Entry]) -> None:
+        self.entry = entry
+        self.rest = rest
+
+    def __lt__(self, other: "_Newest") -> bool:
+        return self.entry.position > other.entry.position
+
+
+def _newest_first(streams: Iterable[tuple[Position, Callable[[], Iterator[Entry]]]]) -> Iterator[Entry]:
+    """Yield the entries of streams, the newest first. Each comes with a position that it holds nothing newer than, and
+    is opened only when it may be its turn: a page of a few jobs reads few of a thousand queues."""
+    closed = sorted(streams, key=lambda stream: stream[0])
+    opened: list[_Newest] = []
+    while closed or opened:
+        while closed and (not opened or closed[-1][0] >= opened[0].entry.position):
+            rest = closed.pop()[1]()
+            for entry in islice(rest, 1):
+                heapq.heappush(opened, _Newest(entry, rest))
+        if opened:
+            newest = heapq.heappop(opened)
+            yield newest.entry
+            for entry in islice(newest.rest, 1):
+                heapq.heappush(opened, _Newest(entry, newest.rest))
 
 
 def dead_places(groups: Groups, queue: str, which: Which) -> list[str]:
@@ -215,7 +322,10 @@ def _choose(
     chosen: dict[str, Entry] = {}
     lists = dict(start.lists) if start else {}
     scanned = 0
-    while block := list(islice(entries, _BLOCK)):
+    size = limit + 1
+    while block := list(islice(entries, min(size, _BLOCK))):
+        # Few at first: each may be of another queue.
+        size *= 2
         for index, (entry, fitting) in enumerate(zip(block, fits(block), strict=True)):
             scanned += 1
             if entry.place == "next" or entry.place.startswith(_LISTS):

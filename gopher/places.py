@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from .job import created_ms
 from .keys import QueueKeys
+from .round_trips import ask
 from .salvage import Salvage, order, text
 from .server import Server
 
@@ -144,16 +145,27 @@ def _time(job_id: str, *values: bytes | None) -> int | None:
 
 def look(server: Server, keys: QueueKeys, ids: Sequence[str], fields: Sequence[str]) -> list[list[bytes | None]]:
     """Return fields of records: None in all of them is no record, "" what stands at its key and is none."""
-    records: list[list[bytes | None]] = server.run(server.queue(keys.queue).look(ids, fields)) if ids else []
-    missing = [index for index, values in enumerate(records) if all(value is None for value in values)]
-    if missing:
-        pipe = server.client.pipeline(transaction=False)
-        for index in missing:
-            pipe.type(keys.job(ids[index]))
-        for index, kind in zip(missing, pipe.execute(), strict=True):
-            if kind not in (b"none", b"hash"):
-                records[index] = [b""] * len(fields)
-    return records
+    return look_into(server, [(keys, ids)], fields)[0] if ids else []
+
+
+def look_into(
+    server: Server, wanted: Sequence[tuple[QueueKeys, Sequence[str]]], fields: Sequence[str]
+) -> list[list[list[bytes | None]]]:
+    """Return what `look` does, of several queues together."""
+    found: list[list[list[bytes | None]]] = server.run_each(
+        [server.queue(keys.queue).look(ids, fields) for keys, ids in wanted]
+    )
+    missing = [
+        (records, index, keys.job(ids[index]))
+        for (keys, ids), records in zip(wanted, found, strict=True)
+        for index, values in enumerate(records)
+        if all(value is None for value in values)
+    ]
+    kinds = ask(server.client, [("TYPE", key) for _, _, key in missing])
+    for (records, index, _), kind in zip(missing, kinds, strict=True):
+        if kind not in (b"none", b"hash"):
+            records[index] = [b""] * len(fields)
+    return found
 
 
 def _decoded(ids: Sequence[bytes]) -> list[str]:

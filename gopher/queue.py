@@ -11,6 +11,7 @@ import msgspec
 
 from .job import NewJob
 from .keys import QueueKeys
+from .queue_survey import read_forgotten, read_survey
 from .salvage import order, text
 from .scripts import Script, script
 
@@ -503,6 +504,14 @@ class Queue:
         """Note how far the counters are, where it is time to (sample.lua). The reply is a `Sampled`."""
         arguments = [number for series in SERIES for number in series]
         return self._call("sample", arguments, lambda reply: Sampled(*map(int, reply)))
+
+    def survey(self) -> Call:
+        """Look what the queue holds (survey.lua). The reply is a `Survey`."""
+        return self._call("survey", (), read_survey)
+
+    def forget(self) -> Call:
+        """Delete what is left of a queue that holds nothing (forget.lua). The reply: what it had counted, or None."""
+        return self._call("forget", [step for step, _ in SERIES], read_forgotten)
 
     def _call(self, verb: str, arguments: Sequence[Any], read: Callable[[Any], Any]) -> Call:
         return self._make(verb, [_written(argument) for argument in arguments], read)

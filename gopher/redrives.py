@@ -15,7 +15,8 @@ from .job import new_job_id
 from .limits import EXPECTED, format_rate, parse_rate
 from .names import JOB_ID
 from .replies import explained
-from .salvage import NO_NAME, NO_TIME, Salvage, finite, is_corrupt, moment, replies, text, whole
+from .round_trips import ask, ask_rows
+from .salvage import NO_NAME, NO_TIME, Salvage, finite, is_corrupt, moment, text, whole
 from .server import Server
 from .times import to_rfc3339
 from .views import RetryView
@@ -79,27 +80,28 @@ class Redrives:
     def all(self) -> list[RetryView]:
         """Return what is under way, and for a day what is over, the latest first."""
         with explained():
-            views = [view for queue in self._server.queues() for view in self._of(queue)]
+            views = list(self._views(self._server.queues()))
         return sorted(views, key=lambda view: (view.started_at, view.queue), reverse=True)
 
     def stop(self, retry_id: str) -> bool:
         """Retry no more; return whether it was still under way. Raises RetryNotFound."""
-        answers = [self._server.run(self._server.queue(name).stop_redrive(retry_id)) for name in self._server.queues()]
+        answers = self._server.run_each(
+            [self._server.queue(name).stop_redrive(retry_id) for name in self._server.queues()]
+        )
         if set(answers) <= {"MISSING"}:
             raise RetryNotFound(f"there is no retry {retry_id}, or it was over more than a day ago")
         return "STOPPED" in answers
 
-    def _of(self, queue: str) -> Iterator[RetryView]:
-        client, keys = self._server.client, self._server.keys.of(queue)
-        ids = [text(member) for member in client.zrange(keys.redrives, 0, _SHOWN - 1)]
-        pipe = client.pipeline(transaction=False)
-        for redrive_id in ids:
-            pipe.hgetall(keys.redrive(redrive_id))
-        for redrive_id, record in zip(ids, replies(pipe) if ids else [], strict=True):
+    def _views(self, queues: Sequence[str]) -> Iterator[RetryView]:
+        client, every = self._server.client, [self._server.keys.of(queue) for queue in queues]
+        found = ask(client, [("ZRANGE", keys.redrives, 0, _SHOWN - 1) for keys in every])
+        places = [(keys, text(member)) for keys, ids in zip(every, found, strict=True) for member in ids]
+        records = ask_rows(client, [("HGETALL", keys.redrive(redrive_id)) for keys, redrive_id in places])
+        for (keys, redrive_id), record in zip(places, records, strict=True):
             if is_corrupt(record):
-                yield _view(redrive_id, queue, {})
+                yield _view(redrive_id, keys.queue, {})
             elif record:
-                yield _view(redrive_id, queue, {text(name): value for name, value in record.items()})
+                yield _view(redrive_id, keys.queue, {text(name): value for name, value in record.items()})
 
 
 def _starts(rate: str | None) -> float | None:

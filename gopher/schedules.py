@@ -1,7 +1,7 @@
 """Schedules in the server: put, looked at, paused, run at once, deleted."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 import msgspec
 
@@ -10,6 +10,7 @@ from .errors import InvalidJob, ScheduleNotFound
 from .job import NO_METADATA, NewJob
 from .registry import Registry
 from .replies import explained
+from .round_trips import Words, ask, ask_groups
 from .salvage import Salvage, moment, text
 from .schedule import ScheduleSpec, check_name, check_spec, job_now, parse_spec, salvaged_spec, tick_job
 from .server import Server
@@ -38,14 +39,13 @@ class Schedules:
         check_name(name)
         self._server.announce(spec.queue)
         answer = self._server.run(self._server.queue(spec.queue).set_schedule(name, spec.definition(), next_time))
-        for queue in self._queues_with(name):
-            if queue != spec.queue:
-                self._server.run(self._server.queue(queue).delete_schedule(name))
+        others = [queue for queue, _ in self._definitions(name) if queue != spec.queue]
+        self._server.run_each([self._server.queue(queue).delete_schedule(name) for queue in others])
         return self.get(name), answer
 
     def get(self, name: str) -> ScheduleView:
         """Return a schedule. Raises ScheduleNotFound."""
-        return self._view(name, *self._find(name))
+        return self._views([(name, *self._find(name))])[0]
 
     def spec(self, name: str) -> ScheduleSpec:
         """Return what a schedule was made of. Raises ScheduleNotFound."""
@@ -53,8 +53,15 @@ class Schedules:
 
     def all(self) -> list[ScheduleView]:
         """Return all schedules by name."""
-        found = [(name, queue, definition) for queue in self._server.queues() for name, definition in self._in(queue)]
-        return [self._view(*each) for each in sorted(found)]
+        queues = self._server.queues()
+        with explained():
+            found = ask(self._server.client, [("HGETALL", self._server.keys.of(queue).schedules) for queue in queues])
+        rows = [
+            (text(name), queue, definition)
+            for queue, definitions in zip(queues, found, strict=True)
+            for name, definition in definitions.items()
+        ]
+        return self._views(sorted(rows))
 
     def delete(self, name: str) -> None:
         """Forget a schedule; jobs that it has made go on. Raises ScheduleNotFound."""
@@ -116,44 +123,45 @@ class Schedules:
         return self._put(name, spec)[0]
 
     def _find(self, name: str) -> tuple[str, bytes]:
-        for queue in self._server.queues():
-            with explained():
-                definition = self._server.client.hget(self._server.keys.of(queue).schedules, name)
-            if definition is not None:
-                return queue, definition
+        for found in self._definitions(name):
+            return found
         raise ScheduleNotFound(f"there is no schedule {name!r}")
 
-    def _queues_with(self, name: str) -> list[str]:
+    def _definitions(self, name: str) -> list[tuple[str, bytes]]:
+        """Return the queues that have a schedule of that name, with its definition: one but for a moment."""
+        queues = self._server.queues()
         with explained():
-            client, keys = self._server.client, self._server.keys
-            return [queue for queue in self._server.queues() if client.hexists(keys.of(queue).schedules, name)]
+            commands = [("HGET", self._server.keys.of(queue).schedules, name) for queue in queues]
+            found = ask(self._server.client, commands)
+        return [(queue, definition) for queue, definition in zip(queues, found, strict=True) if definition is not None]
 
-    def _in(self, queue: str) -> Iterator[tuple[str, bytes]]:
+    def _views(self, rows: Sequence[tuple[str, str, bytes]]) -> list[ScheduleView]:
+        """Return what is shown of schedules: name, queue and definition of each."""
         with explained():
-            found: dict[bytes, bytes] = self._server.client.hgetall(self._server.keys.of(queue).schedules)
-        for name, definition in found.items():
-            yield text(name), definition
-
-    def _view(self, name: str, queue: str, definition: bytes) -> ScheduleView:
-        spec, corrupt = salvaged_spec(definition, queue)
-        salvage = Salvage()
-        keys = self._server.keys.of(queue)
-        with explained():
-            next_time = self._server.client.zscore(keys.ticks, name)
-            last = self._server.client.hget(keys.last, name)
-        fields = {field: getattr(spec, field) for field in spec.__struct_fields__}
-        if bytes(spec.metadata) == b"null":
-            fields["metadata"] = NO_METADATA
-        return ScheduleView(
-            name=name,
-            next_run_at=salvage.read("next_run_at", lambda: _shown(next_time), None),
-            last_job_id=text(last) if last else None,
-            **fields,
-            corrupt=[*corrupt, *salvage.corrupt],
-        )
+            commands: list[list[Words]] = []
+            for name, queue, _ in rows:
+                keys = self._server.keys.of(queue)
+                commands.append([("ZSCORE", keys.ticks, name), ("HGET", keys.last, name)])
+            found = ask_groups(self._server.client, commands)
+        return [_view(*row, *times) for row, times in zip(rows, found, strict=True)]
 
     def _now(self) -> int:
         return time.time_ns() // 1_000_000
+
+
+def _view(name: str, queue: str, definition: bytes, next_time: float | None, last: bytes | None) -> ScheduleView:
+    spec, corrupt = salvaged_spec(definition, queue)
+    salvage = Salvage()
+    fields = {field: getattr(spec, field) for field in spec.__struct_fields__}
+    if bytes(spec.metadata) == b"null":
+        fields["metadata"] = NO_METADATA
+    return ScheduleView(
+        name=name,
+        next_run_at=salvage.read("next_run_at", lambda: _shown(next_time), None),
+        last_job_id=text(last) if last else None,
+        **fields,
+        corrupt=[*corrupt, *salvage.corrupt],
+    )
 
 
 def _shown(next_time: float | None) -> str | None:

@@ -22,8 +22,8 @@ from .errors import QueueFull
 from .evict import Evictor
 from .installation import Installation
 from .keys import Keys
-from .new_queue import take_over
 from .queue import Call, Queue
+from .queue_names import QueueNames
 from .replies import CONNECTION_ERRORS, ERRORS, explained, given_up, is_elsewhere, refusal, word_of
 from .settings import Settings
 
@@ -31,8 +31,10 @@ T = TypeVar("T")
 
 #: Seconds for which a call is repeated before it is given up.
 PATIENCE = 2.0
-#: Seconds after which it is looked again whether the server still knows a queue that is in use.
-KNOWN_FOR = 2.0
+#: Calls of one round trip to several queues: what comes meanwhile waits no longer for them than for a large script.
+_TOGETHER = 200
+#: Queues whose keys are kept ready.
+_QUEUES = 10_000
 
 # What a call may be lost by; the last says that no node of a cluster is reached.
 _LOST = (*CONNECTION_ERRORS, exceptions.RedisClusterException)
@@ -48,9 +50,8 @@ class Server:
             self.pools = Pools(settings, connections)
         #: For reading, and for what is no move of a job.
         self.client: Any = self.pools.client
-        #: Until when a queue's name need not be looked for (monotonic s).
-        self._known_queues: dict[str, float] = {}
         self.installation = Installation(self.keys)
+        self.names = QueueNames(self)
         self._queues: dict[str, Queue] = {}
         self._auto_pipeline = AutoPipeline(self._outcomes)
         #: Makes room where the server is out of memory.
@@ -60,7 +61,10 @@ class Server:
         queue = self._queues.get(name)
         if queue is None:
             queue = Queue(self.keys.of(name), retention=self.settings.result_ttl)
-            if name in self._known_queues:
+            if self.names.is_known(name):
+                if len(self._queues) > _QUEUES:
+                    # Most of them may be forgotten.
+                    self._queues.clear()
                 self._queues[name] = queue
         return queue
 
@@ -71,7 +75,7 @@ class Server:
         """
         return self.run_all([call], patience=patience)[0]
 
-    def run_all(self, calls: Sequence[Call], *, patience: float = PATIENCE) -> list[Any]:
+    def run_all(self, calls: Sequence["Sendable"], *, patience: float = PATIENCE) -> list[Any]:
         """Run calls on one queue in one round trip; the replies are in order. Raises as `run` does."""
         replies: list[Any] = self._persist(lambda: self._attempt(calls), patience, calls[0].key)
         return replies
@@ -133,37 +137,24 @@ class Server:
         if isinstance(problem, _LOST):
             self.pools.refresh_cluster()
 
-    def announce(self, queue: str) -> None:
-        """Make a queue's name known to everybody. It is looked for again and again: the server may be emptied."""
-        now, known_until = time.monotonic(), self._known_queues.get(queue)
-        if known_until is not None and now < known_until:
-            return
-        if known_until is not None:
-            # Other threads need not look too.
-            self._known_queues[queue] = now + KNOWN_FOR
-        if not self._is_known(queue) or known_until is None:
-            self._known_queues.pop(queue, None)
-            self.write(self.keys.queues, lambda: self._register(queue))
-            self._known_queues[queue] = now + KNOWN_FOR
+    def run_each(self, calls: Sequence[Call], *, patience: float = PATIENCE) -> list[Any]:
+        """Run calls on any queues, in one round trip for some hundreds on a node. The replies are in order."""
+        by_node: dict[Any, list[int]] = {}
+        for index, call in enumerate(calls):
+            by_node.setdefault(self.pools.of(call.key), []).append(index)
+        replies: dict[int, Any] = {}
+        for places in by_node.values():
+            for at in range(0, len(places), _TOGETHER):
+                some = places[at : at + _TOGETHER]
+                replies |= zip(some, self.run_all([calls[index] for index in some], patience=patience), strict=True)
+        return [replies[index] for index in range(len(calls))]
 
-    def _is_known(self, queue: str) -> bool:
-        with explained():
-            pipe = self.client.pipeline(transaction=False)
-            pipe.execute_command(*self.installation.look().words)
-            pipe.sismember(self.keys.queues, queue)
-            mark, is_known = pipe.execute()
-        self.take_mark(mark)
-        return bool(is_known)
-
-    def _register(self, queue: str) -> None:
-        if not self.client.sismember(self.keys.queues, queue):
-            # Before its name is known: who dies in between leaves it as new as it was.
-            calls = take_over(self.client, self.keys, self.queue(queue))
-            if calls:
-                self.run_all(calls)
-        self.client.sadd(self.keys.queues, queue)
-        self.client.lpush(self.keys.alarm, queue)
-        self.client.ltrim(self.keys.alarm, 0, 0)
+    def announce(self, *queues: str) -> None:
+        """Make the names of queues known to everybody: all, or none. They are looked for now and then in each process,
+        since the server may be emptied. Raises TooManyQueues."""
+        if not all(map(self.names.is_known, queues)):
+            with explained():
+                self.names.register(queues)
 
     def look_for_mark(self) -> bool:
         """Look whether the server was emptied since the last look; then make that known. Raises a ServerError."""
@@ -174,7 +165,7 @@ class Server:
         """Take the reply of a look for the mark (see `Installation`); return whether the server was emptied."""
         was_emptied = self.installation.saw(reply)
         if was_emptied:
-            self._known_queues.clear()
+            self.names.lose()
         if was_emptied or reply[0] is None:
             # It is no reason to refuse a job when this can't be written now.
             with suppress(*ERRORS):
@@ -184,22 +175,9 @@ class Server:
         return was_emptied
 
     def queues(self) -> list[str]:
-        """Return the names of all queues ever used, sorted."""
+        """Return the names of all queues, sorted."""
         with explained():
-            names = {name.decode() for name in self.client.smembers(self.keys.queues)}
-        missing = self._known_queues.keys() - names
-        if missing:
-            names |= self._announce_again(missing)
-        return sorted(names)
-
-    def _announce_again(self, missing: set[str]) -> set[str]:
-        """Make queues known again that this process has used, if they were lost with all else; return those."""
-        was_emptied = self.look_for_mark()
-        for name in missing:
-            self._known_queues.pop(name, None)
-            if was_emptied:
-                self.announce(name)
-        return missing if was_emptied else set()
+            return self.names.all()
 
     def _queues_near(self, key: str) -> list[str]:
         """Return the names of the queues on the node that holds `key`."""
@@ -218,7 +196,7 @@ class Server:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def _attempt(self, calls: Sequence[Call]) -> list[Any]:
+    def _attempt(self, calls: Sequence["Sendable"]) -> list[Any]:
         outcomes = self._outcomes(calls)
         errors = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
         if errors:
@@ -226,7 +204,7 @@ class Server:
             raise next((error for error in errors if isinstance(error, _LostReply)), errors[0])
         return outcomes
 
-    def _outcomes(self, calls: Sequence[Call]) -> list[Any]:
+    def _outcomes(self, calls: Sequence["Sendable"]) -> list[Any]:
         """Send calls once, and return what came of each: its reply as it reads it, or an error."""
         try:
             shelf = self.pools.shelf(calls[0].key)
@@ -245,7 +223,7 @@ class _LostReply(Exception):
         self.cause = cause
 
 
-def _exchange(connection: AbstractConnection, calls: Sequence[Call]) -> list[Any]:
+def _exchange(connection: AbstractConnection, calls: Sequence["Sendable"]) -> list[Any]:
     replies: list[Any] = []
     try:
         send_calls(connection, calls)

@@ -202,6 +202,13 @@ class Settings:
     dead_ttl: float = _setting("GOPHER_DEAD_TTL", values.duration(above=0), "30d", "How long dead letters are kept.")
     dead_max: int = _setting("GOPHER_DEAD_MAX", values.integer(1, 10**9), "100000", "How many dead letters are kept.")
 
+    max_queues: int = _setting(
+        "GOPHER_MAX_QUEUES",
+        values.integer(1, 100_000),
+        "1000",
+        "How many queues there may be; a job for one more is refused, unless a worker serves that queue.",
+    )
+
     health_file: Path | None = _setting(
         "GOPHER_HEALTH_FILE",
         values.optional(values.FILE),

@@ -4,9 +4,8 @@ The scheduler (or, slowly, a worker) has the server note how far its counters ar
 and hour; a point is the difference of two neighbours.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import msgspec
@@ -127,15 +126,47 @@ def timeline(server: "Server", window: str | float = "1h", queue: str | None = N
         now = now_at(server.client, server.keys.queues) // 1000 * 1000
         # One more than the window has: the first point is the difference to it.
         since = now - round(seconds * 1000) - step
-        rows = [
-            server.client.zrangebyscore(server.keys.of(name).timeline(step), since, "+inf", withscores=True)
-            for name in names
-        ]
-    slots: dict[int, list[tuple[_Sample, _Sample]]] = {}
-    for samples in (_readable(of_queue) for of_queue in rows):
-        for before, sample in pairwise(samples):
-            slots.setdefault(sample.slot, []).append((before, sample))
-    return Timeline(seconds, step / 1000, [_point(slot, pairs) for slot, pairs in sorted(slots.items())])
+        rows = _rows(server, [server.keys.of(name).timeline(step) for name in names], since)
+    by_queue = [_readable(of_queue) for of_queue in rows]
+    slots = sorted({sample.slot for samples in by_queue for sample in samples[1:] if sample.slot >= since + step})
+    pairs: dict[int, list[tuple[_Sample, _Sample]]] = {slot: [] for slot in slots}
+    for samples in by_queue:
+        for slot, pair in _along(samples, slots):
+            pairs[slot].append(pair)
+    return Timeline(seconds, step / 1000, [_point(slot, of_slot) for slot, of_slot in pairs.items()])
+
+
+def _along(samples: Sequence[_Sample], slots: Sequence[int]) -> Iterator[tuple[int, tuple[_Sample, _Sample]]]:
+    """Yield for each slot the last two samples of a queue up to it. A queue that nobody serves is sampled only when
+    something has happened there: until then all stays as it was."""
+    at = -1
+    for slot in slots:
+        while at + 1 < len(samples) and samples[at + 1].slot <= slot:
+            at += 1
+        is_new = at >= 0 and samples[at].slot == slot
+        if at >= is_new:
+            yield slot, (samples[at - is_new], samples[at])
+
+
+def _rows(server: "Server", series: Sequence[str], since: int) -> list[list[tuple[bytes, float]]]:
+    """Return the samples of each series since then, and the one before."""
+    from .round_trips import ask_groups
+
+    groups = ask_groups(
+        server.client,
+        [
+            [
+                ("ZREVRANGEBYSCORE", key, f"({since}", "-inf", "WITHSCORES", "LIMIT", 0, 1),
+                ("ZRANGEBYSCORE", key, since, "+inf", "WITHSCORES"),
+            ]
+            for key in series
+        ],
+    )
+    return [_with_scores([*before, *rows]) for before, rows in groups]
+
+
+def _with_scores(flat: Sequence[bytes]) -> list[tuple[bytes, float]]:
+    return [(member, float(score)) for member, score in zip(flat[0::2], flat[1::2], strict=True)]
 
 
 def _readable(rows: Sequence[tuple[bytes, float]]) -> list[_Sample]:
@@ -167,7 +198,7 @@ def _point(slot: int, pairs: Sequence[tuple[_Sample, _Sample]]) -> Point:
     )
     return Point(
         at=to_rfc3339(slot),
-        seconds=max(b.at - a.at for a, b in pairs) / 1000,
+        seconds=min(b.at - a.at for a, b in pairs if a is not b) / 1000,
         **counts,
         wait=_latency([(a.wait, b.wait) for a, b in pairs]),
         run=_latency([(a.run, b.run) for a, b in pairs]),

@@ -45,12 +45,24 @@ class Wires:
         if place is not None and link is not None and link.key == key:
             self._links.pop(place).wire.close()
 
+    def close_unused(self, keys: Iterable[str]) -> None:
+        """Close links that are idle and have none of `keys`: in a cluster those to queues that were forgotten."""
+        places = {self._server.pools.place_of(key) for key in keys}
+        for place, link in list(self._links.items()):
+            if place not in places and link.idle:
+                self._links.pop(place).wire.close()
+
     def bell(self, key: str, readable: Callable[[Bell, float], None]) -> Bell:
         """Return a bell on the node that holds `key`; `readable` is told when it has something to read."""
         bell = Bell(self._server, key)
         self._watch(bell.wire, lambda now: readable(bell, now))
         self._bells.append(bell)
         return bell
+
+    def remove(self, bell: Bell) -> None:
+        """Let a bell go."""
+        bell.close()
+        self._bells.remove(bell)
 
     def check(self, now: float) -> None:
         """Give connections up whose reply is overdue."""

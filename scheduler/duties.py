@@ -4,13 +4,16 @@ reads the answer and returns when to look again (monotonic seconds).
 Each is one atomic script with a limit. So any number of schedulers may run; none does a thing twice.
 """
 
+import random
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 from gopher.link import ALL_BACK, WAITED
 from gopher.logs import get_logger
 from gopher.queue import SERIES, Call, Promoted, Pruned, Queue, Rescued, Sampled
+from gopher.queue_survey import Survey
 from gopher.settings import Settings
 
 log = get_logger("scheduler")
@@ -35,23 +38,35 @@ class Duty(ABC):
         return []
 
 
-class Promoter(Duty):
-    """Moves jobs whose time has come to pending. It sleeps until the next one is due."""
+#: Seconds that a duty sleeps at most until something is due. What comes earlier wakes it; this is for an alarm that got
+#: lost.
+LONGEST_SLEEP = 5.0
 
-    #: Seconds that it sleeps at most. An earlier job wakes it; this is for an alarm that got lost.
-    LONGEST_SLEEP = 5.0
+
+class Sleeper(Duty):
+    """A duty that sleeps until the next thing is due."""
 
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
+        #: Seconds; without an end where surveys tell what is due.
+        self.longest_sleep = LONGEST_SLEEP
+
+
+class Promoter(Sleeper):
+    """Moves jobs whose time has come to pending."""
 
     def call(self, now: float) -> Call:
         return self._queue.promote(LIMIT)
 
     def took(self, reply: Promoted, now: float) -> float:
         if reply.moved >= LIMIT or reply.next_due is None:
-            return now if reply.moved >= LIMIT else now + self.LONGEST_SLEEP
-        # Half a millisecond more: the server counts whole ones.
-        return now + min(max(reply.next_due - reply.now, 0) / 1000 + 0.0005, self.LONGEST_SLEEP)
+            return now if reply.moved >= LIMIT else now + self.longest_sleep
+        return now + min(until(reply.next_due, reply.now), self.longest_sleep)
+
+
+def until(due: int, now: int) -> float:
+    """Return the seconds until something is due; both in the server's ms. It counts whole ones: half a one more."""
+    return max(due - now, 0) / 1000 + 0.0005
 
 
 class Redriver(Promoter):
@@ -149,3 +164,25 @@ class Sampler(Duty):
     def took(self, reply: Sampled, now: float) -> float:
         step = min(step for step, _ in SERIES)
         return now + (step - reply.now % step + 1) / 1000
+
+
+class Surveyor(Duty):
+    """Looks what a queue holds. All queues together are looked at so many times a second and no more."""
+
+    #: Seconds between two looks at a queue, at least; looks a second at all of them, at most.
+    PERIOD, RATE = 5.0, 5.0
+
+    def __init__(self, queue: Queue, count: Callable[[], int]) -> None:
+        self._queue = queue
+        #: Returns how many queues there are.
+        self._count = count
+        self._is_first = True
+
+    def call(self, now: float) -> Call:
+        return self._queue.survey()
+
+    def took(self, reply: Survey, now: float) -> float:
+        # Those that became known together are not looked at together for ever.
+        shortest, self._is_first = 0.2 if self._is_first else 0.8, False
+        period = max(self.PERIOD, self._count() / self.RATE)
+        return now + period * random.uniform(shortest, 1.2)  # noqa: S311 - no secret

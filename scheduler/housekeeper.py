@@ -31,6 +31,8 @@ class Housekeeper:
         self._thread = threading.Thread(target=self._run, name="housekeeper", daemon=True)
         #: Whether what handlers declare has been written since the server was emptied last.
         self._declared = False
+        #: The names of the queues as of the last look for the mark.
+        self._names: set[str] = set()
         #: When to look at the memory of each node again, by a key that it holds (monotonic s).
         self._memory_due: dict[str, float] = {}
 
@@ -70,10 +72,12 @@ class Housekeeper:
 
     def _keep_declared(self) -> None:
         """Declare what is this scheduler's to declare: at first, and when the server was emptied."""
+        names = set(self._queues())
         if self._server.look_for_mark():
             self._declared = False
-            for name in self._queues():
-                self._server.announce(name)
+            # The loop may have found them gone already.
+            self._server.names.restore(names | self._names)
+        self._names = names
         if not self._declared:
             Schedules(self._server, self._registry).declare(self._registry)
             self._declared = True

@@ -6,19 +6,25 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from typing import Any
+
+import msgspec
 
 from gopher.alive import HealthFile
-from gopher.link import Bell, Link
+from gopher.health import Unserved
+from gopher.link import Bell
 from gopher.logs import get_logger
 from gopher.presence import Command, hide_scheduler, show_scheduler
+from gopher.queue_survey import Survey
 from gopher.registry import Registry
+from gopher.salvage import is_corrupt, text
 from gopher.server import Server
 from gopher.settings import Settings
 from gopher.wires import Wires
 
-from .duties import Duty, Promoter, Pruner, Redriver, Rescuer, Sampler
+from .forgetter import Forgetter
 from .housekeeper import Housekeeper
-from .ticker import Ticker
+from .queue_duties import QueueDuties
 
 log = get_logger("scheduler")
 
@@ -28,8 +34,10 @@ NEW_QUEUES_PERIOD = 5.0
 ALIVE = 15.0
 #: Seconds that BLPOP waits on the server.
 BLOCK = 30
-#: Seconds until a duty that was refused is tried again.
-AFTER_ERROR = 1.0
+#: Seconds for which it counts which queues have jobs and no worker, unless that is written anew.
+NOTED_FOR = 60
+#: Seconds between two notes of that, at least.
+NOTE_PERIOD = 1.0
 
 
 class Alarms:
@@ -47,12 +55,20 @@ class Alarms:
         if self._one_each or not self._bells:
             self._bells.append((self._wires.bell(key, self._rung), [key]))
         else:
-            bell, keys = self._bells[0]
-            if bell.waiting:
-                # For the old keys only: the next `listen` waits for all.
-                bell.close()
-                self._ring(keys)
-            keys.append(key)
+            # The next `listen` waits for it too. One that is under way goes on: what ended it could take an alarm with
+            # it, so that all queues would have to be looked at for each new one.
+            self._bells[0][1].append(key)
+
+    def remove(self, key: str) -> None:
+        """Call nobody any more for the list `key`."""
+        del self._callbacks[key]
+        for place, (bell, keys) in enumerate(self._bells):
+            if key in keys:
+                keys.remove(key)
+                if not keys:
+                    self._wires.remove(bell)
+                    del self._bells[place]
+                return
 
     def listen(self, now: float, spare: float) -> None:
         for bell, keys in self._bells:
@@ -64,7 +80,8 @@ class Alarms:
     def _rung(self, bell: Bell, now: float) -> None:
         (popped,) = bell.readable(now) or (None,)
         if isinstance(popped, list):
-            self._callbacks[popped[0].decode()]()
+            # One that was removed may still have been waited for.
+            self._callbacks.get(popped[0].decode(), _nothing)()
         elif not bell.wire.connected:
             self._ring(next(keys for each, keys in self._bells if each is bell))
 
@@ -81,19 +98,24 @@ class Scheduler:
         self._settings = settings
         self._server = Server(settings, connections=2)
         self._keys = self._server.keys
-        self._housekeeper = Housekeeper(self._server, registry, lambda: list(self._duties))
+        self._housekeeper = Housekeeper(self._server, registry, lambda: list(self._queues))
         self._id = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(4).hex()}"
         self._selector = selectors.DefaultSelector()
         self._wires = Wires(self._server, self._selector)
-        self._general = self._wires.link_to(self._keys.queues)
         self._alarms = Alarms(self._wires, one_each=self._server.pools.clustered)
         self._alarms.add(self._keys.alarm, self._look_soon)
-        #: The duties of each queue, with the link they go over.
-        self._duties: dict[str, list[tuple[Duty, Link]]] = {}
-        #: When each is to be done next (monotonic s); infinity while its answer is under way.
-        self._due: dict[Duty, float] = {}
-        #: Until when a duty rests of whose calls one was refused.
-        self._rests: dict[Duty, float] = {}
+        self._queues: dict[str, QueueDuties] = {}
+        self._forgetter = Forgetter(self._keys, self._server.queue, self._send)
+        #: Queues that have jobs and no worker, what was noted of them, and when (monotonic s).
+        self._unserved: set[str] = set()
+        self._noted: Unserved | None = None
+        self._noted_at = float("-inf")
+        #: Queues that no survey has told of yet.
+        self._unsurveyed: set[str] = set()
+        #: The server's now (ms) and ours (monotonic s) when it was last heard of.
+        self._clock: tuple[int, float] | None = None
+        #: Whether to wait for the names of new queues before listening for alarms again.
+        self._learning = False
         self._health = HealthFile(settings.health_file, ALIVE / 3, 2 * ALIVE)
         self._look_at = self._show_at = 0.0
         self._stopping = False
@@ -108,10 +130,12 @@ class Scheduler:
             now = time.monotonic()
             self._look_and_show(now)
             self._do_duties(now)
-            spare = max(min(self._due.values(), default=now) - now, 0.1)
+            self._note_unserved(now)
+            spare = max(self._next_due(now) - now, 0.1)
             self._wires.check(now)
             self._wires.flush(now, spare)
-            self._alarms.listen(now, spare)
+            if not self._learning:
+                self._alarms.listen(now, spare)
             for key, mask in self._selector.select(self._pause()):
                 # What an earlier event of this round has closed is not to be read any more.
                 if self._selector.get_map().get(key.fd) is key:
@@ -125,69 +149,100 @@ class Scheduler:
     def _look_and_show(self, now: float) -> None:
         if now >= self._look_at:
             self._look_at = now + NEW_QUEUES_PERIOD
-            self._general.add(Command(self._keys.queues, ("SMEMBERS", self._keys.queues)), self._take_queues)
+            # In this order: a name that moves to `leaving` meanwhile is met once at least.
+            self._send(Command(self._keys.queues, ("SMEMBERS", self._keys.queues)), self._look_at_leaving)
         if now >= self._show_at:
             self._show_at = now + ALIVE / 3
             self._health.beat()
-            self._general.add(Command(self._keys.schedulers, ("TIME",)), self._show)
+            self._send(Command(self._keys.schedulers, ("TIME",)), self._show)
+
+    def _send(self, call: Any, callback: Callable[[Any], None]) -> None:
+        self._wires.link_to(call.key).add(call, callback)
 
     def _do_duties(self, now: float) -> None:
-        for duties in self._duties.values():
-            for duty, link in duties:
-                if now >= self._due[duty]:
-                    self._due[duty] = float("inf")
-                    link.add(duty.call(now), self._taker(duty, link))
+        for duties in self._queues.values():
+            duties.do(now)
 
-    def _taker(self, duty: Duty, link: Link) -> Callable[[object], None]:
-        def take(reply: object) -> None:
+    def _next_due(self, now: float) -> float:
+        return min((duties.next_due for duties in self._queues.values()), default=now)
+
+    def _look_at_leaving(self, known: Any) -> None:
+        command = Command(self._keys.leaving, ("ZRANGE", self._keys.leaving, "0", "-1", "WITHSCORES"))
+        self._send(command, lambda leaving: self._take_queues(known, leaving))
+
+    def _take_queues(self, known: Any, leaving: Any) -> None:
+        self._learning = False
+        leaving = [] if is_corrupt(leaving) else leaving
+        if isinstance(known, Exception) or isinstance(leaving, Exception):
+            return
+        names = {text(member) for member in known}
+        since = {text(name): score for name, score in zip(leaving[0::2], leaving[1::2], strict=True)}
+        for name in sorted(names | since.keys()):
+            if name not in self._queues:
+                self._add_queue(name)
+        for name in self._queues.keys() - names - since.keys():
+            self._remove_queue(name)
+        self._close_unused_links()
+        if self._clock is not None:
             now = time.monotonic()
-            if isinstance(reply, Exception):
-                log.error("a duty was refused by the server", duty=type(duty).__name__, error=str(reply))
-                self._due[duty] = now + AFTER_ERROR
-            else:
-                due = min(duty.took(reply, now), self._due[duty])
-                self._due[duty] = max(due, self._rests.pop(duty, 0.0))
-                for call in duty.follow_ups():
-                    link.add(call, lambda reply: self._take_follow_up(duty, reply))
+            server_now, then = self._clock
+            self._forgetter.take_names(names, since, server_now + round((now - then) * 1000), now)
 
-        return take
-
-    def _take_follow_up(self, duty: Duty, reply: object) -> None:
-        if isinstance(reply, Exception):
-            log.error("a schedule could not fire", error=str(reply))
-            # It is still due: without a rest it would be found and refused as fast as the server answers.
-            self._rests[duty] = time.monotonic() + AFTER_ERROR
-            self._due[duty] = max(self._due[duty], self._rests[duty])
-
-    def _take_queues(self, reply: set[bytes] | list[bytes] | Exception) -> None:
-        if not isinstance(reply, Exception):
-            for name in sorted(member.decode() for member in reply):
-                if name not in self._duties:
-                    self._add_queue(name)
+    def _close_unused_links(self) -> None:
+        if self._server.pools.clustered:
+            keys = self._keys
+            general = (keys.queues, keys.leaving, keys.schedulers, keys.unserved, keys.forgotten)
+            self._wires.close_unused([*general, *(self._keys.of(name).prefix for name in self._queues)])
 
     def _add_queue(self, name: str) -> None:
         queue = self._server.queue(name)
         link = self._wires.link_to(queue.keys.prefix)
-        promoter, redriver = Promoter(queue), Redriver(queue)
-        ticker = Ticker(queue, self._settings.namespace)
-        rescuer, pruner = Rescuer(queue, self._settings.worker_lease), Pruner(queue, self._settings)
-        duties: list[Duty] = [promoter, ticker, redriver, rescuer, pruner, Sampler(queue)]
-        self._duties[name] = [(duty, link) for duty in duties]
-        self._due |= dict.fromkeys(duties, 0.0)
+        duties = QueueDuties(queue, link, self._settings, lambda: len(self._queues), self._take_survey)
+        self._queues[name] = duties
+        self._unsurveyed.add(name)
+        self._alarms.add(queue.keys.alarm, duties.look_soon)
 
-        def look_soon() -> None:
-            self._due[promoter] = self._due[ticker] = self._due[redriver] = 0.0
+    def _remove_queue(self, name: str) -> None:
+        del self._queues[name]
+        self._unserved.discard(name)
+        self._unsurveyed.discard(name)
+        self._alarms.remove(self._keys.of(name).alarm)
 
-        self._alarms.add(queue.keys.alarm, look_soon)
+    def _take_survey(self, duties: QueueDuties, found: Survey, now: float) -> None:
+        name = duties.queue.name
+        if self._queues.get(name) is not duties:
+            return
+        self._unsurveyed.discard(name)
+        if found.waits and not found.served:
+            self._unserved.add(name)
+        else:
+            self._unserved.discard(name)
+        again = self._forgetter.take_survey(name, found, now)
+        if again is not None:
+            duties.survey_at(again)
+
+    def _note_unserved(self, now: float) -> None:
+        """Note which queues have jobs and no worker, for who asks how all is."""
+        if not self._queues or self._unsurveyed:
+            return
+        noted = Unserved.of(sorted(self._unserved))
+        since = now - self._noted_at
+        if since >= NOTED_FOR / 3 or (noted != self._noted and since >= NOTE_PERIOD):
+            self._noted, self._noted_at = noted, now
+            words = ("SET", self._keys.unserved, msgspec.json.encode(noted), "EX", str(NOTED_FOR))
+            self._send(Command(self._keys.unserved, words), _ignore)
 
     def _look_soon(self) -> None:
         self._look_at = 0.0
+        # On a cluster each queue has an alarm of its own.
+        self._learning = not self._server.pools.clustered
 
     def _show(self, reply: tuple[int, int] | Exception) -> None:
         if isinstance(reply, Exception):
             return
         self._health.heard()
         now = int(reply[0]) * 1000 + int(reply[1]) // 1000
+        self._clock = (now, time.monotonic())
         for command in show_scheduler(self._keys, self._id, now, ALIVE):
             self._wires.link_to(command.key).add(command, _ignore)
 
@@ -201,7 +256,11 @@ class Scheduler:
 
     def _pause(self) -> float:
         now = time.monotonic()
-        wake_at = min(self._look_at, self._show_at, self._alarms.wake_at(), *self._due.values())
+        wake_at = min(self._look_at, self._show_at)
+        if not self._learning:
+            # Else nobody connects again, and it would be too late for that all the time.
+            wake_at = min(wake_at, self._alarms.wake_at())
+        wake_at = min([wake_at, *(duties.next_due for duties in self._queues.values())])
         wake_at = min(wake_at, *(link.wake_at() for link in self._wires.links))
         return max(wake_at - now, 0.0)
 
@@ -220,6 +279,10 @@ class Scheduler:
 
 def _queued(*_: object) -> None:
     """Nothing to do here: the wakeup descriptor has it."""
+
+
+def _nothing() -> None:
+    pass
 
 
 def _ignore(_reply: object) -> None:

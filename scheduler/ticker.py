@@ -8,23 +8,21 @@ from gopher.queue import Call, Queue, Ticks
 from gopher.schedule import dropped, parse_spec, plan, tick_job
 from gopher.tracing import firing
 
-from .duties import Duty
+from .duties import Sleeper, until
 
 log = get_logger("scheduler")
 
 #: Schedules that are looked at in one call.
 LIMIT = 100
-#: Seconds that it sleeps at most; a new schedule wakes it.
-LONGEST_SLEEP = 5.0
 #: Milliseconds until a schedule that can't be read is looked at again.
 UNREADABLE = 3_600_000
 
 
-class Ticker(Duty):
+class Ticker(Sleeper):
     """Fires the schedules of one queue. Each fire compares and sets the next time: who comes second does nothing."""
 
     def __init__(self, queue: Queue, namespace: str) -> None:
-        self._queue = queue
+        super().__init__(queue)
         self._namespace = namespace
         self._fires: list[Call] = []
 
@@ -37,9 +35,8 @@ class Ticker(Duty):
             # Others may have become due meanwhile, and a fire may be refused because its schedule was changed.
             return now
         if reply.next_due is None:
-            return now + LONGEST_SLEEP
-        # Half a millisecond more: the server counts whole ones.
-        return now + min(max(reply.next_due - reply.now, 0) / 1000 + 0.0005, LONGEST_SLEEP)
+            return now + self.longest_sleep
+        return now + min(until(reply.next_due, reply.now), self.longest_sleep)
 
     def follow_ups(self) -> list[Call]:
         fires, self._fires = self._fires, []

@@ -527,6 +527,8 @@ class Supervisor:
             self._without_lease.add(name)
             self._send_heartbeat(intake)
             self._limits[name].declare()
+        # Else a server that is emptied before the second beat would not be noticed.
+        self._look_for_mark()
         self._show()
         self._lost = False
         self._beat_at = 0.0
@@ -550,8 +552,12 @@ class Supervisor:
         if answering and (self._record.outdated or not self._idle_beats or self._idle_beats % 2):
             self._show()
         if answering:
-            installation = self._server.installation
-            self._wires.link_to(self._server.keys.meta).add(installation.look(), self._take_mark)
+            self._look_for_mark()
+
+    def _look_for_mark(self) -> None:
+        """Look whether the server was emptied since the last look."""
+        installation = self._server.installation
+        self._wires.link_to(self._server.keys.meta).add(installation.look(), self._take_mark)
 
     def _take_mark(self, reply: object) -> None:
         """Write again what this worker declares when the server was emptied."""

@@ -59,11 +59,10 @@ def collect(server: "Server") -> Figures:
     from gopher.inspector import Inspector
 
     inspector = Inspector(server)
-    queues = server.queues()
     return Figures(
         generated_at=to_rfc3339(time.time() * 1000),
         stats=inspector.stats(),
-        types=_types(inspector, queues),
+        types=_types(inspector),
         workers=inspector.workers(),
         schedulers=inspector.schedulers(),
         timeline=_timeline(server),
@@ -77,13 +76,15 @@ def _timeline(server: "Server") -> Timeline:
     return day if len(day.points) >= _FEW else timeline(server, "1h")
 
 
-def _types(inspector: "Inspector", queues: list[str]) -> dict[str, TypeFigures]:
+def _types(inspector: "Inspector") -> dict[str, TypeFigures]:
     totals: dict[str, int] = {}
     histograms: dict[str, dict[str, int]] = {}
-    for queue in queues:
-        counted = inspector.totals(queue)
+    by_queue = inspector.all_totals()
+    for counted in by_queue.values():
         _add(totals, counted)
-        for name, buckets in inspector.histograms(queue, _type_names(counted)).items():
+    begun = {queue: _type_names(counted) for queue, counted in by_queue.items()}
+    for of_queue in inspector.all_histograms(begun).values():
+        for name, buckets in of_queue.items():
             _add(histograms.setdefault(name, {}), buckets)
     return {name: type_figures(name, totals, histograms.get(name, {})) for name in sorted(_type_names(totals))}
 

@@ -4,7 +4,7 @@
 -- ARGV  1 worker  2 lease ms  3 '1' to take the lease for the first time
 -- Returns  LOST when the lease was taken away, else OK, now, how many jobs stand in its list, then the ids of running
 --       jobs to cancel
--- uses: base clock
+-- uses: base clock alarm
 local worker = ARGV[1]
 local cancelling = P .. 'cancelling:' .. worker
 open_when_full()
@@ -15,6 +15,10 @@ if ARGV[3] ~= '1' and not redis.call('ZSCORE', P .. 'workers', worker) then
   return { 'LOST' }
 end
 redis.call('ZADD', P .. 'workers', now + tonumber(ARGV[2]), worker)
+if ARGV[3] == '1' then
+  -- Schedulers look rarely at a queue that nobody serves.
+  ring(now)
+end
 
 local ids = {}
 for _, id in ipairs(redis.call('SMEMBERS', cancelling)) do

@@ -443,3 +443,41 @@ def test_the_lists_of_gopherctl_show_what_is_corrupt_beside_what_is_not(installa
     installation.redis.zadd(installation.keys.scheduled, {"junk": "-inf", b"\xff": YEAR_0})
     examined = CliRunner().invoke(cli, ["doctor"], env=installation.environ)
     assert examined.exception is None or isinstance(examined.exception, SystemExit)
+
+
+IN_A_QUEUE = [
+    *("next", "scheduled", "retrying", "failed", "groups", "group_names", "redrives", "telling", "finished", "workers"),
+    *("fenced", "tombstones", "throttled", "limited", "schedules", "ticks", "last", "totals", "histogram:math"),
+    *("pending:high", "timeline:10000", "paused"),
+]
+
+
+@pytest.mark.parametrize("kind", ["text", "list"])
+def test_what_stands_at_the_keys_of_one_queue_hides_no_other_queue(installation, kind):
+    job_id = installation.client.enqueue("math", {"operation": "prime", "number": 7})
+    server, redis = installation.client.server, installation.redis
+    server.announce("broken")
+    for name in IN_A_QUEUE:
+        key = server.keys.of("broken").prefix + name
+        redis.set(key, "nonsense") if kind == "text" else redis.rpush(key, "nonsense")
+    for key in (server.keys.leaving, server.keys.forgotten):
+        redis.set(key, "nonsense")
+    walk(installation)
+    assert [row["job_id"] for row in installation.get("/api/v1/jobs")["jobs"] if row["queue"] == QUEUE] == [job_id]
+    assert installation.get("/api/v1/queue/stats")["queues"].keys() == {QUEUE, "broken"}
+    # A scheduler finds out what the queue holds, and does not forget it.
+    assert server.run(server.queue("broken").survey()).holds
+    assert server.run(server.queue("broken").forget()) is None
+
+
+NO_NOTES = [b"", b"nonsense", b"\xff", b"[]", b'{"count":"many","queues":[]}', b'{"count":1}', None]
+
+
+@pytest.mark.parametrize("note", NO_NOTES)
+def test_health_does_without_a_note_that_can_not_be_read(installation, note):
+    for number in range(20):
+        installation.client.enqueue("math", {"operation": "prime", "number": 7}, queue=f"q{number}")
+    key = installation.client.server.keys.unserved
+    installation.redis.rpush(key, "x") if note is None else installation.redis.set(key, note)
+    reasons = installation.get("/health")["reasons"]
+    assert any(reason.startswith("queue 'q19' has jobs and no worker") for reason in reasons)

@@ -266,7 +266,7 @@ def test_records_that_went_early_and_an_emptied_server_are_found_until_that_is_a
     client.enqueue("email", {})
     assert data_check(client).findings == []
     redis.flushall()
-    client.server._known_queues.clear()
+    client.server.names._known.clear()
     client.enqueue("email", {})
     job_id = client.enqueue("email", {})
     client.cancel(job_id)

@@ -2,11 +2,12 @@
 
 import pytest
 
-from gopher import installation, server
+from gopher import installation, queue_names
 from gopher.client import Client
 from gopher.errors import JobNotFound
 from gopher.health import examine
 from gopher.installation import TOLD_FOR, notice
+from gopher.settings import Settings
 from gopher.startup import check_server
 
 EMPTIED = "the server was emptied"
@@ -14,7 +15,7 @@ EMPTIED = "the server was emptied"
 
 @pytest.fixture(autouse=True)
 def looks_each_time(monkeypatch):
-    monkeypatch.setattr(server, "KNOWN_FOR", 0.0)
+    monkeypatch.setattr(queue_names, "KNOWN_FOR", 0.0)
 
 
 @pytest.fixture
@@ -63,8 +64,8 @@ def test_a_queue_is_known_again_with_its_next_job(client):
 def test_a_job_that_was_stored_before_anybody_noticed_is_found(client, monkeypatch):
     client.enqueue("t", {})
     empty(client)
-    monkeypatch.setattr(server, "KNOWN_FOR", 60.0)
-    client.server._known_queues["default"] += 60
+    monkeypatch.setattr(queue_names, "KNOWN_FOR", 60.0)
+    client.server.names._known["default"] += 60
     job_id = client.enqueue("t", {})
     assert client.server.client.exists(client.server.keys.queues) == 0
     assert client.job(job_id).status == "pending"
@@ -144,9 +145,9 @@ def test_health_asks_for_it_in_a_round_trip_that_is_made_anyhow(client):
         pipe = original(*arguments, **options)
         execute = pipe.execute
 
-        def noted():
+        def noted(**options):
             sent.append([command[0][0] for command in pipe.command_stack])
-            return execute()
+            return execute(**options)
 
         pipe.execute = noted
         return pipe
@@ -166,3 +167,40 @@ def test_a_look_that_fails_tells_nothing(client):
     assert mark.saw([None, None, None])
     assert not mark.saw([b"b", None, None])
     assert installation.CONSEQUENCE
+
+
+def test_queues_of_jobs_that_came_before_anybody_noticed_are_found_whoever_notices(client, monkeypatch):
+    monkeypatch.setattr(queue_names, "KNOWN_FOR", 60.0)
+    for queue in ("a", "b"):
+        client.enqueue("t", {}, queue=queue)
+    examine(client)
+    empty(client)
+    job_id = client.enqueue("t", {}, queue="a")
+    # Health asks few queues, and for their names only.
+    assert told(client)
+    assert client.server.client.smembers(client.server.keys.queues) == set()
+    assert client.job(job_id).queue == "a"
+    assert client.server.client.smembers(client.server.keys.queues) == {b"a", b"b"}
+
+
+def test_no_more_queues_are_made_known_again_than_there_may_be(redis_url, namespace, monkeypatch):
+    monkeypatch.setattr(queue_names, "KNOWN_FOR", 60.0)
+    with Client(settings=Settings(redis_url=redis_url, namespace=namespace, max_queues=3)) as client:
+        for queue in ("a", "b", "c"):
+            client.enqueue("t", {}, queue=queue)
+        empty(client)
+        with Client(settings=client.settings) as other:
+            for queue in ("d", "e"):
+                other.enqueue("t", {}, queue=queue)
+        assert client.server.look_for_mark()
+        assert set(client.stats().queues) == {"a", "d", "e"}
+        client.enqueue("t", {}, queue="a")
+        assert set(client.stats().queues) == {"a", "d", "e"}
+
+
+def test_a_queue_that_was_forgotten_is_no_reason_to_write(client, monkeypatch):
+    monkeypatch.setattr(queue_names, "KNOWN_FOR", 60.0)
+    client.enqueue("t", {}, queue="a")
+    client.server.client.srem(client.server.keys.queues, "a")
+    assert client.server.queues() == []
+    assert not client.server.names.is_known("a")

@@ -33,7 +33,7 @@ def client(redis_url, namespace):
         yield client
 
 
-def live_through_everything(client):
+def live_through_everything(client):  # noqa: PLR0915 - one step after the other
     """Yield again and again while jobs go through every state, and operators through every command."""
     queue, server, worker = client.server.queue("default"), client.server, SeedingWorker(client)
     for command in show_worker(server.keys, worker.name, b"{}", client.inspector.now(), 60.0):
@@ -78,6 +78,11 @@ def live_through_everything(client):
     server.run(queue.sample())
     server.client.sadd(server.keys.of("default").corrupt, "id")
     server.run(queue.evict(1, 0, client.inspector.now(), 0.0))
+    # What is there for a moment only, and what schedulers write.
+    server.client.set(server.keys.of("default").registering, 1)
+    server.client.zadd(server.keys.leaving, {"mail": 1})
+    server.client.hincrby(server.keys.forgotten, "enqueued:email:high", 1)
+    server.client.set(server.keys.unserved, b"{}")
     yield
 
 

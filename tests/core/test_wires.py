@@ -65,3 +65,19 @@ def test_a_server_that_hangs_is_not_waited_for_longer(wires, ours):
 def test_with_nothing_under_way_it_is_a_rest(wires, ours):
     wires.link_to(ours.keys.of("default").prefix)
     assert rest(wires, 0.02) >= 0.02
+
+
+def test_links_to_queues_that_are_no_more_are_closed_once_they_are_idle(wires, ours, monkeypatch):
+    """As in a cluster, where there is one for each slot."""
+    monkeypatch.setattr(ours.pools, "place_of", lambda key: key)
+    prefixes = [ours.keys.of(name).prefix for name in ("default", "mail", "gone")]
+    answers = []
+    link = send_a_call(wires, ours, answers)
+    for prefix in prefixes[1:]:
+        wires.link_to(prefix)
+    wires.close_unused([prefixes[1]])
+    assert [each.key for each in wires.links] == prefixes[:2]
+    wait_until(lambda: link.readable(time.monotonic()) or answers)
+    wires.close_unused([prefixes[1]])
+    assert [each.key for each in wires.links] == [prefixes[1]]
+    assert not link.wire.connected

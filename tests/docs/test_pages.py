@@ -179,7 +179,7 @@ def test_every_method_of_a_client_is_explained() -> None:
     named = re.findall(r"\w+", " ".join(named_in(text_of("python.md"))))
     methods = [name for each in (Client, HttpClient) for name in vars(each) if not name.startswith("_")]
     # Those that take a prepared job are for the API and the command line.
-    assert {*methods} - {"store", "rehearse"} <= {*named}
+    assert {*methods} - {"store", "rehearse", "rehearse_all"} <= {*named}
     for parts in (HttpDeadLetters, HttpFlow, HttpSchedules):
         assert {name for name in vars(parts) if not name.startswith("_")} <= {*named}
 

@@ -172,6 +172,13 @@ def _sample(stage: Stage) -> Call:
     return stage.queue.sample()
 
 
+def _forget(stage: Stage) -> Call:
+    stage.run(stage.queue.purge(stage.put(2) and "pending"))
+    stage.run(stage.queue.resign("w"))
+    stage.server.client.delete(stage.queue.keys.fenced)
+    return stage.queue.forget()
+
+
 SEEDS: dict[str, Callable[[Stage], Call]] = {
     "bisect": lambda stage: stage.queue.bisect("pending:normal", len(stage.put(2))),
     "cancel": lambda stage: stage.queue.cancel(stage.put(2)[0]),
@@ -184,6 +191,7 @@ SEEDS: dict[str, Callable[[Stage], Call]] = {
     "due_ticks": _due_ticks,
     "enqueue": _enqueue,
     "fetch": _fetch,
+    "forget": _forget,
     "heartbeat": _heartbeat,
     "hold_back": _held(lambda queue, job: queue.hold_back("w", job.id, job.token, 60.0)),
     "look": lambda stage: stage.queue.look(stage.put(2), ["state"]),
@@ -206,6 +214,7 @@ SEEDS: dict[str, Callable[[Stage], Call]] = {
     "set_schedule": lambda stage: stage.queue.set_schedule("s", b"{}", 1000),
     "start_redrive": lambda stage: stage.queue.start_redrive("r", stage.failed() and [], canary=1),
     "stop_redrive": lambda stage: stage.queue.stop_redrive(_redrive_begun(stage)),
+    "survey": lambda stage: stage.queue.survey(),
     "tick": _tick,
 }
 

@@ -141,6 +141,7 @@ SCHEDULER: dict[str, Plan] = {
     "prune": Plan(_too_many_dead),
     "continue_redrives": Plan(_retried_by_and_by, runs=1),
     "sample": Plan(_due_soon, runs=1),
+    "survey": Plan(_due_soon, runs=1),
     "due_ticks": Plan(schedule_due, runs=1),
     "tick": Plan(schedule_due, runs=1),
 }

@@ -543,15 +543,16 @@ class Moves(RuleBasedStateMachine):
         following = self.server.client.lindex(self.keys.next, 0)
         assert job.id.encode() in (head, following), "a job that was given back went to the end"
 
-    def call_for(self, how: str, worker: str, job: FetchedJob) -> Any:
+    def call_for(self, how: str, worker: str, job: FetchedJob, queue: LabQueue | None = None) -> Any:
+        queue = queue or self.queue
         failure = Failure(job.id, job.token, 1.0, b'{"type":"E"}', b'{"attempt":1}', b"", "")
         return {
-            "complete": lambda: self.queue.complete(worker, [Completion(job.id, job.token, 1.0, b"1", b"")]),
-            "retry": lambda: self.queue.retry(worker, failure, 3.0),
-            "dead_letter": lambda: self.queue.dead_letter(worker, failure, "E", f"place {job.attempt % 2}"),
-            "requeue": lambda: self.queue.requeue(worker, job.id, job.token),
-            "snooze": lambda: self.queue.requeue(worker, job.id, job.token, 2.0),
-            "hold_back": lambda: self.queue.hold_back(worker, job.id, job.token, 1.0),
+            "complete": lambda: queue.complete(worker, [Completion(job.id, job.token, 1.0, b"1", b"")]),
+            "retry": lambda: queue.retry(worker, failure, 3.0),
+            "dead_letter": lambda: queue.dead_letter(worker, failure, "E", f"place {job.attempt % 2}"),
+            "requeue": lambda: queue.requeue(worker, job.id, job.token),
+            "snooze": lambda: queue.requeue(worker, job.id, job.token, 2.0),
+            "hold_back": lambda: queue.hold_back(worker, job.id, job.token, 1.0),
         }[how]()
 
     def answer(self, call: Any) -> str:
@@ -737,6 +738,32 @@ class Moves(RuleBasedStateMachine):
         ended = ("completed", "failed", "cancelled", "expired", None)
         children = [job for job in self.jobs if job.after and self.field(job.id, "state") not in ended]
         return {parent for job in children for parent in job.after if self.field(parent, "state") == "completed"}
+
+    @rule()
+    def forget(self) -> None:
+        """What is left of the queue is deleted, if that is nothing that anybody would miss."""
+        holds = self.run_call(self.queue.survey()).holds
+        there = list(self.server.client.scan_iter(match=self.keys.job("*"), count=1000))
+        counted = self.run_call(self.queue.forget())
+        assert (counted is None) == holds, "a survey and the script that forgets a queue see it differently"
+        assert counted is None or not there, "a queue was forgotten with its jobs"
+
+    @rule(how=st.sampled_from(["wait", "wait for its time", "retry", "dead_letter", "complete"]))
+    def one_job_is_left(self, how: str) -> None:
+        """In a queue that no worker serves any more; another one than that of the other moves, which has workers."""
+        queue, worker = LabQueue(self.server.keys.of(f"q{next(_names)}"), self.mutation), f"w{next(self._numbers):04}"
+        self.server.client.set(queue.keys.prefix + "clock", self.now)
+        job_id, due = self.new_id(), "+5000" if how == "wait for its time" else ""
+        self.run_call(queue.enqueue([NewJob(id=job_id, type="a", envelope=envelope_of(job_id), due=due)]))
+        if not how.startswith("wait"):
+            self.run_call(queue.heartbeat(worker, LEASE, first=True))
+            (job,) = self.run_call(queue.fetch(worker, 1, 1, "hnl", strict=True)).jobs
+            self.run_call(self.call_for(how, worker, job, queue))
+            self.run_call(queue.resign(worker))
+            # Its name is fenced for a while longer.
+            self.server.client.delete(queue.keys.fenced)
+        assert self.run_call(queue.survey()).holds, "a survey finds a queue empty that has a job"
+        assert self.run_call(queue.forget()) is None, "a queue was forgotten with its job"
 
     @precondition(lambda self: self.jobs)
     @rule(data=st.data())

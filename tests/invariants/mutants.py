@@ -185,5 +185,11 @@ MUTANTS: dict[str, Mutation] = {
         "if completed and is_kept_record then",
         "if false then",
     ),
+    "a queue is forgotten with jobs that wait for their time": (
+        "shared/holds",
+        "'throttled', 'scheduled', 'retrying' }",
+        "'throttled', 'retrying' }",
+    ),
+    "a queue is forgotten with its dead letters": ("shared/holds", "'telling', 'failed', ", "'telling', "),
     "ended and not listed": ("complete", "redis.call('ZADD', P .. 'finished', unpack(finished))", "local _ = finished"),
 }

@@ -82,7 +82,31 @@ def test_an_alarm_that_was_just_given_to_us_is_not_lost_when_a_queue_is_added(lo
     # The server has taken it off the list; nobody has read it yet.
     wait_until(lambda: not loop.client.exists(f"{loop.prefix}:a"))
     loop.add("b")
-    assert "a" in loop.rung
+    loop.turn()
+    assert loop.rung == ["a"]
+
+
+def test_a_queue_that_is_added_while_others_are_listened_for_rings_from_the_next_time_on(loop):
+    loop.add("a")
+    loop.listen()
+    loop.add("b")
+    loop.push("a")
+    loop.turn()
+    loop.push("b")
+    loop.turn()
+    assert loop.rung == ["a", "b"]
+
+
+def test_one_that_was_removed_rings_no_more_even_if_it_is_still_listened_for(loop):
+    for name in ("a", "b"):
+        loop.add(name)
+    loop.listen()
+    loop.alarms.remove(f"{loop.prefix}:a")
+    loop.push("a")
+    loop.turn()
+    loop.push("b")
+    loop.turn()
+    assert loop.rung == ["b"]
 
 
 def test_an_alarm_may_be_lost_with_the_connection_so_all_ring_then(loop):

@@ -1,7 +1,7 @@
 """What each duty asks for, and when it wants to look again. Times are monotonic seconds; the server's are Unix ms."""
 
 import pytest
-from gopher.scheduler.duties import LIMIT, Promoter, Pruner, Rescuer
+from gopher.scheduler.duties import LIMIT, LONGEST_SLEEP, Promoter, Pruner, Rescuer
 
 from gopher.keys import Keys
 from gopher.link import ALL_BACK
@@ -40,7 +40,7 @@ def test_the_promoter_goes_on_at_once_while_a_call_is_full(queue):
 
 @pytest.mark.parametrize("next_due", [None, SERVER_NOW + 3_600_000])
 def test_the_promoter_looks_every_few_seconds_in_case_an_alarm_got_lost(queue, next_due):
-    assert Promoter(queue).took(promoted(0, next_due), NOW) == NOW + Promoter.LONGEST_SLEEP
+    assert Promoter(queue).took(promoted(0, next_due), NOW) == NOW + LONGEST_SLEEP
 
 
 def rescued(step=None, returned=0, died=0, workers=()):

@@ -1,0 +1,9 @@
+-- Take a member out of a sorted set, unless somebody has given it another score meanwhile.
+--
+-- KEYS  1 the sorted set
+-- ARGV  1 member  2 score, as the caller saw it
+-- Returns  whether it was taken out
+if redis.call('ZSCORE', KEYS[1], ARGV[1]) == ARGV[2] then
+  return redis.call('ZREM', KEYS[1], ARGV[1])
+end
+return 0

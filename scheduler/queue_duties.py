@@ -1,0 +1,127 @@
+"""The duties for one queue: all of them all the time while a worker serves it, else what surveys find to be done."""
+
+import time
+from collections.abc import Callable
+
+from gopher.link import Link
+from gopher.logs import get_logger
+from gopher.queue import Queue
+from gopher.queue_survey import Survey
+from gopher.settings import Settings
+
+from .duties import LONGEST_SLEEP, Duty, Promoter, Pruner, Redriver, Rescuer, Sampler, Sleeper, Surveyor, until
+from .ticker import Ticker
+
+log = get_logger("scheduler")
+
+#: Seconds until a duty that was refused is tried again.
+AFTER_ERROR = 1.0
+#: Queues up to which the counters of each are noted for plots also when nothing happens there.
+_FEW = 10
+_NEVER = float("inf")
+
+
+class QueueDuties:
+    """What is done for one queue, and when. `count` returns how many queues there are; `surveyed` is told of each
+    survey."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        link: Link,
+        settings: Settings,
+        count: Callable[[], int],
+        surveyed: Callable[["QueueDuties", Survey, float], None],
+    ) -> None:
+        self.queue = queue
+        self._link = link
+        self._surveyed = surveyed
+        self._sleepers: list[Sleeper] = [Promoter(queue), Ticker(queue, settings.namespace), Redriver(queue)]
+        self._rescuer = Rescuer(queue, settings.worker_lease)
+        self._pruner, self._sampler = Pruner(queue, settings), Sampler(queue)
+        self._surveyor, self._count = Surveyor(queue, count), count
+        self._counted = -1
+        self._prune_at = self._sample_at = 0.0
+        #: No worker serves the queue, and none was lost.
+        self._quiet = True
+        #: When each is to be done next (monotonic s); infinity while its answer is under way. A survey comes first.
+        self._due: dict[Duty, float] = {
+            **dict.fromkeys([*self._sleepers, self._rescuer, self._pruner, self._sampler], _NEVER),
+            self._surveyor: 0.0,
+        }
+        #: Until when a duty rests of whose calls one was refused.
+        self._rests: dict[Duty, float] = {}
+
+    @property
+    def next_due(self) -> float:
+        return min(self._due.values())
+
+    def do(self, now: float) -> None:
+        """Send what is to be done now."""
+        if self.next_due > now:
+            return
+        for duty, due in self._due.items():
+            if now >= due:
+                self._due[duty] = _NEVER
+                self._link.add(duty.call(now), self._taker(duty))
+
+    def look_soon(self) -> None:
+        """Look what is due: an alarm has rung."""
+        self._due[self._surveyor] = 0.0
+        if not self._quiet:
+            self._due |= dict.fromkeys(self._sleepers, 0.0)
+
+    def survey_at(self, when: float) -> None:
+        """Look what the queue holds at a time, or earlier."""
+        self._due[self._surveyor] = min(self._due[self._surveyor], when)
+
+    def _taker(self, duty: Duty) -> Callable[[object], None]:
+        def take(reply: object) -> None:
+            now = time.monotonic()
+            if isinstance(reply, Exception):
+                log.error("a duty was refused by the server", duty=type(duty).__name__, error=str(reply))
+                self._due[duty] = now + AFTER_ERROR
+                return
+            due = duty.took(reply, now)
+            if duty is self._sampler:
+                self._sample_at = due
+            if self._quiet and due > now and not isinstance(duty, Sleeper | Surveyor):
+                due = _NEVER
+            self._due[duty] = max(min(due, self._due[duty]), self._rests.pop(duty, 0.0))
+            for call in duty.follow_ups():
+                self._link.add(call, lambda reply: self._take_follow_up(duty, reply))
+            if isinstance(reply, Survey):
+                self._take_survey(reply, now)
+
+        return take
+
+    def _take_follow_up(self, duty: Duty, reply: object) -> None:
+        if isinstance(reply, Exception):
+            log.error("a schedule could not fire", error=str(reply))
+            # It is still due: without a rest it would be found and refused as fast as the server answers.
+            self._rests[duty] = time.monotonic() + AFTER_ERROR
+            self._due[duty] = max(self._due[duty], self._rests[duty])
+
+    def _take_survey(self, found: Survey, now: float) -> None:
+        was_quiet, self._quiet = self._quiet, not (found.served or found.fenced)
+        for sleeper in self._sleepers:
+            sleeper.longest_sleep = _NEVER if self._quiet else LONGEST_SLEEP
+        if self._quiet:
+            self._find_work(found, now)
+        elif was_quiet:
+            self._due = {duty: min(due, now) if duty is not self._surveyor else due for duty, due in self._due.items()}
+        self._counted = found.counted
+        self._surveyed(self, found, now)
+
+    def _find_work(self, found: Survey, now: float) -> None:
+        """See to what is to be done for a queue that no worker serves, and to nothing else."""
+        if found.next_due is not None:
+            due = now + until(found.next_due, found.now)
+            for sleeper in self._sleepers:
+                self._due[sleeper] = min(self._due[sleeper], due)
+        if found.ended and now >= self._prune_at:
+            self._prune_at = now + Pruner.PERIOD
+            self._due[self._pruner] = now
+        changed = found.counted != self._counted and found.counted
+        if changed or (found.holds and self._count() <= _FEW and now >= self._sample_at):
+            self._due[self._sampler] = now

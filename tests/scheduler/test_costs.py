@@ -1,0 +1,200 @@
+"""What a client can name costs the others nothing.
+
+With ten times as many queues, keys, types, jobs and schedules a look at the health, a job by its id and an idle
+installation cost what they did.
+"""
+
+import threading
+import time
+
+import msgspec
+import pytest
+from gopher.scheduler.loop import Scheduler
+
+from gopher.client import Client
+from gopher.health import check_writable
+from gopher.presence import show_worker
+from gopher.registry import Registry
+from gopher.schedule import ScheduleSpec
+from tests.helpers import wait_until
+from tests.seeding import SeedingWorker
+
+FEW, MANY = 10, 100
+#: Seconds for which an idle installation is watched.
+WATCHED = 3.0
+
+
+def calls(client):
+    """Return how many commands the server has done, those inside scripts too."""
+    stats = client.server.client.info("commandstats")
+    return sum(each["calls"] for name, each in stats.items() if name != "cmdstat_info")
+
+
+def cost(client, act):
+    before = calls(client)
+    act()
+    return calls(client) - before
+
+
+@pytest.fixture
+def gopher(own_server):
+    with Client(own_server.url) as client:
+        yield client
+
+
+@pytest.fixture
+def scheduler(gopher, monkeypatch):
+    """A scheduler in a thread. Empty queues are looked at again soon, so that it comes to rest soon."""
+    monkeypatch.setattr("gopher.scheduler.forgetter.EMPTY_FOR", 0.1)
+    monkeypatch.setattr(Scheduler, "_install_signals", lambda self: None)
+    made = Scheduler(gopher.settings, Registry())
+    thread = threading.Thread(target=made.run)
+    thread.start()
+    yield made
+    made._stopping = True
+    thread.join(20)
+    assert not thread.is_alive()
+
+
+def queues(client, count):
+    client.enqueue_many({"type": "email", "payload": {}, "queue": f"q{number}"} for number in range(count))
+
+
+def limit_keys(client, count):
+    """Jobs of a paused type with a key each: a worker has parked them."""
+    client.server.announce("limited")
+    client.flow.pause_type("parked")
+    client.enqueue_many(
+        {"type": "parked", "payload": {}, "limit_key": f"t{number}", "queue": "limited"} for number in range(count)
+    )
+    worker = SeedingWorker(client, "limited")
+    assert worker.fetch(count) == []
+    client.server.run(worker.queue.resign(worker.name))
+    client.server.client.delete(client.server.keys.of("limited").fenced)
+
+
+def types(client, count):
+    client.enqueue_many({"type": f"type-{number}", "payload": {}} for number in range(count))
+
+
+def unique_keys(client, count):
+    client.enqueue_many({"type": "email", "payload": {}, "unique_key": f"k{number}"} for number in range(count))
+
+
+def delayed(client, count):
+    client.enqueue_many({"type": "email", "payload": {}, "delay": f"{number + 60}m"} for number in range(count))
+
+
+def schedules(client, count):
+    for number in range(count):
+        spec = ScheduleSpec(cron_expression="0 0 1 1 *", type="email", payload=msgspec.Raw(b"{}"))
+        client.schedules.put(f"s{number}", spec)
+
+
+def workers(client, count):
+    for number in range(count):
+        for command in show_worker(client.server.keys, f"w{number}", b"{}", client.inspector.now(), 60.0):
+            client.server.client.execute_command(*command.words)
+
+
+def looks_of(client, job_id):
+    def first_look():
+        with Client(client.settings.redis_url) as fresh:
+            fresh.job(job_id)
+
+    return {
+        "health": client.health,
+        "ready": lambda: check_writable(client),
+        "job": lambda: client.job(job_id),
+        "first job": first_look,
+        "why": lambda: client.why(job_id),
+        "submit": lambda: client.enqueue("email", {}, queue="q3"),
+        "cancel": lambda: client.cancel(job_id),
+    }
+
+
+@pytest.mark.parametrize("name", [queues, limit_keys, types, unique_keys, delayed, schedules, workers])
+def test_ten_times_as_many_names_cost_no_look_more(gopher, name):
+    found = []
+    for count in (FEW, MANY):
+        name(gopher, count)
+        gopher.server.client.set(gopher.server.keys.unserved, b'{"count":0,"queues":[]}')
+        looks = looks_of(gopher, gopher.enqueue("email", {}, queue="q3"))
+        if name is workers:
+            # Who asks why a job does not run is told of the workers; these have no records.
+            del looks["why"]
+        found.append({what: cost(gopher, look) for what, look in looks.items()})
+    few, many = found
+    assert {what: (few[what], count) for what, count in many.items() if count > few[what] + 2} == {}
+    assert many["health"] <= 25
+    # The probe, and the look whether the server was emptied.
+    assert many["ready"] == 2
+    assert many["job"] <= 2
+    assert many["first job"] <= 4
+
+
+def test_the_newest_queues_are_asked_by_who_looks_at_the_health_and_that_is_bounded_too(gopher):
+    """No scheduler has noted anything."""
+    queues(gopher, MANY)
+    gopher.enqueue("email", {}, queue="mistyped")
+    assert cost(gopher, gopher.health) <= 25
+    assert any("'mistyped' has jobs and no worker" in reason for reason in gopher.health().reasons)
+
+
+def test_ten_times_as_many_names_cost_an_idle_installation_nothing(gopher, scheduler):
+    def settled():
+        before = calls(gopher)
+        time.sleep(0.5)
+        return calls(gopher) - before < 60
+
+    def idle():
+        # What is new is noted for the plots when it is seen for the first time.
+        for duties in list(scheduler._queues.values()):
+            duties.survey_at(0.0)
+        gopher.server.client.lpush(gopher.server.keys.alarm, "q0")
+        wait_until(settled, 30)
+        return cost(gopher, lambda: time.sleep(WATCHED)) / WATCHED
+
+    few = many = None
+    for count in (FEW, MANY):
+        for name in (queues, limit_keys, types, unique_keys, delayed, schedules):
+            name(gopher, count)
+        few, many = many, idle()
+    # Ten queues are sampled for the plots all the time; of a hundred, only those where something happens.
+    assert many <= max(2 * few, 150)
+    assert "no scheduler" not in str(gopher.health().reasons)
+    reasons = gopher.health().reasons
+    assert len(reasons) == 11
+    assert "more queues have jobs and no worker" in reasons[-1]
+
+
+def test_reads_of_all_queues_take_few_round_trips(gopher, monkeypatch):
+    """Commands grow with the queues, but they go together."""
+    queues(gopher, MANY)
+    trips = []
+    client = gopher.server.client
+    pipeline = client.pipeline
+
+    def counted(*arguments, **named):
+        trips.append("pipeline")
+        return pipeline(*arguments, **named)
+
+    run_all = gopher.server.run_all
+    monkeypatch.setattr(client, "pipeline", counted)
+    monkeypatch.setattr(gopher.server, "run_all", lambda *a, **n: (trips.append("scripts"), run_all(*a, **n))[1])
+    for read in (
+        gopher.stats,
+        gopher.flow.limits,
+        gopher.flow.paused_queues,
+        gopher.schedules.all,
+        gopher.dead_letters.count,
+        gopher.dead_letters.groups,
+        gopher.dead_letters.retries,
+        gopher.inspector.all_totals,
+        lambda: gopher.jobs(limit=1),
+        lambda: gopher.timeline("1h"),
+        lambda: gopher.flow.set_limit("email", "100/s", None, None),
+    ):
+        trips.clear()
+        read()
+        assert len(trips) <= 10, (read, trips)
