@@ -33,6 +33,25 @@ def test_a_queue_that_is_new_takes_over_limits_and_pauses_of_types(client, redis
     assert told(client, "later")["report"] == (None, None, None, None, True)
 
 
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda redis, keys: redis.hset(keys.limit("odd"), mapping={"origin": "api", "rate": "fast"}),
+        lambda redis, keys: redis.hset(keys.limit("odd"), mapping={"origin": "api", "concurrency": "-inf"}),
+        lambda redis, keys: redis.lpush(keys.limit("odd"), "a list"),
+        lambda redis, keys: (redis.delete(keys.limited), redis.set(keys.limited, "a text")),
+    ],
+    ids=["rate", "concurrency", "limit", "types"],
+)
+def test_a_limit_that_can_not_be_read_keeps_no_job_out_of_a_new_queue(client, spoil):
+    client.enqueue("t", {})
+    redis, keys = client.server.client, client.server.keys.of("default")
+    redis.sadd(keys.limited, "odd")
+    spoil(redis, keys)
+    job_id = client.enqueue("t", {}, queue="later")
+    assert client.inspector.find(job_id) == "later"
+
+
 def test_what_was_taken_back_is_not_taken_over(client):
     client.enqueue("email", {})
     client.flow.set_limit("email", "1/s", None, None)
