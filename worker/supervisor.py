@@ -252,8 +252,11 @@ class Supervisor:
         for link in self._wires.links:
             wake_at = min(wake_at, link.wake_at())
         for name, intake in self._intakes.items():
+            if intake.link.busy:
+                # Nothing of it is sent before that is answered.
+                continue
             wake_at = min(wake_at, self._settlements[name].delivery.wake_at())
-            if self._room > 0 and not intake.link.busy and self._may_take(name):
+            if self._room > 0 and self._may_take(name):
                 wake_at = min(wake_at, intake.wake_at())
         return max(min(wake_at - now, 1.0), 0.0)
 

@@ -4,6 +4,7 @@ import os
 import signal
 import time
 
+import psutil
 import pytest
 
 from gopher.scripts import script
@@ -71,6 +72,24 @@ def test_a_worker_that_is_told_to_stop_while_outcomes_are_refused_waits_for_them
         assert worker.wait() == 0
         assert set(own.states(ids).values()) == {"completed"}
         assert len(own.events()) == 4
+
+
+def test_a_worker_rests_while_outcomes_are_to_be_sent_again_to_a_server_that_is_silent(seed):
+    """They go with the next batch, and none is sent before the one under way was answered."""
+    with System(workers=1, api=0, schedulers=0, proxied=True, seed=seed) as own:
+        own.proxy.mode("inject", match=script("complete").sha, text="ERR quota")
+        ids = [own.client.enqueue("faults.work", {"seconds": 0.2 * number}) for number in range(4)]
+        wait_until(lambda: _seen(own, "end", ids) == 4)
+        wait_until(lambda: own.proxy.done("inject") >= 8)
+        own.proxy.mode("blackhole")
+        wait_until(lambda: own.proxy.done("blackhole"))
+        worker = psutil.Process(own.workers[0].pid)
+        used = sum(worker.cpu_times()[:2])
+        worker.cpu_percent(2.0)
+        assert sum(worker.cpu_times()[:2]) - used < 0.3
+        own.proxy.mode("pass")
+        own.wait(ids, 20)
+        assert len(own.events()) == 8
 
 
 def test_a_job_that_the_worker_does_not_hold_is_given_back_while_it_works(system):
