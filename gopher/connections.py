@@ -57,10 +57,6 @@ class Shelf:
 
     def take(self) -> Any:
         """Return a connection on which nothing is under way; connect it if need be."""
-        if self._owner != os.getpid():
-            # We were forked: those are the parent's.
-            self._idle.clear()
-            self._owner = os.getpid()
         connection = self._pop()
         if connection is None:
             connection = self._pool.get_connection()
@@ -100,6 +96,10 @@ class Shelf:
             self._discard(self._idle.pop())
 
     def _pop(self) -> Any:
+        if self._owner != os.getpid():
+            # We were forked: those are the parent's.
+            self._idle.clear()
+            self._owner = os.getpid()
         while self._idle:
             try:
                 connection = self._idle.pop()

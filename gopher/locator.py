@@ -1,14 +1,15 @@
 """Where the server of a key is, as the sentinels or the nodes of a cluster say.
 
 All of them are asked at the same time, and the first who knows is believed: one that hangs costs nothing. An event
-loop asks here too, so nobody is ever waited for longer than the caller can spare.
+loop asks here too, so nobody is ever waited for longer than the caller can spare. Only to look up a name can take
+longer; a name that was slow is left out while others answer.
 """
 
 import selectors
 import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any, TypeVar
 
 import hiredis
@@ -16,10 +17,14 @@ from redis import exceptions
 from redis.crc import key_slot
 
 Address = tuple[str, int]
+#: What a name is looked up as.
+_Place = tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]
 Found = TypeVar("Found")
 
 #: Seconds for which nobody is asked again when none has answered: all connections that were lost look at once.
 AFTER_SILENCE = 0.2
+#: Seconds from which on the look-up of a name is slow. It can't be bounded, and nothing else goes on meanwhile.
+SLOW_LOOKUP = 0.1
 
 
 class Sentinels:
@@ -77,30 +82,35 @@ class _Inquiry:
         self._request = b"".join(hiredis.pack_command(command) for command in commands)
         self._replies = len(commands)
         self._not_before = 0.0
+        #: Servers whose names were slow to look up: asked only when no other one answers.
+        self._slow: set[Address] = set()
 
     def first(
-        self, servers: Iterable[Address], read: Callable[[Any, Address], Found | None], limit: float, silence: str
+        self, servers: Sequence[Address], read: Callable[[Any, Address], Found | None], limit: float, silence: str
     ) -> Found:
         """Return what `read` makes of the first reply that it makes something of."""
-        began = time.monotonic()
-        if began >= self._not_before:
-            with ExitStack() as opened:
-                for reply, server in self._replies_of(servers, began + limit, opened):
-                    found = read(reply, server)
-                    if found is not None:
-                        return found
+        if time.monotonic() >= self._not_before:
+            slow = [server for server in servers if server in self._slow]
+            for some in ([server for server in servers if server not in self._slow], slow):
+                with ExitStack() as opened:
+                    for reply, server in self._replies_of(some, limit, opened):
+                        found = read(reply, server)
+                        if found is not None:
+                            return found
             self._not_before = time.monotonic() + AFTER_SILENCE
         raise exceptions.ConnectionError(silence)
 
-    def _replies_of(self, servers: Iterable[Address], until: float, opened: ExitStack) -> Iterable[tuple[Any, Address]]:
+    def _replies_of(self, servers: Sequence[Address], limit: float, opened: ExitStack) -> Iterable[tuple[Any, Address]]:
         """Yield (reply, server) of each that answers, the fastest first."""
         selector = opened.enter_context(selectors.DefaultSelector())
         for server in servers:
-            try:
-                connection = opened.enter_context(_begin_to_connect(server))
-            except OSError:
-                continue
-            selector.register(connection, selectors.EVENT_WRITE, (server, hiredis.Reader(), []))
+            # A name may have addresses of both families, and the server listen on one of them.
+            for place in self._look_up(server):
+                with suppress(OSError):
+                    connection = opened.enter_context(_begin_to_connect(place))
+                    selector.register(connection, selectors.EVENT_WRITE, (server, hiredis.Reader(), []))
+        # From here on: a slow look-up takes no time from the answers.
+        until = time.monotonic() + limit
         while selector.get_map() and (left := until - time.monotonic()) > 0:
             for key, mask in selector.select(left):
                 server, reader, replies = key.data
@@ -116,6 +126,14 @@ class _Inquiry:
                 except (OSError, hiredis.HiredisError):
                     selector.unregister(connection)
 
+    def _look_up(self, server: Address) -> Sequence[_Place]:
+        """Return all places that a server's name stands for; note whether that took long."""
+        began, found = time.monotonic(), []
+        with suppress(OSError):
+            found = socket.getaddrinfo(*server, type=socket.SOCK_STREAM)
+        (self._slow.add if time.monotonic() - began > SLOW_LOOKUP else self._slow.discard)(server)
+        return found
+
     def _is_whole(self, connection: socket.socket, reader: hiredis.Reader, replies: list[Any]) -> bool:
         data = connection.recv(65536)
         if not data:
@@ -126,12 +144,12 @@ class _Inquiry:
         return len(replies) == self._replies
 
 
-def _begin_to_connect(server: Address) -> socket.socket:
-    family, kind, protocol, _, place = socket.getaddrinfo(*server, type=socket.SOCK_STREAM)[0]
+def _begin_to_connect(place: _Place) -> socket.socket:
+    family, kind, protocol, _, address = place
     connection = socket.socket(family, kind, protocol)
     connection.setblocking(False)
     try:
-        connection.connect(place)
+        connection.connect(address)
     except BlockingIOError:
         pass
     except OSError:

@@ -126,9 +126,10 @@ def test_a_forked_process_does_not_use_its_parents_connections(redis_url, namesp
         if not child:
             good = False
             try:
+                lent = server.pools.shelf(call.key).lend()
                 server.run(call)
                 (own,) = server.pools.shelf(call.key)._idle
-                good = own is not parents
+                good = lent is None and own is not parents
             finally:
                 os._exit(0 if good else 1)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

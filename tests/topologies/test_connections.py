@@ -100,6 +100,42 @@ def test_a_frozen_sentinel_keeps_nobody_waiting(trio):
             assert time.monotonic() - began < 1.0
 
 
+def _resolve(monkeypatch, name, look_up):
+    """Have `look_up` say what a name stands for, as a resolver would."""
+    real = socket.getaddrinfo
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda host, *rest, **hints: (look_up if host == name else real)(host, *rest, **hints)
+    )
+
+
+def test_a_sentinel_is_found_at_any_address_of_its_name(trio, monkeypatch):
+    """`localhost` often is ::1 first, and the sentinel listens on 127.0.0.1."""
+    port, real, master = trio.sentinel_ports[0], socket.getaddrinfo, trio.primary_of("").port
+
+    def look_up(_host, port, **hints):
+        return [*real("::1", port, **hints), *real("127.0.0.1", port, **hints)]
+
+    _resolve(monkeypatch, "both.test", look_up)
+    assert Sentinels([("both.test", port)], MASTER).locate(2.0)[1] == master
+
+
+def test_a_name_that_is_slow_to_look_up_takes_no_time_from_the_others(trio, monkeypatch):
+    """That of a container that was removed, say."""
+    asked = []
+
+    def look_up(*_address, **_hints):
+        asked.append(time.monotonic())
+        time.sleep(0.5)
+        raise socket.gaierror("temporary failure in name resolution")
+
+    _resolve(monkeypatch, "gone.test", look_up)
+    sentinels = Sentinels([("gone.test", 1), ("127.0.0.1", trio.sentinel_ports[0])], MASTER)
+    master = trio.primary_of("").port
+    for _ in range(3):
+        assert sentinels.locate(0.4)[1] == master
+    assert len(asked) == 1
+
+
 def test_a_cluster_is_asked_through_any_node_that_answers(cluster):
     frozen = cluster.nodes[0]
     frozen.server._process.send_signal(signal.SIGSTOP)
