@@ -5,6 +5,7 @@ has to be killed on time also when the server hangs. So nothing here blocks, but
 is given no more time than the loop can spare.
 """
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -78,7 +79,8 @@ class Wire:
             connection = self._server.pools.connection(self._key, socket_connect_timeout=limit, socket_timeout=limit)
             connection.connect()
         except ERRORS as error:
-            self.fail(error, now)
+            # The pause begins now: the try itself may have lasted longer, and the loop has more to do than that.
+            self.fail(error, time.monotonic())
             return False
         connection.socket_timeout = STALL
         connection._sock.settimeout(STALL)

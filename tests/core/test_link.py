@@ -2,6 +2,7 @@
 
 import select
 import selectors
+import socket
 import time
 
 import pytest
@@ -9,7 +10,7 @@ from redis import exceptions
 
 from gopher import link as link_module
 from gopher.job import NewJob, new_job_id
-from gopher.link import Bell, Link
+from gopher.link import Bell, Link, Wire
 from gopher.presence import Command
 from gopher.queue import Completion
 from gopher.server import Server
@@ -542,3 +543,16 @@ def test_a_job_that_a_lost_reply_had_brought_is_a_stray_of_the_worker(bell, behi
     ring(bell, behind)
     assert readable(bell) is None
     assert [each.id for each in direct.run(queue.fetch("w1", 1, 1, "hnl", strict=True)).jobs] == [stored.id]
+
+
+def test_a_loop_has_its_pause_after_a_try_to_connect_that_took_long(namespace):
+    """Else it would do nothing but connect to a server that says nothing."""
+    with socket.socket() as mute:
+        mute.bind(("127.0.0.1", 0))
+        mute.listen()
+        url = f"redis://:secret@127.0.0.1:{mute.getsockname()[1]}"
+        with Server(Settings(redis_url=url, namespace=namespace)) as server:
+            wire = Wire(server, "key")
+            began = time.monotonic()
+            assert not wire.connect(began, 0.1)
+            assert wire.wake_at() > began + 0.1
