@@ -86,9 +86,11 @@ local function split(text)
   return found
 end
 
--- A number of a record, whatever somebody has made of it: one that is not whole would spoil the whole reply.
+-- A number of a record, whatever somebody has made of it: one that is not whole, or too large to be packed as such, would
+-- spoil the whole reply.
 local function whole(text)
-  return math.floor(tonumber(text) or 0)
+  local value = tonumber(text)
+  return value and math.abs(value) < 2 ^ 53 and math.floor(value) or 0
 end
 
 local function give(id, job, token, attempt, waited)

@@ -77,7 +77,7 @@ def test_a_lost_one_without_a_type_frees_its_place_of_a_limit(lab, spoil):
     assert lab.redis.scard(lab.keys.prefix + "holding:email") == 0
 
 
-@pytest.mark.parametrize("said", ["2.5", "many", ""])
+@pytest.mark.parametrize("said", ["2.5", "many", "", "1e300", "-1e300", "nan", "inf"])
 @pytest.mark.parametrize("again", [False, True])
 def test_numbers_that_are_none_do_not_keep_the_others_from_their_worker(lab, said, again):
     ids = lab.seed_pending(3)
