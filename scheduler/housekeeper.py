@@ -58,7 +58,7 @@ class Housekeeper:
                 mark_at = now + MARK_PERIOD
                 self._attempt(self._keep_declared)
             self._attempt(self._keep_memory)
-            wake_at = min(mark_at, *self._memory_due.values())
+            wake_at = min([mark_at, *self._memory_due.values()])
             self._stopping.wait(max(wake_at - time.monotonic(), 0.02))
 
     def _attempt(self, chore: Callable[[], None]) -> None:
