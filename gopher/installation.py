@@ -36,6 +36,8 @@ class Installation:
         self._keys, self._meta = keys, keys.meta
         self._known: bytes | None = None
         self._seen_at = 0.0
+        #: Whether it was noticed that the server was emptied, and the server does not say so yet: it may refuse writes.
+        self.is_untold = False
 
     def look(self) -> Command:
         """Return the command whose reply `saw` takes."""
@@ -47,18 +49,23 @@ class Installation:
             return False
         before, seen_at = self._known, self._seen_at
         self._known, self._seen_at = reply[0], time.time() * 1000
+        self.is_untold = self.is_untold and reply[1] is None
         if before is None or before == self._known:
             return False
+        self.is_untold = True
         if (self._meta, before) not in _logged:
             _logged.add((self._meta, before))
             now = to_rfc3339(self._seen_at)
             log.error(f"the server was emptied or replaced: {CONSEQUENCE}", after=to_rfc3339(seen_at), before=now)
         return True
 
-    def marks(self, *, emptied: bool) -> list[Command]:
-        """Return the commands that write a mark where there is none, and when the server was found emptied."""
+    def marks(self) -> list[Command]:
+        """Return the commands that write a mark where there is none, and when the server was found emptied if it was.
+
+        They are to be sent again as long as that is untold.
+        """
         commands = [Command(self._meta, ("HSETNX", self._meta, "instance", uuid.uuid4().hex))]
-        if emptied:
+        if self.is_untold:
             now = str(time.time_ns() // 1_000_000)
             commands.append(Command(self._meta, ("HSETNX", self._meta, "emptied_at", now)))
         return commands
@@ -67,7 +74,7 @@ class Installation:
         """Return the commands that make queues known again on a server that was emptied, with a new mark."""
         names, alarm = self._keys.queues, self._keys.alarm
         return [
-            *self.marks(emptied=True),
+            *self.marks(),
             Command(names, ("SADD", names, *queues)),
             Command(alarm, ("LPUSH", alarm, queues[0])),
             Command(alarm, ("LTRIM", alarm, "0", "0")),

@@ -166,10 +166,10 @@ class Server:
         was_emptied = self.installation.saw(reply)
         if was_emptied:
             self.names.lose()
-        if was_emptied or reply[0] is None:
-            # It is no reason to refuse a job when this can't be written now.
+        if self.installation.is_untold or reply[0] is None:
+            # It is no reason to refuse a job when this can't be written now: the next look has it written.
             with suppress(*ERRORS):
-                for command in self.installation.marks(emptied=was_emptied):
+                for command in self.installation.marks():
                     self.client.execute_command(*command.words)
                 self.installation.saw(self.client.execute_command(*self.installation.look().words))
         return was_emptied

@@ -563,13 +563,15 @@ class Supervisor:
         self._wires.link_to(self._server.keys.meta).add(installation.look(), self._take_mark)
 
     def _take_mark(self, reply: object) -> None:
-        """Write again what this worker declares when the server was emptied."""
-        if not self._server.installation.saw(reply):
-            return
-        for command in self._server.installation.declaring([*self._intakes]):
-            self._wires.link_to(command.key).add(command, _ignore)
-        for limits in self._limits.values():
-            limits.declare()
+        """Write again what this worker declares when the server was emptied, until the server has it."""
+        installation = self._server.installation
+        was_emptied = installation.saw(reply)
+        if installation.is_untold:
+            for command in installation.declaring([*self._intakes]):
+                self._wires.link_to(command.key).add(command, _ignore)
+        if was_emptied:
+            for limits in self._limits.values():
+                limits.declare()
 
     def _show(self) -> None:
         record = self._record.encode(self.worker_id, self._pool)

@@ -204,3 +204,29 @@ def test_a_queue_that_was_forgotten_is_no_reason_to_write(client, monkeypatch):
     client.server.client.srem(client.server.keys.queues, "a")
     assert client.server.queues() == []
     assert not client.server.names.is_known("a")
+
+
+@pytest.fixture
+def refusing(client):
+    """Return a function that has the server refuse writes, or take them again."""
+
+    def refuse(on):
+        client.server.client.config_set("min-replicas-to-write", int(on))
+
+    yield refuse
+    refuse(False)
+
+
+def test_what_can_not_be_written_when_it_is_noticed_is_written_later(client, other, refusing):
+    client.server.look_for_mark()
+    empty(client)
+    refusing(True)
+    assert client.server.look_for_mark()
+    assert not client.server.look_for_mark()
+    refusing(False)
+    # A process that knows nothing of it makes the new mark.
+    assert told(other) == []
+    assert not client.server.look_for_mark()
+    assert told(other) == told(client)
+    assert len(told(client)) == 1
+    assert not client.server.installation.is_untold
