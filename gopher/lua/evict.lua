@@ -26,23 +26,20 @@ end
 
 local ENDED = { completed = true, failed = true, cancelled = true, expired = true }
 
--- Return whether one of the jobs (ids, joined by commas) that waited for this one has not ended. Those in front that
--- have are left out next time.
+-- Return whether one of the jobs (ids, joined by commas) that waited for this one has not ended, as far as this call may
+-- look. Those in front that have are left out next time, so that the end is come to however many there are.
 local function is_awaited(id, ids)
   local at = 1
   while at <= #ids do
-    if to_check <= 0 then
-      return true
-    end
-    to_check = to_check - 1
     local comma = string.find(ids, ',', at, true) or #ids + 1
-    local state = redis.pcall('HGET', P .. 'job:' .. string.sub(ids, at, comma - 1), 'state')
-    if type(state) == 'string' and not ENDED[state] then
+    local state = to_check > 0 and redis.pcall('HGET', P .. 'job:' .. string.sub(ids, at, comma - 1), 'state')
+    if to_check <= 0 or type(state) == 'string' and not ENDED[state] then
       if at > 1 then
         redis.call('HSET', P .. 'job:' .. id, 'readers', string.sub(ids, at))
       end
       return true
     end
+    to_check = to_check - 1
     at = comma + 1
   end
   return false
