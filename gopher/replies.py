@@ -32,8 +32,10 @@ class Meaning(NamedTuple):
     elsewhere: bool = False
 
 
+#: What helps where records of finished jobs could not make room.
+_ROOM = "raise maxmemory, delete dead letters or let waiting jobs run"
 _MEANINGS: dict[str, Meaning] = {
-    "OOM": Meaning(QueueFull, "the server is out of memory"),
+    "OOM": Meaning(QueueFull, f"the server is out of memory: {_ROOM}"),
     "MISCONF": Meaning(StorageFull, "the server can't write to its disk", of_server=True),
     "BUSY": Meaning(QueueBusy, "the server is busy with a long script", of_server=True),
     "LOADING": Meaning(QueueUnavailable, "the server is starting: it loads its data", of_server=True),

@@ -16,7 +16,7 @@
 --       {NOPARENT, id} when a job to wait for does not exist, else OK, and of those jobs that are not new
 --       the number, from 1 on, and DUPLICATE when its record was there already, or id, state and priority of the job
 --       that has its unique key; behind REPLAYED stand those that were not new the first time
--- uses: clock plain base rare alarm arm dead ended
+-- uses: clock plain base rare alarm arm dead ended over
 local STRIDE = 4 -- values of a job in `jobs`
 local SPECIAL = '^' .. string.rep('([^\n]*)\n', 7) .. '([^\n]*)$'
 local answers, earliest = { 'OK' }, nil
@@ -128,10 +128,28 @@ local function family_of(parent)
   local family = families[parent]
   if not family then
     local fields = redis.call('HMGET', P .. 'job:' .. parent, 'state', 'children', 'readers')
-    family = { state = fields[1], children = { fields[2] or nil }, readers = { fields[3] or nil } }
+    family = { state = fields[1], children = { fields[2] or nil }, known_readers = fields[3] or '', readers = {} }
     families[parent] = family
   end
   return family
+end
+
+-- Put the readers that are known already before the new ones, without some that have ended. Two are looked at for each
+-- new one, and go to the end if they have not: so there are about twice as many at most as have not ended.
+local function with_known_readers(family)
+  local ids, new, at, looks = family.known_readers, family.readers, 1, 2 * #family.readers
+  while at <= #ids and looks > 0 do
+    local comma = string.find(ids, ',', at, true) or #ids + 1
+    local id = string.sub(ids, at, comma - 1)
+    if not is_over(id) then
+      new[#new + 1] = id
+    end
+    at, looks = comma + 1, looks - 1
+  end
+  if at <= #ids then
+    table.insert(new, 1, string.sub(ids, at))
+  end
+  return table.concat(new, ',')
 end
 
 -- One write a parent, however many wait for it.
@@ -141,7 +159,7 @@ local function write_families()
       set_rare(parent, 'children', table.concat(family.children, ','))
     end
     if #family.readers > 0 then
-      redis.call('HSET', P .. 'job:' .. parent, 'readers', table.concat(family.readers, ','))
+      redis.call('HSET', P .. 'job:' .. parent, 'readers', with_known_readers(family))
     end
   end
 end

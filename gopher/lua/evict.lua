@@ -8,7 +8,7 @@
 --       4 ms for which a record is kept in any case
 -- Returns  how many records were removed, about how many bytes that freed, the place to look from next time, how many
 --       records stay only because their jobs have just ended
--- uses: base clock redrives
+-- uses: base clock redrives over
 local limit, place, keep_for = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[4])
 local finished = P .. 'finished'
 local SAMPLE = 20 -- of this many records the size of one is asked for, with all of its fields
@@ -24,16 +24,13 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'redrives', '-inf', '(' .. 
   end
 end
 
-local ENDED = { completed = true, failed = true, cancelled = true, expired = true }
-
--- Return whether one of the jobs (ids, joined by commas) that waited for this one has not ended, as far as this call may
--- look. Those in front that have are left out next time, so that the end is come to however many there are.
+-- Return whether one of the jobs (ids, joined by commas) that waited for this one has not ended, as far as this call
+-- may look. Those in front that have are left out next time, so that the end is reached however many there are.
 local function is_awaited(id, ids)
   local at = 1
   while at <= #ids do
     local comma = string.find(ids, ',', at, true) or #ids + 1
-    local state = to_check > 0 and redis.pcall('HGET', P .. 'job:' .. string.sub(ids, at, comma - 1), 'state')
-    if to_check <= 0 or type(state) == 'string' and not ENDED[state] then
+    if to_check <= 0 or not is_over(string.sub(ids, at, comma - 1)) then
       if at > 1 then
         redis.call('HSET', P .. 'job:' .. id, 'readers', string.sub(ids, at))
       end

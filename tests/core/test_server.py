@@ -298,7 +298,7 @@ def test_once_it_may_have_been_done_it_stays_unknown(proxy, behind):
 def test_a_server_without_memory_says_so(own, namespace):
     with Server(Settings(redis_url=own.url, namespace=namespace)) as server:
         server.client.config_set("maxmemory", 1)
-        with pytest.raises(QueueFull, match="out of memory"):
+        with pytest.raises(QueueFull, match="out of memory: raise maxmemory, delete dead letters"):
             enqueue(server)
 
 

@@ -128,6 +128,25 @@ def test_a_parent_stays_for_a_child_that_came_when_it_had_completed(lab):
     assert lab.state(parent) is None
 
 
+def test_a_parent_notes_few_more_children_than_have_not_ended(lab):
+    parent = lab.seed_completed()
+    waiting = [lab.enqueue(after=(parent,), due="+5000") for _ in range(3)]
+    longest = 0
+    for _ in range(40):
+        lab.enqueue(after=(parent,))
+        noted = lab.record(parent)["readers"].split(",")
+        assert set(waiting) < set(noted)
+        longest = max(longest, len(noted))
+        lab.complete(lab.fetch()[0])
+    assert longest <= 7
+    for child in waiting:
+        assert evict(lab).records <= 40
+        assert lab.state(parent) == "completed"
+        lab.run(lab.queue.cancel(child))
+    evict(lab)
+    assert lab.state(parent) is None
+
+
 def test_a_parent_of_a_dead_letter_goes(lab):
     parent = lab.seed_processing()
     child_of(lab, parent, "pending")
