@@ -163,7 +163,8 @@ class Evictor:
             records, size = records + piece.records, size + piece.bytes
             if size:
                 limit = max(min(round((missing - size) / (size / records)), PIECE), PIECE // 10)
-            is_over = size >= missing or records >= MOST or time.monotonic() - began > LONGEST
+            # Where the server does not tell sizes, a piece is taken and the caller looks again.
+            is_over = size >= missing or not size or records >= MOST or time.monotonic() - began > LONGEST
             if (records and is_over) or not (piece.records or piece.place):
                 break
         self._tell(records)

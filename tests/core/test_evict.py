@@ -130,6 +130,21 @@ def test_the_threads_of_a_process_do_not_make_room_each_for_itself(client):
     assert evicted(client) <= 3 * evict.PIECE
 
 
+@pytest.fixture
+def no_sizes(client):
+    """Have the server not tell how large a record is."""
+    client.server.client.execute_command("ACL", "SETUSER", "default", "-memory")
+    yield
+    client.server.client.execute_command("ACL", "SETUSER", "default", "+@all")
+
+
+def test_where_sizes_may_not_be_asked_for_no_more_than_a_piece_is_removed_at_a_time(client, no_sizes):
+    finish(client, 3000)
+    fill(client)
+    client.enqueue("t", PAYLOAD)
+    assert 0 < evicted(client) <= evict.PIECE
+
+
 def test_what_is_not_finished_is_never_removed(client):
     worker = SeedingWorker(client)
     ids = client.enqueue_many({"type": "t", "payload": PAYLOAD} for _ in range(300))
