@@ -200,7 +200,8 @@ class Evictor:
 
     def _cut(self, heads: list[_Head], limit: int) -> int:
         """Return until when jobs have ended that make about `limit` records in all queues together."""
-        latest = int(time.time() * 1000) + 60_000
+        # By the server's clock, of which ours may be far behind.
+        latest = max(int(time.time() * 1000), heads[-1].ended) + 60_000
         # Of a queue beyond those that are compared nothing goes, so nothing younger than its oldest may go either.
         latest = heads[_QUEUES].ended - 1 if len(heads) > _QUEUES else latest
         low, high = heads[0].ended, latest

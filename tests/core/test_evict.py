@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 import msgspec
@@ -14,6 +15,7 @@ from gopher.client import Client
 from gopher.embedded import EmbeddedServer
 from gopher.errors import GopherError, InvalidJob, JobNotFound, QueueFull
 from gopher.evict import Evictor, Memory, read_memory
+from gopher.evict import _Head as Head
 from gopher.health import check_writable
 from gopher.invariants import findings
 from gopher.job import new_job_id
@@ -207,6 +209,17 @@ def test_of_many_queues_those_with_the_oldest_records_are_compared(client, monke
     kept = [client.inspector.state(queue, job_id) is not None for queue, job_id in made]
     assert not kept[0]
     assert kept == sorted(kept)
+
+
+@pytest.mark.parametrize("queues", [1, 3])
+def test_a_clock_that_is_behind_the_servers_does_not_have_records_go_one_by_one(client, queues):
+    ahead = round(time.time() * 1000) + 3_600_000
+    for number in range(queues):
+        finished = client.server.keys.of(f"q{number}").finished
+        client.server.client.zadd(finished, {new_job_id(): ahead + 10 * place for place in range(100)})
+    heads = [Head(ahead, f"q{number}") for number in range(queues)]
+    until = client.server.evictor._cut(heads, 100)
+    assert until >= ahead + 10 * (100 // queues // 2)
 
 
 def test_results_that_waiting_jobs_will_read_stay_however_many_they_are(client):
