@@ -43,6 +43,10 @@ class Installation:
         """Return the command whose reply `saw` takes."""
         return Command(self._meta, ("HMGET", self._meta, "instance", "emptied_at", "acknowledged"))
 
+    def is_other(self, reply: Sequence[bytes | None]) -> bool:
+        """Return whether a look's reply has not the mark that is known."""
+        return self._known is not None and reply[0] != self._known
+
     def saw(self, reply: Any) -> bool:
         """Take a look's reply; return whether the server was emptied since the last one. The log tells it once."""
         if not isinstance(reply, list):

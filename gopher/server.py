@@ -6,6 +6,7 @@ reply was lost is simply sent again, and only when the server stays away is its 
 
 import copy
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -51,6 +52,7 @@ class Server:
         #: For reading, and for what is no move of a job.
         self.client: Any = self.pools.client
         self.installation = Installation(self.keys)
+        self._taking_mark = threading.Lock()
         self.names = QueueNames(self)
         self._queues: dict[str, Queue] = {}
         self._auto_pipeline = AutoPipeline(self._outcomes)
@@ -163,6 +165,14 @@ class Server:
 
     def take_mark(self, reply: Any) -> bool:
         """Take the reply of a look for the mark (see `Installation`); return whether the server was emptied."""
+        with self._taking_mark:
+            if self.installation.is_other(reply):
+                # Another thread may have written or learned it while this reply was on its way.
+                with explained():
+                    reply = self.client.execute_command(*self.installation.look().words)
+            return self._take_newest_mark(reply)
+
+    def _take_newest_mark(self, reply: Any) -> bool:
         was_emptied = self.installation.saw(reply)
         if was_emptied:
             self.names.lose()

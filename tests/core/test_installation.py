@@ -47,6 +47,14 @@ def test_a_new_installation_is_not_taken_for_an_emptied_one(client, other):
         assert told(each) == []
 
 
+def test_a_reply_from_before_another_thread_wrote_the_mark_is_no_loss(client):
+    server = client.server
+    overtaken = server.client.execute_command(*server.installation.look().words)
+    assert not server.look_for_mark()
+    assert not server.take_mark(overtaken)
+    assert told(client) == []
+
+
 def test_a_client_alone_marks_a_server_where_no_process_has_started_yet(client):
     client.enqueue("t", {})
     assert client.server.client.hget(client.server.keys.meta, "instance")
