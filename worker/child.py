@@ -4,7 +4,6 @@ It has nothing of the queue in it. Whatever a handler does to this process, the 
 knows what it ran, and forks another.
 """
 
-import faulthandler
 import os
 import random
 import socket
@@ -23,6 +22,7 @@ from gopher.crashpoints import reached
 from gopher.errors import Cancelled, Discard, InvalidJob, RateLimited, Retry, Snooze, SoftTimeout
 from gopher.job import NO_METADATA, Envelope, Job, Reporter, decode_envelope, set_process_job
 from gopher.registry import Handler, Registry
+from gopher.salvage import UNREADABLE
 from gopher.trace_context import trace_id
 
 from . import failures, interrupt, system
@@ -34,7 +34,7 @@ from .job_logs import JobFields
 from .output import mark
 from .results import BadResult, encode_result
 from .streams import Streams
-from .surroundings import Surroundings
+from .surroundings import Surroundings, report_crashes
 
 if TYPE_CHECKING:
     from .tracing import Attempts
@@ -103,7 +103,7 @@ class Child:
             os.close(descriptor)
         process_log = open(os.dup(2), "w", buffering=1, encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
         self._streams = Streams(output)
-        faulthandler.enable(file=2, all_threads=False)
+        report_crashes()
         logs.configure_for_jobs(self._streams.log, process_log, self._fields)
         # Every child would draw the same numbers.
         random.seed()
@@ -200,7 +200,7 @@ class Child:
 def _envelope_of(given: Assignment) -> Envelope:
     try:
         return decode_envelope(given.job.envelope)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise Discard(f"its record is spoilt: the envelope can't be read ({error})") from None
 
 

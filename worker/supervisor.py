@@ -23,6 +23,7 @@ from gopher.policy import resolve
 from gopher.presence import hide_worker, show_worker
 from gopher.queue import Call, Fetched, FetchedJob, Heartbeat, Queue, Rescued
 from gopher.registry import Registry
+from gopher.salvage import UNREADABLE
 from gopher.server import Server
 from gopher.settings import Settings
 from gopher.tracing import is_on as tracing_is_on
@@ -325,7 +326,7 @@ class Supervisor:
         for data in messages:
             try:
                 message = decode_message(data)
-            except msgspec.DecodeError:
+            except UNREADABLE:
                 # A handler has written into the channel: nothing that comes out of it can be trusted any more.
                 self._pool.kill(child, "nonsense")
                 break

@@ -7,6 +7,7 @@ is for those.
 import faulthandler
 import os
 import resource
+import signal
 import socket
 import sys
 import time
@@ -17,6 +18,15 @@ from .streams import Streams
 from .watch import watch
 
 _LIMITS = sorted({value for name, value in vars(resource).items() if name.startswith("RLIMIT_")})
+#: What `faulthandler.register` takes. Its handlers are below Python's, where `signal.getsignal` does not see them.
+_REGISTRABLE = sorted(
+    signal.valid_signals() - {signal.SIGSEGV, signal.SIGFPE, signal.SIGABRT, signal.SIGBUS, signal.SIGILL}
+)
+
+
+def report_crashes() -> None:
+    """Have a crash of this process written to the job's log, with the place in the handler."""
+    faulthandler.enable(file=2, all_threads=False)
 
 
 class Surroundings:
@@ -28,6 +38,7 @@ class Surroundings:
         self._folder = _folder()
         self._umask = os.umask(0o022)
         os.umask(self._umask)
+        self._os_environ = os.environ
         # The mapping below os.environ: comparing it costs a microsecond, a copy of os.environ thirty.
         self._environ = dict(os.environ._data)  # type: ignore[attr-defined]
         self._timeout = socket.getdefaulttimeout()
@@ -46,6 +57,7 @@ class Surroundings:
             self._signals.restore()
             self._restore_folder()
         self._streams.restore(thoroughly=thoroughly)
+        os.environ = self._os_environ
         if os.environ._data != self._environ:  # type: ignore[attr-defined]
             self._restore_environ()
         if socket.getdefaulttimeout() != self._timeout:
@@ -55,6 +67,10 @@ class Surroundings:
             watch.forget()
 
     def _restore_interpreter(self) -> None:
+        report_crashes()
+        # One for the signal that interrupts a job would leave the next one to be killed.
+        for number in _REGISTRABLE:
+            faulthandler.unregister(number)
         sys.settrace(self._trace)
         sys.setprofile(self._profile)
         sys.setrecursionlimit(self._recursion)

@@ -5,6 +5,7 @@ a short job costs its child. So calls from Python are noted. What C code does be
 jobs that took longer, and whenever a child runs out of work.
 """
 
+import faulthandler
 import os
 import resource
 import signal
@@ -18,6 +19,7 @@ _WATCHED: tuple[tuple[ModuleType, tuple[str, ...]], ...] = (
     (signal, ("alarm", "pthread_sigmask", "set_wakeup_fd", "setitimer", "signal")),
     (os, ("chdir", "close", "closerange", "dup2", "fchdir", "umask")),
     (resource, ("prlimit", "setrlimit") if hasattr(resource, "prlimit") else ("setrlimit",)),
+    (faulthandler, ("disable", "enable", "register")),
     (sys, ("setprofile", "setrecursionlimit", "settrace")),
 )
 
@@ -36,7 +38,13 @@ class Watch:
             self._is_on = True
             for module, names in _WATCHED:
                 for name in names:
-                    setattr(module, name, self._noting(getattr(module, name)))
+                    function = getattr(module, name)
+                    noting = self._noting(function)
+                    # Where pickle looks for it: below, in `posix`, stands another.
+                    noting.__module__ = module.__name__
+                    if function in os.supports_fd:
+                        os.supports_fd.add(noting)
+                    setattr(module, name, noting)
 
     def forget(self) -> None:
         self.called = not self._is_on

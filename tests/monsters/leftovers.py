@@ -7,6 +7,7 @@ import io
 import logging
 import multiprocessing
 import os
+import pickle
 import resource
 import signal
 import sys
@@ -15,6 +16,8 @@ from collections.abc import Callable
 from typing import Any
 
 from gopher import Job, handler
+
+_NOTHING = os.open(os.devnull, os.O_WRONLY)
 
 LEFT: dict[str, Callable[[], Any]] = {}
 
@@ -106,6 +109,17 @@ def a_wakeup_descriptor() -> None:
     signal.set_wakeup_fd(os.open(os.devnull, os.O_WRONLY | os.O_NONBLOCK))
 
 
+@leaves
+def dumps_at_signals() -> None:
+    for number in (signal.SIGUSR1, signal.SIGTERM, signal.SIGALRM):
+        faulthandler.register(number, file=_NOTHING)
+
+
+@leaves
+def no_report_of_crashes() -> None:
+    faulthandler.disable()
+
+
 # Standard streams
 
 
@@ -192,6 +206,11 @@ def a_folder_a_umask_and_a_variable() -> None:
     os.environ["LEFT"] = "behind"
 
 
+@leaves
+def another_mapping_as_the_environment() -> None:
+    os.environ = {"LEFT": "behind"}  # type: ignore[assignment]
+
+
 _LIMITED = (resource.RLIMIT_NOFILE, resource.RLIMIT_CPU, resource.RLIMIT_FSIZE)
 
 
@@ -247,6 +266,7 @@ def found(job: Job, payload: dict) -> dict:
         "mask": sorted(map(int, signal.pthread_sigmask(signal.SIG_BLOCK, ()))),
         "pending": sorted(map(int, signal.sigpending())),
         "handlers": [repr(signal.getsignal(number)) for number in sorted(signal.valid_signals()) if number < 32],
+        "reports crashes": faulthandler.is_enabled(),
         "folder": os.getcwd(),
         "umask": _umask(),
         "variable": os.environ.get("LEFT"),
@@ -268,6 +288,17 @@ def _umask() -> int:
 @handler("waits")
 def waits(job: Job, payload: dict) -> None:
     time.sleep(60)
+
+
+# What is noted of calls
+
+
+@handler("look_at_noted_functions")
+def look_at_noted_functions(job: Job, payload: dict) -> list[str]:
+    """Returns those that can't be sent to another process, or are not what their module says of them."""
+    noted = [os.chdir, os.close, os.dup2, os.umask, signal.alarm, signal.signal, resource.setrlimit, sys.settrace]
+    wrong = [each.__name__ for each in noted if pickle.loads(pickle.dumps(each)) is not each]  # noqa: S301
+    return wrong + ([] if os.chdir in os.supports_fd else ["supports_fd"])
 
 
 # What they say while their own streams are away

@@ -70,7 +70,7 @@ def test_a_job_that_follows_at_once_finds_it_so_too(client, before):
 
 
 def test_the_next_job_is_still_reached_by_its_timeout(client, worker, before):
-    for what in ("all signals blocked", "all signals ignored", "handlers that raise"):
+    for what in ("all signals blocked", "all signals ignored", "handlers that raise", "dumps at signals"):
         ended(client, "leave", {"what": what})
         view = client.wait(client.enqueue("waits", {}, timeout="200ms", max_retries=0), 30)
         # Without a word of a kill: the handler has reacted to the exception.
@@ -81,6 +81,10 @@ def test_the_next_job_is_still_reached_by_its_timeout(client, worker, before):
 @pytest.mark.parametrize("what", [what for what in LEFT if "stream" in what or "descriptors" in what])
 def test_what_a_job_says_of_itself_arrives_while_its_own_streams_are_away(client, what):
     assert "said all the same" in "".join(ended(client, "speak_without_streams", {"what": what})[1])
+
+
+def test_functions_whose_calls_are_noted_are_still_those_of_their_modules(client):
+    assert ended(client, "look_at_noted_functions", {})[0] == []
 
 
 def test_a_pool_of_forked_processes_ends_each_time(client):
