@@ -57,7 +57,7 @@ class Surroundings:
             self._signals.restore()
             self._restore_folder()
         self._streams.restore(thoroughly=thoroughly)
-        os.environ = self._os_environ
+        os.environ = self._os_environ  # noqa: B003 - what it holds is put back below
         if os.environ._data != self._environ:  # type: ignore[attr-defined]
             self._restore_environ()
         if socket.getdefaulttimeout() != self._timeout:

@@ -208,7 +208,7 @@ def a_folder_a_umask_and_a_variable() -> None:
 
 @leaves
 def another_mapping_as_the_environment() -> None:
-    os.environ = {"LEFT": "behind"}  # type: ignore[assignment]
+    os.environ = {"LEFT": "behind"}  # type: ignore[assignment]  # noqa: B003 - as some do
 
 
 _LIMITED = (resource.RLIMIT_NOFILE, resource.RLIMIT_CPU, resource.RLIMIT_FSIZE)
@@ -297,7 +297,7 @@ def waits(job: Job, payload: dict) -> None:
 def look_at_noted_functions(job: Job, payload: dict) -> list[str]:
     """Returns those that can't be sent to another process, or are not what their module says of them."""
     noted = [os.chdir, os.close, os.dup2, os.umask, signal.alarm, signal.signal, resource.setrlimit, sys.settrace]
-    wrong = [each.__name__ for each in noted if pickle.loads(pickle.dumps(each)) is not each]  # noqa: S301
+    wrong = [each.__name__ for each in noted if pickle.loads(pickle.dumps(each)) is not each]
     return wrong + ([] if os.chdir in os.supports_fd else ["supports_fd"])
 
 
