@@ -12,6 +12,8 @@ from zlib import crc32
 
 import msgspec
 
+from .salvage import UNREADABLE
+
 
 class State(StrEnum):
     """Where a job is. Each waiting state is also the last part of the key that holds the job."""
@@ -68,7 +70,7 @@ def read_envelope(data: bytes) -> Envelope:
     """Return an envelope. Of one that somebody has spoilt nothing is known: its job fails in the child."""
     try:
         return decode_envelope(data)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return Envelope()
 
 

@@ -18,7 +18,7 @@ from .names import QUEUE_NAME, check_name
 from .places import Entry, Position, held_entries, look_into, next_entries, pending_entries, sorted_entries
 from .replies import explained
 from .round_trips import Words, ask, ask_groups
-from .salvage import NO_NAME, Salvage, order, text
+from .salvage import NO_NAME, UNREADABLE, Salvage, order, text
 from .server import Server
 from .views import Page
 
@@ -82,7 +82,7 @@ class Cursor(msgspec.Struct, array_like=True):
         """Read what `text()` wrote. Raises InvalidJob."""
         try:
             return msgspec.json.decode(urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=cls)
-        except (ValueError, msgspec.DecodeError):
+        except UNREADABLE:
             raise InvalidJob("is not a cursor: send back the next_cursor of the page before", "/cursor") from None
 
     def text(self) -> str:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from .job import NewJob, current_job, with_field
+from .salvage import UNREADABLE
 
 
 class Submitter(NamedTuple):
@@ -51,5 +52,5 @@ def owner_in(envelope: bytes) -> str:
     """Return the owner of a stored job by its envelope, "" when that can't be read."""
     try:
         return _read(envelope).owner
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return ""

@@ -42,6 +42,7 @@ NO_VALUES = [
     b'"\xff"',
     b"{}",
     b"[[]]",
+    b'{"a":' * 2000,
 ]
 NO_NUMBERS = [b"nan", b"inf", b"-inf", b"1e400", b"9" * 400, b"9" * 5000, b"1e300", b"-1", b"%d" % YEAR_0, b"2e17"]
 BAD = [None, *NO_VALUES, *NO_NUMBERS]
@@ -220,6 +221,20 @@ def test_scores_and_ids_that_are_none_hide_no_job_of_the_same_place(installation
         installation.redis.zadd(key, {f"junk {score}": score, b"\xff" + str(score).encode(): score})
     installation.redis.zadd(key, {good[0]: "+inf", good[1]: YEAR_0})
     assert set(good) <= listed(installation).keys()
+    walk(installation)
+
+
+def test_names_that_are_none_hide_no_figures(installation):
+    """Of queues, of the workers of one, and of what is over its limit."""
+    head, good = installation.job_in(State.PENDING), installation.job_in(State.PENDING)
+    redis, keys = installation.redis, installation.keys
+    assert redis.lrange(keys.next, 0, -1) == [head.encode()]
+    redis.sadd(installation.client.server.keys.queues, b"\xff", "", "{no}:queue")
+    redis.zadd(keys.workers, {b"\xff": "+inf", "text": "+inf"})
+    redis.lset(keys.next, 0, b"\xff")
+    redis.zadd(keys.throttled, {b"\xff": 1})
+    assert installation.get("/api/v1/queue/stats")["queues"].keys() == {QUEUE}
+    assert good in listed(installation)
     walk(installation)
 
 

@@ -1,14 +1,20 @@
 """Records that somebody has changed by hand: their jobs die alone."""
 
+import pytest
+
 from gopher.job import FINAL_STATES
 from tests.helpers import wait_until
 
+#: The last two are no DecodeError to msgspec.
+NO_ENVELOPES = ['{"payload":', '{"payload":{},"owner":5}', b'{"payload":{},"owner":"\xff"}', '{"a":' * 2000]
 
-def test_a_job_whose_envelope_cannot_be_read_does_not_keep_the_others(client, start_worker):
+
+@pytest.mark.parametrize("envelope", NO_ENVELOPES)
+def test_a_job_whose_envelope_cannot_be_read_does_not_keep_the_others(client, start_worker, envelope):
     ids = client.enqueue_many({"type": "pid", "payload": {}} for _ in range(5))
     server, keys = client.server.client, client.server.keys.of("default")
     server.hdel(keys.job(ids[1]), "envelope")
-    server.hset(keys.job(ids[3]), "envelope", '{"payload":')
+    server.hset(keys.job(ids[3]), "envelope", envelope)
     worker = start_worker(WORKER_CONCURRENCY="1")
 
     def states():
