@@ -82,11 +82,11 @@ class Enqueued(NamedTuple):
 
 
 class Ticks(NamedTuple):
-    """Schedules that are to fire: (name, time in ms, definition); when the next one after them is due."""
+    """Schedules that are to fire: (name, time in ms, definition), as they stand; when the next after them is due."""
 
     now: int
     next_due: int | None
-    due: list[tuple[str, int, bytes]]
+    due: list[tuple[bytes, bytes, bytes]]
 
 
 class Prelude(NamedTuple):
@@ -445,7 +445,7 @@ class Queue:
         """Create or replace a schedule (set_schedule.lua). The reply is CREATED, REPLACED or UNCHANGED."""
         return self._call("set_schedule", (name, definition, _text(next_time)), _read_answer)
 
-    def delete_schedule(self, name: str) -> Call:
+    def delete_schedule(self, name: str | bytes) -> Call:
         """Forget a schedule (delete_schedule.lua). The reply: whether it was there."""
         return self._call("delete_schedule", (name,), bool)
 
@@ -457,7 +457,7 @@ class Queue:
         self,
         name: str,
         definition: bytes,
-        expected: int,
+        expected: int | bytes,
         next_time: int | None,
         jobs: Sequence[NewJob],
         *,
@@ -623,9 +623,8 @@ _read_one_enqueued = _reader_of_enqueued(1)
 
 
 def _read_ticks(reply: list[Any]) -> Ticks:
-    rows = zip(reply[2::3], reply[3::3], reply[4::3], strict=True)
-    due = [(name.decode(), int(float(time)), definition) for name, time, definition in rows]
-    return Ticks(int(reply[0]), int(float(reply[1])) if reply[1] != b"" else None, due)
+    due = list(zip(reply[2::3], reply[3::3], reply[4::3], strict=True))
+    return Ticks(int(reply[0]), order(reply[1]) if reply[1] != b"" else None, due)
 
 
 def _read_heartbeat(reply: list[Any]) -> Heartbeat:

@@ -5,6 +5,7 @@ from typing import Any
 from gopher.errors import GopherError
 from gopher.logs import get_logger
 from gopher.queue import Call, Queue, Ticks
+from gopher.salvage import UNREADABLE, moment, text
 from gopher.schedule import dropped, parse_spec, plan, tick_job
 from gopher.tracing import firing
 
@@ -15,7 +16,7 @@ log = get_logger("scheduler")
 #: Schedules that are looked at in one call.
 LIMIT = 100
 #: Milliseconds until a schedule that can't be read is looked at again.
-UNREADABLE = 3_600_000
+RESTS = 3_600_000
 
 
 class Ticker(Sleeper):
@@ -42,13 +43,18 @@ class Ticker(Sleeper):
         fires, self._fires = self._fires, []
         return fires
 
-    def _fire(self, name: str, expected: int, definition: bytes, now: int) -> Call:
+    def _fire(self, stored_name: bytes, stored_time: bytes, definition: bytes, now: int) -> Call:
+        name = text(stored_name)
+        if not definition or name.encode() != stored_name:
+            # Nobody can see or delete it, and it would be due again at once.
+            log.error("a schedule has no definition, or its name is no text; it is removed", schedule=name)
+            return self._queue.delete_schedule(stored_name)
         try:
-            spec = parse_spec(definition, None)
+            spec, expected = parse_spec(definition, None), moment(stored_time)
             fires, next_time = plan(spec, expected, now)
-        except GopherError as error:
+        except (GopherError, *UNREADABLE) as error:
             log.error("a schedule can't be read; it rests for an hour", schedule=name, error=str(error))
-            return self._queue.tick(name, definition, expected, now + UNREADABLE, [])
+            return self._queue.tick(name, definition, stored_time, now + RESTS, [])
         jobs = [tick_job(spec, name, self._namespace, fire) for fire in fires]
         log.info("schedule fires", schedule=name, jobs=len(jobs))
         left_out = dropped(spec, expected, fires, next_time)
@@ -56,7 +62,7 @@ class Ticker(Sleeper):
             log.warning("more times were missed than are caught up on", schedule=name, left_out=left_out)
         traced, stored = firing(name, self._queue.name, jobs)
         overlap = spec.overlap == "skip"
-        call = self._queue.tick(name, definition, expected, next_time, traced, skip_overlap=overlap)
+        call = self._queue.tick(name, definition, stored_time, next_time, traced, skip_overlap=overlap)
 
         def read(reply: Any) -> str:
             answer: str = call.read(reply)

@@ -51,3 +51,23 @@ def test_a_thousand_ticks_with_fifty_deaths_are_a_thousand_jobs(own_space: Serve
     jobs = [raw.decode().rpartition(":")[2] for raw in server.client.scan_iter(queue.keys.prefix + "job:*", count=1000)]
     times = sorted(created_ms(job_id) for job_id in jobs)
     assert times == [START + tick * PERIOD for tick in range(TICKS)], "a tick is missing or was made twice"
+
+
+def test_a_tick_that_can_not_be_read_keeps_no_other_schedule_from_firing(own_space: Server) -> None:
+    server, queue = own_space, LabQueue(own_space.keys.of("ticks"))
+    redis, keys = server.client, queue.keys
+    redis.set(keys.prefix + "clock", START)
+    spec = ScheduleSpec(cron_expression="* * * * *", type="a", payload=msgspec.Raw(b"{}")).definition()
+    server.run(queue.set_schedule("good", spec, START))
+    for at, time in enumerate(["-inf", -1e300, -62_135_647_200_000]):
+        redis.hset(keys.schedules, f"time-{at}", spec)
+        redis.zadd(keys.ticks, {f"time-{at}": time})
+    redis.hset(keys.schedules, b"\xff", spec)
+    redis.zadd(keys.ticks, {b"\xff": 1, "no definition": 1, "later": "+inf"})
+    ticker = Ticker(queue, "ns")
+    ticker.took(server.run(ticker.call(0.0)), 0.0)
+    server.run_all(ticker.follow_ups())
+    assert redis.llen(keys.next) == 1
+    # Nothing is due again at once: it would keep the scheduler busy for good.
+    assert server.run(queue.due_ticks()).due == []
+    assert redis.zrange(keys.ticks, 0, -1) == [b"good", b"time-0", b"time-1", b"time-2", b"later"]
