@@ -92,7 +92,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self._receive(made, self.read_timeout)
 
     def _receive(self, conn: Connection, seconds: float) -> None:
-        """Receive the next request, which is to begin within so many seconds."""
+        """Receive the next request, which has to begin within the given seconds."""
         conn.incoming = Incoming(conn, self.longest_body)
         if conn.buffer:
             # It came right behind the request before.

@@ -109,7 +109,7 @@ def retry(out: Output, job_ids: tuple[str, ...]) -> int:
 @_error
 @_group
 @click.option("--queue", help="Only of this queue.")
-@click.option("--limit", type=click.IntRange(1, 10**9), help="At most so many.")
+@click.option("--limit", type=click.IntRange(1, 10**9), help="Maximum number of dead letters.")
 @click.option("--canary", type=click.IntRange(1, MAX_CANARY), metavar="N", help="So many first, then the rest.")
 @click.option("--rate", metavar="RATE", help="Not faster than, e.g., 5/s.")
 @common

@@ -152,7 +152,7 @@ class Evictor:
         return False
 
     def _free(self, key: str, missing: float, keep_for: float) -> Evicted:
-        """Remove records that take up so many bytes; at least a piece of them, at most what one pass may take."""
+        """Remove records that take up the given bytes: at least one piece of them, at most what one pass may take."""
         began = time.monotonic()
         if began - self._places_at > _PLACES_FOR:
             self._places, self._places_at = {}, began

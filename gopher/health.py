@@ -1,4 +1,4 @@
-"""Whether an installation works: the server answers and can be written to, somebody runs the jobs.
+"""Whether an installation works: the server answers and can be written to, workers run the jobs.
 
 A look costs the same however many queues, workers and jobs there are. It asks the newest few queues itself; of the
 others the scheduler, which visits them anyhow, has noted which ones have jobs and no worker.

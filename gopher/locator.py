@@ -1,7 +1,7 @@
 """Where the server of a key is, as the sentinels or the nodes of a cluster say.
 
 All of them are asked at the same time, and the first who knows is believed: one that hangs costs nothing. An event
-loop asks here too, so nobody is ever waited for longer than the caller can spare. Only to look up a name can take
+loop asks here too, so no answer is waited for longer than the caller can spare. Only to look up a name can take
 longer; a name that was slow is left out while others answer.
 """
 
@@ -21,7 +21,7 @@ Address = tuple[str, int]
 _Place = tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]
 Found = TypeVar("Found")
 
-#: Seconds for which nobody is asked again when none has answered: all connections that were lost look at once.
+#: Seconds without another question after none was answered: all connections that were lost look at once.
 AFTER_SILENCE = 0.2
 #: Seconds from which on the look-up of a name is slow. It can't be bounded, and nothing else goes on meanwhile.
 SLOW_LOOKUP = 0.1

@@ -139,7 +139,7 @@ def _time(job_id: str, *values: bytes | None) -> int | None:
     *times, _state = values
     made = Salvage().read("id", lambda: created_ms(job_id), 0)
     found = order(next(filter(None, times), None), made)
-    # Before 1970 nobody waited.
+    # No job waited before 1970.
     return made if found < 0 else found
 
 

@@ -118,7 +118,7 @@ class QueueNames:
         hinted = [name for name in self._by_hint.get(hint, []) if name not in asked]
         if hinted:
             yield hinted
-        # It was moved, or its id was made by somebody else.
+        # It was moved, or its id was made elsewhere.
         if others := [name for name in names if name not in hinted]:
             yield others
 

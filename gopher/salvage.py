@@ -1,4 +1,4 @@
-"""Reading what may be corrupt: a record that somebody else wrote, an older version, or a hand at the server.
+"""Reading what may be corrupt: a record written by other software, an older version, or by hand.
 
 A page never fails for one row. What can't be read of a row is replaced by something of the same type and named in the
 row's `corrupt`; the rest is shown as it is.

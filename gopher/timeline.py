@@ -137,7 +137,7 @@ def timeline(server: "Server", window: str | float = "1h", queue: str | None = N
 
 
 def _along(samples: Sequence[_Sample], slots: Sequence[int]) -> Iterator[tuple[int, tuple[_Sample, _Sample]]]:
-    """Yield for each slot the last two samples of a queue up to it. A queue that nobody serves is sampled only when
+    """Yield for each slot the last two samples of a queue up to it. A queue without workers is sampled only when
     something has happened there: until then all stays as it was."""
     at = -1
     for slot in slots:
@@ -170,7 +170,7 @@ def _with_scores(flat: Sequence[bytes]) -> list[tuple[bytes, float]]:
 
 
 def _readable(rows: Sequence[tuple[bytes, float]]) -> list[_Sample]:
-    """Return samples. One that is corrupt is left out, as if nobody had been there to take it."""
+    """Return samples. One that is corrupt is left out, as if it had not been taken."""
     found = (Salvage().read("sample", partial(_read, *row), None) for row in rows)
     return [sample for sample in found if sample is not None]
 

@@ -80,7 +80,7 @@ class Rescuer(Duty):
     """Gives back the jobs of workers that were not heard of for a lease.
 
     When the server is back after it was away for longer than that, all leases have run out, and workers that live
-    may find it a little later than we do. So a call that had to wait, or was refused for a while, rescues nobody, and
+    may find it a little later than we do. So a call that had to wait, or was refused for a while, rescues no jobs, and
     the next one comes later.
     """
 
@@ -167,7 +167,7 @@ class Sampler(Duty):
 
 
 class Surveyor(Duty):
-    """Looks what a queue holds. All queues together are looked at so many times a second and no more."""
+    """Looks what a queue holds. The number of looks a second is limited for all queues together."""
 
     #: Seconds between two looks at a queue, at least; looks a second at all of them, at most.
     PERIOD, RATE = 5.0, 5.0

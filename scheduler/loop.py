@@ -60,7 +60,7 @@ class Alarms:
             self._bells[0][1].append(key)
 
     def remove(self, key: str) -> None:
-        """Call nobody any more for the list `key`."""
+        """Wait no longer on the list `key`."""
         del self._callbacks[key]
         for place, (bell, keys) in enumerate(self._bells):
             if key in keys:
@@ -258,7 +258,7 @@ class Scheduler:
         now = time.monotonic()
         wake_at = min(self._look_at, self._show_at)
         if not self._learning:
-            # Else nobody connects again, and it would be too late for that all the time.
+            # Otherwise no connection would be made again, and it would be overdue all the time.
             wake_at = min(wake_at, self._alarms.wake_at())
         wake_at = min([wake_at, *(duties.next_due for duties in self._queues.values())])
         wake_at = min(wake_at, *(link.wake_at() for link in self._wires.links))

@@ -13,7 +13,7 @@ from . import interrupt
 
 #: Those that mean something to the supervisor only. TERM and INT go to all processes on some platforms.
 _NOT_OURS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGTSTP, signal.SIGUSR2)
-#: All but those for real-time use, which nobody sends by accident.
+#: All but those for real-time use, which are not sent by accident.
 _NUMBERS = tuple(sorted(int(number) for number in signal.valid_signals() if number < 32))
 _TIMERS = tuple(map(int, (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)))
 
@@ -48,7 +48,7 @@ class ChildSignals:
 
     def _restore_handlers(self) -> None:
         for number, handler in zip(_NUMBERS, self._handlers, strict=True):
-            # None is one of C code, which nobody here could put back.
+            # None is one of C code, which can't be put back from here.
             if handler is not None and getsignal(number) is not handler:
                 signal.signal(number, handler)
 

@@ -27,7 +27,7 @@ local special = redis.call('EXISTS', P .. 'paused', P .. 'limited', P .. 'thrott
 
 open_when_full()
 if not redis.call('ZSCORE', P .. 'workers', worker) then
-  -- On a server that was emptied nobody has fenced it: what its blocking pop is given would be held for good.
+  -- On a server that was emptied it was never fenced: what its blocking pop is given would be held for good.
   redis.call('ZADD', P .. 'fenced', 'NX', now, worker)
   return { 'LOST' }
 end
@@ -86,7 +86,7 @@ local function split(text)
   return found
 end
 
--- A number of a record, whatever somebody has made of it: one that is not whole, or too large to be packed as such, would
+-- A number of a record, whatever it was changed to: one that is not whole, or too large to be packed as such, would
 -- spoil the whole reply.
 local function whole(text)
   local value = tonumber(text)

@@ -10,13 +10,13 @@ local cancelling = P .. 'cancelling:' .. worker
 open_when_full()
 
 if ARGV[3] ~= '1' and not redis.call('ZSCORE', P .. 'workers', worker) then
-  -- On a server that was emptied nobody has fenced it: what its blocking pop is given would be held for good.
+  -- On a server that was emptied it was never fenced: what its blocking pop is given would be held for good.
   redis.call('ZADD', P .. 'fenced', 'NX', now, worker)
   return { 'LOST' }
 end
 redis.call('ZADD', P .. 'workers', now + tonumber(ARGV[2]), worker)
 if ARGV[3] == '1' then
-  -- Schedulers look rarely at a queue that nobody serves.
+  -- Schedulers look rarely at a queue without workers.
   ring(now)
 end
 

@@ -117,7 +117,7 @@ def test_a_job_of_an_owner_is_stored_as_plainly_as_any(api, client, queue):
 
 
 @every_form
-def test_nobody_gets_another_owners_job_by_its_unique_key(api, client, queue, form):
+def test_no_key_gets_another_owners_job_by_its_unique_key(api, client, queue, form):
     theirs = row(single(api, email(queue, unique_key="customer:42", delay="1h"), "blog-1"))
     assert client.job(theirs["job_id"]).owner == "blog"
     trusted = client.enqueue("email", SECRET, queue=queue, unique_key="customer:42", delay="1h")

@@ -101,7 +101,7 @@ def test_who_looks_at_the_health_first_notices_too_and_all_are_told(client, othe
         assert told(later) == [reason]
 
 
-def test_a_mark_of_somebody_else_is_noticed_as_well(client):
+def test_another_installations_mark_is_noticed_as_well(client):
     """Of an earlier version that was started anew, say, or of another server behind the same address."""
     check_server(client.server)
     told(client)

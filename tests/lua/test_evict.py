@@ -212,10 +212,10 @@ def test_the_canaries_of_a_redrive_stay_until_all_have_ended(lab):
 
 
 def test_what_is_no_record_any_more_is_left_to_be_found(lab):
-    (spoilt, kept), _ = finish(lab, 2)
-    lab.redis.delete(lab.keys.job(spoilt))
-    lab.redis.set(lab.keys.job(spoilt), "x")
+    (corrupt, kept), _ = finish(lab, 2)
+    lab.redis.delete(lab.keys.job(corrupt))
+    lab.redis.set(lab.keys.job(corrupt), "x")
     assert evict(lab).records == 1
-    assert lab.standing("finished") == [spoilt]
+    assert lab.standing("finished") == [corrupt]
     assert lab.state(kept) is None
-    lab.redis.delete(lab.keys.job(spoilt))
+    lab.redis.delete(lab.keys.job(corrupt))

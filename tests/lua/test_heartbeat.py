@@ -79,7 +79,7 @@ def test_each_worker_is_told_its_own(lab):
 
 @pytest.mark.parametrize("how", ["heartbeat", "fetch"])
 def test_what_a_worker_is_handed_on_a_server_that_was_emptied_is_given_back(lab, how):
-    """Its blocking pop goes on there, though its lease is gone; so it is fenced by itself, as nobody else did."""
+    """Its blocking pop goes on there, though its lease is gone; so it is fenced by itself."""
     lab.hire()
     lab.redis.delete(lab.keys.workers)
     job_id = lab.enqueue()

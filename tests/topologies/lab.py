@@ -34,7 +34,7 @@ SHARDS = 3
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports that nobody has now."""
+    """Return ports that are free now."""
     probes = [socket.socket() for _ in range(count)]
     try:
         for probe in probes:
@@ -285,7 +285,7 @@ class Cluster(Topology):
         return None
 
     def _replaced(self, node: Node) -> bool:
-        """Return whether all others say that somebody else has its slots."""
+        """Return whether all others say that another node has its slots."""
         others = [each for each in self.nodes if each.server.running]
         return all(row[2][1] != node.port for each in others for row in _slots(each))
 

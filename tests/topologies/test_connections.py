@@ -90,7 +90,7 @@ def test_a_shelf_that_was_given_up_keeps_no_connection(server):
     assert not shelf._idle
 
 
-def test_a_frozen_sentinel_keeps_nobody_waiting(trio):
+def test_a_frozen_sentinel_keeps_no_client_waiting(trio):
     sentinels = Sentinels([("127.0.0.1", port) for port in trio.sentinel_ports], MASTER)
     master = trio.primary_of("").port
     for frozen in range(3):

@@ -45,7 +45,7 @@ class Here:
         return job_id
 
     def retry(self) -> str:
-        """Return a retry of dead letters that goes on by and by."""
+        """Return a gradual redrive of dead letters."""
         self.dead()
         self.dead()
         answer = self.http.post("/api/v1/dlq/retry-all", json={"queue": "mail", "rate": "1/h"}).raise_for_status()

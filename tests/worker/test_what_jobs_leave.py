@@ -73,7 +73,7 @@ def test_the_next_job_is_still_reached_by_its_timeout(client, worker, before):
     for what in ("all signals blocked", "all signals ignored", "handlers that raise", "dumps at signals"):
         ended(client, "leave", {"what": what})
         view = client.wait(client.enqueue("waits", {}, timeout="200ms", max_retries=0), 30)
-        # Without a word of a kill: the handler has reacted to the exception.
+        # No mention of a kill: the handler has reacted to the exception.
         assert error_of(view)["message"] == "ran longer than its timeout of 200ms"
     assert worker.children() == [before[0]["pid"]]
 

@@ -1,4 +1,4 @@
--- Take a member out of a sorted set, unless somebody has given it another score meanwhile.
+-- Take a member out of a sorted set, unless it has another score by now.
 --
 -- KEYS  1 the sorted set
 -- ARGV  1 member  2 score, as the caller saw it

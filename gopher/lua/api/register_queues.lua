@@ -1,4 +1,4 @@
--- Note the names of queues that are new, all of them or none: so many queues there may be, and no more.
+-- Note the names of new queues, all of them or none, up to the maximum number of queues.
 --
 -- KEYS  1 the set of queues
 -- ARGV  1 how many there may be  then the names
