@@ -14,7 +14,7 @@ from redis import exceptions
 
 from . import crashpoints
 from .logs import get_logger
-from .replies import CONNECTION_ERRORS, ERRORS, is_of_server, translated
+from .replies import CONNECTION_ERRORS, ERRORS, is_of_server, translated, word_of
 from .server import Sendable, Server, has_more, pauses, read_reply, send_calls, send_whole
 
 log = get_logger("link")
@@ -29,6 +29,8 @@ ALL_BACK = REPLY_TIMEOUT + 1.0
 LONGEST_PAUSE, FAILOVER_PAUSE = 1.0, 0.3
 #: Seconds after which a call that was not sent yet has waited for a server that is away.
 WAITED = 1.0
+#: Seconds that a blocking command rests when the server is out of memory.
+FULL_REST = 0.25
 
 
 #: Takes the reply as the call reads it, or the exception that the server answered with.
@@ -293,6 +295,8 @@ class Bell:
     def __init__(self, server: Server, key: str) -> None:
         self.wire = Wire(server, key)
         self._rings_by = 0.0
+        #: Until when nothing is sent: the server is out of memory.
+        self._rests_until = 0.0
         #: What is under way, the blocking command first, and the replies that have come.
         self._calls: Sequence[Sendable] = ()
         self._replies: list[Any] = []
@@ -303,12 +307,20 @@ class Bell:
     def waiting(self) -> bool:
         return bool(self._calls)
 
+    def is_free(self, now: float, spare: float) -> bool:
+        """Return whether something can be sent: not while a command is under way; connect if need be."""
+        return not self._calls and now >= self._rests_until and self.wire.connect(now, spare)
+
+    def wake_at(self) -> float:
+        """Return when to try again (monotonic s); infinity while nothing stands in the way."""
+        return self.wire.wake_at() if time.monotonic() >= self._rests_until else self._rests_until
+
     def wait(self, calls: Sequence[Sendable], block: float, now: float, spare: float) -> bool:
         """Send a blocking command, which itself holds `block` as its timeout (s), and what is to be done after it.
 
-        Returns whether it was sent: not while one is under way.
+        Returns whether it was sent: not unless it `is_free`.
         """
-        if self._calls or not self.wire.connect(now, spare):
+        if not self.is_free(now, spare):
             return False
         self._calls = calls
         # A server that is idle looks at its timeouts ten times a second.
@@ -341,6 +353,9 @@ class Bell:
         trouble = next((each for each in replies if isinstance(each, Exception) and not _is_unknown(each)), None)
         if trouble is None:
             self.wire.sound()
+        elif word_of(trouble) == "OOM":
+            # It refuses what may write, and answers all else: others make room, or what waits comes by the poll.
+            self._rests_until = now + FULL_REST
         else:
             self.wire.fail(trouble, now)
         return [_read(call, reply) for call, reply in zip(calls, replies, strict=True)]

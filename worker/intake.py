@@ -113,7 +113,7 @@ class Intake:
 
     def listen(self, worker_id: str, now: float, spare: float, take: Taker) -> None:
         """Wait on the server for the next job: BRPOPLPUSH next -> processing:<worker>, then a fetch that begins it."""
-        if self.bell.waiting or not self.bell.wire.connect(now, spare):
+        if not self.bell.is_free(now, spare):
             return
         keys = self.queue.keys
         pop = Command(keys.next, ("BRPOPLPUSH", keys.next, keys.processing(worker_id), BLOCK))
@@ -125,7 +125,7 @@ class Intake:
         """Return when to look again or to reach for the bell (monotonic s); never while a fetch is under way."""
         if self.asked_for:
             return float("inf")
-        look_at = 0.0 if self._rang else min(self._poll_at, self.bell.wire.wake_at())
+        look_at = 0.0 if self._rang else min(self._poll_at, self.bell.wake_at())
         return max(look_at, self._not_before)
 
     def _refused(self, error: Exception) -> None:

@@ -445,11 +445,23 @@ def test_a_bell_whose_connection_ends_brings_nothing_and_can_be_rung_again(bell,
 
 
 def test_a_bell_that_was_refused_brings_nothing(bell, behind, proxy):
-    proxy.answer("-OOM command not allowed when used memory > 'maxmemory'.")
+    proxy.answer("-ERR max requests limit exceeded")
     ring(bell, behind)
     (refused,) = readable(bell)
     assert isinstance(refused, exceptions.ResponseError)
     assert bell.wire.trouble is not None
+
+
+def test_a_bell_rests_and_keeps_its_connection_while_the_server_is_full(bell, behind, proxy):
+    proxy.answer("-OOM command not allowed when used memory > 'maxmemory'.")
+    ring(bell, behind)
+    (refused,) = readable(bell)
+    assert isinstance(refused, exceptions.ResponseError)
+    now = time.monotonic()
+    assert (bell.wire.connected, bell.wire.trouble) == (True, None)
+    assert not bell.is_free(now, 0.4)
+    assert now < bell.wake_at() <= now + link_module.FULL_REST
+    assert bell.is_free(now + link_module.FULL_REST, 0.4)
 
 
 def begin_one(server, number=1):
