@@ -31,7 +31,7 @@ class Losses:
             created = created_ms(job_id)
         except ValueError:
             return ""
-        if self._emptied_at is not None and created <= int(self._emptied_at):
+        if self._emptied_at is not None and created < int(self._emptied_at):
             return f": the server was emptied after it was created, which was noticed at {_shown(self._emptied_at)}"
         went = [at for at, until in self._removed if at and until and created <= float(until)]
         if went:
