@@ -57,7 +57,7 @@ def test_workers_are_measured_side_by_side_and_stand_still_when_it_is_not_their_
 
     def look(made, root, count, seconds):
         names.append(made.contender.name)
-        wait_until(lambda: stand_still(root))
+        wait_until(lambda: stand_still(root), 60)
         return turn(made, root, count, seconds)
 
     monkeypatch.setattr(draining, "_turn", look)
