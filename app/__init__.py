@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from gopher.settings import Settings
+from gopher.config.settings import Settings
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 def create_app(settings: Settings | None = None) -> "Flask":
     """Make the WSGI application. It connects to the server at the first request of a process, not here."""
-    from gopher.registry import load_handlers
+    from gopher.jobs.handlers import load_handlers
 
     from . import (
         access,

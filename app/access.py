@@ -6,11 +6,11 @@ import hmac
 from flask import Flask, Request, g
 from werkzeug.exceptions import Forbidden, Unauthorized
 
+from gopher.config.kinds import ROLES, ApiKey, Role
+from gopher.config.settings import Settings
 from gopher.errors import RoleNeeded
-from gopher.owners import TRUSTED, Submitter
-from gopher.registry import Handler, Registry
-from gopher.settings import Settings
-from gopher.values import ROLES, ApiKey, Role
+from gopher.jobs.handlers import Handler, Registry
+from gopher.jobs.owners import TRUSTED, Submitter
 
 from . import audit, rates
 from .context import context, current_request

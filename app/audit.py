@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from flask import Flask, Request, Response, g
 
-from gopher.logs import get_logger
+from gopher.telemetry.logs import get_logger
 
 from .context import current_request
 from .operations import of

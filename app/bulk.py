@@ -14,14 +14,14 @@ import msgspec
 from flask import Response, current_app, g, request
 from werkzeug.exceptions import HTTPException
 
-from gopher.batches import check_queues
 from gopher.client import Stored
 from gopher.errors import GopherError, InvalidJob, PayloadTooLarge, QueueBusy, RoleNeeded, TooManyQueues
-from gopher.idempotency import request_for, with_ids
-from gopher.job import NewJob
-from gopher.queue import Request
-from gopher.registry import Registry
-from gopher.submission import InvalidBatch, parse, prepare
+from gopher.jobs.handlers import Registry
+from gopher.jobs.job import NewJob
+from gopher.jobs.submission import InvalidBatch, parse, prepare
+from gopher.queue.batches import check_queues
+from gopher.queue.idempotency import request_for, with_ids
+from gopher.queue.moves import Request
 
 from . import access
 from .answers import answer

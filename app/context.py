@@ -9,8 +9,8 @@ from dataclasses import replace
 from flask import Request, current_app, request
 
 from gopher.client import Client
-from gopher.registry import Registry
-from gopher.settings import Settings
+from gopher.config.settings import Settings
+from gopher.jobs.handlers import Registry
 
 from .capacity import BULKS, CONNECTIONS, PROBE_TIMEOUT, REDIS_TIMEOUT, WAITERS
 

@@ -2,7 +2,7 @@
 
 from flask import Flask
 
-from gopher.settings import Settings
+from gopher.config.settings import Settings
 
 
 def install(app: Flask, settings: Settings) -> None:

@@ -5,11 +5,11 @@ from typing import Annotated
 import msgspec
 from flask import Blueprint, Response
 
-from gopher.groups import MAX_GROUPS
-from gopher.job import State
-from gopher.redrives import MAX_CANARY
-from gopher.shapes import Checked, JobId, QueueName, RateText, TypeName
-from gopher.views import DeadLetterPage, GroupPage, RetryView
+from gopher.admin.redrives import MAX_CANARY
+from gopher.jobs.fields import Checked, JobId, QueueName, RateText, TypeName
+from gopher.jobs.job import State
+from gopher.jobs.models import DeadLetterPage, GroupPage, RetryView
+from gopher.reads.groups import MAX_GROUPS
 
 from . import audit
 from .answers import Count, answer

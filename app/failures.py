@@ -17,9 +17,9 @@ from gopher.errors import (
     ScheduleNotFound,
     ServerError,
 )
-from gopher.idempotency import IdempotencyMismatch
-from gopher.logs import get_logger
-from gopher.submission import InvalidBatch
+from gopher.jobs.submission import InvalidBatch
+from gopher.queue.idempotency import IdempotencyMismatch
+from gopher.telemetry.logs import get_logger
 
 from .answers import answer
 from .context import context

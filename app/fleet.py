@@ -7,9 +7,9 @@ from typing import Any
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from gopher.client import Client
-from gopher.histogram import cumulated
-from gopher.registry import Registry
-from gopher.views import QueueStats
+from gopher.jobs.handlers import Registry
+from gopher.jobs.models import QueueStats
+from gopher.reads.histogram import cumulated
 
 #: Label values that anybody could make up: so many have series of their own, the most frequent ones.
 _ERRORS, _QUEUES, _SCHEDULES = 60, 20, 20

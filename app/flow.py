@@ -6,9 +6,9 @@ import msgspec
 from flask import Blueprint, Response
 from msgspec import Meta
 
-from gopher.limits import MOST, Limit, format_rate
-from gopher.shapes import QueueName, RateText, TypeName
-from gopher.views import LimitView
+from gopher.jobs.fields import QueueName, RateText, TypeName
+from gopher.jobs.limit import MOST, Limit, format_rate
+from gopher.jobs.models import LimitView
 
 from .answers import answer
 from .context import gopher

@@ -5,9 +5,9 @@ import resource
 import sys
 from typing import Any
 
-from gopher import logs, tracing
+from gopher.config.settings import Settings
 from gopher.errors import ConfigurationError
-from gopher.settings import Settings
+from gopher.telemetry import logs, tracing
 
 from . import multiproc
 from .capacity import THREADS

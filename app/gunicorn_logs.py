@@ -6,7 +6,7 @@ from gunicorn.glogging import Logger as GunicornLogger  # type: ignore[import-un
 
 
 class Logger(GunicornLogger):  # type: ignore[misc]
-    """Hands everything to the root logger, which `gopher.logs` has set up. Requests are logged by the app."""
+    """Hands everything to the root logger, which `gopher.telemetry.logs` has set up. Requests are logged by the app."""
 
     def setup(self, cfg: Any) -> None:
         super().setup(cfg)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from gunicorn.workers.gthread import TConn, ThreadWorker  # type: ignore[import-untyped]
 
-from gopher.logs import get_logger
+from gopher.telemetry.logs import get_logger
 
 from .capacity import LEAST_RATE
 from .incoming import PIECE, Incoming

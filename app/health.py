@@ -7,7 +7,7 @@ from flask import Blueprint, Response
 
 from gopher import __version__
 from gopher.errors import GopherError
-from gopher.health import Health, check_writable, examine
+from gopher.reads.health import Health, check_writable, examine
 
 from .answers import answer
 from .context import context
@@ -41,7 +41,7 @@ class Unhealthy(msgspec.Struct):
 def health() -> Response:
     """Say how all is: server, workers, scheduler."""
     try:
-        return answer(examine(context().probe))
+        return answer(examine(context().probe.server))
     except GopherError as error:
         return _unhealthy(error)
 
@@ -58,7 +58,7 @@ def live() -> Response:
 def ready() -> Response:
     """Say whether the server is reached and can be written to."""
     try:
-        check_writable(context().probe)
+        check_writable(context().probe.server)
     except GopherError as error:
         return _unhealthy(error)
     return answer(Ready())

@@ -11,7 +11,7 @@ from functools import lru_cache
 from flask import Request
 from werkzeug.exceptions import Forbidden
 
-from gopher.settings import Settings
+from gopher.config.settings import Settings
 
 _PLACE = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::[0-9]*)?")
 

@@ -9,21 +9,21 @@ import msgspec
 from flask import Blueprint, Response, g, request
 from msgspec import UNSET, UnsetType
 
+from gopher.base.times import to_rfc3339
 from gopher.client import Stored, accepted
+from gopher.config.settings import Settings
 from gopher.errors import JobNotFound, ServerError
-from gopher.idempotency import LONGEST_KEY, ids_for, request_for, with_ids
-from gopher.job import FINAL_STATES, NewJob, State
-from gopher.job_types import describe
-from gopher.listing import MAX_LIMIT
-from gopher.queue import Request
-from gopher.registry import Handler
-from gopher.rehearsal import Rehearsal
-from gopher.schedule import from_recurring, job_now
-from gopher.settings import Settings
-from gopher.shapes import Checked, JobId, Priority, QueueName, ScheduleName, Status, Time, TypeName
-from gopher.submission import Batch, Recurring, Submission, parse_batch, prepare, prepare_batch
-from gopher.times import to_rfc3339
-from gopher.views import Accepted, JobView, LogLine, Page, Reason, TypeView
+from gopher.jobs.dry_run import Rehearsal
+from gopher.jobs.fields import Checked, JobId, Priority, QueueName, ScheduleName, Status, Time, TypeName
+from gopher.jobs.handlers import Handler
+from gopher.jobs.job import FINAL_STATES, NewJob, State
+from gopher.jobs.models import Accepted, JobView, LogLine, Page, Reason, TypeView
+from gopher.jobs.schedule import from_recurring, job_now
+from gopher.jobs.submission import Batch, Recurring, Submission, parse_batch, prepare, prepare_batch
+from gopher.queue.idempotency import LONGEST_KEY, ids_for, request_for, with_ids
+from gopher.queue.moves import Request
+from gopher.reads.job_types import describe
+from gopher.reads.listing import MAX_LIMIT
 
 from . import access, audit, lines
 from .answers import answer

@@ -11,10 +11,10 @@ from flask import Blueprint, Flask, Response, current_app
 from werkzeug.routing import Rule
 
 from gopher import __version__
-from gopher.registry import Handler
-from gopher.schedule import ScheduleSpec
-from gopher.submission import Submission
-from gopher.values import Role
+from gopher.config.kinds import Role
+from gopher.jobs.handlers import Handler
+from gopher.jobs.schedule import ScheduleSpec
+from gopher.jobs.submission import Submission
 
 from . import operations
 from .examples import example

@@ -20,10 +20,10 @@ from typing import Any, TypeVar, get_type_hints
 import msgspec
 from flask import Flask, Response, g
 
-from gopher.decoding import decode, explain
+from gopher.config.kinds import Role
 from gopher.errors import InvalidJob
-from gopher.shapes import check_text, schemas_in
-from gopher.values import Role
+from gopher.jobs.decoding import decode, explain
+from gopher.jobs.fields import check_text, schemas_in
 
 from .context import current_request
 from .requests import body

@@ -5,7 +5,7 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from gopher.shapes import JobId
+from gopher.jobs.fields import JobId
 
 
 class Failure(NamedTuple):

@@ -6,8 +6,8 @@ import msgspec
 from flask import Blueprint, Response
 
 from gopher.client import PURGEABLE
-from gopher.shapes import Checked, QueueName, one_of
-from gopher.views import Stats
+from gopher.jobs.fields import Checked, QueueName, one_of
+from gopher.jobs.models import Stats
 
 from . import audit
 from .answers import Count, answer

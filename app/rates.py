@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 from flask import Flask, Request, Response, g
 
-from gopher.admission import Admission, Turnstile
+from gopher.admin.admission import Admission, Turnstile
+from gopher.config.settings import Settings
 from gopher.errors import ServerError
-from gopher.logs import get_logger
-from gopher.settings import Settings
+from gopher.telemetry.logs import get_logger
 
 from .context import context
 from .operations import of

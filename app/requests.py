@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 from flask import Flask, Request, Response, g
 from werkzeug.exceptions import ClientDisconnected, Forbidden, RequestEntityTooLarge, UnsupportedMediaType
 
-from gopher import logs
-from gopher.settings import Settings
+from gopher.config.settings import Settings
+from gopher.telemetry import logs
 
 from . import hosts, lines
 from .context import context, current_request

@@ -5,12 +5,12 @@ from typing import Annotated
 import msgspec
 from flask import Blueprint, Response
 
+from gopher.admin.schedules import MAX_PREVIEW
 from gopher.errors import InvalidJob
-from gopher.owners import TRUSTED
-from gopher.schedule import ScheduleSpec, check_spec
-from gopher.schedules import MAX_PREVIEW
-from gopher.shapes import Checked, JobId, ScheduleName
-from gopher.views import PreviewRow, ScheduleView
+from gopher.jobs.fields import Checked, JobId, ScheduleName
+from gopher.jobs.models import PreviewRow, ScheduleView
+from gopher.jobs.owners import TRUSTED
+from gopher.jobs.schedule import ScheduleSpec, check_spec
 
 from . import access, audit
 from .answers import answer

@@ -2,8 +2,8 @@
 
 from flask import Blueprint, Response
 
-from gopher.shapes import Checked, Duration, QueueName
-from gopher.timeline import Timeline
+from gopher.jobs.fields import Checked, Duration, QueueName
+from gopher.reads.timeline import Timeline
 
 from .answers import answer
 from .context import gopher

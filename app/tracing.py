@@ -4,8 +4,8 @@ import os
 
 from flask import Flask, Request
 
-from gopher import tracing
-from gopher.trace_context import REQUEST_ID, pass_on, read
+from gopher.telemetry import tracing
+from gopher.telemetry.trace_context import REQUEST_ID, pass_on, read
 
 #: Asked all the time by machines; the variables of the instrumentation say otherwise.
 _QUIET = r"/health(/|$),/metrics$"

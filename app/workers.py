@@ -3,7 +3,7 @@
 import msgspec
 from flask import Blueprint, Response
 
-from gopher.views import WorkerView
+from gopher.jobs.models import WorkerView
 
 from .answers import answer
 from .context import gopher

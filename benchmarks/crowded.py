@@ -24,9 +24,9 @@ import httpx
 import psutil
 
 from gopher.client import Client
-from gopher.embedded import EmbeddedServer
-from gopher.job import NewJob, new_job_id
-from gopher.queue import Failure
+from gopher.jobs.job import NewJob, new_job_id
+from gopher.queue.moves import Failure
+from gopher.server.embedded import EmbeddedServer
 
 from .lab import free_port
 from .server import program

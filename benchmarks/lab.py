@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 from redis import Redis
 
-from gopher.embedded import EmbeddedServer
+from gopher.server.embedded import EmbeddedServer
 
 from .contenders import CACHE, Contender
 from .server import program

@@ -13,9 +13,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from gopher.client import Client
-from gopher.embedded import EmbeddedServer
-from gopher.job import NewJob, new_job_id
-from gopher.queue import Completion, Fetched
+from gopher.jobs.job import NewJob, new_job_id
+from gopher.queue.moves import Completion, Fetched
+from gopher.server.embedded import EmbeddedServer
 
 from .lab import OPTIONS
 from .server import program

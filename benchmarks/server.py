@@ -14,7 +14,7 @@ from ctypes.util import find_library
 from functools import cache
 from pathlib import Path
 
-from gopher.embedded import find_server
+from gopher.server.embedded import find_server
 
 from .contenders import cache_folder
 

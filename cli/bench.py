@@ -15,9 +15,9 @@ import click
 import msgspec
 
 from gopher.client import Client
+from gopher.config.settings import Settings
 from gopher.errors import GopherError
-from gopher.replies import explained
-from gopher.settings import Settings
+from gopher.server.errors import explained
 
 from .common import common
 from .output import Output

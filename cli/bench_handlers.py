@@ -3,8 +3,8 @@
 import time
 from typing import Any
 
-from gopher.job import Job
-from gopher.registry import handler
+from gopher.jobs.handlers import handler
+from gopher.jobs.job import Job
 
 
 @handler("bench_noop")

@@ -7,11 +7,11 @@ from typing import Any
 
 import msgspec
 
-from gopher.durations import format_duration
-from gopher.replies import explained
-from gopher.server import Server
-from gopher.server_clock import now_at
-from gopher.startup import OLDEST_SERVER, one_node, version_of
+from gopher.base.durations import format_duration
+from gopher.queue.preflight import OLDEST_SERVER, one_node, version_of
+from gopher.queue.store import Server
+from gopher.server.clock import now_at
+from gopher.server.errors import explained
 
 #: Seconds that the clocks may differ: delays and schedules are written by one and read by the other.
 CLOCK_TOLERANCE = 1.0

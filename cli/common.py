@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from gopher import tracing
+from gopher.base.durations import EXPECTED, parse_duration
 from gopher.client import Client
-from gopher.durations import EXPECTED, parse_duration
+from gopher.config.settings import Settings
 from gopher.errors import ConfigurationError, GopherError
 from gopher.interface import Gopher
-from gopher.registry import Registry, load_handlers
-from gopher.settings import Settings
+from gopher.jobs.handlers import Registry, load_handlers
+from gopher.telemetry import tracing
 
 from .output import Output
 
 if TYPE_CHECKING:
-    from gopher.http_client import HttpClient
+    from gopher.api_client.client import HttpClient
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -110,7 +110,7 @@ _GIVEN = "gopher.redis_url"
 def _over_http() -> "HttpClient | None":
     if not over_http():
         return None
-    from gopher.http_client import HttpClient
+    from gopher.api_client.client import HttpClient
 
     return HttpClient()
 

@@ -6,12 +6,12 @@ from typing import Any
 import click
 import msgspec
 
+from gopher.admin.redrives import MAX_CANARY
 from gopher.errors import GopherError, JobConflict, JobNotFound
 from gopher.interface import Gopher
-from gopher.job import State
-from gopher.listing import MAX_LIMIT
-from gopher.redrives import MAX_CANARY
-from gopher.views import JobView
+from gopher.jobs.job import State
+from gopher.jobs.models import JobView
+from gopher.reads.listing import MAX_LIMIT
 
 from .common import client, common, looking_client
 from .output import Output, one_line, when

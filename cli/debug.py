@@ -15,8 +15,9 @@ def debug() -> None:
 @common
 def crash_points(out: Output) -> None:
     """List the points at which GOPHER_CRASH_AT=<name>[:n] has a process kill itself, one a line."""
-    from gopher.crashpoints import names
+    from gopher.queue.scripts import names as scripts
+    from gopher.server.crashpoints import names
 
-    if not out.data({"crash_points": names()}):
-        for name in names():
+    if not out.data({"crash_points": names(scripts())}):
+        for name in names(scripts()):
             click.echo(name)

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gopher.embedded import EmbeddedServer
+from gopher.config.settings import Settings
 from gopher.errors import ConfigurationError, GopherError
-from gopher.settings import Settings
+from gopher.server.embedded import EmbeddedServer
 
 from .demo_jobs import PHOTOGRAPH, DemoJob, Place, Wrong, all_jobs, mend
 from .http import Api, free_port, is_ready

@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
-from gopher.job import Job
-from gopher.registry import handler
-from gopher.retry import Backoff
-from gopher.settings import Settings
+from gopher.config.settings import Settings
+from gopher.jobs.backoff import Backoff
+from gopher.jobs.handlers import handler
+from gopher.jobs.job import Job
 
 #: Short, so that the demo is.
 _SOON = Backoff("constant", base="500ms", jitter=False)

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import click
 
 from gopher.client import Client
+from gopher.config.settings import Settings
 from gopher.errors import ConfigurationError, ServerError
-from gopher.health import check_writable
-from gopher.settings import Settings
+from gopher.reads.health import check_writable
 
 from .checks import Check, Finding, look_at, server_checks
 from .common import client, common, over_http, server_client
@@ -74,7 +74,7 @@ def _checks(deep: bool) -> Iterator[Check]:
 
 def _writes(gopher: Client) -> Check:
     try:
-        latency = check_writable(gopher)
+        latency = check_writable(gopher.server)
     except (ServerError, ConfigurationError) as error:
         return Check("writes", "refused", [Finding(str(error), "New jobs are refused until that is mended.")])
     return Check("writes", f"accepted after {latency * 1000:.1f} ms")

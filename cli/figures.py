@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gopher.base.priorities import PRIORITIES
 from gopher.errors import ServerError
 from gopher.interface import Gopher
-from gopher.job import PRIORITIES
-from gopher.views import Stats, WorkerView
+from gopher.jobs.models import Stats, WorkerView
 
 from .common import DURATION, client, common
 from .output import Cell, Output, fitting, plain_table, rich_table, seconds, shown

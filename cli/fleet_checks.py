@@ -4,19 +4,20 @@ import time
 from collections.abc import Iterator
 
 from gopher import __version__
+from gopher.base.durations import format_duration
+from gopher.base.priorities import PRIORITIES
+from gopher.base.salvage import order
+from gopher.base.times import to_rfc3339
 from gopher.client import Client
-from gopher.durations import format_duration
-from gopher.installation import TOLD_FOR, notice
+from gopher.config.settings import Settings
 from gopher.interface import Gopher
-from gopher.invariants import findings
-from gopher.job import PRIORITIES, State
-from gopher.keys import QueueKeys
-from gopher.replies import explained
-from gopher.round_trips import ask
-from gopher.salvage import order
-from gopher.settings import Settings
-from gopher.times import to_rfc3339
-from gopher.views import JobView, WorkerView
+from gopher.jobs.job import State
+from gopher.jobs.models import JobView, WorkerView
+from gopher.queue.installation import TOLD_FOR, notice
+from gopher.queue.invariants import findings
+from gopher.queue.keys import QueueKeys
+from gopher.server.errors import explained
+from gopher.server.round_trips import ask
 
 from .checks import Check, Finding
 from .hints import unserved

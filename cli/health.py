@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import click
 
-from gopher import alive
 from gopher.client import Client
-from gopher.settings import Settings
+from gopher.config.settings import Settings
+from gopher.telemetry import liveness
 
 from .common import client, common, over_http, setting
 from .output import Output
@@ -40,7 +40,7 @@ def health(out: Output, worker: bool) -> None:
 def _of_one(settings: Settings, out: Output) -> None:
     if settings.health_file is None:
         raise click.UsageError("--worker: say which file, with --health-file or GOPHER_HEALTH_FILE.")
-    beat = alive.check(settings.health_file)
+    beat = liveness.check(settings.health_file)
     if not out.data(beat):
         out.line(f"process {beat.pid} lives")
 

@@ -2,8 +2,8 @@
 
 from gopher.errors import GopherError
 from gopher.interface import Gopher
-from gopher.job import State
-from gopher.views import WorkerView
+from gopher.jobs.job import State
+from gopher.jobs.models import WorkerView
 
 
 def missing(client: Gopher, job_type: str, queue: str, status: str) -> list[str]:

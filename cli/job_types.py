@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from gopher.errors import UnknownType
-from gopher.views import TypeView
+from gopher.jobs.models import TypeView
 
 from .common import checking_client, common, known_types
 from .output import Output, seconds

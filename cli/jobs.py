@@ -5,9 +5,9 @@ from typing import Any
 import click
 import msgspec
 
-from gopher.job import State
-from gopher.listing import MAX_LIMIT
-from gopher.views import HistoryRow, JobView
+from gopher.jobs.job import State
+from gopher.jobs.models import HistoryRow, JobView
+from gopher.reads.listing import MAX_LIMIT
 
 from .common import client, common, looking_client
 from .output import Output, one_line, seconds, when

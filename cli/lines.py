@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
-from gopher.submission import MAX_METADATA, MAX_PAYLOAD
+from gopher.jobs.submission import MAX_METADATA, MAX_PAYLOAD
 
 #: Lines, and bytes of lines, of one batch. An API takes 1 MiB in one request unless SERVER_MAX_BODY says otherwise.
 BATCH_LINES, BATCH_BYTES = 1000, 900 * 1024

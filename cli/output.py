@@ -135,7 +135,7 @@ def when(time: str | None) -> str:
 
 def seconds(value: float | None) -> str:
     """Return a duration in its shortest form."""
-    from gopher.durations import format_duration
+    from gopher.base.durations import format_duration
 
     return "-" if value is None else format_duration(value)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import click
 
-from gopher.settings import Settings
+from gopher.config.settings import Settings
 
 from .common import common, needs_server, setting
 from .output import Output

@@ -5,12 +5,12 @@ from typing import Any
 import click
 import msgspec
 
-from gopher.cron import CronExpression
+from gopher.base.priorities import PRIORITIES
 from gopher.interface import Gopher
-from gopher.job import PRIORITIES
-from gopher.schedule import ScheduleSpec
-from gopher.submission import MISSED, OVERLAP
-from gopher.views import ScheduleView
+from gopher.jobs.cron import CronExpression
+from gopher.jobs.models import ScheduleView
+from gopher.jobs.schedule import ScheduleSpec
+from gopher.jobs.submission import MISSED, OVERLAP
 
 from .common import checking_client, client, common, looking_client
 from .output import Output, when

@@ -10,9 +10,9 @@ import click
 import msgspec
 
 from gopher.errors import GopherError, InvalidJob
-from gopher.idempotency import IdempotencyMismatch
 from gopher.interface import Gopher
-from gopher.submission import InvalidBatch, parse
+from gopher.jobs.submission import InvalidBatch, parse
+from gopher.queue.idempotency import IdempotencyMismatch
 
 from .common import checking_client, common
 from .lines import LONGEST, Batch, Line, batches

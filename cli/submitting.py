@@ -7,13 +7,13 @@ from typing import Any
 import click
 import msgspec
 
+from gopher.base.priorities import PRIORITIES
 from gopher.errors import InvalidJob
 from gopher.interface import Gopher
-from gopher.job import PRIORITIES
-from gopher.rehearsal import Rehearsal
-from gopher.schedule import from_recurring
-from gopher.submission import MAX_PAYLOAD, Recurring, Submission
-from gopher.views import Accepted
+from gopher.jobs.dry_run import Rehearsal
+from gopher.jobs.models import Accepted
+from gopher.jobs.schedule import from_recurring
+from gopher.jobs.submission import MAX_PAYLOAD, Recurring, Submission
 
 from .common import DURATION, checking_client, common, known_types
 from .hints import missing

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import click
 
-from gopher.embedded import EmbeddedServer
+from gopher.config.settings import Settings
 from gopher.errors import ConfigurationError, GopherError
-from gopher.settings import Settings
+from gopher.server.embedded import EmbeddedServer
 
 from .common import common, needs_server
 from .http import Api, free_port, is_free, is_ready

@@ -9,8 +9,8 @@ import click
 import msgspec
 
 from gopher.interface import Gopher
-from gopher.job import FINAL_STATES, State
-from gopher.views import JobView
+from gopher.jobs.job import FINAL_STATES, State
+from gopher.jobs.models import JobView
 
 from .common import DURATION, common, looking_client
 from .hints import missing

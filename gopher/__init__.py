@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .api_client.client import HttpClient as HttpClient
     from .client import Client as Client
     from .errors import Cancelled as Cancelled
     from .errors import Discard as Discard
@@ -15,10 +16,9 @@ if TYPE_CHECKING:
     from .errors import Retry as Retry
     from .errors import Snooze as Snooze
     from .errors import SoftTimeout as SoftTimeout
-    from .http_client import HttpClient as HttpClient
-    from .job import Job as Job
-    from .job import current_job as current_job
-    from .registry import handler as handler
+    from .jobs.handlers import handler as handler
+    from .jobs.job import Job as Job
+    from .jobs.job import current_job as current_job
 
 __version__ = "0.1.0"
 
@@ -26,14 +26,14 @@ _HOMES = {
     "Cancelled": "errors",
     "Client": "client",
     "Discard": "errors",
-    "HttpClient": "http_client",
-    "Job": "job",
+    "HttpClient": "api_client.client",
+    "Job": "jobs.job",
     "RateLimited": "errors",
     "Retry": "errors",
     "Snooze": "errors",
     "SoftTimeout": "errors",
-    "current_job": "job",
-    "handler": "registry",
+    "current_job": "jobs.job",
+    "handler": "jobs.handlers",
 }
 
 __all__ = sorted([*_HOMES, "__version__"])  # noqa: PLE0605 - the one list is _HOMES

@@ -9,34 +9,35 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from .batches import check_parents, check_queues, is_known, no_parent, refusal
-from .dead_letters import DeadLetters
+from .admin.dead_letters import DeadLetters
+from .admin.limits import Flow
+from .admin.schedules import Schedules
+from .base.times import to_rfc3339
+from .config.settings import Settings
 from .errors import InvalidJob, JobConflict, OutcomeUnknown, ServerError, TooManyQueues
-from .flow import Flow
-from .idempotency import IdempotencyMismatch, ids_for, request_for, with_ids
-from .inspector import Inspector
 from .interface import Stored
-from .job import FINAL_STATES, NewJob, State, created_ms
-from .job_types import describe
-from .listing import Listing
-from .many_jobs import prepare_many
-from .missing import Losses, no_such_job
-from .owners import TRUSTED, Submitter, current_submitter, owned_by
-from .queue import Enqueued, Request
-from .registry import Registry
-from .rehearsal import Rehearsal, rehearse
-from .schedules import Schedules
-from .server import PATIENCE, Server
-from .settings import Settings
-from .submission import MAX_BATCH, InvalidBatch, Submission, prepare, prepare_batch, prepare_fields
-from .timeline import Timeline, timeline
-from .times import to_rfc3339
-from .tracing import enqueuing
-from .views import Accepted, JobView, LogLine, Page, Reason, Stats, TypeView, WorkerView
-from .why import Explainer
+from .jobs.bulk import prepare_many
+from .jobs.dry_run import Rehearsal, rehearse
+from .jobs.handlers import Registry
+from .jobs.job import FINAL_STATES, NewJob, State, created_ms
+from .jobs.models import Accepted, JobView, LogLine, Page, Reason, Stats, TypeView, WorkerView
+from .jobs.owners import TRUSTED, Submitter, current_submitter, owned_by
+from .jobs.submission import MAX_BATCH, InvalidBatch, Submission, prepare, prepare_batch, prepare_fields
+from .queue.batches import check_parents, check_queues, is_known, no_parent, refusal
+from .queue.idempotency import IdempotencyMismatch, ids_for, request_for, with_ids
+from .queue.missing import Losses, no_such_job
+from .queue.moves import Enqueued, Request
+from .queue.store import Server
+from .reads.job_types import describe
+from .reads.jobs import Inspector
+from .reads.listing import Listing
+from .reads.timeline import Timeline, timeline
+from .reads.why import Explainer
+from .server.executor import PATIENCE
+from .telemetry.tracing import enqueuing
 
 if TYPE_CHECKING:
-    from .health import Health
+    from .reads.health import Health
 
 __all__ = ["PURGEABLE", "Client", "Stored", "accepted"]
 
@@ -289,9 +290,9 @@ class Client:
 
     def health(self) -> "Health":
         """Return how server, workers and scheduler are. Raises a ServerError when the server can't be used."""
-        from .health import examine
+        from .reads.health import examine
 
-        return examine(self)
+        return examine(self.server)
 
     # Acting
 

@@ -26,7 +26,7 @@ Raised inside handlers:
 SoftTimeout, Cancelled                  (BaseException, so that `except Exception` lets them through)
 """
 
-from .durations import parse_duration
+from .base.durations import parse_duration
 
 
 class GopherError(Exception):

@@ -7,14 +7,10 @@ nothing else, so that a command does the same both ways.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from .health import Health
-from .limits import Limit
-from .redrives import StartedRetry
-from .rehearsal import Rehearsal
-from .schedule import ScheduleSpec
-from .submission import Submission
-from .timeline import Timeline
-from .views import (
+from .admin.redrives import StartedRetry
+from .jobs.dry_run import Rehearsal
+from .jobs.limit import Limit
+from .jobs.models import (
     Accepted,
     DeadLetterPage,
     GroupPage,
@@ -30,6 +26,10 @@ from .views import (
     TypeView,
     WorkerView,
 )
+from .jobs.schedule import ScheduleSpec
+from .jobs.submission import Submission
+from .reads.health import Health
+from .reads.timeline import Timeline
 
 
 class Stored(NamedTuple):

@@ -1,14 +1,14 @@
 """The scheduler: lets jobs go when their time has come, rescues those of dead workers, prunes old records."""
 
-from gopher.settings import Settings
+from gopher.config.settings import Settings
 
 
 def run(settings: Settings) -> int:
     """Run a scheduler until it is told to stop; return its exit code."""
-    from gopher import logs, tracing
-    from gopher.registry import load_handlers
-    from gopher.server import Server
-    from gopher.startup import check_server
+    from gopher.jobs.handlers import load_handlers
+    from gopher.queue.preflight import check_server
+    from gopher.queue.store import Server
+    from gopher.telemetry import logs, tracing
 
     from .loop import Scheduler
 

@@ -10,11 +10,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
-from gopher.link import ALL_BACK, WAITED
-from gopher.logs import get_logger
-from gopher.queue import SERIES, Call, Promoted, Pruned, Queue, Rescued, Sampled
-from gopher.queue_survey import Survey
-from gopher.settings import Settings
+from gopher.config.settings import Settings
+from gopher.queue.moves import SERIES, Promoted, Pruned, Queue, Rescued, Sampled
+from gopher.queue.survey import Survey
+from gopher.server.calls import Call
+from gopher.server.pipeline import ALL_BACK, WAITED
+from gopher.telemetry.logs import get_logger
 
 log = get_logger("scheduler")
 

@@ -15,13 +15,13 @@ from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from gopher.keys import Keys
-from gopher.logs import get_logger
-from gopher.presence import Command
-from gopher.queue import Call, Queue
-from gopher.queue_names import LEAVING_FOR
-from gopher.queue_survey import Survey
-from gopher.scripts import script
+from gopher.queue.keys import Keys
+from gopher.queue.moves import Queue
+from gopher.queue.names import LEAVING_FOR
+from gopher.queue.scripts import script
+from gopher.queue.survey import Survey
+from gopher.server.calls import Call, Command
+from gopher.telemetry.logs import get_logger
 
 log = get_logger("scheduler")
 

@@ -6,11 +6,11 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+from gopher.admin.schedules import Schedules
 from gopher.errors import ServerError
-from gopher.logs import get_logger
-from gopher.registry import Registry
-from gopher.schedules import Schedules
-from gopher.server import Server
+from gopher.jobs.handlers import Registry
+from gopher.queue.store import Server
+from gopher.telemetry.logs import get_logger
 
 log = get_logger("scheduler")
 

@@ -10,17 +10,18 @@ from typing import Any
 
 import msgspec
 
-from gopher.alive import HealthFile
-from gopher.health import Unserved
-from gopher.link import Bell
-from gopher.logs import get_logger
-from gopher.presence import Command, hide_scheduler, show_scheduler
-from gopher.queue_survey import Survey
-from gopher.registry import Registry
-from gopher.salvage import is_corrupt, text
-from gopher.server import Server
-from gopher.settings import Settings
-from gopher.wires import Wires
+from gopher.base.salvage import is_corrupt, text
+from gopher.config.settings import Settings
+from gopher.jobs.handlers import Registry
+from gopher.queue.presence import hide_scheduler, show_scheduler
+from gopher.queue.store import Server
+from gopher.queue.survey import Survey
+from gopher.reads.health import Unserved
+from gopher.server.calls import Command
+from gopher.server.event_loop import Wires
+from gopher.server.pipeline import Bell
+from gopher.telemetry.liveness import HealthFile
+from gopher.telemetry.logs import get_logger
 
 from .forgetter import Forgetter
 from .housekeeper import Housekeeper

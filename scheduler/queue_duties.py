@@ -3,11 +3,11 @@
 import time
 from collections.abc import Callable
 
-from gopher.link import Link
-from gopher.logs import get_logger
-from gopher.queue import Queue
-from gopher.queue_survey import Survey
-from gopher.settings import Settings
+from gopher.config.settings import Settings
+from gopher.queue.moves import Queue
+from gopher.queue.survey import Survey
+from gopher.server.pipeline import Link
+from gopher.telemetry.logs import get_logger
 
 from .duties import LONGEST_SLEEP, Duty, Promoter, Pruner, Redriver, Rescuer, Sampler, Sleeper, Surveyor, until
 from .ticker import Ticker

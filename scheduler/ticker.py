@@ -2,12 +2,13 @@
 
 from typing import Any
 
+from gopher.base.salvage import UNREADABLE, moment, text
 from gopher.errors import GopherError
-from gopher.logs import get_logger
-from gopher.queue import Call, Queue, Ticks
-from gopher.salvage import UNREADABLE, moment, text
-from gopher.schedule import dropped, parse_spec, plan, tick_job
-from gopher.tracing import firing
+from gopher.jobs.schedule import dropped, parse_spec, plan, tick_job
+from gopher.queue.moves import Queue, Ticks
+from gopher.server.calls import Call
+from gopher.telemetry.logs import get_logger
+from gopher.telemetry.tracing import firing
 
 from .duties import Sleeper, until
 

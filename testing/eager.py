@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from functools import cache
 from uuid import uuid4
 
+from gopher.base.durations import parse_duration
 from gopher.client import Client, Stored
-from gopher.durations import parse_duration
-from gopher.embedded import EmbeddedServer
-from gopher.job import NewJob
-from gopher.owners import Submitter
-from gopher.queue import Request
-from gopher.registry import Registry
-from gopher.registry import registry as registered
-from gopher.server import PATIENCE
-from gopher.settings import Settings
-from gopher.views import JobView
+from gopher.config.settings import Settings
+from gopher.jobs.handlers import Registry
+from gopher.jobs.handlers import registry as registered
+from gopher.jobs.job import NewJob
+from gopher.jobs.models import JobView
+from gopher.jobs.owners import Submitter
+from gopher.queue.moves import Request
+from gopher.server.embedded import EmbeddedServer
+from gopher.server.executor import PATIENCE
 
 from .inline import InlineWorker
 

@@ -4,19 +4,19 @@ import time
 from itertools import count
 
 import msgspec
-from gopher.worker import failures
-from gopher.worker.child import what_becomes
-from gopher.worker.frames import Failed
-from gopher.worker.record import new_worker_id
-from gopher.worker.results import BadResult
-from gopher.worker.verdicts import Verdict, history_row, on_failure, on_no_handler
+from gopher.worker.children import failures
+from gopher.worker.children.child import what_becomes
+from gopher.worker.children.results import BadResult
+from gopher.worker.messages import Failed
+from gopher.worker.queue_side.decisions import Verdict, history_row, on_failure, on_no_handler
+from gopher.worker.worker_info import new_worker_id
 
 from gopher.errors import Cancelled, SoftTimeout
-from gopher.job import Envelope, Job, decode_envelope
-from gopher.policy import Options, resolve
-from gopher.queue import Completion, Failure, FetchedJob, Queue
-from gopher.registry import Handler, Registry
-from gopher.server import Server
+from gopher.jobs.handlers import Handler, Registry
+from gopher.jobs.job import Envelope, Job, decode_envelope
+from gopher.jobs.options import Options, resolve
+from gopher.queue.moves import Completion, Failure, FetchedJob, Queue
+from gopher.queue.store import Server
 
 from .running import Recorder, attempt
 

@@ -5,15 +5,15 @@ import time
 from typing import Any
 
 import msgspec
-from gopher.worker.results import encode_result
+from gopher.worker.children.results import encode_result
 
+from gopher.config.settings import Settings
 from gopher.errors import ConfigurationError
-from gopher.job import Envelope, Job, Reporter, new_job_id, running_job
-from gopher.policy import resolve
-from gopher.registry import Handler, HandlerFunction, Registry
-from gopher.registry import registry as registered
-from gopher.settings import Settings
-from gopher.submission import to_json
+from gopher.jobs.handlers import Handler, HandlerFunction, Registry
+from gopher.jobs.handlers import registry as registered
+from gopher.jobs.job import Envelope, Job, Reporter, new_job_id, running_job
+from gopher.jobs.options import resolve
+from gopher.jobs.submission import to_json
 
 
 class Recorder(Reporter):

@@ -10,8 +10,8 @@ from uuid import uuid4
 
 import pytest
 
-from gopher.embedded import EmbeddedServer
-from gopher.settings import Settings
+from gopher.config.settings import Settings
+from gopher.server.embedded import EmbeddedServer
 
 #: Variables that are not ours by name, yet change what Gopher does.
 _OTHERS = ("PORT",)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from itertools import count
 
 from gopher.client import Client
-from gopher.queue import Completion, Failure, FetchedJob
+from gopher.queue.moves import Completion, Failure, FetchedJob
 
 _ORDER = "hnl"
 

@@ -1,6 +1,6 @@
 """The worker: a supervisor that talks to the queue, and children that run handlers."""
 
-from gopher.settings import Settings
+from gopher.config.settings import Settings
 
 #: Open files that a supervisor needs, and for each child.
 _DESCRIPTORS, _DESCRIPTORS_PER_CHILD = 40, 5
@@ -8,14 +8,14 @@ _DESCRIPTORS, _DESCRIPTORS_PER_CHILD = 40, 5
 
 def run(settings: Settings) -> int:
     """Run a worker until it is told to stop; return its exit code."""
-    from gopher import logs, tracing
-    from gopher.registry import load_handlers, preload
-    from gopher.server import Server
-    from gopher.startup import check_server
+    from gopher.jobs.handlers import load_handlers, preload
+    from gopher.queue.preflight import check_server
+    from gopher.queue.store import Server
+    from gopher.telemetry import logs, tracing
 
+    from .children.system import need_descriptors
+    from .children.watch import watch
     from .supervisor import Supervisor
-    from .system import need_descriptors
-    from .watch import watch
 
     logs.configure(settings)
     need_descriptors(_DESCRIPTORS + _DESCRIPTORS_PER_CHILD * settings.worker_concurrency)

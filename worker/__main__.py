@@ -2,8 +2,8 @@
 
 import sys
 
+from gopher.config.settings import Settings
 from gopher.errors import ConfigurationError
-from gopher.settings import Settings
 
 from . import run
 

@@ -2,13 +2,13 @@
 
 from typing import TYPE_CHECKING, Any
 
-from gopher.job import Envelope, read_envelope
-from gopher.trace_context import REQUEST_ID, trace_id
+from gopher.jobs.job import Envelope, read_envelope
+from gopher.telemetry.trace_context import REQUEST_ID, trace_id
 
-from .frames import Assignment
+from .messages import Assignment
 
 if TYPE_CHECKING:
-    from .pool import Running
+    from .running import Running
 
 
 class JobFields:

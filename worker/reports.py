@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Collection
 
-from .intake import Intake
-from .pool import ChildHandle, Running
+from .children.pool import ChildHandle
+from .queue_side.fetcher import Intake
+from .running import Running
 
 #: Id and token of a job, its progress and log as `Queue.report` takes them.
 _Report = tuple[str, str, bytes, bytes]

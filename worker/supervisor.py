@@ -14,37 +14,39 @@ from collections.abc import Callable
 
 import msgspec
 
-from gopher.alive import HealthFile
-from gopher.crashpoints import reached
-from gopher.job import read_envelope
-from gopher.link import ALL_BACK, WAITED, Link
-from gopher.logs import bind, get_logger
-from gopher.policy import resolve
-from gopher.presence import hide_worker, show_worker
-from gopher.queue import Call, Fetched, FetchedJob, Heartbeat, Queue, Rescued
-from gopher.registry import Registry
-from gopher.salvage import UNREADABLE
-from gopher.server import Server
-from gopher.settings import Settings
-from gopher.tracing import is_on as tracing_is_on
-from gopher.wires import Wires
+from gopher.base.salvage import UNREADABLE
+from gopher.config.settings import Settings
+from gopher.jobs.handlers import Registry
+from gopher.jobs.job import read_envelope
+from gopher.jobs.options import resolve
+from gopher.queue.moves import Fetched, FetchedJob, Heartbeat, Queue, Rescued
+from gopher.queue.presence import hide_worker, show_worker
+from gopher.queue.store import Server
+from gopher.server.calls import Call
+from gopher.server.crashpoints import reached
+from gopher.server.event_loop import Wires
+from gopher.server.pipeline import ALL_BACK, WAITED, Link
+from gopher.telemetry.liveness import HealthFile
+from gopher.telemetry.logs import bind, get_logger
+from gopher.telemetry.tracing import is_on as tracing_is_on
 
-from . import interrupt
-from .clock import ServerClock
-from .declared_limits import DeclaredLimits
-from .exporter import Exporter, killed
-from .frames import Completed, Failed, Message, Progress, Ready, decode_message
-from .intake import Intake
-from .inventory import Inventory
+from .children import interrupt
+from .children.pool import STRAGGLER, ChildHandle, Pool, assignment, depth_for, holds_for
+from .children.system import describe_exit, oom_kills
 from .job_logs import job_fields
-from .pool import STRAGGLER, ChildHandle, Pool, Running, assignment, depth_for, holds_for
-from .record import Record, new_worker_id
+from .messages import Completed, Failed, Message, Progress, Ready, decode_message
+from .queue_side.clock import ServerClock
+from .queue_side.decisions import CANCELLED, LOST, RELEASED, Verdict, on_crash, on_failure, on_no_handler, on_timeout
+from .queue_side.declared_limits import DeclaredLimits
+from .queue_side.fetcher import Intake
+from .queue_side.inventory import Inventory
+from .queue_side.priority_cycle import Turns
+from .queue_side.settler import Settlement
 from .reports import report_running
-from .settlement import Settlement
+from .running import Running
 from .signals import Signals
-from .system import describe_exit, oom_kills
-from .turns import Turns
-from .verdicts import CANCELLED, LOST, RELEASED, Verdict, on_crash, on_failure, on_no_handler, on_timeout
+from .tracing.exporter import Exporter, killed
+from .worker_info import Record, new_worker_id
 
 log = get_logger("worker")
 

@@ -8,8 +8,8 @@ from gopher.app.context import gopher
 from werkzeug.wrappers import Response as BaseResponse
 
 from gopher.errors import InvalidJob
-from gopher.job import State
-from gopher.views import GroupView, JobView
+from gopher.jobs.job import State
+from gopher.jobs.models import GroupView, JobView
 
 from .acts import act, filled
 from .formats import counted

@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
-from gopher.durations import format_duration
-from gopher.times import from_rfc3339
-from gopher.views import HistoryRow
+from gopher.base.durations import format_duration
+from gopher.base.times import from_rfc3339
+from gopher.jobs.models import HistoryRow
 
 #: Characters of a payload or result that a page shows.
 LONGEST = 20_000

@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from gopher import __version__
 from gopher.errors import InvalidJob
-from gopher.views import Stats
+from gopher.jobs.models import Stats
 
 from . import formats
 

@@ -15,8 +15,8 @@ from itsdangerous import BadData, URLSafeTimedSerializer
 from werkzeug.exceptions import Forbidden, Unauthorized
 from werkzeug.wrappers import Response as BaseResponse
 
-from gopher.logs import get_logger
-from gopher.values import ApiKey, Role
+from gopher.config.kinds import ApiKey, Role
+from gopher.telemetry.logs import get_logger
 
 from .frame import bare_page, blueprint, forget, is_refresh, own_path, put_cookie
 

@@ -6,9 +6,9 @@ from gopher.app import jobs as api_jobs
 from gopher.app.context import context, gopher
 from werkzeug.wrappers import Response as BaseResponse
 
+from gopher.base.names import JOB_ID
 from gopher.errors import InvalidJob
-from gopher.job import FINAL_STATES, State
-from gopher.names import JOB_ID
+from gopher.jobs.job import FINAL_STATES, State
 
 from .acts import act
 from .frame import address, blueprint, done, filters, page, stats

@@ -5,7 +5,7 @@ from typing import Any
 from flask import Response
 from gopher.app.context import context, gopher
 
-from gopher.health import examine
+from gopher.reads.health import examine
 
 from .frame import blueprint, filters, is_refresh, page, stats
 from .plots import SPANS, drawing_of, logarithmic_drawing_of, series_of, span_of
@@ -18,7 +18,7 @@ def overview() -> Response:
     children = [child for worker in workers for child in worker.children]
     return page(
         "overview.html",
-        health=examine(context().client),
+        health=examine(context().client.server),
         stats=stats(),
         workers=workers,
         children=len(children),

@@ -10,9 +10,9 @@ from flask import Response
 from gopher.app.answers import answer
 from gopher.app.context import gopher
 
+from gopher.base.times import from_rfc3339
 from gopher.errors import InvalidJob
-from gopher.timeline import Point, Timeline
-from gopher.times import from_rfc3339
+from gopher.reads.timeline import Point, Timeline
 
 from .frame import blueprint, filters, stats
 

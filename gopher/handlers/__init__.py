@@ -11,7 +11,7 @@ __all__ = ["cleanup", "image", "mail", "maths", "preload", "report"]
 
 def preload() -> None:
     """Import what the handlers import late, so that processes forked after this share its memory."""
-    from gopher.tls import tls_context
+    from gopher.config.tls import tls_context
 
     from . import fetching, pictures, smtp
 

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from gopher.durations import parse_duration
-from gopher.job import Job
-from gopher.registry import handler
+from gopher.base.durations import parse_duration
+from gopher.jobs.handlers import handler
+from gopher.jobs.job import Job
 
 from . import files
 
 if TYPE_CHECKING:
-    from gopher.server import Server
+    from gopher.queue.store import Server
 
 #: Records looked at in one call, so that the server is never held for long.
 STEP = 1000
@@ -60,8 +60,8 @@ def cleanup(job: Job, payload: Cleanup) -> dict[str, Any]:
 
 def prune_records(job: Job, dead_older_than: str | float | None) -> dict[str, int]:
     """Prune every queue; return how many results and dead letters went."""
-    from gopher.server import Server
-    from gopher.settings import Settings
+    from gopher.config.settings import Settings
+    from gopher.queue.store import Server
 
     settings = Settings.from_env()
     dead_ttl = settings.dead_ttl if dead_older_than is None else parse_duration(dead_older_than)

@@ -15,8 +15,8 @@ import httpcore
 import msgspec
 
 from gopher import __version__
+from gopher.config.tls import tls_context
 from gopher.errors import Retry
-from gopher.tls import tls_context
 
 from .guard import FetchRefused, Guard
 

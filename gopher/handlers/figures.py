@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from gopher.histogram import BOUNDS
-from gopher.timeline import Timeline
-from gopher.times import to_rfc3339
-from gopher.views import Stats, WorkerView
+from gopher.base.times import to_rfc3339
+from gopher.jobs.models import Stats, WorkerView
+from gopher.reads.histogram import BOUNDS
+from gopher.reads.timeline import Timeline
 
 if TYPE_CHECKING:
-    from gopher.inspector import Inspector
-    from gopher.server import Server
+    from gopher.queue.store import Server
+    from gopher.reads.jobs import Inspector
 
 #: Points of the last day below which the last hour says more: a scheduler has not run for long.
 _FEW = 12
@@ -56,7 +56,7 @@ class Figures(msgspec.Struct):
 
 def collect(server: "Server") -> Figures:
     """Read the figures of all queues."""
-    from gopher.inspector import Inspector
+    from gopher.reads.jobs import Inspector
 
     inspector = Inspector(server)
     return Figures(
@@ -70,7 +70,7 @@ def collect(server: "Server") -> Figures:
 
 
 def _timeline(server: "Server") -> Timeline:
-    from gopher.timeline import timeline
+    from gopher.reads.timeline import timeline
 
     day = timeline(server, "1d")
     return day if len(day.points) >= _FEW else timeline(server, "1h")

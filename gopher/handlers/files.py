@@ -27,7 +27,7 @@ class FileRefused(Discard):
 
 def files_folder() -> Path:
     """Return the absolute path of `GOPHER_FILES`, made if it is not there."""
-    from gopher.settings import Settings
+    from gopher.config.settings import Settings
 
     folder = Path(Settings.from_env().files).absolute()
     folder.mkdir(parents=True, exist_ok=True)

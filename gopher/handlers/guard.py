@@ -95,7 +95,7 @@ class Guard:
     @classmethod
     def from_env(cls) -> "Guard":
         """Return a guard that also allows the `host:port` pairs of `GOPHER_FETCH_ALLOW`."""
-        from gopher.settings import Settings
+        from gopher.config.settings import Settings
 
         return cls(frozenset(_host_and_port(entry) for entry in Settings.from_env().fetch_allow))
 

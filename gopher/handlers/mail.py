@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 
 from gopher.errors import Discard
-from gopher.job import Job
-from gopher.registry import handler
+from gopher.jobs.handlers import handler
+from gopher.jobs.job import Job
 
 if TYPE_CHECKING:
     from email.headerregistry import Address
@@ -74,7 +74,7 @@ def check_one_line(name: str, value: str | list[str] | None) -> None:
 @handler("email", timeout="60s", max_retries=5)
 def email(job: Job, payload: Email) -> dict[str, Any]:
     """Sends e-mail over SMTP, to one or several recipients, as text and optionally HTML."""
-    from gopher.settings import Settings
+    from gopher.config.settings import Settings
 
     from .smtp import MailServer
 

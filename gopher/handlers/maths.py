@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from gopher.job import Job
-from gopher.registry import handler
+from gopher.jobs.handlers import handler
+from gopher.jobs.job import Job
 
 from . import primes
 

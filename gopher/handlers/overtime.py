@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from gopher.durations import format_duration
-from gopher.timeline import Point, Timeline
+from gopher.base.durations import format_duration
+from gopher.reads.timeline import Point, Timeline
 
 from . import pages
 from .plots import Mark, lines, stacked

@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from gopher.durations import format_duration
-from gopher.histogram import BOUNDS
-from gopher.job import Job
-from gopher.registry import handler
+from gopher.base.durations import format_duration
+from gopher.jobs.handlers import handler
+from gopher.jobs.job import Job
+from gopher.reads.histogram import BOUNDS
 
 from . import files, overtime, pages
 from .figures import EVENTS, Figures, Latency, collect, counts_of, grown
@@ -42,8 +42,8 @@ class Report(msgspec.Struct, forbid_unknown_fields=True):
 @handler("report", timeout="60s", needs="read")
 def report(job: Job, payload: Report) -> dict[str, Any]:
     """Writes a report on the queues, as HTML with plots and as JSON, below GOPHER_FILES."""
-    from gopher.server import Server
-    from gopher.settings import Settings
+    from gopher.config.settings import Settings
+    from gopher.queue.store import Server
 
     job.progress(0.1, "reading the figures")
     server = Server(Settings.from_env(), connections=1)
@@ -65,8 +65,8 @@ def report(job: Job, payload: Report) -> dict[str, Any]:
 def mail(job: Job, payload: Report, summary: dict[str, Any], page: str) -> str:
     """Submit a job that sends a report: its findings as text, the page as an attachment. Return the job's id."""
     from gopher.client import Client
-    from gopher.registry import registry
-    from gopher.settings import Settings
+    from gopher.config.settings import Settings
+    from gopher.jobs.handlers import registry
 
     title = f"Gopher: {_TITLES[payload.report_type]}, {summary['generated_at'][:10]}"
     message = {

@@ -7,7 +7,7 @@ import httpx
 from gopher.app import create_app, openapi
 from jsonschema_rs import Draft202012Validator
 
-from gopher.settings import Settings
+from gopher.config.settings import Settings
 
 
 @cache

@@ -7,8 +7,8 @@ import socket
 
 from gopher.app import create_app, openapi
 
-from gopher.job import new_job_id
-from gopher.settings import Settings
+from gopher.config.settings import Settings
+from gopher.jobs.job import new_job_id
 
 BODIES = (
     {"type": "email", "payload": {"to": "user@example.com", "subject": "Hello", "body": "Test email"}},

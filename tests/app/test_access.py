@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from gopher.app import create_app, openapi, operations
 
-from gopher.job import new_job_id
-from gopher.settings import Settings
+from gopher.config.settings import Settings
+from gopher.jobs.job import new_job_id
 from tests.app.conftest import EMAIL, running_api
 
 KEYS = "shop:sübmit-secret:submit,board:read-secret:read,ops:admin-secret"

@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import pytest
 
-from gopher.job import new_job_id
+from gopher.jobs.job import new_job_id
 
 
 def submit(api, queue, **fields):

@@ -7,9 +7,9 @@ import msgspec
 import pytest
 from gopher.app import create_app, dead_letters, flow, jobs, schedules, timeline
 
-from gopher.schedule import ScheduleSpec
-from gopher.settings import Settings
-from gopher.submission import Recurring, Submission
+from gopher.config.settings import Settings
+from gopher.jobs.schedule import ScheduleSpec
+from gopher.jobs.submission import Recurring, Submission
 
 JOB = {"type": "math", "payload": {"operation": "prime", "number": 7}}
 SCHEDULE = {**JOB, "cron_expression": "0 3 * * *"}

@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from gopher.client import Client
-from gopher.embedded import EmbeddedServer
+from gopher.server.embedded import EmbeddedServer
 from tests.app.conftest import EMAIL, running_api
 from tests.helpers import wait_until
 

@@ -13,16 +13,16 @@ from click.testing import CliRunner
 from gopher.app import create_app
 from gopher.cli.main import cli
 
+from gopher.admin.dead_letters import DeadLetters
+from gopher.api_client.decode import read_view
 from gopher.client import Client
-from gopher.dead_letters import DeadLetters
-from gopher.http_views import read_view
-from gopher.job import State, new_job_id
-from gopher.job_views import FIELDS
-from gopher.presence import show_worker
-from gopher.registry import load_handlers
-from gopher.schedule import ScheduleSpec
-from gopher.settings import Settings
-from gopher.views import DeadLetterPage, JobView, Page
+from gopher.config.settings import Settings
+from gopher.jobs.handlers import load_handlers
+from gopher.jobs.job import State, new_job_id
+from gopher.jobs.models import DeadLetterPage, JobView, Page
+from gopher.jobs.schedule import ScheduleSpec
+from gopher.queue.presence import show_worker
+from gopher.reads.job_views import FIELDS
 from tests.app.document import pointer_to, validator
 from tests.seeding import SeedingWorker
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gopher.embedded import EmbeddedServer
+from gopher.server.embedded import EmbeddedServer
 from tests.app.conftest import EMAIL, free_port, running_api
 from tests.helpers import wait_until
 

@@ -6,8 +6,8 @@ import pytest
 from gopher.app import create_app
 
 from gopher.client import Client
-from gopher.job import new_job_id
-from gopher.settings import Settings
+from gopher.config.settings import Settings
+from gopher.jobs.job import new_job_id
 from tests.app.conftest import EMAIL
 from tests.seeding import SeedingWorker
 

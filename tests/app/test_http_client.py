@@ -15,13 +15,13 @@ import msgspec
 import pytest
 
 from gopher import Client, HttpClient, __version__
+from gopher.api_client.decode import read_view
+from gopher.config.tls import tls_context
 from gopher.errors import ApiUnavailable, ConfigurationError, JobConflict, JobNotFound, OutcomeUnknown
-from gopher.http_views import read_view
-from gopher.idempotency import IdempotencyMismatch
 from gopher.interface import Gopher
-from gopher.submission import InvalidBatch
-from gopher.tls import tls_context
-from gopher.views import JobView
+from gopher.jobs.models import JobView
+from gopher.jobs.submission import InvalidBatch
+from gopher.queue.idempotency import IdempotencyMismatch
 from tests.helpers import make_certificate
 
 from .conftest import EMAIL, Api

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from gopher.job import new_job_id
-from gopher.times import from_rfc3339
+from gopher.base.times import from_rfc3339
+from gopher.jobs.job import new_job_id
 
 
 def test_shows_a_job_from_submission_to_result(api, queue, worker):

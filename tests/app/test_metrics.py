@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from gopher.client import Client
-from gopher.histogram import BOUNDS, cumulated
+from gopher.reads.histogram import BOUNDS, cumulated
 from tests.app.conftest import EMAIL, running_api
 from tests.app.metrics_lint import problems
 from tests.seeding import SeedingWorker
@@ -251,7 +251,7 @@ def test_counts_requests_by_route_known_method_and_status_over_all_processes(api
 
 
 def test_the_bounds_are_those_that_the_scripts_count_into():
-    lua = files("gopher.lua").joinpath("shared/observe.lua").read_text()
+    lua = files("gopher.queue.lua").joinpath("shared/observe.lua").read_text()
     *bounds, last = re.search(r"BOUNDS = \{([^}]*)\}", lua)[1].split(",")
     assert tuple(map(int, bounds)) == BOUNDS
     assert last.strip() == "math.huge"

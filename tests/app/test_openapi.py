@@ -7,7 +7,7 @@ from gopher.app import create_app, openapi, operations
 from gopher.app.problems import FAILURES
 from jsonschema_rs import meta
 
-from gopher.settings import Settings
+from gopher.config.settings import Settings
 from tests.app.conftest import EMAIL
 from tests.app.document import document, pointer_to, validator
 

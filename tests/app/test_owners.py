@@ -8,11 +8,11 @@ from uuid import uuid4
 import msgspec
 import pytest
 
+from gopher.api_client.client import HttpClient
 from gopher.client import Client
 from gopher.errors import AccessRefused
-from gopher.http_client import HttpClient
-from gopher.job import new_job_id
-from gopher.submission import InvalidBatch, parse
+from gopher.jobs.job import new_job_id
+from gopher.jobs.submission import InvalidBatch, parse
 from tests.app.conftest import running_api
 from tests.helpers import wait_until
 from tests.seeding import SeedingWorker

@@ -6,7 +6,7 @@ import pytest
 from gopher.app import create_app
 
 from gopher.client import Client
-from gopher.settings import Settings
+from gopher.config.settings import Settings
 
 
 @pytest.fixture

@@ -4,10 +4,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from gopher.admission import Turnstile
-from gopher.server import Server
-from gopher.settings import Settings
-from gopher.values import Rate
+from gopher.admin.admission import Turnstile
+from gopher.config.kinds import Rate
+from gopher.config.settings import Settings
+from gopher.queue.store import Server
 from tests.app.conftest import running_api
 from tests.helpers import wait_until
 

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from benchmarks import server
-from gopher.embedded import find_server
+from gopher.server.embedded import find_server
 
 
 @pytest.fixture(autouse=True)

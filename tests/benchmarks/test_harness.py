@@ -31,7 +31,7 @@ from benchmarks.items import (
 from benchmarks.lab import Stuck, lab
 from benchmarks.results import Results
 from benchmarks.server import starter, unpacked_jemalloc
-from gopher.embedded import EmbeddedServer, find_server
+from gopher.server.embedded import EmbeddedServer, find_server
 from tests.helpers import wait_until
 
 GOPHER = Contender("Gopher", "with_gopher.py", 60_000, bulk=True)

@@ -17,14 +17,15 @@ from gopher.cli.fleet_checks import (
     worker_checks,
 )
 
-from gopher import __version__, stuck
+from gopher import __version__
+from gopher.base.times import to_rfc3339
 from gopher.client import Client
-from gopher.embedded import EmbeddedServer
 from gopher.errors import JobNotFound
-from gopher.health import examine
-from gopher.presence import show_scheduler, show_worker
-from gopher.times import to_rfc3339
-from gopher.views import ChildView, WorkerView
+from gopher.jobs.models import ChildView, WorkerView
+from gopher.queue.presence import show_scheduler, show_worker
+from gopher.reads import stuck
+from gopher.reads.health import examine
+from gopher.server.embedded import EmbeddedServer
 from tests.seeding import SeedingWorker
 
 from .conftest import Run
@@ -277,7 +278,7 @@ def test_records_that_went_early_and_an_emptied_server_are_found_until_that_is_a
     assert "shorten GOPHER_RESULT_TTL" in removed.remedy
     acknowledge_losses(client)
     assert data_check(client).findings == []
-    assert not any("emptied" in reason for reason in examine(client).reasons)
+    assert not any("emptied" in reason for reason in examine(client.server).reasons)
     # What was removed is still told to whoever asks for it.
     with pytest.raises(JobNotFound, match="removed early"):
         client.job(job_id)

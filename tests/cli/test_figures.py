@@ -12,7 +12,7 @@ from pathlib import Path
 from gopher.cli.output import fitting
 
 from gopher.client import Client
-from gopher.embedded import EmbeddedServer
+from gopher.server.embedded import EmbeddedServer
 from tests.helpers import wait_until
 from tests.seeding import SeedingWorker
 

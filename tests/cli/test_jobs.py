@@ -6,9 +6,9 @@ from collections.abc import Callable
 import msgspec
 
 from gopher.client import Client
-from gopher.listing import MAX_LIMIT
-from gopher.owners import Submitter
-from gopher.submission import prepare_fields
+from gopher.jobs.owners import Submitter
+from gopher.jobs.submission import prepare_fields
+from gopher.reads.listing import MAX_LIMIT
 from tests.helpers import wait_until
 from tests.seeding import SeedingWorker
 

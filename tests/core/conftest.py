@@ -2,8 +2,8 @@
 
 import pytest
 
-from gopher.server import Server
-from gopher.settings import Settings
+from gopher.config.settings import Settings
+from gopher.queue.store import Server
 from tests.core.proxy import Proxy
 
 

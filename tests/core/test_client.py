@@ -8,11 +8,11 @@ import pytest
 
 from gopher import client as client_module
 from gopher.client import Client
+from gopher.config.settings import Settings
 from gopher.errors import InvalidJob, JobConflict, JobNotFound, QueueUnavailable
-from gopher.idempotency import IdempotencyMismatch, request_for
-from gopher.job import NewJob, new_job_id
-from gopher.settings import Settings
-from gopher.submission import parse, prepare
+from gopher.jobs.job import NewJob, new_job_id
+from gopher.jobs.submission import parse, prepare
+from gopher.queue.idempotency import IdempotencyMismatch, request_for
 from tests.seeding import SeedingWorker
 
 

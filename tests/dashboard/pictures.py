@@ -20,8 +20,8 @@ from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
 from gopher.client import Client
-from gopher.embedded import EmbeddedServer
-from gopher.schedule import ScheduleSpec
+from gopher.jobs.schedule import ScheduleSpec
+from gopher.server.embedded import EmbeddedServer
 from tests.app.conftest import free_port, running_api
 from tests.dashboard.browser import launch
 from tests.helpers import wait_until

@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 from gopher import Discard, Job, handler
-from gopher.retry import Backoff
+from gopher.jobs.backoff import Backoff
 
 
 @handler("import_orders", timeout="5m")

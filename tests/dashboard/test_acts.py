@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from gopher.errors import JobNotFound
-from gopher.schedule import ScheduleSpec
+from gopher.jobs.schedule import ScheduleSpec
 from tests.app.conftest import EMAIL
 from tests.dashboard.reading import Page
 from tests.helpers import wait_until

@@ -6,7 +6,7 @@ import pytest
 import time_machine
 from gopher.app import create_app
 
-from gopher.settings import Settings
+from gopher.config.settings import Settings
 from tests.app.conftest import Api, running_api
 from tests.dashboard.conftest import KEYS, sign_in
 from tests.dashboard.reading import Page

@@ -12,15 +12,18 @@ from gopher.app.problems import FAILURES
 from gopher.cli.main import COMMANDS, cli
 from werkzeug.routing import Map
 
-from gopher import Client, HttpClient, crashpoints, registry, scripts
+from gopher import Client, HttpClient
+from gopher.api_client.operations import HttpDeadLetters, HttpFlow, HttpSchedules
+from gopher.config.settings import Settings
 from gopher.errors import Discard, RateLimited, Retry, Snooze
-from gopher.http_parts import HttpDeadLetters, HttpFlow, HttpSchedules
-from gopher.job import State
-from gopher.retry import Backoff
-from gopher.schedule import ScheduleSpec
-from gopher.settings import Settings
-from gopher.submission import Recurring, Submission
-from gopher.views import JobView
+from gopher.jobs import handlers
+from gopher.jobs.backoff import Backoff
+from gopher.jobs.job import State
+from gopher.jobs.models import JobView
+from gopher.jobs.schedule import ScheduleSpec
+from gopher.jobs.submission import Recurring, Submission
+from gopher.queue import scripts
+from gopher.server import crashpoints
 from tests.docs.console import commands
 from tests.docs.reference import with_reference
 from tests.docs.system import modules_of
@@ -172,7 +175,7 @@ def test_the_python_of_a_page_compiles_and_its_handlers_register(page: Path) -> 
         if "@handler" in source:
             exec(compile(source, f"{name}.py", "exec"), {"__name__": name})
             for job_type in re.findall(r'@handler\("(\w+)"', source):
-                assert registry.registry.require(job_type).description
+                assert handlers.registry.require(job_type).description
 
 
 def test_every_method_of_a_client_is_explained() -> None:
@@ -185,7 +188,7 @@ def test_every_method_of_a_client_is_explained() -> None:
 
 
 def test_every_option_of_a_handler_is_explained() -> None:
-    options = set(registry.handler.__kwdefaults__ or {}) - {"into"}
+    options = set(handlers.handler.__kwdefaults__ or {}) - {"into"}
     assert options <= named_in(text_of("handlers.md"))
     assert all(f"`{each.__name__}(" in text_of("handlers.md") for each in (Retry, Discard, Snooze, RateLimited))
 
@@ -199,7 +202,9 @@ def test_the_tables_of_crash_points_have_every_point() -> None:
     section = text_of("internals.md").partition("### Every point")[2].partition("\n## ")[0]
     named = named_in(section)
     assert set(crashpoints.OTHERS) <= named
-    assert {name.partition(".")[0] for name in crashpoints.names() if name not in crashpoints.OTHERS} <= named
+    assert {
+        name.partition(".")[0] for name in crashpoints.names(scripts.names()) if name not in crashpoints.OTHERS
+    } <= named
 
 
 def test_the_table_of_backoffs_is_what_the_code_does() -> None:
@@ -210,7 +215,7 @@ def test_the_table_of_backoffs_is_what_the_code_does() -> None:
 
 
 def test_the_example_of_a_history_row_has_the_outcomes_that_there_are() -> None:
-    worker = (ROOT / "worker/verdicts.py").read_text()
+    worker = (ROOT / "worker/queue_side/decisions.py").read_text()
     outcomes = set(re.findall(r'_(?:dead|again)\(\s*"(\w+)"', worker)) | {"completed", "running", "lost", "cancelled"}
     assert outcomes <= named_in(text_of("api.md"))
 

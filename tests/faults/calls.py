@@ -14,12 +14,13 @@ from typing import Any
 import msgspec
 
 from gopher.client import Client
-from gopher.invariants import findings
-from gopher.job import NewJob, new_job_id
-from gopher.keys import QueueKeys
-from gopher.queue import SERIES, Call, Completion, Failure, FetchedJob, Queue
-from gopher.schedule import ScheduleSpec
-from gopher.server import Server
+from gopher.jobs.job import NewJob, new_job_id
+from gopher.jobs.schedule import ScheduleSpec
+from gopher.queue.invariants import findings
+from gopher.queue.keys import QueueKeys
+from gopher.queue.moves import SERIES, Completion, Failure, FetchedJob, Queue
+from gopher.queue.store import Server
+from gopher.server.calls import Call
 from tests.helpers import wait_until
 
 _names = count(1)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from gopher.durations import parse_duration
+from gopher.base.durations import parse_duration
 from tests.faults.lab import System
 from tests.faults.storms import (
     Report,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from gopher.views import JobView
+from gopher.jobs.models import JobView
 from tests.worker.processes import error_of
 from tests.worker.test_monsters import MONSTERS
 

@@ -13,9 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from gopher.client import Client
-from gopher.embedded import EmbeddedServer
-from gopher.invariants import findings
-from gopher.job import FINAL_STATES
+from gopher.jobs.job import FINAL_STATES
+from gopher.queue.invariants import findings
+from gopher.server.embedded import EmbeddedServer
 from tests.app.conftest import free_port
 from tests.faults.audit import Audit, audit, save
 from tests.faults.ledger import VARIABLE, Entry, read

@@ -7,10 +7,10 @@ import json
 import sys
 from typing import Any
 
-from gopher.queue import Call
-from gopher.scripts import script
-from gopher.server import Server
-from gopher.settings import Settings
+from gopher.config.settings import Settings
+from gopher.queue.scripts import script
+from gopher.queue.store import Server
+from gopher.server.calls import Call
 
 
 def encode(call: Call) -> str:

@@ -14,8 +14,8 @@ from typing import Any
 import msgspec
 
 from gopher.client import Client
-from gopher.job import new_job_id
-from gopher.schedule import ScheduleSpec, tick_job
+from gopher.jobs.job import new_job_id
+from gopher.jobs.schedule import ScheduleSpec, tick_job
 from tests.helpers import wait_until
 from tests.seeding import SeedingWorker
 from tests.worker.processes import Process

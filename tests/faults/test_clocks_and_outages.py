@@ -3,9 +3,9 @@
 import pytest
 from gopher.scheduler import duties
 
-from gopher.link import ALL_BACK
-from gopher.server import Server
-from gopher.settings import Settings
+from gopher.config.settings import Settings
+from gopher.queue.store import Server
+from gopher.server.pipeline import ALL_BACK
 from tests.invariants.lab import START, LabQueue
 
 LEASE = 30.0

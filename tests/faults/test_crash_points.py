@@ -19,12 +19,12 @@ import httpx
 import pytest
 
 from gopher.client import Client
-from gopher.crashpoints import names
-from gopher.embedded import EmbeddedServer
-from gopher.invariants import findings
-from gopher.job import FINAL_STATES
-from gopher.scripts import names as script_names
-from gopher.scripts import script
+from gopher.jobs.job import FINAL_STATES
+from gopher.queue.invariants import findings
+from gopher.queue.scripts import names as script_names
+from gopher.queue.scripts import script
+from gopher.server.crashpoints import names
+from gopher.server.embedded import EmbeddedServer
 from tests.app.conftest import free_port
 from tests.faults import one_call, points
 from tests.faults.calls import SEEDS, Stage, direct, picture
@@ -90,9 +90,9 @@ def fates() -> Iterator[Fates]:
 
 def _kill_everywhere(grounds: Grounds, url: str) -> Fates:
     mine: dict[str, list[str]] = {}
-    for name in names():
+    for name in names(script_names()):
         mine.setdefault(points.who(name), []).append(name)
-    fates = {name: Fate() for name in names()}
+    fates = {name: Fate() for name in names(script_names())}
     _load_scripts(grounds["api"].client)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         # One after the other: each scheduler does the duties of all queues.
@@ -265,7 +265,7 @@ def _look(name: str, ground: Ground, fate: Fate) -> None:
     fate.wrong += findings(ground.client.server.client, ground.client.server.keys.of(points.queue_of(name)))
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", names(script_names()))
 def test_a_process_that_is_killed_there_loses_nothing(fates, name):
     assert fates[name].reached, f"no process came by {name}: give it a plan in tests/faults/points.py"
     assert fates[name].wrong == []

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from gopher.embedded import EmbeddedServer
-from gopher.queue import Call
-from gopher.scripts import names
-from gopher.server import Server
-from gopher.wires import Wires
+from gopher.queue.scripts import names
+from gopher.queue.store import Server
+from gopher.server.calls import Call
+from gopher.server.embedded import EmbeddedServer
+from gopher.server.event_loop import Wires
 from tests.faults.calls import REFUSALS, SEEDS, Stage, direct, picture
 from tests.faults.proxy import Proxy
 

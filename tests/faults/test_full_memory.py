@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gopher.client import Client
-from gopher.embedded import EmbeddedServer
+from gopher.server.embedded import EmbeddedServer
 from tests.helpers import wait_until
 from tests.seeding import SeedingWorker
 from tests.worker.processes import Process, Scheduler, Worker

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from gopher.client import Client
-from gopher.embedded import EmbeddedServer, find_server
+from gopher.server.embedded import EmbeddedServer, find_server
 from tests.faults.ledger import VARIABLE, read
 from tests.helpers import wait_until
 from tests.worker.processes import QUICK, Process, Scheduler, result_of

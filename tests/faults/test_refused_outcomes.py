@@ -7,7 +7,7 @@ import time
 import psutil
 import pytest
 
-from gopher.scripts import script
+from gopher.queue.scripts import script
 from tests.faults import points
 from tests.faults.lab import System
 from tests.faults.load import Load

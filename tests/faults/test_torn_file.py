@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from gopher.client import Client
-from gopher.embedded import EmbeddedServer
-from gopher.invariants import findings
+from gopher.queue.invariants import findings
+from gopher.server.embedded import EmbeddedServer
 from tests.seeding import SeedingWorker
 
 #: Bytes at the end of the file, of which any may be the last that reached the disk.

@@ -7,8 +7,8 @@ import msgspec
 import pytest
 
 from gopher.errors import InvalidJob
-from gopher.idempotency import IdempotencyMismatch, request_for
-from gopher.submission import Submission, parse_batch, prepare, prepare_batch
+from gopher.jobs.submission import Submission, parse_batch, prepare, prepare_batch
+from gopher.queue.idempotency import IdempotencyMismatch, request_for
 from tests.helpers import wait_until
 
 

@@ -6,7 +6,7 @@ import time
 
 import msgspec
 
-from gopher.schedule import ScheduleSpec
+from gopher.jobs.schedule import ScheduleSpec
 from tests.helpers import wait_until
 
 

@@ -12,8 +12,8 @@ import redis
 import yaml
 from gopher.app import create_app
 
-from gopher.embedded import find_server
-from gopher.settings import Settings
+from gopher.config.settings import Settings
+from gopher.server.embedded import find_server
 from tests.helpers import wait_until
 
 DEFAULTS = {variable.name: variable.default for variable in Settings.variables()}

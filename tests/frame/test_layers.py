@@ -1,4 +1,4 @@
-"""Who may import whom: the core nobody above it, the parts not each other; the command line starts the others."""
+"""Who may import whom: one table of rooms, each of which knows only those that stand before it."""
 
 import ast
 from collections.abc import Iterator
@@ -6,38 +6,113 @@ from pathlib import Path
 
 import pytest
 
+#: The rooms of the core, the lowest first. `gopher/<name>.py` is a room of its own.
+ROOMS = (
+    "base.durations",  # errors that a handler raises take durations
+    "errors",
+    "base",
+    "config",
+    "jobs",
+    "telemetry",
+    "server",
+    "queue",
+    "reads",
+    "admin",
+    "interface",
+    "client",
+    "api_client",
+)
+#: Modules that hold nothing of their own: public names of what lies in a room.
+FACADES = {"registry", "retry", "submission", "views"}
 PARTS = ("app", "worker", "scheduler", "cli", "testing")
+#: What the two sides of a worker, queue_side and children, both know; it knows neither of them.
+BETWEEN = ("running", "messages", "job_logs")
+#: Knows the names at the top only, with what they are made of.
+HANDLERS = "handlers"
 
 
-def imports(path: Path) -> Iterator[str]:
-    """Yield the absolute names of modules that a file imports, also inside its functions."""
+def module_of(root: Path, path: Path) -> str:
+    """Return the name under which a file is imported."""
+    parts = list(path.relative_to(root).with_suffix("").parts)
+    if parts[-1] == "__init__":
+        parts.pop()
+    return ".".join(parts if parts[0] == "gopher" else ["gopher", *parts])
+
+
+def imports(root: Path, path: Path) -> Iterator[str]:
+    """Yield the absolute names that a file imports, also inside its functions and for types."""
+    package = module_of(root, path).split(".")
+    if path.name != "__init__.py":
+        package.pop()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*above, *([node.module] if node.module else [])])
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def room_of(name: str) -> str | None:
+    """Return the room in which a name of the core lies; None for what is not the core's."""
+    parts = name.split(".")
+    if parts[0] != "gopher" or len(parts) < 2:
+        return None
+    inside = ".".join(parts[1:])
+    return next((room for room in ROOMS if inside == room or inside.startswith(room + ".")), None)
 
 
 def offences(root: Path, folder: str, forbidden: set[str]) -> list[str]:
     return [
         f"{path.relative_to(root)} imports {name}"
         for path in sorted((root / folder).rglob("*.py"))
-        for name in imports(path)
+        for name in imports(root, path)
         if any(name == each or name.startswith(each + ".") for each in forbidden)
     ]
 
 
-def test_the_core_knows_nobody_above_it(root):
+def test_each_room_knows_only_those_before_it(root):
+    wrong = []
+    for path in sorted((root / "gopher").rglob("*.py")):
+        here = room_of(module_of(root, path))
+        for name in imports(root, path) if here else ():
+            there = room_of(name)
+            if there and ROOMS.index(there) > ROOMS.index(here):
+                wrong.append(f"{path.relative_to(root)} ({here}) imports {name} ({there})")
+    assert not wrong
+
+
+def test_every_module_of_the_core_stands_in_a_room(root):
+    homeless = [
+        str(path.relative_to(root))
+        for path in sorted((root / "gopher").rglob("*.py"))
+        if room_of(module_of(root, path)) is None
+        and path.relative_to(root / "gopher").parts[0] not in ("__init__.py", HANDLERS)
+        and path.stem not in FACADES
+    ]
+    assert not homeless
+
+
+def test_facades_only_hand_names_on(root):
+    for name in FACADES:
+        tree = ast.parse((root / "gopher" / f"{name}.py").read_text())
+        assert all(isinstance(node, ast.Expr | ast.ImportFrom | ast.Assign) for node in tree.body), name
+
+
+def test_the_core_never_imports_its_handlers_or_its_facades(root):
+    below = [path for path in (root / "gopher").rglob("*.py") if HANDLERS not in path.parts]
+    names = {f"gopher.{name}" for name in FACADES} | {"gopher.handlers"}
+    wrong = [
+        f"{path.relative_to(root)} imports {name}"
+        for path in below
+        for name in imports(root, path)
+        if any(name == each or name.startswith(each + ".") for each in names) and path.name != "__init__.py"
+    ]
+    assert not wrong
+
+
+def test_the_core_knows_nothing_above_it(root):
     assert not offences(root, "gopher", {f"gopher.{part}" for part in PARTS})
-
-
-def test_the_core_does_not_reach_above_itself_by_a_relative_import(root):
-    for path in (root / "gopher").glob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ImportFrom) and node.level:
-                first = (node.module or node.names[0].name).split(".")[0]
-                assert first not in PARTS, f"{path}: from .{first}"
 
 
 @pytest.mark.parametrize("part", ["app", "worker", "scheduler"])
@@ -45,12 +120,22 @@ def test_the_parts_do_not_know_each_other(root, part):
     assert not offences(root, part, {f"gopher.{other}" for other in PARTS if other != part})
 
 
+def test_the_two_sides_of_a_worker_do_not_know_each_other(root):
+    sides = {"gopher.worker.children", "gopher.worker.queue_side"}
+    assert not offences(root, "worker/children", {"gopher.worker.queue_side"})
+    assert not offences(root, "worker/queue_side", {"gopher.worker.children"})
+    for name in BETWEEN:
+        known = list(imports(root, root / "worker" / f"{name}.py"))
+        assert not [each for each in known for side in sides if each.startswith(side)], name
+
+
 @pytest.mark.parametrize("folder", ["gopher", *PARTS, "tests"])
-def test_nobody_imports_a_part_by_the_name_of_its_folder(root, folder):
+def test_no_part_is_imported_by_the_name_of_its_folder(root, folder):
     assert not offences(root, folder, set(PARTS))
 
 
-def test_a_job_knows_no_server(root):
-    pure = ["job", "retry", "registry", "durations", "errors", "names", "settings", "values", "address"]
-    for name in pure:
-        assert not [each for each in imports(root / "gopher" / f"{name}.py") if each.split(".")[0] == "redis"]
+def test_only_the_room_of_the_server_and_what_is_above_it_knows_redis(root):
+    pure = ROOMS[: ROOMS.index("server")]
+    for path in sorted((root / "gopher").rglob("*.py")):
+        if room_of(module_of(root, path)) in pure:
+            assert not [name for name in imports(root, path) if name.split(".")[0] == "redis"], path

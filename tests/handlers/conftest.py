@@ -13,8 +13,8 @@ import pytest
 from aiosmtpd.controller import Controller
 
 import gopher.handlers  # noqa: F401 - registers them
-from gopher.job import Job, Reporter, new_job_id
-from gopher.registry import registry
+from gopher.jobs.handlers import registry
+from gopher.jobs.job import Job, Reporter, new_job_id
 
 
 class Recorder(Reporter):

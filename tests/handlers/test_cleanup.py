@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
+from gopher.config.settings import Settings
 from gopher.errors import InvalidJob
-from gopher.job import NewJob, new_job_id
-from gopher.keys import Keys
-from gopher.queue import Failure
-from gopher.server import Server
-from gopher.settings import Settings
+from gopher.jobs.job import NewJob, new_job_id
+from gopher.queue.keys import Keys
+from gopher.queue.moves import Failure
+from gopher.queue.store import Server
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from gopher.handlers.files import FileRefused, files_folder, is_ours, read_source, write_file
-from gopher.job import new_job_id
+from gopher.jobs.job import new_job_id
 
 JOB_ID = "0192f0c1-5a3e-7000-8000-000000000001"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gopher.registry import registry
+from gopher.jobs.handlers import registry
 
 SHIPPED = ["cleanup", "email", "image_resize", "math", "report"]
 

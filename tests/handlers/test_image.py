@@ -18,7 +18,7 @@ from gopher.errors import Discard, InvalidJob
 from gopher.handlers import pictures
 from gopher.handlers.fetching import FetchFailed
 from gopher.handlers.pictures import PictureRefused, cover_box, new_size
-from gopher.job import Job, new_job_id
+from gopher.jobs.job import Job, new_job_id
 from tests.handlers.conftest import Recorder, Site
 
 PHOTOGRAPH = Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg"

@@ -13,7 +13,7 @@ from gopher.errors import ConfigurationError, Discard, InvalidJob
 from gopher.handlers.mail import Email as Payload
 from gopher.handlers.mail import HeaderRefused, email
 from gopher.handlers.smtp import MailFailed, MailRefused, MailServer
-from gopher.job import Job, new_job_id
+from gopher.jobs.job import Job, new_job_id
 from tests.handlers.conftest import Mailbox, Recorder
 
 HELLO = {"to": "ann@example.com", "subject": "Hello", "body": "Test email"}

@@ -10,19 +10,19 @@ import msgspec
 import pytest
 
 from gopher.client import Client
+from gopher.config.settings import Settings
 from gopher.errors import Discard, InvalidJob
 from gopher.handlers import overtime, pages
 from gopher.handlers.figures import Figures, grown, latency, type_figures
 from gopher.handlers.plots import Mark, lines, rounded, stacked
 from gopher.handlers.report import draw, summarise
-from gopher.histogram import BOUNDS
-from gopher.job import Job, NewJob, new_job_id
-from gopher.queue import Completion
-from gopher.server import Server
-from gopher.settings import Settings
-from gopher.timeline import Latency as Took
-from gopher.timeline import Point, Timeline
-from gopher.views import ChildView, PriorityStats, QueueStats, Stats, WorkerView
+from gopher.jobs.job import Job, NewJob, new_job_id
+from gopher.jobs.models import ChildView, PriorityStats, QueueStats, Stats, WorkerView
+from gopher.queue.moves import Completion
+from gopher.queue.store import Server
+from gopher.reads.histogram import BOUNDS
+from gopher.reads.timeline import Latency as Took
+from gopher.reads.timeline import Point, Timeline
 
 TYPES = ("daily_summary", "queue_health", "workers")
 
@@ -102,7 +102,7 @@ def test_reads_latencies_from_buckets() -> None:
 
 
 def test_has_the_buckets_that_the_server_counts() -> None:
-    source = (Path(__file__).parents[2] / "gopher/lua/shared/observe.lua").read_text()
+    source = (Path(__file__).parents[2] / "gopher/queue/lua/shared/observe.lua").read_text()
     bounds = re.search(r"BOUNDS = \{ (.*?), math.huge \}", source)
     assert bounds is not None
     assert tuple(map(int, bounds[1].split(", "))) == BOUNDS

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from gopher.embedded import EmbeddedServer
-from gopher.server import Server
-from gopher.settings import Settings
+from gopher.config.settings import Settings
+from gopher.queue.store import Server
+from gopher.server.embedded import EmbeddedServer
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from gopher.server import Server
+from gopher.queue.store import Server
 from tests.invariants.lab import Mutation
 from tests.invariants.machine import Moves
 from tests.invariants.mutants import MUTANTS

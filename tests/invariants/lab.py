@@ -5,9 +5,10 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from gopher.keys import QueueKeys
-from gopher.queue import Call, Queue
-from gopher.scripts import Script, join
+from gopher.queue.keys import QueueKeys
+from gopher.queue.moves import Queue
+from gopher.queue.scripts import join
+from gopher.server.calls import Call, Script
 
 CLOCK = "local now = tonumber(redis.call('GET', KEYS[1] .. 'clock'))\n"
 START = 1_800_000_000_000
@@ -18,7 +19,7 @@ Mutation = tuple[str, str, str]
 
 @cache
 def source(name: str) -> str:
-    return files("gopher.lua").joinpath(f"{name}.lua").read_text()
+    return files("gopher.queue.lua").joinpath(f"{name}.lua").read_text()
 
 
 class LabQueue(Queue):

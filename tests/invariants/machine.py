@@ -12,10 +12,10 @@ import msgspec
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from gopher.invariants import findings
-from gopher.job import NewJob
-from gopher.queue import Completion, Failure, Fetched, FetchedJob
-from gopher.server import Server
+from gopher.jobs.job import NewJob
+from gopher.queue.invariants import findings
+from gopher.queue.moves import Completion, Failure, Fetched, FetchedJob
+from gopher.queue.store import Server
 
 from .lab import START, LabQueue
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from gopher.embedded import EmbeddedServer
-from gopher.invariants import findings
-from gopher.server import Server
-from gopher.settings import Settings
+from gopher.config.settings import Settings
+from gopher.queue.invariants import findings
+from gopher.queue.store import Server
+from gopher.server.embedded import EmbeddedServer
 from tests.lua.lab import Lab
 
 

@@ -4,10 +4,11 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from gopher.job import NewJob, new_job_id
-from gopher.queue import Call, Completion, Failure, Fetched, FetchedJob, Queue
-from gopher.scripts import join
-from gopher.server import Server
+from gopher.jobs.job import NewJob, new_job_id
+from gopher.queue.moves import Completion, Failure, Fetched, FetchedJob, Queue
+from gopher.queue.scripts import join
+from gopher.queue.store import Server
+from gopher.server.calls import Call
 from tests.invariants.lab import CLOCK, START, source
 
 LEASE = 10.0

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from gopher import scripts
-from gopher.scripts import join, script
+from gopher.queue import scripts
+from gopher.queue.scripts import join, script
 from tests.invariants.lab import source
 
 HERE = Path(__file__).parent

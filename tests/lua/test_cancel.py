@@ -2,7 +2,7 @@
 
 import pytest
 
-from gopher.job import new_job_id
+from gopher.jobs.job import new_job_id
 
 
 def test_a_job_at_the_head_of_the_queue_ends_and_the_next_takes_its_place(lab):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from gopher.job import new_job_id
-from gopher.queue import Request
+from gopher.jobs.job import new_job_id
+from gopher.queue.moves import Request
 from tests.lua.lab import failure, new_job
 
 DAY = 86_400_000

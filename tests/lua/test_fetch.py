@@ -3,9 +3,9 @@
 from collections import Counter
 
 import pytest
-from gopher.worker.turns import Turns
+from gopher.worker.queue_side.priority_cycle import Turns
 
-from gopher.queue import Completion
+from gopher.queue.moves import Completion
 from tests.lua.lab import CYCLE, failure
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gopher.queue import SERIES
+from gopher.queue.moves import SERIES
 
 
 def forgotten(lab):

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from gopher.embedded import EmbeddedServer
+from gopher.config.settings import Settings
 from gopher.errors import QueueFull
-from gopher.invariants import findings
-from gopher.queue import Request
-from gopher.server import Server
-from gopher.settings import Settings
+from gopher.queue.invariants import findings
+from gopher.queue.moves import Request
+from gopher.queue.store import Server
+from gopher.server.embedded import EmbeddedServer
 from tests.lua.lab import ROW, Lab, failure, new_job
 
 

@@ -1,6 +1,6 @@
 """look: fields of many records in one call."""
 
-from gopher.job import new_job_id
+from gopher.jobs.job import new_job_id
 
 
 def test_it_answers_in_order_and_leaves_out_what_is_not_there(lab):

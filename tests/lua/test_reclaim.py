@@ -1,6 +1,6 @@
 """reclaim: what stands in the list of a living worker that does not hold it goes back, and nothing else."""
 
-from gopher.queue import MAX_LOST, Completion
+from gopher.queue.moves import MAX_LOST, Completion
 
 
 def reclaim(lab, held=(), number=1000, bell=1000, lost_bells=(), worker="w1", **options):

@@ -1,6 +1,6 @@
 """redrive: dead letters start afresh, same id, same history."""
 
-from gopher.job import new_job_id
+from gopher.jobs.job import new_job_id
 from tests.lua.lab import failure
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gopher.queue import MAX_LOST
+from gopher.queue.moves import MAX_LOST
 from tests.lua.lab import LEASE
 
 

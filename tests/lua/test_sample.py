@@ -4,9 +4,9 @@ import re
 
 import msgspec
 
-from gopher.histogram import BOUNDS
-from gopher.queue import SERIES
-from gopher.timeline import LISTED
+from gopher.queue.moves import SERIES
+from gopher.reads.histogram import BOUNDS
+from gopher.reads.timeline import LISTED
 from tests.invariants.lab import source
 
 FINE, MIDDLE, COARSE = (step for step, _ in SERIES)

@@ -3,7 +3,7 @@
 import pytest
 
 from gopher.errors import GopherError
-from gopher.queue import Completion
+from gopher.queue.moves import Completion
 
 
 @pytest.fixture

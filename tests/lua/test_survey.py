@@ -2,7 +2,7 @@
 
 import pytest
 
-from gopher.queue_survey import Survey
+from gopher.queue.survey import Survey
 from tests.lua.lab import failure
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gopher.queue import Completion
+from gopher.queue.moves import Completion
 from tests.lua.lab import ROW, failure
 
 #: What ends an attempt, as (verb, state of the job then).

@@ -6,7 +6,7 @@ import time
 import pytest
 from gopher.scheduler.loop import Alarms
 
-from gopher.wires import Wires
+from gopher.server.event_loop import Wires
 from tests.helpers import wait_until
 
 

@@ -12,10 +12,10 @@ import pytest
 from gopher.scheduler.loop import Scheduler
 
 from gopher.client import Client
-from gopher.health import check_writable
-from gopher.presence import show_worker
-from gopher.registry import Registry
-from gopher.schedule import ScheduleSpec
+from gopher.jobs.handlers import Registry
+from gopher.jobs.schedule import ScheduleSpec
+from gopher.queue.presence import show_worker
+from gopher.reads.health import check_writable
 from tests.helpers import wait_until
 from tests.seeding import SeedingWorker
 
@@ -104,7 +104,7 @@ def looks_of(client, job_id):
 
     return {
         "health": client.health,
-        "ready": lambda: check_writable(client),
+        "ready": lambda: check_writable(client.server),
         "job": lambda: client.job(job_id),
         "first job": first_look,
         "why": lambda: client.why(job_id),

@@ -3,10 +3,10 @@
 import pytest
 from gopher.scheduler.duties import LIMIT, LONGEST_SLEEP, Promoter, Pruner, Rescuer
 
-from gopher.keys import Keys
-from gopher.link import ALL_BACK
-from gopher.queue import Promoted, Pruned, Queue, Rescued
-from gopher.settings import Settings
+from gopher.config.settings import Settings
+from gopher.queue.keys import Keys
+from gopher.queue.moves import Promoted, Pruned, Queue, Rescued
+from gopher.server.pipeline import ALL_BACK
 
 NOW = 1000.0
 SERVER_NOW = 1_790_000_000_000

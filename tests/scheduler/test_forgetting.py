@@ -11,17 +11,17 @@ import pytest
 from gopher.scheduler.forgetter import EMPTY_FOR, Forgetter
 
 from gopher.client import Client
-from gopher.presence import Command
-from gopher.queue_names import KNOWN_FOR, LEAVING_FOR
+from gopher.queue.names import KNOWN_FOR, LEAVING_FOR
+from gopher.server.calls import Command
 from tests.helpers import wait_until
 from tests.seeding import SeedingWorker
 
 #: A scheduler for which all takes a fraction of a second.
 _HASTY = """
 import gopher.queue_names, gopher.scheduler.forgetter as forgetter, gopher.scheduler.loop as loop
-from gopher.registry import Registry
+from gopher.jobs.handlers import Registry
 from gopher.scheduler.duties import Pruner, Surveyor
-from gopher.settings import Settings
+from gopher.config.settings import Settings
 forgetter.EMPTY_FOR, forgetter.LEAVING_FOR, loop.NEW_QUEUES_PERIOD = 0.2, 0.5, 0.1
 Surveyor.PERIOD, Surveyor.RATE, Pruner.PERIOD = 0.1, 1000.0, 0.1
 loop.Scheduler(Settings.from_env(), Registry()).run()
@@ -241,7 +241,7 @@ def test_counters_never_go_back(client, steps):
 @pytest.fixture
 def hasty_scheduler(client, monkeypatch):
     """A scheduler for which all takes a fraction of a second, and processes that look again as quickly."""
-    monkeypatch.setattr("gopher.queue_names.KNOWN_FOR", 0.1)
+    monkeypatch.setattr("gopher.queue.names.KNOWN_FOR", 0.1)
     environ = {"REDIS_URL": client.settings.redis_url, "GOPHER_NAMESPACE": client.settings.namespace}
     with subprocess.Popen([sys.executable, "-c", _HASTY], env={**os.environ, **environ}) as process:
         yield process

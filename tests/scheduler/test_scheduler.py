@@ -6,7 +6,7 @@ import time
 
 import psutil
 
-from gopher.times import from_rfc3339
+from gopher.base.times import from_rfc3339
 from tests.helpers import wait_until
 from tests.seeding import SeedingWorker
 

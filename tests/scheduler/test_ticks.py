@@ -7,10 +7,10 @@ import msgspec
 import pytest
 from gopher.scheduler.ticker import Ticker
 
-from gopher.job import created_ms
-from gopher.schedule import ScheduleSpec
-from gopher.server import Server
-from gopher.settings import Settings
+from gopher.config.settings import Settings
+from gopher.jobs.job import created_ms
+from gopher.jobs.schedule import ScheduleSpec
+from gopher.queue.store import Server
 from tests.invariants.lab import START, LabQueue
 
 TICKS, KILLS, PERIOD = 1_000, 50, 60_000

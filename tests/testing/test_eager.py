@@ -9,10 +9,10 @@ from gopher.testing import EagerClient
 
 from gopher import Cancelled, Client, Discard, Job, RateLimited, Retry, Snooze, handler
 from gopher.errors import InvalidJob
-from gopher.invariants import findings
-from gopher.owners import Submitter
-from gopher.registry import Registry
-from gopher.submission import prepare_fields
+from gopher.jobs.handlers import Registry
+from gopher.jobs.owners import Submitter
+from gopher.jobs.submission import prepare_fields
+from gopher.queue.invariants import findings
 
 calls: list[str] = []
 

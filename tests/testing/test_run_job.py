@@ -6,11 +6,11 @@ from decimal import Decimal
 
 import pytest
 from gopher.testing import Recorder, run_job
-from gopher.worker.results import BadResult
+from gopher.worker.children.results import BadResult
 
 from gopher import Job, current_job, handler
 from gopher.errors import ConfigurationError, Discard, InvalidJob, UnknownType
-from gopher.registry import Registry
+from gopher.jobs.handlers import Registry
 
 
 @dataclass

@@ -15,14 +15,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gopher.worker.system import die_with_parent
+from gopher.worker.children.system import die_with_parent
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.cluster import key_slot
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from gopher.embedded import EmbeddedServer, find_server
+from gopher.server.embedded import EmbeddedServer, find_server
 from tests.helpers import wait_until
 
 MASTER = "mymaster"

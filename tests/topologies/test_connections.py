@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from gopher.client import Client
-from gopher.embedded import EmbeddedServer
+from gopher.config.settings import Settings
 from gopher.errors import ConfigurationError
-from gopher.locator import ClusterMap, Sentinels
-from gopher.presence import Command
-from gopher.server import Server
-from gopher.settings import Settings
-from gopher.startup import check_server
-from gopher.wires import Wires
+from gopher.queue.preflight import check_server
+from gopher.queue.store import Server
+from gopher.server.calls import Command
+from gopher.server.embedded import EmbeddedServer
+from gopher.server.event_loop import Wires
+from gopher.server.locator import ClusterMap, Sentinels
 from tests.helpers import wait_until
 from tests.topologies.lab import MASTER, free_ports
 from tests.worker.processes import Worker

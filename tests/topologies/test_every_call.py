@@ -12,7 +12,7 @@ from gopher.app import create_app
 from gopher.cli import debug, flow, main, schedules
 from gopher.cli.dead import retries
 
-from gopher.settings import Settings
+from gopher.config.settings import Settings
 from tests.helpers import wait_until
 from tests.topologies.stack import QUEUES, Stack
 

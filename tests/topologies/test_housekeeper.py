@@ -2,9 +2,9 @@
 
 from gopher.scheduler.housekeeper import Housekeeper
 
-from gopher.registry import Registry
-from gopher.server import Server
-from gopher.settings import Settings
+from gopher.config.settings import Settings
+from gopher.jobs.handlers import Registry
+from gopher.queue.store import Server
 from tests.helpers import wait_until
 
 

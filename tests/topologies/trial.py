@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from gopher.job import FINAL_STATES
+from gopher.jobs.job import FINAL_STATES
 from tests.faults.ledger import Entry
 from tests.helpers import wait_until
 from tests.topologies.lab import Topology

@@ -11,7 +11,7 @@ import pytest
 from gopher.cli.processes import gopherctl
 from opentelemetry.sdk.trace import TracerProvider
 
-from gopher.trace_context import passing_on
+from gopher.telemetry.trace_context import passing_on
 from tests.helpers import wait_until
 from tests.worker.processes import Process, Worker, where
 
@@ -275,8 +275,8 @@ import redis
 before = set(sys.modules)
 from gopher.app import create_app
 from gopher.client import Client
-from gopher.registry import load_handlers
-from gopher.settings import Settings
+from gopher.jobs.handlers import load_handlers
+from gopher.config.settings import Settings
 from gopher import scheduler, worker
 from gopher.scheduler.loop import Scheduler
 from gopher.worker.supervisor import Supervisor

@@ -4,9 +4,9 @@ import msgspec
 import pytest
 from gopher.app import create_app
 
-from gopher.job import Envelope, NewJob
-from gopher.settings import Settings
-from gopher.trace_context import MAX_CARRIER, carrying, passed_on, passing_on, read, trace_id
+from gopher.config.settings import Settings
+from gopher.jobs.job import Envelope, NewJob
+from gopher.telemetry.trace_context import MAX_CARRIER, carrying, passed_on, passing_on, read, trace_id
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from gopher.client import Client
-from gopher.embedded import EmbeddedServer
+from gopher.server.embedded import EmbeddedServer
 from tests.worker.processes import Process, Scheduler, Worker
 
 

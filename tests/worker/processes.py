@@ -12,10 +12,10 @@ from typing import Any
 
 import msgspec
 import psutil
-from gopher.worker.system import die_with_parent
+from gopher.worker.children.system import die_with_parent
 
 from gopher.client import Client
-from gopher.views import JobView, WorkerView
+from gopher.jobs.models import JobView, WorkerView
 from tests.helpers import wait_until
 
 ROOT = Path(__file__).parents[2]

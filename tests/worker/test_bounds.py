@@ -28,7 +28,7 @@ def test_only_signal_handlers_that_were_changed_are_put_back():
     """One that is registered past Python's own list, as faulthandler does, would be lost."""
     script = """
 import faulthandler, os, signal
-from gopher.worker.child_signals import ChildSignals
+from gopher.worker.children.child_signals import ChildSignals
 faulthandler.register(signal.SIGALRM)
 signals = ChildSignals(print)
 before = signal.signal(signal.SIGHUP, print)

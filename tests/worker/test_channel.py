@@ -3,7 +3,7 @@
 import threading
 
 import pytest
-from gopher.worker.channel import LONGEST, NONSENSE, PIECE, Messages, SupervisorEnd
+from gopher.worker.children.channel import LONGEST, NONSENSE, PIECE, Messages, SupervisorEnd
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -4,7 +4,7 @@ import mmap
 import os
 import time
 
-from gopher.worker.claims import Claims
+from gopher.worker.children.claims import Claims
 
 JOBS = 100_000
 

@@ -6,17 +6,17 @@ import time
 from pathlib import Path
 
 import pytest
-from gopher.worker import delivery as delivery_module
-from gopher.worker.clock import ServerClock
-from gopher.worker.pool import Running
-from gopher.worker.settlement import Settlement
-from gopher.worker.verdicts import Verdict
+from gopher.worker.queue_side import delivery as delivery_module
+from gopher.worker.queue_side.clock import ServerClock
+from gopher.worker.queue_side.decisions import Verdict
+from gopher.worker.queue_side.settler import Settlement
+from gopher.worker.running import Running
 
 from gopher.client import Client
-from gopher.link import Link
-from gopher.scripts import script
-from gopher.server import Server
-from gopher.settings import Settings
+from gopher.config.settings import Settings
+from gopher.queue.scripts import script
+from gopher.queue.store import Server
+from gopher.server.pipeline import Link
 from tests.faults.proxy import Proxy
 from tests.seeding import SeedingWorker
 

@@ -3,9 +3,9 @@
 import json
 
 import pytest
-from gopher.worker import failures
+from gopher.worker.children import failures
 
-from gopher.durations import parse_duration
+from gopher.base.durations import parse_duration
 
 
 class Nasty(Exception):

@@ -1,14 +1,14 @@
 """What a supervisor must not begin, and when it must look into its list. Its loop does not run here."""
 
 import pytest
-from gopher.worker.intake import BLOCK, Intake
-from gopher.worker.pool import Running
+from gopher.worker.queue_side.fetcher import BLOCK, Intake
+from gopher.worker.queue_side.priority_cycle import Turns
+from gopher.worker.running import Running
 from gopher.worker.supervisor import Supervisor
-from gopher.worker.turns import Turns
 
-from gopher.queue import FetchedJob
-from gopher.registry import Registry, handler
-from gopher.settings import Settings
+from gopher.config.settings import Settings
+from gopher.jobs.handlers import Registry, handler
+from gopher.queue.moves import FetchedJob
 from tests.worker.test_pool import new_child
 
 

@@ -1,7 +1,7 @@
 """Which assignment is meant by an interruption."""
 
 import pytest
-from gopher.worker.interrupt import CANCEL, TIMEOUT, Interrupt
+from gopher.worker.children.interrupt import CANCEL, TIMEOUT, Interrupt
 
 
 @pytest.fixture

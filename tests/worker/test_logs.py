@@ -5,10 +5,10 @@ import logging
 
 import pytest
 
-from gopher import logs
 from gopher.client import Client
-from gopher.settings import Settings
-from gopher.trace_context import REQUEST_ID, passing_on
+from gopher.config.settings import Settings
+from gopher.telemetry import logs
+from gopher.telemetry.trace_context import REQUEST_ID, passing_on
 from tests.helpers import wait_until
 from tests.worker.logging_handlers import SECRET
 

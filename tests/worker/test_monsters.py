@@ -10,7 +10,7 @@ from collections import Counter
 
 import pytest
 
-from gopher.times import from_rfc3339
+from gopher.base.times import from_rfc3339
 from tests.helpers import wait_until
 from tests.worker.processes import error_of, result_of
 

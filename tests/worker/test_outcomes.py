@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from gopher.times import from_rfc3339
+from gopher.base.times import from_rfc3339
 from tests.helpers import wait_until
 from tests.worker.processes import error_of, result_of
 

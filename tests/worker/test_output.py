@@ -4,7 +4,7 @@ import os
 
 import msgspec
 import pytest
-from gopher.worker.output import MAX_BYTES, MAX_LINE, MAX_LINES, CapturedOutput, mark, printable
+from gopher.worker.children.capture import MAX_BYTES, MAX_LINE, MAX_LINES, CapturedOutput, mark, printable
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -3,9 +3,9 @@
 import msgspec
 import pytest
 
-from gopher.owners import TRUSTED, Submitter
-from gopher.submission import Submission, prepare
-from gopher.views import JobView
+from gopher.jobs.models import JobView
+from gopher.jobs.owners import TRUSTED, Submitter
+from gopher.jobs.submission import Submission, prepare
 
 
 @pytest.fixture

@@ -5,18 +5,19 @@ from collections import deque
 from functools import cache
 
 import pytest
-from gopher.worker.channel import SupervisorEnd
-from gopher.worker.claims import Claims
-from gopher.worker.frames import decode_assignments
-from gopher.worker.interrupt import Interrupt
-from gopher.worker.output import CapturedOutput
-from gopher.worker.pool import ChildHandle, Pool, Running, depth_for, holds_for
+from gopher.worker.children.capture import CapturedOutput
+from gopher.worker.children.channel import SupervisorEnd
+from gopher.worker.children.claims import Claims
+from gopher.worker.children.interrupt import Interrupt
+from gopher.worker.children.pool import ChildHandle, Pool, depth_for, holds_for
+from gopher.worker.messages import decode_assignments
+from gopher.worker.running import Running
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gopher.queue import FetchedJob
-from gopher.registry import Registry
-from gopher.settings import Settings
+from gopher.config.settings import Settings
+from gopher.jobs.handlers import Registry
+from gopher.queue.moves import FetchedJob
 
 
 @pytest.mark.parametrize(

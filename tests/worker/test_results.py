@@ -5,7 +5,7 @@ import math
 
 import msgspec
 import pytest
-from gopher.worker.results import MAX_RESULT, BadResult, encode_result, find_bad
+from gopher.worker.children.results import MAX_RESULT, BadResult, encode_result, find_bad
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gopher.job import FINAL_STATES
+from gopher.jobs.job import FINAL_STATES
 from tests.helpers import wait_until
 
 #: The last two are no DecodeError to msgspec.

@@ -4,7 +4,7 @@ import os
 import signal
 
 import pytest
-from gopher.worker import system
+from gopher.worker.children import system
 
 
 def status_of(*, code=None, number=None):

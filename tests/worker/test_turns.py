@@ -4,7 +4,7 @@ from collections import Counter
 from itertools import pairwise
 
 import pytest
-from gopher.worker.turns import Turns, smooth_cycle
+from gopher.worker.queue_side.priority_cycle import Turns, smooth_cycle
 from hypothesis import given
 from hypothesis import strategies as st
 

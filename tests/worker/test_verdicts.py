@@ -2,8 +2,8 @@
 
 import msgspec
 import pytest
-from gopher.worker.frames import Failed
-from gopher.worker.verdicts import (
+from gopher.worker.messages import Failed
+from gopher.worker.queue_side.decisions import (
     NO_HANDLER_ATTEMPTS,
     history_row,
     on_crash,
@@ -13,9 +13,9 @@ from gopher.worker.verdicts import (
     within,
 )
 
-from gopher.queue import FetchedJob
-from gopher.registry import Handler
-from gopher.retry import Backoff
+from gopher.jobs.backoff import Backoff
+from gopher.jobs.handlers import Handler
+from gopher.queue.moves import FetchedJob
 
 
 def job(attempt=1, crashes=(), lost=0):

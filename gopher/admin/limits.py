@@ -1,0 +1,138 @@
+"""Operator actions on the flow of jobs: limits of types, pauses of queues and types."""
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
+
+from gopher.base.names import QUEUE_NAME, TYPE_NAME, check_name
+from gopher.base.salvage import Salvage, finite, moment, text, whole
+from gopher.errors import InvalidJob
+from gopher.jobs.handlers import Registry
+from gopher.jobs.limit import Limit, format_rate, make_limit
+from gopher.jobs.models import LimitView
+from gopher.queue.store import Server
+from gopher.server.clock import now_at
+from gopher.server.errors import explained
+from gopher.server.round_trips import Words, ask, ask_rows
+
+_FIELDS = ("rate", "burst", "concurrency", "origin", "paused", "held_until")
+
+
+class Flow:
+    """Limits and pauses. A limit of a type holds in every queue; each queue counts for itself."""
+
+    def __init__(self, server: Server, registry: Registry | None = None) -> None:
+        self._server = server
+        self._registry = registry
+
+    # Limits
+
+    def limits(self, queues: Collection[str] | None = None) -> list[LimitView]:
+        """Return the types that are limited, paused or held back, by queue and type; in some queues or in all."""
+        names = self._server.queues() if queues is None else sorted(queues)
+        with explained():
+            found = list(self._limits_in(names)) if names else []
+        # A type stays noted when what it was held back for is over.
+        return [view for view in found if view.origin or view.paused or view.held_back_for or view.corrupt]
+
+    def set_limit(self, job_type: str, rate: str | None, burst: float | None, concurrency: int | None) -> Limit:
+        """Limit a type in every queue. Raises InvalidJob."""
+        check_name(TYPE_NAME, job_type, "/type")
+        try:
+            limit = make_limit(rate, burst, concurrency)
+        except ValueError as error:
+            field = "/burst" if "burst" in str(error) else "/concurrency" if "concurrency" in str(error) else "/rate"
+            raise InvalidJob(str(error), field) from None
+        if limit is None:
+            raise InvalidJob("says nothing: send a rate, a concurrency, or both", "/rate")
+        self._write(job_type, limit, "api")
+        return limit
+
+    def clear_limit(self, job_type: str) -> bool:
+        """Take an operator's limit away: what the handler itself declares counts again, if anything.
+
+        Returns whether the type was limited.
+        """
+        was_limited = any(view.type == job_type and (view.rate or view.concurrency) for view in self.limits())
+        handler = self._registry.get(job_type) if self._registry else None
+        self._write(job_type, Limit(None, None, None), "api")
+        if handler is not None and handler.limit is not None:
+            self._write(job_type, handler.limit, "handler")
+        return was_limited
+
+    # Pauses
+
+    def pause_queue(self, queue: str) -> bool:
+        """Stop giving out a queue's jobs; returns whether that is new."""
+        check_name(QUEUE_NAME, queue, "/queue")
+        self._server.announce(queue)
+        return bool(self._server.run(self._server.queue(queue).pause()))
+
+    def resume_queue(self, queue: str) -> bool:
+        check_name(QUEUE_NAME, queue, "/queue")
+        return bool(self._server.run(self._server.queue(queue).resume()))
+
+    def pause_type(self, job_type: str) -> bool:
+        """Stop giving out a type's jobs in every queue; returns whether that is new."""
+        check_name(TYPE_NAME, job_type, "/type")
+        return any(self._server.run_each([self._server.queue(name).pause(job_type) for name in self._queues()]))
+
+    def resume_type(self, job_type: str) -> bool:
+        check_name(TYPE_NAME, job_type, "/type")
+        return any(self._server.run_each([self._server.queue(name).resume(job_type) for name in self._queues()]))
+
+    def paused_queues(self) -> list[str]:
+        queues = self._server.queues()
+        with explained():
+            pipe = self._server.client.pipeline(transaction=False)
+            for queue in queues:
+                pipe.exists(self._server.keys.of(queue).paused)
+            paused = pipe.execute() if queues else []
+        return [queue for queue, is_paused in zip(queues, paused, strict=True) if is_paused]
+
+    def _write(self, job_type: str, limit: Limit, origin: str) -> None:
+        calls = [self._server.queue(name).set_limit(job_type, *limit, origin=origin) for name in self._queues()]
+        self._server.run_each(calls)
+
+    def _queues(self) -> Sequence[str]:
+        queues = self._server.queues()
+        if not queues:
+            # Before the first job: the limit shall count from that one on.
+            self._server.announce("default")
+            queues = ["default"]
+        return queues
+
+    def _limits_in(self, queues: Sequence[str]) -> Iterator[LimitView]:
+        client = self._server.client
+        every = [self._server.keys.of(queue) for queue in queues]
+        now = now_at(client, self._server.keys.workers)
+        types = ask(client, [("SMEMBERS", keys.limited) for keys in every])
+        places = [
+            (keys, name)
+            for keys, members in zip(every, types, strict=True)
+            for name in sorted(text(member) for member in members)
+        ]
+        commands: list[Words] = []
+        for keys, name in places:
+            commands += [("HMGET", keys.limit(name), *_FIELDS), ("SCARD", keys.holding(name))]
+        found = ask_rows(client, commands)
+        for (keys, name), row, held in zip(places, found[0::2], found[1::2], strict=True):
+            yield _view(keys.queue, name, row, held, now)
+
+
+def _view(queue: str, job_type: str, row: Any, held: Any, now: int) -> LimitView:
+    salvage = Salvage()
+    read = salvage.read
+    fields: dict[str, bytes | None] = read("limit", lambda: dict(zip(_FIELDS, row, strict=True)), {})
+    rate, burst, concurrency, origin, paused, held_until = (fields.get(name) for name in _FIELDS)
+    return LimitView(
+        type=job_type,
+        queue=queue,
+        rate=read("rate", lambda: None if rate is None else format_rate(finite(rate)), None),
+        burst=read("burst", lambda: None if burst is None else finite(burst), None),
+        concurrency=read("concurrency", lambda: None if concurrency is None else whole(concurrency), None),
+        running=read("running", lambda: int(held), 0),
+        origin=read("origin", lambda: None if origin is None else origin.decode(), None),
+        paused=paused is not None,
+        held_back_for=read("held_back_for", lambda: max(moment(held_until or b"0") - now, 0) / 1000, 0.0),
+        corrupt=salvage.corrupt,
+    )

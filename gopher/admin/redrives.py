@@ -1,0 +1,154 @@
+"""Dead letters that are retried by and by: a few first, the rest once those have completed, at a rate.
+
+What is to be done stands in the server, a plan a queue; the scheduler goes on with it (continue_redrives.lua), so it
+outlives every process, and any number of schedulers may run.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from gopher.base.names import JOB_ID
+from gopher.base.salvage import NO_NAME, NO_TIME, Salvage, finite, is_corrupt, moment, text, whole
+from gopher.base.times import to_rfc3339
+from gopher.errors import InvalidJob, RetryNotFound
+from gopher.jobs.job import new_job_id
+from gopher.jobs.limit import EXPECTED, format_rate, parse_rate
+from gopher.jobs.models import RetryView
+from gopher.queue.store import Server
+from gopher.reads.groups import Which
+from gopher.server.errors import explained
+from gopher.server.round_trips import ask, ask_rows
+
+#: Jobs that may be tried first: each is looked at twice a second.
+MAX_CANARY = 100
+_STATUSES = ("canary", "running", "finished", "stopped")
+#: Of one queue so many are shown.
+_SHOWN = 1000
+
+
+class StartedRetry(NamedTuple):
+    """What was begun: its id, "" when no dead letter fits; how many jobs it retries in all."""
+
+    retry_id: str
+    total: int
+
+
+class _Asked(msgspec.Struct):
+    """Which dead letters were meant, as `start` notes it."""
+
+    type: str | None = None
+    error: str | None = None
+    group: str | None = None
+
+
+class Share(NamedTuple):
+    """A queue's part of what is to be retried."""
+
+    queue: str
+    #: [] for all.
+    groups: Sequence[str]
+    jobs: int
+
+
+class Redrives:
+    """Begins, shows and stops retries that go on by themselves."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def start(self, shares: Sequence[Share], which: Which, *, canary: int = 0, rate: str | None = None) -> StartedRetry:
+        """Begin to retry. Each queue tries `canary` jobs first; the rate is that of all queues together.
+
+        Raises InvalidJob, naming /canary or /rate.
+        """
+        if not 0 <= canary <= MAX_CANARY:
+            raise InvalidJob(f"is {canary}: must be from 0 to {MAX_CANARY}", "/canary")
+        starts = _starts(rate)
+        retry_id, total = new_job_id(), sum(share.jobs for share in shares)
+        asked = msgspec.json.encode({**which._asdict(), "rate": rate})
+        begun = 0
+        for share in shares:
+            own_rate = None if starts is None else starts * share.jobs / total
+            call = self._server.queue(share.queue).start_redrive(
+                retry_id, share.groups, canary=canary, rate=own_rate, limit=share.jobs, asked=asked
+            )
+            begun += self._server.run(call)
+        return StartedRetry(retry_id if begun else "", begun)
+
+    def all(self) -> list[RetryView]:
+        """Return what is under way, and for a day what is over, the latest first."""
+        with explained():
+            views = list(self._views(self._server.queues()))
+        return sorted(views, key=lambda view: (view.started_at, view.queue), reverse=True)
+
+    def stop(self, retry_id: str) -> bool:
+        """Retry no more; return whether it was still under way. Raises RetryNotFound."""
+        answers = self._server.run_each(
+            [self._server.queue(name).stop_redrive(retry_id) for name in self._server.queues()]
+        )
+        if set(answers) <= {"MISSING"}:
+            raise RetryNotFound(f"there is no retry {retry_id}, or it was over more than a day ago")
+        return "STOPPED" in answers
+
+    def _views(self, queues: Sequence[str]) -> Iterator[RetryView]:
+        client, every = self._server.client, [self._server.keys.of(queue) for queue in queues]
+        found = ask(client, [("ZRANGE", keys.redrives, 0, _SHOWN - 1) for keys in every])
+        places = [(keys, text(member)) for keys, ids in zip(every, found, strict=True) for member in ids]
+        records = ask_rows(client, [("HGETALL", keys.redrive(redrive_id)) for keys, redrive_id in places])
+        for (keys, redrive_id), record in zip(places, records, strict=True):
+            if is_corrupt(record):
+                yield _view(redrive_id, keys.queue, {})
+            elif record:
+                yield _view(redrive_id, keys.queue, {text(name): value for name, value in record.items()})
+
+
+def _starts(rate: str | None) -> float | None:
+    if rate is None:
+        return None
+    try:
+        starts = parse_rate(rate)
+    except ValueError:
+        starts = 0.0
+    if starts <= 0:
+        raise InvalidJob(f"is {rate!r:.60}: expected {EXPECTED}, and more than 0", "/rate")
+    return starts
+
+
+def _view(retry_id: str, queue: str, record: Mapping[str, bytes]) -> RetryView:
+    salvage = Salvage()
+    read = salvage.read
+    asked = read("asked", lambda: msgspec.json.decode(record["asked"], type=_Asked), _Asked())
+    return RetryView(
+        retry_id=retry_id,
+        queue=queue,
+        status=read("status", lambda: _status(record["state"]), NO_NAME),
+        total=read("total", lambda: whole(record["total"]), 0),
+        retried=read("retried", lambda: whole(record["retried"]), 0),
+        canary=read("canary", lambda: whole(record["canary"]), 0),
+        canaries=read("canaries", lambda: _listed(record.get("canaries")), []),
+        rate=read("rate", lambda: format_rate(finite(record["rate"])) if record["rate"] else None, None),
+        type=asked.type,
+        error=asked.error,
+        group=asked.group,
+        started_at=read("started_at", lambda: to_rfc3339(moment(record["began"])), NO_TIME),
+        finished_at=read("finished_at", lambda: to_rfc3339(moment(record["finished"])), None)
+        if record.get("finished")
+        else None,
+        reason=text(record.get("reason", b"")) or None,
+        corrupt=salvage.corrupt,
+    )
+
+
+def _status(state: bytes) -> str:
+    if state.decode() not in _STATUSES:
+        raise ValueError(state)
+    return state.decode()
+
+
+def _listed(ids: bytes | None) -> list[str]:
+    found = ids.decode().split(",") if ids else []
+    if not all(map(JOB_ID.fullmatch, found)):
+        raise ValueError(ids)
+    return found

@@ -1,0 +1,206 @@
+"""Calls of the HTTP API: sent, repeated where that is harmless, and their errors turned into ours."""
+
+import time
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+from urllib.parse import quote, urlencode, urlsplit
+
+import httpcore
+import msgspec
+
+from gopher import __version__
+from gopher.base.names import JOB_ID
+from gopher.config.tls import tls_context
+from gopher.errors import (
+    AccessRefused,
+    ApiUnavailable,
+    ConfigurationError,
+    GopherError,
+    InvalidJob,
+    InvalidJson,
+    JobConflict,
+    JobNotFound,
+    OutcomeUnknown,
+    PayloadTooLarge,
+    QueueBusy,
+    QueueFull,
+    QueueUnavailable,
+    RetryNotFound,
+    RoleNeeded,
+    ScheduleNotFound,
+    ServerError,
+    StorageFull,
+    TooManyQueues,
+    UnknownType,
+)
+from gopher.jobs.submission import InvalidBatch
+from gopher.queue.idempotency import IdempotencyMismatch
+from gopher.server.executor import PATIENCE, pauses
+
+#: Seconds to connect, and for an answer beside what the call itself may wait for.
+_CONNECT, _ANSWER = 5.0, 30.0
+
+_INVALID: dict[str, type[InvalidJob]] = {
+    "invalid_json": InvalidJson,
+    "unknown_type": UnknownType,
+    "forbidden": RoleNeeded,
+    "payload_too_large": PayloadTooLarge,
+    "too_many_queues": TooManyQueues,
+}
+_OTHERS: dict[str, type[GopherError]] = {
+    "conflict": JobConflict,
+    "idempotency_mismatch": IdempotencyMismatch,
+    "queue_unavailable": QueueUnavailable,
+    "queue_full": QueueFull,
+    "storage_full": StorageFull,
+    "busy": QueueBusy,
+    "outcome_unknown": OutcomeUnknown,
+    "unauthorized": AccessRefused,
+    "forbidden": AccessRefused,
+}
+
+
+class Answer(NamedTuple):
+    """What the API answered; header names in lower case."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class _Entry(msgspec.Struct):
+    """What is wrong with one entry of a batch."""
+
+    index: int
+    code: str
+    details: str
+    field: str | None = None
+
+
+class _Problem(msgspec.Struct):
+    """The body of an error."""
+
+    code: str
+    error: str = ""
+    details: str = ""
+    field: str | None = None
+    errors: list[_Entry] = []
+
+
+class Api:
+    """One API, by its address and a key. Threads may share it; make it anew after a fork."""
+
+    def __init__(self, url: str, key: str | None = None) -> None:
+        self.url = url.rstrip("/")
+        self._headers = {"User-Agent": f"gopher/{__version__}", "Accept": "application/json"}
+        if key:
+            if not key.isascii() or not key.isprintable():
+                raise ConfigurationError("GOPHER_API_KEY: expected printable ASCII, without spaces or line ends")
+            self._headers["Authorization"] = f"Bearer {key}"
+        # Reading the authorities takes a moment, so only for who needs them.
+        context = tls_context() if self.url.startswith("https:") else None
+        self._pool = httpcore.ConnectionPool(ssl_context=context, max_connections=10, keepalive_expiry=5.0)
+
+    def close(self) -> None:
+        self._pool.close()
+
+    def get(self, path: str, query: Mapping[str, Any] | None = None, *, wait: float = 0.0) -> bytes:
+        return self.call("GET", path, query=query, wait=wait).body
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        wait: float = 0.0,
+        accepted: tuple[int, ...] = (),
+    ) -> Answer:
+        """Send a request and return its answer. Raises the error that the answer means.
+
+        What a repeat could do twice is sent once only: all but GET, PUT and what carries an Idempotency-Key.
+        Statuses in `accepted` are answers too.
+        """
+        asked = {name: value for name, value in (query or {}).items() if value is not None}
+        url = f"{self.url}{path}{'?' + urlencode(asked) if asked else ''}"
+        sent = {**self._headers, **(headers or {})}
+        if body is not None:
+            sent["Content-Type"] = "application/json"
+        answer = self._exchange(method, url, sent, body, wait)
+        is_json = "json" in answer.headers.get("content-type", "")
+        if not is_json or (answer.status >= 300 and answer.status not in accepted):
+            raise _meaning(answer, path, self.url)
+        return answer
+
+    def _exchange(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, wait: float) -> Answer:
+        timeout = {"connect": _CONNECT, "pool": _CONNECT, "write": _ANSWER, "read": _ANSWER + wait}
+        give_up_at, sent = time.monotonic() + PATIENCE, False
+        repeatable = method in ("GET", "PUT") or "Idempotency-Key" in headers
+        for pause in pauses():
+            try:
+                made = self._pool.request(
+                    method, url, headers=list(headers.items()), content=body, extensions={"timeout": timeout}
+                )
+                names = {name.decode().lower(): value.decode("latin-1") for name, value in made.headers}
+                return Answer(made.status, names, made.content)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout, httpcore.PoolTimeout) as error:
+                problem: Exception = error
+            except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as error:
+                sent, problem = True, error
+            if time.monotonic() + pause > give_up_at or (sent and not repeatable):
+                break
+            time.sleep(pause)
+        reason = str(problem) or type(problem).__name__
+        if sent and method != "GET":
+            raise OutcomeUnknown(f"the API's answer was lost ({reason}): whether it was done is not known") from problem
+        raise ApiUnavailable(f"the API at {self.url} is not reached ({reason})") from problem
+
+
+def segment(name: str) -> str:
+    """Return a name as a piece of a path. Raises InvalidJob for what no name can be."""
+    if "/" in name or not name:
+        raise InvalidJob(f"is {name!r:.60}: a name has at least one character, and no slash", "/name")
+    return quote(name, safe="")
+
+
+def job_segment(job_id: str) -> str:
+    """Return a job's id as a piece of a path. Raises JobNotFound for what no id can be."""
+    if not JOB_ID.fullmatch(job_id):
+        raise JobNotFound(f"there is no job {job_id}, or its record has run out")
+    return job_id
+
+
+def check_url(url: str) -> str:
+    """Return the address of an API. Raises ConfigurationError."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None or parts.query:
+        raise ConfigurationError(f"GOPHER_URL={url!r:.200}: expected a URL such as https://gopher.example.com")
+    return url.rstrip("/")
+
+
+def _meaning(answer: Answer, path: str, url: str) -> GopherError:
+    """Return the error that an answer means."""
+    try:
+        problem = msgspec.json.decode(answer.body, type=_Problem)
+    except msgspec.DecodeError:
+        where = f", and leads to {answer.headers['location']}" if "location" in answer.headers else ""
+        return ApiUnavailable(f"{url} answers {answer.status}{where}: no Gopher API is there")
+    said = problem.details or problem.error
+    if problem.errors:
+        return InvalidBatch([(each.index, _invalid(each.code, each.details, each.field)) for each in problem.errors])
+    if problem.code in _OTHERS:
+        return _OTHERS[problem.code](said)
+    if answer.status == 404:
+        kinds = {"/api/v1/schedules/": ScheduleNotFound, "/api/v1/dlq/retries/": RetryNotFound}
+        return next((kind for start, kind in kinds.items() if path.startswith(start)), JobNotFound)(said)
+    if answer.status == 429:
+        return QueueBusy(f"the API takes no more requests from us now: {said}")
+    if answer.status < 500:
+        return _invalid(problem.code, said, problem.field)
+    return ServerError(f"the API answers {answer.status}: {said}")
+
+
+def _invalid(code: str, details: str, field: str | None) -> InvalidJob:
+    return _INVALID.get(code, InvalidJob)(details, field)

@@ -1,0 +1,298 @@
+"""Values as people write them in an environment, and how each kind is read.
+
+A kind says what it expects, in words that end the sentence "expected ...", and turns text into a value.
+"""
+
+import hashlib
+import ipaddress
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Generic, Literal, TypeVar
+from urllib.parse import urlsplit
+
+from gopher.base import durations
+from gopher.base.address import EXPECTED as EXPECTED_URL
+from gopher.base.address import ServerAddress
+from gopher.base.names import QUEUE_NAME
+from gopher.base.priorities import PRIORITIES
+
+T = TypeVar("T")
+
+Role = Literal["submit", "read", "admin"]
+#: From the weakest to the strongest: each may do all that the ones before it may.
+ROLES: tuple[Role, ...] = ("submit", "read", "admin")
+_ROLE_OF: dict[str, Role] = {role: role for role in ROLES}
+#: Shares of the waiting priorities, or always the most urgent first.
+Weights = dict[str, int] | Literal["strict"]
+
+_SIZES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmg]?i?b|)", re.IGNORECASE)
+#: Bytes: a TiB, more than any of these sizes means.
+_LARGEST = 2**40
+_PERIODS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_RATE = re.compile(r"(\d+(?:\.\d+)?)/([smhd])", re.ASCII)
+_MOST_REQUESTS = 10**9
+_MODULE = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
+_NAMESPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+#: What a client's name is made of. Many generated secrets are not: one with a colon in it does not pass for a name.
+_KEY_NAME = re.compile(r"[\w.@+-][\w .@+/-]{0,63}")
+_HOST_NAME = re.compile(r"\*|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*|\.?[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,252})")
+#: Characters that a secret has to have where other machines can try it.
+LEAST_SECRET = 16
+_HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):(\d{1,5})")
+_BOOLEANS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+
+
+@dataclass(frozen=True)
+class Kind(Generic[T]):
+    """A kind of value: `read` raises ValueError for text that is not one."""
+
+    expected: str
+    read: Callable[[str], T]
+    #: A secret's text is never repeated in a message.
+    secret: bool = False
+
+
+@dataclass(frozen=True)
+class ApiKey:
+    """One client's key; of its secret only the SHA-256 digest is kept."""
+
+    name: str
+    digest: bytes = field(repr=False)
+    role: Role
+    #: Has fewer than LEAST_SECRET characters: enough on this machine only.
+    short: bool = False
+
+
+@dataclass(frozen=True)
+class Rate:
+    """So many in so many seconds: `100/m` is `Rate(100.0, 60.0)`."""
+
+    count: float
+    period: float
+
+
+def integer(least: int, most: int) -> Kind[int]:
+    def read(text: str) -> int:
+        if not re.fullmatch(r"\d{1,18}", text) or not least <= int(text) <= most:
+            raise ValueError
+        return int(text)
+
+    return Kind(f"a whole number from {least} to {most}", read)
+
+
+def duration(*, above: float = -1.0, most: float = durations.LONGEST) -> Kind[float]:
+    """Read seconds: more than `above`, at most `most`."""
+    expected = durations.EXPECTED
+    if above >= 0:
+        expected += f", more than {durations.format_duration(above) if above else '0'}"
+    if most < durations.LONGEST:
+        expected += f", at most {durations.format_duration(most)}"
+
+    def read(text: str) -> float:
+        seconds = durations.parse_duration(text)
+        if not above < seconds <= most:
+            raise ValueError
+        return seconds
+
+    return Kind(expected, read)
+
+
+def size(least: int = 1) -> Kind[int]:
+    """Read bytes: `1MiB`, `512KiB`, or a bare number."""
+
+    def read(text: str) -> int:
+        match = _SIZE.fullmatch(text)
+        value = float(match[1]) * _SIZES[match[2].lower()] if match else 0.0
+        if not least <= value <= _LARGEST:
+            raise ValueError
+        return int(value)
+
+    return Kind(f"a size such as 1MiB, 512KiB, or a bare number of bytes, from {least} bytes to 1024GiB", read)
+
+
+def choice(*words: str) -> Kind[str]:
+    def read(text: str) -> str:
+        if text.lower() not in words:
+            raise ValueError
+        return text.lower()
+
+    return Kind("one of " + ", ".join(words), read)
+
+
+def listing(what: str, item: Callable[[str], T]) -> Kind[tuple[T, ...]]:
+    """Read a comma-separated list without repeats; blanks around the commas do not matter."""
+
+    def read(text: str) -> tuple[T, ...]:
+        items = tuple(item(part.strip()) for part in text.split(",") if part.strip())
+        if not items or len(set(items)) != len(items):
+            raise ValueError
+        return items
+
+    return Kind(f"{what}, comma-separated, none twice", read)
+
+
+def optional(kind: Kind[T]) -> Kind[T | None]:
+    """The same kind, for a variable that may be left out: empty text is None."""
+    return Kind(kind.expected, lambda text: kind.read(text) if text else None, kind.secret)
+
+
+def or_nothing(kind: Kind[tuple[T, ...]]) -> Kind[tuple[T, ...]]:
+    """The same list, for a variable that may be left out: empty text is no items."""
+    return Kind(kind.expected, lambda text: kind.read(text) if text else (), kind.secret)
+
+
+def matching(pattern: re.Pattern[str]) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if not pattern.fullmatch(text):
+            raise ValueError
+        return text
+
+    return read
+
+
+def _read_boolean(text: str) -> bool:
+    if text.lower() not in _BOOLEANS:
+        raise ValueError
+    return _BOOLEANS[text.lower()]
+
+
+def _read_host(text: str) -> str:
+    if re.search(r"[\s/@,]", text) or "://" in text:
+        raise ValueError
+    return text.strip("[]")
+
+
+def _read_allowed_host(text: str) -> str:
+    host = text.strip("[]").rstrip(".").lower()
+    if not _HOST_NAME.fullmatch(host):
+        raise ValueError
+    return str(ipaddress.ip_address(host)) if ":" in host else host
+
+
+def _read_weights(text: str) -> Weights:
+    if text.lower() == "strict":
+        return "strict"
+    weights = {}
+    for entry in text.split(","):
+        priority, _, share = entry.partition(":")
+        if priority.strip() in weights:
+            raise ValueError
+        weights[priority.strip()] = integer(1, 1000).read(share.strip())
+    if set(weights) != set(PRIORITIES):
+        raise ValueError
+    return {priority: weights[priority] for priority in PRIORITIES}
+
+
+def _read_rate(text: str) -> Rate:
+    match = _RATE.fullmatch(text)
+    if match is None or not 0 < float(match[1]) <= _MOST_REQUESTS:
+        raise ValueError
+    return Rate(float(match[1]), _PERIODS[match[2]])
+
+
+def _read_rate_or_off(text: str) -> Rate | None:
+    return None if text.lower() in ("", "off") else _read_rate(text)
+
+
+def _read_api_keys(text: str) -> tuple[ApiKey, ...]:
+    entries = [entry.strip() for entry in text.split(",") if entry.strip()]
+    if not entries:
+        raise ValueError("expected at least one key: leave the variable empty to have none")
+    keys = tuple(_read_api_key(entry, f"key {number} of {len(entries)}") for number, entry in enumerate(entries, 1))
+    if len({key.digest for key in keys}) != len(keys):
+        raise ValueError("expected each secret once")
+    if len(keys) > 1 and not all(":" in entry for entry in entries):
+        # A secret with a comma in it would become two, of which the second may be short and has every right.
+        raise ValueError(
+            "expected name:secret or name:secret:role for each of several keys; a secret can't hold a comma, and one "
+            "without a name has to be alone"
+        )
+    return keys
+
+
+def _read_api_key(text: str, which: str) -> ApiKey:
+    """Read one key. No message repeats a part of it: where a colon is in the wrong place, that may be the secret."""
+    # A platform's secret generator (Heroku's app.json) makes a bare secret: the owner's key.
+    parts = [part.strip() for part in text.split(":")] if ":" in text else ["owner", text]
+    if len(parts) > 3:
+        raise ValueError(f"expected name:secret:role in {which}: neither name nor secret can hold a colon")
+    name, secret, role = parts if len(parts) == 3 else (*parts, "admin")
+    if not _KEY_NAME.fullmatch(name):
+        raise ValueError(
+            f"expected name:secret:role in {which}, with a name of 1 to 64 letters, digits, spaces and . _ - @ + /"
+        )
+    if not secret:
+        raise ValueError(f"expected name:secret:role in {which}: its secret is missing")
+    if secret.lower() in _ROLE_OF:
+        raise ValueError(f"expected name:secret:role in {which}: a role stands where its secret should")
+    if len(parts) == 2 and name.lower() in ("submit", "read"):
+        raise ValueError(f"expected name:secret:role in {which}: its name is a role, so say which role it has")
+    if role not in _ROLE_OF:
+        raise ValueError(f"expected submit, read or admin as the role of {which} (or name:secret alone for admin)")
+    return ApiKey(name, hashlib.sha256(secret.encode()).digest(), _ROLE_OF[role], len(secret) < LEAST_SECRET)
+
+
+def _read_tls_verify(text: str) -> str:
+    if text.lower() in ("required", "none"):
+        return text.lower()
+    if not Path(text).expanduser().is_file():
+        raise ValueError
+    return str(Path(text).expanduser().absolute())
+
+
+def _read_origin(text: str) -> str:
+    parts = urlsplit(text)
+    if text != "*" and (parts.scheme not in ("http", "https") or not parts.netloc or parts.path or parts.query):
+        raise ValueError
+    return text
+
+
+def _read_url(*schemes: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        parts = urlsplit(text)
+        if parts.scheme not in schemes or not parts.hostname or parts.port == 0:
+            raise ValueError
+        return text
+
+    return read
+
+
+def _read_host_port(text: str) -> str:
+    match = _HOST_PORT.fullmatch(text)
+    if match is None or not 0 < int(match[2]) < 65536:
+        raise ValueError
+    return text.lower()
+
+
+BOOLEAN = Kind("1 or 0 (yes or no, true or false, on or off)", _read_boolean)
+TEXT = Kind("any text", str)
+SECRET = Kind("any text", str, secret=True)
+HOST = Kind("a host name or address, without scheme or port", _read_host)
+PORT = integer(0, 65535)
+LOG_LEVEL = choice("debug", "info", "warning", "error", "critical")
+LOG_FORMAT = choice("console", "json")
+SERVER_URL = Kind(EXPECTED_URL, lambda text: ServerAddress.parse(text).url)
+TLS_VERIFY = Kind("required, none, or the path of a CA file that exists", _read_tls_verify)
+SMTP_URL = Kind(
+    "a URL such as smtp://localhost:25, smtp://user:password@host:587?starttls=1 or smtps://host",
+    _read_url("smtp", "smtps"),
+)
+HTTP_URL = Kind("a URL such as http://localhost:4318", _read_url("http", "https"))
+FOLDER = Kind("the path of a folder", lambda text: Path(text).expanduser().absolute())
+FILE = Kind("the path of a file", lambda text: Path(text).expanduser().absolute())
+QUEUES = listing(f"queue names ({QUEUE_NAME.pattern})", matching(QUEUE_NAME))
+MODULES = listing("module names such as shop.jobs", matching(_MODULE))
+NAMESPACE = Kind("1 to 63 letters, digits, dots, dashes or underscores", matching(_NAMESPACE))
+ORIGINS = listing("origins such as https://example.com, or *", _read_origin)
+ALLOWED_HOSTS = listing("host names without a port such as gopher.internal or .example.com, or *", _read_allowed_host)
+HOST_PORTS = listing("host:port pairs", _read_host_port)
+WEIGHTS = Kind("strict, or a share from 1 to 1000 of each priority such as high:5,normal:3,low:1", _read_weights)
+RATE = Kind(f"off, or a rate such as 10/s, 600/m, 5000/h, of at most {_MOST_REQUESTS} in its period", _read_rate_or_off)
+API_KEYS = Kind(
+    "name:secret or name:secret:role, comma-separated, each secret once; role is submit, read or admin",
+    _read_api_keys,
+    secret=True,
+)

@@ -1,0 +1,92 @@
+"""Where a handler's function was declared, and whether it is one that can be run."""
+
+import functools
+import inspect
+import os
+from collections.abc import Callable
+from types import FunctionType, MethodType
+from typing import Any, NamedTuple
+
+from gopher.errors import ConfigurationError
+
+
+class Declaration(NamedTuple):
+    """A function as the source declares it. Two of the same place differ by the load of the module."""
+
+    function: object
+    module: str
+    name: str
+    file: str
+    line: int
+    #: What is the module's own: its names, and the spec that each load of it has anew.
+    names: object
+    spec: object
+
+    def replaces(self, before: "Declaration") -> bool:
+        """Return whether this is the same function again, or the same source loaded anew: reloaded, or under another
+        name, as a script that is a module too."""
+        if self.function is before.function:
+            return True
+        same_source = (self.file, self.name) == (before.file, before.name)
+        return same_source and not (self.names is before.names and self.spec is before.spec)
+
+    def __str__(self) -> str:
+        place = f" ({self.file}:{self.line})" if self.file else ""
+        return f"{self.module}.{self.name}{place}"
+
+
+def underlying(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function that runs when this is called: below a partial, a bound method or an object's `__call__`."""
+    while True:
+        if isinstance(function, functools.partial):
+            function = function.func
+        elif isinstance(function, MethodType):
+            function = function.__func__
+        elif isinstance(function, FunctionType) or inspect.isbuiltin(function) or inspect.isclass(function):
+            return function
+        else:
+            call = getattr(type(function), "__call__", None)  # noqa: B004 - not whether it is callable: what runs
+            if call is None or not isinstance(call, FunctionType | functools.partial):
+                return function
+            function = call
+
+
+def declaration(function: Callable[..., Any]) -> Declaration:
+    """Return where a function was declared."""
+    below = underlying(function)
+    code = getattr(below, "__code__", None)
+    names = getattr(below, "__globals__", None)
+    return Declaration(
+        function=function,
+        module=str(getattr(below, "__module__", "?")),
+        name=str(getattr(below, "__qualname__", repr(below))),
+        # A script may be named from the folder that it was started in.
+        file=os.path.abspath(code.co_filename) if code else "",
+        line=code.co_firstlineno if code else 0,
+        names=names,
+        spec=names.get("__spec__") if names else None,
+    )
+
+
+def check_function(function: Callable[..., Any]) -> None:
+    """Raise ConfigurationError for what can't be a handler."""
+    if not callable(function):
+        raise ConfigurationError(f"@handler() decorates a function, and {function!r} is none")
+    if inspect.isclass(function):
+        raise ConfigurationError(f"{declaration(function)}: is a class; a handler is a function")
+    below = underlying(function)
+    for is_one, kind, remedy in _NOT_RUN:
+        if is_one(below):
+            raise ConfigurationError(f"{declaration(function)}: is {kind}; {remedy}")
+
+
+#: What returns at once when it is called, without having done anything.
+_NOT_RUN: tuple[tuple[Callable[[object], bool], str, str], ...] = (
+    (
+        inspect.iscoroutinefunction,
+        "an async function, and handlers are plain ones",
+        "have a plain one run it with asyncio.run(...)",
+    ),
+    (inspect.isasyncgenfunction, "an async generator", "a handler returns its result"),
+    (inspect.isgeneratorfunction, "a generator (it has a yield)", "a handler returns its result"),
+)

@@ -1,0 +1,40 @@
+"""msgspec's errors in our words: which field (a JSON pointer), and what to do about it."""
+
+import re
+from typing import TypeVar
+
+import msgspec
+
+from gopher.errors import InvalidJob, InvalidJson
+
+from .strict_json import check_names
+
+T = TypeVar("T")
+
+_NAMED = re.compile(r"Object (missing required|contains unknown) field `(.*)`", re.DOTALL)
+
+
+def explain(error: msgspec.ValidationError, base: str = "") -> InvalidJob:
+    """Return the InvalidJob for a value that does not fit its type; `base` points to the value."""
+    details, _, path = str(error).partition(" - at `$")
+    field = base + path.rstrip("`").replace("[", "/").replace("]", "").replace(".", "/")
+    if named := _NAMED.match(details):
+        missing = named[1].startswith("missing")
+        return InvalidJob("is required" if missing else "is not a known field: leave it out", f"{field}/{named[2]}")
+    return InvalidJob(f"{details[0].lower()}{details[1:]}", field or None)
+
+
+def decode(decoder: msgspec.json.Decoder[T], text: bytes | msgspec.Raw, *, names: bool = True) -> T:
+    """Read JSON as the decoder's type. Raises InvalidJob that names the field, InvalidJson for what is not JSON.
+
+    With `names`, no object in it may have a name twice.
+    """
+    try:
+        value = decoder.decode(text)
+    except msgspec.ValidationError as error:
+        raise explain(error) from None
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise InvalidJson(f"the body is not valid JSON: {error}") from None
+    if names:
+        check_names(text)
+    return value

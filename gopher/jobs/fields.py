@@ -1,0 +1,133 @@
+"""The types of fields in requests and answers, with what the API's document says of each.
+
+The rules stand where they are kept (names, job, durations) and are taken from there. A submission keeps them by checks
+of its own, with better words; what derives from `Checked` keeps them by themselves.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Annotated, Any, get_args
+
+import msgspec
+from msgspec import Meta, Raw
+
+from gopher.base.durations import LONGEST
+from gopher.base.durations import PATTERN as DURATION
+from gopher.base.names import JOB_ID, KEY, QUEUE_NAME, SCHEDULE_NAME, TYPE_NAME
+from gopher.base.priorities import PRIORITIES
+from gopher.errors import InvalidJob
+
+from .job import State
+
+_FROM, _TO = "^(?:", ")$"
+
+
+def _whole(pattern: re.Pattern[str] | str) -> dict[str, Any]:
+    """Return the schema of text that fits a pattern from its first to its last character."""
+    return {"pattern": f"{_FROM}{pattern if isinstance(pattern, str) else pattern.pattern}{_TO}"}
+
+
+JobId = Annotated[
+    str,
+    Meta(
+        description="The id of a job.",
+        examples=["01a20d1c-ddd6-7e46-9daa-2af634a7f173"],
+        extra_json_schema=_whole(JOB_ID),
+    ),
+]
+TypeName = Annotated[str, Meta(description="A job type.", examples=["email"], extra_json_schema=_whole(TYPE_NAME))]
+QueueName = Annotated[
+    str, Meta(description="The name of a queue.", examples=["default"], extra_json_schema=_whole(QUEUE_NAME))
+]
+ScheduleName = Annotated[
+    str, Meta(description="The name of a schedule.", examples=["nightly"], extra_json_schema=_whole(SCHEDULE_NAME))
+]
+Key = Annotated[str, Meta(description="A key of your own.", examples=["customer:42"], extra_json_schema=_whole(KEY))]
+Priority = Annotated[str, Meta(examples=["normal"], extra_json_schema={"enum": list(PRIORITIES)})]
+Status = Annotated[str, Meta(examples=["pending"], extra_json_schema={"enum": list(State)})]
+Time = Annotated[
+    str,
+    Meta(
+        description="RFC 3339, with an offset.",
+        examples=["2026-11-24T10:26:07.863Z"],
+        extra_json_schema={"format": "date-time"},
+    ),
+]
+#: One that a client gives.
+SubmittedTime = Annotated[
+    str,
+    Meta(
+        description="RFC 3339, with an offset, from the year 1970 to 9999 in UTC.",
+        examples=["2026-11-24T10:26:07.863Z"],
+        extra_json_schema={"format": "date-time"},
+    ),
+]
+#: `10s`, `1h30m`, or seconds.
+Duration = (
+    Annotated[
+        str,
+        Meta(
+            description="10s, 500ms, 1h30m, 2d, or seconds.",
+            examples=["1h30m"],
+            extra_json_schema=_whole(DURATION),
+        ),
+    ]
+    | Annotated[int, Meta(extra_json_schema={"minimum": 0, "maximum": int(LONGEST)})]
+    | Annotated[float, Meta(extra_json_schema={"minimum": 0, "maximum": LONGEST})]
+)
+RateText = Annotated[
+    str, Meta(description="Starts in a time: 10/s, 600/m, 5/h, 1/10s; from 1/366d to 1000000/s.", examples=["10/s"])
+]
+#: JSON that is handed on as it is, to the digit.
+AnyJson = Annotated[Raw, Meta(description="Any JSON value.")]
+JsonObject = Annotated[Raw, Meta(description="A JSON object.", extra_json_schema={"type": "object"})]
+Metadata = Annotated[
+    Raw,
+    Meta(
+        description="A small JSON object that is given back with the job.",
+        examples=[{"order": 42}],
+        extra_json_schema={"type": ["object", "null"]},
+    ),
+]
+
+
+def one_of(words: tuple[str, ...]) -> dict[str, Any]:
+    """Return the schema of text that is one of some words."""
+    return {"enum": list(words)}
+
+
+class Checked(msgspec.Struct, forbid_unknown_fields=True):
+    """A request whose text has to be as the types of its fields say. Raises InvalidJob, naming the field."""
+
+    def __post_init__(self) -> None:
+        for name, schema in _schemas_of(type(self)).items():
+            value = getattr(self, name)
+            if value is not None:
+                check_text(value, schema, f"/{name}")
+
+
+def check_text(value: Any, schema: Mapping[str, Any], field: str) -> None:
+    """Raise InvalidJob for text that does not fit its schema."""
+    if value not in schema.get("enum", (value,)):
+        raise InvalidJob(f"is {value!r:.60}: must be one of {', '.join(schema['enum'])}", field)
+    if isinstance(value, str) and not re.fullmatch(schema.get("pattern", ".*"), value, re.DOTALL):
+        pattern = schema["pattern"].removeprefix(_FROM).removesuffix(_TO)
+        raise InvalidJob(f"is {value!r:.60}: must match {pattern}", field)
+
+
+@cache
+def _schemas_of(kind: type[Checked]) -> Mapping[str, dict[str, Any]]:
+    """Return the schema of each text field that has one, by its name."""
+    return {each.name: schema for each in msgspec.structs.fields(kind) for schema in schemas_in(each.type)}
+
+
+def schemas_in(kind: Any) -> Iterator[dict[str, Any]]:
+    """Yield the schema of the text in a type: of `X | None` that of X."""
+    arguments = get_args(kind)
+    metas = [each for each in arguments if isinstance(each, Meta)]
+    if metas and arguments[0] is str:
+        yield from (each.extra_json_schema for each in metas if each.extra_json_schema)
+    elif not metas:
+        for each in arguments:
+            yield from schemas_in(each)

@@ -1,0 +1,229 @@
+"""Which handler runs which job type: the decorator, the registry, and typed payloads."""
+
+import inspect
+import typing
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+
+import msgspec
+
+from gopher.base.durations import parse_duration
+from gopher.base.names import TYPE_NAME
+from gopher.config.kinds import ROLES, Role
+from gopher.errors import ConfigurationError, InvalidJob, UnknownType
+
+from .backoff import Backoff
+from .declarations import Declaration, check_function, declaration, underlying
+from .decoding import explain
+from .job import Job
+from .limit import Limit, make_limit
+
+HandlerFunction = Callable[[Job, Any], Any]
+
+
+@dataclass(frozen=True)
+class Handler:
+    """A job type: its function and the options that jobs of the type have when they do not say."""
+
+    name: str
+    function: HandlerFunction
+    payload_type: Any
+    #: Seconds; None is `WORKER_JOB_TIMEOUT`.
+    timeout: float | None = None
+    #: None is `WORKER_MAX_RETRIES`.
+    max_retries: int | None = None
+    backoff: Backoff = field(default_factory=Backoff)
+    #: Exceptions that no further attempt can mend.
+    permanent: tuple[type[BaseException], ...] = ()
+    limit: Limit | None = None
+    #: Better not finished than run twice at once: stopped when the lease may be lost.
+    exclusive: bool = False
+    #: A schedule of the type's own: (cron expression, timezone).
+    cron: tuple[str, str] | None = None
+    #: The role that an API key must have to submit jobs of the type.
+    needs: Role = "submit"
+    _decoder: msgspec.json.Decoder[Any] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_decoder", msgspec.json.Decoder(self.payload_type))
+
+    @property
+    def description(self) -> str:
+        """The first line of the function's docstring."""
+        return (inspect.getdoc(underlying(self.function)) or "").partition("\n")[0]
+
+    def payload_schema(self) -> dict[str, Any]:
+        """Return the JSON Schema (2020-12) of the payload."""
+        return msgspec.json.schema(self.payload_type)
+
+    def decode(self, payload: bytes | msgspec.Raw) -> Any:
+        """Return the payload as the handler's own type. Raises InvalidJob, naming the field."""
+        try:
+            return self._decoder.decode(payload)
+        except msgspec.ValidationError as error:
+            raise explain(error, "/payload") from None
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+            raise InvalidJob(str(error), "/payload") from None
+
+
+class Registry:
+    """Handlers by the name of their job type."""
+
+    def __init__(self) -> None:
+        self._handlers: dict[str, Handler] = {}
+        #: Where each was declared.
+        self._declared: dict[str, Declaration] = {}
+        self._admit: Callable[[Handler], None] = _admit_all
+
+    def guarded(self, admit: Callable[[Handler], None]) -> "Registry":
+        """Return the same handlers; `require` calls `admit`, which raises for a type that may not be submitted."""
+        guarded = Registry()
+        guarded._handlers, guarded._declared, guarded._admit = self._handlers, self._declared, admit
+        return guarded
+
+    def add(self, handler: Handler) -> None:
+        """Register a handler. Raises ConfigurationError when its name is bad or taken by another function."""
+        declared = declaration(handler.function)
+        if not TYPE_NAME.fullmatch(handler.name):
+            raise ConfigurationError(f"{declared}: job type {handler.name!r} must match {TYPE_NAME.pattern}")
+        before = self._declared.get(handler.name)
+        if before is not None and not declared.replaces(before):
+            raise ConfigurationError(
+                f"job type {handler.name!r} has two handlers: {before} and {declared}. Give one of them another name."
+            )
+        self._handlers[handler.name] = handler
+        self._declared[handler.name] = declared
+
+    def get(self, name: str) -> Handler | None:
+        return self._handlers.get(name)
+
+    def require(self, name: str) -> Handler:
+        """Return the handler of a job type. Raises UnknownType, naming the known ones."""
+        handler = self._handlers.get(name)
+        if handler is None:
+            known = ", ".join(sorted(self._handlers)) or "none"
+            raise UnknownType(f"no handler is registered for {name!r}; registered types: {known}", "/type")
+        self._admit(handler)
+        return handler
+
+    def __iter__(self) -> Iterator[Handler]:
+        return iter(sorted(self._handlers.values(), key=lambda handler: handler.name))
+
+    def __len__(self) -> int:
+        return len(self._handlers)
+
+
+def _admit_all(_handler: Handler) -> None:
+    """Admit every type: clients of the server itself may submit any."""
+
+
+#: Where `@handler` registers.
+registry = Registry()
+
+
+def handler(
+    name: str | None = None,
+    *,
+    timeout: str | float | None = None,
+    max_retries: int | None = None,
+    backoff: str | Backoff = "exponential",
+    permanent: tuple[type[BaseException], ...] = (),
+    rate_limit: str | None = None,
+    burst: float | None = None,
+    concurrency: int | None = None,
+    exclusive: bool = False,
+    cron: str | None = None,
+    timezone: str = "UTC",
+    needs: Role = "submit",
+    into: Registry | None = None,
+) -> Callable[[HandlerFunction], HandlerFunction]:
+    """Register the decorated function as the handler of a job type.
+
+    The function takes a `Job` and its payload, annotated as a msgspec Struct, a dataclass, a
+    TypedDict or `dict`; its first docstring line describes the type. `name` defaults to the
+    function's own. It returns any JSON value: the job's result.
+
+    `rate_limit="10/s"` (with `burst`) and `concurrency=4` hold over the whole fleet. `cron="0 3 * * *"` makes a
+    schedule named as the type, with an empty payload. `exclusive=True` has a job stopped when the worker has lost
+    touch with the server for nearly a lease, rather than perhaps run twice at once. `needs="admin"` (or "read") makes
+    the API accept such jobs only from keys with at least that role.
+    """
+
+    if name is not None and not isinstance(name, str):
+        raise ConfigurationError(_not_a_name(name))
+
+    def register(function: HandlerFunction) -> HandlerFunction:
+        check_function(function)
+        (into if into is not None else registry).add(
+            Handler(
+                name=name or _name_of(function),
+                function=function,
+                payload_type=_payload_type(function),
+                timeout=None if timeout is None else parse_duration(timeout),
+                max_retries=max_retries,
+                backoff=backoff if isinstance(backoff, Backoff) else Backoff(backoff),
+                permanent=permanent,
+                limit=_limit(function, rate_limit, burst, concurrency),
+                exclusive=exclusive,
+                cron=None if cron is None else (cron, timezone),
+                needs=_role(function, needs),
+            )
+        )
+        return function
+
+    return register
+
+
+def _limit(
+    function: HandlerFunction, rate_limit: str | None, burst: float | None, concurrency: int | None
+) -> Limit | None:
+    try:
+        return make_limit(rate_limit, burst, concurrency)
+    except ValueError as error:
+        raise ConfigurationError(f"{declaration(function)}: {error}") from None
+
+
+def _role(function: HandlerFunction, needs: Role) -> Role:
+    if needs not in ROLES:
+        raise ConfigurationError(f"{declaration(function)}: needs={needs!r}: must be one of {', '.join(ROLES)}")
+    return needs
+
+
+def load_handlers(modules: Iterable[str]) -> Registry:
+    """Import the modules, so that their handlers are registered, and return the registry."""
+    for module in modules:
+        import_module(module)
+    return registry
+
+
+def preload(modules: Iterable[str]) -> None:
+    """Call the `preload()` of each handler module that has one: it imports what children shall share."""
+    for module in modules:
+        getattr(import_module(module), "preload", _nothing)()
+
+
+def _nothing() -> None:
+    pass
+
+
+def _name_of(function: HandlerFunction) -> str:
+    name: str = getattr(function, "__name__", "<lambda>")
+    if name == "<lambda>":
+        raise ConfigurationError(f'{declaration(function)}: has no name of its own; give it one: @handler("name")')
+    return name
+
+
+def _not_a_name(name: object) -> str:
+    if callable(name):
+        return f"{declaration(name)}: write @handler(), with parentheses"
+    return f"@handler({name!r}): a job type's name is a string"
+
+
+def _payload_type(function: HandlerFunction) -> Any:
+    parameters = list(inspect.signature(function).parameters.values())
+    if len(parameters) != 2:
+        raise ConfigurationError(f"{declaration(function)}: a handler takes exactly (job, payload)")
+    annotation = typing.get_type_hints(underlying(function)).get(parameters[1].name, dict[str, Any])
+    return dict[str, Any] if annotation is dict else annotation

@@ -1,0 +1,322 @@
+"""What the queues hold as people and programs are shown it: the shapes of the API's and the CLI's answers.
+
+Times are RFC 3339 in UTC, durations and ages seconds.
+"""
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from gopher.config.kinds import Role
+
+from .fields import (
+    AnyJson,
+    Duration,
+    JobId,
+    JsonObject,
+    Key,
+    Priority,
+    QueueName,
+    RateText,
+    ScheduleName,
+    Status,
+    Time,
+    TypeName,
+)
+from .job import State
+
+Progress = Annotated[
+    msgspec.Raw,
+    Meta(
+        description="How far a running job is.",
+        examples=[{"fraction": 0.5, "message": "decoding"}],
+        extra_json_schema={"type": "object"},
+    ),
+]
+_ERROR = {
+    "type": "object",
+    "properties": {"type": {"type": "string"}, "message": {"type": "string"}},
+    "required": ["type", "message"],
+}
+_FAILED = {"type": "ValueError", "message": "no such picture", "traceback": "Traceback...", "permanent": False}
+Error = Annotated[
+    msgspec.Raw, Meta(description="The last attempt's error.", examples=[_FAILED], extra_json_schema=_ERROR)
+]
+PastError = Annotated[dict[str, Any], Meta(examples=[_FAILED], extra_json_schema=_ERROR)]
+TraceId = Annotated[str, Meta(pattern="^[0-9a-f]{32}$", examples=["4bf92f3577b34da6a3ce929d0e0e4736"])]
+Owner = Annotated[
+    str,
+    Meta(description='The name of the API key that it was submitted with, "" when trusted.', examples=["shop"]),
+]
+Cursor = Annotated[str, Meta(description="Where the next page starts: pass it as `cursor`.")]
+Corrupt = Annotated[
+    list[str],
+    Meta(description="What can't be read, as it is stored; left out where all can.", examples=[["execute_at"]]),
+]
+#: Also of a job whose state can't be read.
+ShownStatus = Annotated[str, Meta(examples=["pending"], extra_json_schema={"enum": [*State, "corrupt"]})]
+Outcome = Annotated[
+    str,
+    Meta(description="completed, failed, crashed, timeout, lost, released, running...", examples=["completed"]),
+]
+
+
+class Accepted(msgspec.Struct, omit_defaults=True):
+    """A job that was submitted. With `duplicate` it is an earlier one with the same unique key."""
+
+    job_id: JobId
+    status: Status
+    created_at: Time
+    type: TypeName
+    queue: QueueName
+    priority: Priority
+    duplicate: bool = False
+
+
+class TypeView(msgspec.Struct):
+    """A job type: what its payload has to be, and what its jobs have when they do not say. `timeout` in seconds."""
+
+    name: TypeName
+    description: str
+    payload_schema: dict[str, Any]
+    timeout: float
+    max_retries: int
+    rate_limit: RateText | None
+    concurrency: int | None
+    #: The role that an API key must have to submit such jobs.
+    needs: Role = "submit"
+
+
+class HistoryRow(msgspec.Struct):
+    """One attempt: completed, failed, crashed, timeout, lost (its worker died), released or running."""
+
+    attempt: int
+    outcome: Outcome
+    worker: str | None
+    started_at: Time | None
+    ended_at: Time | None
+    error: PastError | None
+
+
+class JobView(msgspec.Struct, kw_only=True):
+    """A job. `payload`, `metadata` and `result` are given back as they were stored, to the digit.
+
+    `corrupt` names what can't be read of its record, where that is anything; what stands there then is a substitute.
+    """
+
+    job_id: JobId
+    type: TypeName
+    status: ShownStatus
+    queue: QueueName
+    priority: Priority
+    payload: JsonObject
+    metadata: JsonObject
+    attempts: int
+    max_retries: int
+    timeout: float
+    created_at: Time
+    execute_at: Time | None
+    started_at: Time | None
+    finished_at: Time | None
+    duration: float | None
+    worker: str | None
+    owner: Owner = ""
+    #: The trace that it was submitted in.
+    trace_id: TraceId | None
+    progress: Progress | None
+    result: AnyJson
+    error: Error | None
+    history: list[HistoryRow]
+    corrupt: Corrupt | UnsetType = UNSET
+
+
+class LogLine(msgspec.Struct):
+    """A line that a handler printed or logged."""
+
+    attempt: int
+    time: Time
+    line: str
+
+
+class PriorityStats(msgspec.Struct):
+    """What waits at one priority of a queue."""
+
+    waiting: int
+    oldest_waiting_age: float
+
+
+class QueueStats(msgspec.Struct):
+    """The figures of one queue. `totals` counts completed, failed, retried, cancelled, expired."""
+
+    waiting: int
+    processing: int
+    scheduled: int
+    retrying: int
+    failed: int
+    oldest_waiting_age: float
+    priorities: dict[Priority, PriorityStats]
+    total_enqueued: int
+    total_dequeued: int
+    totals: dict[str, int]
+
+
+class Stats(msgspec.Struct):
+    """The figures of all queues together, and of each."""
+
+    queue_size: int
+    total_enqueued: int
+    total_dequeued: int
+    queues: dict[str, QueueStats]
+
+
+class ChildView(msgspec.Struct):
+    """One child of a worker; `job_id` and what follows it are None while it is idle. `rss` in bytes."""
+
+    pid: int
+    rss: int
+    jobs_done: int
+    job_id: JobId | None = None
+    job_type: TypeName | None = None
+    running_since: Time | None = None
+
+
+class WorkerView(msgspec.Struct, omit_defaults=True):
+    """A live worker. `rss` in bytes, of the supervisor alone."""
+
+    id: str
+    host: str
+    pid: int
+    version: str
+    queues: list[QueueName]
+    types: list[TypeName]
+    children: list[ChildView]
+    jobs_done: int
+    rss: int
+    started_at: Time
+    last_heartbeat: Time
+    corrupt: Corrupt = []
+
+
+class Page(msgspec.Struct):
+    """A page of jobs, newest first; `next_cursor` is None on the last one."""
+
+    jobs: list[JobView]
+    next_cursor: Cursor | None
+
+
+class DeadLetterPage(msgspec.Struct):
+    """A page of dead letters, newest first; `total_count` is of all that fit, on this page or not."""
+
+    jobs: list[JobView]
+    total_count: int
+    next_cursor: Cursor | None
+
+
+class GroupView(msgspec.Struct, omit_defaults=True):
+    """Dead letters of one type that died of the same class of error at the same place, in all queues.
+
+    `place` is the innermost frame of the handler's code, None where nobody can say; the last of them is `last_job_id`.
+    """
+
+    group: str
+    type: TypeName
+    error: str
+    #: E.g. `shop/mail.py:42 send`.
+    place: str | None
+    count: int
+    first_seen: Time
+    last_seen: Time
+    last_job_id: JobId
+    queues: list[QueueName]
+    corrupt: Corrupt = []
+
+
+class GroupPage(msgspec.Struct):
+    """The largest groups of dead letters first; `total_count` is of all groups, shown here or not."""
+
+    groups: list[GroupView]
+    total_count: int
+
+
+class RetryView(msgspec.Struct, omit_defaults=True):
+    """Dead letters of one queue that are retried by and by: `canary` of them first, the rest at `rate`.
+
+    `status` is canary (the first ones are under way), running, finished or stopped; `reason` says why it was stopped.
+    """
+
+    retry_id: str
+    queue: QueueName
+    status: str
+    #: How many went or will go back, and how many have.
+    total: int
+    retried: int
+    canary: int
+    #: Ids of the first ones.
+    canaries: list[JobId]
+    #: E.g. `5/s`, None for as fast as it goes.
+    rate: RateText | None
+    type: TypeName | None
+    error: str | None
+    group: str | None
+    started_at: Time
+    finished_at: Time | None
+    reason: str | None
+    corrupt: Corrupt = []
+
+
+class LimitView(msgspec.Struct, omit_defaults=True):
+    """A type that is limited, paused or held back, in one queue. `origin` is api, or handler for the code's own."""
+
+    type: TypeName
+    queue: QueueName
+    rate: RateText | None
+    burst: float | None
+    concurrency: int | None
+    running: int
+    origin: str | None
+    paused: bool
+    held_back_for: float
+    corrupt: Corrupt = []
+
+
+class ScheduleView(msgspec.Struct, omit_defaults=True):
+    """A schedule. `next_run_at` is None while it is paused; `origin` is api, or handler for the code's own."""
+
+    name: ScheduleName
+    cron_expression: str
+    timezone: str
+    next_run_at: Time | None
+    last_job_id: JobId | None
+    paused: bool
+    missed: str
+    overlap: str
+    type: TypeName
+    payload: JsonObject
+    priority: Priority
+    queue: QueueName
+    max_retries: int | None
+    timeout: Duration | None
+    expires_in: Duration | None
+    retention: Duration | None
+    retry_for: Duration | None
+    limit_key: Key | None
+    metadata: JsonObject
+    origin: str
+    corrupt: Corrupt = []
+
+
+class PreviewRow(msgspec.Struct):
+    """A time to come: in UTC and on the wall; `mark` is gap or fold where daylight saving plays a part."""
+
+    utc: Time
+    local: Time
+    mark: Annotated[str, Meta(extra_json_schema={"enum": ["", "gap", "fold"]})]
+
+
+class Reason(msgspec.Struct):
+    """One reason why a job isn't running. `code` is stable; `until` is RFC 3339 where a time is known."""
+
+    code: str
+    message: str
+    until: Time | None = None

@@ -1,0 +1,237 @@
+"""A schedule and its rules: what it is made of, which of its times become jobs, and what those jobs are."""
+
+import hashlib
+from collections.abc import Mapping
+from functools import partial
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+
+from gopher.base import names
+from gopher.base.names import SCHEDULE_NAME
+from gopher.base.salvage import NO_NAME, Salvage, json_object, raw_json
+from gopher.errors import InvalidJob
+
+from .cron import CronExpression
+from .decoding import decode
+from .fields import Duration, JsonObject, Key, Metadata, Priority, QueueName, TypeName
+from .handlers import Registry
+from .job import NO_METADATA, NewJob
+from .submission import (
+    MISSED,
+    NULL,
+    OVERLAP,
+    MaxRetries,
+    Missed,
+    Overlap,
+    Recurring,
+    Submission,
+    Timezone,
+    prepare,
+)
+from .submission import (
+    CronExpression as CronText,
+)
+
+#: A time that is later than this (ms), or than half the period, was missed rather than late.
+TOLERANCE = 5_000
+#: Jobs that `run_all` makes at most at once.
+MAX_CATCH_UP = 100
+#: Times that were dropped are counted so far: each costs time, and after a long absence there may be millions.
+MAX_COUNTED = 1_000
+
+
+class ScheduleSpec(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """What a schedule is made of: when, and what job. Durations as in a submission."""
+
+    cron_expression: CronText
+    type: TypeName
+    payload: JsonObject
+    timezone: Timezone = "UTC"
+    #: What becomes of times that no scheduler was there for: skip, run_once, run_all.
+    missed: Missed = "run_once"
+    #: Whether a job is made while the last one is unfinished: allow, skip.
+    overlap: Overlap = "allow"
+    paused: bool = False
+    priority: Priority = "normal"
+    queue: QueueName = "default"
+    max_retries: MaxRetries | None = None
+    timeout: Duration | None = None
+    expires_in: Duration | None = None
+    retention: Duration | None = None
+    retry_for: Duration | None = None
+    limit_key: Key | None = None
+    metadata: Metadata = msgspec.field(default_factory=lambda: NULL)
+    #: "handler" for a schedule that a handler carries itself; nobody else may say so.
+    origin: Annotated[str, Meta(extra_json_schema={"const": "api"})] = "api"
+
+    def definition(self) -> bytes:
+        """Return the JSON that is stored; the same schedule gives the same bytes."""
+        return msgspec.json.encode(self, order="deterministic")
+
+    def submission(self) -> Submission:
+        """Return the submission of one job."""
+        return Submission(
+            type=self.type,
+            payload=self.payload,
+            priority=self.priority,
+            queue=self.queue,
+            max_retries=self.max_retries,
+            timeout=self.timeout,
+            expires_in=self.expires_in,
+            retention=self.retention,
+            retry_for=self.retry_for,
+            limit_key=self.limit_key,
+            metadata=self.metadata,
+        )
+
+
+_SPEC = msgspec.json.Decoder(ScheduleSpec)
+
+
+def parse_spec(body: bytes, registry: Registry | None) -> ScheduleSpec:
+    """Read a schedule from JSON and check it against every rule. Raises InvalidJob."""
+    return check_spec(decode(_SPEC, body), registry)
+
+
+def salvaged_spec(body: bytes, queue: str) -> tuple[ScheduleSpec, list[str]]:
+    """Return a schedule as it is stored in a queue, and the names of its fields that can't be read or used.
+
+    Those of which nothing can be shown stand at their defaults.
+    """
+    try:
+        return parse_spec(body, None), []
+    except InvalidJob as error:
+        unusable = [error.field.lstrip("/")] if error.field else []
+    salvage = Salvage()
+    nothing: Mapping[str, Any] = {}
+    values = salvage.read("definition", lambda: json_object(body), nothing)
+    shown: dict[str, Any] = {"cron_expression": "", "type": NO_NAME, "payload": NO_METADATA, "queue": queue}
+    for field in msgspec.structs.fields(ScheduleSpec):
+        if field.name in values:
+            instead = shown.get(field.name, field.default)
+            shown[field.name] = salvage.read(field.name, partial(_field, field, values[field.name]), instead)
+        elif field.required:
+            salvage.corrupt.append(field.name)
+    known = {name: value for name, value in shown.items() if value is not msgspec.NODEFAULT}
+    return ScheduleSpec(**known), list(dict.fromkeys([*salvage.corrupt, *unusable]))
+
+
+#: A schedule that keeps every rule, to try one field of another with.
+_ANY_SPEC = ScheduleSpec(cron_expression="@daily", type="any", payload=NO_METADATA)
+
+
+def _field(field: msgspec.structs.FieldInfo, value: Any) -> Any:
+    """Return the value of one field if it keeps the rules, by itself. Raises InvalidJob, or as msgspec does."""
+    is_json = field.name in ("payload", "metadata")
+    read = raw_json(msgspec.json.encode(value)) if is_json else msgspec.convert(value, field.type)
+    # A timezone or an expression that can't be used here, another host's say, is shown all the same.
+    if field.name not in ("timezone", "cron_expression"):
+        check_spec(msgspec.structs.replace(_ANY_SPEC, **{field.name: read}), None)
+    return read
+
+
+def check_spec(spec: ScheduleSpec, registry: Registry | None) -> ScheduleSpec:
+    """Return a schedule that keeps every rule. Raises InvalidJob."""
+    if spec.missed not in MISSED:
+        raise InvalidJob(f"is {spec.missed!r:.60}: must be one of {', '.join(MISSED)}", "/missed")
+    if spec.overlap not in OVERLAP:
+        raise InvalidJob(f"is {spec.overlap!r:.60}: must be one of {', '.join(OVERLAP)}", "/overlap")
+    if spec.origin not in ("api", "handler"):
+        raise InvalidJob("is not a known field: leave it out", "/origin")
+    CronExpression(spec.cron_expression, spec.timezone)
+    prepare(spec.submission(), registry)
+    return spec
+
+
+def check_name(name: str, field: str = "/name") -> str:
+    return names.check_name(SCHEDULE_NAME, name, field)
+
+
+def from_recurring(recurring: Recurring, submission: Submission, registry: Registry | None) -> tuple[str, ScheduleSpec]:
+    """Return the name and the schedule that a recurring submission asks for. Raises InvalidJob."""
+    for field in ("execute_at", "delay", "expires_at", "unique_key", "unique_for"):
+        if getattr(submission, field) is not None:
+            raise InvalidJob("can't be given together with recurring", f"/{field}")
+    if submission.after:
+        raise InvalidJob("can't be given together with recurring", "/after")
+    spec = ScheduleSpec(
+        cron_expression=recurring.cron_expression,
+        timezone=recurring.timezone,
+        missed=recurring.missed,
+        overlap=recurring.overlap,
+        type=submission.type,
+        payload=submission.payload,
+        priority=submission.priority,
+        queue=submission.queue,
+        max_retries=submission.max_retries,
+        timeout=submission.timeout,
+        expires_in=submission.expires_in,
+        retention=submission.retention,
+        retry_for=submission.retry_for,
+        limit_key=submission.limit_key,
+        metadata=submission.metadata,
+    )
+    try:
+        check_spec(spec, registry)
+    except InvalidJob as error:
+        if error.field in ("/cron_expression", "/timezone", "/missed", "/overlap"):
+            raise InvalidJob(error.details, f"/recurring{error.field}") from None
+        raise
+    digest = hashlib.sha256(spec.definition()).hexdigest()[:8]
+    name = f"{submission.type[:50]}-{digest}" if recurring.name is None else recurring.name
+    return check_name(name, "/recurring/name"), spec
+
+
+def tick_job(spec: ScheduleSpec, name: str, namespace: str, fire: int) -> NewJob:
+    """Return the job of one time (Unix ms). Its id follows from name and time: one tick is one job, however often
+    it is tried."""
+    digest = bytearray(fire.to_bytes(6, "big") + hashlib.sha256(f"{namespace} {name} {fire}".encode()).digest()[:10])
+    digest[6] = digest[6] & 0x0F | 0x70
+    digest[8] = digest[8] & 0x3F | 0x80
+    job_id = str(UUID(bytes=bytes(digest)))
+    return msgspec.structs.replace(prepare(spec.submission()), id=job_id)
+
+
+def job_now(spec: ScheduleSpec) -> NewJob:
+    """Return a job of a schedule out of turn."""
+    return prepare(spec.submission())
+
+
+def plan(spec: ScheduleSpec, expected: int, now: int, limit: int = MAX_CATCH_UP) -> tuple[list[int], int]:
+    """Return which times of a schedule become jobs at `now`, the oldest first, and when it fires next (Unix ms).
+
+    `expected` is the time that is due. With one every minute, expected 12:00 and now 12:03:10, the times 12:00 to
+    12:03 are due: run_once makes one job (of 12:03), run_all four, skip none, since each is more than 5 s late. Times
+    that are less late always become jobs; run_all makes `limit` jobs at most, of them and the oldest others.
+    """
+    if expected > now:
+        return [], expected
+    cron = CronExpression(spec.cron_expression, spec.timezone)
+    next_time = cron.next_after(now)
+    # A time later than the edge is on time, those up to it were missed.
+    edge = now - min(TOLERANCE, cron.period_after(expected) // 2) - 1
+    on_time = _times(cron, expected, edge, now, limit)
+    if spec.missed == "skip" or (spec.missed == "run_once" and on_time):
+        return on_time, next_time
+    if spec.missed == "run_once":
+        return [cron.last_until(now, expected)], next_time
+    missed = _times(cron, expected, expected - 1, edge, limit - len(on_time))
+    return missed + on_time, next_time
+
+
+def dropped(spec: ScheduleSpec, expected: int, fires: list[int], next_time: int) -> int:
+    """Return how many due times a `run_all` left out of what `plan` returned: MAX_COUNTED for that many or more."""
+    if spec.missed != "run_all":
+        return 0
+    cron = CronExpression(spec.cron_expression, spec.timezone)
+    due = _times(cron, expected, expected - 1, next_time - 1, MAX_COUNTED + len(fires))
+    return len(due) - len(set(due).intersection(fires)) if len(due) < MAX_COUNTED + len(fires) else MAX_COUNTED
+
+
+def _times(cron: CronExpression, expected: int, after: int, until: int, limit: int) -> list[int]:
+    """Return the due times after `after` up to `until`; the expected one even if the zone's rules changed since."""
+    first = [expected] if after < expected <= until else []
+    return (first + cron.fires_between(max(after, expected), until, limit))[: max(limit, 0)]

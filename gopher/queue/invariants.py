@@ -1,0 +1,273 @@
+"""What must be true of a queue's keys at any moment, checked by reading all of them (protocol of docs/internals.md).
+
+For tests, and for an operator who suspects that somebody has changed keys by hand. It reads every key of the queue,
+so on a large one it takes its time.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from gopher.base.priorities import PRIORITIES
+from gopher.base.salvage import order, text
+from gopher.jobs.job import FINAL_STATES, State
+
+from .keys import QueueKeys
+
+_WAITING = ("scheduled", "retrying", "failed")
+#: What no record has that says it is plain.
+_RARE = {"expires", "retention", "unique", "bucket", "parents", "children", "parked", "holds", "cancel"}
+#: How jobs leave for good, and where they may still be: together as many as were enqueued.
+_GONE = ("completed", "cancelled", "expired", "discarded", "purged", "pruned_dead")
+
+
+class _Look:
+    """All keys of one queue."""
+
+    def __init__(self, client: Any, keys: QueueKeys) -> None:
+        self.records: dict[str, dict[str, str]] = {}
+        #: Ms until each record runs out, -1 for never.
+        self.times: dict[str, int] = {}
+        self.lists: dict[str, list[str]] = {}
+        self.zsets: dict[str, list[str]] = {}
+        #: (parent, child) for each end of a job that a child is still to be told.
+        self.telling: list[tuple[str, str]] = []
+        self.redrives: dict[str, dict[str, str]] = {}
+        #: Names of the groups of dead letters.
+        self.group_names: set[str] = set()
+        self.sets: dict[str, set[str]] = {}
+        self.unique: dict[str, str] = {}
+        self.totals = Counter[str]()
+        self.tombstones: dict[str, int] = {}
+        self.paused = False
+        # In a cluster it is one node that has them all.
+        pattern = keys.prefix.replace("[", "\\[").replace("*", "\\*") + "*"
+        for raw, kind, time, value in _read_all(client, sorted(set(client.scan_iter(match=pattern, count=1000)))):
+            self._take(text(raw).removeprefix(keys.prefix), kind, time, value)
+
+    def _take(self, name: str, kind: str, time: int, value: Any) -> None:
+        if not value:
+            # Its time ran out, or it was emptied, between the scan and the reading.
+            return
+        if name.startswith("job:") and kind == "hash":
+            self.records[name[4:]], self.times[name[4:]] = _text(value), time
+        elif name.startswith("unique:"):
+            self.unique[name[7:]] = text(value) if kind == "string" else ""
+        elif kind == "hash":
+            self._take_counts(name, _text(value))
+        elif name == "telling":
+            for parent, _, ids in (text(item)[1:].partition(" ") for item in value):
+                self.telling += [(parent, child) for child in ids.split(",")]
+        elif kind == "list" and name != "alarm":
+            self.lists[name] = [text(item) for item in value]
+        elif kind == "zset" and not name.startswith("timeline:"):
+            self.zsets[name] = [text(item) for item in value]
+        elif kind == "set":
+            self.sets[name] = {text(item) for item in value}
+        self.paused = self.paused or name == "paused"
+
+    def _take_counts(self, name: str, counts: dict[str, str]) -> None:
+        if name == "totals":
+            for field, count in counts.items():
+                self.totals[field.partition(":")[0]] += order(count)
+        elif name.startswith("redrive:"):
+            self.redrives[name[8:]] = counts
+        elif name == "group_names":
+            self.group_names = set(counts)
+        elif name == "tombstones":
+            self.tombstones = {field: order(count) for field, count in counts.items()}
+
+    def places_of(self) -> dict[str, list[str]]:
+        """Return where each id stands: names of lists and sorted sets."""
+        places: dict[str, list[str]] = {}
+        for name, ids in self.lists.items():
+            for job_id in ids:
+                places.setdefault(job_id, []).append(name)
+        for name in (*_WAITING, "finished"):
+            for job_id in self.zsets.get(name, []):
+                places.setdefault(job_id, []).append(name)
+        return places
+
+
+def _read_all(client: Any, names: list[bytes]) -> Iterator[tuple[bytes, str, int, Any]]:
+    """Yield keys with their types, their time left (ms) and their values, read in two round trips."""
+    pipe = client.pipeline(transaction=False)
+    for name in names:
+        pipe.type(name)
+        pipe.pttl(name)
+    known = pipe.execute() if names else []
+    kinds, times = [kind.decode() for kind in known[0::2]], known[1::2]
+    for name, kind in zip(names, kinds, strict=True):
+        if kind == "hash":
+            pipe.hgetall(name)
+        elif kind == "list":
+            pipe.lrange(name, 0, -1)
+        elif kind == "zset":
+            pipe.zrange(name, 0, -1)
+        elif kind == "set":
+            pipe.smembers(name)
+        else:
+            pipe.get(name)
+    return zip(names, kinds, times, pipe.execute() if names else [], strict=True)
+
+
+def _text(values: dict[bytes, bytes]) -> dict[str, str]:
+    return {text(name): text(value) for name, value in values.items()}
+
+
+def findings(client: Any, keys: QueueKeys) -> list[str]:
+    """Return what is wrong with a queue, a sentence each; nothing when all is well."""
+    look = _Look(client, keys)
+    return [
+        *_places(look),
+        *_plain(look),
+        *_sums(look),
+        *_armed(look),
+        *_holders(look),
+        *_grouped(look),
+        *_stranded(look),
+        *_kept_for_ever(look),
+    ]
+
+
+def _places(look: _Look) -> Iterator[str]:
+    """1, 2, 4: each unfinished job is in exactly one place, and that fits its state."""
+    places = look.places_of()
+    dead = Counter[str]()
+    for job_id, names in places.items():
+        record = look.records.get(job_id)
+        state = record.get("state") if record else None
+        if state is None or state in FINAL_STATES - {State.FAILED}:
+            for name in names:
+                if name.startswith("pending:"):
+                    dead[name[8:]] += 1
+                elif name != "finished" and not name.startswith(("throttled:", "processing:")):
+                    yield f"{job_id} is {state} and stands in {name}"
+    for priority in PRIORITIES:
+        if dead[priority] != look.tombstones.get(priority, 0):
+            noted = look.tombstones.get(priority, 0)
+            yield f"{dead[priority]} ended jobs stand in pending:{priority}, {noted} are noted"
+    for job_id, record in look.records.items():
+        yield from _place(job_id, record, places.get(job_id, []))
+
+
+def _place(job_id: str, record: dict[str, str], names: list[str]) -> Iterator[str]:
+    state = record.get("state", "none")
+    if state in FINAL_STATES - {State.FAILED}:
+        if "finished" not in names:
+            yield f"{job_id} is {state} and not in finished"
+        return
+    if len(names) != 1:
+        yield f"{job_id} is {state} and stands in {len(names)} places: {', '.join(sorted(names))}"
+        return
+    if not _fits(state, names[0], record):
+        yield f"{job_id} is {state} (token {record.get('token')}) and stands in {names[0]}"
+
+
+def _fits(state: str, name: str, record: dict[str, str]) -> bool:
+    if state == State.PENDING:
+        return name == "next" or name.startswith(("pending:", "throttled:", "processing:"))
+    if state == State.PROCESSING:
+        return name == "processing:" + record.get("token", "").rpartition(".")[0]
+    return name == state
+
+
+def _plain(look: _Look) -> Iterator[str]:
+    """A record that says it is plain has none of what nobody looks for then."""
+    for job_id, record in look.records.items():
+        if "plain" in record and (rare := _RARE & record.keys()):
+            yield f"{job_id} says that it is plain and has {', '.join(sorted(rare))}"
+
+
+def _sums(look: _Look) -> Iterator[str]:
+    """3: what was enqueued is somewhere, or has left in a way that was counted."""
+    here = sum(record["state"] not in FINAL_STATES for record in look.records.values() if "state" in record)
+    here += len(look.zsets.get("failed", []))
+    gone = sum(look.totals[event] for event in _GONE)
+    if look.totals["enqueued"] != here + gone:
+        yield f"{look.totals['enqueued']} jobs were enqueued, {here} are here and {gone} have left"
+
+
+def _armed(look: _Look) -> Iterator[str]:
+    """7: something eligible is pending, so `next` is armed; or a worker was just handed what was there."""
+    if len(look.lists.get("next", [])) > 1:
+        yield "more than one job stands in next"
+    strays = any(
+        look.records.get(job_id, {}).get("state") == State.PENDING
+        for name, ids in look.lists.items()
+        if name.startswith("processing:")
+        for job_id in ids
+    )
+    if look.paused or strays or look.lists.get("next"):
+        return
+    for priority in PRIORITIES:
+        for job_id in look.lists.get(f"pending:{priority}", []):
+            if look.records.get(job_id, {}).get("state") == State.PENDING:
+                yield f"{job_id} is pending and nothing is in next"
+                return
+
+
+def _holders(look: _Look) -> Iterator[str]:
+    """Places of a limited concurrency are held by running jobs only, unique keys by unfinished ones."""
+    for name, ids in look.sets.items():
+        if name.startswith("holding:"):
+            for job_id in ids:
+                if look.records.get(job_id, {}).get("state") != State.PROCESSING:
+                    yield f"{job_id} holds a place in {name} and does not run"
+    for key, holder in look.unique.items():
+        record = look.records.get(holder, {})
+        state = record.get("state")
+        if state is None or state in FINAL_STATES:
+            yield f"the unique key {key!r} is held by {holder}, which is {state}"
+        elif record.get("unique") != key:
+            yield f"the unique key {key!r} is held by {holder}, whose end frees {record.get('unique')!r}"
+
+
+def _grouped(look: _Look) -> Iterator[str]:
+    """Each dead letter stands in the group that its record names, and only groups that hold some are known."""
+    groups = {name[6:]: set(ids) for name, ids in look.zsets.items() if name.startswith("group:")}
+    for known in (set(look.zsets.get("groups", [])), look.group_names):
+        if known != set(groups):
+            yield f"the groups {sorted(known)} are known, and dead letters stand in {sorted(groups)}"
+    dead = set(look.zsets.get("failed", []))
+    for group, ids in groups.items():
+        for job_id in ids - dead:
+            yield f"{job_id} stands in group {group} and is no dead letter"
+    for job_id in dead & set(look.records):
+        if job_id not in groups.get(look.records[job_id].get("group", ""), set()):
+            yield f"{job_id} is a dead letter and stands in no group, or in another than its record says"
+
+
+def _stranded(look: _Look) -> Iterator[str]:
+    """11: somebody will look at every job that stands still: who rescues, who wakes buckets, what it waits for."""
+    known = {*look.zsets.get("workers", []), *look.zsets.get("fenced", [])}
+    buckets = set(look.zsets.get("throttled", []))
+    for name, ids in look.lists.items():
+        kind, _, rest = name.partition(":")
+        if kind == "processing" and rest not in known:
+            yield f"{len(ids)} jobs stand in {name}, and that worker is neither there nor lost"
+        if kind == "throttled" and rest.rpartition(":")[0] not in buckets:
+            yield f"{len(ids)} jobs stand in {name}, and nobody looks at that bucket"
+    for job_id in sorted(look.sets.get("corrupt", ())):
+        yield f"{job_id} was set aside: somebody has put something else in the place of its record"
+    for redrive_id, fields in look.redrives.items():
+        if fields.get("state") in ("canary", "running") and redrive_id not in look.zsets.get("redrives", []):
+            yield f"dead letters are retried by {redrive_id}, and nobody goes on with it"
+    for job_id, record in look.records.items():
+        if "waiting_for" in record and record.get("state") == State.SCHEDULED:
+            yield from _waits(look, job_id, record)
+
+
+def _waits(look: _Look, job_id: str, record: dict[str, str]) -> Iterator[str]:
+    parents = record.get("parents", "").split(",")
+    telling = [each for each in parents if job_id in look.records.get(each, {}).get("children", "").split(",")]
+    ended = [parent for parent, child in look.telling if child == job_id]
+    if len(telling) + len(ended) != order(record["waiting_for"]):
+        yield f"{job_id} waits for {record['waiting_for']} jobs, and {len(telling + ended)} will tell it of their end"
+
+
+def _kept_for_ever(look: _Look) -> Iterator[str]:
+    """12: what has ended goes when its time is up. Dead letters stay until an operator or `prune` takes them."""
+    for job_id, record in look.records.items():
+        if record.get("state") in FINAL_STATES - {State.FAILED} and look.times.get(job_id) == -1:
+            yield f"{job_id} is {record['state']} and is kept for ever"

@@ -1,0 +1,216 @@
+"""Which queues there are: their names in the server, and what this process knows of them.
+
+A queue is known from its first job on. One that holds nothing any more is forgotten by a scheduler (see
+`scheduler/forgetter.py`): it moves from `queues` to `leaving`, and only after every process has had to look again
+whether it is known (`KNOWN_FOR`) what is left of it is deleted. So a job that comes meanwhile brings it back.
+
+The same look tells whether the server was emptied (see `Installation`). Then the names that this process has used are
+made known again, as far as there is room for them: there may be jobs in their queues that came before anybody noticed.
+"""
+
+import time
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from gopher.base.salvage import is_corrupt, replies, text
+from gopher.errors import ServerError, TooManyQueues
+from gopher.jobs.job import HINT_DIGITS, queue_hint
+from gopher.server.calls import Call, Command
+from gopher.server.errors import explained
+
+from .inherit_limits import take_over
+from .scripts import script
+
+if TYPE_CHECKING:
+    from .store import Server
+
+#: Seconds for which a process takes it for granted that a queue is known.
+KNOWN_FOR = 2.0
+#: Seconds that a queue stays in `leaving`: longer than any call can take that was begun while its name was known.
+LEAVING_FOR = 15.0
+#: Names of queues that are noted as the newest ones: a look at the health asks each of them.
+NEWEST = 8
+#: Names that a process keeps in mind, once it has looked for them again.
+_REMEMBERED = 10_000
+#: Seconds within which a new queue has the limits of types.
+_REGISTERING_FOR = 60
+
+
+class QueueNames:
+    """The names of queues. Threads may share it."""
+
+    def __init__(self, server: "Server") -> None:
+        self._server = server
+        self._keys = server.keys
+        #: Name -> until when it is taken for known (monotonic s).
+        self._known: dict[str, float] = {}
+        #: Names that were lost with all else when the server was emptied.
+        self._lost: set[str] = set()
+        #: Hint -> names, as of the last look: where jobs are looked for first.
+        self._by_hint: dict[str, list[str]] = {}
+
+    def is_known(self, name: str) -> bool:
+        """Return whether a queue needs no look now."""
+        return self._known.get(name, 0.0) > time.monotonic()
+
+    def all(self) -> list[str]:
+        """Return the names of all queues, sorted."""
+        found = self._look()
+        missing = set(self._known) - found
+        if missing:
+            # Most likely they were forgotten.
+            self._server.look_for_mark()
+            for name in missing:
+                self._known.pop(name, None)
+        names = sorted(found | self._restore_lost())
+        by_hint: dict[str, list[str]] = {}
+        for name in names:
+            by_hint.setdefault(queue_hint(name), []).append(name)
+        self._by_hint = by_hint
+        return names
+
+    def _look(self) -> set[str]:
+        pipe = self._server.client.pipeline(transaction=False)
+        # In this order: what moves to `leaving` meanwhile is met in one of them at least.
+        pipe.smembers(self._keys.queues)
+        pipe.zrange(self._keys.leaving, 0, -1)
+        names, leaving = replies(pipe)
+        if is_corrupt(names):
+            raise names
+        return {text(name) for part in (names, [] if is_corrupt(leaving) else leaving) for name in part}
+
+    def lose(self) -> None:
+        """Take note that the server was emptied: what was known is to be made known again."""
+        self._lost |= set(self._known)
+        self._known = {}
+
+    def restore(self, names: Iterable[str]) -> set[str]:
+        """Make queues known again after the server was emptied, as far as there is room; return those."""
+        wanted = set(names)
+        with explained():
+            wanted -= set(self.refused(sorted(wanted)))
+            # Another process may have been faster.
+            with suppress(TooManyQueues):
+                self.register(sorted(wanted))
+                return wanted
+        return set()
+
+    def _restore_lost(self) -> set[str]:
+        """Make known again what an emptied server has lost; return those names."""
+        lost, self._lost = self._lost, set()
+        if not lost:
+            return lost
+        try:
+            return self.restore(lost)
+        except ServerError:
+            # That is no reason to refuse anything. Their queues may hold jobs all the same.
+            self._lost |= lost
+            return lost
+
+    def where_to_look(self, job_id: str) -> Iterator[list[str]]:
+        """Yield names of queues in which a job may be, the likeliest first; each list is worth one round trip."""
+        hint = job_id[-HINT_DIGITS:]
+        asked = self._by_hint.get(hint, [])
+        if asked:
+            yield asked
+        names = [name for name in self.all() if name not in asked]
+        hinted = [name for name in self._by_hint.get(hint, []) if name not in asked]
+        if hinted:
+            yield hinted
+        # It was moved, or its id was made elsewhere.
+        if others := [name for name in names if name not in hinted]:
+            yield others
+
+    def refused(self, names: Iterable[str]) -> list[str]:
+        """Return those that would be too many: new ones for which there is no room, and which no worker serves."""
+        unsure = [name for name in dict.fromkeys(names) if not self.is_known(name)]
+        return self._refused(self._missing(unsure)) if unsure else []
+
+    def register(self, names: Collection[str]) -> None:
+        """Make queues known to everybody: all of them, or none. Raises TooManyQueues."""
+        unsure = [name for name in dict.fromkeys(names) if not self.is_known(name)]
+        if not unsure:
+            return
+        # Before the look, since whatever is forgotten after it is so by what the look has seen.
+        now = time.monotonic()
+        self._let_others_go_on(unsure, now)
+        try:
+            if new := self._missing(unsure):
+                self._register_new(new)
+        except BaseException:
+            for name in unsure:
+                self._known.pop(name, None)
+            raise
+        if len(self._known) > _REMEMBERED:
+            self._known = {name: known for name, known in self._known.items() if known > now}
+        for name in unsure:
+            self._known[name] = now + KNOWN_FOR
+        self._restore_lost()
+
+    def _let_others_go_on(self, names: Sequence[str], now: float) -> None:
+        """Spare other threads the look that this one has begun, at queues that were known a moment ago."""
+        for name in names:
+            if now - self._known.get(name, 0.0) < KNOWN_FOR:
+                self._known[name] = now + KNOWN_FOR
+
+    def _missing(self, names: Sequence[str]) -> list[str]:
+        """Return those that are not known to the server; look in the same round trip whether it was emptied."""
+        pipe = self._server.client.pipeline(transaction=False)
+        pipe.execute_command(*self._server.installation.look().words)
+        pipe.smismember(self._keys.queues, names)
+        mark, there = pipe.execute()
+        self._server.take_mark(mark)
+        return [name for name, is_there in zip(names, there, strict=True) if not is_there]
+
+    def _refused(self, new: Sequence[str]) -> list[str]:
+        if not new:
+            return []
+        room = max(self._server.settings.max_queues - self._server.client.scard(self._keys.queues), 0)
+        return [] if len(new) <= room else [name for name in new if not self._is_served(name)][room:]
+
+    def _is_served(self, name: str) -> bool:
+        return bool(self._server.client.exists(self._keys.of(name).workers))
+
+    def _register_new(self, new: Sequence[str]) -> None:
+        if refused := self._refused(new):
+            raise self.too_many(refused)
+        # Before their names are known: who dies in between leaves them as new as they were.
+        for name, calls in take_over(self._server.client, self._keys, [self._server.queue(name) for name in new]):
+            registering = self._keys.of(name).registering
+            marked: list[Any] = [Command(registering, ("SET", registering, "1", "EX", str(_REGISTERING_FOR))), *calls]
+            self._server.run_all(marked)
+        if not self._server.run(self._noting(new)):
+            self._register_beyond(new)
+        self._server.write(self._keys.queues, lambda: self._tell_of(new))
+
+    def _tell_of(self, new: Sequence[str]) -> None:
+        """Have schedulers, and who asks how all is, look at new queues first."""
+        pipe = self._server.client.pipeline(transaction=False)
+        pipe.lpush(self._keys.newest, *new[-NEWEST:])
+        pipe.ltrim(self._keys.newest, 0, NEWEST - 1)
+        pipe.lpush(self._keys.alarm, new[-1])
+        pipe.ltrim(self._keys.alarm, 0, 0)
+        pipe.execute()
+
+    def _register_beyond(self, new: Sequence[str]) -> None:
+        """Register queues that are too many together: those that workers serve always may be known."""
+        others = [name for name in new if not self._is_served(name)]
+        # Another process may have been faster.
+        if others and not self._server.run(self._noting(others)):
+            raise self.too_many(others)
+        if served := [name for name in new if name not in others]:
+            self._server.write(self._keys.queues, lambda: self._server.client.sadd(self._keys.queues, *served))
+
+    def _noting(self, new: Sequence[str]) -> Call:
+        most = self._server.settings.max_queues
+        return Call(script("api/register_queues"), self._keys.queues, (str(most), *new), bool)
+
+    def too_many(self, names: Sequence[str]) -> TooManyQueues:
+        """Return the error for names that are refused."""
+        most = self._server.settings.max_queues
+        which = repr(names[0]) if len(names) == 1 else f"{names[0]!r}, one of {len(names)} new names"
+        return TooManyQueues(
+            f"is {which}: there may be {most} queues. Use one that exists, or raise GOPHER_MAX_QUEUES",
+            queues=frozenset(names),
+        )

@@ -1,0 +1,99 @@
+"""The server with Gopher's queues in it: what all of Gopher calls, reads and writes through.
+
+Beside running calls, it keeps the names of the queues, notices that the server was emptied, and makes room on one that
+is full.
+"""
+
+import threading
+from contextlib import suppress
+from typing import Any, Self
+
+from gopher.config.settings import Settings
+from gopher.server.errors import ERRORS, explained
+from gopher.server.executor import Executor
+
+from .evict import Evictor
+from .installation import Installation
+from .keys import Keys
+from .moves import Queue
+from .names import QueueNames
+
+#: Queues whose keys are kept ready.
+_QUEUES = 10_000
+
+
+class Server(Executor):
+    """The queues of one installation. Threads may share one; processes may not."""
+
+    def __init__(self, settings: Settings, *, connections: int = 10) -> None:
+        super().__init__(settings, connections=connections)
+        self.keys = Keys(settings.namespace)
+        self.installation = Installation(self.keys)
+        self._taking_mark = threading.Lock()
+        self.names = QueueNames(self)
+        self._queues: dict[str, Queue] = {}
+        #: Makes room where the server is out of memory.
+        self.evictor = Evictor(self._outcomes, self.keys, self._queues_near)
+
+    def queue(self, name: str) -> Queue:
+        queue = self._queues.get(name)
+        if queue is None:
+            queue = Queue(self.keys.of(name), retention=self.settings.result_ttl)
+            if self.names.is_known(name):
+                if len(self._queues) > _QUEUES:
+                    # Most of them may be forgotten.
+                    self._queues.clear()
+                self._queues[name] = queue
+        return queue
+
+    def make_room(self, key: str, rooms: int) -> bool:
+        return self.evictor.make_room(key, rooms)
+
+    def announce(self, *queues: str) -> None:
+        """Make the names of queues known to everybody: all, or none. They are looked for now and then in each process,
+        since the server may be emptied. Raises TooManyQueues."""
+        if not all(map(self.names.is_known, queues)):
+            with explained():
+                self.names.register(queues)
+
+    def look_for_mark(self) -> bool:
+        """Look whether the server was emptied since the last look; then make that known. Raises a ServerError."""
+        with explained():
+            return self.take_mark(self.client.execute_command(*self.installation.look().words))
+
+    def take_mark(self, reply: Any) -> bool:
+        """Take the reply of a look for the mark (see `Installation`); return whether the server was emptied."""
+        with self._taking_mark:
+            if self.installation.is_other(reply):
+                # Another thread may have written or learned it while this reply was on its way.
+                with explained():
+                    reply = self.client.execute_command(*self.installation.look().words)
+            return self._take_newest_mark(reply)
+
+    def _take_newest_mark(self, reply: Any) -> bool:
+        was_emptied = self.installation.saw(reply)
+        if was_emptied:
+            self.names.lose()
+        if self.installation.is_untold or reply[0] is None:
+            # It is no reason to refuse a job when this can't be written now: the next look has it written.
+            with suppress(*ERRORS):
+                for command in self.installation.marks():
+                    self.client.execute_command(*command.words)
+                self.installation.saw(self.client.execute_command(*self.installation.look().words))
+        return was_emptied
+
+    def queues(self) -> list[str]:
+        """Return the names of all queues, sorted."""
+        with explained():
+            return self.names.all()
+
+    def _queues_near(self, key: str) -> list[str]:
+        """Return the names of the queues on the node that holds `key`."""
+        names = self.queues()
+        if not self.pools.clustered:
+            return names
+        node = self.pools.of(key)
+        return [name for name in names if self.pools.of(self.keys.of(name).prefix) is node]
+
+    def __enter__(self) -> Self:
+        return self

@@ -1,0 +1,121 @@
+"""The groups of dead letters: those of one type that died of the same class of error at the same place.
+
+The scripts keep them, each group a sorted set beside `failed`. So what fits a filter is found and counted without
+reading the records of the dead.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from gopher.base.names import JOB_ID, check_name
+from gopher.base.salvage import NO_ID, NO_NAME, NO_TIME, Salvage, moment, text
+from gopher.base.times import to_rfc3339
+from gopher.errors import InvalidJob
+from gopher.jobs.models import GroupPage, GroupView
+from gopher.queue.moves import GroupRow
+from gopher.queue.store import Server
+from gopher.server.errors import explained
+from gopher.server.round_trips import ask
+
+#: Groups of one queue that are shown, the ones with the latest deaths.
+MAX_GROUPS = 1000
+#: Groups of one queue among which a filter looks for those that fit.
+MAX_SEARCHED = 20_000
+
+
+class Which(NamedTuple):
+    """Which dead letters are meant: those that fit all that is not None."""
+
+    type: str | None = None
+    #: The class of the error, e.g. `ValueError`.
+    error: str | None = None
+    group: str | None = None
+
+
+class Groups:
+    """Reads the groups of dead letters."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def page(self, queue: str | None = None, limit: int = 100) -> GroupPage:
+        """Return the `limit` largest groups. Of one queue those 1,000 with the latest deaths are looked at.
+
+        Raises InvalidJob, naming /limit.
+        """
+        if not 1 <= limit <= MAX_GROUPS:
+            raise InvalidJob(f"is {limit}: must be from 1 to {MAX_GROUPS}", "/limit")
+        names = self._server.queues() if queue is None else [queue]
+        found: dict[str, GroupView] = {}
+        calls = [self._server.queue(name).look_at_groups(MAX_GROUPS) for name in names]
+        for name, rows in zip(names, self._server.run_each(calls), strict=True):
+            for row in rows:
+                found[row.group] = _joined(found.get(row.group), name, row)
+        groups = sorted(found.values(), key=lambda view: (-view.count, view.group))
+        return GroupPage(groups[:limit], len(groups))
+
+    def fitting(self, queue: str, which: Which) -> list[str] | None:
+        """Return the groups of a queue that hold what is meant, None when there are too many groups to tell."""
+        client, keys = self._server.client, self._server.keys.of(queue)
+        with explained():
+            if which.group is not None:
+                names = {which.group: ask(client, [("HGET", keys.group_names, which.group)])[0]}
+            elif ask(client, [("ZCARD", keys.groups)])[0] > MAX_SEARCHED:
+                return None
+            else:
+                (found,) = ask(client, [("HGETALL", keys.group_names)])
+                names = {text(group): name for group, name in found.items()}
+        return [group for group, name in names.items() if name is not None and _fits(_read(name), which)]
+
+    def count(self, queue: str, groups: Sequence[str]) -> int:
+        """Return how many dead letters stand in groups."""
+        keys = self._server.keys.of(queue)
+        with explained():
+            return sum(ask(self._server.client, [("ZCARD", keys.group(group)) for group in groups]))
+
+
+def _read(name: bytes) -> list[str]:
+    """Return type, class of the error and place; of a name that is corrupt, the same number of texts."""
+    job_type, error, place, *_ = [*text(name).split("\n", 2), "", ""]
+    return [job_type, error, place]
+
+
+def _whole(name: bytes) -> list[str]:
+    """Return type, class of the error and place. Raises ValueError."""
+    parts = name.decode().split("\n", 2)
+    if len(parts) != 3 or not parts[0]:
+        raise ValueError(name)
+    return parts
+
+
+def _fits(name: Sequence[str], which: Which) -> bool:
+    return which.type in (None, name[0]) and which.error in (None, name[1])
+
+
+def _joined(known: GroupView | None, queue: str, row: GroupRow) -> GroupView:
+    """Add a group of one queue to what other queues have of it."""
+    salvage = Salvage()
+    first = salvage.read("first_seen", lambda: to_rfc3339(moment(row.first)), NO_TIME)
+    last = salvage.read("last_seen", lambda: to_rfc3339(moment(row.last)), NO_TIME)
+    job_type, error, place = salvage.read("type", lambda: _whole(row.name), [NO_NAME, "", ""])
+    last_id = salvage.read("last_job_id", lambda: check_name(JOB_ID, row.last_job_id, ""), NO_ID)
+    if known is None:
+        return GroupView(
+            row.group,
+            job_type,
+            error,
+            place or None,
+            row.jobs,
+            first,
+            last,
+            last_id,
+            [queue],
+            corrupt=salvage.corrupt,
+        )
+    known.corrupt += [name for name in salvage.corrupt if name not in known.corrupt]
+    known.count += row.jobs
+    known.first_seen = min(known.first_seen, first)
+    if (last, last_id) > (known.last_seen, known.last_job_id):
+        known.last_seen, known.last_job_id = last, last_id
+    known.queues.append(queue)
+    return known

@@ -1,0 +1,147 @@
+"""Whether an installation works: the server answers and can be written to, workers run the jobs.
+
+A look costs the same however many queues, workers and jobs there are. It asks the newest few queues itself; of the
+others the scheduler, which visits them anyhow, has noted which ones have jobs and no worker.
+"""
+
+import time
+from collections.abc import Sequence
+
+import msgspec
+
+from gopher import __version__
+from gopher.base.priorities import PRIORITIES
+from gopher.base.salvage import Salvage, text
+from gopher.base.times import to_rfc3339
+from gopher.queue.installation import notice
+from gopher.queue.keys import QueueKeys
+from gopher.queue.names import NEWEST
+from gopher.queue.store import Server
+from gopher.server.clock import now_at
+from gopher.server.errors import explained
+from gopher.server.round_trips import Words, ask
+
+#: Queues that reasons name, and that a scheduler notes.
+NAMED = 10
+
+
+class ServerHealth(msgspec.Struct):
+    """The server as it answered; `url` without its password."""
+
+    url: str
+    latency_ms: float
+
+
+class Health(msgspec.Struct, omit_defaults=True):
+    """`status` is healthy, or degraded for the `reasons`: jobs are accepted, and some of them wait in vain."""
+
+    status: str
+    timestamp: str
+    version: str
+    redis: ServerHealth
+    workers: int
+    scheduler: str
+    reasons: list[str] = []
+
+
+class Unserved(msgspec.Struct):
+    """How many queues have jobs and no worker, and the first of them by name."""
+
+    count: int
+    queues: list[str]
+
+    @classmethod
+    def of(cls, names: Sequence[str]) -> "Unserved":
+        return cls(len(names), sorted(names)[:NAMED])
+
+
+def examine(server: Server) -> Health:
+    """Look at server, workers and scheduler. Raises a ServerError when the server can't be used."""
+    latency, mark = _write(server)
+    keys = server.keys
+    with explained():
+        now = now_at(server.client, keys.workers)
+    with explained():
+        workers, schedulers, queues, noted = ask(
+            server.client,
+            [
+                ("ZCOUNT", keys.workers, now, "+inf"),
+                ("ZCOUNT", keys.schedulers, now, "+inf"),
+                ("SCARD", keys.queues),
+                ("GET", keys.unserved),
+            ],
+        )
+        unserved = _unserved(server, now, queues, noted)
+    reasons = _reasons(unserved)
+    if emptied := notice(mark, now):
+        reasons.insert(0, emptied)
+    if not schedulers:
+        reasons.append("no scheduler is alive: delayed jobs and retries wait; start one with `gopherctl scheduler`")
+    return Health(
+        status="degraded" if reasons else "healthy",
+        timestamp=to_rfc3339(now),
+        version=__version__,
+        redis=ServerHealth(url=str(server.settings.server_address), latency_ms=round(latency * 1000, 3)),
+        workers=workers,
+        scheduler="alive" if schedulers else "missing",
+        reasons=reasons,
+    )
+
+
+def check_writable(server: Server) -> float:
+    """Return the seconds that a write took; it changes nothing. Raises a ServerError.
+
+    A PING is also answered by a server that is out of memory or a replica; this is refused as a new job would be.
+    """
+    return _write(server)[0]
+
+
+def _write(server: Server) -> tuple[float, list[bytes | None]]:
+    """Return the seconds that it took, and what was read beside it: the mark that an emptied server has lost."""
+    start = time.perf_counter()
+
+    def write() -> list[bytes | None]:
+        pipe = server.client.pipeline(transaction=False)
+        pipe.zadd(server.keys.schedulers, {"": 0}, xx=True)
+        pipe.execute_command(*server.installation.look().words)
+        mark: list[bytes | None] = pipe.execute()[1]
+        return mark
+
+    mark = server.write(server.keys.schedulers, write)
+    latency = time.perf_counter() - start
+    if server.take_mark(mark):
+        mark = server.client.execute_command(*server.installation.look().words)
+    return latency, mark
+
+
+def _unserved(server: Server, now: int, queues: int, noted: bytes | None) -> Unserved:
+    """Return which queues have jobs and no worker: some are asked, of the others a scheduler has noted it."""
+    words: Words = ("SMEMBERS", server.keys.queues) if queues <= NEWEST else ("LRANGE", server.keys.newest, 0, -1)
+    asked = sorted({text(name) for name in ask(server.client, [words])[0]})
+    every = [server.keys.of(name) for name in asked]
+    waits = ask(server.client, [_whether_jobs_wait(keys) for keys in every])
+    waiting = [keys for keys, count in zip(every, waits, strict=True) if count]
+    served = ask(server.client, [("ZCOUNT", keys.workers, now, "+inf") for keys in waiting])
+    found = [keys.queue for keys, workers in zip(waiting, served, strict=True) if not workers]
+    known = Salvage().read("unserved", lambda: msgspec.json.decode(noted or b"", type=Unserved), None)
+    if queues <= NEWEST or known is None:
+        return Unserved(len(found), found[:NAMED])
+    others = [name for name in known.queues if name not in asked]
+    gone = len(known.queues) - len(others) - sum(name in known.queues for name in found)
+    count = known.count - gone + sum(name not in known.queues for name in found)
+    return Unserved(max(count, len(found) + len(others)), (found + others)[:NAMED])
+
+
+def _whether_jobs_wait(keys: QueueKeys) -> Words:
+    pending = (keys.pending(priority) for priority in PRIORITIES)
+    return ("EXISTS", keys.next, *pending, keys.throttled, keys.scheduled, keys.retrying)
+
+
+def _reasons(unserved: Unserved) -> list[str]:
+    named = [
+        f"queue {name!r} has jobs and no worker: start one with `gopherctl worker --queues {name}`"
+        for name in unserved.queues
+    ]
+    if unserved.count > len(named):
+        named.append(f"{unserved.count - len(named)} more queues have jobs and no worker: see `gopherctl stats`")
+    return named

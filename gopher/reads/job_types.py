@@ -1,0 +1,23 @@
+"""Job types as people and programs are shown them."""
+
+from gopher.config.settings import Settings
+from gopher.jobs.handlers import Handler
+from gopher.jobs.job import Envelope
+from gopher.jobs.limit import format_rate
+from gopher.jobs.models import TypeView
+from gopher.jobs.options import resolve
+
+
+def describe(handler: Handler, settings: Settings) -> TypeView:
+    """Return what there is to say of a handler's job type."""
+    options, limit = resolve(Envelope(), handler, settings), handler.limit
+    return TypeView(
+        name=handler.name,
+        description=handler.description,
+        payload_schema=handler.payload_schema(),
+        timeout=options.timeout,
+        max_retries=options.max_retries,
+        rate_limit=None if limit is None or limit.rate is None else format_rate(limit.rate),
+        concurrency=None if limit is None else limit.concurrency,
+        needs=handler.needs,
+    )

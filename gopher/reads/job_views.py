@@ -1,0 +1,221 @@
+"""A job's record in the server as people and programs are shown it.
+
+Each field is read for itself, so that a record which is corrupt in one place is a row like any other (salvage.py).
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
+
+import msgspec
+from msgspec import UNSET
+
+from gopher.base.names import TYPE_NAME
+from gopher.base.priorities import PRIORITIES
+from gopher.base.salvage import NO_NAME, NO_TIME, Salvage, finite, json_object, moment, raw_json, whole
+from gopher.base.times import to_rfc3339
+from gopher.config.settings import Settings
+from gopher.jobs.handlers import Handler, Registry
+from gopher.jobs.job import Envelope, State, created_ms
+from gopher.jobs.models import HistoryRow, JobView, LogLine
+from gopher.jobs.options import Options, resolve
+from gopher.telemetry.trace_context import trace_id
+
+#: The fields of a record that a job's view is made of: all but the logs.
+FIELDS = (
+    "type state priority since envelope attempts crashes lost token started finished duration due expires "
+    "progress result error history cancel"
+).split()
+#: A record that has none of these is none any more: its job is gone.
+_OF_EVERY_JOB = ("state", "type", "priority", "envelope")
+
+Record = Mapping[str, bytes]
+
+_HISTORY = msgspec.json.Decoder(list[Any])
+_ENVELOPE = msgspec.json.Decoder(Envelope)
+_LOG = msgspec.json.Decoder(list[Any])
+_NULL = msgspec.Raw(b"null")
+_NO_OPTIONS = Options(0, 0.0)
+
+
+def is_there(record: Record) -> bool:
+    """Return whether fields of a record are of a job."""
+    return any(name in record for name in _OF_EVERY_JOB)
+
+
+def job_view(queue: str, job_id: str, record: Record, registry: Registry, settings: Settings) -> JobView:
+    """Return a job as it is shown; what can't be read of it is named in `corrupt`."""
+    salvage = Salvage()
+    read = salvage.read
+    state = read("status", lambda: _state(record), NO_NAME)
+    if state in (State.PENDING, State.SCHEDULED) and read("expires_at", lambda: _is_over(record), False):
+        state = State.EXPIRED
+    job_type = read("type", lambda: _job_type(record), NO_NAME)
+    envelope = read("payload", lambda: _envelope(record), Envelope())
+    options = read("timeout", lambda: _options(envelope, registry.get(job_type), settings), _NO_OPTIONS)
+    attempts = read("attempts", lambda: whole(record.get("attempts", 0)), 0)
+    started = read("started_at", lambda: _time(record, "started"), None)
+    finished = read("finished_at", lambda: _time(record, "finished"), None)
+    worker = read("worker", lambda: _worker(record), None)
+    history = _history(record, salvage)
+    if state in (State.PROCESSING, State.COMPLETED) and "started" in record:
+        # A success, or what runs now, is not kept as a row: it is in the record.
+        outcome = "completed" if state == State.COMPLETED else "running"
+        history.append(HistoryRow(attempts, outcome, worker, started, finished, None))
+    return JobView(
+        job_id=job_id,
+        type=job_type,
+        status=state,
+        queue=queue,
+        priority=read("priority", lambda: _priority(record), "normal"),
+        payload=envelope.payload,
+        metadata=envelope.metadata,
+        attempts=attempts,
+        max_retries=options.max_retries,
+        timeout=options.timeout,
+        created_at=read("created_at", lambda: to_rfc3339(created_ms(job_id)), NO_TIME),
+        execute_at=read("execute_at", lambda: _execute_at(record, state, envelope), None),
+        started_at=started,
+        finished_at=finished,
+        duration=read("duration", lambda: _duration(record), None),
+        worker=worker,
+        owner=envelope.owner,
+        trace_id=trace_id(envelope.trace) or None,
+        progress=read("progress", lambda: _progress(record, state), None),
+        result=read("result", lambda: raw_json(record["result"]) if "result" in record else _NULL, _NULL),
+        error=read("error", lambda: _error(record), None),
+        history=history,
+        corrupt=salvage.corrupt or UNSET,
+    )
+
+
+def log_lines(record: Mapping[bytes, bytes]) -> list[LogLine]:
+    """Return what the attempts of a job have logged, by its whole record; oldest line first."""
+    logs: list[tuple[int, bytes]] = []
+    salvage = Salvage()
+    for name, value in record.items():
+        if name.startswith(b"log:"):
+            attempt = salvage.read("log", partial(whole, name[4:]), 0)
+            logs.append((attempt, value))
+    return [line for attempt, value in sorted(logs) for line in _lines(attempt, value)]
+
+
+def _lines(attempt: int, value: bytes) -> Iterator[LogLine]:
+    salvage, nothing = Salvage(), list[Any]()
+    for row in salvage.read("log", lambda: _LOG.decode(value), nothing):
+        line = salvage.read("log", partial(_line, attempt, row), None)
+        if line is not None:
+            yield line
+    if salvage.corrupt:
+        yield LogLine(attempt, NO_TIME, "(what stands here can't be read: the record is corrupt)")
+
+
+def _line(attempt: int, row: Any) -> LogLine:
+    when, line = row
+    return LogLine(attempt, to_rfc3339(moment(when)), str(line))
+
+
+def _state(record: Record) -> str:
+    return State(record["state"].decode())
+
+
+def _is_over(record: Record) -> bool:
+    expires = record.get("expires")
+    return expires is not None and int(expires) <= time.time() * 1000
+
+
+def _job_type(record: Record) -> str:
+    name = record["type"].decode()
+    if not TYPE_NAME.fullmatch(name):
+        raise ValueError(name)
+    return name
+
+
+def _priority(record: Record) -> str:
+    return PRIORITIES[PRIORITIES.index(record["priority"].decode())]
+
+
+def _envelope(record: Record) -> Envelope:
+    data = record["envelope"]
+    raw_json(data)
+    return _ENVELOPE.decode(data)
+
+
+def _options(envelope: Envelope, handler: Handler | None, settings: Settings) -> Options:
+    options = resolve(envelope, handler, settings)
+    whole(options.max_retries)
+    return options
+
+
+def _time(record: Record, name: str) -> str | None:
+    return to_rfc3339(moment(record[name])) if name in record else None
+
+
+def _duration(record: Record) -> float | None:
+    duration = record.get("duration")
+    return finite(duration) / 1000 if duration else None
+
+
+def _worker(record: Record) -> str | None:
+    token = record.get("token")
+    return token.decode().rpartition(".")[0] if token else None
+
+
+def _execute_at(record: Record, state: str, envelope: Envelope) -> str | None:
+    if state in (State.SCHEDULED, State.RETRYING) and "due" in record:
+        return _time(record, "due")
+    return None if envelope.execute_at is None else to_rfc3339(envelope.execute_at)
+
+
+def _progress(record: Record, state: str) -> msgspec.Raw | None:
+    """Return how far a running job is. The last report before the end says nothing any more."""
+    if state != State.PROCESSING or "progress" not in record:
+        return None
+    progress = json_object(record["progress"])
+    finite(progress["fraction"])
+    return raw_json(record["progress"])
+
+
+def _error(record: Record) -> msgspec.Raw | None:
+    if "error" not in record:
+        return None
+    _check_error(json_object(record["error"]))
+    return raw_json(record["error"])
+
+
+def _check_error(error: Any) -> None:
+    if not (isinstance(error["type"], str) and isinstance(error["message"], str)):
+        raise TypeError("expected texts")
+
+
+def _history(record: Record, salvage: Salvage) -> list[HistoryRow]:
+    """Return a row for each attempt that is kept as one; those that can't be read are left out."""
+    kept = record.get("history")
+    if not kept:
+        return []
+    noted, nothing = Salvage(), list[Any]()
+    found = noted.read("history", lambda: _HISTORY.decode(b"[" + kept + b"]"), nothing)
+    rows = [noted.read("history", partial(_history_row, row), None) for row in found]
+    salvage.corrupt += noted.corrupt[:1]
+    return [row for row in rows if row is not None]
+
+
+def _history_row(row: Mapping[str, Any]) -> HistoryRow:
+    error = row.get("error")
+    if error is not None:
+        _check_error(error)
+    return HistoryRow(
+        attempt=whole(row["attempt"]),
+        outcome=_text(row["outcome"]),
+        worker=_text(row["worker"]),
+        started_at=to_rfc3339(moment(row["started_at"])),
+        ended_at=to_rfc3339(moment(row["ended_at"])),
+        error=error,
+    )
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("expected a text")
+    return value

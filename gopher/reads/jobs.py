@@ -1,0 +1,216 @@
+"""Looks at the queues without moving anything: jobs, figures, workers."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from gopher.base.salvage import NO_NAME, NO_TIME, Salvage, is_corrupt, order, replies, reply, text
+from gopher.base.times import from_rfc3339
+from gopher.jobs.handlers import Registry
+from gopher.jobs.models import JobView, LogLine, Stats, WorkerView
+from gopher.queue.store import Server
+from gopher.queue.survey import histograms_of, totals_of
+from gopher.server.clock import now_at
+from gopher.server.errors import explained
+from gopher.server.round_trips import ask, ask_groups
+
+from .job_views import FIELDS, is_there, job_view, log_lines
+from .stats import counters, stats_of, sum_totals
+from .stuck import StuckJob, stuck_jobs
+
+#: What stands for all forgotten queues where figures are named by queue: no queue has that name.
+FORGOTTEN = ""
+
+_WORKER = msgspec.json.Decoder(WorkerView)
+
+
+class Inspector:
+    """Reads what the queues hold. `registry` has the defaults of jobs that do not say."""
+
+    def __init__(self, server: Server, registry: Registry | None = None) -> None:
+        self._server = server
+        self._keys = server.keys
+        self._registry = registry if registry is not None else Registry()
+
+    def find(self, job_id: str) -> str | None:
+        """Return the name of the queue that holds a job, None when there is no such job (any more)."""
+        for names in self._where_to_look(job_id):
+            with explained():
+                pipe = self._server.client.pipeline(transaction=False)
+                for name in names:
+                    pipe.exists(self._keys.of(name).job(job_id))
+                found = zip(names, pipe.execute(), strict=True)
+            for name, holds_it in found:
+                if holds_it:
+                    return name
+        return None
+
+    def job(self, job_id: str) -> JobView | None:
+        """Return a job, None when there is none of that id (any more)."""
+        for names in self._where_to_look(job_id):
+            for view in self._views((name, job_id) for name in names):
+                return view
+        return None
+
+    def _where_to_look(self, job_id: str) -> Iterator[list[str]]:
+        with explained():
+            yield from self._server.names.where_to_look(job_id)
+
+    def views(self, places: Iterable[tuple[str, str]]) -> list[JobView]:
+        """Return the jobs at (queue, job id), leaving out those that are gone."""
+        return list(self._views(places))
+
+    def state(self, queue: str, job_id: str) -> str | None:
+        """Return where a job is; the cheapest look there is, for who waits."""
+        with explained():
+            state = reply(self._server.client.hget, self._keys.of(queue).job(job_id), "state")
+        if is_corrupt(state):
+            return NO_NAME
+        return text(state) if state else None
+
+    def logs(self, job_id: str) -> list[LogLine] | None:
+        """Return what the attempts of a job have logged, oldest line first; None when there is no such job."""
+        queue = self.find(job_id)
+        if queue is None:
+            return None
+        with explained():
+            record = reply(self._server.client.hgetall, self._keys.of(queue).job(job_id))
+        if is_corrupt(record):
+            return []
+        return log_lines(record)
+
+    def stats(self) -> Stats:
+        """Return the figures of every queue; what forgotten ones have counted is in the sums."""
+        names = self._server.queues()
+        with explained():
+            now = self.now() if names else 0
+            queues = stats_of(self._server.client, list(map(self._keys.of, names)), now)
+            (counted,) = ask(self._server.client, [("HGETALL", self._keys.forgotten)])
+        forgotten = sum_totals(totals_of(counted))
+        return Stats(
+            queue_size=sum(stats.waiting for stats in queues.values()),
+            total_enqueued=sum(stats.total_enqueued for stats in queues.values()) + forgotten.get("enqueued", 0),
+            total_dequeued=sum(stats.total_dequeued for stats in queues.values()) + forgotten.get("dequeued", 0),
+            queues=queues,
+        )
+
+    def totals(self, queue: str) -> dict[str, int]:
+        """Return the counters of a queue by field, e.g. `enqueued:email:high`."""
+        with explained():
+            return counters(ask(self._server.client, [("HGETALL", self._keys.of(queue).totals)])[0])
+
+    def all_totals(self) -> dict[str, dict[str, int]]:
+        """Return the counters of each queue, and under FORGOTTEN those of all that are no more."""
+        names = self._server.queues()
+        with explained():
+            commands = [[("HGETALL", self._keys.of(name).totals)] for name in names]
+            *found, [forgotten] = ask_groups(self._server.client, [*commands, [("HGETALL", self._keys.forgotten)]])
+        return {
+            **{name: counters(totals) for name, (totals,) in zip(names, found, strict=True)},
+            FORGOTTEN: counters(totals_of(forgotten)),
+        }
+
+    def histograms(self, queue: str, job_types: Iterable[str]) -> dict[str, dict[str, int]]:
+        """Return the latency buckets of job types in a queue: `{"email": {"run:3": 12, "run:sum_us": 9000}}`."""
+        return self.all_histograms({queue: job_types})[queue]
+
+    def all_histograms(self, wanted: Mapping[str, Iterable[str]]) -> dict[str, dict[str, dict[str, int]]]:
+        """Return the latency buckets of job types by queue, as `all_totals` names them."""
+        types = {queue: list(job_types) for queue, job_types in wanted.items()}
+        with explained():
+            forgotten = ask(self._server.client, [("HGETALL", self._keys.forgotten)])[0] if FORGOTTEN in types else {}
+            commands = [
+                [("HGETALL", self._keys.of(queue).histogram(name)) for name in (names if queue != FORGOTTEN else ())]
+                for queue, names in types.items()
+            ]
+            found = ask_groups(self._server.client, commands)
+        return {
+            queue: histograms_of(forgotten, names)
+            if queue == FORGOTTEN
+            else {name: counters(buckets) for name, buckets in zip(names, rows, strict=True)}
+            for (queue, names), rows in zip(types.items(), found, strict=True)
+        }
+
+    def workers(self) -> list[WorkerView]:
+        """Return the live workers, the longest running first."""
+        client = self._server.client
+        with explained():
+            now = self.now()
+            ids = [text(entry) for entry in client.zrangebyscore(self._keys.workers, now, "+inf")]
+            pipe = client.pipeline(transaction=False)
+            for worker_id in ids:
+                pipe.hget(self._keys.worker(worker_id), "record")
+            records = replies(pipe) if ids else []
+        views = [_worker_view(worker_id, record) for worker_id, record in zip(ids, records, strict=True) if record]
+        return sorted(views, key=lambda view: view.started_at)
+
+    def overdue(self, limit: int) -> dict[str, float]:
+        """Return how late schedules are (s), by name: 0 where the time has not come. Of many, the latest ones."""
+        names = self._server.queues()
+        with explained():
+            now = self.now()
+            commands = [("ZRANGE", self._keys.of(name).ticks, 0, limit - 1, "WITHSCORES") for name in names]
+            heads = ask(self._server.client, commands)
+        rows = [(order(due), name) for flat in heads for name, due in zip(flat[0::2], flat[1::2], strict=True)]
+        return {text(name): max(now - due, 0) / 1000 for due, name in sorted(rows)[:limit]}
+
+    def stuck(self, queue: str) -> list[StuckJob]:
+        """Return jobs of a queue that are `processing` for longer than they may run, the latest first."""
+        with explained():
+            client, keys = self._server.client, self._keys.of(queue)
+            return stuck_jobs(client, keys, self._registry, self._server.settings, self.now())
+
+    def schedulers(self) -> int:
+        """Return how many schedulers are alive."""
+        with explained():
+            return int(self._server.client.zcount(self._keys.schedulers, self.now(), "+inf"))
+
+    def now(self) -> int:
+        """Return the server's clock in Unix milliseconds."""
+        with explained():
+            return now_at(self._server.client, self._keys.workers)
+
+    def _views(self, places: Iterable[tuple[str, str]]) -> Iterable[JobView]:
+        found = list(places)
+        with explained():
+            pipe = self._server.client.pipeline(transaction=False)
+            for queue, job_id in found:
+                pipe.hmget(self._keys.of(queue).job(job_id), FIELDS)
+            records = replies(pipe) if found else []
+        for (queue, job_id), values in zip(found, records, strict=True):
+            if is_corrupt(values):
+                yield job_view(queue, job_id, {}, self._registry, self._server.settings)
+                continue
+            record = {name: value for name, value in zip(FIELDS, values, strict=True) if value is not None}
+            if is_there(record):
+                yield job_view(queue, job_id, record, self._registry, self._server.settings)
+
+
+def _worker_view(worker_id: str, record: Any) -> WorkerView:
+    """Return a worker as its record says it; of one that can't be read, that it is there."""
+    salvage = Salvage()
+    nothing = WorkerView(
+        id=worker_id,
+        host=NO_NAME,
+        pid=0,
+        version=NO_NAME,
+        queues=[],
+        types=[],
+        children=[],
+        jobs_done=0,
+        rss=0,
+        started_at=NO_TIME,
+        last_heartbeat=NO_TIME,
+        corrupt=["record"],
+    )
+    return salvage.read("record", lambda: _checked(_WORKER.decode(record)), nothing)
+
+
+def _checked(view: WorkerView) -> WorkerView:
+    """Return a worker whose times can be read, and whose numbers can be shown. Raises ValueError or OverflowError."""
+    msgspec.json.encode(view)
+    for when in (view.started_at, view.last_heartbeat, *(child.running_since for child in view.children)):
+        if when is not None:
+            from_rfc3339(when)
+    return view

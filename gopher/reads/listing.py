@@ -1,0 +1,347 @@
+"""Jobs a page at a time, newest first, from all the places where jobs stand."""
+
+import heapq
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import chain, islice
+from typing import Any, NamedTuple
+
+import msgspec
+
+from gopher.base.names import QUEUE_NAME, check_name
+from gopher.base.priorities import PRIORITIES
+from gopher.base.salvage import NO_NAME, UNREADABLE, Salvage, order, text
+from gopher.errors import InvalidJob
+from gopher.jobs.job import State
+from gopher.jobs.models import Page
+from gopher.queue.keys import QueueKeys
+from gopher.queue.store import Server
+from gopher.server.errors import explained
+from gopher.server.round_trips import Words, ask, ask_groups
+
+from .groups import Groups, Which
+from .jobs import Inspector
+from .scan import Entry, Position, held_entries, look_into, next_entries, pending_entries, sorted_entries
+
+MAX_LIMIT = 500
+#: Entries that are looked at for one page: it may hold fewer jobs than asked for, and still have a next one.
+MAX_SCANNED = 2000
+#: Records read in one round trip.
+_BLOCK = 100
+#: Lists whose last ids a cursor carries: it has to fit into a URL.
+_CURSOR_LISTS = 10
+#: So many of each list: the very last may be cancelled between two pages.
+_CURSOR_IDS = 3
+
+#: The states of the jobs that stand in each place. A list also holds ids of jobs cancelled meanwhile.
+_STATES: dict[str, frozenset[str]] = {
+    "next": frozenset({State.PENDING}),
+    "pending": frozenset({State.PENDING}),
+    # Pending jobs of a type that is over its limit, each bucket and priority in a list of its own.
+    "throttled": frozenset({State.PENDING}),
+    # What a worker was handed and has not begun yet is still pending.
+    "processing": frozenset({State.PROCESSING, State.PENDING}),
+    "scheduled": frozenset({State.SCHEDULED}),
+    "retrying": frozenset({State.RETRYING}),
+    "failed": frozenset({State.FAILED}),
+    # Dead letters by type, class of error and place: read instead of `failed` where only some of them are meant.
+    "group": frozenset({State.FAILED}),
+    "finished": frozenset({State.COMPLETED, State.CANCELLED, State.EXPIRED}),
+}
+_KNOWN = frozenset(State)
+#: Places that are lists in the order of waiting.
+_LISTS = ("pending:", "throttled:")
+#: Groups that are read side by side; where more fit a filter, all dead letters are read.
+MAX_MERGED = 50
+#: Buckets that a listing looks into: there may be one a tenant.
+_BUCKETS = 200
+_ERROR_TYPE = msgspec.json.Decoder(type=dict[str, Any])
+
+
+class _Names(NamedTuple):
+    """What names the lists of a queue."""
+
+    buckets: list[str]
+    workers: list[str]
+
+
+#: The places that are sorted sets.
+_SORTED = ("scheduled", "retrying", "failed", "finished")
+#: Newer than any job: of such a place only reading tells.
+_NEWEST = Position(2**63, "")
+
+
+class Cursor(msgspec.Struct, array_like=True):
+    """Where a page ended: a position for all places, and the last ids read from lists, which may be out of order."""
+
+    time: int
+    id: str
+    lists: dict[str, list[str]]
+
+    @classmethod
+    def read(cls, text: str) -> "Cursor":
+        """Read what `text()` wrote. Raises InvalidJob."""
+        try:
+            return msgspec.json.decode(urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=cls)
+        except UNREADABLE:
+            raise InvalidJob("is not a cursor: send back the next_cursor of the page before", "/cursor") from None
+
+    def text(self) -> str:
+        return urlsafe_b64encode(msgspec.json.encode(self)).decode().rstrip("=")
+
+
+class Listing:
+    """Reads pages of jobs. Each state has its own time: waiting since, due, started, ended."""
+
+    def __init__(self, server: Server, inspector: Inspector) -> None:
+        self._server = server
+        self._inspector = inspector
+        self._groups = Groups(server)
+
+    def jobs(
+        self,
+        *,
+        status: str | None = None,
+        job_type: str | None = None,
+        queue: str | None = None,
+        error: str | None = None,
+        group: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page:
+        """Return a page of jobs; `error` is the class of the error that they ended with, `group` that of dead letters.
+
+        Jobs may move between two pages: one that does is seen once at least if it stays older than the
+        cursor. Raises InvalidJob, naming /status, /queue, /limit or /cursor.
+        """
+        _check(status, queue, limit)
+        start = Cursor.read(cursor) if cursor else None
+        with explained():
+            names = self._server.queues() if queue is None else [queue]
+            entries = self._merged(names, status, Which(job_type, error, group), start)
+            fits = partial(self._fits, status=status, job_type=job_type, error=error)
+            chosen, end = _choose(entries, fits, limit, start)
+        views = self._inspector.views((entry.queue, entry.id) for entry in chosen)
+        # Between the two looks a job may have moved on.
+        jobs = [view for view in views if status is None or view.status in (status, NO_NAME)]
+        return Page(jobs, end.text() if end else None)
+
+    def _merged(self, queues: Sequence[str], status: str | None, which: Which, start: Cursor | None) -> Iterator[Entry]:
+        """Yield all entries of the places that a status is found in, newest first."""
+        every = self._filled([self._server.keys.of(name) for name in queues])
+        places = [(keys, place) for keys in every for place in self._places(keys, status, which, every[keys])]
+        heads = self._heads(places)
+        after = Position(start.time, start.id) if start else None
+        streams = [
+            (head if after is None else min(head, after), partial(self._stream, *where, start))
+            for where, head in zip(places, heads, strict=True)
+            if head is not None
+        ]
+        return _newest_first(streams)
+
+    def _filled(self, every: Sequence[QueueKeys]) -> dict[QueueKeys, "_Names"]:
+        """Return the queues that hold anything, with what names their lists."""
+        client = self._server.client
+        counts = ask(client, [("EXISTS", *_places_with_fixed_names(keys)) for keys in every])
+        filled = [keys for keys, count in zip(every, counts, strict=True) if count]
+        found = ask_groups(
+            client,
+            [
+                [
+                    ("ZRANGE", keys.throttled, 0, _BUCKETS - 1),
+                    ("ZRANGE", keys.workers, 0, -1),
+                    ("ZRANGE", keys.fenced, 0, -1),
+                ]
+                for keys in filled
+            ],
+        )
+        return {
+            keys: _Names(_decoded(buckets), _decoded([*live, *fenced]))
+            for keys, (buckets, live, fenced) in zip(filled, found, strict=True)
+        }
+
+    def _heads(self, places: Sequence[tuple[QueueKeys, str]]) -> list[Position | None]:
+        """Return of each place a position that nothing there is newer than, None where nothing stands."""
+        client = self._server.client
+        replies = ask(client, [_of_head(*where) for where in places])
+        ids = {at: text(reply) for at, reply in enumerate(replies) if isinstance(reply, bytes)}
+        times = ask(client, [("HGET", places[at][0].job(job_id), "since") for at, job_id in ids.items()])
+        of_lists = {at: _position_of(job_id, since) for (at, job_id), since in zip(ids.items(), times, strict=True)}
+        return [of_lists[at] if at in of_lists else _head(reply) if reply else None for at, reply in enumerate(replies)]
+
+    def _places(self, keys: QueueKeys, status: str | None, which: Which, names: "_Names") -> Iterator[str]:
+        for place, states in _STATES.items():
+            if (status is not None and status not in states) or place == "group":
+                continue
+            if place == "failed":
+                yield from dead_places(self._groups, keys.queue, which)
+            elif place == "pending":
+                yield from (f"pending:{priority}" for priority in PRIORITIES)
+            elif place == "throttled":
+                yield from (f"throttled:{bucket}:{priority}" for bucket in names.buckets for priority in PRIORITIES)
+            elif place == "processing":
+                yield from (f"processing:{worker}" for worker in names.workers)
+            else:
+                yield place
+
+    def _stream(self, keys: QueueKeys, place: str, start: Cursor | None) -> Iterator[Entry]:
+        server = self._server
+        after = Position(start.time, start.id) if start else None
+        if place.startswith(_LISTS):
+            passed = start.lists.get(f"{keys.queue}:{place}", []) if start else []
+            return pending_entries(server, keys, place, after, passed)
+        if place.startswith("processing:"):
+            return held_entries(server, keys, place, after)
+        if place == "next":
+            return next_entries(server, keys, after, list(chain(*start.lists.values())) if start else [])
+        return sorted_entries(server, keys, place, after)
+
+    def _fits(
+        self, entries: Sequence[Entry], *, status: str | None, job_type: str | None, error: str | None
+    ) -> list[bool]:
+        fields = ["state", "type", *(["error"] if error is not None else [])]
+        records = self._read(entries, fields)
+        return [
+            (state is not None or kind is not None)
+            and _stands(entry, state, status)
+            and job_type in (None, text(kind or b""))
+            and (error is None or error == error_class(reason[0]))
+            for entry, (state, kind, *reason) in zip(entries, records, strict=True)
+        ]
+
+    def _read(self, entries: Sequence[Entry], fields: Sequence[str]) -> list[list[bytes | None]]:
+        """Return fields of the record of each entry: a call a queue."""
+        by_queue: dict[str, list[int]] = {}
+        for index, entry in enumerate(entries):
+            by_queue.setdefault(entry.queue, []).append(index)
+        wanted = [
+            (self._server.keys.of(queue), [entries[index].id for index in places]) for queue, places in by_queue.items()
+        ]
+        found: dict[int, list[bytes | None]] = {}
+        for places, records in zip(by_queue.values(), look_into(self._server, wanted, fields), strict=True):
+            found |= zip(places, records, strict=True)
+        return [found[index] for index in range(len(entries))]
+
+
+def _stands(entry: Entry, state: bytes | None, status: str | None) -> bool:
+    """Return whether a job stands where it does by its state, and in the status that is asked for.
+
+    Of one that is corrupt in its state its place is all that says where it is.
+    """
+    name = text(state or b"")
+    return name not in _KNOWN or (name in _STATES[entry.place.partition(":")[0]] and status in (None, name))
+
+
+def _decoded(names: Sequence[bytes]) -> list[str]:
+    return [text(name) for name in names]
+
+
+def _places_with_fixed_names(keys: QueueKeys) -> list[str]:
+    """Return the keys of which one is there where a job is to be listed."""
+    pending = [keys.pending(priority) for priority in PRIORITIES]
+    sorted_sets = [keys.prefix + place for place in _SORTED]
+    return [keys.next, *pending, *sorted_sets, keys.throttled, keys.workers, keys.fenced]
+
+
+def _of_head(keys: QueueKeys, place: str) -> Words:
+    key = keys.prefix + place
+    if place.startswith("processing:"):
+        return ("LLEN", key)
+    if place in _SORTED or place.startswith("group:"):
+        return ("ZREVRANGE", key, 0, 0, "WITHSCORES")
+    return ("LINDEX", key, 0)
+
+
+def _head(reply: Any) -> Position:
+    """Return where the head of a sorted set stands. Of what a worker holds only reading tells the order."""
+    return Position(order(reply[1]), text(reply[0])) if isinstance(reply, list) else _NEWEST
+
+
+def _position_of(job_id: str, since: bytes | None) -> Position:
+    """Return where a job stands in the order of pages. Behind one whose record is gone or corrupt there may be others
+    that are newer."""
+    time = order(since, -1)
+    return _NEWEST if time < 0 else Position(time, job_id)
+
+
+class _Newest:
+    """An entry of an open stream, the newest one the least: so that a heap has it at its top."""
+
+    __slots__ = ("entry", "rest")
+
+    def __init__(self, entry: Entry, rest: Iterator[Entry]) -> None:
+        self.entry = entry
+        self.rest = rest
+
+    def __lt__(self, other: "_Newest") -> bool:
+        return self.entry.position > other.entry.position
+
+
+def _newest_first(streams: Iterable[tuple[Position, Callable[[], Iterator[Entry]]]]) -> Iterator[Entry]:
+    """Yield the entries of streams, the newest first. Each comes with a position that it holds nothing newer than, and
+    is opened only when it may be its turn: a page of a few jobs reads few of a thousand queues."""
+    closed = sorted(streams, key=lambda stream: stream[0])
+    opened: list[_Newest] = []
+    while closed or opened:
+        while closed and (not opened or closed[-1][0] >= opened[0].entry.position):
+            rest = closed.pop()[1]()
+            for entry in islice(rest, 1):
+                heapq.heappush(opened, _Newest(entry, rest))
+        if opened:
+            newest = heapq.heappop(opened)
+            yield newest.entry
+            for entry in islice(newest.rest, 1):
+                heapq.heappush(opened, _Newest(entry, newest.rest))
+
+
+def dead_places(groups: Groups, queue: str, which: Which) -> list[str]:
+    """Return where the dead letters stand that are meant; others may stand there too where very many groups fit."""
+    fitting = None if which == Which() else groups.fitting(queue, which)
+    if fitting is None or len(fitting) > MAX_MERGED:
+        return ["failed"]
+    return [f"group:{group}" for group in fitting]
+
+
+def error_class(error: bytes | None) -> str | None:
+    """Return the class that a record's error names, None when there is none."""
+    return Salvage().read("error", lambda: _ERROR_TYPE.decode(error).get("type"), None) if error else None
+
+
+def _check(status: str | None, queue: str | None, limit: int) -> None:
+    if status is not None and status not in list(State):
+        raise InvalidJob(f"is {status!r:.60}: must be one of {', '.join(State)}", "/status")
+    if queue is not None:
+        check_name(QUEUE_NAME, queue, "/queue")
+    if not 1 <= limit <= MAX_LIMIT:
+        raise InvalidJob(f"is {limit}: must be from 1 to {MAX_LIMIT}", "/limit")
+
+
+def _choose(
+    entries: Iterator[Entry], fits: Callable[[Sequence[Entry]], list[bool]], limit: int, start: Cursor | None
+) -> tuple[Iterable[Entry], Cursor | None]:
+    """Return up to `limit` entries that fit, and where the next page starts, None when there is nothing more."""
+    chosen: dict[str, Entry] = {}
+    lists = dict(start.lists) if start else {}
+    scanned = 0
+    size = limit + 1
+    while block := list(islice(entries, min(size, _BLOCK))):
+        # Few at first: each may be of another queue.
+        size *= 2
+        for index, (entry, fitting) in enumerate(zip(block, fits(block), strict=True)):
+            scanned += 1
+            if entry.place == "next" or entry.place.startswith(_LISTS):
+                # Put last, since a cursor keeps the last few.
+                passed = lists.pop(name := f"{entry.queue}:{entry.place}", [])
+                lists[name] = [entry.id, *passed][:_CURSOR_IDS]
+            if fitting:
+                # A job that moved while it was read may be met twice.
+                chosen.setdefault(entry.id, entry)
+            if len(chosen) == limit or scanned == MAX_SCANNED:
+                more = index + 1 < len(block) or next(entries, None) is not None
+                return chosen.values(), _cursor(entry, lists) if more else None
+    return chosen.values(), None
+
+
+def _cursor(entry: Entry, lists: dict[str, list[str]]) -> Cursor:
+    return Cursor(entry.position.time, entry.position.id, dict(list(lists.items())[-_CURSOR_LISTS:]))

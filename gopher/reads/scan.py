@@ -1,0 +1,172 @@
+"""The places where jobs stand, read newest first: lists and sorted sets become streams of entries.
+
+Each stream reads a chunk at a time, and finds where to go on by a position, so that its cost is that of
+what is read, however many jobs stand there.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from itertools import product
+from typing import Any, NamedTuple
+
+from gopher.base.salvage import Salvage, order, text
+from gopher.jobs.job import created_ms
+from gopher.queue.keys import QueueKeys
+from gopher.queue.store import Server
+from gopher.server.round_trips import ask
+
+#: Entries that a stream reads at a time.
+_CHUNK = 200
+#: Entries at either end of a list in which an id is looked for before the list is bisected.
+_NEAR_ENDS = 2000
+#: A worker holds no more jobs than this.
+_HELD = 2000
+
+
+class Position(NamedTuple):
+    """A point on the one time axis of all places (Unix ms), and the id that decides between equals."""
+
+    time: int
+    id: str
+
+
+class Entry(NamedTuple):
+    """A job met in a place. `position` never rises along a stream, even where a list is out of order."""
+
+    position: Position
+    id: str
+    queue: str
+    place: str
+
+
+def sorted_entries(server: Server, keys: QueueKeys, place: str, after: Position | None) -> Iterator[Entry]:
+    """Yield what stands in a sorted set (scheduled, retrying, failed, finished), the highest score first."""
+    client, key = server.client, keys.prefix + place
+    while True:
+        start = seek(client, key, after) if after else 0
+        rows = client.zrevrange(key, start, start + _CHUNK - 1, withscores=True)
+        for member, score in rows:
+            after = Position(order(score), text(member))
+            yield Entry(after, after.id, keys.queue, place)
+        if len(rows) < _CHUNK:
+            return
+
+
+def pending_entries(
+    server: Server, keys: QueueKeys, place: str, after: Position | None, passed: Sequence[str]
+) -> Iterator[Entry]:
+    """Yield what stands in a pending list from its left end, or from behind `after` on.
+
+    `passed` are the last ids that were read from this very list, the very last first: a promoted job may be older
+    than its right neighbour, a rescued one newer than its left one, so ids find the way better than times.
+    """
+    key = keys.prefix + place
+    start = _place_in_list(server, keys, place, after, passed) if after else 0
+    while ids := _decoded(server.client.lrange(key, start, start + _CHUNK - 1)):
+        for job_id, since in zip(ids, _times(server, keys, ids, "since"), strict=True):
+            if since is not None:
+                own = Position(since, job_id)
+                after = min(after, own) if after else own
+                yield Entry(after, job_id, keys.queue, place)
+        start += _CHUNK
+
+
+def next_entries(server: Server, keys: QueueKeys, after: Position | None, passed: Collection[str]) -> Iterator[Entry]:
+    """Yield the head of the queue. It came from a list, where jobs of one millisecond stand in no order of ids:
+    so it is new to a page unless its id is among the last that were `passed`."""
+    ids = _decoded(server.client.lrange(keys.next, 0, 0))
+    for since, job_id in zip(_times(server, keys, ids, "since"), ids, strict=True):
+        if since is not None and (after is None or (since <= after.time and job_id not in passed)):
+            own = Position(since, job_id)
+            yield Entry(min(after, own) if after else own, job_id, keys.queue, "next")
+
+
+def held_entries(server: Server, keys: QueueKeys, place: str, after: Position | None) -> Iterator[Entry]:
+    """Yield what a worker holds, the last that was started first."""
+    ids = _decoded(server.client.lrange(keys.prefix + place, 0, _HELD - 1))
+    found = zip(_times(server, keys, ids, "started", "since"), ids, strict=True)
+    positions = sorted((Position(time, job_id) for time, job_id in found if time is not None), reverse=True)
+    for position in positions:
+        if after is None or position < after:
+            yield Entry(position, position.id, keys.queue, place)
+
+
+def seek(client: Any, key: str, after: Position, *, oldest_first: bool = False) -> int:
+    """Return the rank of what follows `after` in a sorted set, which need not stand there any more.
+
+    Thousands may have one score (all that is due at midnight): among them the id is found by bisection.
+    """
+    if oldest_first:
+        low, high = client.zcount(key, "-inf", f"({after.time}"), client.zcount(key, "-inf", after.time)
+    else:
+        low, high = client.zcount(key, f"({after.time}", "+inf"), client.zcount(key, after.time, "+inf")
+    look = client.zrange if oldest_first else client.zrevrange
+    while low < high:
+        middle = (low + high) // 2
+        found = look(key, middle, middle)
+        passed = bool(found) and (text(found[0]) <= after.id if oldest_first else text(found[0]) >= after.id)
+        low, high = (middle + 1, high) if passed else (low, middle)
+    return int(low)
+
+
+def _place_in_list(server: Server, keys: QueueKeys, place: str, after: Position, passed: Sequence[str]) -> int:
+    """Return the index of what follows `after` in a pending list."""
+    key, queue = keys.prefix + place, server.queue(keys.queue)
+    for job_id, rank in product(passed, (1, -1)):
+        index = server.client.lpos(key, job_id, rank=rank, maxlen=_NEAR_ENDS)
+        if index is not None:
+            return int(index) + 1
+    first: int = server.run(queue.bisect(place, after.time))
+    equals = _decoded(server.client.lrange(key, first, first + _NEAR_ENDS - 1)) if passed else []
+    for job_id in passed:
+        if job_id in equals:
+            return first + equals.index(job_id) + 1
+    if passed:
+        # They have left. What shares their millisecond is passed over rather than shown twice.
+        first = server.run(queue.bisect(place, after.time - 1))
+    return first
+
+
+def _times(server: Server, keys: QueueKeys, ids: Sequence[str], *fields: str) -> list[int | None]:
+    """Return of each record the first of `fields` that it has, in Unix ms; None where it has none, or is gone."""
+    records = look(server, keys, ids, [*fields, "state"])
+    return [_time(job_id, *values) for job_id, values in zip(ids, records, strict=True)]
+
+
+def _time(job_id: str, *values: bytes | None) -> int | None:
+    """Return the first of a record's times; where it can't be true, that of the id: its job has a row all the same."""
+    if all(value is None for value in values):
+        return None
+    *times, _state = values
+    made = Salvage().read("id", lambda: created_ms(job_id), 0)
+    found = order(next(filter(None, times), None), made)
+    # No job waited before 1970.
+    return made if found < 0 else found
+
+
+def look(server: Server, keys: QueueKeys, ids: Sequence[str], fields: Sequence[str]) -> list[list[bytes | None]]:
+    """Return fields of records: None in all of them is no record, "" what stands at its key and is none."""
+    return look_into(server, [(keys, ids)], fields)[0] if ids else []
+
+
+def look_into(
+    server: Server, wanted: Sequence[tuple[QueueKeys, Sequence[str]]], fields: Sequence[str]
+) -> list[list[list[bytes | None]]]:
+    """Return what `look` does, of several queues together."""
+    found: list[list[list[bytes | None]]] = server.run_each(
+        [server.queue(keys.queue).look(ids, fields) for keys, ids in wanted]
+    )
+    missing = [
+        (records, index, keys.job(ids[index]))
+        for (keys, ids), records in zip(wanted, found, strict=True)
+        for index, values in enumerate(records)
+        if all(value is None for value in values)
+    ]
+    kinds = ask(server.client, [("TYPE", key) for _, _, key in missing])
+    for (records, index, _), kind in zip(missing, kinds, strict=True):
+        if kind not in (b"none", b"hash"):
+            records[index] = [b""] * len(fields)
+    return found
+
+
+def _decoded(ids: Sequence[bytes]) -> list[str]:
+    return [text(each) for each in ids]

@@ -1,0 +1,131 @@
+"""The figures of queues, read in three round trips however many there are."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from gopher.base.priorities import PRIORITIES
+from gopher.base.salvage import order, text
+from gopher.jobs.models import PriorityStats, QueueStats
+from gopher.queue.keys import QueueKeys
+from gopher.server.round_trips import Words, ask_groups
+
+#: What is counted of the jobs that were begun.
+EVENTS = ("completed", "failed", "retried", "cancelled", "expired")
+
+
+class _Look(NamedTuple):
+    """What a queue tells at first."""
+
+    scheduled: int
+    retrying: int
+    failed: int
+    live: list[bytes]
+    fenced: list[bytes]
+    totals: dict[bytes, bytes]
+    #: By priority.
+    tombstones: list[bytes | None]
+    #: The job in `next`.
+    following: bytes | None
+    #: Of what is parked because its type is over its limit.
+    buckets: list[bytes]
+
+
+def stats_of(client: Any, queues: Sequence[QueueKeys], now: int) -> dict[str, QueueStats]:
+    """Return the figures of queues by name; `now` is the server's (ms).
+
+    Jobs that were cancelled where they wait do not count as waiting.
+    """
+    looks = [_Look(*replies) for replies in ask_groups(client, list(map(_first_questions, queues)))]
+    lists = [_lists(keys, look) for keys, look in zip(queues, looks, strict=True)]
+    held = [[*look.live, *look.fenced] for look in looks]
+    lengths = ask_groups(client, [_lengths(*row) for row in zip(queues, lists, held, strict=True)])
+    # The oldest of a list is its head; the job in `next` was taken from one of them.
+    heads = [
+        [look.following, *replies[1 : 2 * len(names) : 2]]
+        for look, names, replies in zip(looks, lists, lengths, strict=True)
+    ]
+    records = ask_groups(client, [_of_heads(*row) for row in zip(queues, heads, strict=True)])
+    return {
+        keys.queue: _figures(look, names, replies, _ages(of_queue, now))
+        for keys, look, names, replies, of_queue in zip(queues, looks, lists, lengths, records, strict=True)
+    }
+
+
+def _first_questions(keys: QueueKeys) -> list[Words]:
+    return [
+        ("ZCARD", keys.scheduled),
+        ("ZCARD", keys.retrying),
+        ("ZCARD", keys.failed),
+        ("ZRANGE", keys.workers, 0, -1),
+        ("ZRANGE", keys.fenced, 0, -1),
+        ("HGETALL", keys.totals),
+        ("HMGET", keys.tombstones, *PRIORITIES),
+        ("LINDEX", keys.next, 0),
+        ("ZRANGE", keys.throttled, 0, -1),
+    ]
+
+
+def _lists(keys: QueueKeys, look: _Look) -> list[tuple[str, str]]:
+    """Return (priority, key) of each list in which jobs wait: the pending ones first."""
+    pending = [(priority, keys.pending(priority)) for priority in PRIORITIES]
+    parked = [(name, keys.parked(text(bucket), name)) for bucket in look.buckets for name in PRIORITIES]
+    return pending + parked
+
+
+def _lengths(keys: QueueKeys, lists: Sequence[tuple[str, str]], workers: Sequence[bytes]) -> list[Words]:
+    waiting: list[Words] = [words for _, key in lists for words in (("LLEN", key), ("LINDEX", key, -1))]
+    return [*waiting, *(("LLEN", keys.processing(text(worker))) for worker in workers)]
+
+
+def _of_heads(keys: QueueKeys, heads: Sequence[bytes | None]) -> list[Words]:
+    return [("HMGET", keys.job(text(head)), "priority", "since") for head in heads if head]
+
+
+def _ages(records: Sequence[Sequence[bytes | None]], now: int) -> list[tuple[str | None, float]]:
+    """Return (priority, seconds waiting) of each job; (None, 0.0) where its record is gone."""
+    # Since when one waits that is corrupt is not known.
+    return [
+        (text(priority), max(now // 1000 - order(since, now) / 1000, 0.0)) if priority and since else (None, 0.0)
+        for priority, since in records
+    ]
+
+
+def _figures(
+    look: _Look, lists: Sequence[tuple[str, str]], lengths: Sequence[Any], ages: Sequence[tuple[str | None, float]]
+) -> QueueStats:
+    cut = 2 * len(lists)
+    by_list = [(priority, int(length)) for (priority, _), length in zip(lists, lengths[0:cut:2], strict=True)]
+    following = ages[0][0] if look.following else None
+    priorities = {}
+    for at, priority in enumerate(PRIORITIES):
+        pending = max(by_list[at][1] - order(look.tombstones[at]), 0) + (priority == following)
+        parked = sum(length for name, length in by_list[len(PRIORITIES) :] if name == priority)
+        oldest = max((age for name, age in ages if name == priority), default=0.0)
+        priorities[priority] = PriorityStats(pending + parked, oldest)
+    counted = sum_totals(look.totals)
+    return QueueStats(
+        waiting=sum(each.waiting for each in priorities.values()),
+        processing=sum(lengths[cut:]),
+        scheduled=look.scheduled,
+        retrying=look.retrying,
+        failed=look.failed,
+        oldest_waiting_age=max(each.oldest_waiting_age for each in priorities.values()),
+        priorities=priorities,
+        total_enqueued=counted.get("enqueued", 0),
+        total_dequeued=counted.get("dequeued", 0),
+        totals={event: counted.get(event, 0) for event in EVENTS},
+    )
+
+
+def sum_totals(totals: Mapping[bytes, bytes]) -> dict[str, int]:
+    """Add the counters up over types and priorities: `{"enqueued": 12, "failed": 1}`."""
+    sums: dict[str, int] = {}
+    for field, count in counters(totals).items():
+        event = field.partition(":")[0]
+        sums[event] = sums.get(event, 0) + count
+    return sums
+
+
+def counters(found: Mapping[bytes, bytes]) -> dict[str, int]:
+    """Return counters by name. One that is no number counts as 0."""
+    return {text(name): order(count, 0) for name, count in found.items()}

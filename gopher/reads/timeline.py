@@ -1,0 +1,241 @@
+"""What happened over the last hour, day or month: for plots. `Client.timeline("1h")`, `GET /api/v1/timeline?window=1h`.
+
+The scheduler (or, slowly, a worker) has the server note how far its counters are, every ten seconds, five minutes
+and hour; a point is the difference of two neighbours.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+import msgspec
+
+from gopher.base.durations import format_duration, parse_duration
+from gopher.base.salvage import Salvage, moment, whole
+from gopher.base.times import to_rfc3339
+from gopher.errors import InvalidJob
+from gopher.queue.moves import SERIES
+
+from .histogram import BOUNDS, quantile
+
+if TYPE_CHECKING:
+    from gopher.queue.store import Server
+
+T = TypeVar("T")
+
+#: What is counted of a queue between two samples, and of each job type.
+EVENTS = ("enqueued", "dequeued", "completed", "failed", "retried", "cancelled", "expired")
+#: What a sample sees as it stands.
+GAUGES = ("waiting", "running", "scheduled", "retrying", "failed")
+#: Types that a sample has figures of their own for, as in lua/sample.lua.
+LISTED = 50
+
+
+class Latency(msgspec.Struct):
+    """How long something took, over `count` of them. Seconds; None when there was none, or beyond the last bucket."""
+
+    count: int
+    mean: float | None
+    p50: float | None
+    p95: float | None
+
+
+class Point(msgspec.Struct):
+    """What happened in the `seconds` before `at`, and how many stood where then.
+
+    `dequeued` counts attempts begun. `types` has the counters of each job type that moved; a type beyond the fifty
+    most used has none.
+    """
+
+    at: str
+    seconds: float
+    enqueued: int
+    dequeued: int
+    completed: int
+    failed: int
+    retried: int
+    cancelled: int
+    expired: int
+    wait: Latency
+    run: Latency
+    waiting: int
+    running: int
+    scheduled: int
+    retrying: int
+    dead_letters: int
+    types: dict[str, dict[str, int]]
+
+
+class Timeline(msgspec.Struct):
+    """The points of a window, the oldest first; each is about `step` seconds long. `window` in seconds."""
+
+    window: float
+    step: float
+    points: list[Point]
+
+
+class _Row(msgspec.Struct):
+    """A sample as it is stored. An empty table of Lua is an empty list."""
+
+    at: int | float
+    counted: dict[str, int] | list[None]
+    types: dict[str, Mapping[str, int]] | list[None]
+    wait: list[int]
+    run: list[int]
+    waiting: int
+    running: int
+    scheduled: int
+    retrying: int
+    failed: int
+
+
+class _Sample(NamedTuple):
+    """How far the counters of one queue were, in one slot (ms) of a series."""
+
+    slot: int
+    at: int
+    counted: Mapping[str, int]
+    types: Mapping[str, Mapping[str, int]]
+    #: Buckets as the scripts count into them, and last the sum in microseconds.
+    wait: Sequence[int]
+    run: Sequence[int]
+    gauges: tuple[int, ...]
+
+
+def window_of(text: str | float) -> float:
+    """Return a window in seconds. Raises InvalidJob."""
+    longest = SERIES[-1][0] * (SERIES[-1][1] - 1) / 1000
+    try:
+        seconds = parse_duration(text)
+    except (ValueError, OverflowError) as error:
+        raise InvalidJob(f"is {text!r:.60}: {error}", "/window") from None
+    if not 0 < seconds <= longest:
+        raise InvalidJob(f"is {text!r:.60}: must be longer than 0, and at most {format_duration(longest)}", "/window")
+    return seconds
+
+
+def timeline(server: "Server", window: str | float = "1h", queue: str | None = None) -> Timeline:
+    """Return what happened in a window that ends now, over all queues or in one of them. Raises InvalidJob."""
+    # Handlers know the shapes only, and shall not load the server's client for them.
+    from gopher.server.clock import now_at
+    from gopher.server.errors import explained
+
+    seconds = window_of(window)
+    step = next(step for step, kept in SERIES if seconds * 1000 <= step * (kept - 1))
+    names = server.queues() if queue is None else [queue]
+    with explained():
+        now = now_at(server.client, server.keys.queues) // 1000 * 1000
+        # One more than the window has: the first point is the difference to it.
+        since = now - round(seconds * 1000) - step
+        rows = _rows(server, [server.keys.of(name).timeline(step) for name in names], since)
+    by_queue = [_readable(of_queue) for of_queue in rows]
+    slots = sorted({sample.slot for samples in by_queue for sample in samples[1:] if sample.slot >= since + step})
+    pairs: dict[int, list[tuple[_Sample, _Sample]]] = {slot: [] for slot in slots}
+    for samples in by_queue:
+        for slot, pair in _along(samples, slots):
+            pairs[slot].append(pair)
+    return Timeline(seconds, step / 1000, [_point(slot, of_slot) for slot, of_slot in pairs.items()])
+
+
+def _along(samples: Sequence[_Sample], slots: Sequence[int]) -> Iterator[tuple[int, tuple[_Sample, _Sample]]]:
+    """Yield for each slot the last two samples of a queue up to it. A queue without workers is sampled only when
+    something has happened there: until then all stays as it was."""
+    at = -1
+    for slot in slots:
+        while at + 1 < len(samples) and samples[at + 1].slot <= slot:
+            at += 1
+        is_new = at >= 0 and samples[at].slot == slot
+        if at >= is_new:
+            yield slot, (samples[at - is_new], samples[at])
+
+
+def _rows(server: "Server", series: Sequence[str], since: int) -> list[list[tuple[bytes, float]]]:
+    """Return the samples of each series since then, and the one before."""
+    from gopher.server.round_trips import ask_groups
+
+    groups = ask_groups(
+        server.client,
+        [
+            [
+                ("ZREVRANGEBYSCORE", key, f"({since}", "-inf", "WITHSCORES", "LIMIT", 0, 1),
+                ("ZRANGEBYSCORE", key, since, "+inf", "WITHSCORES"),
+            ]
+            for key in series
+        ],
+    )
+    return [_with_scores([*before, *rows]) for before, rows in groups]
+
+
+def _with_scores(flat: Sequence[bytes]) -> list[tuple[bytes, float]]:
+    return [(member, float(score)) for member, score in zip(flat[0::2], flat[1::2], strict=True)]
+
+
+def _readable(rows: Sequence[tuple[bytes, float]]) -> list[_Sample]:
+    """Return samples. One that is corrupt is left out, as if it had not been taken."""
+    found = (Salvage().read("sample", partial(_read, *row), None) for row in rows)
+    return [sample for sample in found if sample is not None]
+
+
+def _read(data: bytes, slot: float) -> _Sample:
+    row = msgspec.msgpack.decode(data, type=_Row)
+    if not len(row.wait) == len(row.run) == len(BOUNDS) + 2:
+        raise ValueError("expected a count for each bucket")
+    gauges = (row.waiting, row.running, row.scheduled, row.retrying, row.failed)
+    for number in (*row.wait, *row.run, *gauges):
+        whole(number)
+    types: Mapping[str, Mapping[str, int]] = _table(row.types)
+    return _Sample(moment(slot), moment(row.at), _table(row.counted), types, row.wait, row.run, gauges)
+
+
+def _table(read: dict[str, T] | list[None]) -> Mapping[str, T]:
+    return read if isinstance(read, dict) else {}
+
+
+def _point(slot: int, pairs: Sequence[tuple[_Sample, _Sample]]) -> Point:
+    """Add up what happened in the queues that were sampled in one slot."""
+    counts = {event: sum(_grown(a.counted, b.counted, event) for a, b in pairs) for event in EVENTS}
+    waiting, running, scheduled, retrying, dead = (
+        sum(column) for column in zip(*(b.gauges for _, b in pairs), strict=True)
+    )
+    return Point(
+        at=to_rfc3339(slot),
+        seconds=min(b.at - a.at for a, b in pairs if a is not b) / 1000,
+        **counts,
+        wait=_latency([(a.wait, b.wait) for a, b in pairs]),
+        run=_latency([(a.run, b.run) for a, b in pairs]),
+        waiting=waiting,
+        running=running,
+        scheduled=scheduled,
+        retrying=retrying,
+        dead_letters=dead,
+        types=_types(pairs),
+    )
+
+
+def _types(pairs: Sequence[tuple[_Sample, _Sample]]) -> dict[str, dict[str, int]]:
+    sums: dict[str, dict[str, int]] = {}
+    for before, after in pairs:
+        for name in after.types:
+            # A type that comes into the list of the most used ones has been counted before.
+            if name not in before.types and len(before.types) >= LISTED:
+                continue
+            for event in EVENTS:
+                if grown := _grown(before.types.get(name, {}), after.types[name], event):
+                    of_type = sums.setdefault(name, {})
+                    of_type[event] = of_type.get(event, 0) + grown
+    return dict(sorted(sums.items()))
+
+
+def _grown(before: Mapping[str, int], after: Mapping[str, int], event: str) -> int:
+    """Return how far a counter has grown; one that has gone back was begun anew."""
+    was, is_now = before.get(event, 0), after.get(event, 0)
+    return is_now - was if is_now >= was else is_now
+
+
+def _latency(pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> Latency:
+    *buckets, microseconds = (
+        sum(max(after[place] - before[place], 0) for before, after in pairs) for place in range(len(BOUNDS) + 2)
+    )
+    count = sum(buckets)
+    mean = microseconds / 1e6 / count if count else None
+    return Latency(count, mean, quantile(buckets, 0.5), quantile(buckets, 0.95))

@@ -1,0 +1,193 @@
+"""Why a job isn't running yet: ordered reasons, the one that would have to go first at the top."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from gopher.base.durations import format_duration
+from gopher.base.priorities import PRIORITIES
+from gopher.base.salvage import UNREADABLE, is_corrupt, replies, reply, text
+from gopher.base.times import to_rfc3339
+from gopher.jobs.job import State
+from gopher.jobs.models import Reason, WorkerView
+from gopher.queue.store import Server
+from gopher.server.clock import now_at
+from gopher.server.errors import explained
+
+from .jobs import Inspector
+
+#: Entries of a list in which the job is looked for; beyond that its place is given as "more than".
+_LOOK = 100_000
+
+
+@dataclass(frozen=True)
+class _Look:
+    """Everything read at one moment: what MULTI/EXEC brought."""
+
+    now: int
+    record: dict[str, str]
+    paused: bool
+    limit: dict[str, str]
+    bucket: dict[str, str]
+    holding: list[str]
+    ahead: dict[str, int]
+    place: int | None
+    parked_place: int | None
+    mean_seconds: float
+
+
+class Explainer:
+    """Answers why a job isn't running yet."""
+
+    def __init__(self, server: Server, inspector: Inspector) -> None:
+        self._server = server
+        self._inspector = inspector
+
+    def why(self, job_id: str) -> list[Reason] | None:
+        """Return the reasons, None when there is no such job (any more)."""
+        queue = self._inspector.find(job_id)
+        if queue is None:
+            return None
+        try:
+            look = self._look(queue, job_id)
+            if look is None:
+                return None
+            workers = [worker for worker in self._inspector.workers() if queue in worker.queues]
+            return list(_reasons(look, workers))
+        except UNREADABLE as error:
+            return [Reason("corrupt", f"its record, or its type's limit, can't be read: {error}")]
+
+    def _look(self, queue: str, job_id: str) -> _Look | None:
+        keys, client = self._server.keys.of(queue), self._server.client
+        with explained():
+            # These never change; all that may is read below, at one moment.
+            names = reply(client.hmget, keys.job(job_id), "type", "priority", "bucket", "state")
+            if is_corrupt(names):
+                raise TypeError("there is something else in its place")
+            if not any(names):
+                return None
+            job_type, priority, own_bucket, _ = names
+            bucket = (own_bucket or job_type).decode()
+            now = now_at(client, keys.prefix)
+            pipe = client.pipeline(transaction=True)
+            pipe.hgetall(keys.job(job_id))
+            pipe.exists(keys.paused)
+            pipe.hgetall(keys.limit(job_type.decode()))
+            pipe.hgetall(keys.bucket(bucket))
+            pipe.smembers(keys.holding(bucket))
+            pipe.lpos(keys.pending(priority.decode()), job_id, rank=-1, maxlen=_LOOK)
+            pipe.lpos(keys.parked(bucket, priority.decode()), job_id, rank=-1, maxlen=_LOOK)
+            pipe.hgetall(keys.histogram(job_type.decode()))
+            for name in PRIORITIES:
+                pipe.llen(keys.pending(name))
+            pipe.llen(keys.parked(bucket, priority.decode()))
+            record, paused, limit, tokens, holding, place, parked_place, histogram, *lengths = replies(pipe)
+        lists = dict(zip(PRIORITIES, lengths, strict=False))
+        # Places count from the head, which is the right end of a list.
+        return _Look(
+            now=now,
+            record=_text(record),
+            paused=bool(paused),
+            limit=_text(limit),
+            bucket=_text(tokens),
+            holding=sorted(text(member) for member in holding),
+            ahead=lists,
+            place=None if place is None else lists[priority.decode()] - 1 - place,
+            parked_place=None if parked_place is None else lengths[-1] - 1 - parked_place,
+            mean_seconds=_mean_seconds(_text(histogram)),
+        )
+
+
+def _text(values: dict[bytes, bytes] | list[bytes]) -> dict[str, str]:
+    if isinstance(values, list):
+        # Of a cluster redis-py hands on what EXEC answers as it came.
+        values = dict(zip(values[0::2], values[1::2], strict=True))
+    return {name.decode(): value.decode("utf-8", "replace") for name, value in values.items()}
+
+
+def _mean_seconds(histogram: dict[str, str]) -> float:
+    runs = sum(int(count) for field, count in histogram.items() if field.startswith("run:") and field != "run:sum_us")
+    return int(histogram.get("run:sum_us", 0)) / 1e6 / runs if runs else 0.0
+
+
+def _reasons(look: _Look, workers: list[WorkerView]) -> Iterator[Reason]:
+    state = look.record.get("state", "")
+    if state in (State.PENDING, State.SCHEDULED) and int(look.record.get("expires", look.now + 1)) <= look.now:
+        # No worker has passed over it yet.
+        yield Reason("ended", f"it has ended: {State.EXPIRED}")
+    elif state == State.PROCESSING:
+        worker = look.record.get("token", "").rpartition(".")[0]
+        yield Reason("running", f"it runs on {worker} since {_at(look.record['started'])}")
+    elif state == State.SCHEDULED and "waiting_for" in look.record:
+        left = look.record["waiting_for"]
+        yield Reason("waits_for_jobs", f"{left} of the jobs that it waits for have not ended: {look.record['parents']}")
+    elif state in (State.SCHEDULED, State.RETRYING):
+        due = look.record.get("due")
+        word = "its time comes" if state == State.SCHEDULED else "its next attempt comes"
+        yield Reason(state, f"{word} at {_at(due)}" if due else word, _at(due) if due else None)
+    elif state == State.PENDING:
+        yield from _pending_reasons(look, workers)
+    else:
+        yield Reason("ended", f"it has ended: {state}")
+
+
+def _pending_reasons(look: _Look, workers: list[WorkerView]) -> Iterator[Reason]:
+    job_type = look.record["type"]
+    if look.paused:
+        yield Reason("queue_paused", "its queue is paused: resume it with gopherctl resume --queue")
+    if "paused" in look.limit:
+        yield Reason(
+            "type_paused", f"the type {job_type!r} is paused: resume it with gopherctl resume --type {job_type}"
+        )
+    yield from _limit_reasons(look, job_type)
+    if not workers:
+        yield Reason("no_worker", "no live worker serves its queue: start one with gopherctl worker")
+    elif not any(job_type in worker.types for worker in workers):
+        yield Reason("no_worker_for_type", f"no live worker knows the type {job_type!r}: see GOPHER_HANDLERS")
+    yield _position(look, workers)
+
+
+def _limit_reasons(look: _Look, job_type: str) -> Iterator[Reason]:
+    held_until = int(look.limit.get("held_until", 0))
+    if held_until > look.now:
+        yield Reason("held_back", f"the other side asked {job_type!r} to slow down", _at(held_until))
+    if "rate" in look.limit:
+        next_token = _next_token(look)
+        if next_token is not None:
+            yield Reason("rate_limited", f"the rate limit of {job_type!r} is used up", next_token)
+    concurrency = look.limit.get("concurrency")
+    if concurrency and len(look.holding) >= int(concurrency):
+        holders = ", ".join(look.holding[:5])
+        yield Reason("concurrency", f"{len(look.holding)} of {concurrency} {job_type!r} run already: {holders}")
+
+
+def _next_token(look: _Look) -> str | None:
+    """Return when the next token is there, None when there is one."""
+    rate, burst = float(look.limit["rate"]), float(look.limit["burst"])
+    if rate == 0:
+        return "never: the rate is 0"
+    since = max(look.now - int(float(look.bucket.get("stamp", look.now))), 0)
+    tokens = min(float(look.bucket.get("tokens", burst)) + since * rate / 1000, burst)
+    if tokens >= 1:
+        return None
+    return _at(look.now + math.ceil((1 - tokens) * 1000 / rate))
+
+
+def _position(look: _Look, workers: list[WorkerView]) -> Reason:
+    priority = look.record["priority"]
+    if look.parked_place is not None:
+        return Reason("position", f"{look.parked_place} jobs of its type and priority are before it")
+    if look.place is None:
+        return Reason("position", f"it is the next one, or more than {_LOOK} jobs are before it")
+    higher = sum(look.ahead[name] for name in PRIORITIES[: PRIORITIES.index(priority)])
+    text = f"{look.place} jobs of priority {priority} are before it, and {higher} of higher priority have more turns"
+    children = sum(len(worker.children) for worker in workers)
+    if not children or not look.mean_seconds:
+        return Reason("position", text)
+    wait = (look.place + higher) * look.mean_seconds / children
+    return Reason("position", f"{text}; it may start in about {format_duration(wait)}", _at(look.now + wait * 1000))
+
+
+def _at(milliseconds: Any) -> str:
+    return to_rfc3339(float(milliseconds))

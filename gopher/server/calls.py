@@ -1,0 +1,91 @@
+"""What is sent to the server: calls of scripts and plain commands, each a value that knows how to read its reply."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+
+class Sendable(Protocol):
+    """What can be sent and answered: a `Call`, or a plain `Command`."""
+
+    @property
+    def key(self) -> str: ...
+    @property
+    def verb(self) -> str: ...
+    def command(self) -> tuple[Any, ...]: ...
+    def whole_command(self) -> tuple[Any, ...]: ...
+    def read(self, reply: Any, /) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Script:
+    """A script as the server takes it: its whole source, and the SHA-1 that EVALSHA names it by."""
+
+    name: str
+    source: str
+    sha: str
+
+
+class Call(NamedTuple):
+    """One call of a script: what to send, and how to read the reply.
+
+    What is sent is text or bytes: with a number hiredis makes the process crash when a signal's handler raises
+    just then, as that of a soft timeout does.
+    """
+
+    script: Script
+    key: str
+    arguments: tuple[Any, ...]
+    read: Callable[[Any], Any]
+
+    @property
+    def verb(self) -> str:
+        return self.script.name
+
+    def command(self) -> tuple[Any, ...]:
+        return ("EVALSHA", self.script.sha, "1", self.key, *self.arguments)
+
+    def whole_command(self) -> tuple[Any, ...]:
+        """Return the command with the script's source, for a server that does not know it (any more)."""
+        return ("EVAL", self.script.source, "1", self.key, *self.arguments)
+
+
+class LateCall(Call):
+    """A call some of whose arguments are functions. They are asked each time that it is sent: it may have waited."""
+
+    def command(self) -> tuple[Any, ...]:
+        return self._asked().command()
+
+    def whole_command(self) -> tuple[Any, ...]:
+        return self._asked().whole_command()
+
+    def _asked(self) -> Call:
+        return Call(self.script, self.key, tuple(written(_asked(each)) for each in self.arguments), self.read)
+
+
+class Command(NamedTuple):
+    """A plain command; sent as a `Call` is."""
+
+    key: str
+    words: tuple[Any, ...]
+
+    @property
+    def verb(self) -> str:
+        return str(self.words[0])
+
+    def command(self) -> tuple[Any, ...]:
+        return self.words
+
+    def whole_command(self) -> tuple[Any, ...]:
+        return self.words
+
+    def read(self, reply: Any) -> Any:
+        return reply
+
+
+def _asked(argument: Any) -> Any:
+    return argument() if callable(argument) else argument
+
+
+def written(argument: Any) -> Any:
+    return argument if isinstance(argument, str | bytes) or callable(argument) else str(argument)

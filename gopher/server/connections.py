@@ -1,0 +1,308 @@
+"""Connections to the server, for each form of `REDIS_URL`.
+
+redis-py repeats every command ten times by default, writes and blocking pops too: a lost reply would
+push a job twice. Every connection made here repeats nothing; `server.py` does, where that is harmless.
+"""
+
+import os
+import select
+import socket
+import struct
+from collections import deque
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from redis import exceptions
+from redis.backoff import NoBackoff
+from redis.client import Redis
+from redis.cluster import ClusterNode, RedisCluster
+from redis.connection import (
+    BlockingConnectionPool,
+    Connection,
+    ConnectionPool,
+    SSLConnection,
+    UnixDomainSocketConnection,
+)
+from redis.retry import Retry
+
+from gopher.base.address import ServerAddress
+from gopher.config.settings import Settings
+
+from .locator import ClusterMap, Sentinels
+
+#: Seconds to wait for a connection to be made, and for a free one of the pool.
+CONNECT_TIMEOUT = 1.0
+POOL_TIMEOUT = 2.0
+
+# Seconds: the first probe, between probes; then how many. A vanished peer is noticed within 20 s.
+_KEEPALIVE: dict[int, int] = {
+    getattr(socket, name): value
+    for name, value in (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 3), ("TCP_KEEPCNT", 3))
+    if hasattr(socket, name)
+}
+
+
+class Shelf:
+    """Connections of one pool that are at hand for the next call: to take one out of redis-py's pool costs as much
+    time as a small script. Threads may share it."""
+
+    def __init__(self, pool: ConnectionPool, size: int) -> None:
+        self._pool = pool
+        self._size = size
+        self._idle: deque[Any] = deque()
+        self._owner = os.getpid()
+        self._retired = False
+        #: By descriptors: whether there is something to read.
+        self._polls: dict[int, select.poll] = {}
+
+    def take(self) -> Any:
+        """Return a connection on which nothing is under way; connect it if need be."""
+        connection = self._pop()
+        if connection is None:
+            connection = self._pool.get_connection()
+            _let_the_kernel_wait(connection)
+        return connection
+
+    def lend(self) -> Any:
+        """Return a connection for another user of the pool, as redis-py expects it; None when there is none."""
+        connection = self._pop()
+        if connection is not None:
+            _let_python_wait(connection)
+        return connection
+
+    def put(self, connection: Any) -> None:
+        """Take a connection back, once all replies were read or it was disconnected."""
+        if connection._sock is not None and len(self._idle) < self._size and self._others_find_some():
+            self._idle.append(connection)
+        else:
+            if self._retired:
+                connection.disconnect()
+            _let_python_wait(connection)
+            self._pool.release(connection)
+
+    def _others_find_some(self) -> bool:
+        """Return whether the pool has a place left: who waits for one of its connections knows nothing of ours."""
+        places = getattr(self._pool, "pool", None)
+        # Without its lock: who comes a moment later finds it changed anyhow.
+        return places is None or bool(places.queue)
+
+    def retire(self) -> None:
+        """Keep nothing from now on: the node has left, or does no longer what is asked of it."""
+        self._retired, self._size = True, 0
+        self.clear()
+
+    def clear(self) -> None:
+        while self._idle:
+            self._discard(self._idle.pop())
+
+    def _pop(self) -> Any:
+        if self._owner != os.getpid():
+            # We were forked: those are the parent's.
+            self._idle.clear()
+            self._owner = os.getpid()
+        while self._idle:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                # Another thread was faster.
+                break
+            if not self._speaks(connection):
+                return connection
+            # The server has closed it: better noticed before something is sent.
+            self._discard(connection)
+        return None
+
+    def _discard(self, connection: Any) -> None:
+        connection.disconnect()
+        self._pool.release(connection)
+
+    def _speaks(self, connection: Any) -> bool:
+        descriptor = connection._sock.fileno()
+        poll = self._polls.get(descriptor)
+        if poll is None:
+            poll = self._polls[descriptor] = select.poll()
+            poll.register(descriptor, select.POLLIN)
+        return bool(poll.poll(0))
+
+
+class SharingPool(BlockingConnectionPool):
+    """redis-py's pool, but who finds nothing in it is lent what lies on the shelf: so most of it may lie there."""
+
+    #: Set once there is one.
+    shelf: Shelf | None = None
+
+    def get_connection(self, *_names: Any, **_options: Any) -> Any:
+        lent = self.shelf.lend() if self.shelf is not None and not self.pool.qsize() else None
+        return super().get_connection() if lent is None else lent  # type: ignore[no-untyped-call]
+
+
+def _let_the_kernel_wait(connection: Any) -> None:
+    """Have the kernel keep a connection's timeout. Python keeps it by asking before each send and receive whether
+    it may: a sixth of a call's time. The kernel begins anew when a signal comes, and says BlockingIOError."""
+    sock, timeout = connection._sock, connection.socket_timeout
+    # TLS waits in a way of its own.
+    if not timeout or type(sock) is not socket.socket:
+        return
+    limit = struct.pack("ll", int(timeout), max(int(timeout % 1 * 1e6), 1))
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+    sock.settimeout(None)
+    if not os.get_blocking(sock.fileno()):
+        # So does gevent.
+        sock.settimeout(timeout)
+
+
+def _let_python_wait(connection: Any) -> None:
+    """Have Python keep the timeout again, as redis-py expects it of connections of its pool."""
+    if connection._sock is not None:
+        connection._sock.settimeout(connection.socket_timeout)
+
+
+class LocatedConnection(Connection):
+    """A connection that asks where the server is each time it connects."""
+
+    def __init__(self, *, locate: Callable[[float], tuple[str, int]], **options: Any) -> None:
+        self._locate = locate
+        super().__init__(**options)  # type: ignore[no-untyped-call]
+
+    def _connect(self) -> Any:
+        self.host, self.port = self._locate(self.socket_connect_timeout or CONNECT_TIMEOUT)
+        return super()._connect()  # type: ignore[no-untyped-call]
+
+
+class Pools:
+    """Where connections come from: one pool, or one a node of a cluster."""
+
+    def __init__(self, settings: Settings, size: int) -> None:
+        address = settings.server_address
+        options = _options(settings, address)
+        self._size = size
+        #: Whether another server takes over when one dies.
+        self.fails_over = address.scheme in ("redis+sentinel", "redis+cluster")
+        self._shelves: dict[ConnectionPool, Shelf] = {}
+        self._options = options
+        self._cluster: RedisCluster | None = None
+        if address.scheme == "redis+cluster":
+            nodes = [ClusterNode(host, port) for host, port in address.hosts]
+            # Without a limit: a pipeline takes a connection of each node that it goes to, and threads that have one
+            # and wait for another could wait for each other. There are never more than threads.
+            self._cluster = RedisCluster(startup_nodes=nodes, **options)
+            self.client: Redis | RedisCluster = self._cluster
+            #: For connections outside the pools; theirs go by what redis-py knows.
+            self._map = ClusterMap(address.hosts, address.username, address.password)
+            return
+        self._pool = _pool(address, options, size)
+        self.client = Redis(connection_pool=self._pool)
+
+    @property
+    def clustered(self) -> bool:
+        return self._cluster is not None
+
+    def of(self, key: str) -> ConnectionPool:
+        """Return the pool of the node that holds `key`."""
+        if self._cluster is None:
+            return self._pool
+        node = self._cluster.get_node_from_key(key)
+        return self._cluster.get_redis_connection(node).connection_pool
+
+    def shelf(self, key: str) -> Shelf:
+        """Return where to take a connection from to the node that holds `key`, for a moment."""
+        pool = self.of(key)
+        return self._shelves.get(pool) or self._make_shelf(pool)
+
+    def _make_shelf(self, pool: ConnectionPool) -> Shelf:
+        if isinstance(pool, SharingPool):
+            pool.shelf = self._shelves.setdefault(pool, Shelf(pool, self._size - 1))
+            return pool.shelf
+        return self._shelves.setdefault(pool, Shelf(pool, self._size))
+
+    def connection(self, key: str, **options: Any) -> Any:
+        """Return a new connection to the node that holds `key`, not yet connected. No pool knows of it.
+
+        It finds its own way, so that making and connecting it takes no longer than its `socket_connect_timeout`
+        twice.
+        """
+        if self._cluster is not None:
+            return LocatedConnection(locate=partial(self._map.locate, key), **self._options | options)
+        # Not the pool's `make_connection`, which counts each for good.
+        return self._pool.connection_class(**self._pool.connection_kwargs | options)
+
+    def doubt(self) -> None:
+        """Have the next `connection` look up where things are: one was lost, or says that it is the wrong one."""
+        if self._cluster is not None:
+            self._map.doubt()
+
+    def place_of(self, key: str) -> object:
+        """Return what is the same for all keys that always lie on one node together."""
+        return None if self._cluster is None else self._cluster.keyslot(key)
+
+    def refresh(self) -> None:
+        """Look up anew where things are: a slot has moved, or the master has changed."""
+        if self._cluster is None:
+            for shelf in list(self._shelves.values()):
+                shelf.clear()
+            self._pool.disconnect(inuse_connections=False)
+            return
+        try:
+            self._cluster.nodes_manager.initialize()
+        except (exceptions.RedisError, exceptions.RedisClusterException, OSError):
+            # What was known stands until a node answers.
+            return
+        primaries = {node.redis_connection.connection_pool for node in self._cluster.get_primaries()}
+        for pool in self._shelves.keys() - primaries:
+            # Others may be about to put a connection back there.
+            self._shelves.pop(pool).retire()
+
+    def refresh_cluster(self) -> None:
+        """Look up anew where the slots of a cluster are: a node has gone. Elsewhere who connects looks it up."""
+        if self._cluster is not None:
+            self.refresh()
+
+    def close(self) -> None:
+        self.client.close()
+        if self._cluster is None:
+            # A client closes only a pool that it has made itself.
+            self._pool.disconnect()
+
+
+def _pool(address: ServerAddress, options: Mapping[str, Any], size: int) -> SharingPool:
+    connection: Any
+    place: dict[str, Any]
+    if address.scheme == "redis+sentinel":
+        sentinels = Sentinels(address.hosts, address.service)
+        connection, place = LocatedConnection, {"locate": sentinels.locate}
+    elif address.scheme == "unix":
+        connection, place = UnixDomainSocketConnection, {"path": address.path}
+    else:
+        connection = SSLConnection if address.scheme == "rediss" else Connection
+        host, port = address.hosts[0]
+        place = {"host": host, "port": port}
+    return SharingPool(  # type: ignore[no-untyped-call]
+        max_connections=size, timeout=POOL_TIMEOUT, connection_class=connection, **place, **options
+    )
+
+
+def _options(settings: Settings, address: ServerAddress) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "username": address.username,
+        "password": address.password,
+        "socket_timeout": settings.redis_timeout,
+        "socket_connect_timeout": min(CONNECT_TIMEOUT, settings.redis_timeout),
+        "retry": Retry(NoBackoff(), 0),
+        "protocol": 2,
+        "driver_info": None,
+    }
+    if address.scheme != "unix":
+        options |= {"socket_keepalive": True, "socket_keepalive_options": _KEEPALIVE}
+    if address.scheme == "rediss":
+        options |= _tls(settings.redis_tls_verify)
+    if address.scheme != "redis+cluster":
+        options["db"] = address.db
+    return options
+
+
+def _tls(verify: str) -> dict[str, Any]:
+    if verify == "none":
+        return {"ssl_cert_reqs": "none", "ssl_check_hostname": False}
+    return {} if verify == "required" else {"ssl_ca_certs": verify}

@@ -1,0 +1,52 @@
+"""Points at which a test has a process killed, to see that nothing is lost: `GOPHER_CRASH_AT=<name>[:n]`.
+
+Each process that finds the variable kills itself with SIGKILL the n-th time (default: the first) that it comes
+by the point. Not set, which is always so outside tests, a point costs one look at an empty variable.
+
+Every script has three points: `<verb>.before_send`, `.after_send` (the server does it, nobody reads the reply) and
+`.after_reply`. The others stand in `OTHERS`.
+"""
+
+import os
+import signal
+from collections.abc import Iterable
+
+STAGES = ("before_send", "after_send", "after_reply")
+OTHERS = {
+    "bell.rung": "a worker has been handed a job by BRPOPLPUSH and the fetch behind it, and no child has it",
+    "job.given": "a supervisor has handed a job to a child",
+    "job.taken": "a child has read a job and not begun it",
+    "job.run": "a child's handler has returned, its outcome is not sent",
+    "outcome.sent": "a child has sent an outcome",
+    "outcome.taken": "a supervisor has read an outcome and not sent it to the server",
+}
+
+_name, _, _count = os.environ.get("GOPHER_CRASH_AT", "").partition(":")
+#: The name that is armed; "" in all but tests.
+armed = _name
+_left = int(_count or 1)
+
+
+def reached(name: str) -> None:
+    """Say that the process comes by a point."""
+    if armed and name == armed:
+        _come_by()
+
+
+def reached_by(verbs: Iterable[str], stage: str) -> None:
+    """Say that the process comes by a stage of calls of these scripts."""
+    if armed:
+        for verb in verbs:
+            reached(f"{verb}.{stage}")
+
+
+def names(verbs: Iterable[str]) -> list[str]:
+    """Return the names of all points; `verbs` are those of the scripts."""
+    return [f"{verb}.{stage}" for verb in verbs for stage in STAGES] + sorted(OTHERS)
+
+
+def _come_by() -> None:
+    global _left  # noqa: PLW0603 - a process counts for itself
+    _left -= 1
+    if _left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)

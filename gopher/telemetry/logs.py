@@ -1,0 +1,161 @@
+"""Logging: one line an event, for people (`console`) or for machines (`json`).
+
+What belongs to a job or a request carries its fields: job_id, job_type, queue, attempt, worker, trace_id, request_id.
+Payloads, results and secrets are never logged.
+"""
+
+import logging
+import re
+import sys
+from collections.abc import Callable, MutableMapping
+from typing import IO, Any
+
+import structlog
+
+from gopher.config.settings import Settings
+
+from .tracing import current_trace_id
+
+Event = MutableMapping[str, Any]
+
+# Control characters: a line break in a name must not look like another event, nor drive the reader's terminal.
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+#: Of a traceback, for people, line breaks and tabs stay.
+_MULTILINE = ("exception", "stack")
+
+#: How this process logs: set by `configure`.
+_level, _format = logging.INFO, "console"
+
+
+def configure(settings: Settings) -> None:
+    """Set up structlog and the standard library's logging for this process; lines go to stderr."""
+    global _level, _format
+    _level, _format = getattr(logging, settings.log_level.upper()), settings.log_format
+    structlog.configure(
+        processors=[*_shared(), *_rendering(sys.stderr)],
+        wrapper_class=structlog.make_filtering_bound_logger(_level),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_formatter(_shared(), _rendering(sys.stderr)))
+    logging.basicConfig(level=_level, handlers=[handler], force=True)
+
+
+def debugging() -> bool:
+    """Return whether lines of the debug level are written: to ask is quicker than to have one thrown away."""
+    return _level <= logging.DEBUG
+
+
+def get_logger(part: str) -> Any:
+    """Return the logger of a part of Gopher, e.g. `get_logger("worker")`."""
+    return structlog.get_logger(part=part)
+
+
+def bind(**fields: Any) -> None:
+    """Have the lines that follow in this thread carry fields, until `unbind()`."""
+    structlog.contextvars.bind_contextvars(**fields)
+
+
+def unbind(*names: str) -> None:
+    """Undo `bind` for these fields; for all that there are, which takes longer, when none is named."""
+    if names:
+        structlog.contextvars.unbind_contextvars(*names)
+    else:
+        structlog.contextvars.clear_contextvars()
+
+
+def configure_for_jobs(job_log: IO[str], process_log: IO[str], fields: Callable[[], dict[str, Any]]) -> None:
+    """Set up logging in a process that runs handlers: by `logging` or by structlog, it goes to two places.
+
+    To the job's own log as plain lines, and to the process's log in its format, with the `fields` of the job.
+    """
+
+    def add_fields(_logger: Any, _method: str, event: Event) -> Event:
+        return {**fields(), **event}
+
+    # What this process was forked from has bound is its own.
+    unbind()
+    ours = logging.StreamHandler(job_log)
+    ours.setFormatter(_formatter([structlog.stdlib.add_logger_name, *_shared()[:2], _exceptions], [_plain_line]))
+    theirs = _Quiet(process_log)
+    theirs.setLevel(_level)
+    theirs.setFormatter(_formatter([structlog.stdlib.add_logger_name, *_shared(), add_fields], _rendering(process_log)))
+    logging.basicConfig(level=min(_level, logging.INFO), handlers=[ours, theirs], force=True)
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+
+
+class _Quiet(logging.StreamHandler[IO[str]]):
+    """A handler for a stream that may be closed behind its back: a line is not worth a job."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        pass
+
+
+_exceptions = structlog.processors.format_exc_info
+
+
+def _shared() -> list[Any]:
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        _add_trace,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _exceptions,
+    ]
+
+
+def _rendering(stream: IO[str]) -> list[Any]:
+    if _format == "json":
+        return [structlog.processors.JSONRenderer(default=repr)]
+    return [
+        _escape,
+        structlog.dev.ConsoleRenderer(
+            colors=stream.isatty(), pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
+        ),
+    ]
+
+
+def _formatter(before: list[Any], render: list[Any]) -> logging.Formatter:
+    """Return a formatter of the standard library's records, and of structlog's that come that way."""
+    remove = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    # What wrap_for_formatter hands over has been through nothing of `before`.
+    return structlog.stdlib.ProcessorFormatter(foreign_pre_chain=None, processors=[*before, remove, *render])
+
+
+def _add_trace(_logger: Any, _method: str, event: Event) -> Event:
+    if "trace_id" not in event and (trace_id := current_trace_id()):
+        event["trace_id"] = trace_id
+    return event
+
+
+def _escape(_logger: Any, _method: str, event: Event) -> Event:
+    return {name: _escaped(name, value) for name, value in event.items()}
+
+
+def _escaped(name: str, value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    kept = "\n\t" if name in _MULTILINE else ""
+    return _UNPRINTABLE.sub(lambda found: found[0] if found[0] in kept else _written_out(found[0]), value)
+
+
+def _written_out(character: str) -> str:
+    return character.encode("unicode_escape").decode()
+
+
+def _plain_line(_logger: Any, _method: str, event: Event) -> str:
+    """Return `WARNING shop.orders: no such order order=7`, and the traceback below it."""
+    level, name, text = str(event.pop("level", "")).upper(), event.pop("logger", ""), event.pop("event", "")
+    exception = event.pop("exception", "")
+    more = "".join(f" {field}={value!r}" for field, value in event.items())
+    return f"{level} {name}: {text}{more}" + (f"\n{exception}" if exception else "")

@@ -1,0 +1,156 @@
+"""The drawing of the key space in keys.py, held against the keys of a real run."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from gopher.admin.admission import Turnstile
+from gopher.base.priorities import PRIORITIES
+from gopher.client import Client
+from gopher.config.kinds import Rate
+from gopher.jobs.job import NewJob, State, new_job_id
+from gopher.queue import keys as keys_module
+from gopher.queue.keys import QUEUE_KEYS, Keys, QueueKeys
+from gopher.queue.moves import Request
+from gopher.queue.presence import show_scheduler, show_worker
+from tests.seeding import SeedingWorker
+
+#: `P pending:<priority>   list   ids ...` -> ("pending:<priority>", "list")
+_ROW = re.compile(r"^(<ns>:|P )(\S+) +(list|zset|set|hash|string) ", re.MULTILINE)
+DRAWN = {(head.strip(), name): kind for head, name, kind in _ROW.findall(keys_module.__doc__)}
+
+
+def pattern(drawn):
+    """Return what a drawn key looks like, e.g. `pending:<priority>` as `pending:(high|normal|low)`."""
+    parts = re.split(r"(<\w+>)", drawn)
+    texts = {"<priority>": "(high|normal|low)", "<bucket>": r"[^:/]+(/.+)?", "<name>": ".+"}
+    return "".join(texts.get(part, "[^:]+") if part.startswith("<") else re.escape(part) for part in parts)
+
+
+@pytest.fixture
+def client(redis_url, namespace):
+    with Client(redis_url, namespace=namespace) as client:
+        yield client
+
+
+def live_through_everything(client):  # noqa: PLR0915 - one step after the other
+    """Yield again and again while jobs go through every state, and operators through every command."""
+    queue, server, worker = client.server.queue("default"), client.server, SeedingWorker(client)
+    for command in show_worker(server.keys, worker.name, b"{}", client.inspector.now(), 60.0):
+        server.client.execute_command(*command.words)
+    for command in show_scheduler(server.keys, "s1", client.inspector.now(), 60.0):
+        server.client.execute_command(*command.words)
+    server.announce("default")
+    Turnstile(Rate(10, 60)).ask(server, "ann")
+    ids = [client.enqueue("email", {}, priority=priority) for priority in PRIORITIES for _ in range(2)]
+    yield
+    client.enqueue("email", {}, delay="1h", unique_key="user:1")
+    retried, failed, held, done = worker.fetch(4)
+    worker.retry(retried)
+    worker.dead_letter(failed)
+    client.cancel(held.id)
+    client.dead_letters.retry_gradually(rate="1/h")
+    parent = client.enqueue("email", {}, delay="1h")
+    client.enqueue_many({"type": "email", "payload": {}, "after": [parent]} for _ in range(201))
+    client.cancel(parent)
+    yield
+    server.run(queue.hold_back(worker.name, held.id, held.token, 60.0))
+    worker.complete([done])
+    client.cancel(ids[-1])
+    server.run(
+        queue.enqueue([NewJob(new_job_id(), "email", b"{}", unique_key="user:1")], Request("key", "digest", "1"))
+    )
+    yield
+    server.run(queue.set_limit("image", 0.001, 1.0, 1))
+    for _ in range(3):
+        client.enqueue("image", {}, limit_key="tenant:7")
+    client.enqueue("image", {})
+    worker.fetch(10)
+    yield
+    server.run(queue.set_schedule("nightly", b"{}", 1))
+    server.run(queue.tick("nightly", b"{}", 1, 2, [NewJob(new_job_id(), "report", b"{}")]))
+    server.run(queue.pause())
+    yield
+    server.run(queue.heartbeat("w2", 60.0, first=True))
+    server.run(queue.resign("w2"))
+    server.run(queue.rescue(1, 1.0))
+    server.client.hset(server.keys.of("default").tombstones, "low", 1)
+    server.run(queue.sample())
+    server.client.sadd(server.keys.of("default").corrupt, "id")
+    server.run(queue.evict(1, 0, client.inspector.now(), 0.0))
+    # What is there for a moment only, and what schedulers write.
+    server.client.set(server.keys.of("default").registering, 1)
+    server.client.zadd(server.keys.leaving, {"mail": 1})
+    server.client.hincrby(server.keys.forgotten, "enqueued:email:high", 1)
+    server.client.set(server.keys.unserved, b"{}")
+    yield
+
+
+def found_in(client, namespace):
+    """Return the keys of the installation with their types."""
+    redis = client.server.client
+    return {key.decode(): redis.type(key).decode() for key in redis.scan_iter(match=f"{namespace}:*", count=10_000)}
+
+
+def test_every_key_of_a_real_run_is_drawn_and_every_key_that_is_drawn_is_met(client, namespace):
+    met = {}
+    for _ in live_through_everything(client):
+        met |= found_in(client, namespace)
+    seen = set()
+    for key, kind in met.items():
+        in_queue = key.startswith(f"{namespace}:{{default}}:")
+        head = "P" if in_queue else "<ns>:"
+        name = key.removeprefix(f"{namespace}:{{default}}:" if in_queue else f"{namespace}:")
+        fitting = [drawn for drawn in DRAWN if drawn[0] == head and re.fullmatch(pattern(drawn[1]), name)]
+        assert fitting, f"{key} is not drawn in keys.py"
+        assert kind in {DRAWN[drawn] for drawn in fitting}, f"{key} is a {kind}"
+        seen |= set(fitting)
+    # Nobody but the call that stores a batch ever sees what its records are copies of.
+    assert set(DRAWN) == seen | {("P", "new:<kind>")}
+
+
+def test_the_list_of_pieces_is_what_is_drawn():
+    assert [name for head, name in DRAWN if head == "P"] == list(QUEUE_KEYS)
+
+
+def test_each_state_that_holds_jobs_is_the_last_part_of_its_key():
+    places = {piece.partition(":")[0] for piece in QUEUE_KEYS}
+    holding = {State.SCHEDULED, State.PENDING, State.PROCESSING, State.RETRYING, State.FAILED}
+    assert holding <= places
+    assert not ({*State} - holding) & places
+
+
+def test_every_name_of_a_key_is_its_last_part():
+    keys = QueueKeys("ns", "mail")
+    simple = {name: value for name, value in vars(keys).items() if name not in ("queue", "prefix")}
+    assert {value: f"ns:{{mail}}:{name}" for name, value in simple.items()} == {
+        value: value for value in simple.values()
+    }
+    assert set(simple) == {piece for piece in QUEUE_KEYS if ":" not in piece}
+
+
+def test_keys_of_one_queue_share_a_slot_and_name_their_parts():
+    keys = Keys("ns").of("mail")
+    assert keys.pending("high") == "ns:{mail}:pending:high"
+    assert keys.processing("w1") == "ns:{mail}:processing:w1"
+    assert keys.job("id") == "ns:{mail}:job:id"
+    assert keys.parked("email/t", "low") == "ns:{mail}:throttled:email/t:low"
+    assert keys.limit("email") == "ns:{mail}:limit:email"
+    assert keys.bucket("email/t") == "ns:{mail}:bucket:email/t"
+    assert keys.holding("email/t") == "ns:{mail}:holding:email/t"
+    assert keys.histogram("email") == "ns:{mail}:histogram:email"
+    assert keys.timeline(10_000) == "ns:{mail}:timeline:10000"
+
+
+def test_installations_do_not_share_keys():
+    first, second = Keys("a"), Keys("b")
+    assert not set(vars(first).values()) & set(vars(second).values())
+    assert first.worker("w1") != second.worker("w1")
+
+
+def test_scripts_spell_no_key_that_is_not_drawn():
+    pieces = [re.compile(re.sub(r"<\w+>.*", "", piece)) for piece in QUEUE_KEYS]
+    for path in (Path(keys_module.__file__).parent / "lua").rglob("*.lua"):
+        for spelt in re.findall(r"P \.\. '([^']+)'", path.read_text()):
+            assert any(piece.match(spelt) for piece in pieces), f"{path.name} spells {spelt}"

@@ -1,0 +1,49 @@
+"""Scripts as they are joined and sent."""
+
+import hashlib
+import re
+
+import pytest
+
+from gopher.jobs.job import new_job_id
+from gopher.queue.keys import Keys
+from gopher.queue.moves import Queue
+from gopher.queue.scripts import join, names, script
+
+
+def test_every_verb_of_the_queue_has_its_script():
+    plain = {name for name in vars(Queue) if not name.startswith("_")}
+    assert plain == set(names())
+
+
+@pytest.mark.parametrize("name", names())
+def test_the_sha_is_that_of_what_is_sent(name):
+    whole = script(name)
+    assert whole.sha == hashlib.sha1(whole.source.encode()).hexdigest()
+    assert script(name) is whole
+
+
+@pytest.mark.parametrize("name", names())
+def test_shared_pieces_stand_before_what_uses_them_and_only_once(name):
+    source = script(name).source
+    defined = re.findall(r"^local function (\w+)", source, re.MULTILINE)
+    assert len(defined) == len(set(defined))
+    assert source.count("-- P is the prefix") == 1
+
+
+def test_a_script_that_uses_nothing_is_left_as_it_is():
+    assert join("x", "return 1").source == "return 1"
+
+
+def test_a_piece_that_does_not_exist_is_noticed():
+    with pytest.raises(FileNotFoundError):
+        join("x", "-- uses: base nonsense\nreturn 1")
+
+
+def test_a_call_is_sent_by_its_sha_and_whole_when_the_server_does_not_know_it():
+    job_id = new_job_id()
+    call = Queue(Keys("ns").of("mail")).cancel(job_id)
+    assert call.verb == "cancel"
+    assert call.key == "ns:{mail}:"
+    assert call.command() == ("EVALSHA", script("cancel").sha, "1", "ns:{mail}:", job_id, "3600000")
+    assert call.whole_command() == ("EVAL", script("cancel").source, "1", "ns:{mail}:", job_id, "3600000")

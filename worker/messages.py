@@ -1,0 +1,66 @@
+"""What the supervisor and a child say to each other, as msgpack arrays."""
+
+from typing import Literal
+
+import msgspec
+
+from gopher.queue.moves import FetchedJob
+
+Kind = Literal["error", "retry", "discard", "snooze", "rate_limited", "timeout", "cancelled"]
+
+
+class Assignment(msgspec.Struct, array_like=True, frozen=True):
+    """A job for the child to run. `number` counts the assignments of this child. Seconds."""
+
+    number: int
+    job: FetchedJob
+    queue: str
+    max_retries: int
+    timeout: float
+    #: Whether it was given while another one was still in the child's hands: then a mark tells their output apart.
+    follows: bool = False
+
+
+class Completed(msgspec.Struct, array_like=True, tag="c", frozen=True):
+    """The handler returned; `result` is JSON, b"" for None."""
+
+    number: int
+    seconds: float
+    result: bytes
+
+
+class Failed(msgspec.Struct, array_like=True, tag="f", frozen=True):
+    """The handler raised, or was interrupted.
+
+    `after` (seconds, None: by its backoff) is when to try again; for a snooze, when the job comes back; for a
+    rate limit, how long its type rests.
+    """
+
+    number: int
+    seconds: float
+    kind: Kind
+    error_type: str
+    message: str
+    traceback: str
+    after: float | None
+    #: Where in the handler's code it arose, e.g. `shop/mail.py:42 send`.
+    place: str = ""
+
+
+class Progress(msgspec.Struct, array_like=True, tag="p", frozen=True):
+    """How far the handler says it is: a fraction from 0 to 1, and what it does."""
+
+    number: int
+    fraction: float
+    message: str
+
+
+class Ready(msgspec.Struct, array_like=True, tag="r", frozen=True):
+    """The child has started and waits for jobs."""
+
+
+Message = Completed | Failed | Progress | Ready
+
+encode = msgspec.msgpack.Encoder().encode
+decode_assignments = msgspec.msgpack.Decoder(list[Assignment]).decode
+decode_message = msgspec.msgpack.Decoder(Message).decode

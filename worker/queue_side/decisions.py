@@ -1,0 +1,142 @@
+"""What becomes of an attempt that did not end well: pure functions, no clock, no queue.
+
+Failures, deaths of the child and lost workers are counted apart. So a job that kills its child is given
+up after `WORKER_MAX_CRASHES`, however many retries it has, and an outage burns nobody's retries.
+"""
+
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+from gopher.worker.messages import Failed
+
+from gopher.base.durations import format_duration
+from gopher.jobs.backoff import Backoff, crash_delay
+from gopher.jobs.handlers import Handler
+from gopher.queue.moves import FetchedJob
+
+#: A type that no worker knows is tried again this often, so far apart (s): a deploy may be under way.
+NO_HANDLER_ATTEMPTS, NO_HANDLER_DELAY = 10, 10.0
+
+
+class Verdict(NamedTuple):
+    """What to do with the job. `delay` in seconds; `error` is JSON; `crash` says how the child died; `place` is
+    where in the handler's code it failed, e.g. `shop/mail.py:42 send`."""
+
+    kind: Literal["retry", "dead", "requeue", "hold_back", "cancelled"]
+    outcome: str
+    delay: float = 0.0
+    error_type: str = ""
+    error: bytes = b""
+    crash: str = ""
+    place: str = ""
+
+
+CANCELLED = Verdict("cancelled", "cancelled")
+#: Given back because the worker stops, and taken away because it was not heard of.
+RELEASED, LOST = Verdict("requeue", "released"), Verdict("requeue", "lost")
+
+
+def on_failure(
+    job: FetchedJob, failed: Failed, handler: Handler | None, *, max_retries: int, timeout: float
+) -> Verdict:
+    """Decide for an attempt that the child itself reports as not completed."""
+    if failed.kind == "snooze":
+        return Verdict("requeue", "snoozed", delay=failed.after or 0.0)
+    if failed.kind == "rate_limited":
+        return Verdict("hold_back", "rate_limited", delay=failed.after or 0.0)
+    if failed.kind == "cancelled":
+        return CANCELLED
+    outcome, error_type, message = "failed", failed.error_type, failed.message
+    if failed.kind == "timeout":
+        outcome = "timeout"
+        error_type, message = "Timeout", f"ran longer than its timeout of {format_duration(timeout)}"
+    permanent = failed.kind == "discard"
+    if permanent or failures(job) > max_retries:
+        dead = _dead(outcome, error_type, message, failed.traceback, permanent=permanent)
+        return dead._replace(place=failed.place)
+    delay = failed.after
+    if delay is None:
+        delay = (handler.backoff if handler else Backoff()).delay(failures(job))
+    return _again(outcome, delay, error_type, message, failed.traceback)._replace(place=failed.place)
+
+
+def on_timeout(job: FetchedJob, timeout: float, grace: float, max_retries: int, handler: Handler | None) -> Verdict:
+    """Decide for an attempt that was killed because it did not even react to the exception."""
+    message = (
+        f"ran longer than its timeout of {format_duration(timeout)}, did not react to the exception for "
+        f"{format_duration(grace)}, and was killed"
+    )
+    if failures(job) > max_retries:
+        return _dead("timeout", "Timeout", message)
+    return _again("timeout", (handler.backoff if handler else Backoff()).delay(failures(job)), "Timeout", message)
+
+
+def on_crash(job: FetchedJob, how: str, output: str, max_crashes: int) -> Verdict:
+    """Decide for an attempt whose child died: `how` is a signal's name or `exit 0`, `output` its last lines."""
+    deaths = (*job.crashes, how)
+    if len(deaths) >= max_crashes:
+        times = f"{len(deaths)} times ({', '.join(deaths)})" if len(deaths) > 1 else f"once ({how})"
+        return _dead("crashed", "ChildCrashed", f"its child process died {times}", output, crash=how, permanent=True)
+    message = f"its child process ended without a result: {how}"
+    return _again("crashed", crash_delay(len(deaths)), "ChildCrashed", message, output, crash=how)
+
+
+def on_no_handler(job: FetchedJob) -> Verdict:
+    """Decide for a job of a type that this worker does not know."""
+    message = f"no worker that took it knows the job type {job.type!r}"
+    if job.attempt >= NO_HANDLER_ATTEMPTS:
+        return _dead("failed", "NoHandler", message, permanent=True)
+    return _again("failed", NO_HANDLER_DELAY, "NoHandler", message)
+
+
+def on_refused_outcome(reason: str) -> Verdict:
+    """Decide for an attempt that has ended and whose outcome the server does not take."""
+    message = f"it ran, and what it ended with could not be stored: {reason[:500]}"
+    return _dead("failed", "OutcomeRefused", message, permanent=True)
+
+
+def within(verdict: Verdict, give_up_in: float) -> Verdict:
+    """Give a job up that would be tried again later than `give_up_in` seconds from now (`retry_for`)."""
+    if verdict.kind != "retry" or verdict.delay <= give_up_in:
+        return verdict
+    error = msgspec.json.decode(verdict.error)
+    error["message"] += " (no further attempt: the time for retries, retry_for, is over)"
+    return verdict._replace(kind="dead", delay=0.0, error=msgspec.json.encode(error))
+
+
+def failures(job: FetchedJob) -> int:
+    """Return how many attempts have failed with this one: all but those that crashed or were lost."""
+    return max(job.attempt - len(job.crashes) - job.lost, 1)
+
+
+def history_row(attempt: int, verdict: Verdict, worker: str, started: int, ended: int) -> bytes:
+    """Return a row of the job's history as JSON; times in Unix milliseconds."""
+    row: dict[str, Any] = {
+        "attempt": attempt,
+        "outcome": verdict.outcome,
+        "worker": worker,
+        "started_at": started,
+        "ended_at": ended,
+    }
+    if verdict.error:
+        error = msgspec.json.decode(verdict.error)
+        row["error"] = {"type": error["type"], "message": error["message"][:500]}
+    return msgspec.json.encode(row)
+
+
+def _error(error_type: str, message: str, traceback: str, permanent: bool) -> bytes:
+    return msgspec.json.encode({"type": error_type, "message": message, "traceback": traceback, "permanent": permanent})
+
+
+def _dead(
+    outcome: str, error_type: str, message: str, traceback: str = "", *, crash: str = "", permanent: bool = False
+) -> Verdict:
+    error = _error(error_type, message, traceback, permanent)
+    return Verdict("dead", outcome, error_type=error_type, error=error, crash=crash)
+
+
+def _again(
+    outcome: str, delay: float, error_type: str, message: str, traceback: str = "", *, crash: str = ""
+) -> Verdict:
+    error = _error(error_type, message, traceback, permanent=False)
+    return Verdict("retry", outcome, delay, error_type, error, crash)

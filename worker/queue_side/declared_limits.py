@@ -1,0 +1,30 @@
+"""The limits that handlers declare of their own types: told to the server until it has heard of them."""
+
+from gopher.jobs.handlers import Registry
+from gopher.queue.moves import Queue
+from gopher.server.pipeline import Callback, Link
+
+
+class DeclaredLimits:
+    """Those of one queue; what an operator has set stands."""
+
+    def __init__(self, queue: Queue, link: Link, registry: Registry) -> None:
+        self._queue = queue
+        self._link = link
+        self._limits = {handler.name: handler.limit for handler in registry if handler.limit is not None}
+        #: Types of which the server is to be told.
+        self._due = set(self._limits)
+
+    def declare(self) -> None:
+        """Tell the server of all."""
+        self._due = set(self._limits)
+        self.declare_refused()
+
+    def declare_refused(self) -> None:
+        """Tell it again of those that it has refused to hear of."""
+        due, self._due = self._due, set()
+        for name in sorted(due):
+            self._link.add(self._queue.set_limit(name, *self._limits[name], origin="handler"), self._taker(name))
+
+    def _taker(self, name: str) -> Callback:
+        return lambda reply: self._due.add(name) if isinstance(reply, Exception) else None

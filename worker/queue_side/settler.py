@@ -1,0 +1,133 @@
+"""How outcomes go out: completed jobs in batches, every other outcome as a call of its own."""
+
+import time
+from collections.abc import Callable, Mapping
+
+from gopher.worker.job_logs import job_fields
+from gopher.worker.running import Running
+
+from gopher.jobs.job import created_ms
+from gopher.queue.moves import Completion, Failure, Queue
+from gopher.server.pipeline import Link
+from gopher.telemetry.logs import debugging, get_logger
+
+from .clock import ServerClock
+from .decisions import Verdict, history_row, on_refused_outcome, within
+from .delivery import Delivery, Parcel
+
+log = get_logger("worker")
+
+#: A job, and its result.
+_Done = tuple[Running, Completion]
+
+
+class Settlement:
+    """Turns the outcomes of one queue's jobs into calls, and has them delivered."""
+
+    def __init__(self, queue: Queue, link: Link, clock: ServerClock, lease: float) -> None:
+        self._queue = queue
+        self._clock = clock
+        self.delivery = Delivery(queue.keys, link, lease)
+        #: Completions by the worker id that the jobs were given out to.
+        self._completions: dict[str, list[_Done]] = {}
+
+    @property
+    def waiting(self) -> bool:
+        """Whether an outcome has not reached the server yet."""
+        return bool(self._completions) or not self.delivery.idle
+
+    @property
+    def gathered(self) -> int:
+        """How many results wait to be sent."""
+        return sum(map(len, self._completions.values()))
+
+    def held(self) -> list[Running]:
+        """Return the jobs whose outcomes have not reached the server yet."""
+        gathered = [running for done in self._completions.values() for running, _ in done]
+        return [*gathered, *self.delivery.held()]
+
+    def complete(self, running: Running, seconds: float, result: bytes, log_lines: bytes) -> None:
+        """Note a result; it goes out with the next `send`."""
+        job = running.job
+        if debugging():
+            log.debug("job completed", job_id=job.id, job_type=job.type, queue=running.queue, attempt=job.attempt)
+        completion = Completion(job.id, job.token, seconds * 1000, result, log_lines)
+        self._completions.setdefault(running.worker_id, []).append((running, completion))
+
+    def send(self) -> None:
+        """Put the noted results on their way, and what was refused a while ago."""
+        self.delivery.send_again(time.monotonic())
+        for worker_id, done in self._completions.items():
+            self.delivery.send(self._results(worker_id, done))
+        self._completions.clear()
+
+    def _results(self, worker_id: str, done: list[_Done]) -> Parcel:
+        call = self._queue.complete(worker_id, [completion for _, completion in done])
+        jobs = [running for running, _ in done]
+        if len(done) == 1:
+            (running, completion), now = done[0], time.monotonic()
+            return Parcel(jobs, call, instead=self._dead(running, now - completion.duration / 1000, now))
+        middle = len(done) // 2
+        return Parcel(jobs, call, lambda: [self._results(worker_id, half) for half in (done[:middle], done[middle:])])
+
+    def settle(self, running: Running, verdict: Verdict, log_lines: bytes, started: float, ended: float) -> None:
+        """Carry out what was decided for an attempt; times are monotonic seconds."""
+        job, worker_id = running.job, running.worker_id
+        if verdict.kind == "requeue":
+            self.requeue(running, verdict.delay)
+            return
+        if verdict.kind == "hold_back":
+            log.info("the type is held back", seconds=verdict.delay, **job_fields(running))
+            self.delivery.send(Parcel([running], self._queue.hold_back(worker_id, job.id, job.token, verdict.delay)))
+            return
+        verdict = within(verdict, self._give_up_in(running, ended))
+        row = history_row(job.attempt, verdict, worker_id, self._clock.at(started), self._clock.at(ended))
+        _log(running, verdict)
+        instead = None
+        if verdict.kind == "cancelled":
+            call = self._queue.cancelled(worker_id, job.id, job.token, row, log_lines)
+        else:
+            instead = self._dead(running, started, ended)
+            duration = (ended - started) * 1000
+            failure = Failure(job.id, job.token, duration, verdict.error, row, log_lines, verdict.crash)
+            if verdict.kind == "retry":
+                call = self._queue.retry(worker_id, failure, verdict.delay)
+            else:
+                call = self._queue.dead_letter(worker_id, failure, verdict.error_type, verdict.place)
+        self.delivery.send(Parcel([running], call, instead=instead))
+
+    def _dead(self, running: Running, started: float, ended: float) -> Callable[[str], Parcel]:
+        """Return what makes a dead letter of a job whose outcome the server does not take, with little in it."""
+
+        def parcel(reason: str) -> Parcel:
+            job, worker_id = running.job, running.worker_id
+            verdict = on_refused_outcome(reason)
+            row = history_row(job.attempt, verdict, worker_id, self._clock.at(started), self._clock.at(ended))
+            failure = Failure(job.id, job.token, (ended - started) * 1000, verdict.error, row, b"", "")
+            return Parcel([running], self._queue.dead_letter(worker_id, failure, verdict.error_type))
+
+        return parcel
+
+    def _give_up_in(self, running: Running, now: float) -> float:
+        """Return the seconds in which another attempt may begin."""
+        if running.retry_for is None:
+            return float("inf")
+        return (created_ms(running.job.id) - self._clock.at(now)) / 1000 + running.retry_for
+
+    def requeue(self, running: Running, delay: float = 0.0) -> None:
+        """Give a job back; its attempt is not counted."""
+        call = self._queue.requeue(running.worker_id, running.job.id, running.job.token, delay)
+        self.delivery.send(Parcel([running], call))
+
+
+_LOUD: Mapping[str, str] = {"dead": "error", "retry": "warning", "cancelled": "info"}
+
+
+def _log(running: Running, verdict: Verdict) -> None:
+    fields = job_fields(running)
+    if verdict.error_type:
+        fields["error_type"] = verdict.error_type
+    if verdict.kind == "retry":
+        fields["next_in"] = round(verdict.delay, 3)
+    words = {"dead": "job is dead", "retry": "job will be tried again", "cancelled": "job cancelled"}
+    getattr(log, _LOUD[verdict.kind])(words[verdict.kind], outcome=verdict.outcome, **fields)

@@ -1,0 +1,245 @@
+"""The worker's exporter: a process of its own that sends the spans of all children on, when tracing is on.
+
+The supervisor can't: the exporter is a thread, and the supervisor forks. The children could, but what they had not
+yet exported would be lost with them. So a child hands each span over when it ends, through a socket whose buffer
+outlives it; the supervisor adds the spans of attempts whose child was killed; and a collector that is slow or away
+holds up nobody who runs jobs.
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+import msgspec
+from gopher.worker.children import system
+from gopher.worker.messages import Assignment
+from gopher.worker.queue_side.decisions import Verdict
+from setproctitle import setproctitle
+
+from gopher.jobs.job import read_envelope
+from gopher.telemetry import tracing
+from gopher.telemetry.logs import get_logger
+
+from . import spans
+from .attempts import Attempts, attempt_of, make_ids
+from .spans import Finished, Killed
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import ReadableSpan
+
+log = get_logger("worker")
+
+#: Bytes of the largest frame: the kernel's default socket buffer holds a few.
+_LARGEST = 100_000
+#: Bytes in the socket, as far as the system permits: some hundred frames.
+_BUFFER = 2**20
+#: Seconds that a child waits for room in it, and for which it drops spans once there was none in time. A busy machine
+#: may let the exporter wait for its turn; one that is stuck shall not hold up every job.
+_PATIENCE, _REST = 2.0, 10.0
+#: Seconds between two looks whether the exporter lives, and between two starts.
+_LOOK = 1.0
+#: Spans of killed attempts that the supervisor keeps while the socket is full.
+_KEPT = 1000
+
+
+class Sender:
+    """Hands frames over. Never raises: a span is not worth a job."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self._end = end
+        self._silent_until = 0.0
+
+    def send(self, frame: Finished | Killed) -> bool:
+        """Send a frame; return whether it went."""
+        if time.monotonic() < self._silent_until:
+            return False
+        try:
+            self._end.send(_encoded(frame))
+        except TimeoutError:
+            self._silent_until = time.monotonic() + _REST
+            return False
+        except (OSError, ValueError, TypeError, OverflowError, msgspec.MsgspecError):
+            return False
+        return True
+
+
+def _encoded(frame: Finished | Killed) -> bytes:
+    data = spans.encode(frame)
+    if len(data) > _LARGEST and isinstance(frame, Finished):
+        # The span itself matters most; what it was told of may be of any size.
+        data = spans.encode(msgspec.structs.replace(frame, attributes={"gopher.too_large": len(data)}, events=[]))
+    return data
+
+
+def killed(given: Assignment, verdict: Verdict, seconds: float) -> Killed:
+    """Return the span of an attempt that ended just now, after so many seconds, and could not say so itself."""
+    error = msgspec.json.decode(verdict.error) if verdict.error else {}
+    envelope = read_envelope(given.job.envelope)
+    now = time.time_ns()
+    return Killed(
+        attempt_of(given, envelope),
+        now - round(seconds * 1e9),
+        now,
+        verdict.outcome,
+        verdict.error_type,
+        error.get("message", ""),
+    )
+
+
+def in_child(end: socket.socket) -> Attempts:
+    """Set up tracing in a child: its spans, and those of its handlers, go to the exporter when they end."""
+    from opentelemetry import trace
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+
+    end.settimeout(_PATIENCE)
+    sender = Sender(end)
+
+    class Handing(SpanProcessor):
+        def on_end(self, span: "ReadableSpan") -> None:
+            if span.context is not None and span.context.trace_flags.sampled:
+                sender.send(spans.from_span(span))
+
+    ids = make_ids()
+    # Who we are is said by the exporter.
+    provider = TracerProvider(resource=Resource.get_empty(), id_generator=ids, shutdown_on_exit=False)
+    provider.add_span_processor(Handing())
+    trace.set_tracer_provider(provider)
+    return Attempts(provider, ids)
+
+
+class Exporter:
+    """The exporter as the supervisor sees it: started, watched, replaced when it dies, waited for at the end."""
+
+    def __init__(self, inherited: Callable[[], Iterable[int]]) -> None:
+        self._inherited = inherited
+        self._reader, self.writer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.writer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
+        self._sender = Sender(self.writer)
+        self._kept: deque[Killed] = deque(maxlen=_KEPT)
+        self._pid = 0
+        self._look_at = 0.0
+
+    def maintain(self, now: float) -> None:
+        """Start the exporter, or another one when it has died; send what did not go before."""
+        if now < self._look_at:
+            return
+        self._look_at = now + _LOOK
+        if not self._lives():
+            if self._pid:
+                log.error("the exporter of spans died; starting another", pid=self._pid)
+            self._start()
+        while self._kept and self._sender.send(self._kept[0]):
+            self._kept.popleft()
+
+    def tell(self, killed: Killed) -> None:
+        """Have the span made of an attempt whose child is dead."""
+        self.writer.setblocking(False)
+        if not self._sender.send(killed):
+            self._kept.append(killed)
+
+    def stop(self) -> None:
+        """Wait until all spans are exported, for a few seconds at most. No child may be left."""
+        self._look_at = 0.0
+        self.maintain(time.monotonic())
+        self.writer.close()
+        self._reader.close()
+        until = time.monotonic() + tracing.LAST_SPANS
+        while self._lives():
+            if time.monotonic() > until:
+                log.warning("the last spans were not exported in time")
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(self._pid, signal.SIGKILL)
+                return
+            time.sleep(0.02)
+
+    def descriptors(self) -> tuple[int, ...]:
+        """Return what a child must not inherit."""
+        return (self._reader.fileno(),)
+
+    def _lives(self) -> bool:
+        if not self._pid:
+            return False
+        try:
+            return os.waitpid(self._pid, os.WNOHANG)[0] == 0
+        except ChildProcessError:
+            # The pool has reaped it along with its children.
+            return False
+
+    def _start(self) -> None:
+        parent = os.getpid()
+        signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
+        try:
+            self._pid = os.fork()
+        except OSError as error:
+            log.error("can't fork the exporter of spans", error=str(error))
+            return
+        finally:
+            if self._pid or os.getpid() == parent:
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
+        if self._pid == 0:
+            code = 1
+            try:
+                _run(self._reader, [*self._inherited(), self.writer.fileno()], parent)
+                code = 0
+            except BaseException:
+                log.exception("the exporter of spans failed")
+            finally:
+                os._exit(code)
+
+
+_HELD = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
+
+
+def _run(reader: socket.socket, inherited: Iterable[int], parent: int) -> None:
+    """Be the exporter, until nobody is left who could send something."""
+    signal.set_wakeup_fd(-1)
+    # On some platforms all processes are told to end; here that is when the supervisor and its children have.
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU):
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    for descriptor in inherited:
+        os.close(descriptor)
+    system.prefer_as_oom_victim()
+    setproctitle(f"gopher: exporter of {parent}")
+    _export_all(reader, parent)
+
+
+def _export_all(reader: socket.socket, parent: int) -> None:
+    from opentelemetry.sdk.trace import TracerProvider
+
+    resource, processor, ids = tracing.resource("gopher-worker"), tracing.exporting(), make_ids()
+    provider = TracerProvider(resource=resource, id_generator=ids, shutdown_on_exit=False)
+    provider.add_span_processor(processor)
+    attempts = Attempts(provider, ids)
+    reader.settimeout(_LOOK)
+    while (data := _next(reader, parent)) is not None:
+        try:
+            frame = spans.decode(data)
+        except msgspec.MsgspecError:
+            # A handler has written into the socket.
+            continue
+        if isinstance(frame, Killed):
+            attempts.end(frame)
+        else:
+            processor.on_end(spans.to_span(frame, resource))
+    provider.force_flush()
+    provider.shutdown()
+
+
+def _next(reader: socket.socket, parent: int) -> bytes | None:
+    """Return the next frame; None when there is nobody who could send one."""
+    while True:
+        try:
+            return reader.recv(2 * _LARGEST) or None
+        except TimeoutError:
+            # A process that a handler has left behind may hold the other end open.
+            if os.getppid() != parent:
+                return None
