@@ -18,7 +18,7 @@ from tests.seeding import SeedingWorker
 
 #: A scheduler for which all takes a fraction of a second.
 _HASTY = """
-import gopher.queue_names, gopher.scheduler.forgetter as forgetter, gopher.scheduler.loop as loop
+import gopher.queue.names, gopher.scheduler.forgetter as forgetter, gopher.scheduler.loop as loop
 from gopher.jobs.handlers import Registry
 from gopher.scheduler.duties import Pruner, Surveyor
 from gopher.config.settings import Settings
@@ -255,7 +255,7 @@ def test_a_scheduler_forgets_hundreds_of_queues_and_leaves_no_key_of_them(client
     for name in names:
         client.purge(name, "pending")
     pattern = f"{client.settings.namespace}:{{tenant-*"
-    wait_until(lambda: client.server.queues() == ["kept"] and not client.server.client.keys(pattern), 120)
+    wait_until(lambda: client.server.queues() == ["kept"] and not client.server.client.keys(pattern), 60)
     # Jobs come at any moment of a queue's leaving, and are found and kept whenever that is.
     for _ in range(5):
         job_id = client.enqueue("echo", {}, queue="tenant-7")

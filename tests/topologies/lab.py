@@ -9,6 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -69,7 +70,7 @@ class Node:
             return False
 
 
-class Topology:
+class Topology(ABC):
     """What both kinds have in common. A context manager."""
 
     url = ""
@@ -95,12 +96,13 @@ class Topology:
             node.server.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    @abstractmethod
     def _join(self) -> None:
-        raise NotImplementedError
+        """Make one system of the nodes, and wait until it is ready."""
 
+    @abstractmethod
     def primary_of(self, key: str) -> Node:
         """Return the node that has the key now, as the others see it."""
-        raise NotImplementedError
 
     def kill_primary(self, key: str) -> tuple[Node, float]:
         """Kill the node that has the key with SIGKILL; return it, and when (monotonic s)."""
@@ -108,9 +110,9 @@ class Topology:
         node.server.kill()
         return node, time.monotonic()
 
+    @abstractmethod
     def bring_back(self, node: Node) -> None:
         """Start a node that was killed, and wait until it is a replica that has everything."""
-        raise NotImplementedError
 
 
 class Trio(Topology):

@@ -219,7 +219,8 @@ def test_an_event_loop_follows_where_a_slot_goes(cluster, namespace):
         assert answered(wires, selector, key) == [b"OK"]
         for _ in range(2):
             before = cluster.primary_of(key)
-            replica = next(node for node in cluster.replicas_of(before))
+            # The one that was the primary before may still be on its way to become a replica.
+            replica = wait_until(lambda before=before: next(iter(cluster.replicas_of(before)), None), 20)
             replica.client.execute_command("CLUSTER", "FAILOVER")
             wait_until(lambda replica=replica: cluster.primary_of(key) is replica, 20)
             assert answered(wires, selector, key) == [b"OK"]

@@ -52,10 +52,14 @@ def start_scheduler(client: Client, tmp_path: Path, started: list[Process]) -> C
 
 @pytest.fixture
 def own_server() -> Iterator[EmbeddedServer]:
-    """A server that a test may stop."""
+    """A server that a test may kill.
+
+    It has written down what it answers: with `everysec` a write waits while the disk is busy with the one before, and
+    a kill loses what was acknowledged meanwhile.
+    """
     folder = Path(tempfile.mkdtemp(prefix="gopher-server-"))
     try:
-        with EmbeddedServer(folder) as server:
+        with EmbeddedServer(folder, options={"appendfsync": "always"}) as server:
             yield server
     finally:
         shutil.rmtree(folder, ignore_errors=True)
