@@ -14,7 +14,7 @@ from gopher.jobs.owners import TRUSTED, Submitter
 
 from . import audit, rates
 from .context import context, current_request
-from .operations import of
+from .operations import operation_of
 
 _HOW = "send a key: Authorization: Bearer <secret>, or X-API-Key: <secret>"
 
@@ -119,5 +119,5 @@ def key_of(secret: bytes, keys: tuple[ApiKey, ...]) -> ApiKey:
 
 def _needed_role(app: Flask, asked: Request) -> Role | None:
     """Return what the view declares. Where there is none, one must be allowed to look to be told so."""
-    declared = of(app, asked.endpoint)
+    declared = operation_of(app, asked.endpoint)
     return declared.role if declared else "read"

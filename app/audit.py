@@ -9,7 +9,7 @@ from flask import Flask, Request, Response, g
 from gopher.telemetry.logs import get_logger
 
 from .context import current_request
-from .operations import of
+from .operations import operation_of
 
 #: Characters of a value.
 _LONGEST = 200
@@ -48,7 +48,7 @@ def install(app: Flask) -> None:
 
 
 def _is_administrative(app: Flask, asked: Request, about: Any) -> bool:
-    declared = of(app, asked.endpoint)
+    declared = operation_of(app, asked.endpoint)
     if declared is not None and declared.is_page:
         return asked.method not in ("GET", "HEAD", "OPTIONS")
     needed = about.get("needed", declared.role if declared is not None else None)

@@ -13,7 +13,7 @@ from gopher.base.times import to_rfc3339
 from gopher.client import Stored, accepted
 from gopher.config.settings import Settings
 from gopher.errors import JobNotFound, ServerError
-from gopher.jobs.dry_run import Rehearsal
+from gopher.jobs.dry_run import DryRun
 from gopher.jobs.fields import Checked, JobId, Priority, QueueName, ScheduleName, Status, Time, TypeName
 from gopher.jobs.handlers import Handler
 from gopher.jobs.job import FINAL_STATES, NewJob, State
@@ -43,7 +43,7 @@ Wait = Annotated[
     float,
     msgspec.Meta(ge=0, le=LONGEST_WAIT, description="Seconds to wait for the job's end.", examples=[20]),
 ]
-DryRun = Annotated[bool, msgspec.Meta(description="Check it and say what would happen; store nothing.")]
+_DryRun = Annotated[bool, msgspec.Meta(description="Check it and say what would happen; store nothing.")]
 Limit = Annotated[int, msgspec.Meta(ge=1, le=MAX_LIMIT, description="Entries of a page, at most.")]
 _IDEMPOTENCY = Annotated[
     str,
@@ -62,13 +62,13 @@ class Submitting(Checked):
     """How to submit."""
 
     wait: Wait | UnsetType = UNSET
-    dry_run: DryRun = False
+    dry_run: _DryRun = False
 
 
 class DryRunOrNot(Checked):
     """Whether to submit at all."""
 
-    dry_run: DryRun = False
+    dry_run: _DryRun = False
 
 
 class Waiting(Checked):
@@ -106,10 +106,10 @@ class BatchAccepted(msgspec.Struct):
     jobs: list[Accepted]
 
 
-class BatchRehearsal(msgspec.Struct):
+class BatchDryRun(msgspec.Struct):
     """What would become of the jobs of a batch, in order."""
 
-    jobs: list[Rehearsal]
+    jobs: list[DryRun]
 
 
 class Logs(msgspec.Struct):
@@ -151,7 +151,7 @@ class JobTypes(msgspec.Struct):
     "submit",
     {
         201: (Accepted, RecurringAccepted),
-        200: (Accepted, RecurringAccepted, JobView, Rehearsal),
+        200: (Accepted, RecurringAccepted, JobView, DryRun),
         202: (JobView, Accepted),
     },
     "unknown_type",
@@ -174,7 +174,7 @@ def submit(asked: Submitting, sent: Submission) -> Response:
     job = prepare(sent, access.job_types(), names=False)
     request_made = _idempotency()
     if asked.dry_run:
-        return answer(here.client.rehearse(job))
+        return answer(here.client.dry_run(job))
     if request_made is not None:
         job = with_ids([job], request_made, int(request_made.answer))[0]
     # For the answer when it can't be known whether the job was stored.
@@ -191,7 +191,7 @@ def submit(asked: Submitting, sent: Submission) -> Response:
 @blueprint.post("/batch")
 @operation(
     "submit",
-    {201: (BatchAccepted, BulkAccepted, lines.TYPES[0]), 200: (BatchRehearsal, BulkAccepted, lines.TYPES[0])},
+    {201: (BatchAccepted, BulkAccepted, lines.TYPES[0]), 200: (BatchDryRun, BulkAccepted, lines.TYPES[0])},
     "unknown_type",
     "too_many_queues",
     "idempotency_mismatch",
@@ -211,7 +211,7 @@ def submit_batch(asked: DryRunOrNot) -> Response:
     ids = None if request_made is None else ids_for(request_made, len(entries))
     jobs = prepare_batch(entries, access.job_types(), ids)
     if asked.dry_run:
-        return answer(BatchRehearsal(gopher().rehearse_all(jobs)))
+        return answer(BatchDryRun(gopher().dry_run_all(jobs)))
     stored = gopher().store(jobs, request=request_made, submitter=access.submitter())
     answers = [accepted(job, each) for job, each in zip(jobs, stored, strict=True)]
     return answer(BatchAccepted(answers), 201, _replayed(any(each.replayed for each in stored)))
@@ -306,7 +306,7 @@ def _scheduled(submission: Submission, recurring: Recurring, *, dry_run: bool) -
     """Make the schedule that a recurring submission asks for. The same again changes nothing."""
     name, spec = from_recurring(recurring, submission, access.job_types())
     if dry_run:
-        return answer(gopher().rehearse(job_now(spec)))
+        return answer(gopher().dry_run(job_now(spec)))
     view, what = gopher().schedules.put(name, spec)
     audit.note(what=what, schedule=name)
     made = RecurringAccepted(

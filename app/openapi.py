@@ -76,7 +76,7 @@ def _encoded(app: Flask) -> bytes:
 def calls(app: Flask) -> Iterator[Call]:
     """Yield every call of the API, in the order of the paths."""
     for rule in sorted(app.url_map.iter_rules(), key=lambda rule: rule.rule):
-        declared = operations.of(app, rule.endpoint)
+        declared = operations.operation_of(app, rule.endpoint)
         for method in sorted(methods_of(rule)):
             if declared is not None and not declared.is_page:
                 yield Call(re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule), method, rule.endpoint, declared)
@@ -144,9 +144,9 @@ class _Schemas:
         self._found = list(found)
         if handlers:
             for kind in _TYPED:
-                self._split(self.of(kind)["$ref"].rpartition("/")[2], handlers)
+                self._split(self.schema_for(kind)["$ref"].rpartition("/")[2], handlers)
 
-    def of(self, kind: Any) -> dict[str, Any]:
+    def schema_for(self, kind: Any) -> dict[str, Any]:
         """Return the schema of a type that was among those collected."""
         return dict(self._found[next(index for index, each in enumerate(self._kinds) if each is kind)])
 
@@ -163,7 +163,7 @@ class _Schemas:
         mapping = {}
         for handler in handlers:
             own = f"{name}.{handler.name}"
-            payload = self.of(handler.payload_type)
+            payload = self.schema_for(handler.payload_type)
             fixed = {
                 "type": {**whole["properties"]["type"], "const": handler.name, "examples": [handler.name]},
                 "payload": payload,
@@ -204,7 +204,7 @@ class _Described:
         if self._operation.body is not None:
             described["requestBody"] = {
                 "required": self._operation.body_required,
-                "content": {"application/json": self._sent(self._schemas.of(self._operation.body))},
+                "content": {"application/json": self._sent(self._schemas.schema_for(self._operation.body))},
             }
         if self._secured and self._operation.role is not None:
             described["security"] = [{name: []} for name in _SCHEMES]
@@ -212,17 +212,17 @@ class _Described:
 
     def _path(self) -> Iterator[dict[str, Any]]:
         for name, kind in self._operation.path.items():
-            yield _parameter(name, "path", self._schemas.of(kind), required=True)
+            yield _parameter(name, "path", self._schemas.schema_for(kind), required=True)
 
     def _query(self) -> Iterator[dict[str, Any]]:
         if self._operation.query is not None:
-            schema = self._schemas.resolved(self._schemas.of(self._operation.query))
+            schema = self._schemas.resolved(self._schemas.schema_for(self._operation.query))
             for name, each in schema["properties"].items():
                 yield _parameter(name, "query", _without_null(each), required=name in schema.get("required", ()))
 
     def _headers(self) -> Iterator[dict[str, Any]]:
         for name, kind in self._operation.headers.items():
-            yield _parameter(name, "header", self._schemas.of(kind), required=False)
+            yield _parameter(name, "header", self._schemas.schema_for(kind), required=False)
 
     def _answers(self) -> dict[str, Any]:
         return {str(status): self._answer(status, kinds) for status, kinds in self._operation.answers.items()}
@@ -231,7 +231,7 @@ class _Described:
         described: dict[str, Any] = {"description": _SENTENCES[status], "headers": _header_refs(status)}
         if isinstance(kinds, str):
             return {**described, "content": {kinds: {"schema": {}}}}
-        found = [self._schemas.of(kind) for kind in _types_of([kinds])]
+        found = [self._schemas.schema_for(kind) for kind in _types_of([kinds])]
         schema = found[0] if len(found) == 1 else {"anyOf": found}
         others = [kind for kind in kinds if isinstance(kind, str)] if isinstance(kinds, tuple) else []
         content = {"application/json": self._shown(schema, whole=True), **{kind: {"schema": {}} for kind in others}}
@@ -244,7 +244,7 @@ class _Described:
         return {str(status): self._failure(status, codes) for status, codes in sorted(by_status.items())}
 
     def _failure(self, status: int, codes: list[str]) -> dict[str, Any]:
-        problem = self._schemas.of(Problem)
+        problem = self._schemas.schema_for(Problem)
         schema = {"allOf": [problem, {"properties": {"code": {"enum": codes}}}]}
         examples = {code: {"$ref": f"#/components/examples/{code}"} for code in codes}
         return {

@@ -139,7 +139,7 @@ _PAGE = Operation(
 )
 
 
-def of(app: Flask, endpoint: str | None) -> Operation | None:
+def operation_of(app: Flask, endpoint: str | None) -> Operation | None:
     """Return what is declared of an endpoint; None for one that is not there, or not declared."""
     view = app.view_functions.get(endpoint or "")
     found: Operation | None = getattr(view, "operation", None)

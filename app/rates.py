@@ -11,7 +11,7 @@ from gopher.errors import ServerError
 from gopher.telemetry.logs import get_logger
 
 from .context import context
-from .operations import of
+from .operations import operation_of
 
 _log = get_logger("api")
 
@@ -32,7 +32,7 @@ def install(app: Flask, settings: Settings) -> Callable[[Request], None] | None:
     turnstile = Turnstile(rate)
 
     def check(asked: Request) -> None:
-        declared = of(app, asked.endpoint)
+        declared = operation_of(app, asked.endpoint)
         is_open = declared is not None and declared.role is None
         # A page's forms count all the same: somebody may be trying keys.
         is_form = declared is not None and declared.is_page and asked.method == "POST"

@@ -89,7 +89,7 @@ def _measure(client: Client, jobs: int) -> Rates:
 
 def _server_limit(client: Client, count: int) -> tuple[float, float, float]:
     """Return the ms of a PING, LPUSHes a second, and jobs a second by BRPOPLPUSH + LREM in one trip."""
-    server, prefix = client.server.client, client.server.keys.of("raw").prefix
+    server, prefix = client.server.client, client.server.keys.for_queue("raw").prefix
     waiting, taken, job = f"{prefix}waiting", f"{prefix}taken", msgspec.json.encode(PAYLOAD)
 
     def move() -> None:
@@ -119,7 +119,7 @@ def _drain(client: Client, process: Process, jobs: int) -> float:
 def _next_count(client: Client, process: Process, known: int, timeout: float) -> int:
     """Wait until more than `known` jobs are done; return how many."""
     deadline = time.monotonic() + timeout
-    key = client.server.keys.of("default").totals
+    key = client.server.keys.for_queue("default").totals
     while True:
         time.sleep(0.005)
         with explained():

@@ -50,13 +50,13 @@ def data_check(gopher: Client) -> Check:
     """Look whether the server has lost what it held: all of it, or records of finished jobs before their time."""
     server, now = gopher.server, gopher.inspector.now()
     with explained():
-        mark = server.client.execute_command(*server.installation.look().words)
+        mark = server.client.execute_command(*server.installation.read_command().words)
         known = int(mark[2] or 0)
         pipe = server.client.pipeline(transaction=False)
         names = server.queues()
         for name in names:
-            pipe.hmget(server.keys.of(name).evicted, "at", "until")
-            pipe.hget(server.keys.of(name).totals, "evicted")
+            pipe.hmget(server.keys.for_queue(name).evicted, "at", "until")
+            pipe.hget(server.keys.for_queue(name).totals, "evicted")
         rows = pipe.execute() if names else []
     found = []
     if emptied := notice(mark, now):
@@ -95,7 +95,7 @@ def scheduler_check(gopher: Client) -> Check:
 
 def _overdue(gopher: Client) -> Iterator[tuple[str, str, int]]:
     """Yield queue, what is late there, and by how many ms."""
-    now, every = gopher.inspector.now(), [gopher.server.keys.of(queue) for queue in gopher.server.queues()]
+    now, every = gopher.inspector.now(), [gopher.server.keys.for_queue(queue) for queue in gopher.server.queues()]
     places = [
         (keys.queue, key, what)
         for keys in every
@@ -161,7 +161,7 @@ def orphan_check(gopher: Client, *, deep: bool) -> Check:
     """Look for jobs that stand where nobody looks; in large queues only for those of lost workers, unless `deep`."""
     found, large = [], []
     for queue in gopher.server.queues():
-        keys = gopher.server.keys.of(queue)
+        keys = gopher.server.keys.for_queue(queue)
         with explained():
             if deep or _size(gopher, keys) <= _FEW:
                 sentences = _lasting(gopher, keys)

@@ -10,7 +10,7 @@ import msgspec
 from gopher.base.priorities import PRIORITIES
 from gopher.errors import InvalidJob
 from gopher.interface import Gopher
-from gopher.jobs.dry_run import Rehearsal
+from gopher.jobs.dry_run import DryRun
 from gopher.jobs.models import Accepted
 from gopher.jobs.schedule import from_recurring
 from gopher.jobs.submission import MAX_PAYLOAD, Recurring, Submission
@@ -102,7 +102,7 @@ def submit(
                 put_recurring(gopher, *from_recurring(Recurring(cron, tz or "UTC", name), submission, None), out)
                 return 0
             if dry_run:
-                _rehearse(out, gopher.rehearse_submission(submission))
+                _show_dry_run(out, gopher.dry_run_submission(submission))
                 return 0
             answer = gopher.submit(submission)
         except InvalidJob as error:
@@ -121,9 +121,9 @@ def _follow_up(gopher: Gopher, answer: Accepted, patience: float | None, out: Ou
     return 0 if patience is None else finish(gopher, answer.job_id, patience, out)
 
 
-def _rehearse(out: Output, rehearsal: Rehearsal) -> None:
-    if not out.data(rehearsal):
-        fields = [(name, getattr(rehearsal, name)) for name in rehearsal.__struct_fields__]
+def _show_dry_run(out: Output, dry_run: DryRun) -> None:
+    if not out.data(dry_run):
+        fields = [(name, getattr(dry_run, name)) for name in dry_run.__struct_fields__]
         out.fields([(name, str(value) if isinstance(value, bool | list) else value) for name, value in fields])
 
 

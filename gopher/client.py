@@ -17,7 +17,7 @@ from .config.settings import Settings
 from .errors import InvalidJob, JobConflict, OutcomeUnknown, ServerError, TooManyQueues
 from .interface import Stored
 from .jobs.bulk import prepare_many
-from .jobs.dry_run import Rehearsal, rehearse
+from .jobs.dry_run import DryRun, dry_run
 from .jobs.handlers import Registry
 from .jobs.job import FINAL_STATES, NewJob, State, created_ms
 from .jobs.models import Accepted, JobView, LogLine, Page, Reason, Stats, TypeView, WorkerView
@@ -183,7 +183,7 @@ class Client:
 
     def _announce(self, jobs: Sequence[NewJob], queues: Iterable[str]) -> None:
         try:
-            self.server.announce(*queues)
+            self.server.register_queues(*queues)
         except TooManyQueues as error:
             raise refusal(self.server, jobs, error) from error
 
@@ -207,19 +207,19 @@ class Client:
             raise IdempotencyMismatch
         return reply
 
-    def rehearse_submission(self, submission: Submission) -> Rehearsal:
+    def dry_run_submission(self, submission: Submission) -> DryRun:
         """Return how a submission would be dealt with. Raises InvalidJob."""
-        return self.rehearse(prepare(submission, self.registry))
+        return self.dry_run(prepare(submission, self.registry))
 
-    def rehearse(self, job: NewJob) -> Rehearsal:
+    def dry_run(self, job: NewJob) -> DryRun:
         """Return how a job would be dealt with, without storing it: options, retry times, limit, workers."""
-        return self.rehearse_all([job])[0]
+        return self.dry_run_all([job])[0]
 
-    def rehearse_all(self, jobs: Sequence[NewJob]) -> list[Rehearsal]:
+    def dry_run_all(self, jobs: Sequence[NewJob]) -> list[DryRun]:
         """Return how jobs would be dealt with. What they have in common is looked up once. Raises InvalidJob."""
         check_queues(self.server, jobs)
         limits, workers = self.flow.limits({job.queue for job in jobs}), self.workers()
-        return [rehearse(job, self.settings, self.registry, limits, workers) for job in jobs]
+        return [dry_run(job, self.settings, self.registry, limits, workers) for job in jobs]
 
     def run_schedule(self, name: str) -> str:
         """Make a job of a schedule now, once; return its id. Raises ScheduleNotFound."""

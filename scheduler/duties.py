@@ -145,7 +145,7 @@ class Pruner(Duty):
         if reply.dead:
             log.info("old dead letters were deleted", queue=self._queue.name, jobs=reply.dead)
         if reply.corrupt > self._corrupt:
-            log.error("spoilt records: their jobs are set aside", queue=self._queue.name, jobs=reply.corrupt)
+            log.error("corrupt records: their jobs are set aside", queue=self._queue.name, jobs=reply.corrupt)
         self._corrupt = reply.corrupt
         # Most of what has run out stands at the front of the index: go on there while there is some.
         more = reply.finished >= self.LIMIT // 2 or reply.dead >= self.LIMIT

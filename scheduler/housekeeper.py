@@ -93,10 +93,10 @@ class Housekeeper:
     def _a_key_of_each_node(self) -> Sequence[str]:
         if not self._server.pools.clustered:
             return [self._server.keys.queues]
-        nodes = {id(self._server.pools.of(prefix)): prefix for prefix in self._prefixes()}
+        nodes = {id(self._server.pools.pool_for(prefix)): prefix for prefix in self._prefixes()}
         keys = list(nodes.values())
         self._memory_due = {key: due for key, due in self._memory_due.items() if key in keys}
         return keys
 
     def _prefixes(self) -> Sequence[str]:
-        return [self._server.keys.of(name).prefix for name in self._queues()]
+        return [self._server.keys.for_queue(name).prefix for name in self._queues()]

@@ -18,8 +18,8 @@ from gopher.queue.store import Server
 from gopher.queue.survey import Survey
 from gopher.reads.health import Unserved
 from gopher.server.calls import Command
-from gopher.server.event_loop import Wires
-from gopher.server.pipeline import Bell
+from gopher.server.event_loop import EventLoop
+from gopher.server.pipeline import BlockingPop
 from gopher.telemetry.liveness import HealthFile
 from gopher.telemetry.logs import get_logger
 
@@ -44,47 +44,47 @@ NOTE_PERIOD = 1.0
 class Alarms:
     """Blocks on the alarm lists: all of them on one connection, but in a cluster one each."""
 
-    def __init__(self, wires: Wires, *, one_each: bool) -> None:
-        self._wires = wires
+    def __init__(self, event_loop: EventLoop, *, one_each: bool) -> None:
+        self._event_loop = event_loop
         self._one_each = one_each
         self._callbacks: dict[str, Callable[[], None]] = {}
-        self._bells: list[tuple[Bell, list[str]]] = []
+        self._blocking_pops: list[tuple[BlockingPop, list[str]]] = []
 
     def add(self, key: str, callback: Callable[[], None]) -> None:
         """Call `callback` whenever something is pushed to the list `key`."""
         self._callbacks[key] = callback
-        if self._one_each or not self._bells:
-            self._bells.append((self._wires.bell(key, self._rung), [key]))
+        if self._one_each or not self._blocking_pops:
+            self._blocking_pops.append((self._event_loop.blocking_pop(key, self._popped), [key]))
         else:
             # The next `listen` waits for it too. One that is under way goes on: what ended it could take an alarm with
             # it, so that all queues would have to be looked at for each new one.
-            self._bells[0][1].append(key)
+            self._blocking_pops[0][1].append(key)
 
     def remove(self, key: str) -> None:
         """Wait no longer on the list `key`."""
         del self._callbacks[key]
-        for place, (bell, keys) in enumerate(self._bells):
+        for place, (blocking_pop, keys) in enumerate(self._blocking_pops):
             if key in keys:
                 keys.remove(key)
                 if not keys:
-                    self._wires.remove(bell)
-                    del self._bells[place]
+                    self._event_loop.remove(blocking_pop)
+                    del self._blocking_pops[place]
                 return
 
     def listen(self, now: float, spare: float) -> None:
-        for bell, keys in self._bells:
-            bell.wait([Command(keys[0], ("BLPOP", *keys, BLOCK))], BLOCK, now, spare)
+        for blocking_pop, keys in self._blocking_pops:
+            blocking_pop.wait([Command(keys[0], ("BLPOP", *keys, BLOCK))], BLOCK, now, spare)
 
     def wake_at(self) -> float:
-        return min(bell.wire.wake_at() for bell, _ in self._bells)
+        return min(blocking_pop.connection.wake_at() for blocking_pop, _ in self._blocking_pops)
 
-    def _rung(self, bell: Bell, now: float) -> None:
-        (popped,) = bell.readable(now) or (None,)
+    def _popped(self, blocking_pop: BlockingPop, now: float) -> None:
+        (popped,) = blocking_pop.readable(now) or (None,)
         if isinstance(popped, list):
             # One that was removed may still have been waited for.
             self._callbacks.get(popped[0].decode(), _nothing)()
-        elif not bell.wire.connected:
-            self._ring(next(keys for each, keys in self._bells if each is bell))
+        elif not blocking_pop.connection.connected:
+            self._ring(next(keys for each, keys in self._blocking_pops if each is blocking_pop))
 
     def _ring(self, keys: list[str]) -> None:
         """Ring for all keys: an alarm may have been taken off its list and lost with the connection."""
@@ -102,8 +102,8 @@ class Scheduler:
         self._housekeeper = Housekeeper(self._server, registry, lambda: list(self._queues))
         self._id = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(4).hex()}"
         self._selector = selectors.DefaultSelector()
-        self._wires = Wires(self._server, self._selector)
-        self._alarms = Alarms(self._wires, one_each=self._server.pools.clustered)
+        self._event_loop = EventLoop(self._server, self._selector)
+        self._alarms = Alarms(self._event_loop, one_each=self._server.pools.clustered)
         self._alarms.add(self._keys.alarm, self._look_soon)
         self._queues: dict[str, QueueDuties] = {}
         self._forgetter = Forgetter(self._keys, self._server.queue, self._send)
@@ -133,8 +133,8 @@ class Scheduler:
             self._do_duties(now)
             self._note_unserved(now)
             spare = max(self._next_due(now) - now, 0.1)
-            self._wires.check(now)
-            self._wires.flush(now, spare)
+            self._event_loop.check(now)
+            self._event_loop.flush(now, spare)
             if not self._learning:
                 self._alarms.listen(now, spare)
             for key, mask in self._selector.select(self._pause()):
@@ -158,7 +158,7 @@ class Scheduler:
             self._send(Command(self._keys.schedulers, ("TIME",)), self._show)
 
     def _send(self, call: Any, callback: Callable[[Any], None]) -> None:
-        self._wires.link_to(call.key).add(call, callback)
+        self._event_loop.pipeline_to(call.key).add(call, callback)
 
     def _do_duties(self, now: float) -> None:
         for duties in self._queues.values():
@@ -193,12 +193,12 @@ class Scheduler:
         if self._server.pools.clustered:
             keys = self._keys
             general = (keys.queues, keys.leaving, keys.schedulers, keys.unserved, keys.forgotten)
-            self._wires.close_unused([*general, *(self._keys.of(name).prefix for name in self._queues)])
+            self._event_loop.close_unused([*general, *(self._keys.for_queue(name).prefix for name in self._queues)])
 
     def _add_queue(self, name: str) -> None:
         queue = self._server.queue(name)
-        link = self._wires.link_to(queue.keys.prefix)
-        duties = QueueDuties(queue, link, self._settings, lambda: len(self._queues), self._take_survey)
+        pipeline = self._event_loop.pipeline_to(queue.keys.prefix)
+        duties = QueueDuties(queue, pipeline, self._settings, lambda: len(self._queues), self._take_survey)
         self._queues[name] = duties
         self._unsurveyed.add(name)
         self._alarms.add(queue.keys.alarm, duties.look_soon)
@@ -207,7 +207,7 @@ class Scheduler:
         del self._queues[name]
         self._unserved.discard(name)
         self._unsurveyed.discard(name)
-        self._alarms.remove(self._keys.of(name).alarm)
+        self._alarms.remove(self._keys.for_queue(name).alarm)
 
     def _take_survey(self, duties: QueueDuties, found: Survey, now: float) -> None:
         name = duties.queue.name
@@ -226,7 +226,7 @@ class Scheduler:
         """Note which queues have jobs and no worker, for who asks how all is."""
         if not self._queues or self._unsurveyed:
             return
-        noted = Unserved.of(sorted(self._unserved))
+        noted = Unserved.from_names(sorted(self._unserved))
         since = now - self._noted_at
         if since >= NOTED_FOR / 3 or (noted != self._noted and since >= NOTE_PERIOD):
             self._noted, self._noted_at = noted, now
@@ -245,7 +245,7 @@ class Scheduler:
         now = int(reply[0]) * 1000 + int(reply[1]) // 1000
         self._clock = (now, time.monotonic())
         for command in show_scheduler(self._keys, self._id, now, ALIVE):
-            self._wires.link_to(command.key).add(command, _ignore)
+            self._event_loop.pipeline_to(command.key).add(command, _ignore)
 
     def _hide(self) -> None:
         try:
@@ -262,7 +262,7 @@ class Scheduler:
             # Otherwise no connection would be made again, and it would be overdue all the time.
             wake_at = min(wake_at, self._alarms.wake_at())
         wake_at = min([wake_at, *(duties.next_due for duties in self._queues.values())])
-        wake_at = min(wake_at, *(link.wake_at() for link in self._wires.links))
+        wake_at = min(wake_at, *(pipeline.wake_at() for pipeline in self._event_loop.pipelines))
         return max(wake_at - now, 0.0)
 
     def _install_signals(self) -> None:

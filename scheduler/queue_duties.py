@@ -6,7 +6,7 @@ from collections.abc import Callable
 from gopher.config.settings import Settings
 from gopher.queue.moves import Queue
 from gopher.queue.survey import Survey
-from gopher.server.pipeline import Link
+from gopher.server.pipeline import Pipeline
 from gopher.telemetry.logs import get_logger
 
 from .duties import LONGEST_SLEEP, Duty, Promoter, Pruner, Redriver, Rescuer, Sampler, Sleeper, Surveyor, until
@@ -28,13 +28,13 @@ class QueueDuties:
     def __init__(
         self,
         queue: Queue,
-        link: Link,
+        pipeline: Pipeline,
         settings: Settings,
         count: Callable[[], int],
         surveyed: Callable[["QueueDuties", Survey, float], None],
     ) -> None:
         self.queue = queue
-        self._link = link
+        self._pipeline = pipeline
         self._surveyed = surveyed
         self._sleepers: list[Sleeper] = [Promoter(queue), Ticker(queue, settings.namespace), Redriver(queue)]
         self._rescuer = Rescuer(queue, settings.worker_lease)
@@ -63,7 +63,7 @@ class QueueDuties:
         for duty, due in self._due.items():
             if now >= due:
                 self._due[duty] = _NEVER
-                self._link.add(duty.call(now), self._taker(duty))
+                self._pipeline.add(duty.call(now), self._taker(duty))
 
     def look_soon(self) -> None:
         """Look what is due: an alarm has rung."""
@@ -89,7 +89,7 @@ class QueueDuties:
                 due = _NEVER
             self._due[duty] = max(min(due, self._due[duty]), self._rests.pop(duty, 0.0))
             for call in duty.follow_ups():
-                self._link.add(call, lambda reply: self._take_follow_up(duty, reply))
+                self._pipeline.add(call, lambda reply: self._take_follow_up(duty, reply))
             if isinstance(reply, Survey):
                 self._take_survey(reply, now)
 

@@ -8,7 +8,7 @@ from gopher.worker.children import failures
 from gopher.worker.children.child import what_becomes
 from gopher.worker.children.results import BadResult
 from gopher.worker.messages import Failed
-from gopher.worker.queue_side.decisions import Verdict, history_row, on_failure, on_no_handler
+from gopher.worker.queue_side.decisions import Decision, history_row, on_failure, on_no_handler
 from gopher.worker.worker_info import new_worker_id
 
 from gopher.errors import Cancelled, SoftTimeout
@@ -20,7 +20,7 @@ from gopher.queue.store import Server
 
 from .running import Recorder, attempt
 
-#: What a handler may raise to end its attempt. An interrupt, or a test's own verdict, ends the test.
+#: What a handler may raise to end its attempt. An interrupt, or a test's own decision, ends the test.
 _ENDS = (Exception, SoftTimeout, Cancelled, SystemExit)
 #: Seconds that one test may take.
 _LEASE = 3600.0
@@ -78,30 +78,30 @@ class InlineWorker:
                 raise LookupError(f"no handler is registered for {given.type!r} here")
             result = attempt(handler, _job(queue, given, envelope, options, reporter), envelope.payload)
         except _ENDS as error:
-            verdict = _verdict(given, error, handler, options)
-            self._settle(queue, given, verdict, started, _log(reporter, started))
-            if verdict.kind == "dead":
+            decision = _decision(given, error, handler, options)
+            self._settle(queue, given, decision, started, _log(reporter, started))
+            if decision.kind == "dead":
                 died.append(error)
         else:
             seconds = time.time() - started
             done = Completion(given.id, given.token, seconds * 1000, result, _log(reporter, started))
             self._server.run(queue.complete(self._name, [done]))
 
-    def _settle(self, queue: Queue, job: FetchedJob, verdict: Verdict, started: float, log: bytes) -> None:
+    def _settle(self, queue: Queue, job: FetchedJob, decision: Decision, started: float, log: bytes) -> None:
         ended = time.time()
-        row = history_row(job.attempt, verdict, self._name, round(started * 1000), round(ended * 1000))
-        failure = Failure(job.id, job.token, (ended - started) * 1000, verdict.error, row, log, verdict.crash)
-        if verdict.kind == "requeue":
-            call = queue.requeue(self._name, job.id, job.token, verdict.delay)
-        elif verdict.kind == "hold_back":
-            call = queue.hold_back(self._name, job.id, job.token, verdict.delay)
-        elif verdict.kind == "cancelled":
+        row = history_row(job.attempt, decision, self._name, round(started * 1000), round(ended * 1000))
+        failure = Failure(job.id, job.token, (ended - started) * 1000, decision.error, row, log, decision.crash)
+        if decision.kind == "requeue":
+            call = queue.requeue(self._name, job.id, job.token, decision.delay)
+        elif decision.kind == "throttle":
+            call = queue.throttle(self._name, job.id, job.token, decision.delay)
+        elif decision.kind == "cancelled":
             call = queue.cancelled(self._name, job.id, job.token, row, log)
-        elif verdict.kind == "retry":
+        elif decision.kind == "retry":
             # At once, whatever its backoff says: a test does not wait.
             call = queue.retry(self._name, failure, 0.0)
         else:
-            call = queue.dead_letter(self._name, failure, verdict.error_type)
+            call = queue.dead_letter(self._name, failure, decision.error_type)
         self._server.run(call)
 
 
@@ -121,7 +121,7 @@ def _job(queue: Queue, given: FetchedJob, envelope: Envelope, options: Options, 
     )
 
 
-def _verdict(job: FetchedJob, error: BaseException, handler: Handler | None, options: Options) -> Verdict:
+def _decision(job: FetchedJob, error: BaseException, handler: Handler | None, options: Options) -> Decision:
     if handler is None:
         return on_no_handler(job)
     kind, after = what_becomes(error, handler)

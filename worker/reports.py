@@ -3,22 +3,22 @@
 from collections.abc import Callable, Collection
 
 from .children.pool import ChildHandle
-from .queue_side.fetcher import Intake
+from .queue_side.fetcher import Fetcher
 from .running import Running
 
 #: Id and token of a job, its progress and log as `Queue.report` takes them.
 _Report = tuple[str, str, bytes, bytes]
 
 
-def report_running(children: Collection[ChildHandle], intakes: Collection[Intake]) -> None:
+def report_running(children: Collection[ChildHandle], fetchers: Collection[Fetcher]) -> None:
     """Send what is new of the jobs that run in these queues."""
-    for intake in intakes:
-        heads = [child for child in children if child.head is not None and child.head.queue == intake.queue.name]
+    for fetcher in fetchers:
+        heads = [child for child in children if child.head is not None and child.head.queue == fetcher.queue.name]
         reports = [(head, report) for child in heads if (head := child.head) and (report := _report(child, head))]
         if reports:
             for head, _ in reports:
                 head.progress = b""
-            intake.link.add(intake.queue.report([report for _, report in reports]), _taker(reports))
+            fetcher.pipeline.add(fetcher.queue.report([report for _, report in reports]), _taker(reports))
 
 
 def _report(child: ChildHandle, head: Running) -> _Report | None:

@@ -24,8 +24,8 @@ from gopher.queue.presence import hide_worker, show_worker
 from gopher.queue.store import Server
 from gopher.server.calls import Call
 from gopher.server.crashpoints import reached
-from gopher.server.event_loop import Wires
-from gopher.server.pipeline import ALL_BACK, WAITED, Link
+from gopher.server.event_loop import EventLoop
+from gopher.server.pipeline import ALL_BACK, WAITED, Pipeline
 from gopher.telemetry.liveness import HealthFile
 from gopher.telemetry.logs import bind, get_logger
 from gopher.telemetry.tracing import is_on as tracing_is_on
@@ -36,17 +36,17 @@ from .children.system import describe_exit, oom_kills
 from .job_logs import job_fields
 from .messages import Completed, Failed, Message, Progress, Ready, decode_message
 from .queue_side.clock import ServerClock
-from .queue_side.decisions import CANCELLED, LOST, RELEASED, Verdict, on_crash, on_failure, on_no_handler, on_timeout
+from .queue_side.decisions import CANCELLED, LOST, RELEASED, Decision, on_crash, on_failure, on_no_handler, on_timeout
 from .queue_side.declared_limits import DeclaredLimits
-from .queue_side.fetcher import Intake
+from .queue_side.fetcher import Fetcher
 from .queue_side.inventory import Inventory
-from .queue_side.priority_cycle import Turns
-from .queue_side.settler import Settlement
+from .queue_side.priority_cycle import PriorityCycle
+from .queue_side.settler import Settler
 from .reports import report_running
 from .running import Running
 from .signals import Signals
 from .tracing.exporter import Exporter, killed
-from .worker_info import Record, new_worker_id
+from .worker_info import WorkerInfo, new_worker_id
 
 log = get_logger("worker")
 
@@ -83,12 +83,12 @@ class Supervisor:
         self._pool = Pool(settings, registry, self._own_descriptors, self._exporter.writer if self._exporter else None)
         self._pool.opened, self._pool.closed = self._watch_child, self._unwatch_child
         self._server = Server(settings, connections=2)
-        self._wires = Wires(self._server, self._selector)
-        self._intakes: dict[str, Intake] = {}
-        self._settlements: dict[str, Settlement] = {}
+        self._event_loop = EventLoop(self._server, self._selector)
+        self._fetchers: dict[str, Fetcher] = {}
+        self._settlers: dict[str, Settler] = {}
         self._inventories: dict[str, Inventory] = {}
         self._limits: dict[str, DeclaredLimits] = {}
-        self._record = Record(list(settings.worker_queues), registry, self._clock)
+        self._info = WorkerInfo(list(settings.worker_queues), registry, self._clock)
         self._backlog: deque[Running] = deque()
         self._rescue_looks: dict[str, tuple[int, float]] = {}
         #: Queues whose last heartbeat was not answered yet, and that have not given us a lease yet.
@@ -136,7 +136,7 @@ class Supervisor:
         """
         fewest = min((len(child.jobs) for child in self._pool.children.values() if child.ready), default=0)
         if fewest >= PLENTY:
-            self._wires.wait_for_answer(min(fewest * QUICKEST, LONGEST_REST))
+            self._event_loop.wait_for_answer(min(fewest * QUICKEST, LONGEST_REST))
 
     def _start(self) -> None:
         bind(worker=self.worker_id)
@@ -151,18 +151,22 @@ class Supervisor:
         self._pool.maintain(time.monotonic())
         for name in self._settings.worker_queues:
             queue = self._server.queue(name)
-            turns = Turns(self._settings.worker_priority_weights)
-            intake = Intake(
-                queue, self._wires, turns, self._settings.worker_poll_interval, with_prelude=self._exporter is not None
+            cycle = PriorityCycle(self._settings.worker_priority_weights)
+            fetcher = Fetcher(
+                queue,
+                self._event_loop,
+                cycle,
+                self._settings.worker_poll_interval,
+                with_prelude=self._exporter is not None,
             )
-            self._intakes[name] = intake
-            self._settlements[name] = Settlement(queue, intake.link, self._clock, self._settings.worker_lease)
-            self._inventories[name] = Inventory(intake)
-            self._limits[name] = DeclaredLimits(queue, intake.link, self._registry)
+            self._fetchers[name] = fetcher
+            self._settlers[name] = Settler(queue, fetcher.pipeline, self._clock, self._settings.worker_lease)
+            self._inventories[name] = Inventory(fetcher)
+            self._limits[name] = DeclaredLimits(queue, fetcher.pipeline, self._registry)
         self._register()
         # The first look at what others have left behind need not wait a whole period.
         self._care_at = time.monotonic() + 1.0
-        self._care_for_at = dict.fromkeys(self._intakes, self._care_at)
+        self._care_for_at = dict.fromkeys(self._fetchers, self._care_at)
         log.info(
             "worker started",
             queues=",".join(self._settings.worker_queues),
@@ -186,7 +190,7 @@ class Supervisor:
             self._beat(now)
         if now >= self._care_at and not self._quiet:
             self._care(now)
-        self._wires.check(now)
+        self._event_loop.check(now)
 
     def _exchange(self, now: float) -> None:
         """Hand out what is here, send what is settled, ask for more."""
@@ -194,16 +198,16 @@ class Supervisor:
         much = len(self._backlog) >= MANY
         if not much:
             self._hand_out(now)
-        if self._record.outdated or self._busy():
+        if self._info.outdated or self._busy():
             self._beat_at = min(self._beat_at, now + BUSY_BEAT)
         spare = self._spare(now)
-        for name, intake in self._intakes.items():
-            settlement = self._settlements[name]
-            if _may_send(intake.link, settlement.gathered):
-                settlement.send()
+        for name, fetcher in self._fetchers.items():
+            settler = self._settlers[name]
+            if _may_send(fetcher.pipeline, settler.gathered):
+                settler.send()
         if not self._lost:
             self._take_in(now, spare)
-        self._wires.flush(now, spare)
+        self._event_loop.flush(now, spare)
         if much:
             self._hand_out(now)
 
@@ -212,24 +216,24 @@ class Supervisor:
         if not self._quiet:
             room = self._pool.capacity(self._depth()) - len(self._backlog)
             # A node of a cluster that is away keeps nothing from the others: what it was asked for may never come.
-            room -= sum(intake.asked_for for intake in self._intakes.values() if intake.link.wire.answers)
+            room -= sum(fetcher.asked_for for fetcher in self._fetchers.values() if fetcher.pipeline.connection.answers)
             held = self._held(now)
-        for name, intake in self._intakes.items():
+        for name, fetcher in self._fetchers.items():
             if not self._may_take(name):
                 continue
             wanted = room + held
             if wanted <= held / 2:
                 # Some are at hand still: those that take their places come together, with one call.
                 wanted = 0
-            if intake.must_fetch(now) or (wanted > 0 and intake.wants_fetch(now)):
-                if _may_send(intake.link, wanted):
+            if fetcher.must_fetch(now) or (wanted > 0 and fetcher.wants_fetch(now)):
+                if _may_send(fetcher.pipeline, wanted):
                     # Of a server that is away one will do: others may be asked for the same places.
-                    most = AT_ONCE if intake.link.wire.trouble is None else 1
-                    intake.fetch(self.worker_id, min(max(wanted, 1), most), now, self._taker(intake))
-                    room -= intake.asked_for
-            elif room > 0 and not intake.asked_for:
-                intake.listen(self.worker_id, now, spare, self._taker(intake, by_bell=True))
-            if intake.asked_for and intake.more and intake.link.wire.answers:
+                    most = AT_ONCE if fetcher.pipeline.connection.trouble is None else 1
+                    fetcher.fetch(self.worker_id, min(max(wanted, 1), most), now, self._taker(fetcher))
+                    room -= fetcher.asked_for
+            elif room > 0 and not fetcher.asked_for:
+                fetcher.listen(self.worker_id, now, spare, self._taker(fetcher, by_blocking_pop=True))
+            if fetcher.asked_for and fetcher.more and fetcher.pipeline.connection.answers:
                 # There may be yet more than was asked for: those of less preference wait until that is known. Not for a
                 # node that is away.
                 room = held = 0
@@ -238,10 +242,10 @@ class Supervisor:
     def _may_take(self, queue: str) -> bool:
         """Return whether jobs may come from a queue.
 
-        Not without a lease: what a bell brings then stands in a list that nothing is known of. Nor while many outcomes
-        are refused.
+        Not without a lease: what a blocking pop brings then stands in an unknown list. Nor while many outcomes are
+        refused.
         """
-        return queue not in self._without_lease and not self._settlements[queue].delivery.full
+        return queue not in self._without_lease and not self._settlers[queue].delivery.full
 
     def _pause(self) -> float:
         now = time.monotonic()
@@ -252,15 +256,15 @@ class Supervisor:
         if self._backlog:
             wake_at = min(wake_at, self._held_until)
         # At least once a second, for what has no moment of its own.
-        for link in self._wires.links:
-            wake_at = min(wake_at, link.wake_at())
-        for name, intake in self._intakes.items():
-            if intake.link.busy:
+        for pipeline in self._event_loop.pipelines:
+            wake_at = min(wake_at, pipeline.wake_at())
+        for name, fetcher in self._fetchers.items():
+            if fetcher.pipeline.busy:
                 # Nothing of it is sent before that is answered.
                 continue
-            wake_at = min(wake_at, self._settlements[name].delivery.wake_at())
+            wake_at = min(wake_at, self._settlers[name].delivery.wake_at())
             if self._room > 0 and self._may_take(name):
-                wake_at = min(wake_at, intake.wake_at())
+                wake_at = min(wake_at, fetcher.wake_at())
         return max(min(wake_at - now, 1.0), 0.0)
 
     def _spare(self, now: float) -> float:
@@ -305,7 +309,7 @@ class Supervisor:
     # Children
 
     def _watch_child(self, child: ChildHandle) -> None:
-        self._record.outdated = True
+        self._info.outdated = True
         self._selector.register(child.output, selectors.EVENT_READ, lambda mask: self._hear(child))
         self._selector.register(child.channel, selectors.EVENT_READ, lambda mask: self._listen(child, mask))
 
@@ -360,18 +364,18 @@ class Supervisor:
         running = child.jobs[0]
         log_lines = child.output.close_job(running.number)
         self._pool.finished(child, now)
-        self._record.job_done()
+        self._info.job_done()
         # The first one is the best guess of how long the others are.
         share = 0.1 if self._mean_seconds else 1.0
         self._mean_seconds += share * (outcome.seconds - self._mean_seconds)
-        settlement = self._settlements[running.queue]
+        settler = self._settlers[running.queue]
         if isinstance(outcome, Completed):
-            settlement.complete(running, outcome.seconds, outcome.result, log_lines)
+            settler.complete(running, outcome.seconds, outcome.result, log_lines)
             return
-        verdict = on_failure(
+        decision = on_failure(
             running.job, outcome, running.handler, max_retries=running.max_retries, timeout=running.timeout
         )
-        settlement.settle(running, verdict, log_lines, now - outcome.seconds, now)
+        settler.settle(running, decision, log_lines, now - outcome.seconds, now)
 
     def _bury(self, child: ChildHandle, status: int, now: float) -> None:
         """Look after the jobs of a child that has died."""
@@ -390,7 +394,7 @@ class Supervisor:
         if not child.killed:
             log.warning("a child died", pid=child.pid, how=describe_exit(status), jobs=len(jobs))
         child.jobs.clear()
-        self._record.outdated = True
+        self._info.outdated = True
         self._pool.close(child)
 
     def _how(self, status: int) -> str:
@@ -412,23 +416,23 @@ class Supervisor:
             return
         output = child.output.tail(running.number)
         if child.killed == "timeout":
-            verdict = on_timeout(
+            decision = on_timeout(
                 running.job, running.timeout, settings.worker_kill_grace, running.max_retries, running.handler
             )
         elif child.killed == "cancel":
-            verdict = CANCELLED
+            decision = CANCELLED
         else:
             how = "wrote into its control channel" if child.killed == "nonsense" else how
-            verdict = on_crash(running.job, how, output, settings.worker_max_crashes)
+            decision = on_crash(running.job, how, output, settings.worker_max_crashes)
         log_lines = child.output.close_job(running.number)
-        self._trace(running, verdict)
-        self._settlements[running.queue].settle(running, verdict, log_lines, running.started, now)
+        self._trace(running, decision)
+        self._settlers[running.queue].settle(running, decision, log_lines, running.started, now)
 
-    def _trace(self, running: Running, verdict: Verdict) -> None:
+    def _trace(self, running: Running, decision: Decision) -> None:
         """Have the span made of an attempt that no child could end itself."""
         if self._exporter is not None:
             lasted = max(time.monotonic() - running.started, 0.0)
-            self._exporter.tell(killed(assignment(running), verdict, lasted))
+            self._exporter.tell(killed(assignment(running), decision, lasted))
 
     def _take_from_stragglers(self, now: float) -> None:
         """Give jobs that wait behind a long one in a child's channel, or in one that leaves, to others."""
@@ -439,7 +443,7 @@ class Supervisor:
 
     # Jobs
 
-    def _taker(self, intake: Intake, *, by_bell: bool = False) -> Callable[[Fetched], None]:
+    def _taker(self, fetcher: Fetcher, *, by_blocking_pop: bool = False) -> Callable[[Fetched], None]:
         asked_as = self.worker_id
 
         def take(fetched: Fetched) -> None:
@@ -451,9 +455,9 @@ class Supervisor:
                 return
             self._clock.set(fetched.now)
             for job in fetched.jobs:
-                running = self._running(job, intake.queue.name)
-                if by_bell and not self._has_room():
-                    # Where a bell waits others may wait too: nothing is held of that queue.
+                running = self._running(job, fetcher.queue.name)
+                if by_blocking_pop and not self._has_room():
+                    # Where a blocking pop waits others may wait too: nothing is held of that queue.
                     self._give_back(running)
                 else:
                     self._backlog.append(running)
@@ -506,9 +510,9 @@ class Supervisor:
         strangers = [running for running in self._backlog if running.handler is None]
         self._backlog = deque(running for running in self._backlog if running.handler is not None)
         for running in strangers:
-            verdict = on_no_handler(running.job)
-            self._trace(running, verdict)
-            self._settlements[running.queue].settle(running, verdict, b"", now, now)
+            decision = on_no_handler(running.job)
+            self._trace(running, decision)
+            self._settlers[running.queue].settle(running, decision, b"", now, now)
 
     def _has_room(self) -> bool:
         return self._pool_is_growing() or self._pool.capacity(self._depth()) > len(self._backlog)
@@ -524,14 +528,14 @@ class Supervisor:
         return not self._quiet and any(not child.ready for child in self._pool.children.values())
 
     def _give_back(self, running: Running) -> None:
-        self._settlements[running.queue].requeue(running)
+        self._settlers[running.queue].requeue(running)
 
     # The lease
 
     def _register(self) -> None:
-        for name, intake in self._intakes.items():
+        for name, fetcher in self._fetchers.items():
             self._without_lease.add(name)
-            self._send_heartbeat(intake)
+            self._send_heartbeat(fetcher)
             self._limits[name].declare()
         # Else a server that is emptied before the second beat would not be noticed.
         self._look_for_mark()
@@ -548,14 +552,14 @@ class Supervisor:
         if self._left or self._lost:
             return
         # One at a time: while the server is away they would pile up.
-        answering = self._intakes.keys() - self._unanswered
+        answering = self._fetchers.keys() - self._unanswered
         for name in answering:
-            self._send_heartbeat(self._intakes[name])
+            self._send_heartbeat(self._fetchers[name])
             self._limits[name].declare_refused()
-        report_running(self._pool.children.values(), [self._intakes[name] for name in answering])
+        report_running(self._pool.children.values(), [self._fetchers[name] for name in answering])
         # The record of an idle worker says the same each time: every other beat will do to keep it. What its last jobs
         # or a new child have changed is shown with the next one.
-        if answering and (self._record.outdated or not self._idle_beats or self._idle_beats % 2):
+        if answering and (self._info.outdated or not self._idle_beats or self._idle_beats % 2):
             self._show()
         if answering:
             self._look_for_mark()
@@ -563,31 +567,31 @@ class Supervisor:
     def _look_for_mark(self) -> None:
         """Look whether the server was emptied since the last look."""
         installation = self._server.installation
-        self._wires.link_to(self._server.keys.meta).add(installation.look(), self._take_mark)
+        self._event_loop.pipeline_to(self._server.keys.meta).add(installation.read_command(), self._take_mark)
 
     def _take_mark(self, reply: object) -> None:
         """Write again what this worker declares when the server was emptied, until the server has it."""
         installation = self._server.installation
         was_emptied = installation.saw(reply)
         if installation.is_untold:
-            for command in installation.declaring([*self._intakes]):
-                self._wires.link_to(command.key).add(command, _ignore)
+            for command in installation.declaring([*self._fetchers]):
+                self._event_loop.pipeline_to(command.key).add(command, _ignore)
         if was_emptied:
             for limits in self._limits.values():
                 limits.declare()
 
     def _show(self) -> None:
-        record = self._record.encode(self.worker_id, self._pool)
+        record = self._info.encode(self.worker_id, self._pool)
         lease = self._settings.worker_lease
         for command in show_worker(self._server.keys, self.worker_id, record, self._clock.now(), lease):
-            self._wires.link_to(command.key).add(command, _ignore)
+            self._event_loop.pipeline_to(command.key).add(command, _ignore)
 
-    def _send_heartbeat(self, intake: Intake) -> None:
-        name = intake.queue.name
+    def _send_heartbeat(self, fetcher: Fetcher) -> None:
+        name = fetcher.queue.name
         self._unanswered.add(name)
         first = name in self._without_lease
-        call = intake.queue.heartbeat(self.worker_id, self._settings.worker_lease, first=first)
-        intake.link.add(call, self._heartbeat_taker(name))
+        call = fetcher.queue.heartbeat(self.worker_id, self._settings.worker_lease, first=first)
+        fetcher.pipeline.add(call, self._heartbeat_taker(name))
 
     def _heartbeat_taker(self, name: str) -> Callable[[Heartbeat | Exception], None]:
         asked_as = self.worker_id
@@ -622,7 +626,7 @@ class Supervisor:
 
     def _tokens(self, queue: str) -> list[str]:
         """Return the tokens of all jobs of a queue that are in our hands, from the fetch's reply to the outcome's."""
-        in_hand = [*self._backlog, *self._settlements[queue].held()]
+        in_hand = [*self._backlog, *self._settlers[queue].held()]
         for child in self._pool.children.values():
             in_hand += child.jobs
         worker_id = self.worker_id
@@ -648,19 +652,19 @@ class Supervisor:
         for child in list(self._pool.children.values()):
             if child.jobs:
                 self._pool.kill(child, "lost")
-        self._wires.forget(self._server.keys.worker(self.worker_id))
-        for name, settlement in self._settlements.items():
-            settlement.delivery.lose(self.worker_id)
+        self._event_loop.forget(self._server.keys.worker(self.worker_id))
+        for name, settler in self._settlers.items():
+            settler.delivery.lose(self.worker_id)
             self._inventories[name].forget()
         self.worker_id = new_worker_id()
         bind(worker=self.worker_id)
-        for intake in self._intakes.values():
-            intake.bell.close()
+        for fetcher in self._fetchers.values():
+            fetcher.blocking_pop.close()
         self._register()
 
     def _care(self, now: float) -> None:
         """Do the scheduler's most needed duties, slowly: without one, jobs come late but never strand."""
-        for name, intake in self._intakes.items():
+        for name, fetcher in self._fetchers.items():
             if now < self._care_for_at[name]:
                 continue
             if name in self._unanswered or now - self._heard_at[name] > self._settings.worker_lease / 2:
@@ -671,10 +675,10 @@ class Supervisor:
             self._care_for_at[name] = now + self._settings.worker_lease
             # In one batch with it: should the server be away for longer than the lease just now, we do not
             # find ourselves among the lost when it is back.
-            self._send_heartbeat(intake)
-            intake.link.add(self._rescue(intake.queue, now), self._rescuer(name))
-            intake.link.add(intake.queue.promote(), _ignore)
-            intake.link.add(intake.queue.sample(), _ignore)
+            self._send_heartbeat(fetcher)
+            fetcher.pipeline.add(self._rescue(fetcher.queue, now), self._rescuer(name))
+            fetcher.pipeline.add(fetcher.queue.promote(), _ignore)
+            fetcher.pipeline.add(fetcher.queue.sample(), _ignore)
         self._care_at = min(self._care_for_at.values())
 
     def _rescue(self, queue: Queue, asked: float) -> Call:
@@ -706,8 +710,8 @@ class Supervisor:
 
     def _be_quiet(self) -> None:
         self._quiet = True
-        for intake in self._intakes.values():
-            intake.bell.close()
+        for fetcher in self._fetchers.values():
+            fetcher.blocking_pop.close()
 
     def _stop(self) -> None:
         if self._stop_by is not None:
@@ -731,16 +735,19 @@ class Supervisor:
             return False
         if self._left:
             return True
-        if self._busy() or self._backlog or any(each.waiting for each in self._settlements.values()):
+        if self._busy() or self._backlog or any(each.waiting for each in self._settlers.values()):
             return False
         # While the server is away nothing more comes of a fetch: what it may have brought is rescued.
-        return all(link.idle or not link.wire.connected for link in self._wires.links) and not self._must_fetch()
+        return (
+            all(pipeline.idle or not pipeline.connection.connected for pipeline in self._event_loop.pipelines)
+            and not self._must_fetch()
+        )
 
     def _must_fetch(self) -> bool:
         now = time.monotonic()
         return any(
-            intake.link.wire.connected and (intake.asked_for or intake.expects(now))
-            for intake in self._intakes.values()
+            fetcher.pipeline.connection.connected and (fetcher.asked_for or fetcher.expects(now))
+            for fetcher in self._fetchers.values()
         )
 
     def _busy(self) -> bool:
@@ -756,16 +763,16 @@ class Supervisor:
         if self._exporter is not None:
             self._exporter.stop()
         self._server.close()
-        unheard = sum(len(settlement.held()) for settlement in self._settlements.values())
+        unheard = sum(len(settler.held()) for settler in self._settlers.values())
         if unheard:
             log.error("outcomes did not reach the server; their jobs run again once the lease is over", jobs=unheard)
-        log.info("worker stopped", jobs_done=self._record.jobs_done, settled=settled)
+        log.info("worker stopped", jobs_done=self._info.jobs_done, settled=settled)
         return 0 if settled else 1
 
     def _resign(self) -> None:
         try:
-            for intake in self._intakes.values():
-                if self._server.run(intake.queue.resign(self.worker_id)) == "HOLDS":
+            for fetcher in self._fetchers.values():
+                if self._server.run(fetcher.queue.resign(self.worker_id)) == "HOLDS":
                     log.warning("jobs were left behind; they are rescued when the lease runs out")
             for command in hide_worker(self._server.keys, self.worker_id):
                 self._server.client.execute_command(*command.words)
@@ -778,12 +785,12 @@ class Supervisor:
 
     def _descriptors(self) -> list[int]:
         selector = [self._selector.fileno()] if isinstance(self._selector, selectors.EpollSelector) else []
-        return [*self._wires.descriptors(), *self._signals.descriptors(), *selector]
+        return [*self._event_loop.descriptors(), *self._signals.descriptors(), *selector]
 
 
-def _may_send(link: Link, jobs: int) -> bool:
+def _may_send(pipeline: Pipeline, jobs: int) -> bool:
     """Return whether to send now what concerns so many jobs: few wait for the last reply, that they may become more."""
-    return not link.busy or (link.takes_another and jobs >= MANY)
+    return not pipeline.busy or (pipeline.takes_another and jobs >= MANY)
 
 
 def _ignore(_reply: object) -> None:

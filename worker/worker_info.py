@@ -21,7 +21,7 @@ def new_worker_id() -> str:
     return f"{host[:40]}-{os.getpid()}-{os.urandom(8).hex()}"
 
 
-class Record:
+class WorkerInfo:
     """Writes the record of this worker."""
 
     def __init__(self, queues: list[str], registry: Registry, clock: ServerClock) -> None:

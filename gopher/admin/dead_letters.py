@@ -70,7 +70,7 @@ class DeadLetters:
         which, names = Which(job_type, error, group), self._queues(queue)
         if which == Which():
             with explained():
-                commands = [("ZCARD", self._server.keys.of(name).failed) for name in names]
+                commands = [("ZCARD", self._server.keys.for_queue(name).failed) for name in names]
                 return sum(ask(self._server.client, commands))
         return sum(self._count(name, which) for name in self._filled(names))
 
@@ -163,7 +163,7 @@ class DeadLetters:
     def _filled(self, names: Sequence[str]) -> list[str]:
         """Return those queues that have dead letters."""
         with explained():
-            there = ask(self._server.client, [("EXISTS", self._server.keys.of(name).failed) for name in names])
+            there = ask(self._server.client, [("EXISTS", self._server.keys.for_queue(name).failed) for name in names])
         return [name for name, is_there in zip(names, there, strict=True) if is_there]
 
     def _share(self, queue: str, which: Which) -> Share:
@@ -187,7 +187,7 @@ class DeadLetters:
     def _count(self, queue: str, which: Which) -> int:
         if which == Which():
             with explained():
-                return int(self._server.client.zcard(self._server.keys.of(queue).failed))
+                return int(self._server.client.zcard(self._server.keys.for_queue(queue).failed))
         groups = self._groups.fitting(queue, which)
         if groups is not None:
             return self._groups.count(queue, groups)
@@ -200,7 +200,7 @@ class DeadLetters:
         return (position.id for position in heapq.merge(*streams))
 
     def _stream(self, queue: str, place: str, which: Which, newest: int) -> Iterator[Position]:
-        client, key = self._server.client, self._server.keys.of(queue).prefix + place
+        client, key = self._server.client, self._server.keys.for_queue(queue).prefix + place
         after = Position(-1, "")
         while True:
             with explained():
@@ -215,7 +215,7 @@ class DeadLetters:
     def _fitting(self, queue: str, entries: Sequence[Position], which: Which) -> Sequence[Position]:
         if not entries or which == Which():
             return entries
-        call = self._server.queue(queue).look([entry.id for entry in entries], ["type", "error"])
+        call = self._server.queue(queue).read_fields([entry.id for entry in entries], ["type", "error"])
         records = self._server.run(call)
         return [
             entry

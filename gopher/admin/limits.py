@@ -64,7 +64,7 @@ class Flow:
     def pause_queue(self, queue: str) -> bool:
         """Stop giving out a queue's jobs; returns whether that is new."""
         check_name(QUEUE_NAME, queue, "/queue")
-        self._server.announce(queue)
+        self._server.register_queues(queue)
         return bool(self._server.run(self._server.queue(queue).pause()))
 
     def resume_queue(self, queue: str) -> bool:
@@ -85,7 +85,7 @@ class Flow:
         with explained():
             pipe = self._server.client.pipeline(transaction=False)
             for queue in queues:
-                pipe.exists(self._server.keys.of(queue).paused)
+                pipe.exists(self._server.keys.for_queue(queue).paused)
             paused = pipe.execute() if queues else []
         return [queue for queue, is_paused in zip(queues, paused, strict=True) if is_paused]
 
@@ -97,13 +97,13 @@ class Flow:
         queues = self._server.queues()
         if not queues:
             # Before the first job: the limit shall count from that one on.
-            self._server.announce("default")
+            self._server.register_queues("default")
             queues = ["default"]
         return queues
 
     def _limits_in(self, queues: Sequence[str]) -> Iterator[LimitView]:
         client = self._server.client
-        every = [self._server.keys.of(queue) for queue in queues]
+        every = [self._server.keys.for_queue(queue) for queue in queues]
         now = now_at(client, self._server.keys.workers)
         types = ask(client, [("SMEMBERS", keys.limited) for keys in every])
         places = [

@@ -93,7 +93,7 @@ class Redrives:
         return "STOPPED" in answers
 
     def _views(self, queues: Sequence[str]) -> Iterator[RetryView]:
-        client, every = self._server.client, [self._server.keys.of(queue) for queue in queues]
+        client, every = self._server.client, [self._server.keys.for_queue(queue) for queue in queues]
         found = ask(client, [("ZRANGE", keys.redrives, 0, _SHOWN - 1) for keys in every])
         places = [(keys, text(member)) for keys, ids in zip(every, found, strict=True) for member in ids]
         records = ask_rows(client, [("HGETALL", keys.redrive(redrive_id)) for keys, redrive_id in places])

@@ -37,7 +37,7 @@ class Schedules:
         cron = CronExpression(spec.cron_expression, spec.timezone)
         next_time = None if spec.paused else cron.next_after(now)
         check_name(name)
-        self._server.announce(spec.queue)
+        self._server.register_queues(spec.queue)
         answer = self._server.run(self._server.queue(spec.queue).set_schedule(name, spec.definition(), next_time))
         others = [queue for queue, _ in self._definitions(name) if queue != spec.queue]
         self._server.run_each([self._server.queue(queue).delete_schedule(name) for queue in others])
@@ -55,7 +55,9 @@ class Schedules:
         """Return all schedules by name."""
         queues = self._server.queues()
         with explained():
-            found = ask(self._server.client, [("HGETALL", self._server.keys.of(queue).schedules) for queue in queues])
+            found = ask(
+                self._server.client, [("HGETALL", self._server.keys.for_queue(queue).schedules) for queue in queues]
+            )
         rows = [
             (text(name), queue, definition)
             for queue, definitions in zip(queues, found, strict=True)
@@ -115,7 +117,7 @@ class Schedules:
         """Return the id that the next job of a schedule will have, None while it is paused."""
         spec, keys = self.spec(name), self._server.keys
         with explained():
-            next_time = self._server.client.zscore(keys.of(spec.queue).ticks, name)
+            next_time = self._server.client.zscore(keys.for_queue(spec.queue).ticks, name)
         return None if next_time is None else tick_job(spec, name, keys.namespace, int(next_time)).id
 
     def _set_paused(self, name: str, *, paused: bool) -> ScheduleView:
@@ -131,7 +133,7 @@ class Schedules:
         """Return the queues that have a schedule of that name, with its definition: one but for a moment."""
         queues = self._server.queues()
         with explained():
-            commands = [("HGET", self._server.keys.of(queue).schedules, name) for queue in queues]
+            commands = [("HGET", self._server.keys.for_queue(queue).schedules, name) for queue in queues]
             found = ask(self._server.client, commands)
         return [(queue, definition) for queue, definition in zip(queues, found, strict=True) if definition is not None]
 
@@ -140,7 +142,7 @@ class Schedules:
         with explained():
             commands: list[list[Words]] = []
             for name, queue, _ in rows:
-                keys = self._server.keys.of(queue)
+                keys = self._server.keys.for_queue(queue)
                 commands.append([("ZSCORE", keys.ticks, name), ("HGET", keys.last, name)])
             found = ask_groups(self._server.client, commands)
         return [_view(*row, *times) for row, times in zip(rows, found, strict=True)]

@@ -11,7 +11,7 @@ from gopher.config.settings import Settings
 from gopher.errors import ConfigurationError, InvalidJob, QueueUnavailable
 from gopher.interface import Stored
 from gopher.jobs.decoding import decode
-from gopher.jobs.dry_run import Rehearsal
+from gopher.jobs.dry_run import DryRun
 from gopher.jobs.job import FINAL_STATES
 from gopher.jobs.models import Accepted, JobView, LogLine, Page, Reason, Stats, TypeView, WorkerView
 from gopher.jobs.submission import InvalidBatch, Submission, submission_of
@@ -79,10 +79,10 @@ class HttpClient:
         accepted = msgspec.json.decode(answer.body, type=dict[str, list[Accepted]])["jobs"]
         return [Stored(each.job_id, each.duplicate, replayed, each.status, each.priority) for each in accepted]
 
-    def rehearse_submission(self, submission: Submission) -> Rehearsal:
+    def dry_run_submission(self, submission: Submission) -> DryRun:
         """Return how a job would be dealt with, without storing it."""
         answer = self._api.call("POST", _JOBS, query={"dry_run": 1}, body=msgspec.json.encode(submission))
-        return read_view(Rehearsal, answer.body)
+        return read_view(DryRun, answer.body)
 
     def run_schedule(self, name: str) -> str:
         """Make a job of a schedule now, once; return its id. Raises ScheduleNotFound."""

@@ -20,7 +20,7 @@ from .options import resolve
 _SHOWN = 10
 
 
-class Rehearsal(msgspec.Struct):
+class DryRun(msgspec.Struct):
     """How a job would be dealt with. Durations in seconds; `retry_delays` are the longest waits before each retry."""
 
     type: TypeName
@@ -37,13 +37,13 @@ class Rehearsal(msgspec.Struct):
     dry_run: bool = True
 
 
-def rehearse(
+def dry_run(
     job: NewJob,
     settings: Settings,
     registry: Registry | None,
     limits: Sequence[LimitView],
     workers: Sequence[WorkerView],
-) -> Rehearsal:
+) -> DryRun:
     """Return how a job would be dealt with by what is known now."""
     handler = registry.get(job.type) if registry else None
     options = resolve(decode_envelope(job.envelope), handler, settings)
@@ -51,7 +51,7 @@ def rehearse(
     declared = handler.limit if handler else None
     limit = next((each for each in limits if each.type == job.type and each.queue == job.queue), None)
     declared_rate = format_rate(declared.rate) if declared and declared.rate is not None else None
-    return Rehearsal(
+    return DryRun(
         type=job.type,
         queue=job.queue,
         priority=job.priority,

@@ -64,7 +64,7 @@ decode_envelope = msgspec.json.Decoder(Envelope).decode
 
 
 def read_envelope(data: bytes) -> Envelope:
-    """Return an envelope. Of one that somebody has spoilt nothing is known: its job fails in the child."""
+    """Return an envelope. Of one that was corrupted nothing is known: its job fails in the child."""
     try:
         return decode_envelope(data)
     except UNREADABLE:

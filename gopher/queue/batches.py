@@ -74,7 +74,7 @@ def is_known(server: Server, request: Request, queues: Sequence[str]) -> bool:
     Raises IdempotencyMismatch when another request had its key: queues that do not know it would store their jobs.
     """
     with explained():
-        found = [server.client.get(server.keys.of(queue).idempotency(request.key)) for queue in queues]
+        found = [server.client.get(server.keys.for_queue(queue).idempotency(request.key)) for queue in queues]
     digests = {value.split(b" ")[0].decode() for value in found if value is not None}
     if digests - {request.digest}:
         raise IdempotencyMismatch
@@ -102,7 +102,7 @@ def _seen(server: Server, queue: str, ids: Sequence[str], submitter: Submitter) 
     seen: set[str] = set()
     for at in range(0, len(ids), _LOOKED_UP):
         some = ids[at : at + _LOOKED_UP]
-        found = server.run(server.queue(queue).look(some, [field]))
+        found = server.run(server.queue(queue).read_fields(some, [field]))
         there = [(job_id, value) for job_id, (value,) in zip(some, found, strict=True) if value is not None]
         seen |= {job_id for job_id, value in there if submitter.sees_all or submitter.may_see(owner_in(value))}
     return seen

@@ -193,7 +193,7 @@ class Evictor:
         names = self._queues_near(key)
         commands = []
         for name in names:
-            finished, place = self._keys.of(name).finished, str(self._places.get(name, 0))
+            finished, place = self._keys.for_queue(name).finished, str(self._places.get(name, 0))
             commands.append(Command(finished, ("ZRANGE", finished, place, place, "WITHSCORES")))
         replies = self._exchange(commands) if commands else []
         heads = zip(names, replies, strict=True)
@@ -220,14 +220,14 @@ class Evictor:
     def _count(self, heads: Sequence[_Head], until: int) -> int:
         commands = []
         for head in heads:
-            finished = self._keys.of(head.queue).finished
+            finished = self._keys.for_queue(head.queue).finished
             commands.append(Command(finished, ("ZCOUNT", finished, "-inf", str(until))))
         replies = self._exchange(commands)
         passed = sum(self._places.get(head.queue, 0) for head in heads)
         return sum(reply for reply in replies if isinstance(reply, int)) - passed
 
     def _queue(self, name: str) -> Queue:
-        return Queue(self._keys.of(name))
+        return Queue(self._keys.for_queue(name))
 
     def _queues_near(self, key: str) -> list[str]:
         at, names = self._known_names.get(key, (-_NAMES_FOR, []))

@@ -12,7 +12,7 @@ from .keys import Keys, QueueKeys
 from .moves import Queue
 
 
-def take_over(client: Any, keys: Keys, queues: Sequence[Queue]) -> Iterator[tuple[str, list[Call]]]:
+def inherit_limits(client: Any, keys: Keys, queues: Sequence[Queue]) -> Iterator[tuple[str, list[Call]]]:
     """Yield for each of some new queues the calls, if any, that give it the limits and pauses which an operator has set
     for types everywhere.
 
@@ -20,7 +20,7 @@ def take_over(client: Any, keys: Keys, queues: Sequence[Queue]) -> Iterator[tupl
     What a handler declares is told to each queue by the workers that serve it.
     """
     other = client.srandmember(keys.queues)
-    rows = [] if other is None else _limits_in(client, keys.of(text(other)))
+    rows = [] if other is None else _limits_in(client, keys.for_queue(text(other)))
     for queue in queues:
         if calls := [call for row in rows for call in _calls(queue, *row)]:
             yield queue.name, calls

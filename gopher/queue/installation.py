@@ -40,7 +40,7 @@ class Installation:
         #: Whether it was noticed that the server was emptied, and the server does not say so yet: it may refuse writes.
         self.is_untold = False
 
-    def look(self) -> Command:
+    def read_command(self) -> Command:
         """Return the command whose reply `saw` takes."""
         return Command(self._meta, ("HMGET", self._meta, "instance", "emptied_at", "acknowledged"))
 

@@ -27,7 +27,7 @@ P group:<group>                zset    id -> died (ms)
 P redrives                     zset    id -> when to look at it again (ms): dead letters retried by and by
 P redrive:<id>                 hash    how far it is: state, canaries, rate, left, ...
 P telling                      list    jobs that have ended, each with the ids of children that are still to be told
-P corrupt                      set     ids of jobs whose record somebody has spoilt: they are set aside
+P corrupt                      set     ids of jobs whose record somebody has corrupted: they are set aside
 P finished                     zset    id -> ended (ms): completed, cancelled, expired
 P evicted                    hash    when records were last removed early to free memory (at), of jobs that
                                        ended until when (ms)
@@ -124,7 +124,7 @@ class Keys:
     def worker(self, worker_id: str) -> str:
         return f"{self.namespace}:worker:{worker_id}"
 
-    def of(self, queue: str) -> "QueueKeys":
+    def for_queue(self, queue: str) -> "QueueKeys":
         return QueueKeys(self.namespace, queue)
 
 

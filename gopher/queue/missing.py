@@ -23,7 +23,7 @@ class Losses:
             pipe = server.client.pipeline(transaction=False)
             pipe.hget(server.keys.meta, "emptied_at")
             for name in names:
-                pipe.hmget(server.keys.of(name).evicted, "at", "until")
+                pipe.hmget(server.keys.for_queue(name).evicted, "at", "until")
             self._emptied_at, *self._removed = pipe.execute()
 
     def why(self, job_id: str) -> str:

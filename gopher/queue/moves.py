@@ -133,7 +133,7 @@ class Rescued(NamedTuple):
 
 class Pruned(NamedTuple):
     """How many left the index, where to look from next time, how many dead letters were deleted, and how many
-    jobs are set aside because somebody has spoilt their records."""
+    jobs are set aside because their records were corrupted."""
 
     finished: int
     place: int
@@ -235,14 +235,14 @@ class Queue:
         *,
         strict: bool,
         with_prelude: bool = False,
-        behind_bell: bool = False,
-        lost_bells: Iterable[int] = (),
+        behind_pop: bool = False,
+        lost_pops: Iterable[int] = (),
     ) -> Call:
         """Move up to `want` jobs from next and pending into the worker's list (fetch.lua).
 
         `number` is that of the first token; `order` the letters of the priorities from the
         worker's place in its cycle on. Those that stand behind a blocking pop count for themselves, b1, b2, ...;
-        `lost_bells` are numbers of such ones whose replies never came. The reply is a `Fetched`.
+        `lost_pops` are numbers of such ones whose replies never came. The reply is a `Fetched`.
         """
         arguments = (
             worker,
@@ -252,8 +252,8 @@ class Queue:
             "1" if strict else "0",
             self._retention,
             "1" if with_prelude else "",
-            "1" if behind_bell else "",
-            ",".join(map(str, lost_bells)),
+            "1" if behind_pop else "",
+            ",".join(map(str, lost_pops)),
         )
         return self._call("fetch", arguments, _read_fetched)
 
@@ -282,10 +282,10 @@ class Queue:
         """Move a job back to the head of pending, or to scheduled, its attempt not counted (requeue.lua)."""
         return self._call("requeue", (worker, job_id, token, round(delay * 1000), self._retention), _read_answer)
 
-    def hold_back(self, worker: str, job_id: str, token: str, delay: float) -> Call:
-        """Give a job back, and its whole type no more for `delay` seconds; no attempt is counted (hold_back.lua)."""
+    def throttle(self, worker: str, job_id: str, token: str, delay: float) -> Call:
+        """Give a job back, and its whole type no more for `delay` seconds; no attempt is counted (throttle.lua)."""
         arguments = (worker, job_id, token, round(delay * 1000), self._retention)
-        return self._call("hold_back", arguments, _read_answer)
+        return self._call("throttle", arguments, _read_answer)
 
     def cancelled(self, worker: str, job_id: str, token: str, row: bytes, log: bytes) -> Call:
         """Move a job whose child was stopped from the worker's list to cancelled (cancelled.lua)."""
@@ -308,16 +308,22 @@ class Queue:
         return self._call("heartbeat", arguments, _read_heartbeat)
 
     def reclaim(
-        self, worker: str, held: Iterable[str], number: int, bell: int, lost_bells: Iterable[int] = (), limit: int = 100
+        self,
+        worker: str,
+        held: Iterable[str],
+        number: int,
+        blocking_pop: int,
+        lost_pops: Iterable[int] = (),
+        limit: int = 100,
     ) -> Call:
         """Take back the jobs in the worker's list that it does not hold (reclaim.lua). The reply is a `Reclaimed`.
 
         `held` are the tokens of those that it holds. Fetches with a token from `number` on may still be answered, those
-        behind a blocking pop from `bell` on; jobs of `lost_bells` are given out by a fetch.
+        behind a blocking pop from `blocking_pop` on; jobs of `lost_pops` are given out by a fetch.
         """
-        bells = ",".join(map(str, lost_bells))
+        pops = ",".join(map(str, lost_pops))
         return self._call(
-            "reclaim", (worker, limit, MAX_LOST, self._retention, number, bell, bells, *held), _read_reclaimed
+            "reclaim", (worker, limit, MAX_LOST, self._retention, number, blocking_pop, pops, *held), _read_reclaimed
         )
 
     def resign(self, worker: str) -> Call:
@@ -435,22 +441,22 @@ class Queue:
             arguments.append(job.limit_key)
         return self._call("tick", arguments, lambda reply: reply[0].decode())
 
-    def look(self, job_ids: Sequence[str], fields: Sequence[str]) -> Call:
+    def read_fields(self, job_ids: Sequence[str], fields: Sequence[str]) -> Call:
         """Read fields of records (look.lua). The reply is a list with the values, or None, for each."""
         size = len(fields)
 
         def rows(values: list[bytes | None]) -> list[list[bytes | None]]:
             return [values[at : at + size] for at in range(0, len(values), size)]
 
-        return self._call("look", (size, *fields, *job_ids), rows)
+        return self._call("read_fields", (size, *fields, *job_ids), rows)
 
     def bisect(self, place: str, time: int) -> Call:
         """Find the first job in a pending list that has waited since `time` (ms) or longer (bisect.lua). An index."""
         return self._call("bisect", (place, time), int)
 
-    def look_at_groups(self, limit: int) -> Call:
-        """Read the groups of dead letters (look_at_groups.lua). The reply is a list of `GroupRow`."""
-        return self._call("look_at_groups", (limit,), _read_groups)
+    def read_groups(self, limit: int) -> Call:
+        """Read the groups of dead letters (read_groups.lua). The reply is a list of `GroupRow`."""
+        return self._call("read_groups", (limit,), _read_groups)
 
     def prune(self, place: int, dead_ttl: float, dead_max: int, limit: int = 1000) -> Call:
         """Let go of old records (prune.lua). The reply is a `Pruned`."""

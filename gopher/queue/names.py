@@ -19,7 +19,7 @@ from gopher.jobs.job import HINT_DIGITS, queue_hint
 from gopher.server.calls import Call, Command
 from gopher.server.errors import explained
 
-from .inherit_limits import take_over
+from .inherit_limits import inherit_limits
 from .scripts import script
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ class QueueNames:
     def _missing(self, names: Sequence[str]) -> list[str]:
         """Return those that are not known to the server; look in the same round trip whether it was emptied."""
         pipe = self._server.client.pipeline(transaction=False)
-        pipe.execute_command(*self._server.installation.look().words)
+        pipe.execute_command(*self._server.installation.read_command().words)
         pipe.smismember(self._keys.queues, names)
         mark, there = pipe.execute()
         self._server.take_mark(mark)
@@ -170,14 +170,14 @@ class QueueNames:
         return [] if len(new) <= room else [name for name in new if not self._is_served(name)][room:]
 
     def _is_served(self, name: str) -> bool:
-        return bool(self._server.client.exists(self._keys.of(name).workers))
+        return bool(self._server.client.exists(self._keys.for_queue(name).workers))
 
     def _register_new(self, new: Sequence[str]) -> None:
         if refused := self._refused(new):
             raise self.too_many(refused)
         # Before their names are known: who dies in between leaves them as new as they were.
-        for name, calls in take_over(self._server.client, self._keys, [self._server.queue(name) for name in new]):
-            registering = self._keys.of(name).registering
+        for name, calls in inherit_limits(self._server.client, self._keys, [self._server.queue(name) for name in new]):
+            registering = self._keys.for_queue(name).registering
             marked: list[Any] = [Command(registering, ("SET", registering, "1", "EX", str(_REGISTERING_FOR))), *calls]
             self._server.run_all(marked)
         if not self._server.run(self._noting(new)):

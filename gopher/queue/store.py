@@ -38,7 +38,7 @@ class Server(Executor):
     def queue(self, name: str) -> Queue:
         queue = self._queues.get(name)
         if queue is None:
-            queue = Queue(self.keys.of(name), retention=self.settings.result_ttl)
+            queue = Queue(self.keys.for_queue(name), retention=self.settings.result_ttl)
             if self.names.is_known(name):
                 if len(self._queues) > _QUEUES:
                     # Most of them may be forgotten.
@@ -49,7 +49,7 @@ class Server(Executor):
     def make_room(self, key: str, rooms: int) -> bool:
         return self.evictor.make_room(key, rooms)
 
-    def announce(self, *queues: str) -> None:
+    def register_queues(self, *queues: str) -> None:
         """Make the names of queues known to everybody: all, or none. They are looked for now and then in each process,
         since the server may be emptied. Raises TooManyQueues."""
         if not all(map(self.names.is_known, queues)):
@@ -59,7 +59,7 @@ class Server(Executor):
     def look_for_mark(self) -> bool:
         """Look whether the server was emptied since the last look; then make that known. Raises a ServerError."""
         with explained():
-            return self.take_mark(self.client.execute_command(*self.installation.look().words))
+            return self.take_mark(self.client.execute_command(*self.installation.read_command().words))
 
     def take_mark(self, reply: Any) -> bool:
         """Take the reply of a look for the mark (see `Installation`); return whether the server was emptied."""
@@ -67,7 +67,7 @@ class Server(Executor):
             if self.installation.is_other(reply):
                 # Another thread may have written or learned it while this reply was on its way.
                 with explained():
-                    reply = self.client.execute_command(*self.installation.look().words)
+                    reply = self.client.execute_command(*self.installation.read_command().words)
             return self._take_newest_mark(reply)
 
     def _take_newest_mark(self, reply: Any) -> bool:
@@ -79,7 +79,7 @@ class Server(Executor):
             with suppress(*ERRORS):
                 for command in self.installation.marks():
                     self.client.execute_command(*command.words)
-                self.installation.saw(self.client.execute_command(*self.installation.look().words))
+                self.installation.saw(self.client.execute_command(*self.installation.read_command().words))
         return was_emptied
 
     def queues(self) -> list[str]:
@@ -92,8 +92,8 @@ class Server(Executor):
         names = self.queues()
         if not self.pools.clustered:
             return names
-        node = self.pools.of(key)
-        return [name for name in names if self.pools.of(self.keys.of(name).prefix) is node]
+        node = self.pools.pool_for(key)
+        return [name for name in names if self.pools.pool_for(self.keys.for_queue(name).prefix) is node]
 
     def __enter__(self) -> Self:
         return self

@@ -47,7 +47,7 @@ class Groups:
             raise InvalidJob(f"is {limit}: must be from 1 to {MAX_GROUPS}", "/limit")
         names = self._server.queues() if queue is None else [queue]
         found: dict[str, GroupView] = {}
-        calls = [self._server.queue(name).look_at_groups(MAX_GROUPS) for name in names]
+        calls = [self._server.queue(name).read_groups(MAX_GROUPS) for name in names]
         for name, rows in zip(names, self._server.run_each(calls), strict=True):
             for row in rows:
                 found[row.group] = _joined(found.get(row.group), name, row)
@@ -56,7 +56,7 @@ class Groups:
 
     def fitting(self, queue: str, which: Which) -> list[str] | None:
         """Return the groups of a queue that hold what is meant, None when there are too many groups to tell."""
-        client, keys = self._server.client, self._server.keys.of(queue)
+        client, keys = self._server.client, self._server.keys.for_queue(queue)
         with explained():
             if which.group is not None:
                 names = {which.group: ask(client, [("HGET", keys.group_names, which.group)])[0]}
@@ -69,7 +69,7 @@ class Groups:
 
     def count(self, queue: str, groups: Sequence[str]) -> int:
         """Return how many dead letters stand in groups."""
-        keys = self._server.keys.of(queue)
+        keys = self._server.keys.for_queue(queue)
         with explained():
             return sum(ask(self._server.client, [("ZCARD", keys.group(group)) for group in groups]))
 

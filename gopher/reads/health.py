@@ -51,7 +51,7 @@ class Unserved(msgspec.Struct):
     queues: list[str]
 
     @classmethod
-    def of(cls, names: Sequence[str]) -> "Unserved":
+    def from_names(cls, names: Sequence[str]) -> "Unserved":
         return cls(len(names), sorted(names)[:NAMED])
 
 
@@ -103,14 +103,14 @@ def _write(server: Server) -> tuple[float, list[bytes | None]]:
     def write() -> list[bytes | None]:
         pipe = server.client.pipeline(transaction=False)
         pipe.zadd(server.keys.schedulers, {"": 0}, xx=True)
-        pipe.execute_command(*server.installation.look().words)
+        pipe.execute_command(*server.installation.read_command().words)
         mark: list[bytes | None] = pipe.execute()[1]
         return mark
 
     mark = server.write(server.keys.schedulers, write)
     latency = time.perf_counter() - start
     if server.take_mark(mark):
-        mark = server.client.execute_command(*server.installation.look().words)
+        mark = server.client.execute_command(*server.installation.read_command().words)
     return latency, mark
 
 
@@ -118,7 +118,7 @@ def _unserved(server: Server, now: int, queues: int, noted: bytes | None) -> Uns
     """Return which queues have jobs and no worker: some are asked, of the others a scheduler has noted it."""
     words: Words = ("SMEMBERS", server.keys.queues) if queues <= NEWEST else ("LRANGE", server.keys.newest, 0, -1)
     asked = sorted({text(name) for name in ask(server.client, [words])[0]})
-    every = [server.keys.of(name) for name in asked]
+    every = [server.keys.for_queue(name) for name in asked]
     waits = ask(server.client, [_whether_jobs_wait(keys) for keys in every])
     waiting = [keys for keys, count in zip(every, waits, strict=True) if count]
     served = ask(server.client, [("ZCOUNT", keys.workers, now, "+inf") for keys in waiting])

@@ -39,7 +39,7 @@ class Inspector:
             with explained():
                 pipe = self._server.client.pipeline(transaction=False)
                 for name in names:
-                    pipe.exists(self._keys.of(name).job(job_id))
+                    pipe.exists(self._keys.for_queue(name).job(job_id))
                 found = zip(names, pipe.execute(), strict=True)
             for name, holds_it in found:
                 if holds_it:
@@ -64,7 +64,7 @@ class Inspector:
     def state(self, queue: str, job_id: str) -> str | None:
         """Return where a job is; the cheapest look there is, for who waits."""
         with explained():
-            state = reply(self._server.client.hget, self._keys.of(queue).job(job_id), "state")
+            state = reply(self._server.client.hget, self._keys.for_queue(queue).job(job_id), "state")
         if is_corrupt(state):
             return NO_NAME
         return text(state) if state else None
@@ -75,7 +75,7 @@ class Inspector:
         if queue is None:
             return None
         with explained():
-            record = reply(self._server.client.hgetall, self._keys.of(queue).job(job_id))
+            record = reply(self._server.client.hgetall, self._keys.for_queue(queue).job(job_id))
         if is_corrupt(record):
             return []
         return log_lines(record)
@@ -85,7 +85,7 @@ class Inspector:
         names = self._server.queues()
         with explained():
             now = self.now() if names else 0
-            queues = stats_of(self._server.client, list(map(self._keys.of, names)), now)
+            queues = stats_of(self._server.client, list(map(self._keys.for_queue, names)), now)
             (counted,) = ask(self._server.client, [("HGETALL", self._keys.forgotten)])
         forgotten = sum_totals(totals_of(counted))
         return Stats(
@@ -98,13 +98,13 @@ class Inspector:
     def totals(self, queue: str) -> dict[str, int]:
         """Return the counters of a queue by field, e.g. `enqueued:email:high`."""
         with explained():
-            return counters(ask(self._server.client, [("HGETALL", self._keys.of(queue).totals)])[0])
+            return counters(ask(self._server.client, [("HGETALL", self._keys.for_queue(queue).totals)])[0])
 
     def all_totals(self) -> dict[str, dict[str, int]]:
         """Return the counters of each queue, and under FORGOTTEN those of all that are no more."""
         names = self._server.queues()
         with explained():
-            commands = [[("HGETALL", self._keys.of(name).totals)] for name in names]
+            commands = [[("HGETALL", self._keys.for_queue(name).totals)] for name in names]
             *found, [forgotten] = ask_groups(self._server.client, [*commands, [("HGETALL", self._keys.forgotten)]])
         return {
             **{name: counters(totals) for name, (totals,) in zip(names, found, strict=True)},
@@ -121,7 +121,10 @@ class Inspector:
         with explained():
             forgotten = ask(self._server.client, [("HGETALL", self._keys.forgotten)])[0] if FORGOTTEN in types else {}
             commands = [
-                [("HGETALL", self._keys.of(queue).histogram(name)) for name in (names if queue != FORGOTTEN else ())]
+                [
+                    ("HGETALL", self._keys.for_queue(queue).histogram(name))
+                    for name in (names if queue != FORGOTTEN else ())
+                ]
                 for queue, names in types.items()
             ]
             found = ask_groups(self._server.client, commands)
@@ -150,7 +153,7 @@ class Inspector:
         names = self._server.queues()
         with explained():
             now = self.now()
-            commands = [("ZRANGE", self._keys.of(name).ticks, 0, limit - 1, "WITHSCORES") for name in names]
+            commands = [("ZRANGE", self._keys.for_queue(name).ticks, 0, limit - 1, "WITHSCORES") for name in names]
             heads = ask(self._server.client, commands)
         rows = [(order(due), name) for flat in heads for name, due in zip(flat[0::2], flat[1::2], strict=True)]
         return {text(name): max(now - due, 0) / 1000 for due, name in sorted(rows)[:limit]}
@@ -158,7 +161,7 @@ class Inspector:
     def stuck(self, queue: str) -> list[StuckJob]:
         """Return jobs of a queue that are `processing` for longer than they may run, the latest first."""
         with explained():
-            client, keys = self._server.client, self._keys.of(queue)
+            client, keys = self._server.client, self._keys.for_queue(queue)
             return stuck_jobs(client, keys, self._registry, self._server.settings, self.now())
 
     def schedulers(self) -> int:
@@ -176,7 +179,7 @@ class Inspector:
         with explained():
             pipe = self._server.client.pipeline(transaction=False)
             for queue, job_id in found:
-                pipe.hmget(self._keys.of(queue).job(job_id), FIELDS)
+                pipe.hmget(self._keys.for_queue(queue).job(job_id), FIELDS)
             records = replies(pipe) if found else []
         for (queue, job_id), values in zip(found, records, strict=True):
             if is_corrupt(values):

@@ -129,7 +129,7 @@ class Listing:
 
     def _merged(self, queues: Sequence[str], status: str | None, which: Which, start: Cursor | None) -> Iterator[Entry]:
         """Yield all entries of the places that a status is found in, newest first."""
-        every = self._filled([self._server.keys.of(name) for name in queues])
+        every = self._filled([self._server.keys.for_queue(name) for name in queues])
         places = [(keys, place) for keys in every for place in self._places(keys, status, which, every[keys])]
         heads = self._heads(places)
         after = Position(start.time, start.id) if start else None
@@ -216,7 +216,8 @@ class Listing:
         for index, entry in enumerate(entries):
             by_queue.setdefault(entry.queue, []).append(index)
         wanted = [
-            (self._server.keys.of(queue), [entries[index].id for index in places]) for queue, places in by_queue.items()
+            (self._server.keys.for_queue(queue), [entries[index].id for index in places])
+            for queue, places in by_queue.items()
         ]
         found: dict[int, list[bytes | None]] = {}
         for places, records in zip(by_queue.values(), look_into(self._server, wanted, fields), strict=True):

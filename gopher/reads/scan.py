@@ -128,7 +128,7 @@ def _place_in_list(server: Server, keys: QueueKeys, place: str, after: Position,
 
 def _times(server: Server, keys: QueueKeys, ids: Sequence[str], *fields: str) -> list[int | None]:
     """Return of each record the first of `fields` that it has, in Unix ms; None where it has none, or is gone."""
-    records = look(server, keys, ids, [*fields, "state"])
+    records = read_fields(server, keys, ids, [*fields, "state"])
     return [_time(job_id, *values) for job_id, values in zip(ids, records, strict=True)]
 
 
@@ -143,7 +143,7 @@ def _time(job_id: str, *values: bytes | None) -> int | None:
     return made if found < 0 else found
 
 
-def look(server: Server, keys: QueueKeys, ids: Sequence[str], fields: Sequence[str]) -> list[list[bytes | None]]:
+def read_fields(server: Server, keys: QueueKeys, ids: Sequence[str], fields: Sequence[str]) -> list[list[bytes | None]]:
     """Return fields of records: None in all of them is no record, "" what stands at its key and is none."""
     return look_into(server, [(keys, ids)], fields)[0] if ids else []
 
@@ -153,7 +153,7 @@ def look_into(
 ) -> list[list[list[bytes | None]]]:
     """Return what `look` does, of several queues together."""
     found: list[list[list[bytes | None]]] = server.run_each(
-        [server.queue(keys.queue).look(ids, fields) for keys, ids in wanted]
+        [server.queue(keys.queue).read_fields(ids, fields) for keys, ids in wanted]
     )
     missing = [
         (records, index, keys.job(ids[index]))

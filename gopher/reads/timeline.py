@@ -127,7 +127,7 @@ def timeline(server: "Server", window: str | float = "1h", queue: str | None = N
         now = now_at(server.client, server.keys.queues) // 1000 * 1000
         # One more than the window has: the first point is the difference to it.
         since = now - round(seconds * 1000) - step
-        rows = _rows(server, [server.keys.of(name).timeline(step) for name in names], since)
+        rows = _rows(server, [server.keys.for_queue(name).timeline(step) for name in names], since)
     by_queue = [_readable(of_queue) for of_queue in rows]
     slots = sorted({sample.slot for samples in by_queue for sample in samples[1:] if sample.slot >= since + step})
     pairs: dict[int, list[tuple[_Sample, _Sample]]] = {slot: [] for slot in slots}

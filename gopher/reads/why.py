@@ -59,7 +59,7 @@ class Explainer:
             return [Reason("corrupt", f"its record, or its type's limit, can't be read: {error}")]
 
     def _look(self, queue: str, job_id: str) -> _Look | None:
-        keys, client = self._server.keys.of(queue), self._server.client
+        keys, client = self._server.keys.for_queue(queue), self._server.client
         with explained():
             # These never change; all that may is read below, at one moment.
             names = reply(client.hmget, keys.job(job_id), "type", "priority", "bucket", "state")

@@ -43,7 +43,7 @@ _KEEPALIVE: dict[int, int] = {
 }
 
 
-class Shelf:
+class IdleConnections:
     """Connections of one pool that are at hand for the next call: to take one out of redis-py's pool costs as much
     time as a small script. Threads may share it."""
 
@@ -127,13 +127,13 @@ class Shelf:
 
 
 class SharingPool(BlockingConnectionPool):
-    """redis-py's pool, but who finds nothing in it is lent what lies on the shelf: so most of it may lie there."""
+    """redis-py's pool, but who finds nothing in it is lent an idle connection: so most of them may lie idle."""
 
     #: Set once there is one.
-    shelf: Shelf | None = None
+    idle: IdleConnections | None = None
 
     def get_connection(self, *_names: Any, **_options: Any) -> Any:
-        lent = self.shelf.lend() if self.shelf is not None and not self.pool.qsize() else None
+        lent = self.idle.lend() if self.idle is not None and not self.pool.qsize() else None
         return super().get_connection() if lent is None else lent  # type: ignore[no-untyped-call]
 
 
@@ -180,7 +180,7 @@ class Pools:
         self._size = size
         #: Whether another server takes over when one dies.
         self.fails_over = address.scheme in ("redis+sentinel", "redis+cluster")
-        self._shelves: dict[ConnectionPool, Shelf] = {}
+        self._idle: dict[ConnectionPool, IdleConnections] = {}
         self._options = options
         self._cluster: RedisCluster | None = None
         if address.scheme == "redis+cluster":
@@ -199,23 +199,23 @@ class Pools:
     def clustered(self) -> bool:
         return self._cluster is not None
 
-    def of(self, key: str) -> ConnectionPool:
+    def pool_for(self, key: str) -> ConnectionPool:
         """Return the pool of the node that holds `key`."""
         if self._cluster is None:
             return self._pool
         node = self._cluster.get_node_from_key(key)
         return self._cluster.get_redis_connection(node).connection_pool
 
-    def shelf(self, key: str) -> Shelf:
+    def idle(self, key: str) -> IdleConnections:
         """Return where to take a connection from to the node that holds `key`, for a moment."""
-        pool = self.of(key)
-        return self._shelves.get(pool) or self._make_shelf(pool)
+        pool = self.pool_for(key)
+        return self._idle.get(pool) or self._make_idle(pool)
 
-    def _make_shelf(self, pool: ConnectionPool) -> Shelf:
+    def _make_idle(self, pool: ConnectionPool) -> IdleConnections:
         if isinstance(pool, SharingPool):
-            pool.shelf = self._shelves.setdefault(pool, Shelf(pool, self._size - 1))
-            return pool.shelf
-        return self._shelves.setdefault(pool, Shelf(pool, self._size))
+            pool.idle = self._idle.setdefault(pool, IdleConnections(pool, self._size - 1))
+            return pool.idle
+        return self._idle.setdefault(pool, IdleConnections(pool, self._size))
 
     def connection(self, key: str, **options: Any) -> Any:
         """Return a new connection to the node that holds `key`, not yet connected. No pool knows of it.
@@ -240,8 +240,8 @@ class Pools:
     def refresh(self) -> None:
         """Look up anew where things are: a slot has moved, or the master has changed."""
         if self._cluster is None:
-            for shelf in list(self._shelves.values()):
-                shelf.clear()
+            for idle in list(self._idle.values()):
+                idle.clear()
             self._pool.disconnect(inuse_connections=False)
             return
         try:
@@ -250,9 +250,9 @@ class Pools:
             # What was known stands until a node answers.
             return
         primaries = {node.redis_connection.connection_pool for node in self._cluster.get_primaries()}
-        for pool in self._shelves.keys() - primaries:
+        for pool in self._idle.keys() - primaries:
             # Others may be about to put a connection back there.
-            self._shelves.pop(pool).retire()
+            self._idle.pop(pool).retire()
 
     def refresh_cluster(self) -> None:
         """Look up anew where the slots of a cluster are: a node has gone. Elsewhere who connects looks it up."""

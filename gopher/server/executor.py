@@ -122,7 +122,7 @@ class Executor:
         """Run calls on any queues, in one round trip for some hundreds on a node. The replies are in order."""
         by_node: dict[Any, list[int]] = {}
         for index, call in enumerate(calls):
-            by_node.setdefault(self.pools.of(call.key), []).append(index)
+            by_node.setdefault(self.pools.pool_for(call.key), []).append(index)
         replies: dict[int, Any] = {}
         for places in by_node.values():
             for at in range(0, len(places), _TOGETHER):
@@ -150,15 +150,15 @@ class Executor:
     def _outcomes(self, calls: Sequence[Sendable]) -> list[Any]:
         """Send calls once, and return what came of each: its reply as it reads it, or an error."""
         try:
-            shelf = self.pools.shelf(calls[0].key)
-            connection = shelf.take()
+            idle = self.pools.idle(calls[0].key)
+            connection = idle.take()
         except ERRORS as error:
             # Nothing was sent. One for each, since each may be raised in a thread of its own.
             return [error, *(copy.copy(error) for _ in calls[1:])]
         try:
             return _exchange(connection, calls)
         finally:
-            shelf.put(connection)
+            idle.put(connection)
 
 
 class _LostReply(Exception):
@@ -195,7 +195,7 @@ def _exchange(connection: AbstractConnection, calls: Sequence[Sendable]) -> list
 
 
 def _cause(error: Exception) -> Exception:
-    """Return what an error of a connection came of: redis-py does not know the kernel's timeouts (see `Shelf`)."""
+    """Return what an error of a connection means; redis-py does not know the kernel's timeouts (IdleConnections)."""
     if isinstance(error.__context__, BlockingIOError):
         return exceptions.TimeoutError("no reply in time")
     return error

@@ -19,7 +19,7 @@ from .calls import Sendable
 from .errors import CONNECTION_ERRORS, ERRORS, is_of_server, translated, word_of
 from .executor import Executor, has_more, pauses, read_reply, send_calls, send_whole
 
-log = get_logger("link")
+log = get_logger("pipeline")
 
 #: Seconds that a started reply may pause, and a connection attempt take, at most.
 STALL = 0.4
@@ -39,7 +39,7 @@ FULL_REST = 0.25
 Callback = Callable[[Any], None]
 
 
-class Wire:
+class Connection:
     """One connection that comes back by itself, with growing pauses."""
 
     def __init__(self, server: Executor, key: str) -> None:
@@ -68,7 +68,7 @@ class Wire:
         return self._connection is not None and self.trouble is None
 
     @property
-    def connection(self) -> Any:
+    def raw(self) -> Any:
         assert self._connection is not None, "ask `connected` first"
         return self._connection
 
@@ -137,7 +137,7 @@ class _ScriptsMissing(Exception):
     """Raised when the server does not know a script (any more), and another batch is under way."""
 
 
-class Link:
+class Pipeline:
     """Sends batches of calls, up to two at once: the server has work while we read what it has answered.
 
     What is added meanwhile makes the next. A batch whose reply is lost is sent again as it was, before anything
@@ -147,7 +147,7 @@ class Link:
     def __init__(self, server: Executor, key: str) -> None:
         #: The first key that it was made for.
         self.key = key
-        self.wire = Wire(server, key)
+        self.connection = Connection(server, key)
         self._lease = server.settings.worker_lease
         self._waiting: deque[tuple[Sendable, Callback]] = deque()
         #: Those that are not answered yet, the oldest first, and how many of them are sent.
@@ -179,7 +179,7 @@ class Link:
         if self.takes_another:
             if self._waiting:
                 self._send(self._next_batch(), now)
-        elif not self._sent and not self.idle and self.wire.connect(now, spare):
+        elif not self._sent and not self.idle and self.connection.connect(now, spare):
             self._send(self._batches[0] if self._batches else self._next_batch(), now)
 
     def readable(self, now: float) -> None:
@@ -201,7 +201,7 @@ class Link:
         """Return when this wants to be flushed or checked again (monotonic s)."""
         if self._sent:
             return self._sent_at + self._reply_timeout
-        return float("inf") if self.idle else self.wire.wake_at()
+        return float("inf") if self.idle else self.connection.wake_at()
 
     @property
     def _reply_timeout(self) -> float:
@@ -216,7 +216,7 @@ class Link:
 
     def _send(self, batch: list[tuple[Sendable, Callback]], now: float) -> None:
         try:
-            send_calls(self.wire.connection, [call for call, _ in batch])
+            send_calls(self.connection.raw, [call for call, _ in batch])
         except CONNECTION_ERRORS as error:
             self._lose(error, now)
             return
@@ -235,7 +235,7 @@ class Link:
         except _ScriptsMissing:
             # Nothing is wrong with the connection; only what is still on its way there is of no use.
             self._sent = 0
-            self.wire.close()
+            self.connection.close()
             return
         trouble = next((reply for reply in replies if is_of_server(reply)), None)
         if crashpoints.armed:
@@ -243,7 +243,7 @@ class Link:
         self._batches.popleft()
         self._sent, self._sent_at = self._sent - 1, now
         if trouble is None:
-            self.wire.sound()
+            self.connection.sound()
         else:
             # All replies are here, so nothing of these was done. What comes goes with them: a heartbeat may pass.
             refused = [entry for entry, reply in zip(batch, replies, strict=True) if is_of_server(reply)]
@@ -254,7 +254,7 @@ class Link:
                 callback(_read(call, reply))
 
     def _read_all(self, batch: list[tuple[Sendable, Callback]]) -> list[Any]:
-        connection = self.wire.connection
+        connection = self.connection.raw
         replies = [read_reply(connection) for _ in batch]
         missing = [at for at, reply in enumerate(replies) if isinstance(reply, exceptions.NoScriptError)]
         if missing:
@@ -268,14 +268,14 @@ class Link:
 
     def _has_more(self, now: float) -> bool:
         try:
-            return has_more(self.wire.connection)
+            return has_more(self.connection.raw)
         except CONNECTION_ERRORS as error:
             self._lose(error, now)
             return False
 
     def _lose(self, error: Exception, now: float) -> None:
         self._sent = 0
-        self.wire.fail(error, now)
+        self.connection.fail(error, now)
 
 
 def _read(call: Sendable, reply: Any) -> Any:
@@ -288,14 +288,14 @@ def _read(call: Sendable, reply: Any) -> Any:
         return exceptions.ResponseError(f"a reply to {call.verb} that can't be read: {error!r}")
 
 
-class Bell:
+class BlockingPop:
     """A blocking command that waits on the server until something happens there, while the loop goes on.
 
     Calls may stand behind it: the server does them as soon as it has ended.
     """
 
     def __init__(self, server: Executor, key: str) -> None:
-        self.wire = Wire(server, key)
+        self.connection = Connection(server, key)
         self._rings_by = 0.0
         #: Until when nothing is sent: the server is out of memory.
         self._rests_until = 0.0
@@ -311,11 +311,11 @@ class Bell:
 
     def is_free(self, now: float, spare: float) -> bool:
         """Return whether something can be sent: not while a command is under way; connect if need be."""
-        return not self._calls and now >= self._rests_until and self.wire.connect(now, spare)
+        return not self._calls and now >= self._rests_until and self.connection.connect(now, spare)
 
     def wake_at(self) -> float:
         """Return when to try again (monotonic s); infinity while nothing stands in the way."""
-        return self.wire.wake_at() if time.monotonic() >= self._rests_until else self._rests_until
+        return self.connection.wake_at() if time.monotonic() >= self._rests_until else self._rests_until
 
     def wait(self, calls: Sequence[Sendable], block: float, now: float, spare: float) -> bool:
         """Send a blocking command, which itself holds `block` as its timeout (s), and what is to be done after it.
@@ -328,7 +328,7 @@ class Bell:
         # A server that is idle looks at its timeouts ten times a second.
         self._rings_by = now + block + REPLY_TIMEOUT
         try:
-            send_calls(self.wire.connection, calls)
+            send_calls(self.connection.raw, calls)
         except CONNECTION_ERRORS as error:
             self._lose(error, now)
             return False
@@ -354,12 +354,12 @@ class Bell:
         # A script that the server does not know yet is no trouble: others bring it there.
         trouble = next((each for each in replies if isinstance(each, Exception) and not _is_unknown(each)), None)
         if trouble is None:
-            self.wire.sound()
+            self.connection.sound()
         elif word_of(trouble) == "OOM":
             # It refuses what may write, and answers all else: others make room, or what waits comes by the poll.
             self._rests_until = now + FULL_REST
         else:
-            self.wire.fail(trouble, now)
+            self.connection.fail(trouble, now)
         return [_read(call, reply) for call, reply in zip(calls, replies, strict=True)]
 
     def check(self, now: float) -> None:
@@ -368,18 +368,18 @@ class Bell:
             self._lose(TimeoutError("no reply"), now)
 
     def close(self) -> None:
-        self.wire.close()
+        self.connection.close()
         self._give_up()
 
     def _read_what_is_there(self) -> bool:
         """Read replies; return whether none is missing any more."""
-        self._replies.append(read_reply(self.wire.connection))
-        while len(self._replies) < len(self._calls) and has_more(self.wire.connection):
-            self._replies.append(read_reply(self.wire.connection))
+        self._replies.append(read_reply(self.connection.raw))
+        while len(self._replies) < len(self._calls) and has_more(self.connection.raw):
+            self._replies.append(read_reply(self.connection.raw))
         return len(self._replies) == len(self._calls)
 
     def _lose(self, error: Exception, now: float) -> None:
-        self.wire.fail(error, now)
+        self.connection.fail(error, now)
         self._give_up()
 
     def _give_up(self) -> None:

@@ -103,5 +103,5 @@ def queue() -> str:
 
 @pytest.fixture
 def worker(client, queue) -> SeedingWorker:
-    client.server.announce(queue)
+    client.server.register_queues(queue)
     return SeedingWorker(client, queue)

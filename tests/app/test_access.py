@@ -35,7 +35,7 @@ ROUTES = sorted(
     for rule in APP.url_map.iter_rules()
     for method in openapi.methods_of(rule)
     # The dashboard's pages have a gate, and tests, of their own.
-    if not (declared := operations.of(APP, rule.endpoint)) or not declared.is_page
+    if not (declared := operations.operation_of(APP, rule.endpoint)) or not declared.is_page
 )
 CALLERS = {
     "no key": {},

@@ -54,8 +54,8 @@ class Installation:
     def __init__(self, redis_url, namespace):
         self.environ = {"REDIS_URL": redis_url, "GOPHER_NAMESPACE": namespace}
         self.client = Client(redis_url, namespace=namespace, registry=load_handlers(["gopher.handlers"]))
-        self.client.server.announce(QUEUE)
-        self.redis, self.keys = self.client.server.client, self.client.server.keys.of(QUEUE)
+        self.client.server.register_queues(QUEUE)
+        self.redis, self.keys = self.client.server.client, self.client.server.keys.for_queue(QUEUE)
         self.worker = SeedingWorker(self.client)
         self.app = create_app(Settings.from_env(self.environ))
         self.api = self.app.test_client()
@@ -471,9 +471,9 @@ IN_A_QUEUE = [
 def test_what_stands_at_the_keys_of_one_queue_hides_no_other_queue(installation, kind):
     job_id = installation.client.enqueue("math", {"operation": "prime", "number": 7})
     server, redis = installation.client.server, installation.redis
-    server.announce("broken")
+    server.register_queues("broken")
     for name in IN_A_QUEUE:
-        key = server.keys.of("broken").prefix + name
+        key = server.keys.for_queue("broken").prefix + name
         redis.set(key, "nonsense") if kind == "text" else redis.rpush(key, "nonsense")
     for key in (server.keys.leaving, server.keys.forgotten):
         redis.set(key, "nonsense")

@@ -160,9 +160,9 @@ def test_a_full_server_stores_nothing_and_says_so(frail, frail_api):
 
 def test_a_record_that_can_not_be_read_tells_no_internals(client, api, queue):
     job_id = api.submit(queue=queue).json()["job_id"]
-    client.server.client.hset(client.server.keys.of(queue).job(job_id), "envelope", "{broken")
+    client.server.client.hset(client.server.keys.for_queue(queue).job(job_id), "envelope", "{broken")
     answer = api.get(f"/api/v1/jobs/{job_id}")
-    client.server.client.delete(client.server.keys.of(queue).job(job_id))
+    client.server.client.delete(client.server.keys.for_queue(queue).job(job_id))
     assert answer.status_code == 200
     assert answer.json()["corrupt"]
     assert "broken" not in answer.text

@@ -106,7 +106,7 @@ def busy(folder, redis_url):
         Client(redis_url, namespace=namespace) as client,
     ):
         worker = SeedingWorker(client)
-        client.server.announce("default")
+        client.server.register_queues("default")
         for _ in range(5):
             api.submit()
         done, retried, failed = worker.fetch(3)
@@ -114,14 +114,14 @@ def busy(folder, redis_url):
         worker.retry(retried)
         worker.dead_letter(failed)
         api.post(f"/api/v1/jobs/{api.submit().json()['job_id']}/cancel")
-        totals = client.server.keys.of("default").totals
+        totals = client.server.keys.for_queue("default").totals
         for field in ("expired:email", "rescued:email", "reclaimed:email", "refused:email", "stale"):
             client.server.client.hincrby(totals, field, 1)
         body = {"cron_expression": "0 0 1 1 *", "type": "email", "payload": EMAIL}
         for name in ("late", "in-time"):
             assert api.put(f"/api/v1/schedules/{name}", json=body).status_code == 201
         now = client.inspector.now()
-        client.server.client.zadd(client.server.keys.of("default").ticks, {"late": now - 60_000})
+        client.server.client.zadd(client.server.keys.for_queue("default").ticks, {"late": now - 60_000})
         yield api
         client.server.client.delete(*client.server.client.scan_iter(match=f"{namespace}:*", count=10_000))
 
@@ -138,11 +138,11 @@ def test_counts_jobs_that_run_for_longer_than_they_may(folder, redis_url):
         running_api(folder, redis_url, GOPHER_NAMESPACE=namespace) as api,
         Client(redis_url, namespace=namespace) as client,
     ):
-        client.server.announce("default")
+        client.server.register_queues("default")
         job_id = api.submit().json()["job_id"]
         SeedingWorker(client).fetch()
         assert value(scrape(api), "gopher_jobs_stuck") == 0
-        client.server.client.hset(client.server.keys.of("default").job(job_id), "started", 0)
+        client.server.client.hset(client.server.keys.for_queue("default").job(job_id), "started", 0)
         assert value(scrape(api), "gopher_jobs_stuck") == 1
         client.server.client.delete(*client.server.client.scan_iter(match=f"{namespace}:*", count=10_000))
 

@@ -33,10 +33,12 @@ def test_is_served_as_it_is_made(api):
 
 def test_every_route_is_declared_beside_its_view_and_in_the_document():
     app = create_app(Settings())
-    undeclared = {rule.endpoint for rule in app.url_map.iter_rules() if operations.of(app, rule.endpoint) is None}
+    undeclared = {
+        rule.endpoint for rule in app.url_map.iter_rules() if operations.operation_of(app, rule.endpoint) is None
+    }
     assert not undeclared, f"these views have no @operation (app/operations.py): {sorted(undeclared)}"
     for rule in app.url_map.iter_rules():
-        for method in set() if operations.of(app, rule.endpoint).is_page else openapi.methods_of(rule):
+        for method in set() if operations.operation_of(app, rule.endpoint).is_page else openapi.methods_of(rule):
             assert pointer_to(method, re.sub("<[^>]*>", "x", rule.rule)), f"{method} {rule.rule}"
 
 

@@ -54,7 +54,7 @@ def email(queue, **more):
 @contextmanager
 def completing(client, queue):
     """Complete whatever comes into a queue meanwhile."""
-    client.server.announce(queue)
+    client.server.register_queues(queue)
     worker, over = SeedingWorker(client, queue), threading.Event()
 
     def work():
@@ -112,7 +112,7 @@ def test_what_is_submitted_at_the_server_itself_is_trusted(api, client, queue):
 
 def test_a_job_of_an_owner_is_stored_as_plainly_as_any(api, client, queue):
     job_id = row(single(api, {**MATH, "queue": queue}, "shop-1"))["job_id"]
-    record = client.server.client.hgetall(client.server.keys.of(queue).job(job_id))
+    record = client.server.client.hgetall(client.server.keys.for_queue(queue).job(job_id))
     assert set(record) == {b"type", b"priority", b"state", b"since", b"envelope", b"plain"}
 
 
@@ -145,7 +145,7 @@ def test_a_duplicate_is_told_of_as_the_job_that_it_stands_for(api, client, queue
     assert told.items() >= expected.items()
     client.cancel(first["job_id"])
     second = row(single(api, email(queue, unique_key="k", delay="1h"), "shop-1"))
-    client.server.client.hset(client.server.keys.of(queue).job(second["job_id"]), "state", "processing")
+    client.server.client.hset(client.server.keys.for_queue(queue).job(second["job_id"]), "state", "processing")
     assert row(form(api, email(queue, unique_key="k"), "shop-1"))["status"] == "processing"
 
 
@@ -158,7 +158,7 @@ def test_who_may_only_submit_waits_for_its_own_job_by_its_unique_key(api, client
 
 def test_a_job_of_an_older_version_is_not_shown_to_an_owner_nor_in_its_way(api, client, queue):
     before = client.enqueue("email", SECRET, queue=queue, unique_key="k", delay="1h")
-    keys, redis = client.server.keys.of(queue), client.server.client
+    keys, redis = client.server.keys.for_queue(queue), client.server.client
     redis.rename(keys.prefix + "unique:email k", keys.prefix + "unique:k")
     redis.hset(keys.job(before), "unique", "k")
     answer = single(api, {**email(queue, unique_key="k"), "payload": {**SECRET, "body": "ours"}}, "shop-1", wait=0.05)
@@ -228,7 +228,7 @@ def test_a_repeat_is_answered_though_the_parents_record_has_run_out(api, client,
     parent = row(single(api, email(queue), "shop-1"))["job_id"]
     headers = {**bearer("shop-1"), "Idempotency-Key": queue}
     first = api.post("/api/v1/jobs", json=email(queue, after=[parent]), headers=headers)
-    client.server.client.delete(client.server.keys.of(queue).job(parent))
+    client.server.client.delete(client.server.keys.for_queue(queue).job(parent))
     again = api.post("/api/v1/jobs", json=email(queue, after=[parent]), headers=headers)
     assert (first.status_code, again.status_code, again.json()) == (201, 201, first.json())
 
@@ -275,7 +275,7 @@ def test_a_type_that_needs_a_role_is_refused_to_keys_without_it(api, client, que
     assert told["code"] == "forbidden"
     assert told["field"].endswith("/type")
     assert f"type {job['type']!r} needs a key with the role {needed}" in told["details"]
-    assert not client.server.client.exists(client.server.keys.of(queue).totals)
+    assert not client.server.client.exists(client.server.keys.for_queue(queue).totals)
 
 
 @every_form
@@ -292,7 +292,7 @@ def test_the_rows_of_a_batch_that_need_a_role_are_named_and_nothing_is_stored(ap
     answer = api.post("/api/v1/jobs/batch", json={"jobs": jobs}, headers=bearer("shop-1"))
     told = [(each["index"], each["code"]) for each in answer.json()["errors"]]
     assert (answer.status_code, told) == (403, [(1, "forbidden"), (2, "unknown_type"), (3, "forbidden")])
-    assert not client.server.client.exists(client.server.keys.of(queue).totals)
+    assert not client.server.client.exists(client.server.keys.for_queue(queue).totals)
 
 
 def test_the_lines_that_need_a_role_are_rejected_and_the_others_are_taken(api, client, queue):

@@ -11,8 +11,8 @@ def test_answers_points_of_a_window(api, client, worker, queue):
     api.submit(queue=queue)
     worker.complete(worker.fetch(1))
     # The next sample is due within ten seconds; a test need not wait for it.
-    (row,) = client.server.client.zrange(client.server.keys.of(queue).timeline(10_000), 0, -1, withscores=True)
-    client.server.client.zadd(client.server.keys.of(queue).timeline(10_000), {row[0]: row[1] - 10_000})
+    (row,) = client.server.client.zrange(client.server.keys.for_queue(queue).timeline(10_000), 0, -1, withscores=True)
+    client.server.client.zadd(client.server.keys.for_queue(queue).timeline(10_000), {row[0]: row[1] - 10_000})
     client.server.run(moves.sample())
     answer = api.get("/api/v1/timeline", params={"window": "1h", "queue": queue}).json()
     assert (answer["window"], answer["step"]) == (3600, 10)

@@ -76,7 +76,7 @@ def test_a_server_that_is_away_is_an_error_and_not_a_finding(run: Run) -> None:
 
 @pytest.fixture(scope="module")
 def own_client() -> Iterator[Client]:
-    """A client of a server whose settings may be spoilt."""
+    """A client of a server whose settings may be corrupt."""
     with (
         tempfile.TemporaryDirectory(prefix="gopher-doctor-") as folder,
         EmbeddedServer(folder) as server,
@@ -180,7 +180,7 @@ def test_jobs_and_schedules_that_should_have_gone_are_found(client: Client) -> N
     show_fleet(client)
     job_id = client.enqueue("math", {}, delay="1h")
     assert not scheduler_check(client).findings
-    keys = client.server.keys.of("default")
+    keys = client.server.keys.for_queue("default")
     client.server.client.zadd(keys.scheduled, {job_id: client.inspector.now() - 90_000})
     client.server.client.zadd(keys.ticks, {"nightly": client.inspector.now() - 3_600_000})
     found = told(scheduler_check(client))
@@ -196,7 +196,7 @@ def test_jobs_held_by_nobody_are_found_and_the_remedy_brings_them_back(
     monkeypatch.setattr(fleet_checks, "_FEW", 0 if large else 100)
     job_id = client.enqueue("math", {})
     worker.fetch()
-    server, keys = client.server.client, client.server.keys.of("default")
+    server, keys = client.server.client, client.server.keys.for_queue("default")
     assert not orphan_check(client, deep=False).findings
     server.zrem(keys.workers, worker.name)
     (finding,) = orphan_check(client, deep=False).findings
@@ -215,7 +215,7 @@ def test_a_record_without_a_place_is_found_also_in_a_large_queue_when_asked(
     monkeypatch.setattr(fleet_checks, "_FEW", 0)
     job_id = client.enqueue("math", {}, delay="1h")
     client.enqueue("math", {}, delay="1h")
-    client.server.client.zrem(client.server.keys.of("default").scheduled, job_id)
+    client.server.client.zrem(client.server.keys.for_queue("default").scheduled, job_id)
     check = orphan_check(client, deep=False)
     assert not check.findings
     assert check.seen == "of default only what workers hold: --deep reads every job"
@@ -223,9 +223,9 @@ def test_a_record_without_a_place_is_found_also_in_a_large_queue_when_asked(
 
 
 def test_a_lost_worker_that_nobody_rescues_is_found(client: Client, worker: SeedingWorker) -> None:
-    keys = client.server.keys.of("default")
+    keys = client.server.keys.for_queue("default")
     client.server.client.zadd(keys.workers, {worker.name: client.inspector.now() - 60_000})
-    client.server.announce("default")
+    client.server.register_queues("default")
     assert f"the worker {worker.name} is lost, and nobody has given its jobs back" in told(
         orphan_check(client, deep=False)
     )
@@ -240,7 +240,7 @@ def test_jobs_that_run_for_longer_than_they_may_are_found(client: Client, worker
     allowed = settings.worker_kill_grace + settings.worker_lease
     began = client.inspector.now() - round((allowed + 90) * 1000)
     for job_id in ids:
-        client.server.client.hset(client.server.keys.of("default").job(job_id), "started", began)
+        client.server.client.hset(client.server.keys.for_queue("default").job(job_id), "started", began)
     (finding,) = running_check(client).findings
     assert f"queue 'default': job {ids[0]} should have ended 30" in finding.message
     assert worker.name in finding.remedy
@@ -250,7 +250,7 @@ def test_the_look_for_jobs_that_run_too_long_is_bounded(client: Client, worker: 
     for _ in range(60):
         client.enqueue("math", {}, timeout="1s")
     jobs = worker.fetch(60)
-    keys = client.server.keys.of("default")
+    keys = client.server.keys.for_queue("default")
     for job in jobs:
         client.server.client.hset(keys.job(job.id), "started", 0)
     found = client.inspector.stuck("default")

@@ -68,7 +68,7 @@ def test_options_that_say_when_and_with_whom_reach_the_job(run: Run, client: Cli
         *(*prime, "--unique-key", "k", "--unique-for", "5m", "--limit-key", "tenant", "--retry-for", "2h"),
         *("--expires-at", "2027-01-31T08:00:00+01:00", "--after", parent, "--on-parent-failure", "run"),
     ).json["job_id"]
-    keys, redis = client.server.keys.of("default"), client.server.client
+    keys, redis = client.server.keys.for_queue("default"), client.server.client
     record = {name.decode(): value.decode() for name, value in redis.hgetall(keys.job(job_id)).items()}
     assert (record["unique"], record["bucket"]) == ("math k", "math/tenant")
     assert (record["parents"], record["on_parent_failure"]) == (parent, "run")

@@ -24,7 +24,7 @@ def client(redis_url, namespace):
 
 @pytest.fixture
 def worker(client):
-    client.server.announce("default")
+    client.server.register_queues("default")
     return SeedingWorker(client)
 
 
@@ -263,7 +263,7 @@ def test_result_ttl_is_how_long_records_are_kept(redis_url, namespace):
     with Client(settings=Settings(redis_url=redis_url, namespace=namespace, result_ttl=5.0)) as client:
         job_id = client.enqueue("email", {})
         client.cancel(job_id)
-        assert 4000 < client.server.client.pttl(client.server.keys.of("default").job(job_id)) <= 5000
+        assert 4000 < client.server.client.pttl(client.server.keys.for_queue("default").job(job_id)) <= 5000
 
 
 def test_threads_may_share_one(client):

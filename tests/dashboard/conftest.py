@@ -76,7 +76,7 @@ def queue() -> str:
 
 @pytest.fixture
 def worker(client: Client, queue: str) -> SeedingWorker:
-    client.server.announce(queue)
+    client.server.register_queues(queue)
     return SeedingWorker(client, queue)
 
 
@@ -102,6 +102,6 @@ def sign_in(api: Api, secret: str) -> Iterator[Api]:
 def sampled(client: Client, queue: str) -> None:
     """Take a sample, as a scheduler does every ten seconds; what was taken before is made older."""
     client.server.run(client.server.queue(queue).sample())
-    key = client.server.keys.of(queue).timeline(10_000)
+    key = client.server.keys.for_queue(queue).timeline(10_000)
     rows = client.server.client.zrange(key, 0, -1, withscores=True)
     client.server.client.zadd(key, {row: slot - 10_000 for row, slot in rows})

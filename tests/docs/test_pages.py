@@ -88,7 +88,7 @@ def test_the_table_of_calls_says_which_role_each_needs(app: Flask) -> None:
     for line in text_of("api.md").partition("## The document")[0].splitlines():
         for method, rule in re.findall(r"`(GET|POST|PUT|DELETE) (/[^`?]*)[^`]*`", line):
             matched = app.url_map.bind("localhost").match(rule, method)[0]
-            declared = operations.of(app, matched)
+            declared = operations.operation_of(app, matched)
             assert declared is not None
             assert line.endswith(f"| {declared.role or 'none'} |"), line
 
@@ -182,7 +182,7 @@ def test_every_method_of_a_client_is_explained() -> None:
     named = re.findall(r"\w+", " ".join(named_in(text_of("python.md"))))
     methods = [name for each in (Client, HttpClient) for name in vars(each) if not name.startswith("_")]
     # Those that take a prepared job are for the API and the command line.
-    assert {*methods} - {"store", "rehearse", "rehearse_all"} <= {*named}
+    assert {*methods} - {"store", "dry_run", "dry_run_all"} <= {*named}
     for parts in (HttpDeadLetters, HttpFlow, HttpSchedules):
         assert {name for name in vars(parts) if not name.startswith("_")} <= {*named}
 

@@ -153,7 +153,7 @@ class System:
 
     def states(self, ids: Sequence[str]) -> dict[str, str | None]:
         """Return the state of each job; None where nothing is known of it."""
-        keys = self.client.server.keys.of(QUEUE)
+        keys = self.client.server.keys.for_queue(QUEUE)
         pipe = self.client.server.client.pipeline(transaction=False)
         for job_id in ids:
             pipe.hget(keys.job(job_id), "state")
@@ -179,7 +179,7 @@ class System:
 
     def findings(self) -> list[str]:
         """Return which invariants of the queue do not hold."""
-        return findings(self.client.server.client, self.client.server.keys.of(QUEUE))
+        return findings(self.client.server.client, self.client.server.keys.for_queue(QUEUE))
 
     def totals(self, event: str) -> int:
         """Return a counter of the queue: `completed`, `stale`, `rescued` ..."""

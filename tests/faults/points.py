@@ -70,7 +70,7 @@ SUPERVISOR: dict[str, Plan] = {
     "report": Plan(_job("faults.chatter", seconds=2.5)),
     "retry": Plan(_job("faults.stumble", how="retry"), runs=3),
     "requeue": Plan(_job("faults.stumble", how="snooze"), runs=3),
-    "hold_back": Plan(_job("faults.stumble", how="rate_limited"), runs=3),
+    "throttle": Plan(_job("faults.stumble", how="rate_limited"), runs=3),
     "dead_letter": Plan(
         lambda client, queue: [client.enqueue("faults.stumble", {"how": "error"}, queue=queue, max_retries=0)],
         state="failed",
@@ -130,7 +130,7 @@ def schedule_due(client: Client, queue: str) -> Ids:
     name = f"once-a-year-{queue}"
     spec = ScheduleSpec(cron_expression="0 0 1 1 *", type="faults.work", payload=msgspec.Raw(b"{}"), queue=queue)
     due = client.inspector.now() // 1000 * 1000
-    client.server.announce(queue)
+    client.server.register_queues(queue)
     client.server.run(client.server.queue(queue).set_schedule(name, spec.definition(), due))
     return [tick_job(spec, name, client.settings.namespace, due).id]
 

@@ -39,7 +39,7 @@ def direct(redis_url, namespace):
 
 @pytest.fixture
 def queue(direct):
-    return LabQueue(direct.keys.of("default"))
+    return LabQueue(direct.keys.for_queue("default"))
 
 
 @pytest.fixture

@@ -262,7 +262,7 @@ def _look(name: str, ground: Ground, fate: Fate) -> None:
         most = 1 if name in points.SETTLED else plan.runs
         if plan.state == "completed" and not 1 <= starts[job_id] <= most:
             fate.wrong.append(f"the job was begun {starts[job_id]} times, allowed: 1 to {most}")
-    fate.wrong += findings(ground.client.server.client, ground.client.server.keys.of(points.queue_of(name)))
+    fate.wrong += findings(ground.client.server.client, ground.client.server.keys.for_queue(points.queue_of(name)))
 
 
 @pytest.mark.parametrize("name", names(script_names()))

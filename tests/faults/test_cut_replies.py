@@ -1,6 +1,6 @@
 """The reply of every script is cut at every byte: the repeat leaves the queue as if nothing had happened.
 
-By both ways that calls go: `Server.run`, which waits, and `Link`, which worker and scheduler use.
+By both ways that calls go: `Server.run`, which waits, and `Pipeline`, which worker and scheduler use.
 """
 
 import selectors
@@ -17,7 +17,7 @@ from gopher.queue.scripts import names
 from gopher.queue.store import Server
 from gopher.server.calls import Call
 from gopher.server.embedded import EmbeddedServer
-from gopher.server.event_loop import Wires
+from gopher.server.event_loop import EventLoop
 from tests.faults.calls import REFUSALS, SEEDS, Stage, direct, picture
 from tests.faults.proxy import Proxy
 
@@ -46,18 +46,18 @@ def by_link(server: Server, call: Call) -> Any:
     """Make a call as the loops of worker and scheduler do."""
     answers: list[Any] = []
     with selectors.DefaultSelector() as selector:
-        wires = Wires(server, selector)
-        link = wires.link_to(call.key)
-        link.add(call, answers.append)
+        event_loop = EventLoop(server, selector)
+        pipeline = event_loop.pipeline_to(call.key)
+        pipeline.add(call, answers.append)
         until = time.monotonic() + 10
         while not answers:
             now = time.monotonic()
             assert now < until, "no answer"
-            wires.check(now)
-            wires.flush(now, 1.0)
-            for key, mask in selector.select(max(min(link.wake_at(), now + 0.1) - now, 0)):
+            event_loop.check(now)
+            event_loop.flush(now, 1.0)
+            for key, mask in selector.select(max(min(pipeline.wake_at(), now + 0.1) - now, 0)):
                 key.data(mask)
-        link.wire.close()
+        pipeline.connection.close()
     assert not isinstance(answers[0], Exception), answers[0]
     return answers[0]
 

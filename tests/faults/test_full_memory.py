@@ -37,7 +37,9 @@ def bury(client, count):
 
 
 def waiting(client):
-    return sum(client.server.client.llen(client.server.keys.of("default").pending(name)) for name in ("normal", "high"))
+    return sum(
+        client.server.client.llen(client.server.keys.for_queue("default").pending(name)) for name in ("normal", "high")
+    )
 
 
 def totals(client):
@@ -61,7 +63,7 @@ class Outcome:
 
 
 def look(client, buried, scheduled):
-    keys = client.server.keys.of("default")
+    keys = client.server.keys.for_queue("default")
     # At one moment where a scheduler goes on. (A server that is full refuses that.)
     pipe = client.server.client.pipeline(transaction=scheduled)
     pipe.zrange(keys.failed, 0, -1).zcard(keys.finished).hget(keys.totals, "evicted")

@@ -124,7 +124,9 @@ def test_a_worker_that_starts_while_its_calls_are_refused_takes_a_lease_and_decl
         assert worker.running
         own.proxy.mode("pass")
         own.wait([job_id], 10)
-        wait_until(lambda: own.client.server.client.exists(own.client.server.keys.of("default").limit("declared")))
+        wait_until(
+            lambda: own.client.server.client.exists(own.client.server.keys.for_queue("default").limit("declared"))
+        )
         assert "lease was lost" not in own.logs()
 
 
@@ -141,7 +143,7 @@ def test_a_schedule_that_can_not_fire_is_tried_again_with_pauses(proxied):
 
 @pytest.fixture
 def spoilt_system(seed):
-    """A system of its own: what a spoilt record has a script leave by half is not mended."""
+    """A system of its own: what a corrupt record has a script leave by half is not mended."""
     with System(workers=1, api=0, seed=seed) as running:
         yield running
 
@@ -153,8 +155,8 @@ def test_a_record_that_somebody_has_spoilt_takes_no_other_results_with_it(spoilt
     wait_until(lambda: _seen(spoilt_system, "start", ids) == 4)
     supervisor.send(signal.SIGSTOP)
     wait_until(lambda: _seen(spoilt_system, "end", ids) == 4)
-    spoilt, *others = ids
-    client.server.client.set(client.server.keys.of("default").job(spoilt), "nonsense")
+    corrupt, *others = ids
+    client.server.client.set(client.server.keys.for_queue("default").job(corrupt), "nonsense")
     supervisor.send(signal.SIGCONT)
     wait_until(lambda: {client.inspector.state("default", job_id) for job_id in others} == {"completed"}, 10)
     assert len(spoilt_system.events()) == 8

@@ -42,7 +42,7 @@ def test_a_file_that_ends_anywhere_holds_whole_moves_only(data, seed):
         with log.open("r+b") as file:
             file.truncate(log.stat().st_size - cut)
         with EmbeddedServer(copy) as server, Client(server.url) as client:
-            assert findings(client.server.client, client.server.keys.of("default")) == [], f"{cut} bytes missing"
+            assert findings(client.server.client, client.server.keys.for_queue("default")) == [], f"{cut} bytes missing"
             kept.add(client.inspector.totals("default").get("completed:t", 0))
         shutil.rmtree(copy)
     # The tail holds several moves, or this has shown nothing.

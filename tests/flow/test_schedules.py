@@ -44,7 +44,7 @@ def test_after_an_absence_the_policy_decides(system):
         spec = msgspec.structs.replace(spec, cron_expression="*/30 * * * * *")
         client.schedules.put(missed, spec)
         # As if no scheduler had been there for three ticks: the next one is long due.
-        keys = client.server.keys.of(spec.queue)
+        keys = client.server.keys.for_queue(spec.queue)
         due = int(client.server.client.zscore(keys.ticks, missed))
         client.server.client.zadd(keys.ticks, {missed: due - 3 * 30_000})
     wait_until(lambda: time.time() % 30 > 6)
@@ -62,7 +62,7 @@ def test_after_an_absence_the_policy_decides(system):
 
 
 def _moved(client, name: str) -> bool:
-    keys = client.server.keys.of(name.replace("_", "-"))
+    keys = client.server.keys.for_queue(name.replace("_", "-"))
     return int(client.server.client.zscore(keys.ticks, name)) > time.time() * 1000
 
 

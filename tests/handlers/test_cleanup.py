@@ -36,7 +36,7 @@ def aged_file(folder: Path, name: str, days: float, content: bytes = b"12345") -
 def seed_dead_letter(server: Server, queue: str) -> str:
     """Enqueue a job, fetch it and let it fail for good."""
     job_id = new_job_id()
-    server.announce(queue)
+    server.register_queues(queue)
     moves = server.queue(queue)
     server.run(moves.enqueue([NewJob(id=job_id, type="broken", envelope=b"{}", queue=queue)]))
     server.run(moves.heartbeat("w1", 60.0, first=True))
@@ -44,7 +44,7 @@ def seed_dead_letter(server: Server, queue: str) -> str:
     (job,) = fetched.jobs
     failure = Failure(job.id, job.token, 1.0, error=b"{}", row=b"{}", log=b"", crash="")
     server.run(moves.dead_letter("w1", failure, "ValueError"))
-    assert server.client.zcard(Keys(server.settings.namespace).of(queue).failed)
+    assert server.client.zcard(Keys(server.settings.namespace).for_queue(queue).failed)
     return job_id
 
 
@@ -90,8 +90,8 @@ def test_prunes_dead_letters_of_every_queue(run: Any, queues: Server) -> None:
 
 
 def test_prunes_more_records_than_one_step_takes(run: Any, queues: Server) -> None:
-    keys = queues.keys.of("default")
-    queues.announce("default")
+    keys = queues.keys.for_queue("default")
+    queues.register_queues("default")
     # An index entry whose record has run out.
     queues.client.zadd(keys.finished, {f"gone-{number}": number for number in range(2500)})
     assert run("cleanup", {})["results"] == 2500

@@ -252,7 +252,7 @@ def queues(redis_url: str, namespace: str, files_folder: Path, monkeypatch: pyte
     monkeypatch.setenv("REDIS_URL", redis_url)
     monkeypatch.setenv("GOPHER_NAMESPACE", namespace)
     server = Server(Settings.from_env())
-    server.announce("default")
+    server.register_queues("default")
     yield server
     server.close()
 

@@ -35,7 +35,7 @@ class Worker:
     holds: list[FetchedJob] = field(default_factory=list)
     #: Of its last blocking pop, and of those whose replies never came.
     bell: int = 0
-    lost_bells: list[int] = field(default_factory=list)
+    lost_pops: list[int] = field(default_factory=list)
 
 
 class Moves(RuleBasedStateMachine):
@@ -46,7 +46,7 @@ class Moves(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.queue = LabQueue(self.server.keys.of(f"q{next(_names)}"), self.mutation)
+        self.queue = LabQueue(self.server.keys.for_queue(f"q{next(_names)}"), self.mutation)
         self.keys = self.queue.keys
         #: Ids are the same whenever the same moves are made: what is equally old is ordered by them.
         self._numbers = count(1)
@@ -174,7 +174,7 @@ class Moves(RuleBasedStateMachine):
     @rule(data=st.data(), want=st.integers(1, 4), lost=st.booleans())
     def fetch(self, data: Any, want: int, lost: bool) -> None:
         worker = self.some_worker(data)
-        call = self.queue.fetch(worker.id, want, worker.number, "hnlhnhnhn", strict=False, lost_bells=worker.lost_bells)
+        call = self.queue.fetch(worker.id, want, worker.number, "hnlhnhnhn", strict=False, lost_pops=worker.lost_pops)
         fetched = self.run_call(call)
         if lost:
             # The reply did not arrive: the same call again brings the same jobs with the same tokens.
@@ -210,7 +210,7 @@ class Moves(RuleBasedStateMachine):
         self.tokens.add(token)
         _, bell, number = token.rpartition(".b")
         if bell:
-            worker.lost_bells = [lost for lost in worker.lost_bells if lost != int(number)]
+            worker.lost_pops = [lost for lost in worker.lost_pops if lost != int(number)]
 
     def knows_its_jobs(self, worker: Worker) -> None:
         """Hold that a worker whose fetch was just answered has heard of all that was begun for it."""
@@ -242,8 +242,8 @@ class Moves(RuleBasedStateMachine):
     def a_bell_rings(self, data: Any, ahead: int, answered: bool, arrives: bool, more: bool) -> None:
         """A blocking pop with a fetch behind it, while another fetch was done since: it may have to be sent again."""
         worker = self.some_worker(data)
-        behind = self.send_bell(worker)
-        call = self.queue.fetch(worker.id, ahead, worker.number, "hnl", strict=True, lost_bells=worker.lost_bells)
+        behind = self.send_blocking_pop(worker)
+        call = self.queue.fetch(worker.id, ahead, worker.number, "hnl", strict=True, lost_pops=worker.lost_pops)
         fetched = self.run_call(call)
         if answered:
             self.take_in(worker, fetched)
@@ -262,17 +262,17 @@ class Moves(RuleBasedStateMachine):
         """So what the pop has brought stands left of what the lost fetch has begun."""
         worker = self.some_worker(data)
         self.enqueue(["high"] * 3, "", "", None, "", 0, "fail", "a")
-        self.run_call(self.queue.fetch(worker.id, 1, worker.number, "hnl", strict=True, lost_bells=worker.lost_bells))
+        self.run_call(self.queue.fetch(worker.id, 1, worker.number, "hnl", strict=True, lost_pops=worker.lost_pops))
         self.pop(worker)
-        again = self.queue.fetch(worker.id, 2, worker.number, "hnl", strict=True, lost_bells=worker.lost_bells)
+        again = self.queue.fetch(worker.id, 2, worker.number, "hnl", strict=True, lost_pops=worker.lost_pops)
         fetched = self.run_call(again)
         if not fetched.lost:
             self.take_in(worker, fetched)
             self.knows_its_jobs(worker)
 
-    def send_bell(self, worker: Worker) -> Any:
+    def send_blocking_pop(self, worker: Worker) -> Any:
         worker.bell += 1
-        return self.queue.fetch(worker.id, 1, worker.bell, "hnlhnhnhn", strict=False, behind_bell=True)
+        return self.queue.fetch(worker.id, 1, worker.bell, "hnlhnhnhn", strict=False, behind_pop=True)
 
     def ring(self, worker: Worker, behind: Any, arrives: bool) -> None:
         number = int(behind.arguments[2])
@@ -284,7 +284,7 @@ class Moves(RuleBasedStateMachine):
         if arrives:
             self.given(worker, fetched.jobs)
         else:
-            worker.lost_bells.append(number)
+            worker.lost_pops.append(number)
 
     @rule(
         kind=st.sampled_from(KINDS),
@@ -307,7 +307,7 @@ class Moves(RuleBasedStateMachine):
         job_id = self.jobs[-1].id
         if kind == "limited":
             self.run_call(self.queue.pause("limited"))
-        behind = self.send_bell(worker)
+        behind = self.send_blocking_pop(worker)
         self.pop(worker)
         if meanwhile == "cancel":
             self.run_call(self.queue.cancel(job_id))
@@ -386,7 +386,7 @@ class Moves(RuleBasedStateMachine):
     def reclaim(self, worker: Worker, bell: int, under_way: list[FetchedJob]) -> None:
         """Compare a worker's list with what it holds: that stays, and so does what it has not heard of yet."""
         held = [job.token for job in worker.holds]
-        call = self.queue.reclaim(worker.id, held, worker.number, bell, worker.lost_bells)
+        call = self.queue.reclaim(worker.id, held, worker.number, bell, worker.lost_pops)
         taken = set(self.run_call(call).job_ids)
         assert not taken & {job.id for job in worker.holds}, "a job was taken from the worker that holds it"
         assert not taken & {job.id for job in under_way}, "a job was taken whose reply is on its way"
@@ -404,9 +404,9 @@ class Moves(RuleBasedStateMachine):
         if answered:
             self.given(worker, rung)
         else:
-            worker.lost_bells.append(worker.bell)
+            worker.lost_pops.append(worker.bell)
         self.enqueue(["normal"] * 2, "", "", None, "", 0, "fail", "a")
-        call = self.queue.fetch(worker.id, 2, worker.number, "hnl", strict=True, lost_bells=worker.lost_bells)
+        call = self.queue.fetch(worker.id, 2, worker.number, "hnl", strict=True, lost_pops=worker.lost_pops)
         fetched = self.run_call(call)
         if answered:
             self.take_in(worker, fetched)
@@ -419,7 +419,7 @@ class Moves(RuleBasedStateMachine):
         self.zombies += [(worker.id, job) for job in forgotten]
 
     def a_bell_is_under_way(self, worker: Worker) -> list[FetchedJob]:
-        behind = self.send_bell(worker)
+        behind = self.send_blocking_pop(worker)
         self.enqueue(["normal"], "", "", None, "", 0, "fail", "a")
         self.pop(worker)
         return self.run_call(behind).jobs
@@ -450,7 +450,7 @@ class Moves(RuleBasedStateMachine):
     def the_only_job_comes_to_a_lost_worker(self) -> None:
         """Of one that was frozen the server does the pop all the same."""
         worker = self.newest_worker()
-        behind = self.send_bell(worker)
+        behind = self.send_blocking_pop(worker)
         self.rescue_the_silent()
         self.empty()
         self.enqueue(["normal"], "", "", None, "", 0, "fail", "a")
@@ -477,7 +477,7 @@ class Moves(RuleBasedStateMachine):
         self.enqueue(["normal"], "", "+7000", None, "", 0, "fail", "a")
 
     def run_at_once(self, worker: Worker) -> None:
-        behind = self.send_bell(worker)
+        behind = self.send_blocking_pop(worker)
         self.pop(worker)
         fetched = self.run_call(behind)
         for job in fetched.jobs:
@@ -486,7 +486,7 @@ class Moves(RuleBasedStateMachine):
             self.run_call(self.queue.complete(worker.id, [Completion(job.id, job.token, 1.0, b"1", b"")]))
 
     @precondition(lambda self: any(worker.holds for worker in self.workers))
-    @rule(data=st.data(), how=st.sampled_from(["complete", "retry", "dead_letter", "requeue", "snooze", "hold_back"]))
+    @rule(data=st.data(), how=st.sampled_from(["complete", "retry", "dead_letter", "requeue", "snooze", "throttle"]))
     def settle(self, data: Any, how: str) -> None:
         worker = data.draw(st.sampled_from([worker for worker in self.workers if worker.holds]))
         job = worker.holds.pop(data.draw(st.integers(0, len(worker.holds) - 1)))
@@ -500,7 +500,7 @@ class Moves(RuleBasedStateMachine):
             assert self.was_lost(worker.id), "a result was refused from the worker that has the job"
             return
         assert answer in ("OK", "MISSING")
-        if how in ("requeue", "snooze", "hold_back") and attempts is not None:
+        if how in ("requeue", "snooze", "throttle") and attempts is not None:
             assert int(attempts) == job.attempt - 1, "an attempt was counted that was given back"
         if how == "requeue" and self.field(job.id, "state") == "pending":
             self.is_at_the_head(job)
@@ -552,7 +552,7 @@ class Moves(RuleBasedStateMachine):
             "dead_letter": lambda: queue.dead_letter(worker, failure, "E", f"place {job.attempt % 2}"),
             "requeue": lambda: queue.requeue(worker, job.id, job.token),
             "snooze": lambda: queue.requeue(worker, job.id, job.token, 2.0),
-            "hold_back": lambda: queue.hold_back(worker, job.id, job.token, 1.0),
+            "throttle": lambda: queue.throttle(worker, job.id, job.token, 1.0),
         }[how]()
 
     def answer(self, call: Any) -> str:
@@ -643,7 +643,7 @@ class Moves(RuleBasedStateMachine):
     @rule(
         data=st.data(),
         milliseconds=st.sampled_from([0, 1_000, 8_000]),
-        how=st.sampled_from(["complete", "retry", "dead_letter", "requeue", "snooze", "hold_back", ""]),
+        how=st.sampled_from(["complete", "retry", "dead_letter", "requeue", "snooze", "throttle", ""]),
     )
     def work_goes_on(self, data: Any, milliseconds: int, how: str) -> None:
         """What happens most of the time: nothing special."""
@@ -751,7 +751,10 @@ class Moves(RuleBasedStateMachine):
     @rule(how=st.sampled_from(["wait", "wait for its time", "retry", "dead_letter", "complete"]))
     def one_job_is_left(self, how: str) -> None:
         """In a queue that no worker serves any more; another one than that of the other moves, which has workers."""
-        queue, worker = LabQueue(self.server.keys.of(f"q{next(_names)}"), self.mutation), f"w{next(self._numbers):04}"
+        queue, worker = (
+            LabQueue(self.server.keys.for_queue(f"q{next(_names)}"), self.mutation),
+            f"w{next(self._numbers):04}",
+        )
         self.server.client.set(queue.keys.prefix + "clock", self.now)
         job_id, due = self.new_id(), "+5000" if how == "wait for its time" else ""
         self.run_call(queue.enqueue([NewJob(id=job_id, type="a", envelope=envelope_of(job_id), due=due)]))

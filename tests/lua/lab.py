@@ -35,7 +35,7 @@ class Lab:
     def __init__(self, server: Server, name: str = "default") -> None:
         self.server = server
         self.redis = server.client
-        self.queue = ClockedQueue(server.keys.of(name))
+        self.queue = ClockedQueue(server.keys.for_queue(name))
         self.keys = self.queue.keys
         self.now = START
         self._numbers: dict[str, int] = {}

@@ -3,7 +3,7 @@
 from collections import Counter
 
 import pytest
-from gopher.worker.queue_side.priority_cycle import Turns
+from gopher.worker.queue_side.priority_cycle import PriorityCycle
 
 from gopher.queue.moves import Completion
 from tests.lua.lab import CYCLE, failure
@@ -155,7 +155,7 @@ def test_the_same_call_again_brings_the_same_jobs_with_the_same_tokens(lab):
 def test_a_bell_that_rings_before_a_lost_reply_is_asked_for_again_hides_nothing(lab):
     first, second, third = lab.seed_pending(3)
     lab.hire()
-    behind = lab.queue.fetch("w1", 1, 1, "hnl", strict=True, behind_bell=True)
+    behind = lab.queue.fetch("w1", 1, 1, "hnl", strict=True, behind_pop=True)
     call = lab.fetch_call(want=1)
     assert [job.id for job in lab.run(call).jobs] == [first]
     lab.hand_over()
@@ -170,9 +170,9 @@ def test_a_job_that_a_lost_bell_has_begun_comes_when_its_number_is_named(lab):
     (job_id,) = lab.seed_pending(1)
     lab.hire()
     lab.hand_over()
-    lab.run(lab.queue.fetch("w1", 1, 7, "hnl", strict=True, behind_bell=True))
+    lab.run(lab.queue.fetch("w1", 1, 7, "hnl", strict=True, behind_pop=True))
     assert lab.fetch(want=5) == []
-    named = lab.queue.fetch("w1", 5, 1, "hnl", strict=True, lost_bells=[3, 7])
+    named = lab.queue.fetch("w1", 5, 1, "hnl", strict=True, lost_pops=[3, 7])
     assert [(job.id, job.token, job.attempt) for job in lab.run(named).jobs] == [(job_id, "w1.b7", 1)]
 
 
@@ -180,7 +180,7 @@ def test_a_bell_leaves_alone_what_other_fetches_have_begun(lab):
     lab.seed_pending(1)
     lab.hire()
     lab.run(lab.fetch_call(want=1))
-    assert lab.run(lab.queue.fetch("w1", 1, 1, "hnl", strict=True, behind_bell=True)).jobs == []
+    assert lab.run(lab.queue.fetch("w1", 1, 1, "hnl", strict=True, behind_pop=True)).jobs == []
 
 
 def test_what_came_before_an_attempt_is_told_to_those_that_ask(lab):
@@ -318,7 +318,7 @@ def full(lab):
 
 def take(lab, count, want, weights, worker="w1"):
     """Fetch as a worker does; return the letters of the priorities in the order that the jobs came."""
-    turns, letters = Turns(weights), ""
+    turns, letters = PriorityCycle(weights), ""
     lab.hire(worker)
     while len(letters) < count:
         jobs = lab.fetch(worker, want, turns.order, strict=turns.strict)
@@ -338,7 +338,7 @@ def test_with_all_priorities_waiting_shares_are_the_weights_in_any_window_of_nin
 
 def test_several_workers_give_each_cycle_its_shares(full):
     """What stands in `next` was chosen by another worker's turn, so only whole sums are exact, to one job each."""
-    turns = {worker: Turns({"high": 5, "normal": 3, "low": 1}) for worker in ("w1", "w2", "w3")}
+    turns = {worker: PriorityCycle({"high": 5, "normal": 3, "low": 1}) for worker in ("w1", "w2", "w3")}
     seen = Counter()
     for worker in turns:
         full.hire(worker)

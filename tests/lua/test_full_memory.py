@@ -99,7 +99,7 @@ def test_new_schedules_are_refused(lab, full):
     assert "schedules" not in lab.everything()
 
 
-@pytest.mark.parametrize("ending", ["complete", "retry", "dead_letter", "requeue", "snooze", "hold_back", "cancelled"])
+@pytest.mark.parametrize("ending", ["complete", "retry", "dead_letter", "requeue", "snooze", "throttle", "cancelled"])
 def test_a_running_job_can_end(lab, full, ending):
     job = lab.seed_processing()
     full()
@@ -111,7 +111,7 @@ def test_a_running_job_can_end(lab, full, ending):
         "dead_letter": lambda: lab.queue.dead_letter("w1", failure(job, log=b"[]", crash="SIGSEGV"), "ValueError"),
         "requeue": lambda: lab.queue.requeue("w1", job.id, job.token),
         "snooze": lambda: lab.queue.requeue("w1", job.id, job.token, 5.0),
-        "hold_back": lambda: lab.queue.hold_back("w1", job.id, job.token, 5.0),
+        "throttle": lambda: lab.queue.throttle("w1", job.id, job.token, 5.0),
         "cancelled": lambda: lab.queue.cancelled("w1", job.id, job.token, ROW, b"[]"),
     }[ending]()
     assert lab.run(call) == "OK"

@@ -3,8 +3,8 @@
 from gopher.queue.moves import MAX_LOST, Completion
 
 
-def reclaim(lab, held=(), number=1000, bell=1000, lost_bells=(), worker="w1", **options):
-    call = lab.queue.reclaim(worker, [job.token for job in held], number, bell, lost_bells, **options)
+def reclaim(lab, held=(), number=1000, pop=1000, lost_pops=(), worker="w1", **options):
+    call = lab.queue.reclaim(worker, [job.token for job in held], number, pop, lost_pops, **options)
     return lab.run_twice(call)[0]
 
 
@@ -12,7 +12,7 @@ def ring(lab, number, worker="w1"):
     """Hand a job over by the fetch behind a BRPOPLPUSH."""
     lab.enqueue()
     lab.hand_over(worker)
-    (job,) = lab.run(lab.queue.fetch(worker, 1, number, "hnl", strict=True, behind_bell=True)).jobs
+    (job,) = lab.run(lab.queue.fetch(worker, 1, number, "hnl", strict=True, behind_pop=True)).jobs
     return job
 
 
@@ -44,9 +44,9 @@ def test_a_job_whose_reply_may_be_on_its_way_stays(lab):
 def test_a_job_that_a_bell_may_be_bringing_or_a_fetch_gives_out_again_stays(lab):
     lab.hire()
     job = ring(lab, 7)
-    assert reclaim(lab, bell=7).job_ids == []
-    assert reclaim(lab, bell=9, lost_bells=[6, 7]).job_ids == []
-    assert reclaim(lab, bell=9, lost_bells=[6, 17, 77]).job_ids == [job.id]
+    assert reclaim(lab, pop=7).job_ids == []
+    assert reclaim(lab, pop=9, lost_pops=[6, 7]).job_ids == []
+    assert reclaim(lab, pop=9, lost_pops=[6, 17, 77]).job_ids == [job.id]
 
 
 def test_a_job_that_was_handed_over_and_not_begun_stays_for_the_next_fetch(lab):

@@ -15,7 +15,7 @@ ENDINGS = {
     "dead_letter": (lambda lab, job: lab.queue.dead_letter("w1", failure(job), "ValueError"), "failed"),
     "requeue": (lambda lab, job: lab.queue.requeue("w1", job.id, job.token), "pending"),
     "snooze": (lambda lab, job: lab.queue.requeue("w1", job.id, job.token, 60.0), "scheduled"),
-    "hold_back": (lambda lab, job: lab.queue.hold_back("w1", job.id, job.token, 60.0), "pending"),
+    "throttle": (lambda lab, job: lab.queue.throttle("w1", job.id, job.token, 60.0), "pending"),
     "cancelled": (lambda lab, job: lab.queue.cancelled("w1", job.id, job.token, ROW, b""), "cancelled"),
 }
 COUNT_STALE = {"complete", "retry", "dead_letter"}

@@ -6,7 +6,7 @@ import time
 import pytest
 from gopher.scheduler.loop import Alarms
 
-from gopher.server.event_loop import Wires
+from gopher.server.event_loop import EventLoop
 from tests.helpers import wait_until
 
 
@@ -17,7 +17,7 @@ class Loop:
         self.client = client.server.client
         self.prefix = client.settings.namespace
         self.selector = selectors.DefaultSelector()
-        self.alarms = Alarms(Wires(client.server, self.selector), one_each=False)
+        self.alarms = Alarms(EventLoop(client.server, self.selector), one_each=False)
         self.rung = []
 
     def add(self, name):
@@ -49,8 +49,8 @@ class Loop:
         return self
 
     def __exit__(self, *exc):
-        for bell, _ in self.alarms._bells:
-            bell.close()
+        for blocking_pop, _ in self.alarms._blocking_pops:
+            blocking_pop.close()
         self.selector.close()
 
 

@@ -62,7 +62,7 @@ def queues(client, count):
 
 def limit_keys(client, count):
     """Jobs of a paused type with a key each: a worker has parked them."""
-    client.server.announce("limited")
+    client.server.register_queues("limited")
     client.flow.pause_type("parked")
     client.enqueue_many(
         {"type": "parked", "payload": {}, "limit_key": f"t{number}", "queue": "limited"} for number in range(count)
@@ -70,7 +70,7 @@ def limit_keys(client, count):
     worker = SeedingWorker(client, "limited")
     assert worker.fetch(count) == []
     client.server.run(worker.queue.resign(worker.name))
-    client.server.client.delete(client.server.keys.of("limited").fenced)
+    client.server.client.delete(client.server.keys.for_queue("limited").fenced)
 
 
 def types(client, count):

@@ -14,7 +14,7 @@ SERVER_NOW = 1_790_000_000_000
 
 @pytest.fixture
 def queue():
-    return Queue(Keys("test").of("mails"))
+    return Queue(Keys("test").for_queue("mails"))
 
 
 def promoted(moved=0, next_due=None):

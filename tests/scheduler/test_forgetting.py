@@ -65,7 +65,7 @@ class Steps:
         return {name.decode() for name in self.server.client.smembers(self.keys.queues)}
 
     def left(self, queue):
-        return self.server.client.keys(f"{self.keys.of(queue).prefix}*")
+        return self.server.client.keys(f"{self.keys.for_queue(queue).prefix}*")
 
 
 @pytest.fixture
@@ -219,7 +219,7 @@ def test_counters_never_go_back(client, steps):
     client.enqueue("echo", {}, queue="mail", retention=0)
     worker.complete(worker.fetch())
     client.server.run(worker.queue.resign(worker.name))
-    client.server.client.delete(client.server.keys.of("mail").fenced)
+    client.server.client.delete(client.server.keys.for_queue("mail").fenced)
 
     def counted():
         totals = client.inspector.all_totals()

@@ -94,7 +94,7 @@ def test_lets_go_of_what_is_too_old(client, start_scheduler):
         # No two of them at the same millisecond: which is the older one would be anybody's guess.
         time.sleep(0.002)
     wait_until(lambda: state(client, ids[-1]) is None)
-    keys = client.server.keys.of("default")
+    keys = client.server.keys.for_queue("default")
     assert client.server.client.zcard(keys.finished) == 31
     start_scheduler(GOPHER_DEAD_MAX="5")
     wait_until(lambda: client.server.client.zcard(keys.finished) == 1)

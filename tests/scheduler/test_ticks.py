@@ -25,7 +25,7 @@ def own_space(redis_url: str, namespace: str) -> Iterator[Server]:
 @pytest.mark.parametrize("missed", ["run_once", "run_all"])
 def test_a_thousand_ticks_with_fifty_deaths_are_a_thousand_jobs(own_space: Server, missed: str) -> None:
     server = own_space
-    queue = LabQueue(server.keys.of("ticks"))
+    queue = LabQueue(server.keys.for_queue("ticks"))
     clock = queue.keys.prefix + "clock"
     draw = random.Random(7)
     spec = ScheduleSpec(cron_expression="* * * * *", type="a", payload=msgspec.Raw(b"{}"), missed=missed)
@@ -54,7 +54,7 @@ def test_a_thousand_ticks_with_fifty_deaths_are_a_thousand_jobs(own_space: Serve
 
 
 def test_a_tick_that_can_not_be_read_keeps_no_other_schedule_from_firing(own_space: Server) -> None:
-    server, queue = own_space, LabQueue(own_space.keys.of("ticks"))
+    server, queue = own_space, LabQueue(own_space.keys.for_queue("ticks"))
     redis, keys = server.client, queue.keys
     redis.set(keys.prefix + "clock", START)
     spec = ScheduleSpec(cron_expression="* * * * *", type="a", payload=msgspec.Raw(b"{}")).definition()

@@ -58,7 +58,7 @@ def client(redis_url: str) -> Iterator[EagerClient]:
     with EagerClient(redis_url, registry=make_registry()) as made:
         yield made
         for queue in made.server.queues():
-            assert findings(made.server.client, made.server.keys.of(queue)) == []
+            assert findings(made.server.client, made.server.keys.for_queue(queue)) == []
 
 
 def result(client: Client, job_id: str) -> object:

@@ -90,7 +90,7 @@ class Stack:
     def record(self, job_id: str) -> dict[str, object]:
         """Return all that is known of a job, for who wonders: its record, what its queue's workers hold, its events."""
         client, found = self.client.server.client, {}
-        for keys in (self.client.server.keys.of(queue) for queue in self.queues):
+        for keys in (self.client.server.keys.for_queue(queue) for queue in self.queues):
             if record := client.hgetall(keys.job(job_id)):
                 held = {name: client.lrange(name, 0, -1) for name in client.scan_iter(match=keys.processing("*"))}
                 waiting = {name: client.lrange(keys.pending(name), 0, -1) for name in ("high", "normal", "low")}

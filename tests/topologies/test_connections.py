@@ -16,7 +16,7 @@ from gopher.queue.preflight import check_server
 from gopher.queue.store import Server
 from gopher.server.calls import Command
 from gopher.server.embedded import EmbeddedServer
-from gopher.server.event_loop import Wires
+from gopher.server.event_loop import EventLoop
 from gopher.server.locator import ClusterMap, Sentinels
 from tests.helpers import wait_until
 from tests.topologies.lab import MASTER, free_ports
@@ -49,7 +49,7 @@ def test_connections_outside_the_pools_are_never_counted(server):
 def test_sixteen_readers_at_once_all_get_their_answers(server):
     queues = [server.queue(name) for name in QUEUES]
     for queue in queues:
-        server.announce(queue.keys.queue)
+        server.register_queues(queue.keys.queue)
 
     def read(number: int) -> int:
         for round_ in range(20):
@@ -186,7 +186,7 @@ def test_an_ipv6_address_is_reached(tmp_path):
 def test_a_node_that_evicts_is_noticed_at_the_start_whichever_it_is(cluster, namespace):
     with Server(Settings(redis_url=cluster.url, namespace=namespace), connections=2) as server:
         for name in QUEUES:
-            node = cluster.primary_of(server.keys.of(name).prefix)
+            node = cluster.primary_of(server.keys.for_queue(name).prefix)
             node.client.config_set("maxmemory-policy", "allkeys-lru")
             try:
                 with pytest.raises(ConfigurationError, match="maxmemory-policy is allkeys-lru"):
@@ -196,16 +196,16 @@ def test_a_node_that_evicts_is_noticed_at_the_start_whichever_it_is(cluster, nam
         check_server(server)
 
 
-def answered(wires, selector, key, seconds=10.0):
+def answered(event_loop, selector, key, seconds=10.0):
     """Write where a key is, and turn the loop until it is answered."""
     replies = []
-    wires.link_to(key).add(Command(key, ("SET", key, "value")), replies.append)
+    event_loop.pipeline_to(key).add(Command(key, ("SET", key, "value")), replies.append)
 
     def turn():
-        wires.flush(time.monotonic(), 1.0)
+        event_loop.flush(time.monotonic(), 1.0)
         for event, mask in selector.select(0.01):
             event.data(mask)
-        wires.check(time.monotonic())
+        event_loop.check(time.monotonic())
         return replies
 
     return wait_until(turn, seconds, "an answer")
@@ -214,34 +214,34 @@ def answered(wires, selector, key, seconds=10.0):
 def test_an_event_loop_follows_where_a_slot_goes(cluster, namespace):
     with Server(Settings(redis_url=cluster.url, namespace=namespace), connections=2) as server:
         selector = selectors.DefaultSelector()
-        wires = Wires(server, selector)
-        key = server.keys.of("mail").next
-        assert answered(wires, selector, key) == [b"OK"]
+        event_loop = EventLoop(server, selector)
+        key = server.keys.for_queue("mail").next
+        assert answered(event_loop, selector, key) == [b"OK"]
         for _ in range(2):
             before = cluster.primary_of(key)
             # The one that was the primary before may still be on its way to become a replica.
             replica = wait_until(lambda before=before: next(iter(cluster.replicas_of(before)), None), 20)
             replica.client.execute_command("CLUSTER", "FAILOVER")
             wait_until(lambda replica=replica: cluster.primary_of(key) is replica, 20)
-            assert answered(wires, selector, key) == [b"OK"]
+            assert answered(event_loop, selector, key) == [b"OK"]
             assert server.client.get(key) == b"value"
         wait_until(cluster.sound, 20)
-        for link in wires.links:
-            link.wire.close()
+        for pipeline in event_loop.pipelines:
+            pipeline.connection.close()
 
 
 def test_keys_of_several_nodes_have_links_of_their_own_that_can_be_let_go(cluster, namespace):
     with Server(Settings(redis_url=cluster.url, namespace=namespace), connections=2) as server:
         selector = selectors.DefaultSelector()
-        wires = Wires(server, selector)
-        keys = [server.keys.of(name) for name in QUEUES]
-        assert len({id(wires.link_to(each.prefix)) for each in keys}) == len(QUEUES)
-        assert all(wires.link_to(each.next) is wires.link_to(each.prefix) for each in keys)
+        event_loop = EventLoop(server, selector)
+        keys = [server.keys.for_queue(name) for name in QUEUES]
+        assert len({id(event_loop.pipeline_to(each.prefix)) for each in keys}) == len(QUEUES)
+        assert all(event_loop.pipeline_to(each.next) is event_loop.pipeline_to(each.prefix) for each in keys)
         own = server.keys.worker("w")
-        assert answered(wires, selector, own)
-        wires.forget(own)
-        assert len(wires.descriptors()) == 0
-        assert len(list(wires.links)) == len(QUEUES)
+        assert answered(event_loop, selector, own)
+        event_loop.forget(own)
+        assert len(event_loop.descriptors()) == 0
+        assert len(list(event_loop.pipelines)) == len(QUEUES)
 
 
 @pytest.mark.deep
@@ -254,7 +254,7 @@ def test_only_exclusive_jobs_of_the_node_that_is_away_are_stopped(cluster, tmp_p
         try:
             ids = {queue: client.enqueue("alone", {"seconds": 6}, queue=queue) for queue in (away, there)}
             wait_until(lambda: all(client.inspector.state(*each) == "processing" for each in ids.items()), 15)
-            node, _ = cluster.kill_primary(client.server.keys.of(away).prefix)
+            node, _ = cluster.kill_primary(client.server.keys.for_queue(away).prefix)
             cluster.bring_back(node)
             assert all(client.wait(job_id, 30).status == "completed" for job_id in ids.values())
             (stopped,) = [line for line in worker.log.splitlines() if "job stopped: the lease may be lost" in line]
@@ -272,7 +272,7 @@ def test_a_worker_goes_on_with_the_queues_of_living_nodes(cluster, tmp_path, nam
         worker = Worker(client, tmp_path, WORKER_QUEUES=f"{away},{there}", WORKER_CONCURRENCY="1")
         try:
             wait_until(lambda: client.stats().total_dequeued >= 2, 15)
-            node, _ = cluster.kill_primary(client.server.keys.of(away).prefix)
+            node, _ = cluster.kill_primary(client.server.keys.for_queue(away).prefix)
             try:
                 for _ in range(5):
                     job_id = client.enqueue("echo", {}, queue=there)

@@ -64,7 +64,7 @@ def run(topology: Topology, stack: Stack, *, kills: Sequence[str], rate: float =
         began = time.monotonic()
         for queue in kills:
             _pause(load, quiet)
-            node, at = topology.kill_primary(stack.client.server.keys.of(queue).prefix)
+            node, at = topology.kill_primary(stack.client.server.keys.for_queue(queue).prefix)
             kill = Kill(at, queue)
             report.kills.append(kill)
             wait_until(lambda kill=kill: _first_done(stack, load, kill), 60, f"a job of {queue} to be done again")

@@ -77,7 +77,7 @@ def test_a_stream_is_cut_into_the_same_messages_however_it_comes(sizes, cuts):
     reader, got = Messages(LONGEST), []
     while stream:
         cut = cuts.pop() if cuts else len(stream)
-        got += reader.of(stream[:cut])
+        got += reader.split(stream[:cut])
         stream = stream[cut:]
     assert got == sent
 

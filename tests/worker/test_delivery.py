@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 from gopher.worker.queue_side import delivery as delivery_module
 from gopher.worker.queue_side.clock import ServerClock
-from gopher.worker.queue_side.decisions import Verdict
-from gopher.worker.queue_side.settler import Settlement
+from gopher.worker.queue_side.decisions import Decision
+from gopher.worker.queue_side.settler import Settler
 from gopher.worker.running import Running
 
 from gopher.client import Client
 from gopher.config.settings import Settings
 from gopher.queue.scripts import script
 from gopher.queue.store import Server
-from gopher.server.pipeline import Link
+from gopher.server.pipeline import Pipeline
 from tests.faults.proxy import Proxy
 from tests.seeding import SeedingWorker
 
@@ -58,15 +58,15 @@ def client(redis_url, namespace):
 
 
 class Bench:
-    """A settlement behind a proxy, and the jobs of a worker whose outcomes it delivers."""
+    """A settler behind a proxy, and the jobs of a worker whose outcomes it delivers."""
 
     def __init__(self, client, proxy, server):
         self.client, self.proxy = client, proxy
         self.worker = SeedingWorker(client)
         queue = server.queue("default")
-        self.link = Link(server, queue.keys.prefix)
-        self.settlement = Settlement(queue, self.link, ServerClock(), LEASE)
-        self.delivery = self.settlement.delivery
+        self.pipeline = Pipeline(server, queue.keys.prefix)
+        self.settler = Settler(queue, self.pipeline, ServerClock(), LEASE)
+        self.delivery = self.settler.delivery
 
     def jobs(self, count):
         for number in range(count):
@@ -85,21 +85,21 @@ class Bench:
         while not until():
             now = time.monotonic()
             assert now < deadline, "it never gets there"
-            if not self.link.busy:
-                self.settlement.send()
-            self.link.check(now)
-            self.link.flush(now, 0.4)
-            wake_at = min(self.link.wake_at(), self.delivery.wake_at())
-            sockets = [self.link.wire.descriptor] if self.link.wire.connected else []
+            if not self.pipeline.busy:
+                self.settler.send()
+            self.pipeline.check(now)
+            self.pipeline.flush(now, 0.4)
+            wake_at = min(self.pipeline.wake_at(), self.delivery.wake_at())
+            sockets = [self.pipeline.connection.descriptor] if self.pipeline.connection.connected else []
             ready, _, _ = select.select(sockets, [], [], min(max(wake_at - now, 0.0), 0.05))
             if ready:
-                self.link.readable(time.monotonic())
+                self.pipeline.readable(time.monotonic())
 
     def states(self, jobs):
         return [self.client.inspector.state("default", each.job.id) for each in jobs]
 
     def totals(self, field):
-        found = self.client.server.client.hget(self.client.server.keys.of("default").totals, field)
+        found = self.client.server.client.hget(self.client.server.keys.for_queue("default").totals, field)
         return int(found or 0)
 
 
@@ -112,7 +112,7 @@ def bench(client, proxy, namespace, monkeypatch):
             yield bench
         finally:
             proxy.mode("pass")
-            bench.link.wire.close()
+            bench.pipeline.connection.close()
 
 
 @pytest.mark.parametrize("words", WORDS)
@@ -121,15 +121,15 @@ def test_no_error_reply_ends_an_outcome(bench, words):
     before = bench.proxy.done("inject")
     bench.proxy.mode("inject", text=words)
     for each in completed:
-        bench.settlement.complete(each, 0.01, b'"done"', b"")
-    verdict = Verdict("retry", "failed", delay=60.0, error_type="E", error=b'{"type":"E","message":"m"}')
-    bench.settlement.settle(failed[0], verdict, b"", 0.0, 1.0)
-    bench.settlement.requeue(returned[0])
+        bench.settler.complete(each, 0.01, b'"done"', b"")
+    decision = Decision("retry", "failed", delay=60.0, error_type="E", error=b'{"type":"E","message":"m"}')
+    bench.settler.settle(failed[0], decision, b"", 0.0, 1.0)
+    bench.settler.requeue(returned[0])
     bench.go_on(lambda: bench.proxy.done("inject") >= before + 12)
-    assert bench.settlement.waiting
-    assert set(bench.settlement.held()) == {*completed, *failed, *returned}
+    assert bench.settler.waiting
+    assert set(bench.settler.held()) == {*completed, *failed, *returned}
     bench.proxy.mode("pass")
-    bench.go_on(lambda: not bench.settlement.waiting)
+    bench.go_on(lambda: not bench.settler.waiting)
     assert bench.states([*completed, *failed, *returned]) == ["completed"] * 3 + ["retrying", "pending"]
     assert bench.totals("completed:sleep") == 3
 
@@ -138,17 +138,17 @@ def refuse_one_of(bench, jobs, words="ERR request too large"):
     """Have the server refuse every result that has a mark, and give one job such a result."""
     bench.proxy.mode("inject", match="refuse this", text=words)
     for each in jobs:
-        bench.settlement.complete(each, 0.01, b'"refuse this"' if each is jobs[1] else b'"fine"', b"")
+        bench.settler.complete(each, 0.01, b'"refuse this"' if each is jobs[1] else b'"fine"', b"")
 
 
 @pytest.mark.parametrize("words", ["ERR request too large", "WRONGTYPE Operation against a key"])
 def test_one_that_is_refused_holds_up_no_others(bench, words):
     jobs = bench.jobs(5)
     refuse_one_of(bench, jobs, words)
-    bench.go_on(lambda: len(bench.settlement.held()) == 1)
+    bench.go_on(lambda: len(bench.settler.held()) == 1)
     assert bench.states(jobs) == ["completed", "processing", "completed", "completed", "completed"]
     bench.proxy.mode("pass")
-    bench.go_on(lambda: not bench.settlement.waiting)
+    bench.go_on(lambda: not bench.settler.waiting)
     assert bench.states(jobs) == ["completed"] * 5
 
 
@@ -156,7 +156,7 @@ def test_one_that_is_never_taken_while_others_are_becomes_a_dead_letter_and_is_c
     jobs = bench.jobs(5)
     bench.delivery._patience = 0.2
     refuse_one_of(bench, jobs)
-    bench.go_on(lambda: not bench.settlement.waiting)
+    bench.go_on(lambda: not bench.settler.waiting)
     assert bench.states(jobs) == ["completed", "failed", "completed", "completed", "completed"]
     error = json.loads(bytes(bench.client.job(jobs[1].job.id).error))
     assert error["type"] == "OutcomeRefused"
@@ -170,14 +170,14 @@ def test_while_all_are_refused_none_is_given_up(bench):
     began = bench.proxy.done("inject")
     bench.proxy.mode("inject", match=script("complete").sha, text="ERR max requests limit exceeded")
     for each in jobs:
-        bench.settlement.complete(each, 0.01, b"", b"")
+        bench.settler.complete(each, 0.01, b"", b"")
     until = time.monotonic() + 1.0
     bench.go_on(lambda: time.monotonic() > until)
-    assert len(bench.settlement.held()) == 4
+    assert len(bench.settler.held()) == 4
     # Halved again and again, each alone in the end, but with pauses.
     assert 4 < bench.proxy.done("inject") - began < 60
     bench.proxy.mode("pass")
-    bench.go_on(lambda: not bench.settlement.waiting)
+    bench.go_on(lambda: not bench.settler.waiting)
     assert bench.states(jobs) == ["completed"] * 4
 
 
@@ -185,10 +185,10 @@ def test_what_even_a_dead_letter_is_refused_for_is_dropped_and_counted(bench):
     bench.delivery._patience = 0.1
     refused, taken = bench.jobs(2)
     bench.proxy.mode("inject", match=refused.job.id, text="ERR user_script:7: attempt to compare nil with number")
-    bench.settlement.complete(refused, 0.01, b"", b"")
-    bench.settlement.complete(taken, 0.01, b"", b"")
-    bench.go_on(lambda: not bench.settlement.waiting)
-    bench.go_on(lambda: bench.link.idle)
+    bench.settler.complete(refused, 0.01, b"", b"")
+    bench.settler.complete(taken, 0.01, b"", b"")
+    bench.go_on(lambda: not bench.settler.waiting)
+    bench.go_on(lambda: bench.pipeline.idle)
     assert bench.states([refused, taken]) == ["processing", "completed"]
     assert bench.totals("refused:sleep") == 2
 
@@ -198,10 +198,10 @@ def test_no_more_jobs_are_to_come_while_many_outcomes_are_refused(bench, monkeyp
     jobs = bench.jobs(3)
     bench.proxy.mode("inject", match=script("complete").sha, text="ERR quota")
     for each in jobs:
-        bench.settlement.complete(each, 0.01, b"", b"")
+        bench.settler.complete(each, 0.01, b"", b"")
     bench.go_on(lambda: bench.delivery.full)
     bench.proxy.mode("pass")
-    bench.go_on(lambda: not bench.settlement.waiting)
+    bench.go_on(lambda: not bench.settler.waiting)
     assert not bench.delivery.full
     assert (bench.delivery._refused, bench.delivery._refused_bytes) == (0, 0)
 
@@ -210,8 +210,8 @@ def test_once_the_lease_is_lost_what_is_refused_is_dropped(bench):
     jobs = bench.jobs(2)
     bench.proxy.mode("inject", match=script("complete").sha, text="ERR quota")
     for each in jobs:
-        bench.settlement.complete(each, 0.01, b"", b"")
+        bench.settler.complete(each, 0.01, b"", b"")
     bench.go_on(lambda: bench.delivery._refused == 2)
     bench.delivery.lose(bench.worker.name)
-    bench.go_on(lambda: not bench.settlement.waiting)
+    bench.go_on(lambda: not bench.settler.waiting)
     assert bench.states(jobs) == ["processing"] * 2

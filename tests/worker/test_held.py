@@ -1,8 +1,8 @@
 """What a supervisor must not begin, and when it must look into its list. Its loop does not run here."""
 
 import pytest
-from gopher.worker.queue_side.fetcher import BLOCK, Intake
-from gopher.worker.queue_side.priority_cycle import Turns
+from gopher.worker.queue_side.fetcher import BLOCK, Fetcher
+from gopher.worker.queue_side.priority_cycle import PriorityCycle
 from gopher.worker.running import Running
 from gopher.worker.supervisor import Supervisor
 
@@ -36,18 +36,18 @@ def test_nothing_begins_once_the_lease_has_run_out_unheard(supervisor):
 
 def test_a_lost_bell_is_looked_for_at_once_and_when_the_server_must_have_ended_it(supervisor):
     """An orphan may be given a job for as long as it waits there, and no poll looks while no child is free."""
-    turns = Turns("strict")
-    intake = Intake(supervisor._server.queue("default"), supervisor._wires, turns, poll_interval=5.0)
+    cycle = PriorityCycle("strict")
+    fetcher = Fetcher(supervisor._server.queue("default"), supervisor._event_loop, cycle, poll_interval=5.0)
 
     def looks(now):
         """Return whether it fetches; its fetch is answered at once."""
-        if not intake.must_fetch(now):
+        if not fetcher.must_fetch(now):
             return False
-        intake.fetch("w", 1, now, lambda fetched: None)
-        intake.asked_for = 0
+        fetcher.fetch("w", 1, now, lambda fetched: None)
+        fetcher.asked_for = 0
         return True
 
     assert not looks(100.0)
-    intake._bell_given_up(100.0)
+    fetcher._pop_given_up(100.0)
     assert [looks(now) for now in (100.0, 100.1, 100.0 + BLOCK)] == [True, False, False]
     assert [looks(now) for now in (101.1 + BLOCK, 101.2 + BLOCK, 200.0)] == [True, False, False]

@@ -40,11 +40,11 @@ def test_a_child_holds_nothing_of_the_supervisors(client, start_worker):
     run(client, [{"type": "echo", "payload": {}}] * 30)
     sockets = set()
     for pid in worker.children():
-        links = [os.readlink(f"/proc/{pid}/fd/{name}") for name in os.listdir(f"/proc/{pid}/fd")]
-        sockets.update(mine := [link for link in links if link.startswith("socket:")])
-        assert len(mine) == 1, links
-        assert len([link for link in links if link.startswith("pipe:")]) == 3, links
-        assert not [link for link in links if "epoll" in link], links
+        pipelines = [os.readlink(f"/proc/{pid}/fd/{name}") for name in os.listdir(f"/proc/{pid}/fd")]
+        sockets.update(mine := [pipeline for pipeline in pipelines if pipeline.startswith("socket:")])
+        assert len(mine) == 1, pipelines
+        assert len([pipeline for pipeline in pipelines if pipeline.startswith("pipe:")]) == 3, pipelines
+        assert not [pipeline for pipeline in pipelines if "epoll" in pipeline], pipelines
     assert len(sockets) == 3
 
 

@@ -49,7 +49,7 @@ class Messages:
         #: Of a message that was said in pieces.
         self._said: list[bytes] = []
 
-    def of(self, data: bytes) -> list[bytes]:
+    def split(self, data: bytes) -> list[bytes]:
         """Return the messages that are whole with these further bytes."""
         if len(data) < self._missing:
             self._beginning.append(data)
@@ -108,7 +108,7 @@ class ChildEnd:
             size = self._socket.recv_into(_SPACE)
             if not size:
                 return None
-            self._received.extend(self._messages.of(bytes(_SPACE[:size])))
+            self._received.extend(self._messages.split(bytes(_SPACE[:size])))
         return self._received.popleft()
 
     def send(self, message: bytes) -> None:
@@ -162,7 +162,7 @@ class SupervisorEnd:
             except OSError:
                 return messages
             if size:
-                messages += self._messages.of(bytes(_SPACE[:size]))
+                messages += self._messages.split(bytes(_SPACE[:size]))
             if size < len(_SPACE):
                 return messages
 

@@ -32,7 +32,7 @@ from .capture import mark
 from .channel import ChildEnd
 from .child_signals import ChildSignals
 from .claims import Claims
-from .process_state import Surroundings, report_crashes
+from .process_state import ProcessState, report_crashes
 from .results import BadResult, encode_result
 from .streams import Streams
 
@@ -117,16 +117,16 @@ class Child:
             self._attempts = in_child(self._spans)
         self._pid = os.getpid()
         setproctitle(f"gopher: child of {parent}")
-        self._surroundings = Surroundings(self._streams, self._signals)
+        self._process_state = ProcessState(self._streams, self._signals)
 
     def _restore(self, *, thoroughly: bool) -> None:
         if thoroughly and os.getpid() != self._pid:
             # Forked by C code.
             _leave_copy(None)
         try:
-            self._surroundings.restore(thoroughly=thoroughly)
+            self._process_state.restore(thoroughly=thoroughly)
         except BaseException:  # noqa: BLE001 - what a signal handler raises that the job has left
-            self._surroundings.restore(thoroughly=True)
+            self._process_state.restore(thoroughly=True)
 
     def _attempt(self, given: Assignment) -> Completed | Failed:
         """Run one job to its end, whatever that is."""
@@ -201,7 +201,7 @@ def _envelope_of(given: Assignment) -> Envelope:
     try:
         return decode_envelope(given.job.envelope)
     except UNREADABLE as error:
-        raise Discard(f"its record is spoilt: the envelope can't be read ({error})") from None
+        raise Discard(f"its record is corrupt: the envelope can't be read ({error})") from None
 
 
 def _decoded(parents: dict[str, bytes]) -> dict[str, Any]:

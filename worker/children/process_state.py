@@ -29,7 +29,7 @@ def report_crashes() -> None:
     faulthandler.enable(file=2, all_threads=False)
 
 
-class Surroundings:
+class ProcessState:
     """Standard streams, signals, timers, limits, folder, umask, environment, time zone, and Python's own settings."""
 
     def __init__(self, streams: Streams, signals: ChildSignals) -> None:

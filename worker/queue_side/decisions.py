@@ -18,11 +18,11 @@ from gopher.queue.moves import FetchedJob
 NO_HANDLER_ATTEMPTS, NO_HANDLER_DELAY = 10, 10.0
 
 
-class Verdict(NamedTuple):
+class Decision(NamedTuple):
     """What to do with the job. `delay` in seconds; `error` is JSON; `crash` says how the child died; `place` is
     where in the handler's code it failed, e.g. `shop/mail.py:42 send`."""
 
-    kind: Literal["retry", "dead", "requeue", "hold_back", "cancelled"]
+    kind: Literal["retry", "dead", "requeue", "throttle", "cancelled"]
     outcome: str
     delay: float = 0.0
     error_type: str = ""
@@ -31,19 +31,19 @@ class Verdict(NamedTuple):
     place: str = ""
 
 
-CANCELLED = Verdict("cancelled", "cancelled")
+CANCELLED = Decision("cancelled", "cancelled")
 #: Given back because the worker stops, and taken away because it was not heard of.
-RELEASED, LOST = Verdict("requeue", "released"), Verdict("requeue", "lost")
+RELEASED, LOST = Decision("requeue", "released"), Decision("requeue", "lost")
 
 
 def on_failure(
     job: FetchedJob, failed: Failed, handler: Handler | None, *, max_retries: int, timeout: float
-) -> Verdict:
+) -> Decision:
     """Decide for an attempt that the child itself reports as not completed."""
     if failed.kind == "snooze":
-        return Verdict("requeue", "snoozed", delay=failed.after or 0.0)
+        return Decision("requeue", "snoozed", delay=failed.after or 0.0)
     if failed.kind == "rate_limited":
-        return Verdict("hold_back", "rate_limited", delay=failed.after or 0.0)
+        return Decision("throttle", "rate_limited", delay=failed.after or 0.0)
     if failed.kind == "cancelled":
         return CANCELLED
     outcome, error_type, message = "failed", failed.error_type, failed.message
@@ -60,7 +60,7 @@ def on_failure(
     return _again(outcome, delay, error_type, message, failed.traceback)._replace(place=failed.place)
 
 
-def on_timeout(job: FetchedJob, timeout: float, grace: float, max_retries: int, handler: Handler | None) -> Verdict:
+def on_timeout(job: FetchedJob, timeout: float, grace: float, max_retries: int, handler: Handler | None) -> Decision:
     """Decide for an attempt that was killed because it did not even react to the exception."""
     message = (
         f"ran longer than its timeout of {format_duration(timeout)}, did not react to the exception for "
@@ -71,7 +71,7 @@ def on_timeout(job: FetchedJob, timeout: float, grace: float, max_retries: int, 
     return _again("timeout", (handler.backoff if handler else Backoff()).delay(failures(job)), "Timeout", message)
 
 
-def on_crash(job: FetchedJob, how: str, output: str, max_crashes: int) -> Verdict:
+def on_crash(job: FetchedJob, how: str, output: str, max_crashes: int) -> Decision:
     """Decide for an attempt whose child died: `how` is a signal's name or `exit 0`, `output` its last lines."""
     deaths = (*job.crashes, how)
     if len(deaths) >= max_crashes:
@@ -81,7 +81,7 @@ def on_crash(job: FetchedJob, how: str, output: str, max_crashes: int) -> Verdic
     return _again("crashed", crash_delay(len(deaths)), "ChildCrashed", message, output, crash=how)
 
 
-def on_no_handler(job: FetchedJob) -> Verdict:
+def on_no_handler(job: FetchedJob) -> Decision:
     """Decide for a job of a type that this worker does not know."""
     message = f"no worker that took it knows the job type {job.type!r}"
     if job.attempt >= NO_HANDLER_ATTEMPTS:
@@ -89,19 +89,19 @@ def on_no_handler(job: FetchedJob) -> Verdict:
     return _again("failed", NO_HANDLER_DELAY, "NoHandler", message)
 
 
-def on_refused_outcome(reason: str) -> Verdict:
+def on_refused_outcome(reason: str) -> Decision:
     """Decide for an attempt that has ended and whose outcome the server does not take."""
     message = f"it ran, and what it ended with could not be stored: {reason[:500]}"
     return _dead("failed", "OutcomeRefused", message, permanent=True)
 
 
-def within(verdict: Verdict, give_up_in: float) -> Verdict:
+def within(decision: Decision, give_up_in: float) -> Decision:
     """Give a job up that would be tried again later than `give_up_in` seconds from now (`retry_for`)."""
-    if verdict.kind != "retry" or verdict.delay <= give_up_in:
-        return verdict
-    error = msgspec.json.decode(verdict.error)
+    if decision.kind != "retry" or decision.delay <= give_up_in:
+        return decision
+    error = msgspec.json.decode(decision.error)
     error["message"] += " (no further attempt: the time for retries, retry_for, is over)"
-    return verdict._replace(kind="dead", delay=0.0, error=msgspec.json.encode(error))
+    return decision._replace(kind="dead", delay=0.0, error=msgspec.json.encode(error))
 
 
 def failures(job: FetchedJob) -> int:
@@ -109,17 +109,17 @@ def failures(job: FetchedJob) -> int:
     return max(job.attempt - len(job.crashes) - job.lost, 1)
 
 
-def history_row(attempt: int, verdict: Verdict, worker: str, started: int, ended: int) -> bytes:
+def history_row(attempt: int, decision: Decision, worker: str, started: int, ended: int) -> bytes:
     """Return a row of the job's history as JSON; times in Unix milliseconds."""
     row: dict[str, Any] = {
         "attempt": attempt,
-        "outcome": verdict.outcome,
+        "outcome": decision.outcome,
         "worker": worker,
         "started_at": started,
         "ended_at": ended,
     }
-    if verdict.error:
-        error = msgspec.json.decode(verdict.error)
+    if decision.error:
+        error = msgspec.json.decode(decision.error)
         row["error"] = {"type": error["type"], "message": error["message"][:500]}
     return msgspec.json.encode(row)
 
@@ -130,13 +130,13 @@ def _error(error_type: str, message: str, traceback: str, permanent: bool) -> by
 
 def _dead(
     outcome: str, error_type: str, message: str, traceback: str = "", *, crash: str = "", permanent: bool = False
-) -> Verdict:
+) -> Decision:
     error = _error(error_type, message, traceback, permanent)
-    return Verdict("dead", outcome, error_type=error_type, error=error, crash=crash)
+    return Decision("dead", outcome, error_type=error_type, error=error, crash=crash)
 
 
 def _again(
     outcome: str, delay: float, error_type: str, message: str, traceback: str = "", *, crash: str = ""
-) -> Verdict:
+) -> Decision:
     error = _error(error_type, message, traceback, permanent=False)
-    return Verdict("retry", outcome, delay, error_type, error, crash)
+    return Decision("retry", outcome, delay, error_type, error, crash)

@@ -2,15 +2,15 @@
 
 from gopher.jobs.handlers import Registry
 from gopher.queue.moves import Queue
-from gopher.server.pipeline import Callback, Link
+from gopher.server.pipeline import Callback, Pipeline
 
 
 class DeclaredLimits:
     """Those of one queue; what an operator has set stands."""
 
-    def __init__(self, queue: Queue, link: Link, registry: Registry) -> None:
+    def __init__(self, queue: Queue, pipeline: Pipeline, registry: Registry) -> None:
         self._queue = queue
-        self._link = link
+        self._pipeline = pipeline
         self._limits = {handler.name: handler.limit for handler in registry if handler.limit is not None}
         #: Types of which the server is to be told.
         self._due = set(self._limits)
@@ -24,7 +24,7 @@ class DeclaredLimits:
         """Tell it again of those that it has refused to hear of."""
         due, self._due = self._due, set()
         for name in sorted(due):
-            self._link.add(self._queue.set_limit(name, *self._limits[name], origin="handler"), self._taker(name))
+            self._pipeline.add(self._queue.set_limit(name, *self._limits[name], origin="handler"), self._taker(name))
 
     def _taker(self, name: str) -> Callback:
         return lambda reply: self._due.add(name) if isinstance(reply, Exception) else None

@@ -17,7 +17,7 @@ from gopher.worker.running import Running
 from gopher.queue.keys import QueueKeys
 from gopher.server.calls import Call, Command
 from gopher.server.errors import blames_data, translated
-from gopher.server.pipeline import Link
+from gopher.server.pipeline import Pipeline
 from gopher.telemetry.logs import get_logger
 
 log = get_logger("worker")
@@ -59,9 +59,9 @@ class Parcel:
 class Delivery:
     """Brings the outcomes of one queue's jobs to the server."""
 
-    def __init__(self, keys: QueueKeys, link: Link, lease: float, patience: float = PATIENCE) -> None:
+    def __init__(self, keys: QueueKeys, pipeline: Pipeline, lease: float, patience: float = PATIENCE) -> None:
         self._keys = keys
-        self._link = link
+        self._pipeline = pipeline
         self._longest_pause = lease * LONGEST_SHARE
         self._patience = max(patience, lease)
         #: Not answered for by a script yet.
@@ -96,7 +96,7 @@ class Delivery:
     def send(self, parcel: Parcel) -> None:
         """Put outcomes on their way."""
         self._parcels.add(parcel)
-        self._link.add(parcel.call, lambda answer: self._answered(parcel, answer))
+        self._pipeline.add(parcel.call, lambda answer: self._answered(parcel, answer))
 
     def send_again(self, now: float) -> None:
         """Send what was refused and whose time has come."""
@@ -172,7 +172,7 @@ class Delivery:
         ending = "the job becomes a dead letter" if parcel.instead else "the job is given back"
         log.error(f"the server never takes an outcome; {ending}", error=str(error), **job_fields(running))
         field = f"refused:{running.job.type}"
-        self._link.add(Command(self._keys.totals, ("HINCRBY", self._keys.totals, field, "1")), _ignore)
+        self._pipeline.add(Command(self._keys.totals, ("HINCRBY", self._keys.totals, field, "1")), _ignore)
         if parcel.instead is not None:
             self.send(parcel.instead(str(error)))
 

@@ -4,7 +4,7 @@ A job that is in its list and that it does not know of would stay `processing` f
 lease covers it. There is no way known to get there; this is for those that are not known.
 
 The answer to a heartbeat says how many jobs stand in the list. When it is read, all that was sent before it has been
-answered: so the worker holds at least as many, but for one that a bell is just bringing. Only where it holds fewer,
+answered: so the worker holds at least as many, but for one that a blocking pop brings. Only where it holds fewer,
 beat after beat, is the list compared token by token, in a script.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from gopher.queue.moves import Reclaimed
 from gopher.telemetry.logs import get_logger
 
-from .fetcher import Intake
+from .fetcher import Fetcher
 
 log = get_logger("worker")
 
@@ -24,8 +24,8 @@ LOOK_AFTER, RECLAIM_AFTER = 2, 3
 class Inventory:
     """Compares the list of one queue."""
 
-    def __init__(self, intake: Intake) -> None:
-        self._intake = intake
+    def __init__(self, fetcher: Fetcher) -> None:
+        self._fetcher = fetcher
         #: Heartbeats in a row that found too many.
         self._beats = 0
 
@@ -44,16 +44,16 @@ class Inventory:
             return
         self._beats += 1
         if self._beats == LOOK_AFTER:
-            # What was popped and not begun, or begun by a bell whose reply was lost, comes by a fetch.
-            self._intake.look_again()
+            # What was popped and not begun, or begun by a blocking pop whose reply was lost, comes by a fetch.
+            self._fetcher.look_again()
         elif self._beats >= RECLAIM_AFTER:
             self._beats = 0
             self._reclaim(worker_id, held)
 
     def _reclaim(self, worker_id: str, held: list[str]) -> None:
-        queue, intake = self._intake.queue, self._intake
-        call = queue.reclaim(worker_id, held, *intake.next_numbers, intake.lost_bells)
-        intake.link.add(call, self._answered)
+        queue, fetcher = self._fetcher.queue, self._fetcher
+        call = queue.reclaim(worker_id, held, *fetcher.next_numbers, fetcher.lost_pops)
+        fetcher.pipeline.add(call, self._answered)
 
     def _answered(self, reply: Reclaimed | Exception) -> None:
         if isinstance(reply, Exception):
@@ -63,5 +63,5 @@ class Inventory:
             log.warning(
                 "a job was given back: it stood in this worker's list and the worker did not hold it",
                 job_id=job_id,
-                queue=self._intake.queue.name,
+                queue=self._fetcher.queue.name,
             )

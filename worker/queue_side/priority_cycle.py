@@ -11,7 +11,7 @@ from math import gcd
 STRICT_ORDER = "hnl"
 
 
-class Turns:
+class PriorityCycle:
     """A worker's place in its cycle. `order` is what a fetch is given."""
 
     def __init__(self, weights: Mapping[str, int] | str) -> None:
@@ -28,7 +28,7 @@ class Turns:
 
     def take(self, priority: str) -> None:
         """Step past the next turn of `priority`: a job of it was given out (fetch.lua does the same)."""
-        # A priority that there is not: somebody has spoilt the job's record.
+        # A priority that there is not: the job's record was corrupted.
         if not self.strict and priority in self._behind:
             self._place = self._behind[priority][self._place]
 

@@ -8,11 +8,11 @@ from gopher.worker.running import Running
 
 from gopher.jobs.job import created_ms
 from gopher.queue.moves import Completion, Failure, Queue
-from gopher.server.pipeline import Link
+from gopher.server.pipeline import Pipeline
 from gopher.telemetry.logs import debugging, get_logger
 
 from .clock import ServerClock
-from .decisions import Verdict, history_row, on_refused_outcome, within
+from .decisions import Decision, history_row, on_refused_outcome, within
 from .delivery import Delivery, Parcel
 
 log = get_logger("worker")
@@ -21,13 +21,13 @@ log = get_logger("worker")
 _Done = tuple[Running, Completion]
 
 
-class Settlement:
+class Settler:
     """Turns the outcomes of one queue's jobs into calls, and has them delivered."""
 
-    def __init__(self, queue: Queue, link: Link, clock: ServerClock, lease: float) -> None:
+    def __init__(self, queue: Queue, pipeline: Pipeline, clock: ServerClock, lease: float) -> None:
         self._queue = queue
         self._clock = clock
-        self.delivery = Delivery(queue.keys, link, lease)
+        self.delivery = Delivery(queue.keys, pipeline, lease)
         #: Completions by the worker id that the jobs were given out to.
         self._completions: dict[str, list[_Done]] = {}
 
@@ -70,30 +70,30 @@ class Settlement:
         middle = len(done) // 2
         return Parcel(jobs, call, lambda: [self._results(worker_id, half) for half in (done[:middle], done[middle:])])
 
-    def settle(self, running: Running, verdict: Verdict, log_lines: bytes, started: float, ended: float) -> None:
+    def settle(self, running: Running, decision: Decision, log_lines: bytes, started: float, ended: float) -> None:
         """Carry out what was decided for an attempt; times are monotonic seconds."""
         job, worker_id = running.job, running.worker_id
-        if verdict.kind == "requeue":
-            self.requeue(running, verdict.delay)
+        if decision.kind == "requeue":
+            self.requeue(running, decision.delay)
             return
-        if verdict.kind == "hold_back":
-            log.info("the type is held back", seconds=verdict.delay, **job_fields(running))
-            self.delivery.send(Parcel([running], self._queue.hold_back(worker_id, job.id, job.token, verdict.delay)))
+        if decision.kind == "throttle":
+            log.info("the type is held back", seconds=decision.delay, **job_fields(running))
+            self.delivery.send(Parcel([running], self._queue.throttle(worker_id, job.id, job.token, decision.delay)))
             return
-        verdict = within(verdict, self._give_up_in(running, ended))
-        row = history_row(job.attempt, verdict, worker_id, self._clock.at(started), self._clock.at(ended))
-        _log(running, verdict)
+        decision = within(decision, self._give_up_in(running, ended))
+        row = history_row(job.attempt, decision, worker_id, self._clock.at(started), self._clock.at(ended))
+        _log(running, decision)
         instead = None
-        if verdict.kind == "cancelled":
+        if decision.kind == "cancelled":
             call = self._queue.cancelled(worker_id, job.id, job.token, row, log_lines)
         else:
             instead = self._dead(running, started, ended)
             duration = (ended - started) * 1000
-            failure = Failure(job.id, job.token, duration, verdict.error, row, log_lines, verdict.crash)
-            if verdict.kind == "retry":
-                call = self._queue.retry(worker_id, failure, verdict.delay)
+            failure = Failure(job.id, job.token, duration, decision.error, row, log_lines, decision.crash)
+            if decision.kind == "retry":
+                call = self._queue.retry(worker_id, failure, decision.delay)
             else:
-                call = self._queue.dead_letter(worker_id, failure, verdict.error_type, verdict.place)
+                call = self._queue.dead_letter(worker_id, failure, decision.error_type, decision.place)
         self.delivery.send(Parcel([running], call, instead=instead))
 
     def _dead(self, running: Running, started: float, ended: float) -> Callable[[str], Parcel]:
@@ -101,10 +101,10 @@ class Settlement:
 
         def parcel(reason: str) -> Parcel:
             job, worker_id = running.job, running.worker_id
-            verdict = on_refused_outcome(reason)
-            row = history_row(job.attempt, verdict, worker_id, self._clock.at(started), self._clock.at(ended))
-            failure = Failure(job.id, job.token, (ended - started) * 1000, verdict.error, row, b"", "")
-            return Parcel([running], self._queue.dead_letter(worker_id, failure, verdict.error_type))
+            decision = on_refused_outcome(reason)
+            row = history_row(job.attempt, decision, worker_id, self._clock.at(started), self._clock.at(ended))
+            failure = Failure(job.id, job.token, (ended - started) * 1000, decision.error, row, b"", "")
+            return Parcel([running], self._queue.dead_letter(worker_id, failure, decision.error_type))
 
         return parcel
 
@@ -123,11 +123,11 @@ class Settlement:
 _LOUD: Mapping[str, str] = {"dead": "error", "retry": "warning", "cancelled": "info"}
 
 
-def _log(running: Running, verdict: Verdict) -> None:
+def _log(running: Running, decision: Decision) -> None:
     fields = job_fields(running)
-    if verdict.error_type:
-        fields["error_type"] = verdict.error_type
-    if verdict.kind == "retry":
-        fields["next_in"] = round(verdict.delay, 3)
+    if decision.error_type:
+        fields["error_type"] = decision.error_type
+    if decision.kind == "retry":
+        fields["next_in"] = round(decision.delay, 3)
     words = {"dead": "job is dead", "retry": "job will be tried again", "cancelled": "job cancelled"}
-    getattr(log, _LOUD[verdict.kind])(words[verdict.kind], outcome=verdict.outcome, **fields)
+    getattr(log, _LOUD[decision.kind])(words[decision.kind], outcome=decision.outcome, **fields)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from gopher.worker.children import system
 from gopher.worker.messages import Assignment
-from gopher.worker.queue_side.decisions import Verdict
+from gopher.worker.queue_side.decisions import Decision
 from setproctitle import setproctitle
 
 from gopher.jobs.job import read_envelope
@@ -76,17 +76,17 @@ def _encoded(frame: Finished | Killed) -> bytes:
     return data
 
 
-def killed(given: Assignment, verdict: Verdict, seconds: float) -> Killed:
+def killed(given: Assignment, decision: Decision, seconds: float) -> Killed:
     """Return the span of an attempt that ended just now, after so many seconds, and could not say so itself."""
-    error = msgspec.json.decode(verdict.error) if verdict.error else {}
+    error = msgspec.json.decode(decision.error) if decision.error else {}
     envelope = read_envelope(given.job.envelope)
     now = time.time_ns()
     return Killed(
         attempt_of(given, envelope),
         now - round(seconds * 1e9),
         now,
-        verdict.outcome,
-        verdict.error_type,
+        decision.outcome,
+        decision.error_type,
         error.get("message", ""),
     )
 

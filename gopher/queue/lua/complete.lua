@@ -5,7 +5,7 @@
 -- KEYS  1 prefix
 -- ARGV  1 worker  2 default retention ms  3 the jobs, packed (MessagePack), each {id, token, duration ms, result, log},
 --       where result and log may be left out, and a result of false is none
--- Returns  of those for which it is not OK the number, from 1 on, and ALREADY, STALE or MISSING (see take_over)
+-- Returns  of those for which it is not OK the number, from 1 on, and ALREADY, STALE or MISSING (see inherit_limits)
 -- uses: base clock alarm arm dead ended finish release settle observe
 local worker, retention, exceptions = ARGV[1], ARGV[2], {}
 local own = P .. 'processing:' .. worker
@@ -73,9 +73,9 @@ local function complete_plain(id, token, duration, result)
   return true
 end
 
--- Complete any job. Returns as take_over does.
+-- Complete any job. Returns as inherit_limits does.
 local function complete(id, token, duration, result, log)
-  local answer, job = take_over(worker, id, token)
+  local answer, job = inherit_limits(worker, id, token)
   if answer == 'OK' then
     keep_log(id, log or '')
     local fields = result and { 'duration', duration, 'result', result } or { 'duration', duration }

@@ -32,7 +32,7 @@ if not redis.call('ZSCORE', P .. 'workers', worker) then
   return { 'LOST' }
 end
 
--- Read a job, or the rest of one that was looked at already. Where its record is spoilt it has no state, and the second
+-- Read a job, or the rest of one that was looked at already. Where its record is corrupt it has no state, and the second
 -- value is true.
 local function read_job(id, job)
   job = job or look_at(P .. 'job:' .. id)
@@ -120,7 +120,7 @@ local function expire(id, job)
 end
 
 -- Park a job that may not start yet. Returns whether it was.
-local function hold_back(id, job)
+local function throttle(id, job)
   local bucket, was_parked = read(id, 'bucket')[1] or job[TYPE], job.parked and true or false
   local look_at = refuse(id, job[TYPE], bucket, job[PRIORITIZED], was_parked)
   if not look_at then
@@ -142,7 +142,7 @@ local function begin(id, job)
     expire(id, job)
     return false
   end
-  if special and is_limited(job[TYPE]) and hold_back(id, job) then
+  if special and is_limited(job[TYPE]) and throttle(id, job) then
     return false
   end
   local attempt, token = job[ATTEMPTS] and whole(job[ATTEMPTS]) + 1 or 1, series .. number
@@ -328,9 +328,9 @@ local function begin_pending()
     end
   end
   begun[letter] = at
-  local job, spoilt = read_job(ids[at], read_already)
+  local job, corrupt = read_job(ids[at], read_already)
   if job[STATE] ~= 'pending' then
-    pass_over(PRIORITY[letter], spoilt)
+    pass_over(PRIORITY[letter], corrupt)
   end
   begin(ids[at], job)
   return true

@@ -6,7 +6,7 @@
 -- KEYS  1 prefix
 -- ARGV  1 limit  2 place in the index to look from  3 ms that a dead letter is kept  4 how many are kept
 -- Returns  how many left the index, the place to look from next time (0: from the start), how many
---       dead letters were deleted, how many ids of spoilt records are set aside
+--       dead letters were deleted, how many ids of corrupt records are set aside
 -- uses: base clock dead redrives
 local limit, place = tonumber(ARGV[1]), tonumber(ARGV[2])
 local finished, failed = P .. 'finished', P .. 'failed'

@@ -19,9 +19,9 @@ end
 
 -- Delete a job, unless it has moved on or came later. Returns false when it shall stay.
 local function forget(id, priority)
-  local fields, spoilt = read(id, 'state', 'unique', 'children', 'since', 'parents')
+  local fields, corrupt = read(id, 'state', 'unique', 'children', 'since', 'parents')
   if fields[1] ~= state then
-    if priority and not spoilt then
+    if priority and not corrupt then
       redis.call('HINCRBY', P .. 'tombstones', priority, -1)
     end
     return true

@@ -117,7 +117,7 @@ def test_what_dies_again_meanwhile_is_not_retried_twice(client, monkeypatch):
 
 def test_a_dead_letter_without_a_record_does_not_stop_the_others(client):
     ids = bury(client, 130)
-    client.server.client.delete(client.server.keys.of("default").job(ids[0]))
+    client.server.client.delete(client.server.keys.for_queue("default").job(ids[0]))
     assert client.dead_letters.retry_all() == 129
 
 

@@ -45,7 +45,7 @@ def test_a_queue_that_is_new_takes_over_limits_and_pauses_of_types(client, redis
 )
 def test_a_limit_that_can_not_be_read_keeps_no_job_out_of_a_new_queue(client, spoil):
     client.enqueue("t", {})
-    redis, keys = client.server.client, client.server.keys.of("default")
+    redis, keys = client.server.client, client.server.keys.for_queue("default")
     redis.sadd(keys.limited, "odd")
     spoil(redis, keys)
     job_id = client.enqueue("t", {}, queue="later")
@@ -77,7 +77,7 @@ def test_a_pause_of_one_queue_is_not_taken_over(client):
 
 def test_a_type_whose_holding_back_is_over_is_not_shown_as_limited(client):
     client.enqueue("email", {})
-    keys, redis = client.server.keys.of("default"), client.server.client
+    keys, redis = client.server.keys.for_queue("default"), client.server.client
     redis.hset(keys.limit("email"), "held_until", 1)
     redis.sadd(keys.limited, "email")
     assert client.flow.limits() == []

@@ -61,7 +61,7 @@ def test_a_repeat_stores_what_another_queue_could_not(client, monkeypatch):
     stored = client.store(batch(again, *entries), request=again)
     assert [each.job_id for each in stored] == ids_for(first, 4)
     assert waiting(client) == {"a": 2, "b": 2}
-    record = client.server.client.hget(client.server.keys.of("b").job(stored[2].job_id), "parents")
+    record = client.server.client.hget(client.server.keys.for_queue("b").job(stored[2].job_id), "parents")
     assert record.decode() == stored[1].job_id
 
 
@@ -70,7 +70,7 @@ def test_a_repeat_is_answered_when_the_parents_are_gone(client):
     request = request_for("key", b"body", 1_800_000_000_000)
     entries = [entry("a"), entry("b", f'"{parent}"')]
     first = client.store(batch(request, *entries), request=request)
-    client.server.client.delete(client.server.keys.of("b").job(parent))
+    client.server.client.delete(client.server.keys.for_queue("b").job(parent))
     again = client.store(batch(request, *entries), request=request)
     assert [each.job_id for each in again] == [each.job_id for each in first]
 

@@ -45,7 +45,7 @@ def client(own_url):
         yield client
         client.server.client.config_set("maxmemory", 0)
         for name in client.server.queues():
-            assert findings(client.server.client, client.server.keys.of(name)) == []
+            assert findings(client.server.client, client.server.keys.for_queue(name)) == []
         client.server.client.flushall()
 
 
@@ -215,7 +215,7 @@ def test_of_many_queues_those_with_the_oldest_records_are_compared(client, monke
 def test_a_clock_that_is_behind_the_servers_does_not_have_records_go_one_by_one(client, queues):
     ahead = round(time.time() * 1000) + 3_600_000
     for number in range(queues):
-        finished = client.server.keys.of(f"q{number}").finished
+        finished = client.server.keys.for_queue(f"q{number}").finished
         client.server.client.zadd(finished, {new_job_id(): ahead + 10 * place for place in range(100)})
     heads = [Head(ahead, f"q{number}") for number in range(queues)]
     until = client.server.evictor._cut(heads, 100)

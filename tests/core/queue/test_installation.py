@@ -49,7 +49,7 @@ def test_a_new_installation_is_not_taken_for_an_emptied_one(client, other):
 
 def test_a_reply_from_before_another_thread_wrote_the_mark_is_no_loss(client):
     server = client.server
-    overtaken = server.client.execute_command(*server.installation.look().words)
+    overtaken = server.client.execute_command(*server.installation.read_command().words)
     assert not server.look_for_mark()
     assert not server.take_mark(overtaken)
     assert told(client) == []

@@ -41,7 +41,7 @@ def live_through_everything(client):  # noqa: PLR0915 - one step after the other
         server.client.execute_command(*command.words)
     for command in show_scheduler(server.keys, "s1", client.inspector.now(), 60.0):
         server.client.execute_command(*command.words)
-    server.announce("default")
+    server.register_queues("default")
     Turnstile(Rate(10, 60)).ask(server, "ann")
     ids = [client.enqueue("email", {}, priority=priority) for priority in PRIORITIES for _ in range(2)]
     yield
@@ -55,7 +55,7 @@ def live_through_everything(client):  # noqa: PLR0915 - one step after the other
     client.enqueue_many({"type": "email", "payload": {}, "after": [parent]} for _ in range(201))
     client.cancel(parent)
     yield
-    server.run(queue.hold_back(worker.name, held.id, held.token, 60.0))
+    server.run(queue.throttle(worker.name, held.id, held.token, 60.0))
     worker.complete([done])
     client.cancel(ids[-1])
     server.run(
@@ -75,12 +75,12 @@ def live_through_everything(client):  # noqa: PLR0915 - one step after the other
     server.run(queue.heartbeat("w2", 60.0, first=True))
     server.run(queue.resign("w2"))
     server.run(queue.rescue(1, 1.0))
-    server.client.hset(server.keys.of("default").tombstones, "low", 1)
+    server.client.hset(server.keys.for_queue("default").tombstones, "low", 1)
     server.run(queue.sample())
-    server.client.sadd(server.keys.of("default").corrupt, "id")
+    server.client.sadd(server.keys.for_queue("default").corrupt, "id")
     server.run(queue.evict(1, 0, client.inspector.now(), 0.0))
     # What is there for a moment only, and what schedulers write.
-    server.client.set(server.keys.of("default").registering, 1)
+    server.client.set(server.keys.for_queue("default").registering, 1)
     server.client.zadd(server.keys.leaving, {"mail": 1})
     server.client.hincrby(server.keys.forgotten, "enqueued:email:high", 1)
     server.client.set(server.keys.unserved, b"{}")
@@ -131,7 +131,7 @@ def test_every_name_of_a_key_is_its_last_part():
 
 
 def test_keys_of_one_queue_share_a_slot_and_name_their_parts():
-    keys = Keys("ns").of("mail")
+    keys = Keys("ns").for_queue("mail")
     assert keys.pending("high") == "ns:{mail}:pending:high"
     assert keys.processing("w1") == "ns:{mail}:processing:w1"
     assert keys.job("id") == "ns:{mail}:job:id"

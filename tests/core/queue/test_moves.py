@@ -10,7 +10,7 @@ from gopher.queue.moves import MAX_LOST, Completion, Failure, FetchedJob, Queue,
 DAY = "86400000"
 unpack = msgspec.msgpack.decode
 
-QUEUE = Queue(Keys("ns").of("mail"), retention=60.0)
+QUEUE = Queue(Keys("ns").for_queue("mail"), retention=60.0)
 FAILURE = Failure("id", "w1.1", 12.3456, b"{}", b"{}", b"[]", "SIGSEGV")
 
 
@@ -67,7 +67,7 @@ def test_what_was_not_said_of_a_special_job_is_sent_empty():
         (QUEUE.fetch("w1", 3, 7, "hnl", strict=True), ("w1", 3, 7, "hnl", "1", 60_000, "", "", "")),
         (QUEUE.fetch("w1", 3, 7, "hnl", strict=False), ("w1", 3, 7, "hnl", "0", 60_000, "", "", "")),
         (
-            QUEUE.fetch("w1", 3, 7, "hnl", strict=True, with_prelude=True, behind_bell=True, lost_bells=[4, 6]),
+            QUEUE.fetch("w1", 3, 7, "hnl", strict=True, with_prelude=True, behind_pop=True, lost_pops=[4, 6]),
             ("w1", 3, 7, "hnl", "1", 60_000, "1", "1", "4,6"),
         ),
         (
@@ -83,7 +83,7 @@ def test_what_was_not_said_of_a_special_job_is_sent_empty():
             ("w1", "id", "w1.1", "E", "SIGSEGV", "12.346", b"{}", b"{}", b"[]", ""),
         ),
         (QUEUE.requeue("w1", "id", "w1.1"), ("w1", "id", "w1.1", 0, 60_000)),
-        (QUEUE.hold_back("w1", "id", "w1.1", 1.5), ("w1", "id", "w1.1", 1500, 60_000)),
+        (QUEUE.throttle("w1", "id", "w1.1", 1.5), ("w1", "id", "w1.1", 1500, 60_000)),
         (QUEUE.cancelled("w1", "id", "w1.1", b"{}", b""), ("w1", "id", "w1.1", b"{}", b"", 60_000)),
         (QUEUE.heartbeat("w1", 30.0), ("w1", 30_000, "0")),
         (QUEUE.heartbeat("w1", 30.0, first=True), ("w1", 30_000, "1")),

@@ -76,8 +76,8 @@ def test_a_dry_run_says_so_and_registers_nothing(make):
     client = make(max_queues=1)
     put(client, "a")
     with pytest.raises(TooManyQueues):
-        client.rehearse(prepare_fields({"type": "email", "payload": {}, "queue": "b"}))
-    assert client.rehearse(prepare_fields({"type": "email", "payload": {}, "queue": "a"})).queue == "a"
+        client.dry_run(prepare_fields({"type": "email", "payload": {}, "queue": "b"}))
+    assert client.dry_run(prepare_fields({"type": "email", "payload": {}, "queue": "a"})).queue == "a"
 
 
 def test_schedules_and_pauses_count_as_well(make):
@@ -125,7 +125,7 @@ def test_a_known_queue_costs_nothing(make):
     put(client, "a")
     before = commands(client)
     for _ in range(5):
-        client.server.announce("a")
+        client.server.register_queues("a")
     assert commands(client) - before == 1  # the second look itself
 
 
@@ -161,7 +161,7 @@ def test_a_new_queue_has_the_limits_and_pauses_of_the_others(make):
     assert {queue for queue, _ in found} == {"a", "b", "c"}
     assert {found[queue, "email"] for queue in "abc"} == {("10/s", 2, False)}
     assert {found[queue, "report"][2] for queue in "abc"} == {True}
-    assert client.server.client.ttl(client.server.keys.of("b").registering) > 0
+    assert client.server.client.ttl(client.server.keys.for_queue("b").registering) > 0
 
 
 # Where a job is looked for
@@ -186,7 +186,7 @@ def test_jobs_of_a_batch_that_wait_for_others_of_it_name_them_by_their_final_ids
             b'{"type":"email","payload":{},"queue":"mail","after":[0]}',
         ]
     )
-    record = client.server.client.hget(client.server.keys.of("mail").job(second.job_id), "parents")
+    record = client.server.client.hget(client.server.keys.for_queue("mail").job(second.job_id), "parents")
     assert record.decode() == first.job_id
 
 
@@ -195,7 +195,7 @@ def test_a_wrong_hint_is_followed_up_in_every_other_queue(make):
     put(client, *(f"q{number}" for number in range(30)))
     job = client.enqueue("email", {}, queue="q7")
     wrong = with_hint(job, "q20")
-    keys = client.server.keys.of("q7")
+    keys = client.server.keys.for_queue("q7")
     client.server.client.rename(keys.job(job), keys.job(wrong))
     for fresh in (client, make()):
         assert fresh.job(wrong).queue == "q7"

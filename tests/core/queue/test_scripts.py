@@ -42,7 +42,7 @@ def test_a_piece_that_does_not_exist_is_noticed():
 
 def test_a_call_is_sent_by_its_sha_and_whole_when_the_server_does_not_know_it():
     job_id = new_job_id()
-    call = Queue(Keys("ns").of("mail")).cancel(job_id)
+    call = Queue(Keys("ns").for_queue("mail")).cancel(job_id)
     assert call.verb == "cancel"
     assert call.key == "ns:{mail}:"
     assert call.command() == ("EVALSHA", script("cancel").sha, "1", "ns:{mail}:", job_id, "3600000")

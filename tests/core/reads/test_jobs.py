@@ -22,7 +22,7 @@ def client(redis_url, namespace):
 
 @pytest.fixture
 def worker(client):
-    client.server.announce("default")
+    client.server.register_queues("default")
     return SeedingWorker(client)
 
 
@@ -199,13 +199,13 @@ def test_parked_jobs_have_an_age_too(client, worker):
     client.flow.set_limit("email", "1/h", 1, None)
     ids = [client.enqueue("email", {}) for _ in range(3)]
     worker.fetch(3)
-    client.server.client.hincrby(client.server.keys.of("default").job(ids[1]), "since", -60_000)
+    client.server.client.hincrby(client.server.keys.for_queue("default").job(ids[1]), "since", -60_000)
     assert 59 <= client.stats().queues["default"].oldest_waiting_age <= 120
 
 
 def test_the_age_is_that_of_the_oldest_that_waits(client):
     assert client.enqueue("email", {}, priority="low")
-    keys = client.server.keys.of("default")
+    keys = client.server.keys.for_queue("default")
     job_id = client.server.client.lindex(keys.next, 0).decode()
     client.server.client.hset(keys.job(job_id), "since", client.inspector.now() - 60_000)
     client.enqueue("email", {})

@@ -21,7 +21,7 @@ def client(redis_url, namespace):
 
 @pytest.fixture
 def worker(client):
-    client.server.announce("default")
+    client.server.register_queues("default")
     return SeedingWorker(client)
 
 
@@ -55,7 +55,7 @@ def walk(client, between=lambda: None, **options):
 
 def move_times(client, place, step=1):
     """Give what stands in a pending list times one `step` ms apart, the left one newest."""
-    keys, redis = client.server.keys.of("default"), client.server.client
+    keys, redis = client.server.keys.for_queue("default"), client.server.client
     now = int(time.time() * 1000)
     for index, job_id in enumerate(redis.lrange(keys.prefix + place, 0, -1)):
         redis.hset(keys.job(job_id.decode()), "since", now - index * step)
@@ -192,7 +192,7 @@ def test_positions_never_rise_along_a_list_that_is_out_of_order(client, worker):
     move_times(client, "pending:normal")
     for job in reversed(worker.fetch(3)):
         client.server.run(worker.queue.requeue(worker.name, job.id, job.token))
-    keys = client.server.keys.of("default")
+    keys = client.server.keys.for_queue("default")
     positions = [each.position for each in pending_entries(client.server, keys, "pending:normal", None, [])]
     assert len(positions) > 5
     assert positions == sorted(positions, reverse=True)
@@ -210,7 +210,7 @@ def test_a_late_promotion_hides_none_behind_it(client):
 def test_a_cancelled_job_that_still_stands_in_its_list_is_shown_as_cancelled_only(client):
     stored = seed_in_bulk(client, 1200)
     client.cancel(stored[600])
-    assert client.server.client.llen(client.server.keys.of("default").pending("normal")) > 1100
+    assert client.server.client.llen(client.server.keys.for_queue("default").pending("normal")) > 1100
     assert stored[600] not in walk(client, status="pending", limit=500)
     assert ids(client.jobs(status="cancelled")) == [stored[600]]
     assert walk(client, limit=500).count(stored[600]) == 1
@@ -236,7 +236,7 @@ def test_a_search_that_finds_nothing_stops_after_a_bounded_scan_and_goes_on_from
 def test_a_deep_page_of_a_long_list_is_found_without_reading_it(client):
     stored = seed_in_bulk(client, 12_000)
     move_times(client, "pending:normal")
-    client.server.client.hset(client.server.keys.of("default").job(stored[0]), "since", 1)
+    client.server.client.hset(client.server.keys.for_queue("default").job(stored[0]), "since", 1)
     found, cursor = [], None
     while cursor is None or len(found) < 6000:
         page = client.jobs(limit=500, cursor=cursor)

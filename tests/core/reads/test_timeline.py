@@ -15,7 +15,7 @@ from tests.lua.lab import Lab
 def lab(redis_url, namespace):
     """A queue whose clock is a few minutes behind the server's: what is sampled lies within the window."""
     with Server(Settings(redis_url=redis_url, namespace=namespace)) as server:
-        server.announce("default")
+        server.register_queues("default")
         lab = Lab(server)
         lab.set_clock((int(server.client.time()[0]) // 10 * 10 - 300) * 1000)
         yield lab
@@ -57,7 +57,7 @@ def test_a_pause_of_the_scheduler_makes_one_long_point(lab):
 
 
 def test_queues_are_added_up_and_one_can_be_asked_for(lab):
-    lab.server.announce("mail")
+    lab.server.register_queues("mail")
     other = Lab(lab.server, "mail")
     other.set_clock(lab.now)
     for _ in range(2):

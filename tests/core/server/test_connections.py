@@ -18,72 +18,72 @@ def pools(redis_url):
 
 
 def test_the_next_call_takes_the_connection_of_the_last(pools):
-    shelf = pools.shelf("any")
-    first = shelf.take()
-    shelf.put(first)
-    assert pools.shelf("any").take() is first
+    idle = pools.idle("any")
+    first = idle.take()
+    idle.put(first)
+    assert pools.idle("any").take() is first
 
 
-def test_nothing_on_the_shelf_is_kept_from_others(pools):
-    shelf = pools.shelf("any")
-    taken = [shelf.take() for _ in range(4)]
+def test_no_idle_connection_is_kept_from_others(pools):
+    idle = pools.idle("any")
+    taken = [idle.take() for _ in range(4)]
     for connection in taken:
-        shelf.put(connection)
-    assert len(shelf._idle) == 3
-    others = [pools.of("any").get_connection() for _ in range(4)]
+        idle.put(connection)
+    assert len(idle._idle) == 3
+    others = [pools.pool_for("any").get_connection() for _ in range(4)]
     assert {id(each) for each in others} == {id(each) for each in taken}
     for other in others:
         other.send_command("PING")
         assert other.read_response() == b"PONG"
-        pools.of("any").release(other)
+        pools.pool_for("any").release(other)
     assert pools.client.ping()
 
 
 def test_what_a_pool_lends_has_pythons_timeout(pools):
-    shelf = pools.shelf("any")
-    for connection in [shelf.take() for _ in range(4)]:
-        shelf.put(connection)
-    for other in [pools.of("any").get_connection() for _ in range(4)]:
+    idle = pools.idle("any")
+    for connection in [idle.take() for _ in range(4)]:
+        idle.put(connection)
+    for other in [pools.pool_for("any").get_connection() for _ in range(4)]:
         assert other._sock.gettimeout() == other.socket_timeout == Settings().redis_timeout
 
 
 def test_nobody_waits_at_the_pool_while_a_connection_lies_idle(pools):
-    shelf = pools.shelf("any")
-    taken = [shelf.take() for _ in range(4)]
+    idle = pools.idle("any")
+    taken = [idle.take() for _ in range(4)]
     with ThreadPoolExecutor(1) as executor:
-        waiting = executor.submit(pools.of("any").get_connection)
-        shelf.put(taken[0])
+        waiting = executor.submit(pools.pool_for("any").get_connection)
+        idle.put(taken[0])
         assert waiting.result(1.0) is taken[0]
 
 
 def test_a_connection_that_the_server_has_closed_is_noticed_before_anything_is_sent(pools):
-    shelf = pools.shelf("any")
-    connection = shelf.take()
+    idle = pools.idle("any")
+    connection = idle.take()
     connection.send_command("CLIENT", "ID")
     number = connection.read_response()
-    shelf.put(connection)
+    idle.put(connection)
     pools.client.client_kill_filter(_id=str(number))
-    again = shelf.take()
+    again = idle.take()
     again.send_command("CLIENT", "ID")
     assert again.read_response() != number
 
 
 def test_a_disconnected_connection_goes_back_to_the_pool(pools):
-    shelf = pools.shelf("any")
-    connection = shelf.take()
+    idle = pools.idle("any")
+    connection = idle.take()
     connection.disconnect()
-    shelf.put(connection)
-    assert not shelf._idle
-    assert pools.of("any").get_connection() is connection
+    idle.put(connection)
+    assert not idle._idle
+    assert pools.pool_for("any").get_connection() is connection
 
 
-def test_a_connection_in_the_pool_has_pythons_timeout_also_when_it_was_on_the_shelf(pools):
-    shelf = pools.shelf("any")
-    taken = [shelf.take() for _ in range(4)]
+def test_a_connection_in_the_pool_has_pythons_timeout_also_when_it_was_idle(pools):
+    idle = pools.idle("any")
+    taken = [idle.take() for _ in range(4)]
     assert {connection._sock.gettimeout() for connection in taken} == {None}
     for connection in taken:
-        shelf.put(connection)
-    for other in [pools.of("any").get_connection() for _ in range(2)]:
+        idle.put(connection)
+    for other in [pools.pool_for("any").get_connection() for _ in range(2)]:
         assert other in taken
         assert other._sock.gettimeout() == other.socket_timeout == Settings().redis_timeout
 
@@ -91,13 +91,13 @@ def test_a_connection_in_the_pool_has_pythons_timeout_also_when_it_was_on_the_sh
 def test_a_socket_that_never_blocks_keeps_pythons_timeout(pools, monkeypatch):
     """gevent's, for one: it waits in its own loop, and the kernel knows of no wait."""
     monkeypatch.setattr("gopher.server.connections.os.get_blocking", lambda descriptor: False)
-    assert pools.shelf("any").take()._sock.gettimeout() == Settings().redis_timeout
+    assert pools.idle("any").take()._sock.gettimeout() == Settings().redis_timeout
 
 
 def test_all_are_let_go_when_the_server_is_looked_up_anew(pools):
-    shelf = pools.shelf("any")
-    connection = shelf.take()
-    shelf.put(connection)
+    idle = pools.idle("any")
+    connection = idle.take()
+    idle.put(connection)
     pools.refresh()
     assert connection._sock is None
 
@@ -110,10 +110,10 @@ def test_connections_outside_the_pool_are_never_counted(pools):
 
 def test_who_has_one_while_the_server_is_looked_up_anew_gives_it_back(pools):
     for _ in range(20):
-        taken = [pools.shelf("any").take() for _ in range(4)]
+        taken = [pools.idle("any").take() for _ in range(4)]
         pools.refresh()
         for connection in taken:
-            pools.shelf("any").put(connection)
+            pools.idle("any").put(connection)
     assert pools.client.ping()
 
 
@@ -121,14 +121,14 @@ def test_a_forked_process_does_not_use_its_parents_connections(redis_url, namesp
     with Server(Settings(redis_url=redis_url, namespace=namespace)) as server:
         call = server.queue("default").heartbeat("w", 60.0, first=True)
         server.run(call)
-        (parents,) = server.pools.shelf(call.key)._idle
+        (parents,) = server.pools.idle(call.key)._idle
         child = os.fork()
         if not child:
             good = False
             try:
-                lent = server.pools.shelf(call.key).lend()
+                lent = server.pools.idle(call.key).lend()
                 server.run(call)
-                (own,) = server.pools.shelf(call.key)._idle
+                (own,) = server.pools.idle(call.key)._idle
                 good = lent is None and own is not parents
             finally:
                 os._exit(0 if good else 1)

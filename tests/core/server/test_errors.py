@@ -26,7 +26,7 @@ KNOWN = {
     "LOADING Redis is loading the dataset in memory": ("LOADING", QueueUnavailable),
     "READONLY You can't write against a read only replica.": ("READONLY", QueueUnavailable),
     "READONLY": ("READONLY", QueueUnavailable),
-    "MASTERDOWN Link with MASTER is down": ("MASTERDOWN", QueueUnavailable),
+    "MASTERDOWN Pipeline with MASTER is down": ("MASTERDOWN", QueueUnavailable),
     "NOREPLICAS Not enough good replicas to write.": ("NOREPLICAS", QueueUnavailable),
     "CLUSTERDOWN The cluster is down": ("CLUSTERDOWN", QueueUnavailable),
     "MOVED 866 127.0.0.1:7001": ("MOVED", QueueUnavailable),

@@ -55,7 +55,7 @@ def enqueue(server, **options):
 
 
 def enqueued(direct):
-    return int(direct.client.hget(direct.keys.of("default").totals, "enqueued:email:normal") or 0)
+    return int(direct.client.hget(direct.keys.for_queue("default").totals, "enqueued:email:normal") or 0)
 
 
 # A lost reply
@@ -144,7 +144,7 @@ def test_a_batch_is_repeated_as_a_whole_and_done_once(proxy, behind, direct):
     done = [Completion(fetched.jobs[0].id, fetched.jobs[0].token, 1.0, b"1", b"")]
     proxy.cut(0)
     assert behind.run(queue.complete("w1", done)) == ["ALREADY"]
-    totals = direct.client.hgetall(direct.keys.of("default").totals)
+    totals = direct.client.hgetall(direct.keys.for_queue("default").totals)
     assert totals[b"completed:email"] == b"1"
 
 
@@ -260,7 +260,7 @@ def test_an_error_reply_becomes_the_right_error_at_once(proxy, behind, direct, a
 PASSING = {
     "-LOADING Redis is loading the dataset in memory": "loads its data",
     "-READONLY You can't write against a read only replica.": "replica now",
-    "-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.": "without its master",
+    "-MASTERDOWN Pipeline with MASTER is down and replica-serve-stale-data is set to 'no'.": "without its master",
     "-CLUSTERDOWN The cluster is down": "cluster is down",
     "-NOREPLICAS Not enough good replicas to write.": "too few replicas",
     "-ERR Error running script (call to f_1): @user_script:7: @user_script: 7: -READONLY You can't": "replica now",
@@ -358,12 +358,12 @@ def test_pauses_double_up_to_a_second_with_jitter_from_a_half_up():
 
 
 def test_a_queue_is_announced_once_a_process(direct):
-    direct.announce("mail")
-    direct.announce("default")
+    direct.register_queues("mail")
+    direct.register_queues("default")
     assert direct.queues() == ["default", "mail"]
     assert direct.client.lrange(direct.keys.alarm, 0, -1) == [b"default"]
     direct.client.delete(direct.keys.alarm)
-    direct.announce("mail")
+    direct.register_queues("mail")
     assert not direct.client.exists(direct.keys.alarm)
 
 

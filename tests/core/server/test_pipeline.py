@@ -1,4 +1,4 @@
-"""Links and bells of an event loop: nothing blocks, what was lost is sent again, once."""
+"""Links and blocking pops of an event loop: nothing blocks, what was lost is sent again, once."""
 
 import select
 import selectors
@@ -14,8 +14,8 @@ from gopher.queue.moves import Completion
 from gopher.queue.store import Server
 from gopher.server import pipeline as link_module
 from gopher.server.calls import Command
-from gopher.server.event_loop import Wires
-from gopher.server.pipeline import Bell, Link, Wire
+from gopher.server.event_loop import EventLoop
+from gopher.server.pipeline import BlockingPop, Connection, Pipeline
 from tests.helpers import wait_until
 
 
@@ -36,69 +36,69 @@ def behind(proxy, namespace):
 
 
 @pytest.fixture
-def link(behind, direct):
-    link = Link(behind, behind.keys.of("default").prefix)
-    yield link
-    link.wire.close()
+def pipeline(behind, direct):
+    pipeline = Pipeline(behind, behind.keys.for_queue("default").prefix)
+    yield pipeline
+    pipeline.connection.close()
 
 
 @pytest.fixture
-def bell(behind, direct):
-    bell = Bell(behind, behind.keys.of("default").prefix)
-    yield bell
-    bell.close()
+def blocking_pop(behind, direct):
+    blocking_pop = BlockingPop(behind, behind.keys.for_queue("default").prefix)
+    yield blocking_pop
+    blocking_pop.close()
 
 
 def job():
     return NewJob(new_job_id(), "email", b'{"payload":{}}')
 
 
-def turn(link, timeout=0.5):
+def turn(pipeline, timeout=0.5):
     """Go once round the loop, as worker and scheduler do."""
     now = time.monotonic()
-    link.check(now)
-    link.flush(now, 0.4)
-    if link.wire.connected:
-        ready, _, _ = select.select([link.wire.descriptor], [], [], timeout)
+    pipeline.check(now)
+    pipeline.flush(now, 0.4)
+    if pipeline.connection.connected:
+        ready, _, _ = select.select([pipeline.connection.descriptor], [], [], timeout)
         if ready:
-            link.readable(time.monotonic())
+            pipeline.readable(time.monotonic())
     else:
-        time.sleep(min(max(link.wake_at() - time.monotonic(), 0.0), timeout))
+        time.sleep(min(max(pipeline.wake_at() - time.monotonic(), 0.0), timeout))
 
 
-def go_on(link, until, timeout=8.0):
+def go_on(pipeline, until, timeout=8.0):
     deadline = time.monotonic() + timeout
     while not until():
-        assert time.monotonic() < deadline, "the link never gets there"
-        turn(link, 0.2)
+        assert time.monotonic() < deadline, "the pipeline never gets there"
+        turn(pipeline, 0.2)
 
 
-def settle(link):
-    go_on(link, lambda: link.idle)
+def settle(pipeline):
+    go_on(pipeline, lambda: pipeline.idle)
 
 
 def enqueued(direct):
-    return int(direct.client.hget(direct.keys.of("default").totals, "enqueued:email:normal") or 0)
+    return int(direct.client.hget(direct.keys.for_queue("default").totals, "enqueued:email:normal") or 0)
 
 
 # Links
 
 
-def test_calls_are_answered_in_order_each_as_it_reads(link, behind):
+def test_calls_are_answered_in_order_each_as_it_reads(pipeline, behind):
     queue, replies = behind.queue("default"), []
-    link.add(queue.enqueue([job()]), replies.append)
-    link.add(queue.heartbeat("w1", 60.0, first=True), replies.append)
-    link.add(queue.fetch("w1", 1, 1, "hnl", strict=True), replies.append)
-    assert not link.idle
-    settle(link)
+    pipeline.add(queue.enqueue([job()]), replies.append)
+    pipeline.add(queue.heartbeat("w1", 60.0, first=True), replies.append)
+    pipeline.add(queue.fetch("w1", 1, 1, "hnl", strict=True), replies.append)
+    assert not pipeline.idle
+    settle(pipeline)
     stored, beat, fetched = replies
     assert (stored.answers, beat.lost, len(fetched.jobs)) == (["NEW"], False, 1)
 
 
-def test_what_was_added_together_goes_in_one_piece(link, behind, proxy):
+def test_what_was_added_together_goes_in_one_piece(pipeline, behind, proxy):
     for _ in range(5):
-        link.add(behind.queue("default").enqueue([job()]), lambda reply: None)
-    settle(link)
+        pipeline.add(behind.queue("default").enqueue([job()]), lambda reply: None)
+    settle(pipeline)
     assert len(proxy.sent) == 1
 
 
@@ -111,168 +111,171 @@ def completions(direct, count):
     return [Completion(each.id, each.token, 1.0, b"1", b"") for each in given]
 
 
-def flush_each(link, queue, done, answers):
+def flush_each(pipeline, queue, done, answers):
     """Send a batch for each result, none of them waiting for an answer."""
     for each in done:
-        link.add(queue.complete("w1", [each]), answers.append)
-        link.flush(time.monotonic(), 0.4)
+        pipeline.add(queue.complete("w1", [each]), answers.append)
+        pipeline.flush(time.monotonic(), 0.4)
 
 
 def test_a_second_batch_follows_at_once_and_a_third_waits_for_an_answer(direct):
-    link, answers = Link(direct, direct.keys.of("default").prefix), []
+    pipeline, answers = Pipeline(direct, direct.keys.for_queue("default").prefix), []
     done = completions(direct, 3)
     direct.client.client_pause(100)
-    flush_each(link, direct.queue("default"), done[:1], answers)
-    assert link.takes_another
-    flush_each(link, direct.queue("default"), done[1:], answers)
-    assert not link.takes_another
+    flush_each(pipeline, direct.queue("default"), done[:1], answers)
+    assert pipeline.takes_another
+    flush_each(pipeline, direct.queue("default"), done[1:], answers)
+    assert not pipeline.takes_another
     assert not answers
-    settle(link)
+    settle(pipeline)
     assert answers == [["OK"]] * 3
-    link.wire.close()
+    pipeline.connection.close()
 
 
 @pytest.mark.parametrize("size", [0, 1, 3])
-def test_two_batches_whose_replies_are_lost_are_sent_again_in_order(link, behind, proxy, direct, size):
+def test_two_batches_whose_replies_are_lost_are_sent_again_in_order(pipeline, behind, proxy, direct, size):
     answers = []
     done = completions(direct, 2)
     # The proxy may see both at once, or one after the other.
     proxy.cut(size)
     proxy.cut(size)
-    flush_each(link, behind.queue("default"), done, answers)
-    settle(link)
+    flush_each(pipeline, behind.queue("default"), done, answers)
+    settle(pipeline)
     assert answers[0] == ["ALREADY"]
     assert answers[1] in (["OK"], ["ALREADY"])
     # Each alone.
     holds = [[each.job_id.encode() in sent for each in done] for sent in proxy.sent[-2:]]
     assert holds == [[True, False], [False, True]]
-    assert int(direct.client.zcard(direct.keys.of("default").finished)) == 2
+    assert int(direct.client.zcard(direct.keys.for_queue("default").finished)) == 2
 
 
 def test_scripts_that_were_flushed_are_sent_whole_also_when_two_batches_need_them(direct, monkeypatch):
     """And as the connection is sound, nobody is told that it was lost."""
     said = []
     monkeypatch.setattr(link_module.log, "warning", lambda event, **fields: said.append(event))
-    link, answers = Link(direct, direct.keys.of("default").prefix), []
+    pipeline, answers = Pipeline(direct, direct.keys.for_queue("default").prefix), []
     done = completions(direct, 2)
     direct.client.script_flush()
     direct.client.client_pause(100)
-    flush_each(link, direct.queue("default"), done, answers)
-    settle(link)
-    assert (answers, said, link.wire.trouble) == ([["OK"], ["OK"]], [], None)
-    link.wire.close()
+    flush_each(pipeline, direct.queue("default"), done, answers)
+    settle(pipeline)
+    assert (answers, said, pipeline.connection.trouble) == ([["OK"], ["OK"]], [], None)
+    pipeline.connection.close()
 
 
 def test_replies_of_two_batches_that_come_in_one_piece_are_both_taken(direct):
-    link, answers = Link(direct, direct.keys.of("default").prefix), []
+    pipeline, answers = Pipeline(direct, direct.keys.for_queue("default").prefix), []
     done = completions(direct, 2)
     direct.client.client_pause(100)
-    flush_each(link, direct.queue("default"), done, answers)
+    flush_each(pipeline, direct.queue("default"), done, answers)
     # Both are there before the first look.
     time.sleep(0.3)
-    turn(link)
+    turn(pipeline)
     assert answers == [["OK"], ["OK"]]
-    link.wire.close()
+    pipeline.connection.close()
 
 
-def test_a_callback_may_add_what_goes_next(link, behind):
+def test_a_callback_may_add_what_goes_next(pipeline, behind):
     queue, replies = behind.queue("default"), []
 
     def again(reply):
         replies.append(reply)
         if len(replies) < 3:
-            link.add(queue.promote(), again)
+            pipeline.add(queue.promote(), again)
 
-    link.add(queue.promote(), again)
-    settle(link)
+    pipeline.add(queue.promote(), again)
+    settle(pipeline)
     assert len(replies) == 3
 
 
 @pytest.mark.parametrize("size", [0, 1, 7, 11])
-def test_a_batch_whose_reply_is_cut_is_sent_again_and_done_once(link, behind, proxy, direct, size):
+def test_a_batch_whose_reply_is_cut_is_sent_again_and_done_once(pipeline, behind, proxy, direct, size):
     replies = []
-    link.add(behind.queue("default").enqueue([job()]), replies.append)
+    pipeline.add(behind.queue("default").enqueue([job()]), replies.append)
     proxy.cut(size)
-    settle(link)
+    settle(pipeline)
     assert [reply.answers for reply in replies] == [["DUPLICATE"]]
     assert enqueued(direct) == 1
 
 
-def test_what_was_under_way_goes_before_what_came_later(link, behind, proxy, direct):
+def test_what_was_under_way_goes_before_what_came_later(pipeline, behind, proxy, direct):
     queue, order = behind.queue("default"), []
     (stored,) = [job()]
     direct.run(direct.queue("default").enqueue([stored]))
     direct.run(direct.queue("default").heartbeat("w1", 60.0, first=True))
     (given,) = direct.run(direct.queue("default").fetch("w1", 1, 1, "hnl", strict=True)).jobs
     done = [Completion(given.id, given.token, 1.0, b"1", b"")]
-    link.add(queue.complete("w1", done), order.append)
+    pipeline.add(queue.complete("w1", done), order.append)
     proxy.cut(0)
-    link.flush(time.monotonic(), 0.4)
-    go_on(link, lambda: not link.wire.connected)
-    link.add(queue.resign("w1"), order.append)
-    settle(link)
+    pipeline.flush(time.monotonic(), 0.4)
+    go_on(pipeline, lambda: not pipeline.connection.connected)
+    pipeline.add(queue.resign("w1"), order.append)
+    settle(pipeline)
     assert order == [["ALREADY"], "OK"]
 
 
-def test_a_server_that_is_away_stops_nobody(link, behind, proxy):
+def test_a_server_that_is_away_stops_nobody(pipeline, behind, proxy):
     proxy.leave()
     replies = []
-    link.add(behind.queue("default").promote(), replies.append)
+    pipeline.add(behind.queue("default").promote(), replies.append)
     for _ in range(5):
-        turn(link, 0.1)
-    assert link.wire.trouble is not None
-    assert not link.idle
-    assert link.wake_at() < float("inf")
+        turn(pipeline, 0.1)
+    assert pipeline.connection.trouble is not None
+    assert not pipeline.idle
+    assert pipeline.wake_at() < float("inf")
     proxy.away = False
-    settle(link)
+    settle(pipeline)
     assert len(replies) == 1
-    assert link.wire.trouble is None
+    assert pipeline.connection.trouble is None
 
 
 def test_the_first_that_is_answered_again_calls_the_others(behind):
     with selectors.DefaultSelector() as selector:
-        wires, key = Wires(behind, selector), behind.keys.of("default").prefix
-        link, bell = wires.link_to(key), wires.bell(key, lambda bell, now: None)
+        event_loop, key = EventLoop(behind, selector), behind.keys.for_queue("default").prefix
+        pipeline, blocking_pop = (
+            event_loop.pipeline_to(key),
+            event_loop.blocking_pop(key, lambda blocking_pop, now: None),
+        )
         for _ in range(8):
-            bell.wire.fail(ConnectionError("gone"), time.monotonic())
-            link.wire.fail(ConnectionError("gone"), time.monotonic())
-        assert bell.wire.wake_at() > time.monotonic()
-        link.add(behind.queue("default").promote(), lambda reply: None)
-        settle(link)
-        assert bell.wire.wake_at() < time.monotonic()
-        link.wire.close()
+            blocking_pop.connection.fail(ConnectionError("gone"), time.monotonic())
+            pipeline.connection.fail(ConnectionError("gone"), time.monotonic())
+        assert blocking_pop.connection.wake_at() > time.monotonic()
+        pipeline.add(behind.queue("default").promote(), lambda reply: None)
+        settle(pipeline)
+        assert blocking_pop.connection.wake_at() < time.monotonic()
+        pipeline.connection.close()
 
 
-def test_a_connection_that_ends_while_nothing_is_asked_is_noticed_and_made_anew(link, behind, proxy):
+def test_a_connection_that_ends_while_nothing_is_asked_is_noticed_and_made_anew(pipeline, behind, proxy):
     replies = []
-    link.add(behind.queue("default").promote(), replies.append)
-    settle(link)
+    pipeline.add(behind.queue("default").promote(), replies.append)
+    settle(pipeline)
     proxy.hang_up()
-    go_on(link, lambda: not link.wire.connected)
-    link.add(behind.queue("default").promote(), replies.append)
-    settle(link)
+    go_on(pipeline, lambda: not pipeline.connection.connected)
+    pipeline.add(behind.queue("default").promote(), replies.append)
+    settle(pipeline)
     assert len(replies) == 2
 
 
-def test_connections_are_told_of_when_they_come_and_go(link, behind, proxy):
+def test_connections_are_told_of_when_they_come_and_go(pipeline, behind, proxy):
     seen = []
-    link.wire.opened = lambda descriptor: seen.append(("opened", descriptor))
-    link.wire.closed = lambda descriptor: seen.append(("closed", descriptor))
-    link.add(behind.queue("default").promote(), lambda reply: None)
+    pipeline.connection.opened = lambda descriptor: seen.append(("opened", descriptor))
+    pipeline.connection.closed = lambda descriptor: seen.append(("closed", descriptor))
+    pipeline.add(behind.queue("default").promote(), lambda reply: None)
     proxy.cut(0)
-    settle(link)
+    settle(pipeline)
     kinds = [kind for kind, _ in seen]
     assert kinds == ["opened", "closed", "opened"]
     assert seen[0][1] == seen[1][1]
 
 
-def test_scripts_that_were_flushed_are_sent_whole(link, behind, direct):
+def test_scripts_that_were_flushed_are_sent_whole(pipeline, behind, direct):
     queue, replies = behind.queue("default"), []
     direct.client.script_flush()
-    link.add(queue.heartbeat("w1", 60.0, first=True), replies.append)
-    link.add(queue.enqueue([job()]), replies.append)
-    link.add(queue.fetch("w1", 1, 1, "hnl", strict=True), replies.append)
-    settle(link)
+    pipeline.add(queue.heartbeat("w1", 60.0, first=True), replies.append)
+    pipeline.add(queue.enqueue([job()]), replies.append)
+    pipeline.add(queue.fetch("w1", 1, 1, "hnl", strict=True), replies.append)
+    settle(pipeline)
     beat, stored, fetched = replies
     assert (beat.lost, stored.answers, len(fetched.jobs)) == (False, ["NEW"], 1)
 
@@ -284,7 +287,7 @@ def test_scripts_that_were_flushed_are_sent_whole(link, behind, direct):
         "-READONLY You can't write against a read only replica.",
         "-MISCONF Errors writing to the AOF file: No space left on device",
         "-BUSY Redis is busy running a script.",
-        "-MASTERDOWN Link with MASTER is down",
+        "-MASTERDOWN Pipeline with MASTER is down",
         "-CLUSTERDOWN The cluster is down",
         "-NOREPLICAS Not enough good replicas to write.",
         "-TRYAGAIN Multiple keys request during rehashing of slot",
@@ -293,12 +296,12 @@ def test_scripts_that_were_flushed_are_sent_whole(link, behind, direct):
         "-ERR Error running script (call to f_1): @user_script:7: @user_script: 7: -READONLY You can't write",
     ],
 )
-def test_what_passes_is_waited_for(link, behind, proxy, direct, answer):
+def test_what_passes_is_waited_for(pipeline, behind, proxy, direct, answer):
     replies = []
-    link.add(behind.queue("default").enqueue([job()]), replies.append)
+    pipeline.add(behind.queue("default").enqueue([job()]), replies.append)
     proxy.answer(answer)
     proxy.answer(answer)
-    settle(link)
+    settle(pipeline)
     assert [reply.answers for reply in replies] == [["NEW"]]
     assert enqueued(direct) == 1
 
@@ -314,246 +317,246 @@ def test_what_passes_is_waited_for(link, behind, proxy, direct, answer):
         "-NOPERM User x has no permissions",
     ],
 )
-def test_other_errors_are_given_to_who_asked(link, behind, proxy, answer):
+def test_other_errors_are_given_to_who_asked(pipeline, behind, proxy, answer):
     replies = []
-    link.add(behind.queue("default").promote(), replies.append)
+    pipeline.add(behind.queue("default").promote(), replies.append)
     proxy.answer(answer)
-    settle(link)
+    settle(pipeline)
     assert isinstance(replies[0], exceptions.ResponseError)
-    link.add(behind.queue("default").promote(), replies.append)
-    settle(link)
+    pipeline.add(behind.queue("default").promote(), replies.append)
+    settle(pipeline)
     assert replies[1].moved == 0
 
 
-def test_what_is_refused_goes_with_what_comes_next_and_the_others_are_answered(link, behind, proxy, direct):
+def test_what_is_refused_goes_with_what_comes_next_and_the_others_are_answered(pipeline, behind, proxy, direct):
     """So a heartbeat that the server takes is not held up by an outcome that it refuses."""
     queue, order = behind.queue("default"), []
-    link.add(queue.enqueue([job()]), lambda reply: order.append("refused"))
-    link.add(Command("any", ("PING",)), order.append)
+    pipeline.add(queue.enqueue([job()]), lambda reply: order.append("refused"))
+    pipeline.add(Command("any", ("PING",)), order.append)
     proxy.answer("-READONLY You can't write against a read only replica.\r\n+PONG")
-    go_on(link, lambda: order)
-    assert (order, link.busy, link.idle) == ([b"PONG"], False, False)
-    link.add(queue.heartbeat("w1", 60.0, first=True), lambda reply: order.append("heartbeat"))
+    go_on(pipeline, lambda: order)
+    assert (order, pipeline.busy, pipeline.idle) == ([b"PONG"], False, False)
+    pipeline.add(queue.heartbeat("w1", 60.0, first=True), lambda reply: order.append("heartbeat"))
     before = len(proxy.sent)
-    settle(link)
+    settle(pipeline)
     assert order == [b"PONG", "refused", "heartbeat"]
     assert len(proxy.sent) == before + 1
     assert enqueued(direct) == 1
 
 
 @pytest.mark.parametrize("answer", ["+OK", ":7", "$-1", "*1\r\n:7"])
-def test_a_reply_that_can_not_be_read_counts_as_an_error_reply(link, behind, proxy, answer):
+def test_a_reply_that_can_not_be_read_counts_as_an_error_reply(pipeline, behind, proxy, answer):
     replies = []
-    link.add(behind.queue("default").heartbeat("w1", 60.0, first=True), replies.append)
+    pipeline.add(behind.queue("default").heartbeat("w1", 60.0, first=True), replies.append)
     proxy.answer(answer)
-    settle(link)
+    settle(pipeline)
     assert isinstance(replies[0], exceptions.ResponseError)
-    assert link.wire.connected
+    assert pipeline.connection.connected
 
 
-def test_one_call_that_fails_does_not_harm_its_neighbours(link, behind, direct):
+def test_one_call_that_fails_does_not_harm_its_neighbours(pipeline, behind, direct):
     queue, replies = behind.queue("default"), []
     bad = queue.promote()._replace(arguments=("not a number",))
-    link.add(bad, replies.append)
-    link.add(queue.enqueue([job()]), replies.append)
-    settle(link)
+    pipeline.add(bad, replies.append)
+    pipeline.add(queue.enqueue([job()]), replies.append)
+    settle(pipeline)
     assert isinstance(replies[0], exceptions.ResponseError)
     assert replies[1].answers == ["NEW"]
 
 
-def test_a_reply_that_is_overdue_ends_the_connection(link, behind, proxy, direct, monkeypatch):
+def test_a_reply_that_is_overdue_ends_the_connection(pipeline, behind, proxy, direct, monkeypatch):
     monkeypatch.setattr(link_module, "REPLY_TIMEOUT", 0.3)
     replies = []
-    link.add(behind.queue("default").enqueue([job()]), replies.append)
+    pipeline.add(behind.queue("default").enqueue([job()]), replies.append)
     proxy.delay(1.0)
-    settle(link)
+    settle(pipeline)
     assert [reply.answers for reply in replies] == [["DUPLICATE"]]
     assert enqueued(direct) == 1
 
 
-def test_it_says_when_it_wants_to_be_looked_at(link, behind):
-    assert link.wake_at() == float("inf")
-    link.add(behind.queue("default").promote(), lambda reply: None)
-    assert link.wake_at() <= time.monotonic()
-    link.flush(now := time.monotonic(), 0.4)
-    assert link.wake_at() == now + link_module.REPLY_TIMEOUT
-    settle(link)
-    assert link.wake_at() == float("inf")
+def test_it_says_when_it_wants_to_be_looked_at(pipeline, behind):
+    assert pipeline.wake_at() == float("inf")
+    pipeline.add(behind.queue("default").promote(), lambda reply: None)
+    assert pipeline.wake_at() <= time.monotonic()
+    pipeline.flush(now := time.monotonic(), 0.4)
+    assert pipeline.wake_at() == now + link_module.REPLY_TIMEOUT
+    settle(pipeline)
+    assert pipeline.wake_at() == float("inf")
 
 
-def test_pauses_grow_while_the_server_stays_away(link, behind, proxy):
+def test_pauses_grow_while_the_server_stays_away(pipeline, behind, proxy):
     proxy.leave()
-    link.add(behind.queue("default").promote(), lambda reply: None)
+    pipeline.add(behind.queue("default").promote(), lambda reply: None)
     deadline = time.monotonic() + 1.5
     while time.monotonic() < deadline:
-        turn(link, 0.2)
+        turn(pipeline, 0.2)
     assert 3 <= proxy.connections <= 12
 
 
 # Bells
 
 
-def ring(bell, behind, *calls, block=1):
-    keys = behind.keys.of("default")
+def ring(blocking_pop, behind, *calls, block=1):
+    keys = behind.keys.for_queue("default")
     pop = Command(keys.next, ("BRPOPLPUSH", keys.next, keys.processing("w1"), block))
-    return bell.wait([pop, *calls], block, time.monotonic(), 0.4)
+    return blocking_pop.wait([pop, *calls], block, time.monotonic(), 0.4)
 
 
-def readable(bell, timeout=5.0):
-    """Return what the bell has brought, None when its connection was lost."""
+def readable(blocking_pop, timeout=5.0):
+    """Return what the blocking pop has brought, None when its connection was lost."""
     while True:
-        ready, _, _ = select.select([bell.wire.descriptor], [], [], timeout)
+        ready, _, _ = select.select([blocking_pop.connection.descriptor], [], [], timeout)
         assert ready
-        replies = bell.readable(time.monotonic())
-        if replies is not None or not bell.wire.connected:
+        replies = blocking_pop.readable(time.monotonic())
+        if replies is not None or not blocking_pop.connection.connected:
             return replies
 
 
-def test_a_bell_rings_when_a_job_comes_in(bell, behind, direct):
-    ring(bell, behind)
-    assert bell.waiting
+def test_a_bell_rings_when_a_job_comes_in(blocking_pop, behind, direct):
+    ring(blocking_pop, behind)
+    assert blocking_pop.waiting
     stored = job()
     direct.run(direct.queue("default").enqueue([stored]))
-    assert readable(bell) == [stored.id.encode()]
-    assert not bell.waiting
+    assert readable(blocking_pop) == [stored.id.encode()]
+    assert not blocking_pop.waiting
 
 
-def test_a_bell_whose_time_runs_out_brings_nothing(bell, behind):
-    ring(bell, behind)
-    assert readable(bell) == [None]
-    assert bell.wire.connected
+def test_a_bell_whose_time_runs_out_brings_nothing(blocking_pop, behind):
+    ring(blocking_pop, behind)
+    assert readable(blocking_pop) == [None]
+    assert blocking_pop.connection.connected
 
 
-def test_a_bell_waits_once_however_often_it_is_asked(bell, behind, proxy):
-    assert ring(bell, behind)
-    assert not ring(bell, behind)
-    assert readable(bell) == [None]
+def test_a_bell_waits_once_however_often_it_is_asked(blocking_pop, behind, proxy):
+    assert ring(blocking_pop, behind)
+    assert not ring(blocking_pop, behind)
+    assert readable(blocking_pop) == [None]
     assert len(proxy.sent) == 1
 
 
-def test_a_bell_whose_connection_ends_brings_nothing_and_can_be_rung_again(bell, behind, proxy, direct):
-    ring(bell, behind)
+def test_a_bell_whose_connection_ends_brings_nothing_and_can_be_rung_again(blocking_pop, behind, proxy, direct):
+    ring(blocking_pop, behind)
     wait_until(lambda: proxy.sent, what="the command to come by")
     proxy.hang_up()
-    assert readable(bell) is None
-    assert not bell.wire.connected
-    while not bell.waiting:
+    assert readable(blocking_pop) is None
+    assert not blocking_pop.connection.connected
+    while not blocking_pop.waiting:
         time.sleep(0.01)
-        ring(bell, behind)
+        ring(blocking_pop, behind)
     direct.run(direct.queue("default").enqueue([job()]))
-    assert readable(bell) is not None
+    assert readable(blocking_pop) is not None
 
 
-def test_a_bell_that_was_refused_brings_nothing(bell, behind, proxy):
+def test_a_bell_that_was_refused_brings_nothing(blocking_pop, behind, proxy):
     proxy.answer("-ERR max requests limit exceeded")
-    ring(bell, behind)
-    (refused,) = readable(bell)
+    ring(blocking_pop, behind)
+    (refused,) = readable(blocking_pop)
     assert isinstance(refused, exceptions.ResponseError)
-    assert bell.wire.trouble is not None
+    assert blocking_pop.connection.trouble is not None
 
 
-def test_a_bell_rests_and_keeps_its_connection_while_the_server_is_full(bell, behind, proxy):
+def test_a_bell_rests_and_keeps_its_connection_while_the_server_is_full(blocking_pop, behind, proxy):
     proxy.answer("-OOM command not allowed when used memory > 'maxmemory'.")
-    ring(bell, behind)
-    (refused,) = readable(bell)
+    ring(blocking_pop, behind)
+    (refused,) = readable(blocking_pop)
     assert isinstance(refused, exceptions.ResponseError)
     now = time.monotonic()
-    assert (bell.wire.connected, bell.wire.trouble) == (True, None)
-    assert not bell.is_free(now, 0.4)
-    assert now < bell.wake_at() <= now + link_module.FULL_REST
-    assert bell.is_free(now + link_module.FULL_REST, 0.4)
+    assert (blocking_pop.connection.connected, blocking_pop.connection.trouble) == (True, None)
+    assert not blocking_pop.is_free(now, 0.4)
+    assert now < blocking_pop.wake_at() <= now + link_module.FULL_REST
+    assert blocking_pop.is_free(now + link_module.FULL_REST, 0.4)
 
 
 def begin_one(server, number=1):
     queue = server.queue("default")
     server.run(queue.heartbeat("w1", 60.0, first=True))
-    return queue.fetch("w1", 1, number, "hnl", strict=True, behind_bell=True)
+    return queue.fetch("w1", 1, number, "hnl", strict=True, behind_pop=True)
 
 
-def test_what_stands_behind_a_bell_is_done_once_it_rings(bell, behind, direct):
+def test_what_stands_behind_a_bell_is_done_once_it_rings(blocking_pop, behind, direct):
     call = begin_one(direct)
-    ring(bell, behind, call)
+    ring(blocking_pop, behind, call)
     stored = job()
     direct.run(direct.queue("default").enqueue([stored]))
-    popped, fetched = readable(bell)
+    popped, fetched = readable(blocking_pop)
     assert popped == stored.id.encode()
     assert [(each.id, each.token) for each in fetched.jobs] == [(stored.id, "w1.b1")]
-    assert not bell.waiting
+    assert not blocking_pop.waiting
 
 
-def test_replies_that_come_apart_are_waited_for(bell, behind, direct):
+def test_replies_that_come_apart_are_waited_for(blocking_pop, behind, direct):
     stored = job()
     direct.run(direct.queue("default").enqueue([stored]))
-    ring(bell, behind, Command("other", ("BLPOP", "other", 0.3)))
-    ready, _, _ = select.select([bell.wire.descriptor], [], [], 5.0)
+    ring(blocking_pop, behind, Command("other", ("BLPOP", "other", 0.3)))
+    ready, _, _ = select.select([blocking_pop.connection.descriptor], [], [], 5.0)
     assert ready
-    assert bell.readable(time.monotonic()) is None
-    assert (bell.waiting, bell.wire.connected) == (True, True)
-    assert readable(bell) == [stored.id.encode(), None]
+    assert blocking_pop.readable(time.monotonic()) is None
+    assert (blocking_pop.waiting, blocking_pop.connection.connected) == (True, True)
+    assert readable(blocking_pop) == [stored.id.encode(), None]
 
 
-def test_a_script_that_the_server_does_not_know_is_no_trouble_of_the_bell(bell, behind, direct):
+def test_a_script_that_the_server_does_not_know_is_no_trouble_of_the_bell(blocking_pop, behind, direct):
     call = begin_one(direct)
     direct.client.script_flush()
-    ring(bell, behind, call)
+    ring(blocking_pop, behind, call)
     stored = job()
     direct.run(direct.queue("default").enqueue([stored]))
-    popped, unknown = readable(bell)
+    popped, unknown = readable(blocking_pop)
     assert popped == stored.id.encode()
     assert isinstance(unknown, exceptions.NoScriptError)
-    assert bell.wire.connected
-    assert bell.wire.trouble is None
+    assert blocking_pop.connection.connected
+    assert blocking_pop.connection.trouble is None
 
 
-def test_a_job_comes_though_the_pop_before_it_was_refused(bell, behind, direct):
+def test_a_job_comes_though_the_pop_before_it_was_refused(blocking_pop, behind, direct):
     """A full server takes no BRPOPLPUSH, and lets the fetch through."""
     call = begin_one(direct)
     stored = job()
     direct.run(direct.queue("default").enqueue([stored]))
     bad = Command("any", ("BRPOPLPUSH", "too few"))
-    bell.wait([bad, call], 1, time.monotonic(), 0.4)
-    refused, fetched = readable(bell)
+    blocking_pop.wait([bad, call], 1, time.monotonic(), 0.4)
+    refused, fetched = readable(blocking_pop)
     assert isinstance(refused, exceptions.ResponseError)
     assert [each.id for each in fetched.jobs] == [stored.id]
 
 
 @pytest.mark.parametrize("how", ["cut", "close", "overdue"])
-def test_who_waits_is_told_when_the_bell_is_given_up(bell, behind, proxy, how):
+def test_who_waits_is_told_when_the_bell_is_given_up(blocking_pop, behind, proxy, how):
     told = []
-    bell.given_up = lambda: told.append(how)
-    ring(bell, behind)
+    blocking_pop.given_up = lambda: told.append(how)
+    ring(blocking_pop, behind)
     wait_until(lambda: proxy.sent, what="the command to come by")
     if how == "cut":
         proxy.hang_up()
-        assert readable(bell) is None
+        assert readable(blocking_pop) is None
     elif how == "close":
-        bell.close()
+        blocking_pop.close()
     else:
-        bell.check(time.monotonic() + 2 + link_module.REPLY_TIMEOUT)
+        blocking_pop.check(time.monotonic() + 2 + link_module.REPLY_TIMEOUT)
     assert told == [how]
-    assert not bell.waiting
-    bell.close()
+    assert not blocking_pop.waiting
+    blocking_pop.close()
     assert told == [how], "told again though nothing was under way"
 
 
-def test_a_bell_that_should_have_ended_long_ago_is_given_up(bell, behind):
-    ring(bell, behind, block=2)
+def test_a_bell_that_should_have_ended_long_ago_is_given_up(blocking_pop, behind):
+    ring(blocking_pop, behind, block=2)
     now = time.monotonic()
-    bell.check(now + 2 + link_module.REPLY_TIMEOUT - 0.1)
-    assert bell.waiting
-    bell.check(now + 2 + link_module.REPLY_TIMEOUT + 0.1)
-    assert not bell.waiting
-    assert not bell.wire.connected
+    blocking_pop.check(now + 2 + link_module.REPLY_TIMEOUT - 0.1)
+    assert blocking_pop.waiting
+    blocking_pop.check(now + 2 + link_module.REPLY_TIMEOUT + 0.1)
+    assert not blocking_pop.waiting
+    assert not blocking_pop.connection.connected
 
 
-def test_a_job_that_a_lost_reply_had_brought_is_a_stray_of_the_worker(bell, behind, proxy, direct):
+def test_a_job_that_a_lost_reply_had_brought_is_a_stray_of_the_worker(blocking_pop, behind, proxy, direct):
     queue = direct.queue("default")
     direct.run(queue.heartbeat("w1", 60.0, first=True))
     stored = job()
     direct.run(queue.enqueue([stored]))
     proxy.cut(0)
-    ring(bell, behind)
-    assert readable(bell) is None
+    ring(blocking_pop, behind)
+    assert readable(blocking_pop) is None
     assert [each.id for each in direct.run(queue.fetch("w1", 1, 1, "hnl", strict=True)).jobs] == [stored.id]
 
 
@@ -564,7 +567,7 @@ def test_a_loop_has_its_pause_after_a_try_to_connect_that_took_long(namespace):
         mute.listen()
         url = f"redis://:secret@127.0.0.1:{mute.getsockname()[1]}"
         with Server(Settings(redis_url=url, namespace=namespace)) as server:
-            wire = Wire(server, "key")
+            connection = Connection(server, "key")
             began = time.monotonic()
-            assert not wire.connect(began, 0.1)
-            assert wire.wake_at() > began + 0.1
+            assert not connection.connect(began, 0.1)
+            assert connection.wake_at() > began + 0.1

@@ -119,7 +119,7 @@ def behind(proxy, namespace):
 
 
 def enqueued(direct) -> int:
-    return int(direct.client.hget(direct.keys.of("default").totals, "enqueued:email:normal")) - 1
+    return int(direct.client.hget(direct.keys.for_queue("default").totals, "enqueued:email:normal")) - 1
 
 
 def gather(threads, proxy, behind, calls, **options) -> tuple[threading.Event, list[Soon]]:

@@ -2,9 +2,9 @@ local PRIORITY = { h = 'high', n = 'normal', l = 'low' }
 local budget = 1000 -- cancelled jobs passed over in one call
 local drained = {} -- letters of priorities of which nothing is left, as far as that is known
 
--- Note that a job was passed over which had been cancelled where it stood, or whose record is spoilt.
-local function pass_over(name, spoilt)
-  if not spoilt then
+-- Note that a job was passed over which had been cancelled where it stood, or whose record is corrupt.
+local function pass_over(name, corrupt)
+  if not corrupt then
     redis.call('HINCRBY', P .. 'tombstones', name, -1)
   end
   budget = budget - 1
@@ -17,12 +17,12 @@ local function draw(name)
     if not id then
       return false
     end
-    local fields, spoilt = read(id, 'state')
+    local fields, corrupt = read(id, 'state')
     if fields[1] == 'pending' then
       return true
     end
     redis.call('LPOP', P .. 'next')
-    pass_over(name, spoilt)
+    pass_over(name, corrupt)
   end
   return false
 end

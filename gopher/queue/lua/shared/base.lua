@@ -7,7 +7,7 @@ local function open_when_full()
   redis.call('ZREM', P .. 'retrying', '')
 end
 
-local SET_ASIDE = 1000 -- ids kept of records that somebody has spoilt
+local SET_ASIDE = 1000 -- ids kept of records that were corrupted
 
 local function set_aside(id)
   if redis.call('SCARD', P .. 'corrupt') < SET_ASIDE then

@@ -47,7 +47,7 @@ local function exhume(id)
   if group then
     leave_group(id, group)
   else
-    -- Somebody has deleted its record, or spoilt it.
+    -- Somebody has deleted its record, or corrupt it.
     for _, each in ipairs(redis.call('ZRANGE', P .. 'groups', 0, -1)) do
       leave_group(id, each)
     end

@@ -1,5 +1,5 @@
 -- Let a dead job start afresh: same id and history, attempts from zero. Returns false when its record is gone
--- or spoilt.
+-- or corrupt.
 local function revive(id)
   local record = P .. 'job:' .. id
   local priority = read(id, 'priority')[1]

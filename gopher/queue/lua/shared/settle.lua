@@ -14,8 +14,8 @@ end
 -- OK       and what the end of any job asks for of its record; the caller takes it out of the worker's list
 -- ALREADY  this very attempt was settled before: the call is a repeat
 -- STALE    the job was given to someone else meanwhile: this result must be dropped
--- MISSING  there is no such record, or somebody has spoilt it: the others of the call go on
-local function take_over(worker, id, token)
+-- MISSING  there is no such record, or it is corrupt: the others of the call go on
+local function inherit_limits(worker, id, token)
   -- Whoever adds a child may be of an earlier version, which does not take the word `plain` away.
   local fields = read(id, 'token', 'state', 'type', 'plain', 'children')
   if not (fields[2] and fields[3]) then
@@ -39,9 +39,9 @@ local function take_over(worker, id, token)
   return 'OK', { type = fields[3], retention = rare[1], cancel = rare[2], unique = rare[3], children = fields[5] }
 end
 
--- Take a job over and out of the worker's list, so that it is in none, and keep its log. Returns as take_over does.
+-- Take a job over and out of the worker's list, so that it is in none, and keep its log. Returns as inherit_limits does.
 local function settle(worker, id, token, log)
-  local answer, job = take_over(worker, id, token)
+  local answer, job = inherit_limits(worker, id, token)
   if answer == 'OK' then
     redis.call('LREM', P .. 'processing:' .. worker, '-1', id)
     keep_log(id, log)

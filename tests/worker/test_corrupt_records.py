@@ -12,7 +12,7 @@ NO_ENVELOPES = ['{"payload":', '{"payload":{},"owner":5}', b'{"payload":{},"owne
 @pytest.mark.parametrize("envelope", NO_ENVELOPES)
 def test_a_job_whose_envelope_cannot_be_read_does_not_keep_the_others(client, start_worker, envelope):
     ids = client.enqueue_many({"type": "pid", "payload": {}} for _ in range(5))
-    server, keys = client.server.client, client.server.keys.of("default")
+    server, keys = client.server.client, client.server.keys.for_queue("default")
     server.hdel(keys.job(ids[1]), "envelope")
     server.hset(keys.job(ids[3]), "envelope", envelope)
     worker = start_worker(WORKER_CONCURRENCY="1")
@@ -23,12 +23,12 @@ def test_a_job_whose_envelope_cannot_be_read_does_not_keep_the_others(client, st
     wait_until(lambda: set(states()) <= set(FINAL_STATES), 5)
     assert states() == ["completed", "failed", "completed", "failed", "completed"]
     assert worker.running
-    assert b"its record is spoilt" in server.hget(keys.job(ids[3]), "error")
+    assert b"its record is corrupt" in server.hget(keys.job(ids[3]), "error")
 
 
 def test_jobs_whose_type_is_missing_or_no_text_do_not_keep_the_others(client, start_worker):
     ids = client.enqueue_many({"type": "pid", "payload": {}} for _ in range(5))
-    server, keys = client.server.client, client.server.keys.of("default")
+    server, keys = client.server.client, client.server.keys.for_queue("default")
     server.hdel(keys.job(ids[1]), "type")
     server.hset(keys.job(ids[3]), "type", b"\xff")
     worker = start_worker(WORKER_CONCURRENCY="1")

@@ -9,20 +9,20 @@ from gopher.queue.moves import Completion
 @pytest.fixture
 def spoil(lab):
     """Return what spoils a job's record, or takes fields of it. In the end its job counts as deleted by hand."""
-    spoilt = []
+    corrupt = []
 
     def spoil(job_id, *fields):
         if fields:
             lab.redis.hdel(lab.keys.job(job_id), *fields)
         else:
             lab.redis.set(lab.keys.job(job_id), "nonsense")
-        spoilt.append(job_id)
+        corrupt.append(job_id)
         return job_id
 
     yield spoil
-    assert {member.decode() for member in lab.redis.smembers(lab.keys.corrupt)} == set(spoilt)
-    lab.redis.delete(lab.keys.corrupt, *map(lab.keys.job, spoilt))
-    lab.redis.hincrby(lab.keys.totals, "purged", len(spoilt))
+    assert {member.decode() for member in lab.redis.smembers(lab.keys.corrupt)} == set(corrupt)
+    lab.redis.delete(lab.keys.corrupt, *map(lab.keys.job, corrupt))
+    lab.redis.hincrby(lab.keys.totals, "purged", len(corrupt))
 
 
 def test_the_jobs_behind_it_are_rescued(lab, spoil):

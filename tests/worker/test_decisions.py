@@ -31,8 +31,8 @@ def decide(job, failed, max_retries=3, handler=None):
     return on_failure(job, failed, handler, max_retries=max_retries, timeout=30.0)
 
 
-def error_of(verdict):
-    return msgspec.json.decode(verdict.error)
+def error_of(decision):
+    return msgspec.json.decode(decision.error)
 
 
 STEADY = Handler("email", lambda job, payload: None, dict, backoff=Backoff("linear", 10, jitter=False))
@@ -44,9 +44,9 @@ def test_three_retries_are_four_attempts(attempt, kind):
 
 
 def test_without_retries_the_first_failure_is_the_last():
-    verdict = decide(job(), failed(), max_retries=0)
-    assert (verdict.kind, verdict.outcome, verdict.error_type) == ("dead", "failed", "ValueError")
-    assert error_of(verdict) == {
+    decision = decide(job(), failed(), max_retries=0)
+    assert (decision.kind, decision.outcome, decision.error_type) == ("dead", "failed", "ValueError")
+    assert error_of(decision) == {
         "type": "ValueError", "message": "broken", "traceback": "Traceback ...", "permanent": False,
     }  # fmt: skip
 
@@ -70,19 +70,19 @@ def test_asking_for_a_retry_counts_as_an_attempt():
 
 
 def test_a_discarded_job_is_dead_at_once():
-    verdict = decide(job(), failed("discard"), max_retries=100)
-    assert verdict.kind == "dead"
-    assert error_of(verdict)["permanent"] is True
+    decision = decide(job(), failed("discard"), max_retries=100)
+    assert decision.kind == "dead"
+    assert error_of(decision)["permanent"] is True
 
 
 def test_a_snoozed_job_goes_back():
-    verdict = decide(job(9), failed("snooze", after=5.0), max_retries=0)
-    assert (verdict.kind, verdict.delay) == ("requeue", 5.0)
+    decision = decide(job(9), failed("snooze", after=5.0), max_retries=0)
+    assert (decision.kind, decision.delay) == ("requeue", 5.0)
 
 
 def test_a_rate_limited_job_holds_its_type_back():
-    verdict = decide(job(9), failed("rate_limited", after=5.0), max_retries=0)
-    assert (verdict.kind, verdict.delay) == ("hold_back", 5.0)
+    decision = decide(job(9), failed("rate_limited", after=5.0), max_retries=0)
+    assert (decision.kind, decision.delay) == ("throttle", 5.0)
 
 
 def test_a_cancelled_job_is_cancelled_however_it_took_that():
@@ -90,29 +90,29 @@ def test_a_cancelled_job_is_cancelled_however_it_took_that():
 
 
 def test_a_timeout_is_a_failure_that_says_what_the_limit_was():
-    verdict = decide(job(), failed("timeout"))
-    assert (verdict.kind, verdict.outcome, verdict.error_type) == ("retry", "timeout", "Timeout")
-    assert error_of(verdict)["message"] == "ran longer than its timeout of 30s"
+    decision = decide(job(), failed("timeout"))
+    assert (decision.kind, decision.outcome, decision.error_type) == ("retry", "timeout", "Timeout")
+    assert error_of(decision)["message"] == "ran longer than its timeout of 30s"
 
 
 def test_a_kill_says_that_the_handler_did_not_react():
-    verdict = on_timeout(job(), 30.0, 5.0, 3, STEADY)
-    assert (verdict.kind, verdict.outcome, verdict.delay) == ("retry", "timeout", 10)
-    assert "did not react to the exception for 5s, and was killed" in error_of(verdict)["message"]
+    decision = on_timeout(job(), 30.0, 5.0, 3, STEADY)
+    assert (decision.kind, decision.outcome, decision.delay) == ("retry", "timeout", 10)
+    assert "did not react to the exception for 5s, and was killed" in error_of(decision)["message"]
     assert on_timeout(job(4), 30.0, 5.0, 3, STEADY).kind == "dead"
 
 
 @pytest.mark.parametrize(("before", "delay"), [([], 5.0), (["exit 0"], 10.0), (["exit 0"] * 6, 300.0)])
 def test_a_crash_waits_longer_each_time(before, delay):
-    verdict = on_crash(job(len(before) + 1, before), "SIGSEGV", "last words", 99)
-    assert (verdict.kind, verdict.delay, verdict.crash) == ("retry", delay, "SIGSEGV")
-    assert error_of(verdict)["message"] == "its child process ended without a result: SIGSEGV"
+    decision = on_crash(job(len(before) + 1, before), "SIGSEGV", "last words", 99)
+    assert (decision.kind, decision.delay, decision.crash) == ("retry", delay, "SIGSEGV")
+    assert error_of(decision)["message"] == "its child process ended without a result: SIGSEGV"
 
 
 def test_a_poison_pill_is_given_up_with_all_of_its_deaths():
-    verdict = on_crash(job(3, ["SIGKILL", "exit 0"]), "SIGSEGV", "last words", 3)
-    assert (verdict.kind, verdict.outcome, verdict.error_type) == ("dead", "crashed", "ChildCrashed")
-    assert error_of(verdict) == {
+    decision = on_crash(job(3, ["SIGKILL", "exit 0"]), "SIGSEGV", "last words", 3)
+    assert (decision.kind, decision.outcome, decision.error_type) == ("dead", "crashed", "ChildCrashed")
+    assert error_of(decision) == {
         "type": "ChildCrashed",
         "message": "its child process died 3 times (SIGKILL, exit 0, SIGSEGV)",
         "traceback": "last words",
@@ -131,10 +131,10 @@ def test_crashes_and_lost_workers_burn_no_retries():
 
 
 def test_an_unknown_type_is_tried_again_for_a_while():
-    verdicts = [on_no_handler(job(attempt)) for attempt in range(1, NO_HANDLER_ATTEMPTS + 1)]
-    assert [verdict.kind for verdict in verdicts] == ["retry"] * (NO_HANDLER_ATTEMPTS - 1) + ["dead"]
-    assert {verdict.error_type for verdict in verdicts} == {"NoHandler"}
-    assert "'email'" in error_of(verdicts[0])["message"]
+    decisions = [on_no_handler(job(attempt)) for attempt in range(1, NO_HANDLER_ATTEMPTS + 1)]
+    assert [decision.kind for decision in decisions] == ["retry"] * (NO_HANDLER_ATTEMPTS - 1) + ["dead"]
+    assert {decision.error_type for decision in decisions} == {"NoHandler"}
+    assert "'email'" in error_of(decisions[0])["message"]
 
 
 def test_no_retry_begins_after_the_time_for_retries():
@@ -151,8 +151,8 @@ def test_the_time_for_retries_changes_nothing_else():
 
 
 def test_a_row_of_the_history_tells_the_attempt_with_a_short_message():
-    verdict = decide(job(2), failed(message="x" * 2000))
-    row = msgspec.json.decode(history_row(2, verdict, "worker-1", 1000, 1250))
+    decision = decide(job(2), failed(message="x" * 2000))
+    row = msgspec.json.decode(history_row(2, decision, "worker-1", 1000, 1250))
     assert row == {
         "attempt": 2, "outcome": "failed", "worker": "worker-1", "started_at": 1000, "ended_at": 1250,
         "error": {"type": "ValueError", "message": "x" * 500},

@@ -23,7 +23,7 @@ def far(client, proxy):
         yield far
 
 
-def bells(client):
+def blocking_pops(client):
     return [each for each in client.server.client.client_list() if each["cmd"] == "brpoplpush"]
 
 
@@ -34,9 +34,9 @@ def history(client, job_id):
 
 
 def test_the_server_begins_a_job_for_a_worker_that_sleeps(client, start_worker):
-    before = len(bells(client))
+    before = len(blocking_pops(client))
     worker = start_worker(WORKER_CONCURRENCY="1")
-    wait_until(lambda: len(bells(client)) == before + 1)
+    wait_until(lambda: len(blocking_pops(client)) == before + 1)
     worker.send(signal.SIGSTOP)
     job_id = client.enqueue("echo", {})
     wait_until(lambda: client.job(job_id).status == "processing")
@@ -53,21 +53,21 @@ def test_a_job_whose_bell_rang_unheard_runs_once(client, far, proxy, start_worke
 
 
 def test_a_job_that_a_bell_begins_long_after_it_was_given_up_runs_once(client, far, proxy, start_worker):
-    before = len(bells(client))
+    before = len(blocking_pops(client))
     proxy.shoot("orphan", match="BRPOPLPUSH")
     start_worker(far, WORKER_CONCURRENCY="1", WORKER_POLL_INTERVAL="300ms")
     # The first one's owner is gone, and the server does not know.
-    wait_until(lambda: len(bells(client)) == before + 2)
+    wait_until(lambda: len(blocking_pops(client)) == before + 2)
     assert history(client, client.enqueue("echo", {})) == ("completed", ["completed"])
-    wait_until(lambda: len(bells(client)) == before + 1)
+    wait_until(lambda: len(blocking_pops(client)) == before + 1)
     assert history(client, client.enqueue("echo", {})) == ("completed", ["completed"])
 
 
 def test_a_worker_that_leaves_leaves_no_job_that_a_lost_bell_began(client, far, proxy, start_worker):
-    before = len(bells(client))
+    before = len(blocking_pops(client))
     proxy.shoot("orphan", match="BRPOPLPUSH")
     worker = start_worker(far, WORKER_CONCURRENCY="1", WORKER_POLL_INTERVAL="10s")
-    wait_until(lambda: len(bells(client)) == before + 2)
+    wait_until(lambda: len(blocking_pops(client)) == before + 2)
     job_id = client.enqueue("echo", {})
     wait_until(lambda: client.job(job_id).status == "processing")
     assert worker.stop() == 0
@@ -76,13 +76,13 @@ def test_a_worker_that_leaves_leaves_no_job_that_a_lost_bell_began(client, far, 
 
 
 def test_a_job_goes_back_at_once_when_its_bell_rings_while_the_child_is_busy(client, start_worker):
-    """Also while the worker would hold the next job of another queue: where a bell waits, others may be idle."""
-    before = len(bells(client))
+    """Also while the worker would hold the next job of another queue: beside a blocking pop others may be idle."""
+    before = len(blocking_pops(client))
     start_worker(WORKER_CONCURRENCY="1", WORKER_QUEUES="busy,other")
     ids = client.enqueue_many({"type": "nap", "payload": {"seconds": 0.15}, "queue": "busy"} for _ in range(2))
     # It knows by now how long they are.
     assert {client.wait(job_id, 5).status for job_id in ids} == {"completed"}
-    wait_until(lambda: len(bells(client)) == before + 2)
+    wait_until(lambda: len(blocking_pops(client)) == before + 2)
     long = client.enqueue("nap", {"seconds": 3}, queue="busy")
     wait_until(lambda: client.job(long).status == "processing")
     short = client.enqueue("echo", {}, queue="other")
@@ -94,8 +94,8 @@ def test_a_job_goes_back_at_once_when_its_bell_rings_while_the_child_is_busy(cli
 
 def test_a_worker_whose_fetches_are_refused_sleeps_all_the_same(client, start_worker):
     keys = client.server.queue("default").keys
-    for spoilt in (keys.limited, keys.pending("high")):
-        client.server.client.set(spoilt, "no list and no set")
+    for corrupt in (keys.limited, keys.pending("high")):
+        client.server.client.set(corrupt, "no list and no set")
     worker = psutil.Process(start_worker(WORKER_CONCURRENCY="1").pid)
     used = worker.cpu_times().user
     worker.cpu_percent(1.0)

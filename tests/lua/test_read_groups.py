@@ -1,4 +1,4 @@
-"""look_at_groups: what dead letters died of, how many, from when to when."""
+"""read_groups: what dead letters died of, how many, from when to when."""
 
 from gopher.queue.moves import GroupRow
 
@@ -11,12 +11,12 @@ def test_each_group_is_told_with_its_first_and_last_death_the_latest_group_first
     lab.pass_time(1)
     other = lab.seed_failed("there")
     here, there = lab.record(last)["group"], lab.record(other)["group"]
-    assert lab.run_twice(lab.queue.look_at_groups(10))[0] == [
+    assert lab.run_twice(lab.queue.read_groups(10))[0] == [
         GroupRow(there, b"email\nValueError\nthere", 1, lab.now, lab.now, other),
         GroupRow(here, b"email\nValueError\nhere", 2, began, began + 1000, last),
     ]
-    assert [row.group for row in lab.run(lab.queue.look_at_groups(1))] == [there]
+    assert [row.group for row in lab.run(lab.queue.read_groups(1))] == [there]
 
 
 def test_no_dead_letters_are_no_groups(lab):
-    assert lab.run(lab.queue.look_at_groups(10)) == []
+    assert lab.run(lab.queue.read_groups(10)) == []
