@@ -33,6 +33,9 @@ SPARE, MOST_SPARE = 0.02, 4 * 2**20
 NO_LIMIT_PERIOD = 15.0
 #: Passes that did not lower the used memory until that is taken for useless; seconds until it is tried again.
 STRIKES, REST, LONGEST_REST = 3, 1.0, 60.0
+#: Passes for one call after which the next ones tell. The first ones may have been used up by other calls, and by the
+#: connections that these were sent on.
+TELLING = 2
 #: Queues whose records are compared with each other in one pass: those with the oldest ones.
 _QUEUES = 32
 #: Seconds for which the names of the queues, and what was passed over, are remembered; between two lines in the log.
@@ -142,7 +145,7 @@ class Evictor:
         if not freed.records:
             freed = self._free(key, missing, KEPT_IN_ANY_CASE)
         if freed.records:
-            if memory is not None:
+            if memory is not None and passes >= TELLING:
                 self._learn(key, memory, freed.bytes)
             return True
         if freed.young:

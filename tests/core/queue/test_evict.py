@@ -328,6 +328,20 @@ def test_removing_ends_when_it_does_not_lower_the_memory():
     assert pauses[-1] > 0.1
 
 
+def test_what_other_calls_use_up_at_once_is_not_taken_for_useless():
+    passes: list[int] = []
+    evictor = scripted([(1_000_000, 1_000_000)], passes)
+    for _ in range(10):
+        assert all(evictor.make_room("k", before) for before in range(evict.TELLING))
+    assert len(passes) >= 10 * evict.TELLING
+
+
+def test_a_call_that_is_refused_however_much_was_removed_ends_the_removing():
+    passes: list[int] = []
+    evictor = scripted([(1_000_000, 1_000_000)], passes)
+    assert [evictor.make_room("k", before) for before in range(8)] == [True] * 5 + [False] * 3
+
+
 def test_a_server_that_does_not_tell_its_memory_is_made_room_on_all_the_same():
     passes: list[int] = []
     evictor = scripted([("", "")], passes)
