@@ -1,5 +1,6 @@
 """What the supervisor and a child say to each other, as msgpack arrays."""
 
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 import msgspec
@@ -64,3 +65,26 @@ Message = Completed | Failed | Progress | Ready
 encode = msgspec.msgpack.Encoder().encode
 decode_assignments = msgspec.msgpack.Decoder(list[Assignment]).decode
 decode_message = msgspec.msgpack.Decoder(Message).decode
+
+#: Bytes of jobs that are given in one message: the child can begin before all of what is large has come.
+TOGETHER = 32 * 1024
+
+
+def packed(assignments: Iterable[Assignment]) -> Iterator[bytes]:
+    """Yield messages for one child: some assignments together, a large one alone."""
+    some: list[Assignment] = []
+    size = 0
+    for each in assignments:
+        own = _size(each.job)
+        if some and size + own > TOGETHER:
+            yield encode(some)
+            some, size = [], 0
+        some.append(each)
+        size += own
+    yield encode(some)
+
+
+def _size(job: FetchedJob) -> int:
+    """Return about how many bytes an assignment of this job has: ids of its parents are as long as small results."""
+    parents = sum(len(parent) + len(result) for parent, result in job.parents.items()) if job.parents else 0
+    return len(job.envelope) + 300 + parents

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection
 
-from .children.pool import ChildHandle
+from .children.handle import ChildHandle
 from .queue_side.fetcher import Fetcher
 from .running import Running
 

@@ -5,6 +5,8 @@ import msgspec
 from gopher.jobs.handlers import Handler
 from gopher.queue.moves import FetchedJob
 
+from .messages import Assignment
+
 
 class Running(msgspec.Struct, eq=False):
     """A job in a child's hands: the first one runs, others behind it wait in the channel."""
@@ -27,3 +29,7 @@ class Running(msgspec.Struct, eq=False):
     #: Why it was interrupted: interrupt.TIMEOUT or CANCEL, 0 when it was not.
     interrupted: int = 0
     progress: bytes = b""
+
+    def assignment(self) -> Assignment:
+        """Return what a child is told of it."""
+        return Assignment(self.number, self.job, self.queue, self.max_retries, self.timeout, self.follows)

@@ -11,7 +11,8 @@ from gopher.jobs.handlers import Registry
 from gopher.jobs.models import ChildView, WorkerView
 
 from .children import system
-from .children.pool import ChildHandle, Pool
+from .children.handle import ChildHandle
+from .children.pool import Pool
 from .queue_side.clock import ServerClock
 
 

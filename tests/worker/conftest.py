@@ -7,9 +7,13 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from gopher.worker.children.pool import Pool
 
 from gopher.client import Client
+from gopher.config.settings import Settings
+from gopher.jobs.handlers import Registry
 from gopher.server.embedded import EmbeddedServer
+from tests.worker.children import new_child
 from tests.worker.processes import Process, Scheduler, Worker
 
 
@@ -84,3 +88,12 @@ def shared(redis_url: str) -> Iterator[Worker]:
             worker.destroy()
             scheduler.destroy()
             shutil.rmtree(folder)
+
+
+@pytest.fixture
+def pool() -> Iterator[Pool]:
+    """A pool with one child that never runs."""
+    pool = Pool(Settings(worker_concurrency=1), Registry(), list)
+    pool.children[1] = child = new_child(1)
+    yield pool
+    pool.close(child)

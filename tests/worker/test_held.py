@@ -1,43 +1,117 @@
-"""What a supervisor must not begin, and when it must look into its list. Its loop does not run here."""
+"""What a worker must not begin, and when it must look into its list. The supervisor's loop does not run here."""
+
+import selectors
 
 import pytest
+from gopher.worker.children.pool import Pool
+from gopher.worker.crew import Crew
+from gopher.worker.dispatcher import Dispatcher
+from gopher.worker.lease import Lease
+from gopher.worker.outcomes import Outcomes
+from gopher.worker.presence import Presence
+from gopher.worker.queue_side.clock import ServerClock
 from gopher.worker.queue_side.fetcher import BLOCK, Fetcher
 from gopher.worker.queue_side.priority_cycle import PriorityCycle
+from gopher.worker.queue_side.served_queue import ServedQueue
 from gopher.worker.running import Running
-from gopher.worker.supervisor import Supervisor
+from gopher.worker.worker_info import WorkerInfo
 
 from gopher.config.settings import Settings
 from gopher.jobs.handlers import Registry, handler
 from gopher.queue.moves import FetchedJob
-from tests.worker.test_pool import new_child
+from gopher.queue.store import Server
+from gopher.server.event_loop import EventLoop
+from gopher.telemetry.liveness import HealthFile
+from tests.worker.children import new_child
+
+LEASE = 30.0
+#: When the server was last heard of.
+HEARD = 1000.0
 
 
 @pytest.fixture
-def supervisor(redis_url, namespace):
-    registry = Registry()
-    handler("echo", into=registry)(lambda job, payload: None)
-    supervisor = Supervisor(Settings(redis_url=redis_url, namespace=namespace, worker_lease=30.0), registry)
-    supervisor._pool.children[1] = new_child(1)
-    yield supervisor
-    supervisor._pool.close(supervisor._pool.children[1])
-    supervisor._server.close()
+def store(redis_url, namespace):
+    with Server(Settings(redis_url=redis_url, namespace=namespace, worker_lease=LEASE)) as store:
+        yield store
 
 
-def test_nothing_begins_once_the_lease_has_run_out_unheard(supervisor):
+@pytest.fixture
+def event_loop(store):
+    with selectors.DefaultSelector() as selector:
+        yield EventLoop(store, selector)
+
+
+class Parts:
+    """A worker of one child that never runs, and of one queue, without a supervisor."""
+
+    def __init__(self, store, event_loop):
+        settings, clock = store.settings, ServerClock()
+        self.registry = Registry()
+        handler("echo", into=self.registry)(lambda job, payload: None)
+        queue = store.queue("default")
+        self.queue = ServedQueue.open(queue, event_loop, clock, settings, self.registry, HEARD, with_prelude=False)
+        queues = {queue.name: self.queue}
+        self.crew = Crew(Pool(settings, self.registry, list))
+        self.child = self.crew.pool.children[1] = new_child(1)
+        info = WorkerInfo([*queues], self.registry, clock)
+        presence = Presence(store, event_loop, clock, info, self.crew.pool, queues)
+        self.lease = Lease(store, queues, self.crew, presence, clock, HealthFile(None, LEASE, LEASE))
+        outcomes = Outcomes(settings, queues, self.crew, info, None)
+        self.dispatcher = Dispatcher(settings, self.registry, queues, self.crew, self.lease, outcomes, clock)
+
+    def running(self, number, job_type="echo"):
+        """Return a job that was fetched."""
+        job = FetchedJob(f"id-{number}", f"{self.lease.worker_id}.{number}", job_type, "normal", 1, envelope=b"{}")
+        return Running(job, "default", self.registry.get(job_type), 3, 30.0, self.lease.worker_id)
+
+
+@pytest.fixture
+def parts(store, event_loop):
+    parts = Parts(store, event_loop)
+    yield parts
+    parts.crew.pool.close(parts.child)
+
+
+def test_nothing_begins_once_the_lease_has_run_out_unheard(parts):
     """After the machine has slept, the next heartbeat may say that others have these jobs."""
-    job = FetchedJob("id", "w.1", "echo", "normal", 1, (), 0, envelope=b"{}")
-    supervisor._backlog.append(Running(job, "default", supervisor._registry.get("echo"), 3, 30.0, "w"))
-    heard = supervisor._heard_at["default"]
-    supervisor._hand_out(heard + 30.1)
-    assert not supervisor._pool.children[1].jobs
-    supervisor._hand_out(heard + 29.9)
-    assert [running.job.id for running in supervisor._pool.children[1].jobs] == ["id"]
+    running = parts.running(1)
+    parts.crew.backlog.append(running)
+    parts.dispatcher.hand_out(HEARD + LEASE + 0.1)
+    assert not parts.child.jobs
+    parts.dispatcher.hand_out(HEARD + LEASE - 0.1)
+    assert list(parts.child.jobs) == [running]
 
 
-def test_a_lost_bell_is_looked_for_at_once_and_when_the_server_must_have_ended_it(supervisor):
+def test_what_the_children_can_not_take_goes_back(parts):
+    first, second, third = (parts.running(number) for number in range(3))
+    parts.crew.backlog.extend([first, second, third])
+    parts.dispatcher.hand_out(HEARD)
+    assert list(parts.child.jobs) == [first]
+    assert set(parts.queue.settler.held()) == {second, third}
+    assert not parts.crew.backlog
+
+
+def test_nothing_is_handed_out_once_the_worker_is_quiet(parts):
+    running = parts.running(1)
+    parts.crew.backlog.append(running)
+    parts.crew.quiet = True
+    parts.dispatcher.hand_out(HEARD)
+    assert not parts.child.jobs
+    assert parts.queue.settler.held() == [running]
+
+
+def test_a_job_that_nobody_here_knows_is_settled_and_never_given_to_a_child(parts):
+    known, unknown = parts.running(1), parts.running(2, "unknown")
+    parts.crew.backlog.extend([unknown, known])
+    parts.dispatcher.hand_out(HEARD)
+    assert list(parts.child.jobs) == [known]
+    assert parts.queue.settler.held() == [unknown]
+
+
+def test_a_lost_bell_is_looked_for_at_once_and_when_the_server_must_have_ended_it(store, event_loop):
     """An orphan may be given a job for as long as it waits there, and no poll looks while no child is free."""
     cycle = PriorityCycle("strict")
-    fetcher = Fetcher(supervisor._server.queue("default"), supervisor._event_loop, cycle, poll_interval=5.0)
+    fetcher = Fetcher(store.queue("default"), event_loop, cycle, poll_interval=5.0)
 
     def looks(now):
         """Return whether it fetches; its fetch is answered at once."""

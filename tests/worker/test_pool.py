@@ -1,4 +1,4 @@
-"""How many jobs a child may have in its hands, and which of them can be taken back."""
+"""Which jobs a child is given, and which of them can be taken back."""
 
 import os
 from collections import deque
@@ -6,72 +6,9 @@ from functools import cache
 
 import pytest
 from gopher.worker.children.capture import CapturedOutput
-from gopher.worker.children.channel import SupervisorEnd
-from gopher.worker.children.claims import Claims
-from gopher.worker.children.interrupt import Interrupt
-from gopher.worker.children.pool import ChildHandle, Pool, depth_for, holds_for
 from gopher.worker.messages import decode_assignments
-from gopher.worker.running import Running
-from hypothesis import given
-from hypothesis import strategies as st
 
-from gopher.config.settings import Settings
-from gopher.jobs.handlers import Registry
-from gopher.queue.moves import FetchedJob
-
-
-@pytest.mark.parametrize(
-    ("mean", "children", "depth"),
-    [
-        (0.0, 2, 1), (0.0001, 2, 128), (0.001, 2, 20), (0.002, 2, 10), (0.008, 2, 2), (0.02, 2, 1), (1.0, 2, 1),
-        (-1.0, 2, 1), (0.0001, 32, 16), (0.0001, 1000, 1), (0.0001, 0, 128),
-    ],
-)  # fmt: skip
-def test_a_child_may_have_as_many_jobs_as_it_starts_within_20_ms(mean, children, depth):
-    assert depth_for(mean, children) == depth
-
-
-@given(st.floats(0, 1e6, allow_nan=False), st.integers(1, 1000))
-def test_a_child_may_always_have_one_and_all_together_no_more_than_512(mean, children):
-    assert 1 <= depth_for(mean, children) <= max(512 // children, 1)
-
-
-@pytest.mark.parametrize(("mean", "held"), [(0.0, False), (-1.0, False), (0.001, True), (0.2, True), (0.3, False)])
-def test_the_next_jobs_are_held_while_jobs_take_no_longer_than_200_ms(mean, held):
-    assert holds_for(mean) == held
-
-
-@pytest.fixture
-def pool():
-    """A pool with one child that never runs: its end of the channel is ours to read."""
-    pool = Pool(Settings(worker_concurrency=1), Registry(), list)
-    pool.children[1] = child = new_child(1)
-    yield pool
-    pool.close(child)
-
-
-def new_child(pid):
-    child = ChildHandle(
-        pid, SupervisorEnd(), CapturedOutput(), Interrupt(), Claims(), jobs_left=100, born=0.0, ready=True
-    )
-    child.output.close_writer()
-    return child
-
-
-def running(number, envelope=b"{}", parents=None):
-    job = FetchedJob(f"id-{number}", f"w.{number}", "echo", "normal", 1, envelope=envelope, parents=parents or {})
-    return Running(job, "default", None, 3, 30.0, "w")
-
-
-def child_of(pool):
-    return pool.children[1]
-
-
-def hand_out(pool, jobs, depth=16, now=0.0):
-    """Hand out jobs; return those that nobody has room for."""
-    backlog = deque(jobs)
-    pool.hand_out(backlog, depth, now)
-    return list(backlog)
+from tests.worker.children import child_of, hand_out, new_child, running
 
 
 @cache
@@ -118,26 +55,10 @@ def test_what_was_said_before_an_idle_childs_next_job_is_not_in_its_log(pool):
     assert output.tail(1) == "in time"
 
 
-def test_a_child_needs_another_job_soon_until_its_own_takes_long(pool):
-    assert pool.soon_free(0.0) == 0
-    hand_out(pool, [running(1)], now=100.0)
-    assert (pool.soon_free(100.1), pool.late_at(100.1)) == (1, 100.2)
-    assert (pool.soon_free(100.2), pool.late_at(100.2)) == (0, float("inf"))
-
-
-@pytest.mark.parametrize("change", [{"jobs_left": 1}, {"leaving": True}, {"killed": "cancel"}])
-def test_a_child_that_goes_needs_no_other_job(pool, change):
-    hand_out(pool, [running(1)], now=100.0)
-    for name, value in change.items():
-        setattr(child_of(pool), name, value)
-    assert (pool.soon_free(100.1), pool.late_at(100.1)) == (0, float("inf"))
-
-
 def test_gives_no_more_than_the_depth(pool):
     jobs = [running(number) for number in range(5)]
     assert hand_out(pool, jobs, depth=3) == jobs[3:]
-    assert pool.capacity(3) == 0
-    assert pool.capacity(5) == 2
+    assert (child_of(pool).room(3), child_of(pool).room(5)) == (0, 2)
 
 
 def test_gives_to_the_child_with_the_fewest(pool):

@@ -1,72 +1,30 @@
 """The children of a worker: forked, given jobs, timed, killed, reaped. Nothing here knows the queue."""
 
-import gc
 import os
 import random
-import signal
 import socket
-import sys
-import traceback
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
 from heapq import heapify, heappop, heapreplace
 
-from gopher.worker.messages import Assignment, encode
 from gopher.worker.running import Running
 
 from gopher.config.settings import Settings
 from gopher.jobs.handlers import Registry
-from gopher.queue.moves import FetchedJob
-from gopher.server.crashpoints import reached
 from gopher.telemetry.logs import get_logger
 
 from . import interrupt, system
 from .capture import CapturedOutput
-from .channel import DEEPEST, SupervisorEnd
+from .channel import SupervisorEnd
 from .child import Child
 from .claims import Claims
+from .fork import fork
+from .handle import ChildHandle
 
 log = get_logger("worker")
 
-#: Seconds after which a job that holds up others behind it in its child's channel loses them.
-STRAGGLER = 0.05
-#: Seconds for which the worker holds the next job for a child that is busy, at most.
-HELD = 0.2
 #: Seconds that a child which shall leave may take.
 EXIT_GRACE = 2.0
-
-
-@dataclass(slots=True, eq=False)
-class ChildHandle:
-    """One child as the supervisor sees it."""
-
-    pid: int
-    channel: SupervisorEnd
-    output: CapturedOutput
-    stop: interrupt.Interrupt
-    claims: Claims
-    jobs_left: int
-    born: float
-    jobs: deque[Running] = field(default_factory=deque)
-    jobs_done: int = 0
-    last_number: int = 0
-    ready: bool = False
-    leaving: bool = False
-    kill_at: float = float("inf")
-    #: Why it was killed by us: "timeout", "cancel", "shutdown", "lost", "nonsense", "leaving"; "" when it was not.
-    killed: str = ""
-    #: The running job has turned out to be a long one: nothing may wait behind it.
-    straggles: bool = False
-    writing: bool = False
-
-    @property
-    def head(self) -> Running | None:
-        return self.jobs[0] if self.jobs else None
-
-    @property
-    def running_number(self) -> int:
-        return self.jobs[0].number if self.jobs else 0
 
 
 class Pool:
@@ -135,32 +93,14 @@ class Pool:
     def close(self, child: ChildHandle) -> None:
         """Free what a dead child's handle holds."""
         self.closed(child)
-        child.channel.close()
-        child.output.close()
-        child.stop.close()
-        child.claims.close()
+        child.close()
 
     # Jobs
-
-    def capacity(self, depth: int) -> int:
-        """Return how many jobs the children can take when each may have `depth` in its channel."""
-        return sum(self._room(child, depth) for child in self.children.values())
-
-    def soon_free(self, now: float) -> int:
-        """Return how many children are likely to need another job within `HELD` seconds."""
-        return sum(now < child.jobs[0].started + HELD for child in self.children.values() if self._goes_on(child))
-
-    def late_at(self, now: float) -> float:
-        """Return when the first of them will have taken longer than that (monotonic s)."""
-        ends = (child.jobs[0].started + HELD for child in self.children.values() if self._goes_on(child))
-        return min((end for end in ends if end > now), default=float("inf"))
 
     def hand_out(self, backlog: deque[Running], depth: int, now: float) -> None:
         """Give jobs from the left of `backlog` to the children with the fewest, until none has room."""
         places = [
-            (len(child.jobs), pid, room)
-            for pid, child in self.children.items()
-            if (room := self._room(child, depth)) > 0
+            (len(child.jobs), pid, room) for pid, child in self.children.items() if (room := child.room(depth)) > 0
         ]
         heapify(places)
         given: dict[int, list[Running]] = {pid: [] for _, pid, _ in places}
@@ -173,28 +113,7 @@ class Pool:
                 heappop(places)
         for pid, jobs in given.items():
             if jobs:
-                self._give(self.children[pid], jobs, now)
-
-    def _give(self, child: ChildHandle, jobs: list[Running], now: float) -> None:
-        was_idle = not child.jobs
-        for number, running in enumerate(jobs, child.last_number + 1):
-            running.number = number
-            running.follows = True
-        child.last_number += len(jobs)
-        child.jobs.extend(jobs)
-        if was_idle:
-            jobs[0].follows = False
-            child.output.begin(jobs[0].number)
-            self.start(child, now)
-        for message in _messages(jobs):
-            child.channel.send(message)
-            reached("job.given")
-
-    def start(self, child: ChildHandle, now: float) -> None:
-        """Note that the first job of a child begins now."""
-        if child.jobs:
-            child.jobs[0].started = now
-            child.straggles = False
+                self.children[pid].give(jobs, now)
 
     def interrupt(self, child: ChildHandle, reason: int, now: float) -> None:
         """Raise an exception in the running handler, and kill it if that does not help in time."""
@@ -211,7 +130,7 @@ class Pool:
         child.jobs.popleft()
         child.jobs_done += 1
         child.jobs_left -= 1
-        self.start(child, now)
+        child.begin(now)
         if child.jobs_left <= 0 or self._too_big(child):
             self.dismiss(child, now)
         elif child.leaving and not child.jobs:
@@ -242,25 +161,11 @@ class Pool:
                 self.interrupt(child, interrupt.TIMEOUT, now)
 
     def wake_at(self) -> float:
-        """Return when `enforce` or `maintain` has something to do (monotonic s)."""
+        """Return when a child is to be looked after or forked (monotonic s)."""
         earliest = self._spawn_at if len(self.children) < self.wanted else float("inf")
         for child in self.children.values():
-            earliest = min(earliest, child.kill_at)
-            if child.jobs and not child.killed:
-                head = child.jobs[0]
-                earliest = min(earliest, head.kill_at if head.interrupted else head.started + head.timeout)
-                if len(child.jobs) > 1:
-                    earliest = min(earliest, max(head.started, child.born) + STRAGGLER)
+            earliest = min(earliest, child.wake_at())
         return earliest
-
-    def _goes_on(self, child: ChildHandle) -> bool:
-        """Return whether a child has a job and can do another one afterwards."""
-        return 0 < len(child.jobs) < child.jobs_left and not (child.leaving or child.killed)
-
-    def _room(self, child: ChildHandle, depth: int) -> int:
-        if not child.ready or child.leaving or child.killed:
-            return 0
-        return max(min(1 if child.straggles else depth, child.jobs_left) - len(child.jobs), 0)
 
     def _too_big(self, child: ChildHandle) -> bool:
         limit = self._settings.worker_max_rss_per_child
@@ -284,48 +189,28 @@ class Pool:
     def _spawn(self, now: float) -> None:
         channel, output, stop, claims = SupervisorEnd(), CapturedOutput(), interrupt.Interrupt(), Claims()
         parent = os.getpid()
-        # No signal may arrive between the fork and the child's own handlers.
-        signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED)
+
+        def run() -> None:
+            inherited = [*self._inherited(), *self.descriptors(), channel.fileno(), output.fileno()]
+            memory = self._settings.worker_max_memory_per_child
+            child = Child(channel.child_end(), stop, claims, self._registry, memory, self._spans)
+            child.run(inherited, output.writer, parent)
+
         try:
-            pid = os.fork()
+            pid = fork(run)
         except OSError as error:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _BLOCKED)
             channel.close()
             output.close_writer()
             output.close()
             self._spawn_at = now + 1.0
             log.error("can't fork a child; trying again in a second", error=str(error))
             return
-        if pid == 0:
-            inherited = [*self._inherited(), *self.descriptors(), channel.fileno(), output.fileno()]
-            _be_a_child(
-                Child(
-                    channel.child_end(),
-                    stop,
-                    claims,
-                    self._registry,
-                    self._settings.worker_max_memory_per_child,
-                    self._spans,
-                ),
-                inherited,
-                output.writer,
-                parent,
-            )
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _BLOCKED)
         output.close_writer()
         limit = self._settings.worker_max_jobs_per_child
-        handle = ChildHandle(
-            pid=pid,
-            channel=channel,
-            output=output,
-            stop=stop,
-            claims=claims,
-            # With jitter, so that children do not all leave at once.
-            jobs_left=limit - random.randint(0, limit // 10),  # noqa: S311
-            born=now,
-        )
-        self.children[pid] = handle
-        self.opened(handle)
+        # With jitter, so that children do not all leave at once.
+        jobs_left = limit - random.randint(0, limit // 10)  # noqa: S311
+        child = self.children[pid] = ChildHandle(pid, channel, output, stop, claims, jobs_left)
+        self.opened(child)
 
     def descriptors(self) -> list[int]:
         """Return what another process must not inherit of the children's channels."""
@@ -334,74 +219,3 @@ class Pool:
             for child in self.children.values()
             for number in (*child.channel.descriptors(), child.output.fileno())
         ]
-
-
-_BLOCKED = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, interrupt.SIGNAL}
-
-
-def _be_a_child(child: Child, inherited: list[int], output: int, parent: int) -> None:
-    """Never returns: nothing of the supervisor may run in a child."""
-    code = 1
-    try:
-        gc.enable()
-        child.run(inherited, output, parent)
-        code = 0
-    except BaseException:  # noqa: BLE001 - the last frame of this process
-        traceback.print_exc()
-    finally:
-        try:
-            sys.stdout.flush()
-        finally:
-            os._exit(code)
-
-
-def assignment(running: Running) -> Assignment:
-    """Return what a child is told of a job."""
-    return Assignment(running.number, running.job, running.queue, running.max_retries, running.timeout, running.follows)
-
-
-#: Bytes of jobs that are given in one message: the child can begin before all of what is large has come.
-TOGETHER = 32 * 1024
-
-
-def _messages(jobs: list[Running]) -> Iterator[bytes]:
-    """Frame jobs for one child: some together, a large one alone."""
-    some: list[Assignment] = []
-    size = 0
-    for running in jobs:
-        own = _size(running.job)
-        if some and size + own > TOGETHER:
-            yield encode(some)
-            some, size = [], 0
-        some.append(assignment(running))
-        size += own
-    yield encode(some)
-
-
-def _size(job: FetchedJob) -> int:
-    """Return about how many bytes an assignment of this job has: ids of its parents are as long as small results."""
-    parents = sum(len(parent) + len(result) for parent, result in job.parents.items()) if job.parents else 0
-    return len(job.envelope) + 300 + parents
-
-
-#: Jobs that all children of a worker may have in their hands together.
-DEEPEST_OF_ALL = 512
-
-
-def holds_for(mean_seconds: float) -> bool:
-    """Return whether the next jobs are to be at hand when children get free, with jobs that take so long on average.
-
-    Shorter ones wait in the children's channels already, and while a long one runs any worker may take the next.
-    """
-    return 0 < mean_seconds <= HELD
-
-
-def depth_for(mean_seconds: float, children: int) -> int:
-    """Return how many jobs each of so many children may have in its hands when they take so long on average.
-
-    As many as it starts within 20 ms: at 1 ms a job twenty, at 8 ms two, at 20 ms one. What has to wait longer is
-    better left in the queue, where any worker can take it.
-    """
-    if mean_seconds <= 0:
-        return 1
-    return max(1, int(min(0.02 / mean_seconds, DEEPEST, DEEPEST_OF_ALL / max(children, 1))))

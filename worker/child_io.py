@@ -1,0 +1,90 @@
+"""What comes out of the children: messages through their channels, what handlers print through their outputs."""
+
+import selectors
+
+import msgspec
+
+from gopher.base.salvage import UNREADABLE
+
+from .children.capture import CapturedOutput
+from .children.channel import SupervisorEnd
+from .children.handle import ChildHandle
+from .children.pool import Pool
+from .messages import Message, Progress, Ready, decode_message
+from .outcomes import Outcomes
+
+
+class ChildIO:
+    """Reads it, as the selector tells. A selector's data is called with the event mask."""
+
+    def __init__(self, selector: selectors.BaseSelector, pool: Pool, outcomes: Outcomes) -> None:
+        self._selector = selector
+        self._pool = pool
+        self._outcomes = outcomes
+
+    def watch(self, child: ChildHandle) -> None:
+        """Read from a child from now on."""
+        self._selector.register(child.output, selectors.EVENT_READ, lambda mask: self._read_output(child))
+        self._selector.register(child.channel, selectors.EVENT_READ, lambda mask: self._read_channel(child, mask))
+
+    def unwatch(self, child: ChildHandle) -> None:
+        for end in (child.output, child.channel):
+            if self._is_watched(end):
+                self._selector.unregister(end)
+
+    def read_last(self, child: ChildHandle) -> None:
+        """Read what a child had said before it died: a result that is whole is a result."""
+        if not child.killed:
+            self._read_channel(child, 0)
+        if self._is_watched(child.output):
+            child.output.read(child.running_number)
+            child.output.finish_line(child.running_number)
+
+    def watch_for_room(self) -> None:
+        """Watch for room in the channels for which something waits."""
+        for child in self._pool.children.values():
+            if child.channel.outbox:
+                self._watch_for_room(child)
+
+    def _read_output(self, child: ChildHandle) -> None:
+        if not child.output.read(child.running_number):
+            self._selector.unregister(child.output)
+
+    def _read_channel(self, child: ChildHandle, mask: int) -> None:
+        if mask & selectors.EVENT_WRITE:
+            child.channel.flush()
+        messages = child.channel.receive()
+        if messages:
+            # What a job printed was written before it said that it ended.
+            child.output.read(child.running_number)
+        for data in messages:
+            try:
+                message = decode_message(data)
+            except UNREADABLE:
+                # A handler has written into the channel: nothing that comes out of it can be trusted any more.
+                self._pool.kill(child, "nonsense")
+                break
+            self._take_message(child, message)
+        self._watch_for_room(child)
+
+    def _watch_for_room(self, child: ChildHandle) -> None:
+        """Watch for room in a child's channel only while something waits for it."""
+        waits = bool(child.channel.outbox)
+        if waits != child.writing and self._is_watched(child.channel):
+            child.writing = waits
+            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if waits else 0)
+            self._selector.modify(child.channel, events, lambda mask: self._read_channel(child, mask))
+
+    def _is_watched(self, end: SupervisorEnd | CapturedOutput) -> bool:
+        return end.fileno() in self._selector.get_map()
+
+    def _take_message(self, child: ChildHandle, message: Message) -> None:
+        if isinstance(message, Ready):
+            child.ready = True
+        elif child.killed or not child.jobs or message.number != child.jobs[0].number:
+            return
+        elif isinstance(message, Progress):
+            head = child.jobs[0]
+            head.progress = msgspec.json.encode({"fraction": message.fraction, "message": message.message})
+        else:
+            self._outcomes.finish(child, message)

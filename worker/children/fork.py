@@ -1,0 +1,41 @@
+"""Forking a child: nothing of the supervisor may run in it."""
+
+import gc
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from typing import NoReturn
+
+from . import interrupt
+
+_BLOCKED = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, interrupt.SIGNAL}
+
+
+def fork(run: Callable[[], None]) -> int:
+    """Start a process that does `run` and ends; return its pid. Raises OSError."""
+    # No signal may arrive between the fork and the child's own handlers.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED)
+    try:
+        pid = os.fork()
+        if pid == 0:
+            _run_and_exit(run)
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _BLOCKED)
+    return pid
+
+
+def _run_and_exit(run: Callable[[], None]) -> NoReturn:
+    code = 1
+    try:
+        gc.enable()
+        run()
+        code = 0
+    except BaseException:  # noqa: BLE001 - the last frame of this process
+        traceback.print_exc()
+    finally:
+        try:
+            sys.stdout.flush()
+        finally:
+            os._exit(code)

@@ -1,0 +1,157 @@
+"""How jobs come from the queues into the backlog, and from there to the children."""
+
+from collections.abc import Mapping
+from functools import partial
+
+from gopher.config.settings import Settings
+from gopher.jobs.handlers import Registry
+from gopher.jobs.job import read_envelope
+from gopher.jobs.options import resolve
+from gopher.queue.moves import Fetched, FetchedJob
+
+from .crew import Crew
+from .lease import Lease
+from .outcomes import Outcomes
+from .prefetch import may_send, most_of, to_ask_for
+from .queue_side.clock import ServerClock
+from .queue_side.served_queue import ServedQueue
+from .running import Running
+
+
+class Dispatcher:
+    """Fetches jobs and hands them out. How many is said by `prefetch`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        registry: Registry,
+        queues: Mapping[str, ServedQueue],
+        crew: Crew,
+        lease: Lease,
+        outcomes: Outcomes,
+        clock: ServerClock,
+    ) -> None:
+        self._settings = settings
+        self._registry = registry
+        self._queues = queues
+        self._crew = crew
+        self._lease = lease
+        self._outcomes = outcomes
+        self._clock = clock
+        #: Jobs that the children can take beyond those that are here or asked for.
+        self._room = 0
+        #: When a child for which a job is held has been busy for so long that it goes back (monotonic s).
+        self._held_until = float("inf")
+
+    # To the children
+
+    def hand_out(self, now: float) -> None:
+        """Give the backlog to the children; what is more than they can do with goes back to the queues."""
+        crew = self._crew
+        if not crew.backlog:
+            return
+        if not crew.quiet:
+            # Once the lease has run out unheard, others may have them.
+            held_back = self._of_queues(self._lease.unheard(now, self._lease.seconds))
+            crew.take_out(held_back)
+            self._settle_unknown(now)
+            crew.pool.hand_out(crew.backlog, crew.prefetch.depth, now)
+            crew.backlog.extend(held_back)
+        self._held_until = crew.prefetch.held_until(now)
+        for _ in range(crew.surplus(now)):
+            self._give_back(crew.backlog.pop())
+
+    def _of_queues(self, queues: set[str]) -> list[Running]:
+        return [running for running in self._crew.backlog if running.queue in queues] if queues else []
+
+    def _settle_unknown(self, now: float) -> None:
+        """Settle jobs whose type no handler here is registered for."""
+        unknown = [running for running in self._crew.backlog if running.handler is None]
+        self._crew.take_out(unknown)
+        for running in unknown:
+            self._outcomes.no_handler(running, now)
+
+    def _give_back(self, running: Running) -> None:
+        self._queues[running.queue].settler.requeue(running)
+
+    # From the queues
+
+    def take_in(self, now: float, spare: float) -> None:
+        """Ask for jobs that the children will have room for; connecting may take `spare` seconds."""
+        room, held = self._wanted(now)
+        for served in self._queues.values():
+            if not served.may_take:
+                continue
+            fetcher = served.fetcher
+            wanted = to_ask_for(room, held)
+            if fetcher.must_fetch(now) or (wanted and fetcher.wants_fetch(now)):
+                if may_send(fetcher.pipeline, wanted):
+                    self._fetch(served, wanted, now)
+                    room -= fetcher.asked_for
+            elif room > 0 and not fetcher.asked_for:
+                worker_id = self._lease.worker_id
+                fetcher.listen(worker_id, now, spare, partial(self._take_popped, served, worker_id))
+            if fetcher.asked_for and fetcher.more and fetcher.pipeline.connection.answers:
+                # There may be yet more than was asked for: those of less preference wait until that is known. Not for a
+                # node that is away.
+                room = held = 0
+        self._room = room
+
+    def _wanted(self, now: float) -> tuple[int, int]:
+        """Return how many jobs the children have room for, and how many more to have at hand."""
+        crew = self._crew
+        if crew.quiet:
+            return 0, 0
+        # A node of a cluster that is away keeps nothing from the others: what it was asked for may never come.
+        fetchers = [served.fetcher for served in self._queues.values()]
+        coming = sum(fetcher.asked_for for fetcher in fetchers if fetcher.pipeline.connection.answers)
+        return crew.prefetch.room() - len(crew.backlog) - coming, crew.prefetch.held(now)
+
+    def _fetch(self, served: ServedQueue, wanted: int, now: float) -> None:
+        count = min(max(wanted, 1), most_of(served.fetcher.pipeline))
+        worker_id = self._lease.worker_id
+        served.fetcher.fetch(worker_id, count, now, partial(self._take_fetched, served, worker_id))
+
+    def _take_fetched(self, served: ServedQueue, worker_id: str, fetched: Fetched) -> None:
+        self._crew.backlog.extend(self._taken(served, worker_id, fetched))
+
+    def _take_popped(self, served: ServedQueue, worker_id: str, fetched: Fetched) -> None:
+        """Take what a blocking pop has brought.
+
+        Where it waits others may wait too: nothing is held of that queue.
+        """
+        for running in self._taken(served, worker_id, fetched):
+            if self._crew.has_room():
+                self._crew.backlog.append(running)
+            else:
+                self._give_back(running)
+
+    def _taken(self, served: ServedQueue, worker_id: str, fetched: Fetched) -> list[Running]:
+        """Return the jobs that were fetched under an id; none once its lease is lost."""
+        if worker_id != self._lease.worker_id:
+            # It was lost meanwhile: what this brought is rescued as the rest.
+            return []
+        if fetched.lost:
+            self._lease.lose()
+            return []
+        self._clock.set(fetched.now)
+        return [self._running(job, served.name) for job in fetched.jobs]
+
+    def _running(self, job: FetchedJob, queue: str) -> Running:
+        handler = self._registry.get(job.type)
+        envelope = read_envelope(job.envelope)
+        options = resolve(envelope, handler, self._settings)
+        retries, timeout, worker_id = options.max_retries, options.timeout, self._lease.worker_id
+        return Running(job, queue, handler, retries, timeout, worker_id, retry_for=envelope.retry_for)
+
+    def wake_at(self) -> float:
+        """Return when to hand out, ask or send again (monotonic s)."""
+        wake_at = self._held_until if self._crew.backlog else float("inf")
+        for served in self._queues.values():
+            if served.fetcher.pipeline.busy:
+                # Nothing of it is sent before that is answered.
+                continue
+            wake_at = min(wake_at, served.settler.delivery.wake_at())
+            if self._room > 0 and served.may_take:
+                wake_at = min(wake_at, served.fetcher.wake_at())
+        return wake_at

@@ -1,0 +1,77 @@
+"""How a worker shows itself on the server, and what it declares there: again when the server was emptied."""
+
+from collections.abc import Mapping
+
+from gopher.queue.presence import hide_worker, show_worker
+from gopher.queue.store import Server
+from gopher.server.calls import Command
+from gopher.server.event_loop import EventLoop
+
+from .children.pool import Pool
+from .queue_side.clock import ServerClock
+from .queue_side.served_queue import ServedQueue
+from .worker_info import WorkerInfo
+
+
+class Presence:
+    """The record of a worker, and the mark of the installation."""
+
+    def __init__(
+        self,
+        server: Server,
+        event_loop: EventLoop,
+        clock: ServerClock,
+        info: WorkerInfo,
+        pool: Pool,
+        queues: Mapping[str, ServedQueue],
+    ) -> None:
+        self._server = server
+        self._event_loop = event_loop
+        self._clock = clock
+        self._info = info
+        self._pool = pool
+        self._queues = queues
+
+    @property
+    def outdated(self) -> bool:
+        """Whether the record would tell something new."""
+        return self._info.outdated
+
+    def show(self, worker_id: str) -> None:
+        """Write the record; it lasts for a lease."""
+        record = self._info.encode(worker_id, self._pool)
+        lease = self._server.settings.worker_lease
+        for command in show_worker(self._server.keys, worker_id, record, self._clock.now(), lease):
+            self._send(command)
+
+    def hide(self, worker_id: str) -> None:
+        """Remove the record; waits for the server."""
+        for command in hide_worker(self._server.keys, worker_id):
+            self._server.client.execute_command(*command.words)
+
+    def forget(self, worker_id: str) -> None:
+        """Let go of the connection that only the record of a former id needed."""
+        self._event_loop.forget(self._server.keys.worker(worker_id))
+
+    def look_for_mark(self) -> None:
+        """Look whether the server was emptied since the last look."""
+        installation = self._server.installation
+        self._event_loop.pipeline_to(self._server.keys.meta).add(installation.read_command(), self._take_mark)
+
+    def _take_mark(self, reply: object) -> None:
+        """Write again what this worker declares when the server was emptied, until the server has it."""
+        installation = self._server.installation
+        was_emptied = installation.saw(reply)
+        if installation.is_untold:
+            for command in installation.declaring([*self._queues]):
+                self._send(command)
+        if was_emptied:
+            for served in self._queues.values():
+                served.limits.declare()
+
+    def _send(self, command: Command) -> None:
+        self._event_loop.pipeline_to(command.key).add(command, _ignore)
+
+
+def _ignore(_reply: object) -> None:
+    pass

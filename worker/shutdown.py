@@ -1,0 +1,88 @@
+"""How a worker leaves.
+
+The order, and why: first take nothing new, or it would have to be given back. Then give back what no child has begun:
+others can start it at once. Then let the children finish, and take the jobs of those that do not finish in time. Last
+of all the outcomes must reach the server; only then the lease goes.
+"""
+
+import time
+from collections.abc import Mapping
+
+from gopher.server.event_loop import EventLoop
+from gopher.telemetry.logs import get_logger
+
+from .crew import Crew
+from .queue_side.served_queue import ServedQueue
+
+log = get_logger("worker")
+
+#: Seconds that the last outcomes may take to reach the server once all children have stopped.
+LAST_WORDS = 5.0
+
+
+class Shutdown:
+    """Knows whether the worker is told to stop, and when it has."""
+
+    def __init__(self, crew: Crew, queues: Mapping[str, ServedQueue], event_loop: EventLoop, timeout: float) -> None:
+        self._crew = crew
+        self._queues = queues
+        self._event_loop = event_loop
+        self._timeout = timeout
+        #: When jobs that still run are stopped (monotonic s); None until told to stop.
+        self._stop_by: float | None = None
+        #: Whether it leaves although some outcomes have not reached the server.
+        self.gave_up = False
+
+    def be_quiet(self) -> None:
+        """Take no more jobs."""
+        self._crew.quiet = True
+        for served in self._queues.values():
+            served.fetcher.blocking_pop.close()
+
+    def stop(self) -> None:
+        """Finish what runs, and leave."""
+        if self._stop_by is not None:
+            return
+        self.be_quiet()
+        self._stop_by = time.monotonic() + self._timeout
+        self._crew.take_back_all()
+        log.info("stopping", running=sum(1 for child in self._crew.pool.children.values() if child.jobs))
+
+    def stop_or_hurry(self) -> None:
+        """Stop; when told to already, wait for no job any longer."""
+        if self._stop_by is None:
+            self.stop()
+        else:
+            self._stop_by = min(self._stop_by, time.monotonic())
+
+    def enforce(self, now: float) -> None:
+        """Stop the jobs that have not ended in time."""
+        if self._stop_by is not None and now >= self._stop_by:
+            self._crew.stop_all()
+            self.gave_up = self.gave_up or now > self._stop_by + LAST_WORDS
+
+    def wake_at(self, now: float) -> float:
+        """Return when `enforce` has something to do (monotonic s). What comes of it wakes the event loop by itself."""
+        if self._stop_by is None:
+            return float("inf")
+        return self._stop_by if now < self._stop_by else self._stop_by + LAST_WORDS
+
+    def done(self) -> bool:
+        """Return whether nothing is left to wait for."""
+        if self._stop_by is None:
+            return False
+        if self.gave_up:
+            return True
+        crew = self._crew
+        if crew.busy() or crew.backlog or any(served.settler.waiting for served in self._queues.values()):
+            return False
+        # While the server is away nothing more comes of a fetch: what it may have brought is rescued.
+        return (
+            all(pipeline.idle or not pipeline.connection.connected for pipeline in self._event_loop.pipelines)
+            and not self._must_fetch()
+        )
+
+    def _must_fetch(self) -> bool:
+        now = time.monotonic()
+        reached = (each.fetcher for each in self._queues.values() if each.fetcher.pipeline.connection.connected)
+        return any(fetcher.asked_for or fetcher.expects(now) for fetcher in reached)
