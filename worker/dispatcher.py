@@ -135,7 +135,8 @@ class Dispatcher:
             self._lease.lose()
             return []
         self._clock.set(fetched.now)
-        return [self._running(job, served.name) for job in fetched.jobs]
+        queue = served.name
+        return [self._running(job, queue) for job in fetched.jobs]
 
     def _running(self, job: FetchedJob, queue: str) -> Running:
         handler = self._registry.get(job.type)

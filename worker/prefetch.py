@@ -6,7 +6,7 @@ those that have ended. Round trips are saved on both sides: a few jobs or result
 so that they may become more.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from gopher.server.pipeline import Pipeline
 
@@ -48,23 +48,23 @@ class Prefetch:
     def room(self) -> int:
         """Return how many jobs the children can take now."""
         depth = self.depth
-        return sum(child.room(depth) for child in self._children.values())
+        return sum([child.room(depth) for child in self._children.values()])
 
     def held(self, now: float) -> int:
         """Return how many jobs to have at hand beyond those: one for each child that will need another one soon."""
-        return sum(now < end for end in self._held_until()) if holds_for(self._mean_seconds) else 0
+        return sum([now < end for end in self._held_until()]) if holds_for(self._mean_seconds) else 0
 
     def held_until(self, now: float) -> float:
         """Return when the first job that is held for a child has been held for too long (monotonic s)."""
-        return min((end for end in self._held_until() if end > now), default=float("inf"))
+        return min([end for end in self._held_until() if end > now], default=float("inf"))
 
     def rest(self) -> float:
         """Return for how many seconds nobody needs us, as every child has plenty to do: outcomes gather meanwhile."""
-        fewest = min((len(child.jobs) for child in self._children.values() if child.ready), default=0)
+        fewest = min([len(child.jobs) for child in self._children.values() if child.ready], default=0)
         return min(fewest * QUICKEST, LONGEST_REST) if fewest >= PLENTY else 0.0
 
-    def _held_until(self) -> Iterable[float]:
-        return (child.jobs[0].started + HELD for child in self._children.values() if child.goes_on)
+    def _held_until(self) -> list[float]:
+        return [child.jobs[0].started + HELD for child in self._children.values() if child.goes_on]
 
 
 def holds_for(mean_seconds: float) -> bool:

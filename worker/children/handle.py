@@ -77,7 +77,7 @@ class ChildHandle:
             jobs[0].follows = False
             self.output.begin(jobs[0].number)
             self.begin(now)
-        for message in packed(running.assignment() for running in jobs):
+        for message in packed([running.assignment() for running in jobs]):
             self.channel.send(message)
             reached("job.given")
 
