@@ -14,7 +14,8 @@ from gopher.config.settings import Settings
 from gopher.queue.moves import SERIES, Promoted, Pruned, Queue, Rescued, Sampled
 from gopher.queue.survey import Survey
 from gopher.server.calls import Call
-from gopher.server.pipeline import ALL_BACK, WAITED
+from gopher.server.loop_connection import ALL_BACK
+from gopher.server.pipeline import WAITED
 from gopher.telemetry.logs import get_logger
 
 log = get_logger("scheduler")

@@ -17,9 +17,9 @@ from gopher.queue.presence import hide_scheduler, show_scheduler
 from gopher.queue.store import Server
 from gopher.queue.survey import Survey
 from gopher.reads.health import Unserved
+from gopher.server.blocking_pop import BlockingPop
 from gopher.server.calls import Command
 from gopher.server.event_loop import EventLoop
-from gopher.server.pipeline import BlockingPop
 from gopher.telemetry.liveness import HealthFile
 from gopher.telemetry.logs import get_logger
 

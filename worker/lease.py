@@ -9,7 +9,7 @@ from functools import partial
 
 from gopher.queue.moves import Heartbeat
 from gopher.queue.store import Server
-from gopher.server.pipeline import ALL_BACK
+from gopher.server.loop_connection import ALL_BACK
 from gopher.telemetry.liveness import HealthFile
 from gopher.telemetry.logs import bind, get_logger
 

@@ -9,8 +9,10 @@ import selectors
 import time
 from collections.abc import Callable, Iterable
 
+from .blocking_pop import BlockingPop
 from .executor import Executor
-from .pipeline import BlockingPop, Connection, Pipeline
+from .loop_connection import Connection
+from .pipeline import Pipeline
 
 #: Descriptors below this are those that `select` takes.
 _SELECTABLE = 1024

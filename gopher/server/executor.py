@@ -10,17 +10,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self, TypeVar
 
-from hiredis import pack_command
 from redis import exceptions
-from redis.connection import AbstractConnection
 
 from gopher.config.settings import Settings
 from gopher.errors import QueueFull
 
-from . import crashpoints
 from .calls import Call, Sendable
 from .connections import Pools
 from .errors import CONNECTION_ERRORS, ERRORS, explained, given_up, is_elsewhere, refusal, word_of
+from .exchange import LostReply, exchange
 from .pipelining import AutoPipeline, Interrupted
 
 T = TypeVar("T")
@@ -91,7 +89,7 @@ class Executor:
         while True:
             try:
                 return attempt()
-            except _LostReply as lost:
+            except LostReply as lost:
                 sent, problem = True, lost.cause
             except Interrupted as error:
                 sent, problem = True, error
@@ -144,7 +142,7 @@ class Executor:
         errors = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
         if errors:
             # Whatever was refused: where a reply was lost, more may have been done.
-            raise next((error for error in errors if isinstance(error, _LostReply)), errors[0])
+            raise next((error for error in errors if isinstance(error, LostReply)), errors[0])
         return outcomes
 
     def _outcomes(self, calls: Sequence[Sendable]) -> list[Any]:
@@ -156,91 +154,9 @@ class Executor:
             # Nothing was sent. One for each, since each may be raised in a thread of its own.
             return [error, *(copy.copy(error) for _ in calls[1:])]
         try:
-            return _exchange(connection, calls)
+            return exchange(connection, calls)
         finally:
             idle.put(connection)
-
-
-class _LostReply(Exception):
-    def __init__(self, cause: Exception) -> None:
-        self.cause = cause
-
-
-def _exchange(connection: AbstractConnection, calls: Sequence[Sendable]) -> list[Any]:
-    replies: list[Any] = []
-    try:
-        send_calls(connection, calls)
-        for _ in calls:
-            replies.append(read_reply(connection))  # noqa: PERF401 - those that came before an error are kept
-        missing = [index for index, reply in enumerate(replies) if isinstance(reply, exceptions.NoScriptError)]
-        if missing:
-            for index, reply in zip(missing, send_whole(connection, [calls[i] for i in missing]), strict=True):
-                replies[index] = reply
-    except CONNECTION_ERRORS as error:
-        connection.disconnect()
-        # What was read before is known. Each of the others may be raised in a thread of its own.
-        replies += [exceptions.NoScriptError()] * (len(calls) - len(replies))
-        cause = _cause(error)
-        replies = [_LostReply(cause) if isinstance(reply, exceptions.NoScriptError) else reply for reply in replies]
-    except BaseException:
-        # An interrupt: replies may still be on their way, and must not be read as those of the next call.
-        connection.disconnect()
-        raise
-    else:
-        if crashpoints.armed:
-            crashpoints.reached_by((call.verb for call in calls), "after_reply")
-    return [
-        reply if isinstance(reply, Exception) else call.read(reply) for call, reply in zip(calls, replies, strict=True)
-    ]
-
-
-def _cause(error: Exception) -> Exception:
-    """Return what an error of a connection means; redis-py does not know the kernel's timeouts (IdleConnections)."""
-    if isinstance(error.__context__, BlockingIOError):
-        return exceptions.TimeoutError("no reply in time")
-    return error
-
-
-def send_calls(connection: AbstractConnection, calls: Sequence[Sendable]) -> None:
-    """Send calls by the SHA-1 of their scripts; their replies are left to be read."""
-    if crashpoints.armed:
-        crashpoints.reached_by((call.verb for call in calls), "before_send")
-    _send(connection, [call.command() for call in calls])
-    if crashpoints.armed:
-        crashpoints.reached_by((call.verb for call in calls), "after_send")
-
-
-def _send(connection: AbstractConnection, commands: Sequence[tuple[Any, ...]]) -> None:
-    # redis-py's own packing looks at every argument before it hands them to the same function, at five times the cost.
-    connection.send_packed_command([b"".join(map(pack_command, commands))], check_health=False)
-
-
-def read_reply(connection: AbstractConnection) -> Any:
-    """Return the next reply; an error reply is returned, not raised."""
-    try:
-        # Past the connection, which would close itself upon errors and has a text ready for each that may come. Of
-        # these some are ConnectionErrors to redis-py, but the connection is sound and the reply was read.
-        return connection._parser.read_response()
-    except exceptions.BusyLoadingError as error:
-        return exceptions.ResponseError(f"LOADING {error}")
-    except exceptions.AuthenticationError as error:
-        word = "NOAUTH" if "required" in str(error) else "WRONGPASS"
-        return exceptions.ResponseError(f"{word} {error}")
-    except ValueError as error:
-        # redis-py reads in MOVED and ASK where to, and fails if they do not say. The reply itself was read.
-        return exceptions.ResponseError(f"MOVED without saying where to: {error}")
-
-
-def has_more(connection: AbstractConnection) -> bool:
-    """Return whether bytes of a further reply are here already."""
-    # The same as for `read_reply`: the reader holds what came along with the reply before.
-    return bool(connection._parser.can_read(0))
-
-
-def send_whole(connection: AbstractConnection, calls: Sequence[Sendable]) -> list[Any]:
-    """Send calls with their scripts' sources: the server has been restarted, or its scripts flushed."""
-    _send(connection, [call.whole_command() for call in calls])
-    return [read_reply(connection) for _ in calls]
 
 
 def pauses(first: float = 0.02, cap: float = 1.0, draw: Callable[[], float] = random.random) -> Iterator[float]:

@@ -5,7 +5,7 @@ from gopher.scheduler import duties
 
 from gopher.config.settings import Settings
 from gopher.queue.store import Server
-from gopher.server.pipeline import ALL_BACK
+from gopher.server.loop_connection import ALL_BACK
 from tests.invariants.lab import START, LabQueue
 
 LEASE = 30.0

@@ -6,7 +6,7 @@ from gopher.scheduler.duties import LIMIT, LONGEST_SLEEP, Promoter, Pruner, Resc
 from gopher.config.settings import Settings
 from gopher.queue.keys import Keys
 from gopher.queue.moves import Promoted, Pruned, Queue, Rescued
-from gopher.server.pipeline import ALL_BACK
+from gopher.server.loop_connection import ALL_BACK
 
 NOW = 1000.0
 SERVER_NOW = 1_790_000_000_000

@@ -1,4 +1,4 @@
-"""Links and blocking pops of an event loop: nothing blocks, what was lost is sent again, once."""
+"""Pipelines and blocking pops of an event loop: nothing blocks, what was lost is sent again, once."""
 
 import select
 import selectors
@@ -12,10 +12,13 @@ from gopher.config.settings import Settings
 from gopher.jobs.job import NewJob, new_job_id
 from gopher.queue.moves import Completion
 from gopher.queue.store import Server
-from gopher.server import pipeline as link_module
+from gopher.server import loop_connection as connection_module
+from gopher.server import pipeline as pipeline_module
+from gopher.server.blocking_pop import FULL_REST, BlockingPop
 from gopher.server.calls import Command
 from gopher.server.event_loop import EventLoop
-from gopher.server.pipeline import BlockingPop, Connection, Pipeline
+from gopher.server.loop_connection import REPLY_TIMEOUT, Connection
+from gopher.server.pipeline import Pipeline
 from tests.helpers import wait_until
 
 
@@ -152,7 +155,7 @@ def test_two_batches_whose_replies_are_lost_are_sent_again_in_order(pipeline, be
 def test_scripts_that_were_flushed_are_sent_whole_also_when_two_batches_need_them(direct, monkeypatch):
     """And as the connection is sound, nobody is told that it was lost."""
     said = []
-    monkeypatch.setattr(link_module.log, "warning", lambda event, **fields: said.append(event))
+    monkeypatch.setattr(connection_module.log, "warning", lambda event, **fields: said.append(event))
     pipeline, answers = Pipeline(direct, direct.keys.for_queue("default").prefix), []
     done = completions(direct, 2)
     direct.client.script_flush()
@@ -365,7 +368,7 @@ def test_one_call_that_fails_does_not_harm_its_neighbours(pipeline, behind, dire
 
 
 def test_a_reply_that_is_overdue_ends_the_connection(pipeline, behind, proxy, direct, monkeypatch):
-    monkeypatch.setattr(link_module, "REPLY_TIMEOUT", 0.3)
+    monkeypatch.setattr(pipeline_module, "REPLY_TIMEOUT", 0.3)
     replies = []
     pipeline.add(behind.queue("default").enqueue([job()]), replies.append)
     proxy.delay(1.0)
@@ -379,7 +382,7 @@ def test_it_says_when_it_wants_to_be_looked_at(pipeline, behind):
     pipeline.add(behind.queue("default").promote(), lambda reply: None)
     assert pipeline.wake_at() <= time.monotonic()
     pipeline.flush(now := time.monotonic(), 0.4)
-    assert pipeline.wake_at() == now + link_module.REPLY_TIMEOUT
+    assert pipeline.wake_at() == now + REPLY_TIMEOUT
     settle(pipeline)
     assert pipeline.wake_at() == float("inf")
 
@@ -463,8 +466,8 @@ def test_a_bell_rests_and_keeps_its_connection_while_the_server_is_full(blocking
     now = time.monotonic()
     assert (blocking_pop.connection.connected, blocking_pop.connection.trouble) == (True, None)
     assert not blocking_pop.is_free(now, 0.4)
-    assert now < blocking_pop.wake_at() <= now + link_module.FULL_REST
-    assert blocking_pop.is_free(now + link_module.FULL_REST, 0.4)
+    assert now < blocking_pop.wake_at() <= now + FULL_REST
+    assert blocking_pop.is_free(now + FULL_REST, 0.4)
 
 
 def begin_one(server, number=1):
@@ -532,7 +535,7 @@ def test_who_waits_is_told_when_the_bell_is_given_up(blocking_pop, behind, proxy
     elif how == "close":
         blocking_pop.close()
     else:
-        blocking_pop.check(time.monotonic() + 2 + link_module.REPLY_TIMEOUT)
+        blocking_pop.check(time.monotonic() + 2 + REPLY_TIMEOUT)
     assert told == [how]
     assert not blocking_pop.waiting
     blocking_pop.close()
@@ -542,9 +545,9 @@ def test_who_waits_is_told_when_the_bell_is_given_up(blocking_pop, behind, proxy
 def test_a_bell_that_should_have_ended_long_ago_is_given_up(blocking_pop, behind):
     ring(blocking_pop, behind, block=2)
     now = time.monotonic()
-    blocking_pop.check(now + 2 + link_module.REPLY_TIMEOUT - 0.1)
+    blocking_pop.check(now + 2 + REPLY_TIMEOUT - 0.1)
     assert blocking_pop.waiting
-    blocking_pop.check(now + 2 + link_module.REPLY_TIMEOUT + 0.1)
+    blocking_pop.check(now + 2 + REPLY_TIMEOUT + 0.1)
     assert not blocking_pop.waiting
     assert not blocking_pop.connection.connected
 

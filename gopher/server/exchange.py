@@ -1,0 +1,107 @@
+"""Calls over one connection: how they are sent and how their replies are read."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from hiredis import pack_command
+from redis import exceptions
+from redis.connection import AbstractConnection
+
+from . import crashpoints
+from .calls import Sendable
+from .errors import CONNECTION_ERRORS
+
+
+class LostReply(Exception):
+    """Raised for a call that was sent and whose reply did not come; `cause` says why."""
+
+    def __init__(self, cause: Exception) -> None:
+        self.cause = cause
+
+
+def exchange(connection: AbstractConnection, calls: Sequence[Sendable]) -> list[Any]:
+    """Send calls once and read their replies; return what came of each: its reply as it reads it, or an error."""
+    replies: list[Any] = []
+    try:
+        send_calls(connection, calls)
+        for _ in calls:
+            replies.append(read_reply(connection))  # noqa: PERF401 - those that came before an error are kept
+        missing = [index for index, reply in enumerate(replies) if isinstance(reply, exceptions.NoScriptError)]
+        if missing:
+            for index, reply in zip(missing, send_whole(connection, [calls[i] for i in missing]), strict=True):
+                replies[index] = reply
+    except CONNECTION_ERRORS as error:
+        connection.disconnect()
+        # What was read before is known. Each of the others may be raised in a thread of its own.
+        replies += [exceptions.NoScriptError()] * (len(calls) - len(replies))
+        cause = _cause(error)
+        replies = [LostReply(cause) if isinstance(reply, exceptions.NoScriptError) else reply for reply in replies]
+    except BaseException:
+        # An interrupt: replies may still be on their way, and must not be read as those of the next call.
+        connection.disconnect()
+        raise
+    else:
+        if crashpoints.armed:
+            crashpoints.reached_by((call.verb for call in calls), "after_reply")
+    return [
+        reply if isinstance(reply, Exception) else call.read(reply) for call, reply in zip(calls, replies, strict=True)
+    ]
+
+
+def _cause(error: Exception) -> Exception:
+    """Return what an error of a connection means; redis-py does not know the kernel's timeouts (IdleConnections)."""
+    if isinstance(error.__context__, BlockingIOError):
+        return exceptions.TimeoutError("no reply in time")
+    return error
+
+
+def send_calls(connection: AbstractConnection, calls: Sequence[Sendable]) -> None:
+    """Send calls by the SHA-1 of their scripts; their replies are left to be read."""
+    if crashpoints.armed:
+        crashpoints.reached_by((call.verb for call in calls), "before_send")
+    _send(connection, [call.command() for call in calls])
+    if crashpoints.armed:
+        crashpoints.reached_by((call.verb for call in calls), "after_send")
+
+
+def _send(connection: AbstractConnection, commands: Sequence[tuple[Any, ...]]) -> None:
+    # redis-py's own packing looks at every argument before it hands them to the same function, at five times the cost.
+    connection.send_packed_command([b"".join(map(pack_command, commands))], check_health=False)
+
+
+def read_reply(connection: AbstractConnection) -> Any:
+    """Return the next reply; an error reply is returned, not raised."""
+    try:
+        # Past the connection, which would close itself upon errors and has a text ready for each that may come. Of
+        # these some are ConnectionErrors to redis-py, but the connection is sound and the reply was read.
+        return connection._parser.read_response()
+    except exceptions.BusyLoadingError as error:
+        return exceptions.ResponseError(f"LOADING {error}")
+    except exceptions.AuthenticationError as error:
+        word = "NOAUTH" if "required" in str(error) else "WRONGPASS"
+        return exceptions.ResponseError(f"{word} {error}")
+    except ValueError as error:
+        # redis-py reads in MOVED and ASK where to, and fails if they do not say. The reply itself was read.
+        return exceptions.ResponseError(f"MOVED without saying where to: {error}")
+
+
+def has_more(connection: AbstractConnection) -> bool:
+    """Return whether bytes of a further reply are here already."""
+    # The same as for `read_reply`: the reader holds what came along with the reply before.
+    return bool(connection._parser.can_read(0))
+
+
+def send_whole(connection: AbstractConnection, calls: Sequence[Sendable]) -> list[Any]:
+    """Send calls with their scripts' sources: the server has been restarted, or its scripts flushed."""
+    _send(connection, [call.whole_command() for call in calls])
+    return [read_reply(connection) for _ in calls]
+
+
+def read_as(call: Sendable, reply: Any) -> Any:
+    """Return a reply as its call reads it, an error reply as it is. One that can't be read counts as an error reply."""
+    if isinstance(reply, Exception):
+        return reply
+    try:
+        return call.read(reply)
+    except Exception as error:  # noqa: BLE001 - whatever a proxy or a corrupt record has made of it: the loop goes on
+        return exceptions.ResponseError(f"a reply to {call.verb} that can't be read: {error!r}")

@@ -1,0 +1,119 @@
+"""A connection of an event loop: it is made in the time that the loop can spare, and made again when it is lost."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from gopher.telemetry.logs import get_logger
+
+from .errors import ERRORS, translated
+from .executor import Executor, pauses
+
+log = get_logger("pipeline")
+
+#: Seconds that a started reply may pause, and a connection attempt take, at most.
+STALL = 0.4
+#: Seconds without a reply after which a connection is given up.
+REPLY_TIMEOUT = 5.0
+#: Seconds within which everybody has found the server again once it is back.
+ALL_BACK = REPLY_TIMEOUT + 1.0
+#: Seconds between two tries to connect, at most: fewer where another server may take over at any moment.
+LONGEST_PAUSE, FAILOVER_PAUSE = 1.0, 0.3
+
+
+class Connection:
+    """One connection that comes back by itself, with growing pauses."""
+
+    def __init__(self, server: Executor, key: str) -> None:
+        self._server = server
+        self._key = key
+        self._connection: Any = None
+        self._pauses = self._new_pauses()
+        #: Of its socket, while connected.
+        self.descriptor = -1
+        self._next_try = 0.0
+        #: The last trouble, None while all is well.
+        self.trouble: str | None = None
+        #: Told the descriptor of each connection made, and before it is closed.
+        self.opened: Callable[[int], None] = _nobody
+        self.closed: Callable[[int], None] = _nobody
+        #: Told when the server answers again.
+        self.recovered: Callable[[], None] = _nothing
+
+    @property
+    def connected(self) -> bool:
+        return self._connection is not None
+
+    @property
+    def answers(self) -> bool:
+        """Whether it is connected, and nothing says that the server does not answer."""
+        return self._connection is not None and self.trouble is None
+
+    @property
+    def raw(self) -> Any:
+        assert self._connection is not None, "ask `connected` first"
+        return self._connection
+
+    def connect(self, now: float, spare: float) -> bool:
+        """Try to connect if it is time to; take at most `spare` seconds. Returns whether it is connected."""
+        if self._connection is not None:
+            return True
+        if now < self._next_try:
+            return False
+        limit = min(max(spare, 0.05), STALL)
+        try:
+            connection = self._server.pools.connection(self._key, socket_connect_timeout=limit, socket_timeout=limit)
+            connection.connect()
+        except ERRORS as error:
+            # The pause begins now: the try itself may have lasted longer, and the loop has more to do than that.
+            self.fail(error, time.monotonic())
+            return False
+        connection.socket_timeout = STALL
+        connection._sock.settimeout(STALL)
+        self._connection = connection
+        # redis-py shows its socket in no other way. Kept, since it closes the socket itself upon errors.
+        self.descriptor = int(connection._sock.fileno())
+        self.opened(self.descriptor)
+        return True
+
+    def sound(self) -> None:
+        """Say that the server has answered: the next trouble begins with a short pause again."""
+        if self.trouble is not None:
+            log.info("the server answers again", key=self._key)
+            self.trouble = None
+            self._pauses = self._new_pauses()
+            self.recovered()
+
+    def fail(self, error: Exception, now: float) -> None:
+        """Give the connection up; the next try comes after a pause."""
+        self.close()
+        self._server.pools.doubt()
+        if self.trouble is None:
+            log.warning("the connection to the server was lost", key=self._key, error=str(translated(error)))
+        self.trouble = str(translated(error))
+        self._next_try = now + next(self._pauses)
+
+    def _new_pauses(self) -> Iterator[float]:
+        return pauses(cap=FAILOVER_PAUSE if self._server.pools.fails_over else LONGEST_PAUSE)
+
+    def hurry(self) -> None:
+        """Let the next try come at once: another connection is answered again."""
+        self._next_try = 0.0
+
+    def wake_at(self) -> float:
+        """Return when to try again (monotonic s); infinity while connected."""
+        return float("inf") if self._connection is not None else self._next_try
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self.closed(self.descriptor)
+            self._connection.disconnect()
+            self._connection = None
+
+
+def _nobody(_descriptor: int) -> None:
+    pass
+
+
+def _nothing() -> None:
+    pass
