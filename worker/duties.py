@@ -52,8 +52,8 @@ class QueueDuties:
         self._lease.extend(self._served)
         queue, pipeline = self._served.queue, self._served.fetcher.pipeline
         pipeline.add(self._rescue(now), self._take_rescued)
-        pipeline.add(queue.promote(), _ignore)
-        pipeline.add(queue.sample(), _ignore)
+        pipeline.add(queue.promote())
+        pipeline.add(queue.sample())
 
     def _rescue(self, asked_at: float) -> Call:
         looked_at = self._looked_at
@@ -95,7 +95,3 @@ class Duties:
             if now >= duties.due_at:
                 duties.run(now)
         self.due_at = min(duties.due_at for duties in self._duties)
-
-
-def _ignore(_reply: object) -> None:
-    pass

@@ -70,8 +70,4 @@ class Presence:
                 served.limits.declare()
 
     def _send(self, command: Command) -> None:
-        self._event_loop.pipeline_to(command.key).add(command, _ignore)
-
-
-def _ignore(_reply: object) -> None:
-    pass
+        self._event_loop.pipeline_to(command.key).add(command)

@@ -25,6 +25,10 @@ WAITED = 1.0
 Callback = Callable[[Any], None]
 
 
+def _ignore(_reply: object) -> None:
+    pass
+
+
 class _ScriptsMissing(Exception):
     """Raised when the server does not know a script (any more), and another batch is under way."""
 
@@ -63,7 +67,8 @@ class Pipeline:
         """Whether a batch is under way, and one more may follow it at once."""
         return len(self._batches) == self._sent == 1
 
-    def add(self, call: Sendable, callback: Callback) -> None:
+    def add(self, call: Sendable, callback: Callback = _ignore) -> None:
+        """Have a call sent with the next batch; `callback` takes the reply."""
         self._waiting.append((call, callback))
 
     def flush(self, now: float, spare: float) -> None:

@@ -1,7 +1,7 @@
-"""Auto-pipelining, as clients of Redis call it: threads that ask at the same time share a round trip.
+"""Auto-pipelining, as clients of Redis call it: threads that call at the same time share a round trip.
 
-Calls on a key that come while a round trip for that key is under way go together in the next one. Nobody waits for
-others to come: who is alone goes at once. Nor does anybody wait long: a connection may hang while others do not.
+Calls on a key that come while a batch for that key is under way go together in the next one. Nobody waits for others
+to come: a single call goes at once. Nor does anybody wait long: a connection may hang while others do not.
 """
 
 import threading
@@ -10,7 +10,7 @@ from typing import Any
 
 from .calls import Call
 
-#: Seconds for which a round trip is waited for.
+#: Seconds for which a batch that is under way is waited for.
 LONG = 0.25
 
 
@@ -18,32 +18,32 @@ class Interrupted(Exception):
     """Raised when the thread that had sent the call was interrupted before it could hand over the reply."""
 
 
-class _Seat:
-    """A call, and where it is."""
+class _Slot:
+    """A call, and what came of it."""
 
-    __slots__ = ("call", "outcome", "trip", "turn")
+    __slots__ = ("batch", "call", "outcome", "ready")
 
     def __init__(self, call: Call) -> None:
         self.call = call
         #: The reply, or an exception.
         self.outcome: Any = None
-        #: The round trip that this one is to lead, if any.
-        self.trip: _Trip | None = None
-        #: Of one that has to wait: free once there is an outcome, or a round trip to lead.
-        self.turn: threading.Lock | None = None
+        #: The batch that this call's thread is to send as its leader, if any.
+        self.batch: _Batch | None = None
+        #: Of one that has to wait: free once there is an outcome, or a batch to send.
+        self.ready: threading.Lock | None = None
 
 
-class _Trip:
-    """A round trip: who is on it, and who has come since and goes on the next one."""
+class _Batch:
+    """Calls that go together, and those that have come since and wait for the next batch."""
 
-    __slots__ = ("late", "party")
+    __slots__ = ("slots", "waiting")
 
-    def __init__(self, party: list[_Seat]) -> None:
-        self.party = party
-        self.late: list[_Seat] = []
+    def __init__(self, slots: list[_Slot]) -> None:
+        self.slots = slots
+        self.waiting: list[_Slot] = []
 
-    def take_late(self) -> list[_Seat]:
-        taken, self.late = self.late, []
+    def take_waiting(self) -> list[_Slot]:
+        taken, self.waiting = self.waiting, []
         return taken
 
 
@@ -57,64 +57,76 @@ class AutoPipeline:
     def __init__(self, exchange: Callable[[Sequence[Call]], list[Any]]) -> None:
         self._exchange = exchange
         self._lock = threading.Lock()
-        #: By keys.
-        self._under_way: dict[str, _Trip] = {}
+        #: The newest batch of each key.
+        self._under_way: dict[str, _Batch] = {}
+
+    @property
+    def idle(self) -> bool:
+        """Whether no batch is under way."""
+        return not self._under_way
+
+    @property
+    def waiting(self) -> int:
+        """How many calls wait for the next batch."""
+        return sum(len(batch.waiting) for batch in self._under_way.values())
 
     def run(self, call: Call) -> Any:
         """Return the reply to a call. Raises what came of it; an `Interrupted` call may have been done or not."""
-        seat = _Seat(call)
+        slot = _Slot(call)
         with self._lock:
             before = self._under_way.get(call.key)
             if before is None:
-                self._depart(seat, [seat])
+                self._begin(slot, [slot])
             else:
-                seat.turn = threading.Lock()
-                seat.turn.acquire()
-                before.late.append(seat)
+                slot.ready = threading.Lock()
+                slot.ready.acquire()
+                before.waiting.append(slot)
         if before is not None:
-            self._wait(seat, before)
-        if seat.trip is not None:
-            self._lead(seat, seat.trip)
-        if isinstance(seat.outcome, Exception):
-            raise seat.outcome
-        return seat.outcome
+            self._wait(slot, before)
+        if slot.batch is not None:
+            self._flush(slot, slot.batch)
+        if isinstance(slot.outcome, Exception):
+            raise slot.outcome
+        return slot.outcome
 
-    def _depart(self, leader: _Seat, party: list[_Seat]) -> None:
-        leader.trip = self._under_way[leader.call.key] = _Trip(party)
+    def _begin(self, leader: _Slot, slots: list[_Slot]) -> None:
+        leader.batch = self._under_way[leader.call.key] = _Batch(slots)
 
-    def _wait(self, seat: _Seat, before: _Trip) -> None:
-        assert seat.turn is not None
-        if seat.turn.acquire(timeout=LONG):
+    def _wait(self, slot: _Slot, before: _Batch) -> None:
+        assert slot.ready is not None
+        if slot.ready.acquire(timeout=LONG):
             return
         with self._lock:
-            if seat in before.late:
-                self._depart(seat, before.take_late())
-        if seat.trip is None:
-            # It has been taken along.
-            seat.turn.acquire()
+            if slot in before.waiting:
+                self._begin(slot, before.take_waiting())
+        if slot.batch is None:
+            # It goes with a batch that another thread sends.
+            slot.ready.acquire()
 
-    def _lead(self, leader: _Seat, trip: _Trip) -> None:
+    def _flush(self, leader: _Slot, batch: _Batch) -> None:
+        """Send a batch, and hand the outcomes over."""
         outcomes: list[Any] = []
         try:
-            outcomes = self._exchange([seat.call for seat in trip.party])
+            outcomes = self._exchange([slot.call for slot in batch.slots])
         finally:
-            # The next ones first: they have a round trip before them.
-            self._pass_on(leader.call.key, trip)
-            for at, seat in enumerate(trip.party):
-                seat.outcome = outcomes[at] if outcomes else Interrupted("the thread that sent this was interrupted")
-                if seat.turn is not None and seat is not leader:
-                    seat.turn.release()
+            # The next batch first: it has a round trip before it.
+            self._hand_over(leader.call.key, batch)
+            for at, slot in enumerate(batch.slots):
+                slot.outcome = outcomes[at] if outcomes else Interrupted("the thread that sent this was interrupted")
+                if slot.ready is not None and slot is not leader:
+                    slot.ready.release()
 
-    def _pass_on(self, key: str, trip: _Trip) -> None:
-        """End a round trip; who has waited longest leads the next one."""
+    def _hand_over(self, key: str, batch: _Batch) -> None:
+        """End a batch; the call that has waited longest leads the next one."""
         with self._lock:
-            if self._under_way.get(key) is not trip:
+            if self._under_way.get(key) is not batch:
                 # It took too long, and the next one did not wait.
                 return
-            if not trip.late:
+            if not batch.waiting:
                 del self._under_way[key]
                 return
-            party = trip.take_late()
-            self._depart(party[0], party)
-        if party[0].turn is not None:
-            party[0].turn.release()
+            slots = batch.take_waiting()
+            leader = slots[0]
+            self._begin(leader, slots)
+        if leader.ready is not None:
+            leader.ready.release()

@@ -172,7 +172,7 @@ class Delivery:
         ending = "the job becomes a dead letter" if parcel.instead else "the job is given back"
         log.error(f"the server never takes an outcome; {ending}", error=str(error), **job_fields(running))
         field = f"refused:{running.job.type}"
-        self._pipeline.add(Command(self._keys.totals, ("HINCRBY", self._keys.totals, field, "1")), _ignore)
+        self._pipeline.add(Command(self._keys.totals, ("HINCRBY", self._keys.totals, field, "1")))
         if parcel.instead is not None:
             self.send(parcel.instead(str(error)))
 
@@ -199,7 +199,3 @@ def _tell(running: Running, answer: str) -> None:
         )
     elif answer == "MISSING":
         log.warning("a job's record has disappeared", **job_fields(running))
-
-
-def _ignore(_reply: object) -> None:
-    pass

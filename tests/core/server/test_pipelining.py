@@ -29,20 +29,20 @@ class Gate:
     """Stands for the server: holds round trips until they are let go, and knows who went together."""
 
     def __init__(self) -> None:
-        self.trips: list[int] = []
+        self.batches: list[int] = []
         self.held: list[threading.Event] = []
         self.interrupts = False
 
     def exchange(self, calls):
-        self.trips.append(len(calls))
+        self.batches.append(len(calls))
         self.held.append(threading.Event())
         assert self.held[-1].wait(10)
         if self.interrupts:
             raise SystemExit
         return list(range(len(calls)))
 
-    def let_go(self, trip: int) -> None:
-        self.held[trip].set()
+    def let_go(self, batch: int) -> None:
+        self.held[batch].set()
 
 
 class Soon(Future):
@@ -69,10 +69,6 @@ class Threads:
         return soon
 
 
-def waiting(pipeline: AutoPipeline) -> int:
-    return sum(len(trip.late) for trip in pipeline._under_way.values())
-
-
 @pytest.fixture(autouse=True)
 def _patient(monkeypatch):
     """None of these tests is to go on because a round trip took long, but those that are about it."""
@@ -97,7 +93,7 @@ def pipeline(gate):
     pipeline = AutoPipeline(gate.exchange)
     yield pipeline
     # Whatever happened: nobody was forgotten, and the next call finds the way free.
-    wait_until(lambda: not pipeline._under_way)
+    wait_until(lambda: pipeline.idle)
 
 
 @pytest.fixture
@@ -128,7 +124,7 @@ def gather(threads, proxy, behind, calls, **options) -> tuple[threading.Event, l
     asked = []
     for call in calls:
         asked.append(threads.submit(behind.run_with_others, call, **options))
-        wait_until(lambda: waiting(behind._auto_pipeline) == len(asked))
+        wait_until(lambda: behind._auto_pipeline.waiting == len(asked))
     return held, asked
 
 
@@ -147,15 +143,15 @@ def hold(threads, proxy, send) -> threading.Event:
     return held
 
 
-def party_under_way(threads, gate, pipeline, call) -> list[Soon]:
+def batch_under_way(threads, gate, pipeline, call) -> list[Soon]:
     """Return those who are on the second round trip."""
     first = threads.submit(pipeline.run, call)
-    wait_until(lambda: gate.trips == [1])
+    wait_until(lambda: gate.batches == [1])
     others = [threads.submit(pipeline.run, call) for _ in range(OTHERS)]
-    wait_until(lambda: waiting(pipeline) == OTHERS)
+    wait_until(lambda: pipeline.waiting == OTHERS)
     gate.let_go(0)
     first.result()
-    wait_until(lambda: gate.trips == [1, OTHERS])
+    wait_until(lambda: gate.batches == [1, OTHERS])
     return others
 
 
@@ -251,7 +247,7 @@ def test_single_jobs_of_a_client_share_round_trips_and_batches_do_not_wait(threa
         client.enqueue(*JOB)
         held = hold(threads, proxy, lambda: client.enqueue(*JOB))
         asked = [threads.submit(client.enqueue, *JOB) for _ in range(OTHERS)]
-        wait_until(lambda: waiting(client.server._auto_pipeline) == OTHERS)
+        wait_until(lambda: client.server._auto_pipeline.waiting == OTHERS)
         client.enqueue_many([dict(zip(("type", "payload"), JOB, strict=True))] * 2)
         held.set()
         assert len({each.result() for each in asked}) == OTHERS
@@ -271,9 +267,9 @@ def test_threads_of_other_clients_do_not_wait_for_each_other(threads, proxy, nam
 
 def test_calls_on_other_keys_do_not_wait(threads, direct, call, gate, pipeline):
     first = threads.submit(pipeline.run, call)
-    wait_until(lambda: gate.trips == [1])
+    wait_until(lambda: gate.batches == [1])
     other = threads.submit(pipeline.run, enqueue(direct.queue("mail")))
-    wait_until(lambda: gate.trips == [1, 1])
+    wait_until(lambda: gate.batches == [1, 1])
     gate.let_go(0)
     gate.let_go(1)
     assert first.result() == other.result() == 0
@@ -281,11 +277,11 @@ def test_calls_on_other_keys_do_not_wait(threads, direct, call, gate, pipeline):
 
 def test_who_does_not_wait_any_longer_takes_along_all_who_wait(threads, call, gate, pipeline, impatient):
     first = threads.submit(pipeline.run, call)
-    wait_until(lambda: gate.trips == [1])
+    wait_until(lambda: gate.batches == [1])
     others = [threads.submit(pipeline.run, call) for _ in range(OTHERS)]
-    wait_until(lambda: sum(gate.trips) == 1 + OTHERS)
-    for trip in range(1, len(gate.trips)):
-        gate.let_go(trip)
+    wait_until(lambda: sum(gate.batches) == 1 + OTHERS)
+    for batch in range(1, len(gate.batches)):
+        gate.let_go(batch)
     assert len([other.result() for other in others]) == OTHERS
     assert not first.done()
     gate.let_go(0)
@@ -294,9 +290,9 @@ def test_who_does_not_wait_any_longer_takes_along_all_who_wait(threads, call, ga
 
 def test_who_is_on_a_round_trip_that_takes_long_does_not_go_twice(threads, call, gate, pipeline, monkeypatch):
     monkeypatch.setattr("gopher.server.pipelining.LONG", 0.5)
-    others = party_under_way(threads, gate, pipeline, call)
+    others = batch_under_way(threads, gate, pipeline, call)
     time.sleep(0.7)
-    assert gate.trips == [1, OTHERS]
+    assert gate.batches == [1, OTHERS]
     gate.let_go(1)
     assert sorted(other.result() for other in others) == list(range(OTHERS))
 
@@ -305,25 +301,25 @@ def test_a_round_trip_that_ends_late_leaves_those_alone_who_wait_for_the_next(
     threads, call, gate, pipeline, monkeypatch
 ):
     first = threads.submit(pipeline.run, call)
-    wait_until(lambda: gate.trips == [1])
+    wait_until(lambda: gate.batches == [1])
     monkeypatch.setattr("gopher.server.pipelining.LONG", 0.05)
     second = threads.submit(pipeline.run, call)
-    wait_until(lambda: gate.trips == [1, 1])
+    wait_until(lambda: gate.batches == [1, 1])
     monkeypatch.setattr("gopher.server.pipelining.LONG", 10.0)
     third = threads.submit(pipeline.run, call)
-    wait_until(lambda: waiting(pipeline) == 1)
+    wait_until(lambda: pipeline.waiting == 1)
     gate.let_go(0)
     first.result()
-    assert (waiting(pipeline), gate.trips) == (1, [1, 1])
+    assert (pipeline.waiting, gate.batches) == (1, [1, 1])
     gate.let_go(1)
     second.result()
-    wait_until(lambda: gate.trips == [1, 1, 1])
+    wait_until(lambda: gate.batches == [1, 1, 1])
     gate.let_go(2)
     third.result()
 
 
 def test_when_who_leads_is_interrupted_the_others_are_told(threads, gate, pipeline, call):
-    others = party_under_way(threads, gate, pipeline, call)
+    others = batch_under_way(threads, gate, pipeline, call)
     gate.interrupts = True
     gate.let_go(1)
     raised = [type(other.exception()) for other in others]
@@ -383,4 +379,4 @@ def test_whatever_happens_each_call_is_sent_once_and_gets_what_came_of_it(thread
     for each in [threads.submit(work, number) for number in range(8)]:
         each.result()
     assert sorted(sent) == [(number, place) for number in range(8) for place in range(100)]
-    assert not pipeline._under_way
+    assert pipeline.idle
