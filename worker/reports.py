@@ -1,6 +1,7 @@
 """What running jobs say before they end: their progress and the lines that they have logged so far."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
+from functools import partial
 
 from .children.handle import ChildHandle
 from .queue_side.fetcher import Fetcher
@@ -18,7 +19,9 @@ def report_running(children: Collection[ChildHandle], fetchers: Collection[Fetch
         if reports:
             for head, _ in reports:
                 head.progress = b""
-            fetcher.pipeline.add(fetcher.queue.report([report for _, report in reports]), _taker(reports))
+            fetcher.pipeline.add(
+                fetcher.queue.report([report for _, report in reports]), partial(_take_answer, reports)
+            )
 
 
 def _report(child: ChildHandle, head: Running) -> _Report | None:
@@ -28,12 +31,8 @@ def _report(child: ChildHandle, head: Running) -> _Report | None:
     return head.job.id, head.job.token, head.progress, child.output.encode(head.number) if logged else b""
 
 
-def _taker(reports: list[tuple[Running, _Report]]) -> Callable[[object], None]:
-    """Return what takes the answer: progress that was refused goes with the next report, unless there is newer one."""
-
-    def take(reply: object) -> None:
-        if isinstance(reply, Exception):
-            for running, (_, _, progress, _) in reports:
-                running.progress = running.progress or progress
-
-    return take
+def _take_answer(reports: list[tuple[Running, _Report]], reply: object) -> None:
+    """Have progress that was refused go with the next report, unless there is newer one."""
+    if isinstance(reply, Exception):
+        for running, (_, _, progress, _) in reports:
+            running.progress = running.progress or progress

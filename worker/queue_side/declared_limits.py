@@ -1,8 +1,10 @@
 """The limits that handlers declare of their own types: told to the server until it has heard of them."""
 
+from functools import partial
+
 from gopher.jobs.handlers import Registry
 from gopher.queue.moves import Queue
-from gopher.server.pipeline import Callback, Pipeline
+from gopher.server.pipeline import Pipeline
 
 
 class DeclaredLimits:
@@ -24,7 +26,9 @@ class DeclaredLimits:
         """Tell it again of those that it has refused to hear of."""
         due, self._due = self._due, set()
         for name in sorted(due):
-            self._pipeline.add(self._queue.set_limit(name, *self._limits[name], origin="handler"), self._taker(name))
+            call = self._queue.set_limit(name, *self._limits[name], origin="handler")
+            self._pipeline.add(call, partial(self._take_answer, name))
 
-    def _taker(self, name: str) -> Callback:
-        return lambda reply: self._due.add(name) if isinstance(reply, Exception) else None
+    def _take_answer(self, name: str, reply: object) -> None:
+        if isinstance(reply, Exception):
+            self._due.add(name)

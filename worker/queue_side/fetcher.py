@@ -9,6 +9,7 @@ never arrived is given out by one of them.
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 from gopher.queue.moves import Fetched, FetchedJob, Queue
 from gopher.server.blocking_pop import BlockingPop
@@ -106,17 +107,7 @@ class Fetcher:
         if now >= self._orphans_end:
             self._orphans_end = float("inf")
         self._poll_at = now + self._poll_interval
-
-        def answered(reply: Fetched | Exception) -> None:
-            self.asked_for = 0
-            if isinstance(reply, Exception):
-                self._refused(reply)
-            else:
-                self._pauses, self._not_before = pauses(), 0.0
-                self._number = max(self._number, reply.next_number)
-                self._take(reply, take)
-
-        self.pipeline.add(self._fetch_call(worker_id, want, self._number), answered)
+        self.pipeline.add(self._fetch_call(worker_id, want, self._number), partial(self._answered, take))
 
     def listen(self, worker_id: str, now: float, spare: float, take: Taker) -> None:
         """Wait on the server for the next job: BRPOPLPUSH next -> processing:<worker>, then a fetch that begins it."""
@@ -134,6 +125,15 @@ class Fetcher:
             return float("inf")
         look_at = 0.0 if self._must_look else min(self._poll_at, self.blocking_pop.wake_at())
         return max(look_at, self._not_before)
+
+    def _answered(self, take: Taker, reply: Fetched | Exception) -> None:
+        self.asked_for = 0
+        if isinstance(reply, Exception):
+            self._refused(reply)
+        else:
+            self._pauses, self._not_before = pauses(), 0.0
+            self._number = max(self._number, reply.next_number)
+            self._take(reply, take)
 
     def _refused(self, error: Exception) -> None:
         """Look again soon: an error reply does not say that nothing was begun, and the next fetch brings what was."""
