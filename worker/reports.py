@@ -14,14 +14,14 @@ _Report = tuple[str, str, bytes, bytes]
 def report_running(children: Collection[ChildHandle], fetchers: Collection[Fetcher]) -> None:
     """Send what is new of the jobs that run in these queues."""
     for fetcher in fetchers:
-        heads = [child for child in children if child.head is not None and child.head.queue == fetcher.queue.name]
-        reports = [(head, report) for child in heads if (head := child.head) and (report := _report(child, head))]
+        heads = [(child, child.head) for child in children]
+        ours = [(child, head) for child, head in heads if head is not None and head.queue == fetcher.queue.name]
+        reports = [(head, report) for child, head in ours if (report := _report(child, head))]
         if reports:
             for head, _ in reports:
                 head.progress = b""
-            fetcher.pipeline.add(
-                fetcher.queue.report([report for _, report in reports]), partial(_take_answer, reports)
-            )
+            call = fetcher.queue.report([report for _, report in reports])
+            fetcher.pipeline.add(call, partial(_take_answer, reports))
 
 
 def _report(child: ChildHandle, head: Running) -> _Report | None:
