@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 STAGES = ("before_send", "after_send", "after_reply")
 OTHERS = {
-    "bell.rung": "a worker has been handed a job by BRPOPLPUSH and the fetch behind it, and no child has it",
+    "pop.answered": "a worker has been handed a job by BRPOPLPUSH and the fetch behind it, and no child has it",
     "job.given": "a supervisor has handed a job to a child",
     "job.taken": "a child has read a job and not begun it",
     "job.run": "a child's handler has returned, its outcome is not sent",

@@ -77,7 +77,7 @@ SUPERVISOR: dict[str, Plan] = {
     ),
     "cancelled": Plan(_job("faults.chatter", seconds=30), _cancel, state="cancelled"),
     "resign": Plan(poke=_tell_to_leave),
-    "bell.rung": Plan(poke=_ring, runs=1),
+    "pop.answered": Plan(poke=_ring, runs=1),
     "job.given": Plan(_WORK),
     "outcome.taken": Plan(_WORK),
 }

@@ -1,7 +1,7 @@
 """Who may import whom: one table of rooms, each of which knows only those that stand before it."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -25,8 +25,33 @@ ROOMS = (
 #: Modules that hold nothing of their own: public names of what lies in a room.
 FACADES = {"registry", "retry", "submission", "views"}
 PARTS = ("app", "worker", "scheduler", "cli", "testing")
-#: What the two sides of a worker, queue_side and children, both know; it knows neither of them.
-BETWEEN = ("running", "messages", "job_logs")
+#: The parts of a worker, the lowest first. Its two sides, queue_side and children, do not know each other.
+WORKER = (
+    "messages",
+    "running",
+    "job_logs",
+    "signals",
+    "children.failures",
+    "tracing.spans",
+    "tracing.attempts",
+    "tracing.sender",  # by which a child hands over its spans
+    "children",
+    "queue_side",
+    "tracing",
+    "prefetch",
+    "crew",
+    "worker_info",
+    "reports",
+    "presence",
+    "lease",
+    "outcomes",
+    "child_io",
+    "dispatcher",
+    "duties",
+    "shutdown",
+    "supervisor",
+    "__main__",
+)
 #: Knows the names at the top only, with what they are made of.
 HANDLERS = "handlers"
 
@@ -53,13 +78,22 @@ def imports(root: Path, path: Path) -> Iterator[str]:
             yield from (f"{module}.{alias.name}" for alias in node.names)
 
 
-def room_of(name: str) -> str | None:
-    """Return the room in which a name of the core lies; None for what is not the core's."""
-    parts = name.split(".")
-    if parts[0] != "gopher" or len(parts) < 2:
-        return None
-    inside = ".".join(parts[1:])
-    return next((room for room in ROOMS if inside == room or inside.startswith(room + ".")), None)
+def room_of(name: str, package: str = "gopher", rooms: Sequence[str] = ROOMS) -> str | None:
+    """Return the room of a package in which a name lies; None for what is not in the package."""
+    inside = name.removeprefix(package + ".")
+    return next((room for room in rooms if inside != name and f"{inside}.".startswith(room + ".")), None)
+
+
+def arrows_up(root: Path, folder: str, package: str, rooms: Sequence[str]) -> list[str]:
+    """Return who imports what stands after its own room."""
+    wrong = []
+    for path in sorted((root / folder).rglob("*.py")):
+        here = room_of(module_of(root, path), package, rooms)
+        for name in imports(root, path) if here else ():
+            there = room_of(name, package, rooms)
+            if there and rooms.index(there) > rooms.index(here):
+                wrong.append(f"{path.relative_to(root)} ({here}) imports {name} ({there})")
+    return wrong
 
 
 def offences(root: Path, folder: str, forbidden: set[str]) -> list[str]:
@@ -72,14 +106,17 @@ def offences(root: Path, folder: str, forbidden: set[str]) -> list[str]:
 
 
 def test_each_room_knows_only_those_before_it(root):
-    wrong = []
-    for path in sorted((root / "gopher").rglob("*.py")):
-        here = room_of(module_of(root, path))
-        for name in imports(root, path) if here else ():
-            there = room_of(name)
-            if there and ROOMS.index(there) > ROOMS.index(here):
-                wrong.append(f"{path.relative_to(root)} ({here}) imports {name} ({there})")
-    assert not wrong
+    assert not arrows_up(root, "gopher", "gopher", ROOMS)
+
+
+def test_each_part_of_a_worker_knows_only_those_before_it(root):
+    assert not arrows_up(root, "worker", "gopher.worker", WORKER)
+
+
+def test_every_module_of_a_worker_stands_in_its_table(root):
+    modules = [module_of(root, path) for path in sorted((root / "worker").rglob("*.py"))]
+    homeless = [name for name in modules if name != "gopher.worker" and room_of(name, "gopher.worker", WORKER) is None]
+    assert not homeless
 
 
 def test_every_module_of_the_core_stands_in_a_room(root):
@@ -121,12 +158,8 @@ def test_the_parts_do_not_know_each_other(root, part):
 
 
 def test_the_two_sides_of_a_worker_do_not_know_each_other(root):
-    sides = {"gopher.worker.children", "gopher.worker.queue_side"}
     assert not offences(root, "worker/children", {"gopher.worker.queue_side"})
     assert not offences(root, "worker/queue_side", {"gopher.worker.children"})
-    for name in BETWEEN:
-        known = list(imports(root, root / "worker" / f"{name}.py"))
-        assert not [each for each in known for side in sides if each.startswith(side)], name
 
 
 @pytest.mark.parametrize("folder", ["gopher", *PARTS, "tests"])

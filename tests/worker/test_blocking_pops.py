@@ -44,7 +44,7 @@ def test_the_server_begins_a_job_for_a_worker_that_sleeps(client, start_worker):
     assert history(client, job_id) == ("completed", ["completed"])
 
 
-def test_a_job_whose_bell_rang_unheard_runs_once(client, far, proxy, start_worker):
+def test_a_job_whose_blocking_pop_was_answered_unheard_runs_once(client, far, proxy, start_worker):
     proxy.shoot("drop_reply", match="BRPOPLPUSH")
     start_worker(far, WORKER_CONCURRENCY="1")
     wait_until(lambda: not proxy.shots_left())
@@ -52,7 +52,7 @@ def test_a_job_whose_bell_rang_unheard_runs_once(client, far, proxy, start_worke
     assert history(client, client.enqueue("echo", {})) == ("completed", ["completed"])
 
 
-def test_a_job_that_a_bell_begins_long_after_it_was_given_up_runs_once(client, far, proxy, start_worker):
+def test_a_job_that_a_blocking_pop_begins_long_after_it_was_given_up_runs_once(client, far, proxy, start_worker):
     before = len(blocking_pops(client))
     proxy.shoot("orphan", match="BRPOPLPUSH")
     start_worker(far, WORKER_CONCURRENCY="1", WORKER_POLL_INTERVAL="300ms")
@@ -63,7 +63,7 @@ def test_a_job_that_a_bell_begins_long_after_it_was_given_up_runs_once(client, f
     assert history(client, client.enqueue("echo", {})) == ("completed", ["completed"])
 
 
-def test_a_worker_that_leaves_leaves_no_job_that_a_lost_bell_began(client, far, proxy, start_worker):
+def test_a_worker_that_leaves_leaves_no_job_that_a_lost_blocking_pop_began(client, far, proxy, start_worker):
     before = len(blocking_pops(client))
     proxy.shoot("orphan", match="BRPOPLPUSH")
     worker = start_worker(far, WORKER_CONCURRENCY="1", WORKER_POLL_INTERVAL="10s")
@@ -75,7 +75,7 @@ def test_a_worker_that_leaves_leaves_no_job_that_a_lost_bell_began(client, far, 
     assert client.job(job_id).attempts == 0
 
 
-def test_a_job_goes_back_at_once_when_its_bell_rings_while_the_child_is_busy(client, start_worker):
+def test_a_job_goes_back_at_once_when_it_is_popped_while_the_child_is_busy(client, start_worker):
     """Also while the worker would hold the next job of another queue: beside a blocking pop others may be idle."""
     before = len(blocking_pops(client))
     start_worker(WORKER_CONCURRENCY="1", WORKER_QUEUES="busy,other")

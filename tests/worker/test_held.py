@@ -108,7 +108,7 @@ def test_a_job_that_nobody_here_knows_is_settled_and_never_given_to_a_child(part
     assert parts.queue.settler.held() == [unknown]
 
 
-def test_a_lost_bell_is_looked_for_at_once_and_when_the_server_must_have_ended_it(store, event_loop):
+def test_a_lost_blocking_pop_is_looked_for_at_once_and_when_the_server_must_have_ended_it(store, event_loop):
     """An orphan may be given a job for as long as it waits there, and no poll looks while no child is free."""
     cycle = PriorityCycle("strict")
     fetcher = Fetcher(store.queue("default"), event_loop, cycle, poll_interval=5.0)

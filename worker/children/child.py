@@ -112,7 +112,7 @@ class Child:
         if self._memory_limit is not None:
             system.limit_memory(self._memory_limit)
         if self._spans is not None:
-            from gopher.worker.tracing.exporter import in_child
+            from gopher.worker.tracing.sender import in_child
 
             self._attempts = in_child(self._spans)
         self._pid = os.getpid()

@@ -176,7 +176,7 @@ class Fetcher:
             return
         popped, fetched = replies
         if popped is not None:
-            reached("bell.rung")
+            reached("pop.answered")
         if isinstance(fetched, Exception):
             self._pop_given_up(now)
             return

@@ -13,7 +13,6 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
 
 import msgspec
 from gopher.worker.children import system
@@ -27,53 +26,17 @@ from gopher.telemetry.logs import get_logger
 
 from . import spans
 from .attempts import Attempts, attempt_of, make_ids
-from .spans import Finished, Killed
-
-if TYPE_CHECKING:
-    from opentelemetry.sdk.trace import ReadableSpan
+from .sender import LARGEST, Sender
+from .spans import Killed
 
 log = get_logger("worker")
 
-#: Bytes of the largest frame: the kernel's default socket buffer holds a few.
-_LARGEST = 100_000
 #: Bytes in the socket, as far as the system permits: some hundred frames.
 _BUFFER = 2**20
-#: Seconds that a child waits for room in it, and for which it drops spans once there was none in time. A busy machine
-#: may let the exporter wait for its turn; one that is stuck shall not hold up every job.
-_PATIENCE, _REST = 2.0, 10.0
 #: Seconds between two looks whether the exporter lives, and between two starts.
 _LOOK = 1.0
 #: Spans of killed attempts that the supervisor keeps while the socket is full.
 _KEPT = 1000
-
-
-class Sender:
-    """Hands frames over. Never raises: a span is not worth a job."""
-
-    def __init__(self, end: socket.socket) -> None:
-        self._end = end
-        self._silent_until = 0.0
-
-    def send(self, frame: Finished | Killed) -> bool:
-        """Send a frame; return whether it went."""
-        if time.monotonic() < self._silent_until:
-            return False
-        try:
-            self._end.send(_encoded(frame))
-        except TimeoutError:
-            self._silent_until = time.monotonic() + _REST
-            return False
-        except (OSError, ValueError, TypeError, OverflowError, msgspec.MsgspecError):
-            return False
-        return True
-
-
-def _encoded(frame: Finished | Killed) -> bytes:
-    data = spans.encode(frame)
-    if len(data) > _LARGEST and isinstance(frame, Finished):
-        # The span itself matters most; what it was told of may be of any size.
-        data = spans.encode(msgspec.structs.replace(frame, attributes={"gopher.too_large": len(data)}, events=[]))
-    return data
 
 
 def killed(given: Assignment, decision: Decision, seconds: float) -> Killed:
@@ -89,28 +52,6 @@ def killed(given: Assignment, decision: Decision, seconds: float) -> Killed:
         decision.error_type,
         error.get("message", ""),
     )
-
-
-def in_child(end: socket.socket) -> Attempts:
-    """Set up tracing in a child: its spans, and those of its handlers, go to the exporter when they end."""
-    from opentelemetry import trace
-    from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
-
-    end.settimeout(_PATIENCE)
-    sender = Sender(end)
-
-    class Handing(SpanProcessor):
-        def on_end(self, span: "ReadableSpan") -> None:
-            if span.context is not None and span.context.trace_flags.sampled:
-                sender.send(spans.from_span(span))
-
-    ids = make_ids()
-    # Who we are is said by the exporter.
-    provider = TracerProvider(resource=Resource.get_empty(), id_generator=ids, shutdown_on_exit=False)
-    provider.add_span_processor(Handing())
-    trace.set_tracer_provider(provider)
-    return Attempts(provider, ids)
 
 
 class Exporter:
@@ -238,7 +179,7 @@ def _next(reader: socket.socket, parent: int) -> bytes | None:
     """Return the next frame; None when there is nobody who could send one."""
     while True:
         try:
-            return reader.recv(2 * _LARGEST) or None
+            return reader.recv(2 * LARGEST) or None
         except TimeoutError:
             # A process that a handler has left behind may hold the other end open.
             if os.getppid() != parent:
