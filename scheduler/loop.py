@@ -17,12 +17,12 @@ from gopher.queue.presence import hide_scheduler, show_scheduler
 from gopher.queue.store import Server
 from gopher.queue.survey import Survey
 from gopher.reads.health import Unserved
-from gopher.server.blocking_pop import BlockingPop
 from gopher.server.calls import Command
 from gopher.server.event_loop import EventLoop
 from gopher.telemetry.liveness import HealthFile
 from gopher.telemetry.logs import get_logger
 
+from .alarms import Alarms
 from .forgetter import Forgetter
 from .housekeeper import Housekeeper
 from .queue_duties import QueueDuties
@@ -33,63 +33,10 @@ log = get_logger("scheduler")
 NEW_QUEUES_PERIOD = 5.0
 #: Seconds that a scheduler counts as alive after it was last heard of.
 ALIVE = 15.0
-#: Seconds that BLPOP waits on the server.
-BLOCK = 30
 #: Seconds for which it counts which queues have jobs and no worker, unless that is written anew.
 NOTED_FOR = 60
 #: Seconds between two notes of that, at least.
 NOTE_PERIOD = 1.0
-
-
-class Alarms:
-    """Blocks on the alarm lists: all of them on one connection, but in a cluster one each."""
-
-    def __init__(self, event_loop: EventLoop, *, one_each: bool) -> None:
-        self._event_loop = event_loop
-        self._one_each = one_each
-        self._callbacks: dict[str, Callable[[], None]] = {}
-        self._blocking_pops: list[tuple[BlockingPop, list[str]]] = []
-
-    def add(self, key: str, callback: Callable[[], None]) -> None:
-        """Call `callback` whenever something is pushed to the list `key`."""
-        self._callbacks[key] = callback
-        if self._one_each or not self._blocking_pops:
-            self._blocking_pops.append((self._event_loop.blocking_pop(key, self._popped), [key]))
-        else:
-            # The next `listen` waits for it too. One that is under way goes on: what ended it could take an alarm with
-            # it, so that all queues would have to be looked at for each new one.
-            self._blocking_pops[0][1].append(key)
-
-    def remove(self, key: str) -> None:
-        """Wait no longer on the list `key`."""
-        del self._callbacks[key]
-        for place, (blocking_pop, keys) in enumerate(self._blocking_pops):
-            if key in keys:
-                keys.remove(key)
-                if not keys:
-                    self._event_loop.remove(blocking_pop)
-                    del self._blocking_pops[place]
-                return
-
-    def listen(self, now: float, spare: float) -> None:
-        for blocking_pop, keys in self._blocking_pops:
-            blocking_pop.wait([Command(keys[0], ("BLPOP", *keys, BLOCK))], BLOCK, now, spare)
-
-    def wake_at(self) -> float:
-        return min(blocking_pop.connection.wake_at() for blocking_pop, _ in self._blocking_pops)
-
-    def _popped(self, blocking_pop: BlockingPop, now: float) -> None:
-        (popped,) = blocking_pop.readable(now) or (None,)
-        if isinstance(popped, list):
-            # One that was removed may still have been waited for.
-            self._callbacks.get(popped[0].decode(), _nothing)()
-        elif not blocking_pop.connection.connected:
-            self._ring(next(keys for each, keys in self._blocking_pops if each is blocking_pop))
-
-    def _ring(self, keys: list[str]) -> None:
-        """Ring for all keys: an alarm may have been taken off its list and lost with the connection."""
-        for key in keys:
-            self._callbacks[key]()
 
 
 class Scheduler:
@@ -280,10 +227,6 @@ class Scheduler:
 
 def _queued(*_: object) -> None:
     """Nothing to do here: the wakeup descriptor has it."""
-
-
-def _nothing() -> None:
-    pass
 
 
 def _ignore(_reply: object) -> None:

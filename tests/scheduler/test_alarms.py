@@ -4,7 +4,7 @@ import selectors
 import time
 
 import pytest
-from gopher.scheduler.loop import Alarms
+from gopher.scheduler.alarms import Alarms
 
 from gopher.server.event_loop import EventLoop
 from tests.helpers import wait_until

@@ -11,9 +11,12 @@ from gopher.worker.running import Running
 
 from gopher.queue.moves import FetchedJob
 
+#: No process has this pid: a test that has a child killed kills nothing.
+NOBODY = 2**30
 
-def new_child(pid):
-    child = ChildHandle(pid, SupervisorEnd(), CapturedOutput(), Interrupt(), Claims(), jobs_left=100, ready=True)
+
+def new_child():
+    child = ChildHandle(NOBODY, SupervisorEnd(), CapturedOutput(), Interrupt(), Claims(), jobs_left=100, ready=True)
     child.output.close_writer()
     return child
 

@@ -94,6 +94,6 @@ def shared(redis_url: str) -> Iterator[Worker]:
 def pool() -> Iterator[Pool]:
     """A pool with one child that never runs."""
     pool = Pool(Settings(worker_concurrency=1), Registry(), list)
-    pool.children[1] = child = new_child(1)
+    pool.children[1] = child = new_child()
     yield pool
     pool.close(child)

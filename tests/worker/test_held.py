@@ -52,7 +52,7 @@ class Parts:
         self.queue = ServedQueue.open(queue, event_loop, clock, settings, self.registry, HEARD, with_prelude=False)
         queues = {queue.name: self.queue}
         self.crew = Crew(Pool(settings, self.registry, list))
-        self.child = self.crew.pool.children[1] = new_child(1)
+        self.child = self.crew.pool.children[1] = new_child()
         info = WorkerInfo([*queues], self.registry, clock)
         presence = Presence(store, event_loop, clock, info, self.crew.pool, queues)
         self.lease = Lease(store, queues, self.crew, presence, clock, HealthFile(None, LEASE, LEASE))
@@ -106,6 +106,20 @@ def test_a_job_that_nobody_here_knows_is_settled_and_never_given_to_a_child(part
     parts.dispatcher.hand_out(HEARD)
     assert list(parts.child.jobs) == [known]
     assert parts.queue.settler.held() == [unknown]
+
+
+def test_a_worker_whose_lease_is_lost_drops_its_jobs_and_begins_anew_under_another_id(parts):
+    given, waiting, before = parts.running(1), parts.running(2), parts.lease.worker_id
+    parts.crew.backlog.append(given)
+    parts.dispatcher.hand_out(HEARD)
+    parts.crew.backlog.append(waiting)
+    parts.queue.lease.granted = True
+    parts.lease.lose()
+    assert parts.child.killed == "lost"
+    assert not parts.crew.backlog
+    assert parts.lease.worker_id != before
+    # Nothing is taken under the new id before the server knows it.
+    assert not parts.queue.may_take
 
 
 def test_a_lost_blocking_pop_is_looked_for_at_once_and_when_the_server_must_have_ended_it(store, event_loop):

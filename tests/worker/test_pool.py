@@ -62,7 +62,7 @@ def test_gives_no_more_than_the_depth(pool):
 
 
 def test_gives_to_the_child_with_the_fewest(pool):
-    pool.children[2] = other = new_child(2)
+    pool.children[2] = other = new_child()
     hand_out(pool, [running(1)], depth=1)
     assert (len(child_of(pool).jobs), len(other.jobs)) == (1, 0)
     hand_out(pool, [running(number) for number in range(5)])
