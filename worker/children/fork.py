@@ -1,4 +1,4 @@
-"""Forking a child: nothing of the supervisor may run in it."""
+"""Forking a process of a worker: nothing of the supervisor may run in it."""
 
 import gc
 import os
@@ -15,7 +15,7 @@ _BLOCKED = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, interr
 
 def fork(run: Callable[[], None]) -> int:
     """Start a process that does `run` and ends; return its pid. Raises OSError."""
-    # No signal may arrive between the fork and the child's own handlers.
+    # No signal may arrive between the fork and the new process's own handlers.
     signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED)
     try:
         pid = os.fork()

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 from gopher.worker.children import system
+from gopher.worker.children.fork import fork
 from gopher.worker.messages import Assignment
 from gopher.worker.queue_side.decisions import Decision
 from setproctitle import setproctitle
@@ -114,27 +115,10 @@ class Exporter:
 
     def _start(self) -> None:
         parent = os.getpid()
-        signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
         try:
-            self._pid = os.fork()
+            self._pid = fork(lambda: _run(self._reader, [*self._inherited(), self.writer.fileno()], parent))
         except OSError as error:
             log.error("can't fork the exporter of spans", error=str(error))
-            return
-        finally:
-            if self._pid or os.getpid() == parent:
-                signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
-        if self._pid == 0:
-            code = 1
-            try:
-                _run(self._reader, [*self._inherited(), self.writer.fileno()], parent)
-                code = 0
-            except BaseException:
-                log.exception("the exporter of spans failed")
-            finally:
-                os._exit(code)
-
-
-_HELD = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
 
 
 def _run(reader: socket.socket, inherited: Iterable[int], parent: int) -> None:
