@@ -80,12 +80,12 @@ def names_of(routes: Map) -> set[str]:
 
 
 def test_the_table_of_calls_has_every_route_and_no_other(routes: Map) -> None:
-    table = text_of("api.md").partition("## The document")[0]
+    table = text_of("api.md").partition("## OpenAPI")[0]
     assert set(re.findall(r"`((?:GET|POST|PUT|DELETE) /[^`?]*)`", table)) == names_of(routes)
 
 
 def test_the_table_of_calls_says_which_role_each_needs(app: Flask) -> None:
-    for line in text_of("api.md").partition("## The document")[0].splitlines():
+    for line in text_of("api.md").partition("## OpenAPI")[0].splitlines():
         for method, rule in re.findall(r"`(GET|POST|PUT|DELETE) (/[^`?]*)[^`]*`", line):
             matched = app.url_map.bind("localhost").match(rule, method)[0]
             declared = operations.operation_of(app, matched)
