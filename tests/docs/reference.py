@@ -23,7 +23,7 @@ def reference() -> str:
     """Return the section."""
     context = click.Context(cli, info_name="gopherctl")
     parts = [part for name in COMMANDS for part in _described(context, name, cli.get_command(context, name))]
-    return "\n".join([HEAD, "Beside `--json`, `--redis-url` and `--help`, which every command has.\n", *parts])
+    return "\n".join([HEAD, "Every command also has `--json`, `--redis-url` and `--help`.\n", *parts])
 
 
 def _described(parent: click.Context, name: str, command: click.Command | None) -> Iterator[str]:
