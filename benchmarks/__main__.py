@@ -1,8 +1,9 @@
-"""`make bench`: measure everybody by turns, several rounds; write a table and a picture.
+"""`make bench`: measure all contenders in several interleaved rounds; write a table and a picture.
 
-SECONDS (1): about how long each measurement takes. ROUNDS (3). ONLY: names of items and contenders, in lower case
-and comma-separated, such as `drain,wake,gopher,huey`; all take part of the kind that it names none of. BENCH_DEEP
-(1000000): how many are many waiting jobs. The results are kept in .bench; those of a whole run go into docs too.
+SECONDS (1): about how long each measurement takes. ROUNDS (3). ONLY: items and contenders in lower case,
+comma-separated, such as `drain,wake,gopher,huey`; if it contains no items, all are measured, and the same for
+contenders. BENCH_DEEP (1000000): how many waiting jobs count as many. Results go to .bench, and those of a full run
+to docs too.
 """
 
 import os
@@ -37,7 +38,7 @@ def main() -> int:
 
 
 def chosen(only: str) -> tuple[list[Item], list[Contender]]:
-    """Return the items and the contenders that ONLY names; all, of the kind that it names none of."""
+    """Return the items and contenders in ONLY, and all of the kind of which it contains none."""
     words = {word.strip().lower() for word in only.split(",") if word.strip()}
     items = [item for item in ITEMS if item.name in words]
     contenders = [each for each in CONTENDERS if each.name.lower() in words]

@@ -1,9 +1,8 @@
-"""`python -m benchmarks.crowded`: how long looking takes when very many jobs are there.
+"""`python -m benchmarks.crowded`: response times of lists with very many jobs.
 
-Stores PENDING (1000000) waiting and DEAD (100000) dead jobs of several types by the real scripts, starts the API beside
-them, and asks for each list ASK (100) times. Prints, in ms, the processor time that an answer takes of the API and the
-server together, which is what it takes on a machine with nothing else to do, and the median and the 95th percentile of
-the time until it was there.
+Stores PENDING (1000000) waiting and DEAD (100000) dead jobs of several types with the real scripts, starts the API, and
+requests each list ASK (100) times. Prints, in ms, the CPU time of the API and the server together, which is the
+response time on an otherwise idle machine, and the median and the 95th percentile of the response time.
 """
 
 import itertools

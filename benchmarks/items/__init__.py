@@ -28,7 +28,7 @@ class Item(NamedTuple):
     figures: tuple[Figure, ...]
     takes_part: Callable[[Contender], bool]
     measure: Measure
-    #: Once a run, when it is not the machine's mood that counts.
+    #: Measured once per run, if the figure does not depend on the machine's speed.
     once: bool = False
 
 
@@ -45,10 +45,10 @@ def alone(measure: Callable[[Contender, float], Found]) -> Measure:
     return measure_each
 
 
-def by_turns(side: Callable[[Contender, float], AbstractContextManager[Callable[[], Found]]], turns: int) -> Measure:
-    """Measure all contenders side by side, by short turns: a machine's mood changes within a second.
+def interleaved(side: Callable[[Contender, float], AbstractContextManager[Callable[[], Found]]], turns: int) -> Measure:
+    """Measure all contenders in short, interleaved turns, because the machine's speed changes within a second.
 
-    `side` prepares a contender and hands over what makes one of its turns. The medians of the turns count.
+    `side` prepares a contender and yields a function that makes one of its turns. The medians of the turns count.
     """
 
     def measure(contenders: Sequence[Contender], seconds: float) -> Iterator[tuple[Contender, Found | Exception]]:
@@ -63,7 +63,7 @@ def by_turns(side: Callable[[Contender, float], AbstractContextManager[Callable[
                 except Exception as problem:  # noqa: BLE001 - one that fails is named, the others go on
                     failed[place] = problem
             for number in range(turns):
-                # There and back: nobody always comes after the same one.
+                # The order alternates, so that no contender always follows the same one.
                 for place in places if number % 2 else reversed(places):
                     try:
                         if place not in failed:
@@ -80,7 +80,7 @@ def _medians(turns: Sequence[Found]) -> Found:
     return {name: median(turn[name] for turn in turns) for name in turns[0]}
 
 
-def everybody(contender: Contender) -> bool:
+def all_contenders(contender: Contender) -> bool:
     return True
 
 

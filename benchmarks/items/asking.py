@@ -1,7 +1,8 @@
-"""Submissions over HTTP: one by one and in batches, beside a bare Flask view with one LPUSH, same gunicorn.
+"""Submissions over HTTP, one by one and in batches, next to an empty Flask view with one LPUSH under the same gunicorn.
 
-Both gunicorns run all the time and are asked by turns, short ones: a machine's mood changes within a second. With
-half a second a turn the same code had 0.6 to 1.0 of the bare view, with a fifth of one 0.79 to 0.84.
+Both gunicorns run all the time and are measured in short, interleaved turns, because the machine's speed changes
+within a second. With turns of half a second the same code had 0.6 to 1.0 of the empty view's rate, with a fifth of
+one 0.79 to 0.84.
 """
 
 import json
@@ -23,7 +24,7 @@ from benchmarks.numbers import Spread, ratios, spread
 from . import Figure, Item, alone, gopher_only
 
 BATCH = 1000
-#: How often each is asked.
+#: Turns of each.
 TURNS = 21
 #: Seconds that gunicorn's processes may need until they answer.
 LOADING = 20.0
@@ -57,8 +58,8 @@ def _figures(rates: dict[str, list[float]]) -> dict[str, float]:
         "empty view": spread(empty),
         "HTTP one by one": spread(one),
         "HTTP batches": spread(many),
-        "one by one/empty view": ratios(one, empty),
-        "batches/one by one": ratios(many, one),
+        "HTTP one by one/empty view": ratios(one, empty),
+        "HTTP batches/one by one": ratios(many, one),
     }
     return {name: each.median for name, each in found.items()}
 
@@ -117,8 +118,8 @@ ITEM = Item(
         Figure("empty view", "requests/s", "more"),
         Figure("HTTP one by one", "jobs/s", "more"),
         Figure("HTTP batches", "jobs/s", "more"),
-        Figure("one by one/empty view", "ratio", "more"),
-        Figure("batches/one by one", "ratio", "more"),
+        Figure("HTTP one by one/empty view", "ratio", "more"),
+        Figure("HTTP batches/one by one", "ratio", "more"),
     ),
     gopher_only,
     alone(measure),

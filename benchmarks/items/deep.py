@@ -1,6 +1,6 @@
-"""What settling and fetching a job costs with few and with many jobs waiting: the server's own processor time.
+"""Server CPU time to settle and fetch a job, with few and with many jobs waiting.
 
-BENCH_DEEP says how many are many.
+BENCH_DEEP is the number that counts as many.
 """
 
 import os
@@ -22,7 +22,7 @@ BATCH, CALLS, TURNS = 16, 100, 30
 
 
 def measure(contender: Contender, seconds: float) -> dict[str, float]:
-    # By turns on two servers, so that both see the same moods of the machine.
+    # Interleaved on two servers, so that noise affects both.
     with lab(contender) as few, lab(contender) as many:
         sides = [Side(made.url, made.server.pid or 0, count) for made, count in ((few, FEW), (many, MANY))]
         turns = [[side.slice() for side in sides] for _ in range(max(int(TURNS * seconds), 4))]
@@ -30,9 +30,9 @@ def measure(contender: Contender, seconds: float) -> dict[str, float]:
             side.client.close()
     few_cost, many_cost = ([turn[index] for turn in turns] for index in range(2))
     return {
-        "cost, 100 waiting": median(few_cost),
-        "cost, many waiting": median(many_cost),
-        "many/100": ratios(many_cost, few_cost).median,
+        "server CPU, 100 jobs waiting": median(few_cost),
+        "server CPU, many jobs waiting": median(many_cost),
+        "many/100 jobs waiting": ratios(many_cost, few_cost).median,
     }
 
 
@@ -52,7 +52,7 @@ class Side:
         """Return the microseconds of the server's processor that one job took."""
         seconds = 0.0
         for _ in range(CALLS):
-            # What is taken is put back, uncounted: so many wait all the time.
+            # Fetched jobs are replaced outside the measured time, so that the number of waiting jobs stays constant.
             self._add(BATCH)
             began = self._seconds()
             self._exchange()
@@ -75,16 +75,16 @@ class Side:
             with open(f"/proc/{self._pid}/schedstat") as file:
                 return int(file.read().split()[0]) / 1e9
         except OSError:
-            # No such file on this system: the clock on the wall, then.
+            # This system has no such file: use the wall clock.
             return time.perf_counter()
 
 
 ITEM = Item(
     "deep",
     (
-        Figure("cost, 100 waiting", "µs of the server a job", "less"),
-        Figure("cost, many waiting", f"µs of the server a job, {MANY:,} waiting", "less"),
-        Figure("many/100", "ratio", "less"),
+        Figure("server CPU, 100 jobs waiting", "µs/job", "less"),
+        Figure("server CPU, many jobs waiting", f"µs/job, {MANY:,} waiting", "less"),
+        Figure("many/100 jobs waiting", "ratio", "less"),
     ),
     gopher_only,
     alone(measure),

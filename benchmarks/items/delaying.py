@@ -1,4 +1,4 @@
-"""How late delayed jobs begin, with a scheduler and an idle worker."""
+"""How late delayed jobs start, with a scheduler and an idle worker."""
 
 import os
 import subprocess

@@ -1,7 +1,7 @@
-"""Work that needs the processor: pictures on two processes, against a bare pool of two.
+"""CPU-bound work: pictures on two processes, compared with a bare pool of two.
 
-The queues are measured one after the other. How near Gopher comes to the pool is a matter of some hundredths, less than
-a machine's moods: so these two do a part of the pictures by turns, and the median of the turns' ratios counts.
+The queues are measured one after the other. Gopher and the pool differ by a few hundredths, less than the machine's
+speed varies, so these two are interleaved, and the median of the ratios of all turns counts.
 """
 
 import multiprocessing

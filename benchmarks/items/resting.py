@@ -1,4 +1,4 @@
-"""What a worker costs that has nothing to do, and how long it takes to be there."""
+"""The cost of an idle worker, and how long it takes to start."""
 
 import socket
 import time
@@ -8,7 +8,7 @@ from benchmarks.lab import family_memory, family_seconds, lab
 
 from . import Figure, Item, alone, queues
 
-#: Seconds after its first job until a worker is at rest.
+#: Seconds after its first job until a worker is idle.
 SETTLE = 1.0
 
 
@@ -27,7 +27,7 @@ def measure(contender: Contender, seconds: float) -> dict[str, float]:
                 "cold start": start,
                 "worker memory": family_memory(root),
                 "idle commands": commands / idle,
-                "idle processor": busy / idle * 100,
+                "idle CPU": busy / idle * 100,
             }
 
 
@@ -50,9 +50,9 @@ ITEM = Item(
     "rest",
     (
         Figure("cold start", "s to the first job", "less"),
-        Figure("worker memory", "MB (PSS)", "less"),
+        Figure("worker memory", "MB PSS", "less"),
         Figure("idle commands", "commands/s", "less"),
-        Figure("idle processor", "% of a core", "less"),
+        Figure("idle CPU", "% of a core", "less"),
     ),
     queues,
     alone(measure),

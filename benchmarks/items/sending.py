@@ -1,4 +1,4 @@
-"""How fast one program sends jobs: one by one, and with the call for many."""
+"""How fast one program enqueues jobs: one by one, and in bulk."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from benchmarks.contenders import Contender
 from benchmarks.lab import Send, lab
 
-from . import Figure, Found, Item, by_turns, everybody
+from . import Figure, Found, Item, all_contenders, interleaved
 
 TURNS = 9
-#: Jobs of a turn of a second's measurement.
+#: Jobs per turn, for a measurement of one second.
 ONE_BY_ONE, BULK = 1500, 5000
 
 
@@ -20,12 +20,15 @@ def side(contender: Contender, seconds: float) -> Iterator[Callable[[], Found]]:
 
 
 def _turn(contender: Contender, send: Send, count: int, many: int) -> Found:
-    found = {"one by one": count / send("noop", count, "one")}
+    found = {"enqueue, one by one": count / send("noop", count, "one")}
     if contender.bulk:
-        found["bulk"] = many / send("noop", many, "many")
+        found["enqueue, in bulk"] = many / send("noop", many, "many")
     return found
 
 
 ITEM = Item(
-    "send", (Figure("one by one", "jobs/s", "more"), Figure("bulk", "jobs/s", "more")), everybody, by_turns(side, TURNS)
+    "send",
+    (Figure("enqueue, one by one", "jobs/s", "more"), Figure("enqueue, in bulk", "jobs/s", "more")),
+    all_contenders,
+    interleaved(side, TURNS),
 )

@@ -3,7 +3,7 @@
 from benchmarks.contenders import Contender
 from benchmarks.lab import lab
 
-from . import Figure, Item, alone, everybody
+from . import Figure, Item, all_contenders, alone
 
 
 def measure(contender: Contender, seconds: float) -> dict[str, float]:
@@ -15,4 +15,4 @@ def measure(contender: Contender, seconds: float) -> dict[str, float]:
         return {"waiting job": (made.used_memory() - before) / count}
 
 
-ITEM = Item("store", (Figure("waiting job", "bytes", "less"),), everybody, alone(measure), once=True)
+ITEM = Item("store", (Figure("waiting job", "bytes", "less"),), all_contenders, alone(measure), once=True)

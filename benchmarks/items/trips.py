@@ -1,4 +1,4 @@
-"""The server's own limit for what a worker asks of it: settle and fetch in Lua, so many jobs a round trip."""
+"""The server's own limit for a worker's calls: settle and fetch in Lua, with a given number of jobs per round trip."""
 
 import time
 
@@ -22,7 +22,7 @@ IDS = [f"{number:036d}" for number in range(1000)]
 
 
 def measure(contender: Contender, seconds: float) -> dict[str, float]:
-    return {f"settle + fetch, {size} a trip": _rate(contender, size, seconds / 2) for size in SIZES}
+    return {f"settle + fetch, {size} per round trip": _rate(contender, size, seconds / 2) for size in SIZES}
 
 
 def _rate(contender: Contender, size: int, seconds: float) -> float:
@@ -49,7 +49,7 @@ def _filled(made: Lab) -> list[str]:
 
 ITEM = Item(
     "trips",
-    tuple(Figure(f"settle + fetch, {size} a trip", "jobs/s", "more") for size in SIZES),
+    tuple(Figure(f"settle + fetch, {size} per round trip", "jobs/s", "more") for size in SIZES),
     lambda contender: contender.name == "limit",
     alone(measure),
 )

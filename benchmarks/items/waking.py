@@ -1,4 +1,4 @@
-"""How soon an idle worker begins a job that comes alone."""
+"""How soon an idle worker starts a single job."""
 
 import time
 
@@ -6,7 +6,7 @@ from benchmarks.contenders import Contender
 from benchmarks.lab import lab
 from benchmarks.numbers import percentile
 
-from . import Figure, Item, alone, everybody
+from . import Figure, Item, all_contenders, alone
 
 #: Seconds between two jobs: long enough for the worker to be idle again.
 PAUSE = 0.01
@@ -25,5 +25,5 @@ def measure(contender: Contender, seconds: float) -> dict[str, float]:
 
 
 ITEM = Item(
-    "wake", (Figure("pick-up p50", "ms", "less"), Figure("pick-up p99", "ms", "less")), everybody, alone(measure)
+    "wake", (Figure("pick-up p50", "ms", "less"), Figure("pick-up p99", "ms", "less")), all_contenders, alone(measure)
 )

@@ -16,12 +16,12 @@ from benchmarks.__main__ import CONTENDERS, ITEMS, _measure, chosen, main
 from benchmarks.contenders import Contender, LeftOut, prepare
 from benchmarks.items import (
     Item,
+    all_contenders,
     alone,
     asking,
-    by_turns,
     delaying,
     draining,
-    everybody,
+    interleaved,
     pictures,
     resting,
     sending,
@@ -74,7 +74,7 @@ def test_who_fails_in_the_middle_is_named_and_the_others_go_on():
             raise Stuck("never came")
         yield lambda: {"figure": next(turns[contender.name])}
 
-    found = {who.name: what for who, what in by_turns(side, 3)([LIMIT, GOPHER, Contender("absent", "", 1)], 1.0)}
+    found = {who.name: what for who, what in interleaved(side, 3)([LIMIT, GOPHER, Contender("absent", "", 1)], 1.0)}
     assert found.pop("Gopher") == {"figure": 2.0}
     assert {name: type(problem) for name, problem in found.items()} == {"limit": StopIteration, "absent": Stuck}
 
@@ -137,7 +137,7 @@ def test_a_peer_that_cannot_be_installed_is_left_out(monkeypatch, tmp_path):
 def test_an_item_that_fails_is_named_and_ends_nothing_else():
     results = Results({}, 1.0, 1)
     broken = alone(lambda contender, seconds: {"ratio": 1 / (seconds - 1)})
-    _measure(Item("broken", (), everybody, broken), [GOPHER], results)
+    _measure(Item("broken", (), all_contenders, broken), [GOPHER], results)
     assert results.problems == ["Gopher, broken: float division by zero"]
 
 

@@ -5,11 +5,12 @@ import json
 import pytest
 
 from benchmarks.contenders import ROOT
-from benchmarks.items import Figure, Item, everybody
-from benchmarks.results import Results, publish
+from benchmarks.items import Figure, Item, all_contenders
+from benchmarks.numbers import Spread
+from benchmarks.results import Results, compared, publish
 
 DRAIN, WAIT = Figure("drain", "no-op jobs/s", "more"), Figure("pick-up p50", "ms", "less")
-ITEM = Item("both", (DRAIN, WAIT), everybody, lambda contender, seconds: {})
+ITEM = Item("both", (DRAIN, WAIT), all_contenders, lambda contender, seconds: {})
 
 
 @pytest.fixture
@@ -61,10 +62,35 @@ def test_the_table_has_a_row_for_each_the_best_first(results):
     at = next(number for number, line in enumerate(lines) if line.startswith("| drain (no-op jobs/s)"))
     assert lines[at + 2 : at + 6] == [
         "| **Gopher** | 50,000 | 40,000 to 60,000 |  |",
-        "| limit | 9,000 | 9,000 to 9,000 | 5.56 x (4.44 to 6.67) |",
-        "| huey 3.1 (best Python peer) | 5,000 | 5,000 to 8,000 | 10 x (5 to 12) |",
-        "| saq | 1,000 | 1,000 to 1,000 | 50 x (40 to 60) |",
+        "| limit | 9,000 |  | 5.56 x better (4.44 to 6.67) |",
+        "| huey 3.1 (best Python peer) | 5,000 | 5,000 to 8,000 | 10 x better (5 to 12) |",
+        "| saq | 1,000 |  | 50 x better (40 to 60) |",
     ]
+
+
+@pytest.mark.parametrize(
+    ("ratio", "words"),
+    [
+        (Spread(2.0, 1.5, 3.0), "2 x better (1.5 to 3)"),
+        (Spread(0.5, 0.25, 0.8), "2 x worse (1.25 to 4)"),
+        (Spread(0.25, 0.25, 0.25), "4 x worse"),
+        (Spread(1.1, 0.9, 1.2), "about equal (0.9 to 1.2 x)"),
+        (Spread(1.0, 1.0, 1.0), "equal"),
+        (Spread(0.0, 0.0, 0.0), "worse"),
+    ],
+)
+def test_a_comparison_is_put_into_words(ratio, words):
+    assert compared(ratio) == words
+
+
+def test_figures_of_a_single_contender_share_one_table(results):
+    for lateness in (3.0, 5.0, 4.0):
+        results.add("Gopher", {"lateness": lateness})
+    item = Item("late", (DRAIN, Figure("lateness", "ms", "less")), all_contenders, lambda contender, seconds: {})
+    text = results.table([item])
+    assert text.count("| figure | contender | median | range |") == 1
+    assert "| lateness (ms) | Gopher | 4 | 3 to 5 |" in text
+    assert "| lateness (ms) | median" not in text
 
 
 def test_the_report_names_the_machine_and_who_is_missing(results):
@@ -73,14 +99,15 @@ def test_the_report_names_the_machine_and_who_is_missing(results):
     text = results.table([ITEM])
     assert text.startswith("cores 2, server Valkey 9.1.2 (libc). 3 rounds of about 2 s")
     assert "rq was left out: could not be installed (no index)." in text
-    assert "Failed: saq, wake: did 0 of 5 jobs" in text
+    assert "Not measured: saq in *wake* (1 of 3 rounds failed)." in text
+    assert "did 0 of 5 jobs" not in text, "what peers log is for results.json"
 
 
 def test_writes_data_table_and_picture(results, tmp_path):
     paths = results.write(tmp_path, [ITEM])
     assert [path.name for path in paths] == ["results.json", "results.md", "results.svg"]
     assert json.loads(paths[0].read_text())["values"]["huey"]["drain"] == [5_000.0, 8_000.0, 5_000.0]
-    assert "Jobs sent" not in paths[2].read_text(), "nothing was measured of it"
+    assert "Jobs enqueued" not in paths[2].read_text(), "nothing was measured of it"
     assert "huey" in paths[2].read_text()
 
 
