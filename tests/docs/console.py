@@ -162,11 +162,12 @@ def difference(documented: str, said: str) -> str:
     template, answer = _template(documented), _json(said)
     if template is not None and answer is not None:
         return "; ".join(_differences(template, answer, ""))
-    pattern = "\n".join(
-        ".*" if line.strip() == "..." else re.escape(stable(line)).replace(r"\.\.\.", ".*")
+    pattern = "".join(
+        # No line at all is left out as well.
+        "(?:.*\n)?" if line.strip() == "..." else re.escape(stable(line)).replace(r"\.\.\.", ".*") + "\n"
         for line in documented.rstrip().splitlines()
     )
-    text = "\n".join(map(stable, said.rstrip().splitlines()))
+    text = "".join(f"{stable(line)}\n" for line in said.rstrip().splitlines())
     return "" if re.fullmatch(pattern, text, re.DOTALL) else f"it says\n{text}"
 
 

@@ -90,6 +90,8 @@ def test_writes_answers_and_ids_into_a_page() -> None:
         ('{"duration":0.1}', '{"duration":0.25}'),
         ("job       math\nduration  12ms", "job  math\nduration  1h30m"),
         ("TYPE\n...\nmath", "TYPE\nemail\nreport\nmath"),
+        ("TYPE\n...\nmath", "TYPE\nmath"),
+        ("TYPE\n...", "TYPE\nemail\nreport"),
         ("ann  4242  ...  up", "ann  4242  12 MiB  up"),
     ],
 )
@@ -109,6 +111,7 @@ def test_lets_what_may_change_be_different(documented: str, said: str) -> None:
         ('{"a":1}', "not JSON"),
         ("(200, 150)", "(100, 75)"),
         ("math is paused", "math goes on"),
+        ("TYPE\n...\nmath", "TYPE\nemail"),
     ],
 )
 def test_sees_what_must_not_change(documented: str, said: str) -> None:
