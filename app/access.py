@@ -6,6 +6,7 @@ import hmac
 from flask import Flask, Request, g
 from werkzeug.exceptions import Forbidden, Unauthorized
 
+from gopher.compat import current
 from gopher.config.kinds import ROLES, ApiKey, Role
 from gopher.config.settings import Settings
 from gopher.errors import RoleNeeded
@@ -40,7 +41,7 @@ def install(app: Flask, settings: Settings) -> None:
 
 
 def _identify(asked: Request, keys: tuple[ApiKey, ...]) -> None:
-    about = g._get_current_object()
+    about = current(g)
     try:
         about.key = key = key_of(_secret(asked), keys)
         about.key_name = key.name

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from flask import Flask, Request, Response, g
 
+from gopher.compat import current
 from gopher.telemetry.logs import get_logger
 
 from .context import current_request
@@ -30,7 +31,7 @@ def act_as(view: Callable[..., Response], arguments: Mapping[str, Any]) -> None:
 def install(app: Flask) -> None:
     @app.after_request
     def write(response: Response) -> Response:
-        asked, about = current_request(), g._get_current_object()
+        asked, about = current_request(), current(g)
         if _is_administrative(app, asked, about):
             action, arguments = about.get("acted", (asked.endpoint, asked.view_args or {}))
             _log.warning(

@@ -9,6 +9,7 @@ from dataclasses import replace
 from flask import Request, current_app, request
 
 from gopher.client import Client
+from gopher.compat import current
 from gopher.config.settings import Settings
 from gopher.jobs.handlers import Registry
 
@@ -80,8 +81,7 @@ def _permit(permits: threading.BoundedSemaphore) -> Iterator[bool]:
 
 def current_request() -> Request:
     """Return the current request itself: Flask's `request` looks for it again at each use."""
-    # So Flask's documents say: "Notes On Proxies".
-    found: Request = request._get_current_object()  # type: ignore[attr-defined]
+    found: Request = current(request)
     return found
 
 

@@ -14,6 +14,8 @@ from gunicorn.http.message import Request  # type: ignore[import-untyped]
 from gunicorn.http.unreader import IterUnreader  # type: ignore[import-untyped]
 from werkzeug.exceptions import BadRequest, ClientDisconnected, RequestTimeout
 
+from gopher.compat import take_expectation
+
 from .capacity import LEAST_RATE, LONGEST_BULK
 from .framing import Chunked, Decoder, Sized
 from .lines import TYPES
@@ -112,18 +114,18 @@ class Incoming:
         if len(self._body) + decoder.missing > self._longest_body:
             self._cut_off(decoder)
             return True
-        self.waits_to_be_asked, request._expected_100_continue = request._expected_100_continue, False
+        self.waits_to_be_asked = take_expectation(request)
         return False
 
     def _finish(self, decoder: Decoder) -> None:
-        self.request._expected_100_continue = False
+        take_expectation(self.request)
         self.request.body = io.BytesIO(self._body)
         if isinstance(decoder, Chunked):
             self._say_length(len(self._body))
 
     def _cut_off(self, decoder: Decoder) -> None:
         """Let the application refuse a body by its length, and read no more of it; then the connection is closed."""
-        self.request._expected_100_continue = False
+        take_expectation(self.request)
         self.request.body = io.BytesIO()
         self.request.force_close()
         if isinstance(decoder, Chunked):
@@ -154,7 +156,7 @@ class Stream(io.RawIOBase):
         self._data = data
         self._left: float = connection.read_timeout
         self._ends_at: float | None = None
-        self._asks, request._expected_100_continue = request._expected_100_continue, False
+        self._asks = take_expectation(request)
 
     def start(self) -> None:
         self._ends_at = time.monotonic() + LONGEST_BULK

@@ -54,42 +54,41 @@ def _look() -> list[Metric]:
 
 def install(app: Flask) -> Callable[[Any], Any]:
     """Count and time the answers of all views; return what does so for one more."""
-    exporter = _Exporter.for_app_factory(export_defaults=False)
-    exporter.app = app
-    exporter.register_default(exporter.requests, app=app)
-    track: Callable[[Any], Any] = exporter.requests
-    return track
+    exporter = MultiprocessInternalPrometheusMetrics.for_app_factory(export_defaults=False)
+    requests = _Requests(app, exporter.registry)
+    exporter.register_default(requests.counted, app=app)
+    return requests.counted
 
 
-class _Exporter(MultiprocessInternalPrometheusMetrics):  # type: ignore[misc]
-    """The exporter, with one wrapper for both figures that remembers where each answer is counted.
+class _Requests:
+    """One wrapper of views for both figures, which remembers where each answer is counted.
 
-    Its own wrappers, one for each figure, ask with each request what each label's function takes, and look for the
-    place under a lock: that took a sixth of what a submission costs.
+    The exporter's own wrappers, one for each figure, ask with each request what each label's function takes, and look
+    for the place under a lock: that took a sixth of what a submission costs.
     """
 
-    def __init__(self, **named: Any) -> None:
-        super().__init__(**named)
+    def __init__(self, app: Flask, registry: CollectorRegistry) -> None:
+        self._app = app
         labels = ("method", "path")
         self._answered = Counter(
-            "gopher_api_requests_total", "Requests answered.", (*labels, "status"), registry=self.registry
+            "gopher_api_requests_total", "Requests answered.", (*labels, "status"), registry=registry
         )
         self._durations = Histogram(
             "gopher_api_request_duration_seconds",
             "How long answers took.",
             labels,
             buckets=_BUCKETS,
-            registry=self.registry,
+            registry=registry,
         )
         #: As few as there are series: each of these three is bounded.
         self._series: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
-    def requests(self, view: Callable[..., Any]) -> Callable[..., Any]:
+    def counted(self, view: Callable[..., Any]) -> Callable[..., Any]:
         """Count and time the answers of a view, those that are made of what it raises among them."""
-        app = self.app
+        app = self._app
 
         @wraps(view)
-        def counted(*arguments: Any, **named: Any) -> Any:
+        def answered_view(*arguments: Any, **named: Any) -> Any:
             g.in_view = True
             began = time.perf_counter()
             try:
@@ -102,7 +101,7 @@ class _Exporter(MultiprocessInternalPrometheusMetrics):  # type: ignore[misc]
             self._note(answered.status_code, passed)
             return answered
 
-        return counted
+        return answered_view
 
     def _note(self, status: int, passed: float) -> None:
         asked = current_request()

@@ -11,6 +11,7 @@ from flask import Blueprint, Flask, Response, current_app
 from werkzeug.routing import Rule
 
 from gopher import __version__
+from gopher.compat import current
 from gopher.config.kinds import Role
 from gopher.jobs.handlers import Handler
 from gopher.jobs.schedule import ScheduleSpec
@@ -65,7 +66,7 @@ class Call(NamedTuple):
 @operation("submit", {200: "application/json"})
 def openapi() -> Response:
     """Show this document."""
-    return Response(_encoded(current_app._get_current_object()), mimetype="application/json")  # type: ignore[attr-defined]
+    return Response(_encoded(current(current_app)), mimetype="application/json")
 
 
 @cache

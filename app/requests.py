@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from flask import Flask, Request, Response, g
 from werkzeug.exceptions import ClientDisconnected, Forbidden, RequestEntityTooLarge, UnsupportedMediaType
 
+from gopher.compat import current
 from gopher.config.settings import Settings
 from gopher.telemetry import logs
 
@@ -37,7 +38,7 @@ def install(app: Flask, settings: Settings) -> None:
 
 def body() -> bytes:
     """Return the request's body. Raises RequestEntityTooLarge above SERVER_MAX_BODY."""
-    about = g._get_current_object()
+    about = current(g)
     if "body" not in about:
         about.body = _read(current_request(), context().settings.server_max_body)
     data: bytes = about.body
@@ -67,7 +68,7 @@ def path_template(asked: Request) -> str:
 
 
 def _begin(asked: Request) -> None:
-    about = g._get_current_object()
+    about = current(g)
     about.started = time.perf_counter()
     about.request_id = request_id = request_id_of(asked.environ.get("HTTP_X_REQUEST_ID", ""))
     logs.bind(request_id=request_id)
@@ -106,7 +107,7 @@ def _check_body(asked: Request) -> None:
 
 
 def _end(response: Response) -> Response:
-    asked, about = current_request(), g._get_current_object()
+    asked, about = current_request(), current(g)
     response.headers.add("X-Request-ID", about.request_id)
     path = path_template(asked)
     level = logging.DEBUG if path.startswith(_QUIET) else logging.INFO

@@ -21,8 +21,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
-from croniter import croniter
-from croniter.croniter import CroniterError
+from croniter import CroniterBadDateError, CroniterError, croniter
 
 from gopher.base.times import to_rfc3339
 from gopher.errors import InvalidJob
@@ -224,10 +223,8 @@ def _walls(fields: str, start: datetime) -> Iterator[datetime]:
     while True:
         try:
             yield iterator.get_next(datetime).replace(tzinfo=None)
-        except CroniterError as error:
-            if "failed to find" in str(error):
-                return
-            raise
+        except CroniterBadDateError:
+            return
 
 
 def _at(moment: int, zone: ZoneInfo) -> datetime:

@@ -5,7 +5,6 @@ RFC 8259 leaves open what becomes of a name that an object has twice; readers ta
 
 import json
 import re
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -64,7 +63,7 @@ def check_names(text: bytes | msgspec.Raw, field: str = "") -> None:
         # msgspec passes over the strings that it keeps as they are.
         raise InvalidJson(f"is not UTF-8: {error.reason} at byte {error.start}", field or None) from None
     try:
-        _scan(whole, 0)
+        _scan(whole)
         return
     except RecursionError:
         raise InvalidJson("is nested too deep", field or None) from None
@@ -84,8 +83,8 @@ def _once(pairs: list[tuple[str, Any]]) -> None:
         raise ValueError
 
 
-# Its `decode` would copy the text once more, only to look for what follows the value.
-_scan: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder(object_pairs_hook=_once).scan_once  # type: ignore[attr-defined]
+# Not its `decode`, which would copy the text once more, only to look for what follows the value.
+_scan = json.JSONDecoder(object_pairs_hook=_once).raw_decode
 _PAIRS = json.JSONDecoder(object_pairs_hook=_Pairs, parse_int=len, parse_float=len)
 
 

@@ -27,6 +27,7 @@ from redis.connection import (
 from redis.retry import Retry
 
 from gopher.base.address import ServerAddress
+from gopher.compat import find_slots, free_places, socket_of
 from gopher.config.settings import Settings
 
 from .locator import ClusterMap, Sentinels
@@ -73,7 +74,7 @@ class IdleConnections:
 
     def put(self, connection: Any) -> None:
         """Take a connection back, once all replies were read or it was disconnected."""
-        if connection._sock is not None and len(self._idle) < self._size and self._others_find_some():
+        if connection.is_connected and len(self._idle) < self._size and self._others_find_some():
             self._idle.append(connection)
         else:
             if self._retired:
@@ -83,9 +84,7 @@ class IdleConnections:
 
     def _others_find_some(self) -> bool:
         """Return whether the pool has a place left: who waits for one of its connections knows nothing of ours."""
-        places = getattr(self._pool, "pool", None)
-        # Without its lock: who comes a moment later finds it changed anyhow.
-        return places is None or bool(places.queue)
+        return not isinstance(self._pool, BlockingConnectionPool) or bool(free_places(self._pool))
 
     def retire(self) -> None:
         """Keep nothing from now on: the node has left, or does no longer what is asked of it."""
@@ -118,7 +117,7 @@ class IdleConnections:
         self._pool.release(connection)
 
     def _speaks(self, connection: Any) -> bool:
-        descriptor = connection._sock.fileno()
+        descriptor = socket_of(connection).fileno()
         poll = self._polls.get(descriptor)
         if poll is None:
             poll = self._polls[descriptor] = select.poll()
@@ -133,14 +132,14 @@ class SharingPool(BlockingConnectionPool):
     idle: IdleConnections | None = None
 
     def get_connection(self, *_names: Any, **_options: Any) -> Any:
-        lent = self.idle.lend() if self.idle is not None and not self.pool.qsize() else None
+        lent = self.idle.lend() if self.idle is not None and not free_places(self) else None
         return super().get_connection() if lent is None else lent  # type: ignore[no-untyped-call]
 
 
 def _let_the_kernel_wait(connection: Any) -> None:
     """Have the kernel keep a connection's timeout. Python keeps it by asking before each send and receive whether
     it may: a sixth of a call's time. The kernel begins anew when a signal comes, and says BlockingIOError."""
-    sock, timeout = connection._sock, connection.socket_timeout
+    sock, timeout = socket_of(connection), connection.socket_timeout
     # TLS waits in a way of its own.
     if not timeout or type(sock) is not socket.socket:
         return
@@ -155,8 +154,8 @@ def _let_the_kernel_wait(connection: Any) -> None:
 
 def _let_python_wait(connection: Any) -> None:
     """Have Python keep the timeout again, as redis-py expects it of connections of its pool."""
-    if connection._sock is not None:
-        connection._sock.settimeout(connection.socket_timeout)
+    if connection.is_connected:
+        socket_of(connection).settimeout(connection.socket_timeout)
 
 
 class LocatedConnection(Connection):
@@ -166,9 +165,10 @@ class LocatedConnection(Connection):
         self._locate = locate
         super().__init__(**options)  # type: ignore[no-untyped-call]
 
-    def _connect(self) -> Any:
-        self.host, self.port = self._locate(self.socket_connect_timeout or CONNECT_TIMEOUT)
-        return super()._connect()  # type: ignore[no-untyped-call]
+    def connect_check_health(self, *arguments: Any, **named: Any) -> None:
+        if not self.is_connected:
+            self.host, self.port = self._locate(self.socket_connect_timeout or CONNECT_TIMEOUT)
+        super().connect_check_health(*arguments, **named)
 
 
 class Pools:
@@ -245,7 +245,7 @@ class Pools:
             self._pool.disconnect(inuse_connections=False)
             return
         try:
-            self._cluster.nodes_manager.initialize()
+            find_slots(self._cluster)
         except (exceptions.RedisError, exceptions.RedisClusterException, OSError):
             # What was known stands until a node answers.
             return

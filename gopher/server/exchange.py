@@ -72,9 +72,10 @@ def _send(connection: AbstractConnection, commands: Sequence[tuple[Any, ...]]) -
 def read_reply(connection: AbstractConnection) -> Any:
     """Return the next reply; an error reply is returned, not raised."""
     try:
-        # Past the connection, which would close itself upon errors and has a text ready for each that may come. Of
-        # these some are ConnectionErrors to redis-py, but the connection is sound and the reply was read.
-        return connection._parser.read_response()
+        return connection.read_response(disconnect_on_error=False)
+    except exceptions.ResponseError as error:
+        return error
+    # To redis-py the next two are ConnectionErrors, but the connection is sound and the reply was read.
     except exceptions.BusyLoadingError as error:
         return exceptions.ResponseError(f"LOADING {error}")
     except exceptions.AuthenticationError as error:
@@ -87,8 +88,8 @@ def read_reply(connection: AbstractConnection) -> Any:
 
 def has_more(connection: AbstractConnection) -> bool:
     """Return whether bytes of a further reply are here already."""
-    # The same as for `read_reply`: the reader holds what came along with the reply before.
-    return bool(connection._parser.can_read(0))
+    # redis-py's reader holds what came along with the reply before.
+    return connection.can_read(0)
 
 
 def send_whole(connection: AbstractConnection, calls: Sequence[Sendable]) -> list[Any]:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from gopher.compat import socket_of
 from gopher.telemetry.logs import get_logger
 
 from .errors import ERRORS, translated
@@ -69,10 +70,11 @@ class Connection:
             self.fail(error, time.monotonic())
             return False
         connection.socket_timeout = STALL
-        connection._sock.settimeout(STALL)
+        sock = socket_of(connection)
+        sock.settimeout(STALL)
         self._connection = connection
-        # redis-py shows its socket in no other way. Kept, since it closes the socket itself upon errors.
-        self.descriptor = int(connection._sock.fileno())
+        # Kept, since redis-py closes the socket itself upon errors.
+        self.descriptor = sock.fileno()
         self.opened(self.descriptor)
         return True
 

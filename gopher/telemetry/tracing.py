@@ -163,18 +163,12 @@ def firing(schedule: str, queue: str, jobs: Sequence[NewJob]) -> tuple[Sequence[
         return carrying(jobs, current_carrier()), span.end
 
 
-#: Whether OpenTelemetry makes a provider by itself when it is asked for one.
-_NAMED_PROVIDER = "OTEL_PYTHON_TRACER_PROVIDER" in os.environ
-
-
 def _in_use() -> Any:
     """Return OpenTelemetry's module `trace` if this program makes spans; redis-py imports it whether or not it does."""
     trace = sys.modules.get("opentelemetry.trace")
     if trace is None:
         return None
-    # While there is none, to ask for it takes longer than all checks of a job: it looks into the environment.
-    known = _NAMED_PROVIDER or getattr(trace, "_TRACER_PROVIDER", trace) is not None
-    has_provider = known and not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
+    has_provider = not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
     return trace if has_provider or trace.get_current_span().get_span_context().is_valid else None
 
 

@@ -8,6 +8,7 @@ import pytest
 
 #: The rooms of the core, the lowest first. `gopher/<name>.py` is a room of its own.
 ROOMS = (
+    "compat",  # private parts of libraries; imports none of them
     "base.durations",  # errors that a handler raises take durations
     "errors",
     "base",

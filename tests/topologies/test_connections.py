@@ -68,26 +68,26 @@ def test_sixteen_readers_at_once_all_get_their_answers(server):
 
 
 def test_nothing_is_left_over_when_places_are_looked_up_while_a_connection_is_out(topology, server):
-    shelf = server.pools.shelf("key")
-    shelf.put(shelf.take())
+    idle = server.pools.idle("key")
+    idle.put(idle.take())
     before = connections(topology)
     for _ in range(20):
-        taken = [server.pools.shelf("key").take() for _ in range(2)]
+        taken = [server.pools.idle("key").take() for _ in range(2)]
         server.pools.refresh()
         for connection in taken:
-            server.pools.shelf("key").put(connection)
+            server.pools.idle("key").put(connection)
     assert server.client.set("key", "value")
-    # One shelf of three, a connection of redis-py's own a node.
+    # Three idle connections, and one of redis-py's own a node.
     assert connections(topology) <= before + 3 + 6
 
 
-def test_a_shelf_that_was_given_up_keeps_no_connection(server):
-    shelf = server.pools.shelf("key")
-    connection = shelf.take()
-    shelf.retire()
-    shelf.put(connection)
-    assert connection._sock is None
-    assert not shelf._idle
+def test_an_idle_list_that_was_given_up_keeps_no_connection(server):
+    idle = server.pools.idle("key")
+    connection = idle.take()
+    idle.retire()
+    idle.put(connection)
+    assert not connection.is_connected
+    assert not idle._idle
 
 
 def test_a_frozen_sentinel_keeps_no_client_waiting(trio):

@@ -3,10 +3,10 @@
 import os
 import signal
 import threading
-
-# Below the functions of `signal`, which make enums of what these return, at several times the cost.
-from _signal import getsignal, pthread_sigmask, set_wakeup_fd, setitimer  # type: ignore[import-not-found]
 from collections.abc import Callable
+
+# Now, before `watch` puts others in their place, which would take our own calls for a job's.
+from signal import getsignal, pthread_sigmask, set_wakeup_fd, setitimer
 from types import FrameType
 
 from . import interrupt

@@ -13,6 +13,8 @@ import sys
 import time
 from contextlib import suppress
 
+from gopher.compat import environment
+
 from .child_signals import ChildSignals
 from .streams import Streams
 from .watch import watch
@@ -39,8 +41,7 @@ class ProcessState:
         self._umask = os.umask(0o022)
         os.umask(self._umask)
         self._os_environ = os.environ
-        # The mapping below os.environ: comparing it costs a microsecond, a copy of os.environ thirty.
-        self._environ = dict(os.environ._data)  # type: ignore[attr-defined]
+        self._environ = dict(environment())
         self._timeout = socket.getdefaulttimeout()
         self._limits = {each: resource.getrlimit(each) for each in _LIMITS}
         self._recursion, self._trace, self._profile = sys.getrecursionlimit(), sys.gettrace(), sys.getprofile()
@@ -58,7 +59,7 @@ class ProcessState:
             self._restore_folder()
         self._streams.restore(thoroughly=thoroughly)
         os.environ = self._os_environ  # noqa: B003 - what it holds is put back below
-        if os.environ._data != self._environ:  # type: ignore[attr-defined]
+        if environment() != self._environ:
             self._restore_environ()
         if socket.getdefaulttimeout() != self._timeout:
             socket.setdefaulttimeout(self._timeout)

@@ -8,8 +8,8 @@ import io
 import os
 import sys
 
-# Not what `watch` has put in its place.
-from posix import dup2
+# Now, before `watch` puts another in its place.
+from os import dup2
 
 _ENCODING, _ERRORS = "utf-8", "backslashreplace"
 

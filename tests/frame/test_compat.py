@@ -1,0 +1,252 @@
+"""Private parts of libraries: each that is used is still what we take it for, and no other is used."""
+
+import ast
+import importlib
+import inspect
+import os
+import socket
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gopher import compat
+
+from .test_layers import PARTS, module_of
+
+#: gunicorn's threaded worker is extended from within; that goes with the file.
+_LEFT_OUT = {"app/gunicorn_worker.py"}
+#: With an underscore, and documented all the same: of named tuples, and to leave a forked process.
+_PUBLIC = {"_asdict", "_exit", "_fields", "_make", "_replace"}
+#: Of libraries, whichever class of ours has one of the same name.
+_THEIRS = {"_data", "_expected_100_continue", "_get_current_object", "_parser", "_sock", "_TRACER_PROVIDER"}
+#: Without an underscore, and in no library's documents.
+_UNDOCUMENTED = {"nodes_manager", "scan_once"}
+
+
+def test_redis_py_keeps_the_socket_of_a_connection_in_sock(server):
+    from redis.connection import UnixDomainSocketConnection
+
+    connection = UnixDomainSocketConnection(path=str(server.socket_path))
+    connection.connect()
+    try:
+        found = compat.socket_of(connection)
+        assert isinstance(found, socket.socket)
+        assert found.getpeername() == str(server.socket_path)
+    finally:
+        connection.disconnect()
+    assert not connection.is_connected
+
+
+def test_redis_pys_blocking_pool_keeps_its_places_in_a_queue(server):
+    from redis.connection import BlockingConnectionPool, UnixDomainSocketConnection
+
+    pool = BlockingConnectionPool(
+        max_connections=2, connection_class=UnixDomainSocketConnection, path=str(server.socket_path)
+    )
+    assert compat.free_places(pool) == 2
+    taken = [pool.get_connection(), pool.get_connection()]
+    assert compat.free_places(pool) == 0
+    for each in taken:
+        pool.release(each)
+    assert compat.free_places(pool) == 2
+    pool.disconnect()
+
+
+def test_redis_pys_cluster_looks_up_its_slots_when_it_is_told_to():
+    from redis.cluster import NodesManager, RedisCluster
+
+    asked = []
+
+    class Nodes(NodesManager):
+        def __init__(self) -> None:
+            pass
+
+        def initialize(self, *arguments: object, **named: object) -> None:
+            asked.append("initialize")
+
+    assert "self.nodes_manager = NodesManager(" in inspect.getsource(RedisCluster.__init__)
+    assert all(each.default is not each.empty for each in _parameters(NodesManager.initialize))
+    cluster = RedisCluster.__new__(RedisCluster)
+    cluster.nodes_manager = Nodes()
+    compat.find_slots(cluster)
+    assert asked == ["initialize"]
+
+
+def _parameters(function: object) -> list[inspect.Parameter]:
+    return list(inspect.signature(function).parameters.values())[1:]  # type: ignore[arg-type]
+
+
+def test_python_keeps_the_environment_in_a_mapping_that_follows_each_change(monkeypatch):
+    monkeypatch.setenv("GOPHER_TEST_COMPAT", "one")
+    before = dict(compat.environment())
+    assert before == {os.environ.encodekey(name): os.environ.encodevalue(value) for name, value in os.environ.items()}
+    assert before == os.environb.copy()
+    os.environb[b"GOPHER_TEST_COMPAT"] = b"two"
+    assert compat.environment() != before
+    monkeypatch.setenv("GOPHER_TEST_COMPAT", "one")
+    assert compat.environment() == before
+
+
+def test_flask_hands_out_what_a_proxy_stands_for():
+    from flask import Flask, current_app, g, request
+    from flask.ctx import _AppCtxGlobals
+
+    app = Flask("compat")
+    with app.test_request_context("/where"):
+        assert compat.current(current_app) is app
+        assert compat.current(request).path == "/where"
+        assert type(compat.current(g)) is _AppCtxGlobals
+
+
+@pytest.mark.parametrize(("head", "expected"), [(b"Expect: 100-continue\r\n", True), (b"", False)])
+def test_gunicorn_notes_in_a_request_that_100_continue_is_expected(head, expected):
+    from gunicorn.config import Config
+    from gunicorn.http.message import Request
+    from gunicorn.http.unreader import IterUnreader
+
+    sent = b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 1\r\n" + head + b"\r\n"
+    request = Request(Config(), IterUnreader([sent]), ("127.0.0.1", 1))
+    assert compat.take_expectation(request) is expected
+    assert compat.take_expectation(request) is False
+    assert vars(request)["_expected_100_continue"] is False
+    assert "_expected_100_continue" in inspect.getsource(
+        importlib.import_module("gunicorn.http.body")
+    ) + inspect.getsource(importlib.import_module("gunicorn.http.message"))
+
+
+def sources(root: Path) -> Iterator[Path]:
+    for folder in ("gopher", *PARTS):
+        for path in sorted((root / folder).rglob("*.py")):
+            name = path.relative_to(root).as_posix()
+            if name not in _LEFT_OUT and name != "gopher/compat.py":
+                yield path
+
+
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not (name.startswith("__") and name.endswith("__")) and name != "_"
+
+
+def defined(tree: ast.AST) -> Iterator[str]:
+    """Yield the private names that a file makes itself: functions, classes, variables, attributes."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and is_self(node.value):
+            yield node.attr
+
+
+def is_self(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name) and node.id in ("self", "cls")
+
+
+def attributes(tree: ast.AST) -> Iterator[tuple[int, ast.expr, str]]:
+    """Yield line, object and name of each attribute that is asked for, also by `getattr` and the like."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            yield node.lineno, node.value, node.attr
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in (
+            "getattr", "setattr", "hasattr", "delattr", "attrgetter",
+        ):  # fmt: skip
+            names = [each.value for each in node.args if isinstance(each, ast.Constant)]
+            yield from ((node.lineno, node.args[0], str(name)) for name in names if str(name).isidentifier())
+
+
+def private_imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Yield the private modules and names that a file imports; of our own only what another folder keeps to itself."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module != "__future__":
+            names = [f"{'.' * node.level}{node.module or ''}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        yield from ((node.lineno, name) for name in names if any(is_private(part) for part in name.split(".")))
+
+
+def private_uses(source: str, own: set[str]) -> list[str]:
+    """Return what a file uses of others' private parts. `own` are private names that Gopher's classes have."""
+    tree = ast.parse(source)
+    here = {name for name in defined(tree) if is_private(name)}
+    found = [(line, name) for line, name in private_imports(tree)]
+    found += [
+        (line, f"{ast.unparse(of)}.{name}")
+        for line, of, name in attributes(tree)
+        if name in _UNDOCUMENTED or (is_private(name) and not is_own(of, name, here, own))
+    ]
+    return [f"{line}: {name}" for line, name in sorted(found)]
+
+
+def is_own(of: ast.expr, name: str, here: set[str], own: set[str]) -> bool:
+    if is_self(of):
+        return name in here | own
+    return name in _PUBLIC or (name in here and name not in _THEIRS)
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("def read(connection): return connection._sock", ["1: connection._sock"]),
+        ("def read(connection): return getattr(connection, '_sock')", ["1: connection._sock"]),
+        ("import _signal", ["1: _signal"]),
+        ("from redis._parsers import base", ["1: redis._parsers.base"]),
+        ("from os import _exists", ["1: os._exists"]),
+        ("scan = json.JSONDecoder().scan_once", ["1: json.JSONDecoder().scan_once"]),
+        ("class A(B):\n    def run(self): return super()._connect()", ["2: super()._connect"]),
+        ("class A:\n    def __init__(self): self._a = 1\n    def same(self, other): return other._a == self._a", []),
+        ("class A:\n    def __init__(self, other): self._sock = other._sock", ["2: other._sock"]),
+        ("from __future__ import annotations\nimport os\nos._exit(1)", []),
+        ("def f(share): return share._replace(count=1)", []),
+    ],
+)
+def test_uses_of_private_parts_are_found(source, found):
+    assert private_uses(source, set()) == found
+
+
+def test_private_parts_of_libraries_are_used_in_compat_only(root):
+    trees = {path: ast.parse(path.read_text()) for path in sources(root)}
+    own = {name for tree in trees.values() for name in defined(tree) if is_private(name)}
+    wrong = [f"{path.relative_to(root)}:{use}" for path in trees for use in private_uses(path.read_text(), own)]
+    assert not wrong, "private parts of libraries stand in gopher/compat.py, each with its reason and a test"
+
+
+def classes_of_others(root: Path) -> Iterator[tuple[type, list[type], list[type]]]:
+    """Yield each class of ours that extends a library's, with those of its bases that are ours, and the others."""
+    for path in sources(root):
+        if path.stem == "__main__":
+            continue
+        module = importlib.import_module(module_of(root, path))
+        for each in vars(module).values():
+            if isinstance(each, type) and each.__module__ == module.__name__:
+                ours = [base for base in each.__mro__ if base.__module__.startswith("gopher")]
+                others = [base for base in each.__mro__ if base not in ours and base.__module__ not in _LANGUAGE]
+                if others:
+                    yield each, ours, others
+
+
+_LANGUAGE = ("abc", "builtins", "enum", "typing")
+
+
+def private_state(of: type) -> set[str]:
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(of)))
+    except (OSError, TypeError):
+        return set()
+    named = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and is_self(node.value)}
+    return {name for name in named | vars(of).keys() if is_private(name) and not name.startswith("_abc_")}
+
+
+def test_no_class_of_ours_overrides_or_shares_a_private_part_of_a_librarys(root):
+    looked_at, wrong = 0, []
+    for each, ours, others in classes_of_others(root):
+        looked_at += 1
+        own = set().union(*map(private_state, ours))
+        for base in others:
+            wrong += [
+                f"{each.__module__}.{each.__name__}: {name} of {base.__name__}" for name in own & private_state(base)
+            ]
+    assert looked_at > 10
+    assert not wrong
