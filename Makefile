@@ -33,7 +33,7 @@ run: $(VENV)/demo.stamp ## Run everything on http://localhost:8080 until Ctrl-C;
 test: $(VENV)/test.stamp ## Run the tests against their own servers (PROCESSES=3 PYTEST_ARGS="-k lease")
 	@$(BIN)/python -m pytest -n $(or $(PROCESSES),3) --dist loadfile --durations=10 $(PYTEST_ARGS)
 
-test-deep: $(VENV)/test.stamp ## Run the tests that take minutes: failovers of Sentinel and Cluster under load
+test-deep: $(VENV)/lint.stamp $(VENV)/test.stamp ## Run the tests that take minutes: failovers of Sentinel and Cluster under load
 	@$(BIN)/python -m pytest -m deep $(PYTEST_ARGS)
 
 fuzz: $(VENV)/test.stamp ## Fuzz the API: 20,000 malformed requests, 5,000 from its OpenAPI document
@@ -58,11 +58,8 @@ format: $(VENV)/lint.stamp ## Format the code
 	@$(BIN)/ruff check --quiet --fix $(SOURCES) || true
 	@$(BIN)/ruff format --quiet $(SOURCES)
 
-# The type checker does not read package_dir in setup.cfg, so it gets links that look like the installed package.
 types: $(VENV)/lint.stamp $(VENV)/test.stamp ## Check types
-	@rm -rf .links && mkdir -p .links/gopher
-	@cd .links/gopher && ln -s ../../gopher/* ../../app ../../worker ../../scheduler ../../cli ../../testing .
-	@cd .links && ../$(BIN)/mypy --config-file ../setup.cfg --cache-dir ../.mypy_cache -p gopher
+	@$(BIN)/mypy -p gopher
 
 pictures: $(VENV)/test.stamp ## Update the screenshots in the documentation (needs Chromium)
 	@$(BIN)/python -m tests.dashboard.pictures docs/pictures
@@ -76,7 +73,8 @@ lock: ## Update requirements.txt to the newest versions that setup.cfg allows
 		&& "$$dir/bin/python" .ci/lock
 
 clean: ## Remove the environment and build files; keep data in .gopher/ and files/
-	@rm -rf $(VENV) .links build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@find gopher -maxdepth 1 -type l -delete
+	@rm -rf $(VENV) .editable build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # If the Python of the environment was removed or moved, the environment is useless.
@@ -97,7 +95,7 @@ $(CONSTRAINTS): requirements.txt $(VENV)/base.stamp
 	@sed -e '/^--editable/d' -e 's/^#: //' requirements.txt > $@
 
 # Touched last, so that a failed install is repeated.
-$(VENV)/%.stamp: setup.cfg pyproject.toml $(CONSTRAINTS)
+$(VENV)/%.stamp: setup.cfg setup.py pyproject.toml $(CONSTRAINTS)
 	@echo "==> Installing Gopher [$(EXTRAS_$*)] into $(VENV): a minute or two the first time"
 	@$(PIP_INSTALL) --editable '.[$(EXTRAS_$*)]'
 	@touch $@

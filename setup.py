@@ -1,3 +1,42 @@
-from setuptools import setup
+"""What setup.cfg can't say: how an editable install shows the mapped folders to editors and type checkers."""
 
-setup()
+import os
+from pathlib import Path
+
+from setuptools import setup
+from setuptools.command.editable_wheel import editable_wheel
+
+ROOT = Path(__file__).parent
+#: The only folder of a checkout that an editable install adds to Python's path: so it brings one name, as a wheel does.
+LINKS = ".editable"
+
+
+class Editable(editable_wheel):
+    """Lays the folders of `package_dir` into the package by links, which git ignores.
+
+    setuptools' own way is a hook of the import system. No editor, type checker or debugger knows that.
+    """
+
+    def finalize_options(self) -> None:
+        mapped = self.distribution.package_dir
+        if mapped and link(mapped):
+            self.distribution.package_dir = {"": LINKS}
+        super().finalize_options()
+
+
+def link(mapped: dict[str, str]) -> bool:
+    """Make the links, `gopher/app` to `app` and so on; return False where there can be none."""
+    places = {package.replace(".", "/"): folder for package, folder in mapped.items() if package != folder}
+    places |= {f"{LINKS}/{package}": folder for package, folder in mapped.items() if package == folder}
+    try:
+        for place, folder in places.items():
+            path = ROOT / place
+            path.parent.mkdir(exist_ok=True)
+            if not path.is_symlink():
+                path.symlink_to(os.path.relpath(ROOT / folder, path.parent), target_is_directory=True)
+    except OSError:
+        return False
+    return True
+
+
+setup(cmdclass={"editable_wheel": Editable})
