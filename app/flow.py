@@ -6,8 +6,9 @@ import msgspec
 from flask import Blueprint, Response
 from msgspec import Meta
 
+from gopher.base.rates import format_rate
 from gopher.jobs.fields import QueueName, RateText, TypeName
-from gopher.jobs.limit import MOST, Limit, format_rate
+from gopher.jobs.limit import MOST, Limit
 from gopher.jobs.models import LimitView
 
 from .answers import answer

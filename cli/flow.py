@@ -2,7 +2,7 @@
 
 import click
 
-from gopher.jobs.limit import format_rate
+from gopher.base.rates import format_rate
 
 from .common import checking_client, client, common, looking_client
 from .output import Output, seconds

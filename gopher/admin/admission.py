@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from gopher.config.kinds import Rate
+from gopher.base.rates import Rate
 from gopher.queue.scripts import script
 from gopher.queue.store import Server
 from gopher.server.calls import Call

@@ -4,10 +4,11 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from gopher.base.names import QUEUE_NAME, TYPE_NAME, check_name
+from gopher.base.rates import format_rate
 from gopher.base.salvage import Salvage, finite, moment, text, whole
 from gopher.errors import InvalidJob
 from gopher.jobs.handlers import Registry
-from gopher.jobs.limit import Limit, format_rate, make_limit
+from gopher.jobs.limit import Limit, make_limit
 from gopher.jobs.models import LimitView
 from gopher.queue.store import Server
 from gopher.server.clock import now_at

@@ -10,11 +10,11 @@ from typing import NamedTuple
 import msgspec
 
 from gopher.base.names import JOB_ID
+from gopher.base.rates import EXPECTED, format_rate, parse_rate
 from gopher.base.salvage import NO_NAME, NO_TIME, Salvage, finite, is_corrupt, moment, text, whole
 from gopher.base.times import to_rfc3339
 from gopher.errors import InvalidJob, RetryNotFound
 from gopher.jobs.job import new_job_id
-from gopher.jobs.limit import EXPECTED, format_rate, parse_rate
 from gopher.jobs.models import RetryView
 from gopher.queue.store import Server
 from gopher.reads.groups import Which
@@ -108,7 +108,7 @@ def _starts(rate: str | None) -> float | None:
     if rate is None:
         return None
     try:
-        starts = parse_rate(rate)
+        starts = parse_rate(rate).per_second
     except ValueError:
         starts = 0.0
     if starts <= 0:

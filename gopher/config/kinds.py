@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Generic, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from gopher.base import durations
+from gopher.base import durations, rates
 from gopher.base.address import EXPECTED as EXPECTED_URL
 from gopher.base.address import ServerAddress
 from gopher.base.names import QUEUE_NAME
@@ -31,9 +31,6 @@ _SIZES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "m
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmg]?i?b|)", re.IGNORECASE)
 #: Bytes: a TiB, more than any of these sizes means.
 _LARGEST = 2**40
-_PERIODS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_RATE = re.compile(r"(\d+(?:\.\d+)?)/([smhd])", re.ASCII)
-_MOST_REQUESTS = 10**9
 _MODULE = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 _NAMESPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 #: What a client's name is made of. Many generated secrets are not: one with a colon in it does not pass for a name.
@@ -64,14 +61,6 @@ class ApiKey:
     role: Role
     #: Has fewer than LEAST_SECRET characters: enough on this machine only.
     short: bool = False
-
-
-@dataclass(frozen=True)
-class Rate:
-    """So many in so many seconds: `100/m` is `Rate(100.0, 60.0)`."""
-
-    count: float
-    period: float
 
 
 def integer(least: int, most: int) -> Kind[int]:
@@ -186,15 +175,13 @@ def _read_weights(text: str) -> Weights:
     return {priority: weights[priority] for priority in PRIORITIES}
 
 
-def _read_rate(text: str) -> Rate:
-    match = _RATE.fullmatch(text)
-    if match is None or not 0 < float(match[1]) <= _MOST_REQUESTS:
+def _read_rate_or_off(text: str) -> rates.Rate | None:
+    if text.lower() in ("", "off"):
+        return None
+    rate = rates.parse_rate(text)
+    if not rate.count:
         raise ValueError
-    return Rate(float(match[1]), _PERIODS[match[2]])
-
-
-def _read_rate_or_off(text: str) -> Rate | None:
-    return None if text.lower() in ("", "off") else _read_rate(text)
+    return rate
 
 
 def _read_api_keys(text: str) -> tuple[ApiKey, ...]:
@@ -290,7 +277,7 @@ ORIGINS = listing("origins such as https://example.com, or *", _read_origin)
 ALLOWED_HOSTS = listing("host names without a port such as gopher.internal or .example.com, or *", _read_allowed_host)
 HOST_PORTS = listing("host:port pairs", _read_host_port)
 WEIGHTS = Kind("strict, or a share from 1 to 1000 of each priority such as high:5,normal:3,low:1", _read_weights)
-RATE = Kind(f"off, or a rate such as 10/s, 600/m, 5000/h, of at most {_MOST_REQUESTS} in its period", _read_rate_or_off)
+RATE = Kind(f"off, or {rates.EXPECTED}", _read_rate_or_off)
 API_KEYS = Kind(
     "name:secret or name:secret:role, comma-separated, each secret once; role is submit, read or admin",
     _read_api_keys,

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from gopher.base.address import ServerAddress, masked
+from gopher.base.rates import Rate
 from gopher.errors import ConfigurationError
 
 from . import kinds
-from .kinds import LEAST_SECRET, ApiKey, Kind, Rate, Weights
+from .kinds import LEAST_SECRET, ApiKey, Kind, Weights
 
 T = TypeVar("T")
 

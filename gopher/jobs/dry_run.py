@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from gopher.base.rates import format_rate
 from gopher.base.times import to_rfc3339
 from gopher.config.settings import Settings
 
@@ -12,7 +13,6 @@ from .backoff import Backoff
 from .fields import Priority, QueueName, RateText, Time, TypeName
 from .handlers import Registry
 from .job import NewJob, decode_envelope
-from .limit import format_rate
 from .models import LimitView, WorkerView
 from .options import resolve
 

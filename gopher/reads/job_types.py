@@ -1,9 +1,9 @@
 """Job types as people and programs are shown them."""
 
+from gopher.base.rates import format_rate
 from gopher.config.settings import Settings
 from gopher.jobs.handlers import Handler
 from gopher.jobs.job import Envelope
-from gopher.jobs.limit import format_rate
 from gopher.jobs.models import TypeView
 from gopher.jobs.options import resolve
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 import pytest
 
 from gopher.admin.admission import Turnstile
-from gopher.config.kinds import Rate
+from gopher.base.rates import Rate
 from gopher.config.settings import Settings
 from gopher.queue.store import Server
 from tests.app.conftest import running_api

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gopher.config.kinds import Rate
+from gopher.base.rates import Rate
 from gopher.config.settings import Settings
 from gopher.errors import ConfigurationError
 

@@ -10,8 +10,8 @@ import msgspec
 import pytest
 
 from gopher.admin.admission import Turnstile
+from gopher.base.rates import Rate
 from gopher.client import Client
-from gopher.config.kinds import Rate
 from gopher.config.settings import Settings
 from gopher.errors import GopherError, InvalidJob, JobNotFound, QueueFull
 from gopher.jobs.job import new_job_id

@@ -7,8 +7,8 @@ import pytest
 
 from gopher.admin.admission import Turnstile
 from gopher.base.priorities import PRIORITIES
+from gopher.base.rates import Rate
 from gopher.client import Client
-from gopher.config.kinds import Rate
 from gopher.jobs.job import NewJob, State, new_job_id
 from gopher.queue import keys as keys_module
 from gopher.queue.keys import QUEUE_KEYS, Keys, QueueKeys

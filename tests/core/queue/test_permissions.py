@@ -9,8 +9,8 @@ from redis import Redis
 from redis.exceptions import NoPermissionError
 
 from gopher.admin.admission import Turnstile
+from gopher.base.rates import Rate
 from gopher.client import Client
-from gopher.config.kinds import Rate
 from gopher.queue.preflight import check_server
 from gopher.reads.health import examine
 from gopher.server.embedded import EmbeddedServer
