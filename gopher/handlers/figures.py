@@ -1,14 +1,13 @@
 """The figures that reports are made of, read from the queues once and then only worked with."""
 
 import time
-from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from gopher.base.times import to_rfc3339
 from gopher.jobs.models import Stats, WorkerView
-from gopher.reads.histogram import BOUNDS
+from gopher.reads.histogram import BOUNDS, Latency, latency
 from gopher.reads.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -21,15 +20,9 @@ _FEW = 12
 EVENTS = ("enqueued", "completed", "failed", "retried", "cancelled", "expired")
 
 
-class Latency(msgspec.Struct):
-    """How long something took, of so many. Seconds; p50 and p95 are the bounds of the buckets they fall into,
-    None beyond the last bound."""
+class Spread(Latency):
+    """How long something took, and how many fell into each bucket."""
 
-    count: int
-    mean: float
-    p50: float | None
-    p95: float | None
-    #: How many fell into each bucket.
     buckets: list[int]
 
 
@@ -38,8 +31,8 @@ class TypeFigures(msgspec.Struct):
 
     counts: dict[str, int]
     errors: dict[str, int]
-    run: Latency
-    wait: Latency
+    run: Spread
+    wait: Spread
 
 
 class Figures(msgspec.Struct):
@@ -111,24 +104,14 @@ def type_figures(name: str, totals: dict[str, int], histogram: dict[str, int]) -
         counts[event] += count
         if event == "failed":
             errors[detail] = errors.get(detail, 0) + count
-    return TypeFigures(counts, errors, latency("run", histogram), latency("wait", histogram))
+    return TypeFigures(counts, errors, spread("run", histogram), spread("wait", histogram))
 
 
-def latency(name: str, histogram: dict[str, int]) -> Latency:
+def spread(name: str, histogram: dict[str, int]) -> Spread:
     """Return what a histogram's buckets (`run:1`, `run:2`, ..., `run:sum_us`) say."""
     buckets = [histogram.get(f"{name}:{number}", 0) for number in range(1, len(BOUNDS) + 2)]
-    count = sum(buckets)
-    mean = histogram.get(f"{name}:sum_us", 0) / 1e6 / count if count else 0.0
-    return Latency(count, mean, _quantile(buckets, 0.5), _quantile(buckets, 0.95), buckets)
-
-
-def _quantile(buckets: list[int], share: float) -> float | None:
-    """Return the upper bound (s) of the bucket in which that share of all is reached."""
-    count = sum(buckets)
-    if not count:
-        return 0.0
-    reached = next(number for number, sum_ in enumerate(accumulate(buckets)) if sum_ >= share * count)
-    return BOUNDS[reached] / 1000 if reached < len(BOUNDS) else None
+    found = latency(buckets, histogram.get(f"{name}:sum_us", 0))
+    return Spread(found.count, found.mean, found.p50, found.p95, buckets)
 
 
 def counts_of(figures: Figures) -> dict[str, dict[str, int]]:

@@ -15,7 +15,7 @@ from gopher.jobs.job import Job
 from gopher.reads.histogram import BOUNDS
 
 from . import files, overtime, pages
-from .figures import EVENTS, Figures, Latency, collect, counts_of, grown
+from .figures import EVENTS, Figures, Spread, collect, counts_of, grown
 from .mail import Addresses, check_one_line
 
 #: A queue whose oldest job waits longer than this (s) is a finding.
@@ -192,7 +192,7 @@ def _workers(figures: Figures, summary: dict[str, Any]) -> Iterator[str]:
     yield pages.section("Running now", pages.table(("type", "job", "child", "since"), running))
 
 
-def _latencies(title: str, latencies: dict[str, Latency]) -> str:
+def _latencies(title: str, latencies: dict[str, Spread]) -> str:
     """Return a histogram over all types and a table of each."""
     counted = [sum(each.buckets[number] for each in latencies.values()) for number in range(len(BOUNDS) + 1)]
     names = [format_duration(bound / 1000) for bound in BOUNDS] + ["more"]
@@ -200,7 +200,7 @@ def _latencies(title: str, latencies: dict[str, Latency]) -> str:
     span = range(used[0], used[-1] + 1) if used else range(0)
     plot = pages.columns(title, [(names[number], counted[number]) for number in span])
     rows = [(name, each.count, each.mean, each.p50, each.p95) for name, each in latencies.items()]
-    return pages.section(title, plot if used else "", pages.table(("type", "jobs", "mean", "p50 <=", "p95 <="), rows))
+    return pages.section(title, plot if used else "", pages.table(("type", "jobs", "mean", "p50", "p95"), rows))
 
 
 def _last_summary(job_id: str) -> dict[str, Any] | None:

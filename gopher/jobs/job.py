@@ -1,5 +1,6 @@
 """A job as the parts of Gopher hand it to each other. Nothing here knows the server."""
 
+import hashlib
 import logging
 import os
 import time
@@ -161,6 +162,15 @@ def new_job_ids(count: int, queue: str = "default") -> list[str]:
     # With a digit before them that is cut off again: `hex` writes no zeros there, and takes half of what formats do.
     numbers = range(2**36 + begin, 2**36 + begin + count * step, step)
     return [head + hex(number)[-9:] + hint for number in numbers]
+
+
+def job_id_from(made: int, seed: str) -> str:
+    """Return the id, a UUIDv7 as well, of a job whose like gets the same one: of a moment (Unix ms), and a text."""
+    value = bytearray(made.to_bytes(6, "big") + hashlib.sha256(seed.encode()).digest()[:10])
+    # The version and the variant.
+    value[6] = value[6] & 0x0F | 0x70
+    value[8] = value[8] & 0x3F | 0x80
+    return str(UUID(bytes=bytes(value)))
 
 
 def created_ms(job_id: str) -> int:

@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, Any
-from uuid import UUID
 
 import msgspec
 from msgspec import Meta
@@ -18,7 +17,7 @@ from .cron import CronExpression
 from .decoding import decode
 from .fields import Duration, JsonObject, Key, Metadata, Priority, QueueName, TypeName
 from .handlers import Registry
-from .job import NO_METADATA, NewJob
+from .job import NO_METADATA, NewJob, job_id_from
 from .submission import (
     MISSED,
     NULL,
@@ -188,11 +187,7 @@ def from_recurring(recurring: Recurring, submission: Submission, registry: Regis
 def tick_job(spec: ScheduleSpec, name: str, namespace: str, fire: int) -> NewJob:
     """Return the job of one time (Unix ms). Its id follows from name and time: one tick is one job, however often
     it is tried."""
-    digest = bytearray(fire.to_bytes(6, "big") + hashlib.sha256(f"{namespace} {name} {fire}".encode()).digest()[:10])
-    digest[6] = digest[6] & 0x0F | 0x70
-    digest[8] = digest[8] & 0x3F | 0x80
-    job_id = str(UUID(bytes=bytes(digest)))
-    return msgspec.structs.replace(prepare(spec.submission()), id=job_id)
+    return msgspec.structs.replace(prepare(spec.submission()), id=job_id_from(fire, f"{namespace} {name} {fire}"))
 
 
 def job_now(spec: ScheduleSpec) -> NewJob:

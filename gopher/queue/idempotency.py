@@ -6,12 +6,11 @@ only that time, however large the batch, and a repeat can be answered as the fir
 
 import hashlib
 from collections.abc import Sequence
-from uuid import UUID
 
 import msgspec
 
 from gopher.errors import GopherError, InvalidJob
-from gopher.jobs.job import NewJob
+from gopher.jobs.job import NewJob, job_id_from
 
 from .moves import Request
 
@@ -37,7 +36,7 @@ def request_for(key: str, body: bytes, now: int) -> Request:
 
 def ids_for(request: Request, count: int) -> list[str]:
     """Return the ids of a request's jobs, if this is the first time that it is made."""
-    return [_id(request.key, index, int(request.answer)) for index in range(count)]
+    return [job_id_from(int(request.answer), f"{request.key} {index}") for index in range(count)]
 
 
 def with_ids(jobs: Sequence[NewJob], request: Request, made: int) -> list[NewJob]:
@@ -45,20 +44,11 @@ def with_ids(jobs: Sequence[NewJob], request: Request, made: int) -> list[NewJob
 
     Those that wait for others of the request wait for them by these ids.
     """
-    ids = {job.id: _id(request.key, index, made) for index, job in enumerate(jobs)}
+    ids = {job.id: job_id_from(made, f"{request.key} {index}") for index, job in enumerate(jobs)}
     return [
         msgspec.structs.replace(job, id=ids[job.id], after=tuple(ids.get(parent, parent) for parent in job.after))
         for job in jobs
     ]
-
-
-def _id(key: str, index: int, made: int) -> str:
-    """Return a UUIDv7 whose random part follows from the key and the job's place in the request."""
-    random = hashlib.sha256(f"{key} {index}".encode()).digest()[:10]
-    value = bytearray(made.to_bytes(6, "big") + random)
-    value[6] = value[6] & 0x0F | 0x70
-    value[8] = value[8] & 0x3F | 0x80
-    return str(UUID(bytes=bytes(value)))
 
 
 def _digest(data: bytes) -> str:

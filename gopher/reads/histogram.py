@@ -3,8 +3,26 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
+import msgspec
+
 #: Upper bounds in ms; what is longer goes into one more bucket. The same stand in lua/shared/observe.lua.
 BOUNDS = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000, 300000, 1800000)
+
+
+class Latency(msgspec.Struct):
+    """How long something took, over `count` of them. Seconds; None when there was none, or beyond the last bucket."""
+
+    count: int
+    mean: float | None
+    p50: float | None
+    p95: float | None
+
+
+def latency(buckets: Sequence[int], microseconds: int) -> Latency:
+    """Return what buckets say, and the sum of all that fell into them: the same wherever it is shown."""
+    count = sum(buckets)
+    mean = round(microseconds / 1e6 / count, 6) if count else None
+    return Latency(count, mean, quantile(buckets, 0.5), quantile(buckets, 0.95))
 
 
 def cumulated(fields: dict[str, int], name: str) -> tuple[list[tuple[str, float]], float]:
@@ -31,6 +49,6 @@ def quantile(buckets: Sequence[int], share: float) -> float | None:
     below = 0
     for (lower, upper), count in zip(pairwise((0, *BOUNDS)), buckets, strict=False):
         if count and below + count >= wanted:
-            return (lower + (upper - lower) * (wanted - below) / count) / 1000
+            return round((lower + (upper - lower) * (wanted - below) / count) / 1000, 6)
         below += count
     return None

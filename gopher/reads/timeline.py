@@ -16,7 +16,7 @@ from gopher.base.times import to_rfc3339
 from gopher.errors import InvalidJob
 from gopher.queue.moves import SERIES
 
-from .histogram import BOUNDS, quantile
+from .histogram import BOUNDS, Latency, latency
 
 if TYPE_CHECKING:
     from gopher.queue.store import Server
@@ -29,15 +29,6 @@ EVENTS = ("enqueued", "dequeued", "completed", "failed", "retried", "cancelled",
 GAUGES = ("waiting", "running", "scheduled", "retrying", "failed")
 #: Types that a sample has figures of their own for, as in lua/sample.lua.
 LISTED = 50
-
-
-class Latency(msgspec.Struct):
-    """How long something took, over `count` of them. Seconds; None when there was none, or beyond the last bucket."""
-
-    count: int
-    mean: float | None
-    p50: float | None
-    p95: float | None
 
 
 class Point(msgspec.Struct):
@@ -236,6 +227,4 @@ def _latency(pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> Latency:
     *buckets, microseconds = (
         sum(max(after[place] - before[place], 0) for before, after in pairs) for place in range(len(BOUNDS) + 2)
     )
-    count = sum(buckets)
-    mean = microseconds / 1e6 / count if count else None
-    return Latency(count, mean, quantile(buckets, 0.5), quantile(buckets, 0.95))
+    return latency(buckets, microseconds)

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from gopher.jobs.job import created_ms, new_job_id, new_job_ids, queue_hint, with_hint
+from gopher.jobs.job import created_ms, job_id_from, new_job_id, new_job_ids, queue_hint, with_hint
 
 
 @pytest.mark.parametrize("make", [new_job_id, lambda: new_job_ids(3)[1]])
@@ -65,3 +65,11 @@ def test_ids_that_are_made_later_sort_after_those_made_before():
     while time.time_ns() // 1_000_000 <= moment:
         pass
     assert max(first) < min(new_job_ids(100))
+
+
+def test_an_id_that_follows_from_a_text_is_the_same_in_every_version():
+    made = job_id_from(1764376028000, "gopher nightly 1764376028000")
+    # Schedulers of two versions may run side by side: one tick stays one job.
+    assert made == "019acd01-a360-7165-938d-ab575ee70a16"
+    assert created_ms(made) == 1764376028000
+    assert (UUID(made).version, UUID(made).variant) == (7, "specified in RFC 4122")
