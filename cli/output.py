@@ -3,13 +3,14 @@
 Answers go to stdout, everything said beside them to stderr.
 """
 
-import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
+
+from gopher.base.printable import printable as written_out
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -29,9 +30,6 @@ COLOURS = {
 
 #: Characters that the last column of a table has at least, if it needs them.
 _WORDS = 32
-
-# Everything that could move a terminal's cursor, or worse; newline and tab stay.
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 class Output:
@@ -110,7 +108,7 @@ class Output:
 
 def printable(text: str) -> str:
     """Return text with control characters written out: a job's output must not drive the reader's terminal."""
-    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+    return written_out(text, keep="\n\t")
 
 
 def shown(value: Cell) -> str:

@@ -4,7 +4,6 @@ One thread, one loop: the caller calls `pump()` again and again, which hands ove
 wrote and tells who has ended. Signals to us only count up; the caller looks at the count between two pumps.
 """
 
-import ctypes
 import os
 import selectors
 import signal
@@ -15,12 +14,14 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
+
+from gopher.base.parent_death import die_with_parent
 
 #: Lines of each process that are kept, to be shown when it fails.
 TAIL = 30
 #: Longest time (s) until `pump` sees that a process has ended whose output somebody else holds open.
 _REAP_EVERY = 0.2
-_PR_SET_PDEATHSIG = 1
 
 OnLine = Callable[[str, str], None]
 
@@ -89,7 +90,7 @@ class Processes:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=_end_with_parent(),  # noqa: PLW1509 - no threads here, and two plain calls
+            preexec_fn=partial(die_with_parent, os.getpid(), signal.SIGTERM),  # noqa: PLW1509 - no threads here
         )
         process = self.all[name] = Process(name, popen, time.monotonic())
         assert popen.stdout is not None
@@ -210,18 +211,3 @@ def interruptions() -> Iterator[Interruptions]:
             signal.signal(number, handler)
         os.close(noted.descriptor)
         os.close(noted.write_descriptor)
-
-
-def _end_with_parent() -> Callable[[], None] | None:
-    """Return what a child runs before its program: it asks for SIGTERM at our death."""
-    if sys.platform != "linux":
-        return None
-    parent, prctl = os.getpid(), ctypes.CDLL(None).prctl
-
-    def prepare() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        # We may have died before the request was made.
-        if os.getppid() != parent:
-            os._exit(1)
-
-    return prepare

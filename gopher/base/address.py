@@ -8,6 +8,7 @@ redis+cluster://h1:7000,h2:7001                    a cluster, found through any 
 """
 
 import re
+import sys
 from dataclasses import dataclass, field, replace
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
@@ -19,8 +20,8 @@ EXPECTED = (
 
 _HOST = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%]+\]|[^\s\[\]:@/,]+)(?::(?P<port>\d{1,5}))?")
 _MASKED = "***"
-#: sockaddr_un.sun_path on Linux holds 108 bytes with its closing NUL; on macOS 104.
-_LONGEST_SOCKET_PATH = 107
+#: Bytes: sockaddr_un.sun_path holds 108 on Linux and 104 on macOS, closing NUL included.
+LONGEST_SOCKET_PATH = 103 if sys.platform == "darwin" else 107
 
 
 @dataclass(frozen=True)
@@ -94,8 +95,8 @@ def _unix_place(parts: SplitResult, hosts: str, options: dict[str, str]) -> Serv
     path = unquote(parts.path)
     if hosts or not path.strip("/"):
         raise ValueError("expected unix:///absolute/path/of/socket")
-    if len(path.encode()) > _LONGEST_SOCKET_PATH:
-        raise ValueError(f"expected a socket path of at most {_LONGEST_SOCKET_PATH} bytes")
+    if len(path.encode()) > LONGEST_SOCKET_PATH:
+        raise ValueError(f"expected a socket path of at most {LONGEST_SOCKET_PATH} bytes")
     return ServerAddress(parts.scheme, path=path, db=_database(options.pop("db", "")))
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
+from gopher.base.printable import CONTROL
 from gopher.errors import Discard
 from gopher.jobs.handlers import handler
 from gopher.jobs.job import Job
@@ -20,7 +21,6 @@ ANSWER_TIME = 20.0
 
 #: What an envelope address is made of: nothing that could end the SMTP command or start another.
 _PLAIN_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 AddressText = Annotated[str, msgspec.Meta(min_length=3, max_length=1000)]
 Addresses = AddressText | Annotated[list[AddressText], msgspec.Meta(min_length=1, max_length=100)]
@@ -38,7 +38,7 @@ class Attachment(msgspec.Struct, forbid_unknown_fields=True):
     type: Literal["text/plain", "text/html", "text/csv", "application/json"] = "text/plain"
 
     def __post_init__(self) -> None:
-        if _CONTROL.search(self.name) or "/" in self.name:
+        if CONTROL.search(self.name) or "/" in self.name:
             raise ValueError("name must be a file's, without folders and control characters")
 
 
@@ -67,7 +67,7 @@ class Email(msgspec.Struct, forbid_unknown_fields=True):
 def check_one_line(name: str, value: str | list[str] | None) -> None:
     """Raise ValueError when an address or a header has a line break or another control character in it."""
     for text in value if isinstance(value, list) else [value or ""]:
-        if _CONTROL.search(text):
+        if CONTROL.search(text):
             raise ValueError(f"{name} must be one line without control characters")
 
 
@@ -125,7 +125,7 @@ def _compose(job: Job, payload: Email, sender: "Address", to: "list[Address]", c
 
 
 def _set(message: "EmailMessage", name: str, value: Any) -> None:
-    if isinstance(value, str) and _CONTROL.search(value):
+    if isinstance(value, str) and CONTROL.search(value):
         raise HeaderRefused(f"{name} must be one line without control characters")
     try:
         message[name] = value
@@ -158,7 +158,7 @@ def _parse(texts: "Addresses | list[str]", field: str) -> "list[Address]":
         except (HeaderParseError, ValueError, IndexError, AttributeError):
             raise HeaderRefused(f"{field}: {text!r} is not an address") from None
         # A defect is what the parser had to guess.
-        if _CONTROL.search(text) or header.defects or not header.addresses:
+        if CONTROL.search(text) or header.defects or not header.addresses:
             raise HeaderRefused(f"{field}: {text!r} is not an address")
         found += [_ascii(address, field) for address in header.addresses]
     return found
@@ -180,7 +180,7 @@ def _ascii(address: "Address", field: str) -> "Address":
     except UnicodeError:
         domain = ""
     plain = f"{address.username}@{domain}"
-    if not _PLAIN_ADDRESS.fullmatch(plain) or _CONTROL.search(address.display_name):
+    if not _PLAIN_ADDRESS.fullmatch(plain) or CONTROL.search(address.display_name):
         raise HeaderRefused(f"{field}: {plain!r} is not an address that can be sent to")
     return Address(address.display_name, address.username, domain)
 

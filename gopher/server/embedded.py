@@ -4,14 +4,12 @@ It listens on a unix socket only its owner may open, writes every change to an a
 the process that started it. The folder is locked by the server process itself, so that two never share it.
 """
 
-import ctypes
 import fcntl
 import os
 import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -20,7 +18,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 
-from gopher.base.address import ServerAddress
+from gopher.base.address import LONGEST_SOCKET_PATH, ServerAddress
+from gopher.base.parent_death import die_with_parent
 from gopher.errors import ConfigurationError
 
 #: Seconds until a server that says nothing counts as failed; while it loads its data we wait on.
@@ -30,9 +29,6 @@ STOP_TIMEOUT = 10.0
 #: Seconds for the last owner of a data folder to let go of it: its server gets SIGTERM just when it dies.
 LOCK_TIMEOUT = 3.0
 
-# sockaddr_un.sun_path holds 104 bytes on macOS, 108 on Linux, closing NUL included.
-_LONGEST_SOCKET_PATH = 103 if sys.platform == "darwin" else 106
-_PR_SET_PDEATHSIG = 1
 
 _OPTIONS = {
     "appendonly": "yes",
@@ -128,7 +124,7 @@ class EmbeddedServer:
     def socket_path(self) -> Path:
         """In the data folder, or in a short temporary folder when that path is too long for a socket."""
         natural = self.data_dir / "server.sock"
-        if len(os.fsencode(natural)) <= _LONGEST_SOCKET_PATH:
+        if len(os.fsencode(natural)) <= LONGEST_SOCKET_PATH:
             return natural
         if self._socket_dir is None:
             self._socket_dir = Path(tempfile.mkdtemp(prefix="gopher-"))
@@ -276,17 +272,13 @@ def _try_lock(lock: int) -> bool:
 def _die_with_parent() -> Callable[[], None]:
     """Return what the new process runs before it becomes the server."""
     parent = os.getpid()
-    # The signal comes when the *thread* that forked ends, so only the main thread may ask for it.
-    linux_main = sys.platform == "linux" and threading.current_thread() is threading.main_thread()
-    prctl = ctypes.CDLL(None, use_errno=True).prctl if linux_main else None
+    # Any other thread may end long before this process does.
+    is_main = threading.current_thread() is threading.main_thread()
 
     def prepare() -> None:
         # A mask is inherited through exec: with SIGTERM blocked the server could not be stopped.
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        if prctl is not None:
-            prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-            # The parent may have died before the request was made.
-            if os.getppid() != parent:
-                os._exit(1)
+        if is_main:
+            die_with_parent(parent, signal.SIGTERM)
 
     return prepare

@@ -5,21 +5,19 @@ Payloads, results and secrets are never logged.
 """
 
 import logging
-import re
 import sys
 from collections.abc import Callable, MutableMapping
 from typing import IO, Any
 
 import structlog
 
+from gopher.base.printable import printable
 from gopher.config.settings import Settings
 
 from .tracing import current_trace_id
 
 Event = MutableMapping[str, Any]
 
-# Control characters: a line break in a name must not look like another event, nor drive the reader's terminal.
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 #: Of a traceback, for people, line breaks and tabs stay.
 _MULTILINE = ("exception", "stack")
 
@@ -145,12 +143,7 @@ def _escape(_logger: Any, _method: str, event: Event) -> Event:
 def _escaped(name: str, value: Any) -> Any:
     if not isinstance(value, str):
         return value
-    kept = "\n\t" if name in _MULTILINE else ""
-    return _UNPRINTABLE.sub(lambda found: found[0] if found[0] in kept else _written_out(found[0]), value)
-
-
-def _written_out(character: str) -> str:
-    return character.encode("unicode_escape").decode()
+    return printable(value, keep="\n\t" if name in _MULTILINE else "")
 
 
 def _plain_line(_logger: Any, _method: str, event: Event) -> str:

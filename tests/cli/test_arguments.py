@@ -47,7 +47,7 @@ def test_every_command_has_the_common_options_and_the_help_that_the_list_shows(n
 
 
 def test_control_characters_never_reach_the_terminal() -> None:
-    assert printable("a\x1b[31mb\r\x00\u202ec\n\td") == "a\\x1b[31mb\\x0d\\x00\\x202ec\n\td"
+    assert printable("a\x1b[31mb\r\x00\u202ec\n\td") == "a\\x1b[31mb\\r\\x00\\u202ec\n\td"
 
 
 def test_a_plain_table_is_aligned_and_one_line_a_row() -> None:

@@ -16,13 +16,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gopher.worker.children.system import die_with_parent
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.cluster import key_slot
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from gopher.base.parent_death import die_with_parent
 from gopher.server.embedded import EmbeddedServer, find_server
 from tests.helpers import wait_until
 
@@ -159,7 +159,7 @@ class Trio(Topology):
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=partial(die_with_parent, os.getpid()),  # noqa: PLW1509 - a prctl, bound before the fork
+                preexec_fn=partial(die_with_parent, os.getpid(), signal.SIGKILL),  # noqa: PLW1509 - a prctl, bound before the fork
             )
 
     def _watched(self) -> bool:

@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 import psutil
-from gopher.worker.children.system import die_with_parent
 
+from gopher.base.parent_death import die_with_parent
 from gopher.client import Client
 from gopher.jobs.models import JobView, WorkerView
 from tests.helpers import wait_until
@@ -51,7 +51,7 @@ class Process:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 # A test run that is killed leaves nobody behind.
-                preexec_fn=partial(die_with_parent, os.getpid()),  # noqa: PLW1509 - a prctl, bound before the fork
+                preexec_fn=partial(die_with_parent, os.getpid(), signal.SIGKILL),  # noqa: PLW1509 - a prctl, bound before the fork
             )
         self.pid = self._popen.pid
 

@@ -4,9 +4,11 @@ import os
 
 import msgspec
 import pytest
-from gopher.worker.children.capture import MAX_BYTES, MAX_LINE, MAX_LINES, CapturedOutput, mark, printable
+from gopher.worker.children.capture import MAX_BYTES, MAX_LINE, MAX_LINES, CapturedOutput, mark
 from hypothesis import given
 from hypothesis import strategies as st
+
+from gopher.base.printable import printable
 
 
 class Wired:
@@ -250,6 +252,6 @@ def test_whatever_jobs_print_stays_with_them(said, seen_every):
                 wired.captured.read(1)
         for number in range(1, 7):
             expected = [line for each, text in said if each == number for line in f"{number}:{text}".split("\n")]
-            assert wired.log(number, running=1) == [printable(line) for line in expected]
+            assert wired.log(number, running=1) == [printable(line, keep="\t") for line in expected]
     finally:
         wired.close()

@@ -13,6 +13,8 @@ from collections import deque
 
 import msgspec
 
+from gopher.base.printable import printable
+
 from .channel import DEEPEST
 
 #: Lines and bytes of a job's log that are kept, and bytes of one line.
@@ -30,8 +32,6 @@ _AHEAD = DEEPEST + 72
 _MARK = re.compile(rb"\x00(\d{1,18})\x00\n")
 #: What most jobs leave behind: their marks, and nothing printed.
 _MARKS_ALONE = re.compile(rb"(?:\x00\d{1,18}\x00\n)*\x00(\d{1,18})\x00\n")
-# Control characters but for the tab: a log is text for a terminal or a page.
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 def mark(descriptor: int, number: int) -> None:
@@ -188,9 +188,4 @@ class CapturedOutput:
     def _add(self, line: bytes, running: int) -> None:
         if (lines := self._lines_of(running)) is not None:
             cut = line[:MAX_LINE] + (b" [line cut]" if len(line) > MAX_LINE else b"")
-            lines.add(time.time_ns() // 1_000_000, printable(cut.decode("utf-8", "replace")))
-
-
-def printable(text: str) -> str:
-    """Return text with control characters (ANSI, NUL, bidi overrides ...) shown as escapes."""
-    return _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+            lines.add(time.time_ns() // 1_000_000, printable(cut.decode("utf-8", "replace"), keep="\t"))

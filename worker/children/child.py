@@ -6,6 +6,7 @@ knows what it ran, and forks another.
 
 import os
 import random
+import signal
 import socket
 import sys
 import time
@@ -19,6 +20,7 @@ from gopher.worker.job_logs import JobFields
 from gopher.worker.messages import Assignment, Completed, Failed, Kind, Progress, Ready, decode_assignments, encode
 from setproctitle import setproctitle
 
+from gopher.base.parent_death import die_with_parent
 from gopher.base.salvage import UNREADABLE
 from gopher.errors import Cancelled, Discard, InvalidJob, RateLimited, Retry, Snooze, SoftTimeout
 from gopher.jobs.handlers import Handler, Registry
@@ -94,7 +96,7 @@ class Child:
 
     def _after_fork(self, inherited: Iterable[int], output: int, parent: int) -> None:
         # First of all: die when the supervisor does, also when it died just now.
-        system.die_with_parent(parent)
+        die_with_parent(parent, signal.SIGKILL)
         # A group of its own, so that one kill reaches what the handler has started too.
         os.setpgid(0, 0)
         self._signals = ChildSignals(self.interrupted)

@@ -1,24 +1,11 @@
 """What the operating system is asked for: each is left out where the system has it not."""
 
-import ctypes
 import os
 import resource
 import signal
-import sys
 from contextlib import suppress
 
 from gopher.errors import ConfigurationError
-
-_PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
-
-
-def die_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when `parent` dies; leave at once if it has died already."""
-    if _libc is not None:
-        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(0)
 
 
 def prefer_as_oom_victim() -> None:
