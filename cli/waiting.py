@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import click
 import msgspec
 
+from gopher.base.pauses import looks
 from gopher.interface import Gopher
 from gopher.jobs.job import FINAL_STATES, State
 from gopher.jobs.models import JobView
@@ -17,8 +18,6 @@ from .hints import missing
 from .jobs import show_job
 from .output import Output, one_line, printable, seconds
 
-#: Seconds between two looks: at first, and at most.
-_FIRST_LOOK, _SLOWEST_LOOK = 0.02, 0.25
 #: A job that still waits after so many seconds may wait for a process that nobody runs.
 _HINT_AFTER = 1.0
 
@@ -51,7 +50,7 @@ def finish(gopher: Gopher, job_id: str, timeout: float, out: Output) -> int:
 
 
 def _follow(gopher: Gopher, job_id: str, timeout: float, watch: Watch, out: Output) -> JobView:
-    start, pause, hinted = time.monotonic(), _FIRST_LOOK, False
+    start, pauses, hinted = time.monotonic(), looks(), False
     while True:
         view = gopher.job(job_id)
         watch(view)
@@ -62,8 +61,7 @@ def _follow(gopher: Gopher, job_id: str, timeout: float, watch: Watch, out: Outp
             hinted = True
             for hint in missing(gopher, view.type, view.queue, view.status):
                 out.note(hint)
-        time.sleep(min(pause, timeout - waited))
-        pause = min(pause * 1.5, _SLOWEST_LOOK)
+        time.sleep(min(next(pauses), timeout - waited))
 
 
 def progress_of(view: JobView) -> tuple[float, str]:

@@ -5,13 +5,14 @@ The client is also what the API and `gopherctl` are made of: all of them say the
 
 import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from .admin.dead_letters import DeadLetters
 from .admin.limits import Flow
 from .admin.schedules import Schedules
+from .base.pauses import looks
 from .base.times import to_rfc3339
 from .config.settings import Settings
 from .errors import InvalidJob, JobConflict, OutcomeUnknown, ServerError, TooManyQueues
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
 
 __all__ = ["PURGEABLE", "Client", "Stored", "accepted"]
 
-#: Seconds between two looks of who waits: at first, and at most.
-_FIRST_LOOK, _SLOWEST_LOOK = 0.005, 0.25
 #: Jobs that `enqueue_many` sends in one call.
 _BULK = 1000
 
@@ -240,7 +239,7 @@ class Client:
         if queue is None:
             raise no_such_job(self.server, job_id)
         until = None if timeout is None else time.monotonic() + timeout
-        for pause in _looks():
+        for pause in looks():
             state = self.inspector.state(queue, job_id)
             left = float("inf") if until is None else until - time.monotonic()
             if state is None or state in FINAL_STATES or left <= 0:
@@ -367,10 +366,3 @@ def _stored(job: NewJob, answer: str) -> Stored:
         return Stored(job.id)
     job_id, status, priority = answer.split(" ")
     return Stored(job_id, duplicate=True, status=status, priority=priority)
-
-
-def _looks() -> Iterator[float]:
-    pause = _FIRST_LOOK
-    while True:
-        yield pause
-        pause = min(pause * 1.5, _SLOWEST_LOOK)

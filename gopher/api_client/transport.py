@@ -10,6 +10,7 @@ import msgspec
 
 from gopher import __version__
 from gopher.base.names import JOB_ID
+from gopher.base.pauses import pauses
 from gopher.config.tls import tls_context
 from gopher.errors import (
     AccessRefused,
@@ -35,7 +36,7 @@ from gopher.errors import (
 )
 from gopher.jobs.submission import InvalidBatch
 from gopher.queue.idempotency import IdempotencyMismatch
-from gopher.server.executor import PATIENCE, pauses
+from gopher.server.executor import PATIENCE
 
 #: Seconds to connect, and for an answer beside what the call itself may wait for.
 _CONNECT, _ANSWER = 5.0, 30.0

@@ -5,7 +5,7 @@ row's `corrupt`; the rest is shown as it is.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -59,6 +59,12 @@ class Salvage:
 def text(value: bytes) -> str:
     """Return a name or an id, whatever bytes stand there: it can be written as JSON."""
     return value.decode("utf-8", "replace")
+
+
+def texts(values: Mapping[bytes, bytes] | Sequence[bytes]) -> dict[str, str]:
+    """Return a hash of the server as text; of a cluster redis-py hands on what EXEC answers as it came, a list."""
+    pairs = values.items() if isinstance(values, Mapping) else zip(values[0::2], values[1::2], strict=True)
+    return {text(name): text(value) for name, value in pairs}
 
 
 def finite(value: bytes | str | float) -> float:

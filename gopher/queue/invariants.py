@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from gopher.base.priorities import PRIORITIES
-from gopher.base.salvage import order, text
+from gopher.base.salvage import order, text, texts
 from gopher.jobs.job import FINAL_STATES, State
 
 from .keys import QueueKeys
@@ -50,11 +50,11 @@ class _Look:
             # Its time ran out, or it was emptied, between the scan and the reading.
             return
         if name.startswith("job:") and kind == "hash":
-            self.records[name[4:]], self.times[name[4:]] = _text(value), time
+            self.records[name[4:]], self.times[name[4:]] = texts(value), time
         elif name.startswith("unique:"):
             self.unique[name[7:]] = text(value) if kind == "string" else ""
         elif kind == "hash":
-            self._take_counts(name, _text(value))
+            self._take_counts(name, texts(value))
         elif name == "telling":
             for parent, _, ids in (text(item)[1:].partition(" ") for item in value):
                 self.telling += [(parent, child) for child in ids.split(",")]
@@ -109,10 +109,6 @@ def _read_all(client: Any, names: list[bytes]) -> Iterator[tuple[bytes, str, int
         else:
             pipe.get(name)
     return zip(names, kinds, times, pipe.execute() if names else [], strict=True)
-
-
-def _text(values: dict[bytes, bytes]) -> dict[str, str]:
-    return {text(name): text(value) for name, value in values.items()}
 
 
 def findings(client: Any, keys: QueueKeys) -> list[str]:

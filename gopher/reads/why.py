@@ -7,7 +7,7 @@ from typing import Any
 
 from gopher.base.durations import format_duration
 from gopher.base.priorities import PRIORITIES
-from gopher.base.salvage import UNREADABLE, is_corrupt, replies, reply, text
+from gopher.base.salvage import UNREADABLE, is_corrupt, replies, reply, text, texts
 from gopher.base.times import to_rfc3339
 from gopher.jobs.job import State
 from gopher.jobs.models import Reason, WorkerView
@@ -87,23 +87,16 @@ class Explainer:
         # Places count from the head, which is the right end of a list.
         return _Look(
             now=now,
-            record=_text(record),
+            record=texts(record),
             paused=bool(paused),
-            limit=_text(limit),
-            bucket=_text(tokens),
+            limit=texts(limit),
+            bucket=texts(tokens),
             holding=sorted(text(member) for member in holding),
             ahead=lists,
             place=None if place is None else lists[priority.decode()] - 1 - place,
             parked_place=None if parked_place is None else lengths[-1] - 1 - parked_place,
-            mean_seconds=_mean_seconds(_text(histogram)),
+            mean_seconds=_mean_seconds(texts(histogram)),
         )
-
-
-def _text(values: dict[bytes, bytes] | list[bytes]) -> dict[str, str]:
-    if isinstance(values, list):
-        # Of a cluster redis-py hands on what EXEC answers as it came.
-        values = dict(zip(values[0::2], values[1::2], strict=True))
-    return {name.decode(): value.decode("utf-8", "replace") for name, value in values.items()}
 
 
 def _mean_seconds(histogram: dict[str, str]) -> float:

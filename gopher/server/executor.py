@@ -5,13 +5,13 @@ reply was lost is simply sent again, and only when the server stays away is its 
 """
 
 import copy
-import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self, TypeVar
 
 from redis import exceptions
 
+from gopher.base.pauses import pauses
 from gopher.config.settings import Settings
 from gopher.errors import QueueFull
 
@@ -157,11 +157,3 @@ class Executor:
             return exchange(connection, calls)
         finally:
             idle.put(connection)
-
-
-def pauses(first: float = 0.02, cap: float = 1.0, draw: Callable[[], float] = random.random) -> Iterator[float]:
-    """Yield how long to wait before each repeat: doubling up to `cap` seconds, with jitter from a half up."""
-    ceiling = first
-    while True:
-        yield ceiling * (0.5 + draw() / 2)
-        ceiling = min(ceiling * 2, cap)

@@ -4,11 +4,12 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from gopher.base.pauses import pauses
 from gopher.compat import socket_of
 from gopher.telemetry.logs import get_logger
 
 from .errors import ERRORS, translated
-from .executor import Executor, pauses
+from .executor import Executor
 
 log = get_logger("pipeline")
 

@@ -11,12 +11,12 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 
+from gopher.base.pauses import pauses
 from gopher.queue.moves import Fetched, FetchedJob, Queue
 from gopher.server.blocking_pop import BlockingPop
 from gopher.server.calls import Call, Command
 from gopher.server.crashpoints import reached
 from gopher.server.event_loop import EventLoop
-from gopher.server.executor import pauses
 from gopher.server.pipeline import Pipeline
 from gopher.telemetry.logs import get_logger
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from redis import exceptions
 
+from gopher.base.pauses import pauses
 from gopher.config.settings import Settings
 from gopher.errors import (
     ConfigurationError,
@@ -24,7 +25,6 @@ from gopher.jobs.job import NewJob, new_job_id
 from gopher.queue.moves import Completion
 from gopher.queue.store import Server
 from gopher.server.embedded import EmbeddedServer
-from gopher.server.executor import pauses
 from tests.helpers import wait_until
 
 
