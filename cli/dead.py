@@ -11,6 +11,7 @@ from gopher.errors import GopherError, JobConflict, JobNotFound
 from gopher.interface import Gopher
 from gopher.jobs.job import State
 from gopher.jobs.models import JobView
+from gopher.reads.advice import NO_SCHEDULER, START_SCHEDULER
 from gopher.reads.listing import MAX_LIMIT
 
 from .common import client, common, looking_client
@@ -141,7 +142,7 @@ def _retry_gradually(out: Output, canary: int, rate: str | None, **which: Any) -
         started = gopher.dead_letters.retry_gradually(canary=canary, rate=rate, **which)
         missing = bool(started.total) and gopher.health().scheduler == "missing"
     if missing:
-        out.note("no scheduler runs: it begins when there is one (gopherctl scheduler)")
+        out.note(f"{NO_SCHEDULER}; {START_SCHEDULER}")
     if out.data({"count": started.total, "retry_id": started.retry_id or None}):
         return
     if not started.total:

@@ -12,7 +12,7 @@ from gopher.reads.health import check_writable
 from .checks import Check, Finding, look_at, server_checks
 from .common import client, common, over_http, server_client
 from .fleet_checks import (
-    NO_SCHEDULER,
+    SCHEDULER_MISSING,
     acknowledge_losses,
     connections_needed,
     data_check,
@@ -86,7 +86,7 @@ def _checks_over_http() -> Iterator[Check]:
         health = gopher.health()
         yield Check("server", skipped="its own checks need the server: run this where REDIS_URL reaches it")
         yield Check("writes", f"accepted after {health.redis.latency_ms:.1f} ms")
-        yield Check("scheduler", health.scheduler, [NO_SCHEDULER] if health.scheduler == "missing" else [])
+        yield Check("scheduler", health.scheduler, [SCHEDULER_MISSING] if health.scheduler == "missing" else [])
         yield from worker_checks(gopher)
 
 

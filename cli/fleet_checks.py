@@ -16,6 +16,7 @@ from gopher.jobs.models import JobView, WorkerView
 from gopher.queue.installation import TOLD_FOR, notice
 from gopher.queue.invariants import findings
 from gopher.queue.keys import QueueKeys
+from gopher.reads.advice import NO_SCHEDULER, START_SCHEDULER
 from gopher.server.errors import explained
 from gopher.server.round_trips import ask
 
@@ -29,10 +30,7 @@ _WAITING = (State.PENDING, State.RETRYING, State.SCHEDULED)
 _LATE = 30_000
 #: Jobs of a queue all of whose keys are read without being asked to; so often, since jobs move meanwhile; seconds.
 _FEW, _LOOKS, _BETWEEN = 20_000, 3, 0.3
-NO_SCHEDULER = Finding(
-    "no scheduler is alive: delayed jobs and retries come late, schedules do not fire",
-    "Start one: `gopherctl scheduler`.",
-)
+SCHEDULER_MISSING = Finding(NO_SCHEDULER, f"{START_SCHEDULER.capitalize()}.")
 #: Connections of each process (docs/deployment.md); a worker has one more for each queue.
 _OF_API_PROCESS, _OF_WORKER, _OF_SCHEDULER = 4, 1, 3
 
@@ -86,7 +84,7 @@ def scheduler_check(gopher: Client) -> Check:
     count = gopher.inspector.schedulers()
     found = []
     if not count:
-        found.append(NO_SCHEDULER)
+        found.append(SCHEDULER_MISSING)
     for queue, what, late in _overdue(gopher):
         message = f"queue {queue!r}: {what} is late by {format_duration(late / 1000)}"
         found.append(Finding(message, "Look into the scheduler's log; restart it."))

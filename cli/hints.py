@@ -4,6 +4,7 @@ from gopher.errors import GopherError
 from gopher.interface import Gopher
 from gopher.jobs.job import State
 from gopher.jobs.models import WorkerView
+from gopher.reads.advice import NO_SCHEDULER, START_SCHEDULER
 
 
 def missing(client: Gopher, job_type: str, queue: str, status: str) -> list[str]:
@@ -11,7 +12,7 @@ def missing(client: Gopher, job_type: str, queue: str, status: str) -> list[str]
     try:
         hints = [unserved(client.workers(), job_type, queue)]
         if status in (State.SCHEDULED, State.RETRYING) and client.health().scheduler == "missing":
-            hints.append(NO_SCHEDULER)
+            hints.append(f"{NO_SCHEDULER}; {START_SCHEDULER}")
     except GopherError:
         # The job is stored: a failure here would speak of something else.
         return []
@@ -30,6 +31,3 @@ def unserved(workers: list[WorkerView], job_type: str, queue: str) -> str:
         )
     where = "" if queue == "default" else f" on queue {queue!r}"
     return f"no worker serves {job_type!r}{where}: start one with `{start}`"
-
-
-NO_SCHEDULER = "no scheduler is alive, so delayed jobs and retries wait: start one with `gopherctl scheduler`"

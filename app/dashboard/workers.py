@@ -3,10 +3,13 @@
 from flask import Response
 from gopher.app.context import gopher
 
+from gopher.reads.advice import NO_SCHEDULER, START_SCHEDULER
+
 from .frame import blueprint, filters, page
 
 
 @blueprint.get("/workers")
 def workers() -> Response:
     filters()
-    return page("workers.html", workers=gopher().workers(), schedulers=gopher().inspector.schedulers())
+    found, schedulers = gopher().workers(), gopher().inspector.schedulers()
+    return page("workers.html", workers=found, schedulers=schedulers, no_scheduler=f"{NO_SCHEDULER}; {START_SCHEDULER}")

@@ -12,6 +12,7 @@ import msgspec
 from gopher.base.durations import format_duration
 from gopher.jobs.handlers import handler
 from gopher.jobs.job import Job
+from gopher.reads.advice import NO_SCHEDULER
 from gopher.reads.histogram import BOUNDS
 
 from . import files, overtime, pages
@@ -116,7 +117,7 @@ def summarise(report_type: str, figures: Figures, before: dict[str, Any] | None 
 def _findings(figures: Figures) -> Iterator[str]:
     served = {queue for worker in figures.workers for queue in worker.queues}
     if not figures.schedulers:
-        yield "No scheduler is alive: delayed jobs, retries and schedules are late."
+        yield f"{NO_SCHEDULER[0].upper()}{NO_SCHEDULER[1:]}."
     for name, queue in figures.stats.queues.items():
         if queue.waiting and name not in served:
             yield f"Queue {name}: {queue.waiting:,} jobs wait and no worker serves it."

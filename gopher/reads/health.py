@@ -21,6 +21,8 @@ from gopher.server.clock import now_at
 from gopher.server.errors import explained
 from gopher.server.round_trips import Words, ask
 
+from .advice import NO_SCHEDULER, START_SCHEDULER
+
 #: Queues that reasons name, and that a scheduler notes.
 NAMED = 10
 
@@ -76,7 +78,7 @@ def examine(server: Server) -> Health:
     if emptied := notice(mark, now):
         reasons.insert(0, emptied)
     if not schedulers:
-        reasons.append("no scheduler is alive: delayed jobs and retries wait; start one with `gopherctl scheduler`")
+        reasons.append(f"{NO_SCHEDULER}; {START_SCHEDULER}")
     return Health(
         status="degraded" if reasons else "healthy",
         timestamp=to_rfc3339(now),

@@ -70,7 +70,7 @@ def test_retries_by_and_by_and_says_how_to_follow_and_to_stop_it(run: Run, clien
     retry_id = client.dead_letters.retries()[0].retry_id
     assert "2 jobs will be retried; gopherctl retries shows" in told.out
     assert f"gopherctl retries stop {retry_id}" in told.out
-    assert "no scheduler runs" in told.err
+    assert "no scheduler is alive" in told.err
     client.server.run(client.server.queue("default").continue_redrives())
     row = run("retries").out.splitlines()[1].split()
     assert row[:7] == [retry_id, "default", "canary", "1", "2", "1", "5/s"]

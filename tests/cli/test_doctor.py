@@ -61,7 +61,7 @@ def test_findings_are_told_with_their_remedies_and_exit_1(run: Run) -> None:
     answer = run("doctor")
     assert answer.code == 1
     assert "no scheduler is alive" in answer.out
-    assert "-> Start one: `gopherctl scheduler`." in answer.out
+    assert "-> Start one with `gopherctl scheduler`." in answer.out
     assert answer.err == "2 findings\n"
 
 

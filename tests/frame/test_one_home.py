@@ -13,13 +13,14 @@ HOMES = {
     r"x1f\\x7f|u202a": "gopher/base/printable.py",
     "PR_SET_PDEATHSIG": "gopher/base/parent_death.py",
     r"\b10[3-8]\b.*darwin|sun_path": "gopher/base/address.py",
+    "(?i)no scheduler (is alive|runs)": "gopher/reads/advice.py",
     r"& 0x3F \| 0x80": "gopher/jobs/job.py",
 }
 
 
 def sources(root: Path) -> Iterator[Path]:
     for folder in ("gopher", *PARTS):
-        yield from sorted((root / folder).rglob("*.py"))
+        yield from sorted(path for path in (root / folder).rglob("*") if path.suffix in (".py", ".html", ".lua"))
 
 
 @pytest.mark.parametrize(("pattern", "home"), HOMES.items())

@@ -126,7 +126,7 @@ def test_finds_what_needs_attention() -> None:
     lone.workers.clear()
     lone.schedulers = 0
     assert summarise("queue_health", lone)["findings"] == [
-        "No scheduler is alive: delayed jobs, retries and schedules are late.",
+        "No scheduler is alive: delayed jobs and retries wait, and schedules do not fire.",
         "Queue default: 3 jobs wait and no worker serves it.",
         "Queue default: its oldest job has waited for 1m30s.",
         "Queue default: 2 dead letters.",
