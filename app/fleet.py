@@ -129,7 +129,7 @@ class Fleet:
         yield _gauge(
             "gopher_worker_utilization",
             "Share of the workers' children that run a job now.",
-            sum(map(sum, busy)) / children if children else 0.0,
+            round(sum(map(sum, busy)) / children, 6) if children else 0.0,
         )
 
     def _schedules(self) -> Iterator[Metric]:

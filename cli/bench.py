@@ -76,14 +76,14 @@ def _measure(client: Client, jobs: int) -> Rates:
         late = sorted(_pick_up(client) for _ in range(SAMPLES))
     return Rates(
         children=client.settings.worker_concurrency,
-        enqueue_one_by_one=one_by_one,
-        enqueue_bulk=bulk,
-        drain=drained,
-        pick_up_p50_ms=late[SAMPLES // 2],
-        pick_up_p99_ms=late[SAMPLES * 99 // 100 - 1],
-        server_lpush=lpush,
-        server_brpoplpush_lrem=move,
-        server_round_trip_ms=trip,
+        enqueue_one_by_one=round(one_by_one, 1),
+        enqueue_bulk=round(bulk, 1),
+        drain=round(drained, 1),
+        pick_up_p50_ms=round(late[SAMPLES // 2], 3),
+        pick_up_p99_ms=round(late[SAMPLES * 99 // 100 - 1], 3),
+        server_lpush=round(lpush, 1),
+        server_brpoplpush_lrem=round(move, 1),
+        server_round_trip_ms=round(trip, 3),
     )
 
 

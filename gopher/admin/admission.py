@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from gopher.base.durations import in_seconds
 from gopher.base.rates import Rate
 from gopher.queue.scripts import script
 from gopher.queue.store import Server
@@ -41,4 +42,4 @@ class Turnstile:
 
 def _read(reply: Sequence[int]) -> Admission:
     admitted, left, retry_after, full_after = reply
-    return Admission(bool(admitted), left, retry_after / 1000, full_after / 1000)
+    return Admission(bool(admitted), left, in_seconds(retry_after), in_seconds(full_after))

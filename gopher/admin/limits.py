@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
+from gopher.base.durations import in_seconds
 from gopher.base.names import QUEUE_NAME, TYPE_NAME, check_name
 from gopher.base.rates import format_rate
 from gopher.base.salvage import Salvage, finite, moment, text, whole
@@ -134,6 +135,6 @@ def _view(queue: str, job_type: str, row: Any, held: Any, now: int) -> LimitView
         running=read("running", lambda: int(held), 0),
         origin=read("origin", lambda: None if origin is None else origin.decode(), None),
         paused=paused is not None,
-        held_back_for=read("held_back_for", lambda: max(moment(held_until or b"0") - now, 0) / 1000, 0.0),
+        held_back_for=read("held_back_for", lambda: in_seconds(max(moment(held_until or b"0") - now, 0)), 0.0),
         corrupt=salvage.corrupt,
     )

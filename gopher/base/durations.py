@@ -46,7 +46,13 @@ def _parse_text(text: str) -> float:
         position = part.end()
     if position != len(text) or not text:
         raise ValueError(f"expected {EXPECTED}")
-    return total
+    # To the nanosecond: 1.1 times 0.001 is more than 0.0011.
+    return round(total, 9)
+
+
+def in_seconds(milliseconds: float) -> float:
+    """Return milliseconds as seconds, to the microsecond: 0.344 is 0.000344, not 0.00034399999999999996."""
+    return round(milliseconds / 1000, 6)
 
 
 def format_duration(seconds: float) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
+from gopher.base.durations import in_seconds
 from gopher.base.names import TYPE_NAME
 from gopher.base.priorities import PRIORITIES
 from gopher.base.salvage import NO_NAME, NO_TIME, Salvage, finite, json_object, moment, raw_json, whole
@@ -154,7 +155,7 @@ def _time(record: Record, name: str) -> str | None:
 
 def _duration(record: Record) -> float | None:
     duration = record.get("duration")
-    return finite(duration) / 1000 if duration else None
+    return in_seconds(finite(duration)) if duration else None
 
 
 def _worker(record: Record) -> str | None:

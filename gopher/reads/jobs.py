@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from gopher.base.durations import in_seconds
 from gopher.base.salvage import NO_NAME, NO_TIME, Salvage, is_corrupt, order, replies, reply, text
 from gopher.base.times import from_rfc3339
 from gopher.jobs.handlers import Registry
@@ -156,7 +157,7 @@ class Inspector:
             commands = [("ZRANGE", self._keys.for_queue(name).ticks, 0, limit - 1, "WITHSCORES") for name in names]
             heads = ask(self._server.client, commands)
         rows = [(order(due), name) for flat in heads for name, due in zip(flat[0::2], flat[1::2], strict=True)]
-        return {text(name): max(now - due, 0) / 1000 for due, name in sorted(rows)[:limit]}
+        return {text(name): in_seconds(max(now - due, 0)) for due, name in sorted(rows)[:limit]}
 
     def stuck(self, queue: str) -> list[StuckJob]:
         """Return jobs of a queue that are `processing` for longer than they may run, the latest first."""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from gopher.base.durations import in_seconds
 from gopher.base.priorities import PRIORITIES
 from gopher.base.salvage import order, text
 from gopher.jobs.models import PriorityStats, QueueStats
@@ -85,7 +86,7 @@ def _ages(records: Sequence[Sequence[bytes | None]], now: int) -> list[tuple[str
     """Return (priority, seconds waiting) of each job; (None, 0.0) where its record is gone."""
     # Since when one waits that is corrupt is not known.
     return [
-        (text(priority), max(now // 1000 - order(since, now) / 1000, 0.0)) if priority and since else (None, 0.0)
+        (text(priority), in_seconds(max(now - order(since, now), 0))) if priority and since else (None, 0.0)
         for priority, since in records
     ]
 

@@ -7,6 +7,7 @@ bounded: only at the jobs that each worker began first, and an envelope is read 
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
+from gopher.base.durations import in_seconds
 from gopher.base.salvage import is_corrupt, order, replies, text
 from gopher.config.settings import Settings
 from gopher.jobs.handlers import Registry
@@ -63,7 +64,7 @@ def _running(client: Any, keys: QueueKeys, now: int) -> Iterator[_Row]:
         state, job_type, started = (None, None, None) if is_corrupt(record) else record
         if state == State.PROCESSING.encode():
             # A time that can't be read counts as now.
-            yield _Row(worker, job_id, text(job_type or b""), (now - order(started, now)) / 1000)
+            yield _Row(worker, job_id, text(job_type or b""), in_seconds(now - order(started, now)))
 
 
 def _timeouts(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import msgspec
 
-from gopher.base.durations import format_duration, parse_duration
+from gopher.base.durations import format_duration, in_seconds, parse_duration
 from gopher.base.salvage import Salvage, moment, whole
 from gopher.base.times import to_rfc3339
 from gopher.errors import InvalidJob
@@ -125,7 +125,7 @@ def timeline(server: "Server", window: str | float = "1h", queue: str | None = N
     for samples in by_queue:
         for slot, pair in _along(samples, slots):
             pairs[slot].append(pair)
-    return Timeline(seconds, step / 1000, [_point(slot, of_slot) for slot, of_slot in pairs.items()])
+    return Timeline(seconds, in_seconds(step), [_point(slot, of_slot) for slot, of_slot in pairs.items()])
 
 
 def _along(samples: Sequence[_Sample], slots: Sequence[int]) -> Iterator[tuple[int, tuple[_Sample, _Sample]]]:
@@ -190,7 +190,7 @@ def _point(slot: int, pairs: Sequence[tuple[_Sample, _Sample]]) -> Point:
     )
     return Point(
         at=to_rfc3339(slot),
-        seconds=min(b.at - a.at for a, b in pairs if a is not b) / 1000,
+        seconds=in_seconds(min(b.at - a.at for a, b in pairs if a is not b)),
         **counts,
         wait=_latency([(a.wait, b.wait) for a, b in pairs]),
         run=_latency([(a.run, b.run) for a, b in pairs]),
