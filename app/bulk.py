@@ -18,6 +18,7 @@ from gopher.client import Stored
 from gopher.errors import GopherError, InvalidJob, PayloadTooLarge, QueueBusy, RoleNeeded, TooManyQueues
 from gopher.jobs.handlers import Registry
 from gopher.jobs.job import NewJob
+from gopher.jobs.lines import LONGEST_LINE, Line
 from gopher.jobs.submission import InvalidBatch, parse, prepare
 from gopher.queue.batches import check_queues
 from gopher.queue.idempotency import request_for, with_ids
@@ -28,7 +29,7 @@ from .answers import answer
 from .capacity import LONGEST_BULK
 from .context import context, gopher
 from .incoming import Stream
-from .lines import MAX_LINE, MAX_LINES, TYPES, Line, pieces
+from .lines import MAX_LINES, TYPES, pieces
 from .problems import EntryProblem
 
 #: Bad lines that a JSON answer names.
@@ -65,7 +66,7 @@ class Bulk:
 
     def work(self) -> None:
         # Lines have limits of their own. (None would mean SERVER_MAX_BODY.)
-        request.max_content_length = MAX_LINES * (MAX_LINE + 1)
+        request.max_content_length = MAX_LINES * (LONGEST_LINE + 1)
         stream = request.environ["wsgi.input"]
         if isinstance(stream, Stream):
             # By now it is known who sends them.
@@ -169,7 +170,7 @@ def submit_lines(describe: Any, *, dry_run: bool) -> Response:
 
 def _prepared(line: Line, registry: Registry) -> NewJob:
     if line.text is None:
-        raise PayloadTooLarge(f"is longer than {MAX_LINE} bytes", "")
+        raise PayloadTooLarge(f"is longer than {LONGEST_LINE} bytes", "")
     submission = parse(line.text)
     if submission.after:
         raise InvalidJob("is not taken in a body of lines, where each stands for itself: send a JSON batch", "/after")

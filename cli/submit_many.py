@@ -11,11 +11,12 @@ import msgspec
 
 from gopher.errors import GopherError, InvalidJob
 from gopher.interface import Gopher
+from gopher.jobs.lines import LONGEST_LINE, Line
 from gopher.jobs.submission import InvalidBatch, parse
 from gopher.queue.idempotency import IdempotencyMismatch
 
 from .common import checking_client, common
-from .lines import LONGEST, Batch, Line, batches
+from .lines import Batch, batches
 from .output import Output
 from .progress import counting
 
@@ -140,7 +141,7 @@ def _sorted_out(lines: list[Line]) -> "tuple[list[Line], list[tuple[int, Invalid
     bad: list[tuple[int, InvalidJob]] = []
     for line in lines:
         if line.text is None:
-            bad.append((line.number, InvalidJob(f"is longer than {LONGEST} bytes: no job can be")))
+            bad.append((line.number, InvalidJob(f"is longer than {LONGEST_LINE} bytes: no job can be")))
         elif b'"after"' in line.text and (error := _place_in_batch(line.text)):
             bad.append((line.number, error))
         else:

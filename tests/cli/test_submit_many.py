@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from gopher.cli.lines import BATCH_BYTES, BATCH_LINES, LONGEST, batches
+from gopher.cli.lines import BATCH_BYTES, BATCH_LINES, batches
 from gopher.cli.processes import gopherctl
 
 from gopher.client import Client
+from gopher.jobs.lines import LONGEST_LINE
 from tests.seeding import SeedingWorker
 
 from .conftest import Run
@@ -61,7 +62,7 @@ BAD = {
     line(1, after=[0]): "/after/0: is a place in a batch: name jobs by their ids",
     line(1, after=["019f0000-0000-7000-8000-000000000000"]): "/after: there is no job 019f0000",
     line(1, recurring={"cron_expression": "@daily"}): "/recurring: makes a schedule",
-    line(1, metadata={"x": "y" * LONGEST}): f"is longer than {LONGEST} bytes",
+    line(1, metadata={"x": "y" * LONGEST_LINE}): f"is longer than {LONGEST_LINE} bytes",
 }
 
 
@@ -189,4 +190,4 @@ def test_a_line_without_an_end_is_never_held_whole() -> None:
 
     (batch,) = batches(Endless())  # type: ignore[arg-type]
     assert [each.text for each in batch.lines] == [None]
-    assert Endless.largest == LONGEST
+    assert Endless.largest == LONGEST_LINE + 1

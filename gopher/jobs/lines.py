@@ -1,0 +1,34 @@
+"""Jobs in lines of text (NDJSON), as the API and `submit-many` take them: read alike, in constant memory."""
+
+from collections.abc import Iterator
+from typing import IO, NamedTuple
+
+#: Bytes of a line: a payload and its metadata fit, whatever escapes they are written with.
+LONGEST_LINE = 1024 * 1024
+
+_BOM = b"\xef\xbb\xbf"
+
+
+class Line(NamedTuple):
+    """A line, counted from 1: its text, None where that is too long, and the bytes that it took with its end."""
+
+    number: int
+    text: bytes | None
+    size: int
+
+    @property
+    def is_blank(self) -> bool:
+        return self.text is not None and not self.text.strip()
+
+
+def read_lines(file: IO[bytes]) -> Iterator[Line]:
+    """Yield the lines of a file as they stand, without a byte order mark. Of one that is too long nothing is kept."""
+    number = 0
+    while text := file.readline(LONGEST_LINE + 1):
+        number, size, too_long = number + 1, len(text), len(text) > LONGEST_LINE
+        # Its rest, up to its end.
+        while too_long and not text.endswith(b"\n") and (text := file.readline(LONGEST_LINE)):
+            size += len(text)
+        if number == 1:
+            text = text.removeprefix(_BOM)
+        yield Line(number, None if too_long else text, size)
