@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gopher.config.settings import Settings
-from gopher.errors import ConfigurationError, GopherError
+from gopher.errors import ApiUnavailable, ConfigurationError, GopherError
 from gopher.server.embedded import EmbeddedServer
 
 from .demo_jobs import PHOTOGRAPH, DemoJob, Place, Wrong, all_jobs, mend
@@ -174,11 +174,9 @@ class Demo:
         return ""
 
     def _call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        from http.client import HTTPException
-
         try:
             return self._api.call(method, path, body)
-        except (OSError, HTTPException, ValueError) as error:
+        except (ApiUnavailable, ValueError) as error:
             raise DemoFailed(f"{method} {path}: {error!r}") from error
 
     def _go_on(self, pause: float, give_up_at: float, reason: str) -> None:

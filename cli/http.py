@@ -1,9 +1,12 @@
-"""The API as `up` and the demo call it: JSON over HTTP, with nothing but the standard library."""
+"""The API as `up` and the demo call it on this machine, and its ports."""
 
-import json
 import socket
-from http.client import HTTPConnection, HTTPException
 from typing import Any
+
+import msgspec
+
+from gopher.api_client import transport
+from gopher.errors import ApiUnavailable
 
 #: Seconds that one answer may take; one of /health, which is asked again and again.
 _ANSWER, _HEALTH_ANSWER = 30.0, 2.0
@@ -15,23 +18,19 @@ class Api:
     def __init__(self, host: str, port: int) -> None:
         self.host, self.port = reachable(host), port
         self.url = f"http://{self.host}:{port}"
+        self._api = transport.Api(self.url)
 
     def call(self, method: str, path: str, body: Any = None, timeout: float = _ANSWER) -> tuple[int, Any]:
-        """Send a request and return the answer's status and JSON. Raises OSError or HTTPException."""
-        connection = HTTPConnection(self.host.strip("[]"), self.port, timeout=timeout)
-        try:
-            headers = {} if body is None else {"Content-Type": "application/json"}
-            connection.request(method, path, None if body is None else json.dumps(body), headers)
-            answer = connection.getresponse()
-            return answer.status, json.loads(answer.read() or b"null")
-        finally:
-            connection.close()
+        """Send a request and return the answer's status and JSON. Raises ApiUnavailable, or ValueError for no JSON."""
+        sent = None if body is None else msgspec.json.encode(body)
+        answer = self._api.ask(method, path, body=sent, limit=timeout)
+        return answer.status, msgspec.json.decode(answer.body or b"null")
 
     def health(self) -> dict[str, Any]:
         """Return what /health says; `{"status": "starting"}` while nobody answers."""
         try:
             _, answer = self.call("GET", "/health", timeout=_HEALTH_ANSWER)
-        except (OSError, HTTPException, ValueError):
+        except (ApiUnavailable, ValueError):
             return {"status": "starting"}
         return answer if isinstance(answer, dict) else {"status": "starting"}
 

@@ -135,17 +135,36 @@ class Api:
             raise _meaning(answer, path, self.url)
         return answer
 
+    def ask(self, method: str, path: str, *, body: bytes | None = None, limit: float = _ANSWER) -> Answer:
+        """Send a request once, and return its answer whatever it says. Raises ApiUnavailable."""
+        timeout = dict.fromkeys(("connect", "pool", "write", "read"), limit)
+        sent = {**self._headers, "Connection": "close"}
+        if body is not None:
+            sent["Content-Type"] = "application/json"
+        try:
+            return self._send(method, f"{self.url}{path}", sent, body, timeout)
+        except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as error:
+            raise self._not_reached(error) from error
+
+    def _send(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeout: Mapping[str, float]
+    ) -> Answer:
+        made = self._pool.request(
+            method, url, headers=list(headers.items()), content=body, extensions={"timeout": timeout}
+        )
+        names = {name.decode().lower(): value.decode("latin-1") for name, value in made.headers}
+        return Answer(made.status, names, made.content)
+
+    def _not_reached(self, error: Exception) -> ApiUnavailable:
+        return ApiUnavailable(f"the API at {self.url} is not reached ({_reason(error)})")
+
     def _exchange(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, wait: float) -> Answer:
         timeout = {"connect": _CONNECT, "pool": _CONNECT, "write": _ANSWER, "read": _ANSWER + wait}
         give_up_at, sent = time.monotonic() + PATIENCE, False
         repeatable = method in ("GET", "PUT") or "Idempotency-Key" in headers
         for pause in pauses():
             try:
-                made = self._pool.request(
-                    method, url, headers=list(headers.items()), content=body, extensions={"timeout": timeout}
-                )
-                names = {name.decode().lower(): value.decode("latin-1") for name, value in made.headers}
-                return Answer(made.status, names, made.content)
+                return self._send(method, url, headers, body, timeout)
             except (httpcore.ConnectError, httpcore.ConnectTimeout, httpcore.PoolTimeout) as error:
                 problem: Exception = error
             except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as error:
@@ -153,10 +172,15 @@ class Api:
             if time.monotonic() + pause > give_up_at or (sent and not repeatable):
                 break
             time.sleep(pause)
-        reason = str(problem) or type(problem).__name__
         if sent and method != "GET":
-            raise OutcomeUnknown(f"the API's answer was lost ({reason}): whether it was done is not known") from problem
-        raise ApiUnavailable(f"the API at {self.url} is not reached ({reason})") from problem
+            raise OutcomeUnknown(
+                f"the API's answer was lost ({_reason(problem)}): whether it was done is not known"
+            ) from problem
+        raise self._not_reached(problem) from problem
+
+
+def _reason(error: Exception) -> str:
+    return str(error) or type(error).__name__
 
 
 def segment(name: str) -> str:
