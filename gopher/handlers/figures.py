@@ -7,7 +7,7 @@ import msgspec
 
 from gopher.base.times import to_rfc3339
 from gopher.jobs.models import Stats, WorkerView
-from gopher.reads.histogram import BOUNDS, Latency, latency
+from gopher.reads.histogram import Latency, buckets_of, growth, latency_of
 from gopher.reads.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -108,10 +108,9 @@ def type_figures(name: str, totals: dict[str, int], histogram: dict[str, int]) -
 
 
 def spread(name: str, histogram: dict[str, int]) -> Spread:
-    """Return what a histogram's buckets (`run:1`, `run:2`, ..., `run:sum_us`) say."""
-    buckets = [histogram.get(f"{name}:{number}", 0) for number in range(1, len(BOUNDS) + 2)]
-    found = latency(buckets, histogram.get(f"{name}:sum_us", 0))
-    return Spread(found.count, found.mean, found.p50, found.p95, buckets)
+    """Return what a histogram says, and its buckets."""
+    found = latency_of(histogram, name)
+    return Spread(found.count, found.mean, found.p50, found.p95, buckets_of(histogram, name))
 
 
 def counts_of(figures: Figures) -> dict[str, dict[str, int]]:
@@ -120,12 +119,8 @@ def counts_of(figures: Figures) -> dict[str, dict[str, int]]:
 
 
 def grown(now: dict[str, dict[str, int]], before: dict[str, Any]) -> dict[str, dict[str, int]]:
-    """Return how far each counter grew. One that went back was started anew, and counts as it is."""
+    """Return how far each counter grew."""
     return {
-        name: {event: _growth(count, before.get(name, {}).get(event, 0)) for event, count in counts.items()}
+        name: {event: growth(count, before.get(name, {}).get(event, 0)) for event, count in counts.items()}
         for name, counts in now.items()
     }
-
-
-def _growth(now: int, before: int) -> int:
-    return now - before if now >= before else now

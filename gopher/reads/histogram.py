@@ -1,7 +1,7 @@
 """The latency buckets that the scripts count into."""
 
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
+from itertools import accumulate, pairwise
 
 import msgspec
 
@@ -25,16 +25,29 @@ def latency(buckets: Sequence[int], microseconds: int) -> Latency:
     return Latency(count, mean, quantile(buckets, 0.5), quantile(buckets, 0.95))
 
 
-def cumulated(fields: dict[str, int], name: str) -> tuple[list[tuple[str, float]], float]:
-    """Return the buckets of one histogram as Prometheus wants them, and the sum, in seconds.
+def growth(now: int, before: int) -> int:
+    """Return how far a counter has grown; one that has gone back was begun anew, and counts as it is."""
+    return now - before if now >= before else now
+
+
+def buckets_of(fields: Mapping[str, int], name: str) -> list[int]:
+    """Return how many fell into each bucket of one histogram.
 
     `fields` are a type's counters as they are stored: `{"run:3": 12, "run:18": 1, "run:sum_us": 9000}`.
     """
-    buckets, total = [], 0
-    for number, bound in enumerate([*(f"{bound / 1000:g}" for bound in BOUNDS), "+Inf"], start=1):
-        total += fields.get(f"{name}:{number}", 0)
-        buckets.append((bound, float(total)))
-    return buckets, fields.get(f"{name}:sum_us", 0) / 1e6
+    return [fields.get(f"{name}:{number}", 0) for number in range(1, len(BOUNDS) + 2)]
+
+
+def latency_of(fields: Mapping[str, int], name: str) -> Latency:
+    """Return what one histogram says."""
+    return latency(buckets_of(fields, name), fields.get(f"{name}:sum_us", 0))
+
+
+def cumulated(fields: Mapping[str, int], name: str) -> tuple[list[tuple[str, float]], float]:
+    """Return the buckets of one histogram as Prometheus wants them, and the sum, in seconds."""
+    bounds = [*(f"{bound / 1000:g}" for bound in BOUNDS), "+Inf"]
+    sums = map(float, accumulate(buckets_of(fields, name)))
+    return list(zip(bounds, sums, strict=True)), fields.get(f"{name}:sum_us", 0) / 1e6
 
 
 def quantile(buckets: Sequence[int], share: float) -> float | None:

@@ -16,7 +16,7 @@ from gopher.base.times import to_rfc3339
 from gopher.errors import InvalidJob
 from gopher.queue.moves import SERIES
 
-from .histogram import BOUNDS, Latency, latency
+from .histogram import BOUNDS, Latency, growth, latency
 
 if TYPE_CHECKING:
     from gopher.queue.store import Server
@@ -218,9 +218,7 @@ def _types(pairs: Sequence[tuple[_Sample, _Sample]]) -> dict[str, dict[str, int]
 
 
 def _grown(before: Mapping[str, int], after: Mapping[str, int], event: str) -> int:
-    """Return how far a counter has grown; one that has gone back was begun anew."""
-    was, is_now = before.get(event, 0), after.get(event, 0)
-    return is_now - was if is_now >= was else is_now
+    return growth(after.get(event, 0), before.get(event, 0))
 
 
 def _latency(pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> Latency:

@@ -7,7 +7,7 @@ from typing import Any
 
 from gopher.base.durations import format_duration
 from gopher.base.priorities import PRIORITIES
-from gopher.base.salvage import UNREADABLE, is_corrupt, replies, reply, text, texts
+from gopher.base.salvage import UNREADABLE, is_corrupt, order, replies, reply, text, texts
 from gopher.base.times import to_rfc3339
 from gopher.jobs.job import State
 from gopher.jobs.models import Reason, WorkerView
@@ -15,6 +15,7 @@ from gopher.queue.store import Server
 from gopher.server.clock import now_at
 from gopher.server.errors import explained
 
+from .histogram import latency_of
 from .jobs import Inspector
 
 #: Entries of a list in which the job is looked for; beyond that its place is given as "more than".
@@ -83,6 +84,7 @@ class Explainer:
                 pipe.llen(keys.pending(name))
             pipe.llen(keys.parked(bucket, priority.decode()))
             record, paused, limit, tokens, holding, place, parked_place, histogram, *lengths = replies(pipe)
+        latencies = {field: order(count) for field, count in texts(histogram).items()}
         lists = dict(zip(PRIORITIES, lengths, strict=False))
         # Places count from the head, which is the right end of a list.
         return _Look(
@@ -95,13 +97,8 @@ class Explainer:
             ahead=lists,
             place=None if place is None else lists[priority.decode()] - 1 - place,
             parked_place=None if parked_place is None else lengths[-1] - 1 - parked_place,
-            mean_seconds=_mean_seconds(texts(histogram)),
+            mean_seconds=latency_of(latencies, "run").mean or 0.0,
         )
-
-
-def _mean_seconds(histogram: dict[str, str]) -> float:
-    runs = sum(int(count) for field, count in histogram.items() if field.startswith("run:") and field != "run:sum_us")
-    return int(histogram.get("run:sum_us", 0)) / 1e6 / runs if runs else 0.0
 
 
 def _reasons(look: _Look, workers: list[WorkerView]) -> Iterator[Reason]:
