@@ -19,6 +19,15 @@ def socket_of(connection: Any) -> socket.socket:
     return found
 
 
+def next_reply(connection: Any) -> Any:
+    """Return the next reply on a redis-py connection; an error reply is returned, not raised.
+
+    Its own `read_response` has the text of each error that may come ready before it reads, and raises error replies:
+    0.5 us instead of 0.2 of the 20 that an enqueue takes in its caller (`make bench`, trips).
+    """
+    return connection._parser.read_response()
+
+
 def free_places(pool: Any) -> int:
     """Return how many connections redis-py's BlockingConnectionPool can hand out without waiting.
 
@@ -42,6 +51,19 @@ def environment() -> dict[Any, Any]:
     """
     found: dict[Any, Any] = os.environ._data  # type: ignore[attr-defined]
     return found
+
+
+#: Whether OpenTelemetry makes a provider by itself when it is asked for one.
+_NAMED_PROVIDER = "OTEL_PYTHON_TRACER_PROVIDER" in os.environ
+
+
+def may_have_provider(trace: Any) -> bool:
+    """Return whether OpenTelemetry's module `trace` has a provider of tracers, or would make one; True if in doubt.
+
+    While there is none, `get_tracer_provider()` looks into the environment each time: 0.7 us instead of 0.04 of the 23
+    that an enqueue takes in its caller (`make bench`, trips). redis-py loads the module whether or not it is used.
+    """
+    return _NAMED_PROVIDER or getattr(trace, "_TRACER_PROVIDER", trace) is not None
 
 
 def current(proxy: Any) -> Any:

@@ -51,6 +51,7 @@ class IdleConnections:
     def __init__(self, pool: ConnectionPool, size: int) -> None:
         self._pool = pool
         self._size = size
+        self._is_waited_for = isinstance(pool, BlockingConnectionPool)
         self._idle: deque[Any] = deque()
         self._owner = os.getpid()
         self._retired = False
@@ -84,7 +85,7 @@ class IdleConnections:
 
     def _others_find_some(self) -> bool:
         """Return whether the pool has a place left: who waits for one of its connections knows nothing of ours."""
-        return not isinstance(self._pool, BlockingConnectionPool) or bool(free_places(self._pool))
+        return not self._is_waited_for or bool(free_places(self._pool))
 
     def retire(self) -> None:
         """Keep nothing from now on: the node has left, or does no longer what is asked of it."""

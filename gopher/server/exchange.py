@@ -7,6 +7,8 @@ from hiredis import pack_command
 from redis import exceptions
 from redis.connection import AbstractConnection
 
+from gopher.compat import next_reply
+
 from . import crashpoints
 from .calls import Sendable
 from .errors import CONNECTION_ERRORS
@@ -72,9 +74,7 @@ def _send(connection: AbstractConnection, commands: Sequence[tuple[Any, ...]]) -
 def read_reply(connection: AbstractConnection) -> Any:
     """Return the next reply; an error reply is returned, not raised."""
     try:
-        return connection.read_response(disconnect_on_error=False)
-    except exceptions.ResponseError as error:
-        return error
+        return next_reply(connection)
     # To redis-py the next two are ConnectionErrors, but the connection is sound and the reply was read.
     except exceptions.BusyLoadingError as error:
         return exceptions.ResponseError(f"LOADING {error}")

@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from gopher import __version__
+from gopher.compat import may_have_provider
 from gopher.errors import ConfigurationError
 from gopher.jobs.job import NewJob
 
@@ -168,7 +169,7 @@ def _in_use() -> Any:
     trace = sys.modules.get("opentelemetry.trace")
     if trace is None:
         return None
-    has_provider = not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
+    has_provider = may_have_provider(trace) and not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
     return trace if has_provider or trace.get_current_span().get_span_context().is_valid else None
 
 

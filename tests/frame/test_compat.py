@@ -5,6 +5,8 @@ import importlib
 import inspect
 import os
 import socket
+import subprocess
+import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,6 +39,24 @@ def test_redis_py_keeps_the_socket_of_a_connection_in_sock(server):
     finally:
         connection.disconnect()
     assert not connection.is_connected
+
+
+def test_redis_pys_parser_returns_each_reply_an_error_too_and_reads_no_further(server):
+    from redis.connection import UnixDomainSocketConnection
+    from redis.exceptions import ResponseError
+
+    connection = UnixDomainSocketConnection(path=str(server.socket_path), protocol=2)
+    connection.connect()
+    try:
+        for words in (("ECHO", "one"), ("NOSUCHCOMMAND",), ("LRANGE", "nothing", "0", "-1"), ("ECHO", "two")):
+            connection.send_command(*words)
+        assert compat.next_reply(connection) == b"one"
+        assert isinstance(compat.next_reply(connection), ResponseError)
+        assert compat.next_reply(connection) == []
+        assert connection.is_connected
+        assert compat.next_reply(connection) == b"two"
+    finally:
+        connection.disconnect()
 
 
 def test_redis_pys_blocking_pool_keeps_its_places_in_a_queue(server):
@@ -87,6 +107,21 @@ def test_python_keeps_the_environment_in_a_mapping_that_follows_each_change(monk
     assert compat.environment() != before
     monkeypatch.setenv("GOPHER_TEST_COMPAT", "one")
     assert compat.environment() == before
+
+
+def test_opentelemetry_keeps_its_provider_in_a_variable_that_is_none_until_there_is_one():
+    show = (
+        "from opentelemetry import trace; from gopher.compat import may_have_provider as may;"
+        "print(vars(trace)['_TRACER_PROVIDER'], may(trace)); trace.get_tracer_provider(); print(may(trace));"
+        "from opentelemetry.sdk.trace import TracerProvider;"
+        "trace.set_tracer_provider(TracerProvider()); print(may(trace))"
+    )
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
+    for named, expected in (({}, "None False False True"), ({"OTEL_PYTHON_TRACER_PROVIDER": "x"}, "None True")):
+        ran = subprocess.run(
+            [sys.executable, "-c", show], env={**environ, **named}, capture_output=True, text=True, check=False
+        )
+        assert " ".join(ran.stdout.split()) == expected, ran.stderr
 
 
 def test_flask_hands_out_what_a_proxy_stands_for():
