@@ -6,8 +6,8 @@ import msgspec
 from flask import Blueprint, Response
 
 from gopher.admin.redrives import MAX_CANARY
+from gopher.base.states import State
 from gopher.jobs.fields import Checked, JobId, QueueName, RateText, TypeName
-from gopher.jobs.job import State
 from gopher.jobs.models import DeadLetterPage, GroupPage, RetryView
 from gopher.reads.groups import MAX_GROUPS
 

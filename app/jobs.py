@@ -9,6 +9,7 @@ import msgspec
 from flask import Blueprint, Response, g, request
 from msgspec import UNSET, UnsetType
 
+from gopher.base.states import ENDED, State
 from gopher.base.times import to_rfc3339
 from gopher.client import Stored, accepted
 from gopher.config.settings import Settings
@@ -16,7 +17,7 @@ from gopher.errors import JobNotFound, ServerError
 from gopher.jobs.dry_run import DryRun
 from gopher.jobs.fields import Checked, JobId, Priority, QueueName, ScheduleName, Status, Time, TypeName
 from gopher.jobs.handlers import Handler
-from gopher.jobs.job import FINAL_STATES, NewJob, State
+from gopher.jobs.job import NewJob
 from gopher.jobs.models import Accepted, JobView, LogLine, Page, Reason, TypeView
 from gopher.jobs.schedule import from_recurring, job_now
 from gopher.jobs.submission import Batch, Recurring, Submission, parse_batch, prepare, prepare_batch
@@ -299,7 +300,7 @@ def _waited_for(job: NewJob, stored: Stored, seconds: float, place: Mapping[str,
         return answer(accepted(job, stored), 202, place)
     if not access.submitter().may_see(view.owner):
         return answer(accepted(job, stored), 202, place)
-    return answer(view, 200 if view.status in FINAL_STATES else 202, place)
+    return answer(view, 200 if view.status in ENDED else 202, place)
 
 
 def _scheduled(submission: Submission, recurring: Recurring, *, dry_run: bool) -> Response:

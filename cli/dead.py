@@ -7,9 +7,9 @@ import click
 import msgspec
 
 from gopher.admin.redrives import MAX_CANARY
+from gopher.base.states import State
 from gopher.errors import GopherError, JobConflict, JobNotFound
 from gopher.interface import Gopher
-from gopher.jobs.job import State
 from gopher.jobs.models import JobView
 from gopher.reads.advice import NO_SCHEDULER, START_SCHEDULER
 from gopher.reads.listing import MAX_LIMIT

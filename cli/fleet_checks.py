@@ -7,11 +7,11 @@ from gopher import __version__
 from gopher.base.durations import format_duration
 from gopher.base.priorities import PRIORITIES
 from gopher.base.salvage import order
+from gopher.base.states import State
 from gopher.base.times import to_rfc3339
 from gopher.client import Client
 from gopher.config.settings import Settings
 from gopher.interface import Gopher
-from gopher.jobs.job import State
 from gopher.jobs.models import JobView, WorkerView
 from gopher.queue.installation import TOLD_FOR, notice
 from gopher.queue.invariants import findings

@@ -1,8 +1,8 @@
 """What is missing for a job to run: said beside an answer, never in its place."""
 
+from gopher.base.states import State
 from gopher.errors import GopherError
 from gopher.interface import Gopher
-from gopher.jobs.job import State
 from gopher.jobs.models import WorkerView
 from gopher.reads.advice import NO_SCHEDULER, START_SCHEDULER
 

@@ -5,7 +5,7 @@ from typing import Any
 import click
 import msgspec
 
-from gopher.jobs.job import State
+from gopher.base.states import State
 from gopher.jobs.models import HistoryRow, JobView
 from gopher.reads.listing import MAX_LIMIT
 

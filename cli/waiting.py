@@ -9,8 +9,8 @@ import click
 import msgspec
 
 from gopher.base.pauses import looks
+from gopher.base.states import ENDED, State
 from gopher.interface import Gopher
-from gopher.jobs.job import FINAL_STATES, State
 from gopher.jobs.models import JobView
 
 from .common import DURATION, common, looking_client
@@ -44,7 +44,7 @@ def finish(gopher: Gopher, job_id: str, timeout: float, out: Output) -> int:
     with _watching() as watch:
         view = _follow(gopher, job_id, timeout, watch, out)
     show_job(out, view)
-    if view.status not in FINAL_STATES:
+    if view.status not in ENDED:
         out.note(f"{job_id} is still {view.status} after {seconds(timeout)}: `gopherctl wait {job_id}` waits on")
     return 0 if view.status == State.COMPLETED else 1
 
@@ -55,7 +55,7 @@ def _follow(gopher: Gopher, job_id: str, timeout: float, watch: Watch, out: Outp
         view = gopher.job(job_id)
         watch(view)
         waited = time.monotonic() - start
-        if view.status in FINAL_STATES or waited >= timeout:
+        if view.status in ENDED or waited >= timeout:
             return view
         if waited > _HINT_AFTER and not hinted and view.status != State.PROCESSING:
             hinted = True

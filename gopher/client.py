@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from gopher.base.states import ENDED, State
+
 from .admin.dead_letters import DeadLetters
 from .admin.limits import Flow
 from .admin.schedules import Schedules
@@ -20,7 +22,7 @@ from .interface import Stored
 from .jobs.bulk import prepare_many
 from .jobs.dry_run import DryRun, dry_run
 from .jobs.handlers import Registry
-from .jobs.job import FINAL_STATES, NewJob, State, created_ms
+from .jobs.job import NewJob, created_ms
 from .jobs.models import Accepted, JobView, LogLine, Page, Reason, Stats, TypeView, WorkerView
 from .jobs.owners import TRUSTED, Submitter, current_submitter, owned_by
 from .jobs.submission import MAX_BATCH, InvalidBatch, Submission, prepare, prepare_batch, prepare_fields
@@ -242,7 +244,7 @@ class Client:
         for pause in looks():
             state = self.inspector.state(queue, job_id)
             left = float("inf") if until is None else until - time.monotonic()
-            if state is None or state in FINAL_STATES or left <= 0:
+            if state is None or state in ENDED or left <= 0:
                 break
             time.sleep(min(pause, left))
         return self.job(job_id)

@@ -7,8 +7,8 @@ from gopher.app import dead_letters as api_dead_letters
 from gopher.app.context import gopher
 from werkzeug.wrappers import Response as BaseResponse
 
+from gopher.base.states import State
 from gopher.errors import InvalidJob
-from gopher.jobs.job import State
 from gopher.jobs.models import GroupView, JobView
 
 from .acts import act, filled

@@ -7,8 +7,8 @@ from gopher.app.context import context, gopher
 from werkzeug.wrappers import Response as BaseResponse
 
 from gopher.base.names import JOB_ID
+from gopher.base.states import ENDED, State
 from gopher.errors import InvalidJob
-from gopher.jobs.job import FINAL_STATES, State
 
 from .acts import act
 from .frame import address, blueprint, done, filters, page, stats
@@ -64,8 +64,8 @@ def job(job_id: str) -> Response:
         why=gopher().why(job_id) if view.status in _WAITING else [],
         lines=lines[-_LINES:],
         left_out=max(len(lines) - _LINES, 0),
-        polls=view.status not in FINAL_STATES,
-        may_cancel=view.status not in FINAL_STATES,
+        polls=view.status not in ENDED,
+        may_cancel=view.status not in ENDED,
     )
 
 

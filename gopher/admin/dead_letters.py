@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
 from gopher.base.salvage import order, text
+from gopher.base.states import State
 from gopher.errors import InvalidJob, JobConflict
-from gopher.jobs.job import State
 from gopher.jobs.models import DeadLetterPage, GroupPage, RetryView
 from gopher.queue.missing import no_such_job
 from gopher.queue.moves import Queue

@@ -7,12 +7,12 @@ from uuid import uuid4
 
 import msgspec
 
+from gopher.base.states import ENDED
 from gopher.config.settings import Settings
 from gopher.errors import ConfigurationError, InvalidJob, QueueUnavailable
 from gopher.interface import Stored
 from gopher.jobs.decoding import decode
 from gopher.jobs.dry_run import DryRun
-from gopher.jobs.job import FINAL_STATES
 from gopher.jobs.models import Accepted, JobView, LogLine, Page, Reason, Stats, TypeView, WorkerView
 from gopher.jobs.submission import InvalidBatch, Submission, submission_of
 from gopher.reads.health import Health
@@ -101,7 +101,7 @@ class HttpClient:
             left = min(max(until - time.monotonic(), 0.0), _LONGEST_WAIT)
             asked, path = time.monotonic(), f"{_JOBS}/{job_segment(job_id)}"
             view = read_view(JobView, self._api.get(path, {"wait": f"{left:.3f}"} if left else None, wait=left))
-            if view.status in FINAL_STATES or time.monotonic() >= until:
+            if view.status in ENDED or time.monotonic() >= until:
                 return view
             if time.monotonic() - asked < left / 2:
                 # The API had no thread to spare for one more that waits.

@@ -16,9 +16,8 @@ from gopher.base.durations import LONGEST
 from gopher.base.durations import PATTERN as DURATION
 from gopher.base.names import JOB_ID, KEY, QUEUE_NAME, SCHEDULE_NAME, TYPE_NAME
 from gopher.base.priorities import PRIORITIES
+from gopher.base.states import State
 from gopher.errors import InvalidJob
-
-from .job import State
 
 _FROM, _TO = "^(?:", ")$"
 

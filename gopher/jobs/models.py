@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from gopher.base.states import State
 from gopher.config.kinds import Role
 
 from .fields import (
@@ -24,7 +25,6 @@ from .fields import (
     Time,
     TypeName,
 )
-from .job import State
 
 Progress = Annotated[
     msgspec.Raw,

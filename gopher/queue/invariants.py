@@ -10,7 +10,7 @@ from typing import Any
 
 from gopher.base.priorities import PRIORITIES
 from gopher.base.salvage import order, text, texts
-from gopher.jobs.job import FINAL_STATES, State
+from gopher.base.states import ENDED, State
 
 from .keys import QueueKeys
 
@@ -133,7 +133,7 @@ def _places(look: _Look) -> Iterator[str]:
     for job_id, names in places.items():
         record = look.records.get(job_id)
         state = record.get("state") if record else None
-        if state is None or state in FINAL_STATES - {State.FAILED}:
+        if state is None or state in ENDED - {State.FAILED}:
             for name in names:
                 if name.startswith("pending:"):
                     dead[name[8:]] += 1
@@ -149,7 +149,7 @@ def _places(look: _Look) -> Iterator[str]:
 
 def _place(job_id: str, record: dict[str, str], names: list[str]) -> Iterator[str]:
     state = record.get("state", "none")
-    if state in FINAL_STATES - {State.FAILED}:
+    if state in ENDED - {State.FAILED}:
         if "finished" not in names:
             yield f"{job_id} is {state} and not in finished"
         return
@@ -177,7 +177,7 @@ def _plain(look: _Look) -> Iterator[str]:
 
 def _sums(look: _Look) -> Iterator[str]:
     """3: what was enqueued is somewhere, or has left in a way that was counted."""
-    here = sum(record["state"] not in FINAL_STATES for record in look.records.values() if "state" in record)
+    here = sum(record["state"] not in ENDED for record in look.records.values() if "state" in record)
     here += len(look.zsets.get("failed", []))
     gone = sum(look.totals[event] for event in _GONE)
     if look.totals["enqueued"] != here + gone:
@@ -213,7 +213,7 @@ def _holders(look: _Look) -> Iterator[str]:
     for key, holder in look.unique.items():
         record = look.records.get(holder, {})
         state = record.get("state")
-        if state is None or state in FINAL_STATES:
+        if state is None or state in ENDED:
             yield f"the unique key {key!r} is held by {holder}, which is {state}"
         elif record.get("unique") != key:
             yield f"the unique key {key!r} is held by {holder}, whose end frees {record.get('unique')!r}"
@@ -265,5 +265,5 @@ def _waits(look: _Look, job_id: str, record: dict[str, str]) -> Iterator[str]:
 def _kept_for_ever(look: _Look) -> Iterator[str]:
     """12: what has ended goes when its time is up. Dead letters stay until an operator or `prune` takes them."""
     for job_id, record in look.records.items():
-        if record.get("state") in FINAL_STATES - {State.FAILED} and look.times.get(job_id) == -1:
+        if record.get("state") in ENDED - {State.FAILED} and look.times.get(job_id) == -1:
             yield f"{job_id} is {record['state']} and is kept for ever"

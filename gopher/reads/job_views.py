@@ -15,10 +15,11 @@ from gopher.base.durations import in_seconds
 from gopher.base.names import TYPE_NAME
 from gopher.base.priorities import PRIORITIES
 from gopher.base.salvage import NO_NAME, NO_TIME, Salvage, finite, json_object, moment, raw_json, whole
+from gopher.base.states import STATES, State
 from gopher.base.times import to_rfc3339
 from gopher.config.settings import Settings
 from gopher.jobs.handlers import Handler, Registry
-from gopher.jobs.job import Envelope, State, created_ms
+from gopher.jobs.job import Envelope, created_ms
 from gopher.jobs.models import HistoryRow, JobView, LogLine
 from gopher.jobs.options import Options, resolve
 from gopher.telemetry.trace_context import trace_id
@@ -118,7 +119,7 @@ def _line(attempt: int, row: Any) -> LogLine:
 
 
 def _state(record: Record) -> str:
-    return State(record["state"].decode())
+    return STATES[record["state"].decode()]
 
 
 def _is_over(record: Record) -> bool:

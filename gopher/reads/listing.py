@@ -12,8 +12,8 @@ import msgspec
 from gopher.base.names import QUEUE_NAME, check_name
 from gopher.base.priorities import PRIORITIES
 from gopher.base.salvage import NO_NAME, UNREADABLE, Salvage, order, text
+from gopher.base.states import State
 from gopher.errors import InvalidJob
-from gopher.jobs.job import State
 from gopher.jobs.models import Page
 from gopher.queue.keys import QueueKeys
 from gopher.queue.store import Server

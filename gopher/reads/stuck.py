@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 
 from gopher.base.durations import in_seconds
 from gopher.base.salvage import is_corrupt, order, replies, text
+from gopher.base.states import State
 from gopher.config.settings import Settings
 from gopher.jobs.handlers import Registry
-from gopher.jobs.job import State, read_envelope
+from gopher.jobs.job import read_envelope
 from gopher.jobs.options import resolve
 from gopher.queue.keys import QueueKeys
 

@@ -8,8 +8,8 @@ from typing import Any
 from gopher.base.durations import format_duration
 from gopher.base.priorities import PRIORITIES
 from gopher.base.salvage import UNREADABLE, is_corrupt, order, replies, reply, text, texts
+from gopher.base.states import State
 from gopher.base.times import to_rfc3339
-from gopher.jobs.job import State
 from gopher.jobs.models import Reason, WorkerView
 from gopher.queue.store import Server
 from gopher.server.clock import now_at

@@ -14,11 +14,11 @@ from werkzeug.routing import Map
 
 from gopher import Client, HttpClient
 from gopher.api_client.operations import HttpDeadLetters, HttpFlow, HttpSchedules
+from gopher.base.states import State
 from gopher.config.settings import Settings
 from gopher.errors import Discard, RateLimited, Retry, Snooze
 from gopher.jobs import handlers
 from gopher.jobs.backoff import Backoff
-from gopher.jobs.job import State
 from gopher.jobs.models import JobView
 from gopher.jobs.schedule import ScheduleSpec
 from gopher.jobs.submission import Recurring, Submission
