@@ -9,7 +9,7 @@ import msgspec
 from flask import Blueprint, Response, g, request
 from msgspec import UNSET, UnsetType
 
-from gopher.base.states import ENDED, State
+from gopher.base.states import ENDED, RUNNING, State
 from gopher.base.times import to_rfc3339
 from gopher.client import Stored, accepted
 from gopher.config.settings import Settings
@@ -271,7 +271,7 @@ def cancel(job_id: JobId) -> Response:
     """Cancel a job: at once while it waits; 202 when it runs and its child is being stopped."""
     status = gopher().cancel(job_id)
     # A running job's child is stopped first: that takes a moment.
-    return answer(JobStatus(job_id, status), 202 if status == State.PROCESSING else 200)
+    return answer(JobStatus(job_id, status), 202 if status in RUNNING else 200)
 
 
 def _preferred_wait() -> float:

@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 from flask import Blueprint, Response
 
-from gopher.client import PURGEABLE
+from gopher.base.states import PURGEABLE
 from gopher.jobs.fields import Checked, QueueName, one_of
 from gopher.jobs.models import Stats
 

@@ -7,7 +7,7 @@ import click
 import msgspec
 
 from gopher.admin.redrives import MAX_CANARY
-from gopher.base.states import State
+from gopher.base.states import DEAD, PURGEABLE, QUEUED, State
 from gopher.errors import GopherError, JobConflict, JobNotFound
 from gopher.interface import Gopher
 from gopher.jobs.models import JobView
@@ -18,12 +18,7 @@ from .common import client, common, looking_client
 from .output import Output, one_line, when
 
 #: What `purge -q` takes, and the state it means.
-_PURGEABLE = {
-    "main": State.PENDING,
-    "scheduled": State.SCHEDULED,
-    "retrying": State.RETRYING,
-    "failed": State.FAILED,
-}
+_PURGEABLE = {"main" if state in QUEUED else state.value: state for state in PURGEABLE}
 
 _ids = click.option("-i", "--id", "job_ids", required=True, multiple=True, metavar="ID", help="Whose; may be repeated.")
 _type = click.option("--type", "job_type", metavar="TYPE", help="Only of this type.")
@@ -236,7 +231,7 @@ def purge(
     """
     state = _PURGEABLE[place]
     chosen = bool(job_type or error or group)
-    if chosen and state != State.FAILED:
+    if chosen and state not in DEAD:
         raise click.UsageError("--type, --error and --group go with -q failed only.")
     with client() as gopher:
         waiting = _waiting(gopher, queue, state)
@@ -256,7 +251,7 @@ def _waiting(gopher: Gopher, queue: str, state: State) -> int:
     if queue not in queues:
         raise _NoQueue(f"there is no queue {queue!r}; queues: {', '.join(queues) or 'none yet'}")
     stats = queues[queue]
-    waiting: int = stats.waiting if state == State.PENDING else getattr(stats, state)
+    waiting: int = stats.waiting if state in QUEUED else getattr(stats, state)
     return waiting
 
 

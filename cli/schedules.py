@@ -5,7 +5,7 @@ from typing import Any
 import click
 import msgspec
 
-from gopher.base.priorities import PRIORITIES
+from gopher.base.priorities import DEFAULT_PRIORITY, PRIORITIES
 from gopher.interface import Gopher
 from gopher.jobs.cron import CronExpression
 from gopher.jobs.models import ScheduleView
@@ -71,7 +71,9 @@ def _list(out: Output) -> None:
     show_default=True,
     help="skip: make no job while the last one is unfinished.",
 )
-@click.option("--priority", type=click.Choice(PRIORITIES), default="normal", show_default=True, help="Of the jobs.")
+@click.option(
+    "--priority", type=click.Choice(PRIORITIES), default=DEFAULT_PRIORITY, show_default=True, help="Of the jobs."
+)
 @click.option("--queue", default="default", show_default=True, help="Where the jobs go.")
 @click.option("-r", "--max-retries", type=click.IntRange(0, 100), metavar="N", help="Attempts after the first.")
 @click.option("--timeout", metavar="DURATION", help="Stop an attempt that takes longer; else the handler's.")

@@ -7,7 +7,7 @@ from typing import Any
 import click
 import msgspec
 
-from gopher.base.priorities import PRIORITIES
+from gopher.base.priorities import DEFAULT_PRIORITY, PRIORITIES
 from gopher.errors import InvalidJob
 from gopher.interface import Gopher
 from gopher.jobs.dry_run import DryRun
@@ -51,7 +51,11 @@ _FOREVER = "inf"
     help="Attempts after the first.",
 )
 @click.option(
-    "--priority", type=click.Choice(PRIORITIES), default="normal", show_default=True, help="Its turn among the waiting."
+    "--priority",
+    type=click.Choice(PRIORITIES),
+    default=DEFAULT_PRIORITY,
+    show_default=True,
+    help="Its turn among the waiting.",
 )
 @click.option("--queue", default="default", show_default=True, help="Which queue it goes to.")
 @click.option("--delay", metavar="DURATION", help="Run it that long from now: 10s, 1h30m.")

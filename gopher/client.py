@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from gopher.base.states import ENDED, State
+from gopher.base.states import ENDED, PURGEABLE, State
 
 from .admin.dead_letters import DeadLetters
 from .admin.limits import Flow
@@ -42,12 +42,10 @@ from .telemetry.tracing import enqueuing
 if TYPE_CHECKING:
     from .reads.health import Health
 
-__all__ = ["PURGEABLE", "Client", "Stored", "accepted"]
+__all__ = ["Client", "Stored", "accepted"]
 
 #: Jobs that `enqueue_many` sends in one call.
 _BULK = 1000
-
-PURGEABLE = (State.PENDING, State.SCHEDULED, State.RETRYING, State.FAILED)
 
 
 class Client:
@@ -313,7 +311,7 @@ class Client:
         raise JobConflict(f"job {job_id} has ended already: it is {answer}")
 
     def purge(self, queue: str, state: str, progress: Callable[[int], None] = lambda count: None) -> int:
-        """Delete all jobs of a queue that wait in `state` (pending, scheduled, retrying, failed); return how many.
+        """Delete all jobs of a queue in `state`, one of those that can be purged; return how many.
 
         Pending jobs that come meanwhile stay, also those that the purge sets free because they waited for others.
         """

@@ -7,7 +7,7 @@ from gopher.app.context import context, gopher
 from werkzeug.wrappers import Response as BaseResponse
 
 from gopher.base.names import JOB_ID
-from gopher.base.states import ENDED, State
+from gopher.base.states import CANCELLABLE, ENDED, RUNNING, WAITING, State
 from gopher.errors import InvalidJob
 
 from .acts import act
@@ -15,7 +15,6 @@ from .frame import address, blueprint, done, filters, page, stats
 
 #: Rows of a page.
 ROWS = 50
-_WAITING = (State.PENDING, State.SCHEDULED, State.RETRYING)
 _LINES = 200
 
 
@@ -61,18 +60,18 @@ def job(job_id: str) -> Response:
     return page(
         "job.html",
         job=view,
-        why=gopher().why(job_id) if view.status in _WAITING else [],
+        why=gopher().why(job_id) if view.status in WAITING else [],
         lines=lines[-_LINES:],
         left_out=max(len(lines) - _LINES, 0),
         polls=view.status not in ENDED,
-        may_cancel=view.status not in ENDED,
+        may_cancel=view.status in CANCELLABLE,
     )
 
 
 @blueprint.post("/jobs/<job_id>/cancel")
 def cancel(job_id: str) -> BaseResponse:
     status = act(api_jobs.cancel, job_id=job_id)["status"]
-    return done("The job is being stopped." if status == State.PROCESSING else "The job is cancelled.")
+    return done("The job is being stopped." if status in RUNNING else "The job is cancelled.")
 
 
 @blueprint.post("/jobs/<job_id>/retry")

@@ -6,7 +6,7 @@ from gopher.app import queues as api_queues
 from gopher.app.context import gopher
 from werkzeug.wrappers import Response as BaseResponse
 
-from gopher.client import PURGEABLE
+from gopher.base.states import PURGEABLE
 
 from .acts import act, filled
 from .formats import counted

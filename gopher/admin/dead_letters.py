@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
 from gopher.base.salvage import order, text
-from gopher.base.states import State
+from gopher.base.states import DEAD, State
 from gopher.errors import InvalidJob, JobConflict
 from gopher.jobs.models import DeadLetterPage, GroupPage, RetryView
 from gopher.queue.missing import no_such_job
@@ -153,7 +153,7 @@ class DeadLetters:
         state = self._inspector.state(name, job_id) if name else None
         if name is None or state is None:
             raise no_such_job(self._server, job_id)
-        if state != State.FAILED:
+        if state not in DEAD:
             raise JobConflict(f"job {job_id} is {state}: only failed jobs can be {deed}")
         return self._server.queue(name)
 
@@ -207,7 +207,7 @@ class DeadLetters:
                 start = seek(client, key, after, oldest_first=True)
                 rows = client.zrange(key, start, start + _CHUNK - 1, withscores=True)
             entries = [Position(order(score), text(member)) for member, score in rows if score <= newest]
-            yield from entries if place != "failed" else self._fitting(queue, entries, which)
+            yield from entries if place not in DEAD else self._fitting(queue, entries, which)
             if len(entries) < _CHUNK:
                 return
             after = entries[-1]

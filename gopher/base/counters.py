@@ -6,6 +6,15 @@ to add a row here and to count it (see `gopher.queue.facts`): stats, `/metrics` 
 
 from typing import NamedTuple
 
+TYPE, PRIORITY, ERROR, SCHEDULE = "job_type", "priority", "error_type", "schedule"
+
+
+class Line(NamedTuple):
+    """How a counter is drawn: a colour as terminals call it."""
+
+    colour: str
+    dashed: bool = False
+
 
 class Counter(NamedTuple):
     """An event that is counted."""
@@ -18,8 +27,10 @@ class Counter(NamedTuple):
     meaning: str = ""
     #: Whether it tells how attempts or jobs ended, as `stats` shows it.
     outcome: bool = False
-    #: Whether it has a curve over time.
+    #: Whether points of the timeline have it.
     timeline: bool = False
+    #: Its line in plots of the throughput, None where it has none.
+    line: Line | None = None
     #: Whether it counts jobs that are gone for good: with those that are still there, as many as were enqueued.
     leaves: bool = False
 
@@ -29,62 +40,83 @@ class Counter(NamedTuple):
         return f"{self.name}:" if self.labels else self.name
 
 
-_TYPE = ("job_type",)
-_PRIORITY = ("job_type", "priority")
-_ERROR = ("job_type", "error_type")
-
 #: In the order in which they are shown.
 COUNTERS = (
-    Counter("enqueued", _PRIORITY, "gopher_jobs_enqueued", "Jobs accepted.", timeline=True),
-    Counter("dequeued", _PRIORITY, "gopher_jobs_dequeued", "Attempts begun.", timeline=True),
     Counter(
-        "completed", _TYPE, "gopher_jobs_processed", "Jobs that ended well.", outcome=True, timeline=True, leaves=True
+        "enqueued",
+        (TYPE, PRIORITY),
+        "gopher_jobs_enqueued",
+        "Jobs accepted.",
+        timeline=True,
+        line=Line("blue", dashed=True),
+    ),
+    Counter("dequeued", (TYPE, PRIORITY), "gopher_jobs_dequeued", "Attempts begun.", timeline=True),
+    Counter(
+        "completed",
+        (TYPE,),
+        "gopher_jobs_processed",
+        "Jobs that ended well.",
+        outcome=True,
+        timeline=True,
+        line=Line("green"),
+        leaves=True,
     ),
     Counter(
         "failed",
-        _ERROR,
+        (TYPE, ERROR),
         "gopher_jobs_failed",
         "Jobs given up, now in the dead letter queue.",
         outcome=True,
         timeline=True,
+        line=Line("red"),
     ),
     Counter(
         "retried",
-        _TYPE,
+        (TYPE,),
         "gopher_jobs_retried",
         "Attempts that failed and will be repeated.",
         outcome=True,
         timeline=True,
+        line=Line("yellow", dashed=True),
     ),
-    Counter("cancelled", _TYPE, "gopher_jobs_cancelled", "Jobs cancelled.", outcome=True, timeline=True, leaves=True),
+    Counter("cancelled", (TYPE,), "gopher_jobs_cancelled", "Jobs cancelled.", outcome=True, timeline=True, leaves=True),
     Counter(
         "expired",
-        _TYPE,
+        (TYPE,),
         "gopher_jobs_expired",
         "Jobs that were too late to start.",
         outcome=True,
         timeline=True,
         leaves=True,
     ),
-    Counter("rescued", _TYPE, "gopher_jobs_rescued", "Jobs given back because their worker was lost."),
-    Counter("reclaimed", _TYPE, "gopher_jobs_reclaimed", "Jobs given back because their worker did not hold them."),
-    Counter("refused", _TYPE, "gopher_outcomes_refused", "Outcomes that the server never took."),
+    Counter("rescued", (TYPE,), "gopher_jobs_rescued", "Jobs given back because their worker was lost."),
+    Counter("reclaimed", (TYPE,), "gopher_jobs_reclaimed", "Jobs given back because their worker did not hold them."),
+    Counter("refused", (TYPE,), "gopher_outcomes_refused", "Outcomes that the server never took."),
     Counter("evicted", (), "gopher_records_removed_early", "Records of finished jobs removed early to free memory."),
     Counter("stale", (), "gopher_stale_results", "Results dropped: the job had been given to another worker."),
     Counter("discarded", leaves=True),
     Counter("purged", leaves=True),
     Counter("pruned_dead", leaves=True),
     Counter("redriven"),
-    Counter("skipped_overlap", ("schedule",)),
+    Counter("skipped_overlap", (SCHEDULE,)),
     # How many classes of errors have a count of their own among those of `failed`.
     Counter("kinds"),
 )
 
 #: How attempts and jobs ended.
 OUTCOMES = tuple(counter.name for counter in COUNTERS if counter.outcome)
-#: What has a curve over time.
+#: What points of the timeline have.
 TIMELINE = tuple(counter.name for counter in COUNTERS if counter.timeline)
+#: What is drawn of the throughput.
+PLOTTED = {counter.name: counter.line for counter in COUNTERS if counter.line}
 #: How jobs leave for good.
 LEAVING = tuple(counter.name for counter in COUNTERS if counter.leaves)
 #: What is counted of each job type.
-BY_TYPE = tuple(counter.name for counter in COUNTERS if counter.labels[:1] == _TYPE)
+BY_TYPE = tuple(counter.name for counter in COUNTERS if TYPE in counter.labels)
+#: What is counted by the class of the error, too.
+BY_ERROR = tuple(counter.name for counter in COUNTERS if ERROR in counter.labels)
+
+
+def event_of(field: str) -> str:
+    """Return the name of the counter that a field is of."""
+    return field.partition(":")[0]

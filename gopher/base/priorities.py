@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 
 class Priority(NamedTuple):
-    """A priority, and its share of the turns of a worker that is not told otherwise."""
+    """A priority, and how many turns it has in a cycle of a worker that is not told otherwise."""
 
     name: str
-    weight: int
+    turns: int
 
     @property
     def letter(self) -> str:
@@ -29,8 +29,8 @@ _TABLE = (
 PRIORITIES = tuple(priority.name for priority in _TABLE)
 #: That of a job that does not say.
 DEFAULT_PRIORITY = "normal"
-#: Turns of each in one cycle of a worker.
-WEIGHTS = {priority.name: priority.weight for priority in _TABLE}
+#: How many turns each has in one cycle of a worker.
+TURNS = {priority.name: priority.turns for priority in _TABLE}
 LETTERS = {priority.name: priority.letter for priority in _TABLE}
 #: The letters, from the most urgent down.
 STRICT_ORDER = "".join(LETTERS.values())

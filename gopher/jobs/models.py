@@ -55,7 +55,7 @@ Corrupt = Annotated[
     Meta(description="What can't be read, as it is stored; left out where all can.", examples=[["execute_at"]]),
 ]
 #: Also of a job whose state can't be read.
-ShownStatus = Annotated[str, Meta(examples=["pending"], extra_json_schema={"enum": [*State, "corrupt"]})]
+ShownStatus = Annotated[str, Meta(examples=[State.PENDING], extra_json_schema={"enum": [*State, "corrupt"]})]
 Outcome = Annotated[
     str,
     Meta(description="completed, failed, crashed, timeout, lost, released, running...", examples=["completed"]),
@@ -147,7 +147,7 @@ class PriorityStats(msgspec.Struct):
 
 
 class QueueStats(msgspec.Struct):
-    """The figures of one queue. `totals` counts completed, failed, retried, cancelled, expired."""
+    """The figures of one queue. `totals` counts how jobs and attempts have ended."""
 
     waiting: int
     processing: int

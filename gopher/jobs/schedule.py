@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from gopher.base import names
 from gopher.base.names import SCHEDULE_NAME
+from gopher.base.priorities import DEFAULT_PRIORITY
 from gopher.base.salvage import NO_NAME, Salvage, json_object, raw_json
 from gopher.errors import InvalidJob
 
@@ -54,7 +55,7 @@ class ScheduleSpec(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     #: Whether a job is made while the last one is unfinished: allow, skip.
     overlap: Overlap = "allow"
     paused: bool = False
-    priority: Priority = "normal"
+    priority: Priority = DEFAULT_PRIORITY
     queue: QueueName = "default"
     max_retries: MaxRetries | None = None
     timeout: Duration | None = None

@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from gopher.base.durations import parse_duration
 from gopher.base.names import JOB_ID, KEY, QUEUE_NAME, TYPE_NAME, check_name
-from gopher.base.priorities import PRIORITIES
+from gopher.base.priorities import DEFAULT_PRIORITY, PRIORITIES
 from gopher.base.times import EXPECTED as EXPECTED_TIME
 from gopher.base.times import submitted_time
 from gopher.errors import InvalidJob, PayloadTooLarge
@@ -82,7 +82,7 @@ class Submission(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True)
 
     type: TypeName
     payload: JsonObject
-    priority: Priority = "normal"
+    priority: Priority = DEFAULT_PRIORITY
     queue: QueueName = "default"
     max_retries: MaxRetries | None = None
     timeout: Duration | None = None
@@ -247,7 +247,7 @@ _BARE = frozenset({"type", "payload"})
 
 
 def _bare_job(job_type: str, payload: bytes, registry: Registry | None, job_id: str | None, *, names: bool) -> NewJob:
-    _check_names(job_type, "default", "normal")
+    _check_names(job_type, "default", DEFAULT_PRIORITY)
     _check_payload(job_type, payload, registry, names=names)
     return NewJob(job_id or new_job_id(), job_type, BARE_ENVELOPE % payload)
 

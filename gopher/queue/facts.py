@@ -31,7 +31,7 @@ TABLES: dict[str, _Value] = {
     "LETTERS": priorities.LETTERS,
     "PRIORITY_OF": {letter: name for name, letter in priorities.LETTERS.items()},
     "BY_TYPE": frozenset(counters.BY_TYPE),
-    "HISTOGRAMS": latencies.HISTOGRAMS,
+    "HISTOGRAMS": tuple(histogram.name for histogram in latencies.HISTOGRAMS),
     "BOUNDS": (*latencies.BOUNDS, float("inf")),
 }
 

@@ -8,17 +8,15 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from gopher.base.counters import LEAVING, event_of
 from gopher.base.priorities import PRIORITIES
 from gopher.base.salvage import order, text, texts
-from gopher.base.states import ENDED, State
+from gopher.base.states import DEAD, ENDED, FINISHED, IN_SORTED_SETS, QUEUED, RUNNING, WAITING
 
 from .keys import QueueKeys
 
-_WAITING = ("scheduled", "retrying", "failed")
 #: What no record has that says it is plain.
 _RARE = {"expires", "retention", "unique", "bucket", "parents", "children", "parked", "holds", "cancel"}
-#: How jobs leave for good, and where they may still be: together as many as were enqueued.
-_GONE = ("completed", "cancelled", "expired", "discarded", "purged", "pruned_dead")
 
 
 class _Look:
@@ -69,7 +67,7 @@ class _Look:
     def _take_counts(self, name: str, counts: dict[str, str]) -> None:
         if name == "totals":
             for field, count in counts.items():
-                self.totals[field.partition(":")[0]] += order(count)
+                self.totals[event_of(field)] += order(count)
         elif name.startswith("redrive:"):
             self.redrives[name[8:]] = counts
         elif name == "group_names":
@@ -83,7 +81,7 @@ class _Look:
         for name, ids in self.lists.items():
             for job_id in ids:
                 places.setdefault(job_id, []).append(name)
-        for name in (*_WAITING, "finished"):
+        for name in (*IN_SORTED_SETS, "finished"):
             for job_id in self.zsets.get(name, []):
                 places.setdefault(job_id, []).append(name)
         return places
@@ -133,7 +131,7 @@ def _places(look: _Look) -> Iterator[str]:
     for job_id, names in places.items():
         record = look.records.get(job_id)
         state = record.get("state") if record else None
-        if state is None or state in ENDED - {State.FAILED}:
+        if state is None or state in FINISHED:
             for name in names:
                 if name.startswith("pending:"):
                     dead[name[8:]] += 1
@@ -149,7 +147,7 @@ def _places(look: _Look) -> Iterator[str]:
 
 def _place(job_id: str, record: dict[str, str], names: list[str]) -> Iterator[str]:
     state = record.get("state", "none")
-    if state in ENDED - {State.FAILED}:
+    if state in FINISHED:
         if "finished" not in names:
             yield f"{job_id} is {state} and not in finished"
         return
@@ -161,9 +159,9 @@ def _place(job_id: str, record: dict[str, str], names: list[str]) -> Iterator[st
 
 
 def _fits(state: str, name: str, record: dict[str, str]) -> bool:
-    if state == State.PENDING:
+    if state in QUEUED:
         return name == "next" or name.startswith(("pending:", "throttled:", "processing:"))
-    if state == State.PROCESSING:
+    if state in RUNNING:
         return name == "processing:" + record.get("token", "").rpartition(".")[0]
     return name == state
 
@@ -178,8 +176,8 @@ def _plain(look: _Look) -> Iterator[str]:
 def _sums(look: _Look) -> Iterator[str]:
     """3: what was enqueued is somewhere, or has left in a way that was counted."""
     here = sum(record["state"] not in ENDED for record in look.records.values() if "state" in record)
-    here += len(look.zsets.get("failed", []))
-    gone = sum(look.totals[event] for event in _GONE)
+    here += sum(len(look.zsets.get(state, [])) for state in DEAD)
+    gone = sum(look.totals[event] for event in LEAVING)
     if look.totals["enqueued"] != here + gone:
         yield f"{look.totals['enqueued']} jobs were enqueued, {here} are here and {gone} have left"
 
@@ -189,7 +187,7 @@ def _armed(look: _Look) -> Iterator[str]:
     if len(look.lists.get("next", [])) > 1:
         yield "more than one job stands in next"
     strays = any(
-        look.records.get(job_id, {}).get("state") == State.PENDING
+        look.records.get(job_id, {}).get("state") in QUEUED
         for name, ids in look.lists.items()
         if name.startswith("processing:")
         for job_id in ids
@@ -198,7 +196,7 @@ def _armed(look: _Look) -> Iterator[str]:
         return
     for priority in PRIORITIES:
         for job_id in look.lists.get(f"pending:{priority}", []):
-            if look.records.get(job_id, {}).get("state") == State.PENDING:
+            if look.records.get(job_id, {}).get("state") in QUEUED:
                 yield f"{job_id} is pending and nothing is in next"
                 return
 
@@ -208,7 +206,7 @@ def _holders(look: _Look) -> Iterator[str]:
     for name, ids in look.sets.items():
         if name.startswith("holding:"):
             for job_id in ids:
-                if look.records.get(job_id, {}).get("state") != State.PROCESSING:
+                if look.records.get(job_id, {}).get("state") not in RUNNING:
                     yield f"{job_id} holds a place in {name} and does not run"
     for key, holder in look.unique.items():
         record = look.records.get(holder, {})
@@ -225,7 +223,7 @@ def _grouped(look: _Look) -> Iterator[str]:
     for known in (set(look.zsets.get("groups", [])), look.group_names):
         if known != set(groups):
             yield f"the groups {sorted(known)} are known, and dead letters stand in {sorted(groups)}"
-    dead = set(look.zsets.get("failed", []))
+    dead = {job_id for state in DEAD for job_id in look.zsets.get(state, [])}
     for group, ids in groups.items():
         for job_id in ids - dead:
             yield f"{job_id} stands in group {group} and is no dead letter"
@@ -250,7 +248,7 @@ def _stranded(look: _Look) -> Iterator[str]:
         if fields.get("state") in ("canary", "running") and redrive_id not in look.zsets.get("redrives", []):
             yield f"dead letters are retried by {redrive_id}, and nobody goes on with it"
     for job_id, record in look.records.items():
-        if "waiting_for" in record and record.get("state") == State.SCHEDULED:
+        if "waiting_for" in record and record.get("state") in WAITING:
             yield from _waits(look, job_id, record)
 
 
@@ -265,5 +263,5 @@ def _waits(look: _Look, job_id: str, record: dict[str, str]) -> Iterator[str]:
 def _kept_for_ever(look: _Look) -> Iterator[str]:
     """12: what has ended goes when its time is up. Dead letters stay until an operator or `prune` takes them."""
     for job_id, record in look.records.items():
-        if record.get("state") in ENDED - {State.FAILED} and look.times.get(job_id) == -1:
+        if record.get("state") in FINISHED and look.times.get(job_id) == -1:
             yield f"{job_id} is {record['state']} and is kept for ever"

@@ -12,7 +12,7 @@ import msgspec
 from gopher.base.names import QUEUE_NAME, check_name
 from gopher.base.priorities import PRIORITIES
 from gopher.base.salvage import NO_NAME, UNREADABLE, Salvage, order, text
-from gopher.base.states import State
+from gopher.base.states import DEAD, FINISHED, IN_SORTED_SETS, QUEUED, RUNNING, State
 from gopher.errors import InvalidJob
 from gopher.jobs.models import Page
 from gopher.queue.keys import QueueKeys
@@ -36,18 +36,16 @@ _CURSOR_IDS = 3
 
 #: The states of the jobs that stand in each place. A list also holds ids of jobs cancelled meanwhile.
 _STATES: dict[str, frozenset[str]] = {
-    "next": frozenset({State.PENDING}),
-    "pending": frozenset({State.PENDING}),
+    "next": QUEUED,
+    "pending": QUEUED,
     # Pending jobs of a type that is over its limit, each bucket and priority in a list of its own.
-    "throttled": frozenset({State.PENDING}),
+    "throttled": QUEUED,
     # What a worker was handed and has not begun yet is still pending.
-    "processing": frozenset({State.PROCESSING, State.PENDING}),
-    "scheduled": frozenset({State.SCHEDULED}),
-    "retrying": frozenset({State.RETRYING}),
-    "failed": frozenset({State.FAILED}),
+    "processing": RUNNING | QUEUED,
+    **{state: frozenset({state}) for state in IN_SORTED_SETS},
     # Dead letters by type, class of error and place: read instead of `failed` where only some of them are meant.
-    "group": frozenset({State.FAILED}),
-    "finished": frozenset({State.COMPLETED, State.CANCELLED, State.EXPIRED}),
+    "group": DEAD,
+    "finished": FINISHED,
 }
 _KNOWN = frozenset(State)
 #: Places that are lists in the order of waiting.
@@ -67,7 +65,7 @@ class _Names(NamedTuple):
 
 
 #: The places that are sorted sets.
-_SORTED = ("scheduled", "retrying", "failed", "finished")
+_SORTED = (*IN_SORTED_SETS, "finished")
 #: Newer than any job: of such a place only reading tells.
 _NEWEST = Position(2**63, "")
 
@@ -174,7 +172,7 @@ class Listing:
         for place, states in _STATES.items():
             if (status is not None and status not in states) or place == "group":
                 continue
-            if place == "failed":
+            if place in DEAD:
                 yield from dead_places(self._groups, keys.queue, which)
             elif place == "pending":
                 yield from (f"pending:{priority}" for priority in PRIORITIES)
@@ -300,7 +298,7 @@ def dead_places(groups: Groups, queue: str, which: Which) -> list[str]:
     """Return where the dead letters stand that are meant; others may stand there too where very many groups fit."""
     fitting = None if which == Which() else groups.fitting(queue, which)
     if fitting is None or len(fitting) > MAX_MERGED:
-        return ["failed"]
+        return [State.FAILED]
     return [f"group:{group}" for group in fitting]
 
 
