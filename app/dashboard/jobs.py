@@ -7,7 +7,7 @@ from gopher.app.context import context, gopher
 from werkzeug.wrappers import Response as BaseResponse
 
 from gopher.base.names import JOB_ID
-from gopher.base.states import CANCELLABLE, ENDED, RUNNING, WAITING, State
+from gopher.base.states import CANCELLABLE, ENDED, RUNNING, WAITING
 from gopher.errors import InvalidJob
 
 from .acts import act
@@ -46,7 +46,6 @@ def jobs() -> BaseResponse:
         wanted=wanted,
         older=address(asked, found.next_cursor) if found and found.next_cursor else None,
         newest=address(asked, None) if "cursor" in asked else None,
-        states=list(State),
         types=[handler.name for handler in context().registry],
         queues=sorted(stats().queues),
     )

@@ -63,6 +63,8 @@ WAITING: frozenset[str] = frozenset(_of(Kind.QUEUED, Kind.TIMED))
 QUEUED: frozenset[str] = frozenset(_of(Kind.QUEUED))
 #: The job waits and has never been started, so it may be too late to start it.
 UNSTARTED: frozenset[str] = frozenset({State.PENDING, State.SCHEDULED})
+#: The job waits and has been started: for another attempt.
+BETWEEN_ATTEMPTS: frozenset[str] = frozenset(WAITING - UNSTARTED)
 #: The job runs: a worker holds it, and it takes up a place of its type's concurrency.
 RUNNING: frozenset[str] = frozenset(_of(Kind.RUNNING))
 #: The job does not leave the state by itself: whoever waits for its end has waited long enough.

@@ -8,7 +8,7 @@ from typing import Any
 from gopher.base.durations import format_duration
 from gopher.base.priorities import PRIORITIES
 from gopher.base.salvage import UNREADABLE, is_corrupt, order, replies, reply, text, texts
-from gopher.base.states import QUEUED, RUNNING, TIMED, UNSTARTED, WAITING, State
+from gopher.base.states import BETWEEN_ATTEMPTS, QUEUED, RUNNING, TIMED, UNSTARTED, WAITING, State
 from gopher.base.times import to_rfc3339
 from gopher.jobs.models import Reason, WorkerView
 from gopher.queue.store import Server
@@ -114,7 +114,7 @@ def _reasons(look: _Look, workers: list[WorkerView]) -> Iterator[Reason]:
         yield Reason("waits_for_jobs", f"{left} of the jobs that it waits for have not ended: {look.record['parents']}")
     elif state in TIMED:
         due = look.record.get("due")
-        word = "its time comes" if state in UNSTARTED else "its next attempt comes"
+        word = "its next attempt comes" if state in BETWEEN_ATTEMPTS else "its time comes"
         yield Reason(state, f"{word} at {_at(due)}" if due else word, _at(due) if due else None)
     elif state in QUEUED:
         yield from _pending_reasons(look, workers)
