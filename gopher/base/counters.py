@@ -117,6 +117,14 @@ BY_TYPE = tuple(counter.name for counter in COUNTERS if TYPE in counter.labels)
 BY_ERROR = tuple(counter.name for counter in COUNTERS if ERROR in counter.labels)
 
 
+_BY_NAME = {counter.name: counter for counter in COUNTERS}
+
+
+def field_of(name: str, *labels: str) -> str:
+    """Return the field that an event is counted into: `enqueued:email:high`."""
+    return _BY_NAME[name].field + ":".join(labels)
+
+
 def event_of(field: str) -> str:
     """Return the name of the counter that a field is of."""
     return field.partition(":")[0]

@@ -41,6 +41,8 @@ class _Declared(Generic[T]):
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
         self.drawn = Drawn(self._shape or name, *self._row)
+        #: What the key begins with, behind its prefix.
+        self.head = self.drawn.head
 
     @overload
     def __get__(self, keys: None, owner: type) -> Self: ...
@@ -49,7 +51,7 @@ class _Declared(Generic[T]):
     def __get__(self, keys: _Prefixed | None, owner: type) -> Self | T:
         if keys is None:
             return self
-        made = self._make(keys.prefix + self.drawn.head)
+        made = self._make(keys.prefix + self.head)
         # Found there from now on, without this.
         vars(keys)[self._name] = made
         return made

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: What a sample sees as it stands.
-GAUGES = ("waiting", "running", "scheduled", "retrying", "failed")
 #: Types that a sample has figures of their own for, as in lua/sample.lua.
 LISTED = 50
 
