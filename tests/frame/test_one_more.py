@@ -19,7 +19,7 @@ ROWS = {
     "gopher/base/states.py": (
         '    EXPIRED = ("expired",',
         [
-            '    SKIPPED = ("skipped", Kind.FINISHED, "Skipped", "bright_black", "Jobs that were not wanted any more.")',
+            '    SKIPPED = ("skipped", Kind.FINISHED, "Skipped", "bright_black", "Jobs that nobody wants any more.")',
             '    POSTPONED = ("postponed", Kind.TIMED, "Postponed", "magenta", "Jobs that were begun and wait.")',
         ],
     ),

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 
@@ -50,4 +51,6 @@ def test_the_tables_have_what_was_added():
 
 
 def test_the_invariants_hold_with_one_more_priority_and_state(lab_server):  # noqa: F811
-    run_state_machine_as_test(type("Machine", (WithMore,), {"server": lab_server}), settings=QUICK)
+    run_state_machine_as_test(
+        type("Machine", (WithMore,), {"server": lab_server}), settings=settings(QUICK, max_examples=30)
+    )

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,26 +15,22 @@ from prometheus_client.parser import text_string_to_metric_families
 from gopher.base.priorities import STRICT_ORDER
 from gopher.client import Client
 from gopher.config.settings import Settings
-from tests.app.conftest import Api, running_api
+from tests.app.conftest import EMAIL, Api, running_api
 from tests.seeding import SeedingWorker
 
 
-@pytest.fixture
-def client(redis_url, namespace) -> Iterator[Client]:
-    with Client(redis_url, namespace=namespace) as client:
+@pytest.fixture(scope="module")
+def client(redis_url) -> Iterator[Client]:
+    with Client(redis_url, namespace="one-more") as client:
+        client.server.register_queues("urgent", "ended", "waiting")
         yield client
 
 
-@pytest.fixture
-def api(redis_url, namespace, tmp_path) -> Iterator[Api]:
-    with running_api(tmp_path, redis_url, GOPHER_NAMESPACE=namespace) as api:
+@pytest.fixture(scope="module")
+def api(client, tmp_path_factory) -> Iterator[Api]:
+    folder, url = tmp_path_factory.mktemp("api"), client.settings.redis_url
+    with running_api(folder, url, GOPHER_NAMESPACE=client.settings.namespace) as api:
         yield api
-
-
-@pytest.fixture
-def worker(client) -> SeedingWorker:
-    client.server.register_queues("default")
-    return SeedingWorker(client)
 
 
 def ctl(client: Client, folder: Path, *arguments: str) -> str:
@@ -48,31 +45,30 @@ def ctl(client: Client, folder: Path, *arguments: str) -> str:
 
 
 def samples(api: Api) -> dict[tuple[str, str], float]:
-    """Return the metrics by their name and the one label that tells them apart here."""
-    found = {}
+    """Return the metrics, added up by their name and the one label that tells them apart here."""
+    found = Counter()
     for family in text_string_to_metric_families(api.get("/metrics").text):
         for sample in family.samples:
             labels = sample.labels
-            found[sample.name, labels.get("priority", labels.get("job_type", ""))] = sample.value
+            found[sample.name, labels.get("priority", labels.get("job_type", ""))] += sample.value
     return found
 
 
-def move(client: Client, verb: str, *arguments: object) -> str:
-    queue = client.server.queue("default")
-    return client.server.run(queue._call(verb, arguments, bytes.decode))
+def move(client: Client, queue: str, verb: str, *arguments: object) -> str:
+    return client.server.run(client.server.queue(queue)._call(verb, arguments, bytes.decode))
 
 
 def headings(page: str) -> list[str]:
     return re.findall(r"<th[^>]*>([^<]*)</th>", page)
 
 
-def test_a_job_of_the_new_priority_goes_first_and_is_shown_everywhere(client, api, worker, tmp_path):
-    api.submit(priority="high")
-    urgent = api.submit(priority="urgent")
+def test_a_job_of_the_new_priority_goes_first_and_is_shown_everywhere(client, api, tmp_path):
+    api.submit(priority="high", queue="urgent")
+    urgent = api.submit(priority="urgent", queue="urgent")
     assert urgent.status_code == 201, urgent.text
-    assert api.submit(priority="more").json()["details"] == "must be one of urgent, high, normal, low"
+    assert "urgent, high, normal, low" in api.submit(priority="more").json()["details"]
 
-    assert api.get("/api/v1/queue/stats").json()["queues"]["default"]["priorities"]["urgent"]["waiting"] == 1
+    assert api.get("/api/v1/queue/stats").json()["queues"]["urgent"]["priorities"]["urgent"]["waiting"] == 1
     found = samples(api)
     assert found["gopher_queue_size", "urgent"] == 1
     assert found["gopher_jobs_enqueued_total", "urgent"] == 1
@@ -82,44 +78,46 @@ def test_a_job_of_the_new_priority_goes_first_and_is_shown_everywhere(client, ap
     assert "urgent" in api.get("/openapi.json").text
     assert Settings().worker_priority_weights["urgent"] == 9
 
-    ctl(client, tmp_path, "submit", "-t", "math", "-p", '{"operation": "prime", "number": 7}', "--priority", "urgent")
+    words = "submit --queue urgent --priority urgent --type math --payload"
+    ctl(client, tmp_path, *words.split(), '{"operation": "prime", "number": 7}')
     # One job is in `next` already.
-    ids = [worker.fetch()[0].priority for _ in range(3)]
-    assert ids == ["high", "urgent", "urgent"]
+    worker = SeedingWorker(client, "urgent")
+    assert [worker.fetch()[0].priority for _ in range(3)] == ["high", "urgent", "urgent"]
     assert STRICT_ORDER == "uhnl"
 
 
 def test_a_job_in_the_new_state_has_ended_for_all_of_gopher(client, api, tmp_path):
-    job_id = client.enqueue("email", {"to": "a@example.com", "subject": "s", "body": "b"})
-    child = client.enqueue("email", {"to": "a@example.com", "subject": "s", "body": "b"}, after=[job_id])
-    assert move(client, "skip", job_id, 3_600_000) == "CANCELLED"
+    job_id = client.enqueue("email", EMAIL, queue="ended")
+    child = client.enqueue("email", EMAIL, queue="ended", after=[job_id])
+    assert move(client, "ended", "skip", job_id, 3_600_000) == "CANCELLED"
 
     assert client.wait(job_id, 0).status == "skipped"
     assert client.job(child).status == "failed"
     assert api.get(f"/api/v1/jobs/{job_id}?wait=20").json()["status"] == "skipped"
     assert api.post(f"/api/v1/jobs/{job_id}/cancel").status_code == 409
     assert [job["job_id"] for job in api.get("/api/v1/jobs?status=skipped").json()["jobs"]] == [job_id]
-    assert api.get("/api/v1/queue/stats").json()["queues"]["default"]["totals"]["skipped"] == 1
+    assert api.get("/api/v1/queue/stats").json()["queues"]["ended"]["totals"]["skipped"] == 1
     assert samples(api)["gopher_jobs_skipped_total", "email"] == 1
     assert "Skipped" in headings(api.get("/dashboard/queues").text)
     assert "<option>skipped</option>" in api.get("/dashboard/jobs").text
     page = api.get(f"/dashboard/jobs/{job_id}").text
     assert 'class="status s-skipped is-finished tone-bright_black"' in page
     assert "Cancel this job?" not in page
-    listed = json.loads(ctl(client, tmp_path, "list", "--status", "skipped", "--json"))
+    listed = json.loads(ctl(client, tmp_path, "jobs", "--status", "skipped", "--json"))
     assert [job["job_id"] for job in listed["jobs"]] == [job_id]
 
 
-def test_a_job_in_the_other_new_state_waits_for_all_of_gopher(client, api, worker, tmp_path):
-    ids = [client.enqueue("email", {"to": "a@example.com", "subject": "s", "body": "b"}) for _ in range(3)]
+def test_a_job_in_the_other_new_state_waits_for_all_of_gopher(client, api, tmp_path):
+    worker = SeedingWorker(client, "waiting")
+    ids = [client.enqueue("email", EMAIL, queue="waiting") for _ in range(3)]
     for delay in (1, 3_600_000, 3_600_000):
         (job,) = worker.fetch()
-        assert move(client, "postpone", worker.name, job.id, job.token, delay, 3_600_000) == "OK"
+        assert move(client, "waiting", "postpone", worker.name, job.id, job.token, delay, 3_600_000) == "OK"
 
     # The first one comes back by itself.
-    assert client.server.run(client.server.queue("default").promote()).moved == 1
+    assert client.server.run(client.server.queue("waiting").promote()).moved == 1
     assert [client.job(job_id).status for job_id in ids] == ["pending", "postponed", "postponed"]
-    assert api.get("/api/v1/queue/stats").json()["queues"]["default"]["postponed"] == 2
+    assert api.get("/api/v1/queue/stats").json()["queues"]["waiting"]["postponed"] == 2
     assert len(api.get("/api/v1/jobs?status=postponed").json()["jobs"]) == 2
     assert samples(api)["gopher_postponed_queue_size", ""] == 2
     assert "Postponed" in headings(api.get("/dashboard").text)
@@ -127,4 +125,4 @@ def test_a_job_in_the_other_new_state_waits_for_all_of_gopher(client, api, worke
     why = api.get(f"/api/v1/jobs/{ids[1]}/why").json()["reasons"]
     assert [reason["code"] for reason in why] == ["postponed"]
     assert api.post(f"/api/v1/jobs/{ids[1]}/cancel").json()["status"] == "cancelled"
-    assert api.delete("/api/v1/queues/default?state=postponed").json() == {"count": 1}
+    assert api.delete("/api/v1/queues/waiting?state=postponed").json() == {"count": 1}
