@@ -53,11 +53,8 @@ def test_lua_reads_what_python_says(redis):
     assert [name.decode() for name in ask(redis, "return PRIORITIES")] == list(PRIORITIES)
     assert ask(redis, "return PRIORITY_OF[LETTERS.low]") == b"low"
     assert ask(redis, "return EVERY.letter").decode() == STRICT_ORDER
-    assert ask(redis, "local P = KEYS[1]\nreturn { EVERY.pending }") == [
-        b"p:pending:high",
-        b"p:pending:normal",
-        b"p:pending:low",
-    ]
+    lists = [f"p:pending:{name}".encode() for name in PRIORITIES]
+    assert ask(redis, "local P = KEYS[1]\nreturn { EVERY.pending }") == lists
     assert ask(redis, "local found = {} for i = 1, #BOUNDS - 1 do found[i] = BOUNDS[i] end return found") == list(
         BOUNDS
     )
