@@ -1,6 +1,7 @@
 """The priorities of jobs: the only place where they are listed.
 
-To add one is to add a row here. Scripts are given the same tables (see `gopher.queue.facts`).
+To add one is to add a row here. Scripts are given the same tables (see `gopher.queue.facts`). A worker of an earlier
+version never asks for a priority that it does not know: deploy workers before whatever submits such jobs.
 """
 
 from typing import NamedTuple
