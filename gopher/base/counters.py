@@ -1,7 +1,7 @@
-"""What is counted of jobs: the only place where the counters are listed.
+"""The counters of job events. This is the only list of them.
 
-A script counts an event into the hash `totals`, in the field `<name>`, or `<name>:<label>:<label>`. To add a counter is
-to add a row here and to count it (see `gopher.queue.facts`): stats, `/metrics` and plots take what they show from here.
+A script counts an event in the hash `totals`, in the field `<name>` or `<name>:<label>:<label>`. To add a counter, add
+a row here and count it in a script (see `gopher.queue.facts`): stats, `/metrics` and plots follow from the row.
 """
 
 from typing import NamedTuple
@@ -10,37 +10,37 @@ TYPE, PRIORITY, ERROR, SCHEDULE = "job_type", "priority", "error_type", "schedul
 
 
 class Line(NamedTuple):
-    """How a counter is drawn: a colour as terminals call it."""
+    """How a counter is plotted; the colour is a terminal's name for it."""
 
     colour: str
     dashed: bool = False
 
 
 class Counter(NamedTuple):
-    """An event that is counted."""
+    """A counter of one kind of event."""
 
     name: str
-    #: What follows the name in its field.
+    #: The labels that follow the name in its field.
     labels: tuple[str, ...] = ()
-    #: Its metric, "" for one that is not shown.
+    #: Its Prometheus metric, "" if it has none.
     metric: str = ""
     meaning: str = ""
-    #: Whether it tells how attempts or jobs ended, as `stats` shows it.
+    #: Whether it counts outcomes of attempts or jobs, which `stats` shows.
     outcome: bool = False
-    #: Whether points of the timeline have it.
+    #: Whether it is a field of the timeline's points.
     timeline: bool = False
-    #: Its line in plots of the throughput, None where it has none.
+    #: Its line in throughput plots, None if it has none.
     line: Line | None = None
-    #: Whether it counts jobs that are gone for good: with those that are still there, as many as were enqueued.
+    #: Whether it counts jobs that left permanently: these and the jobs still there add up to those enqueued.
     leaves: bool = False
 
     @property
     def field(self) -> str:
-        """What its field begins with."""
+        """The beginning of its field."""
         return f"{self.name}:" if self.labels else self.name
 
 
-#: In the order in which they are shown.
+#: In display order.
 COUNTERS = (
     Counter(
         "enqueued",
@@ -50,12 +50,12 @@ COUNTERS = (
         timeline=True,
         line=Line("blue", dashed=True),
     ),
-    Counter("dequeued", (TYPE, PRIORITY), "gopher_jobs_dequeued", "Attempts begun.", timeline=True),
+    Counter("dequeued", (TYPE, PRIORITY), "gopher_jobs_dequeued", "Attempts started.", timeline=True),
     Counter(
         "completed",
         (TYPE,),
         "gopher_jobs_processed",
-        "Jobs that ended well.",
+        "Jobs completed.",
         outcome=True,
         timeline=True,
         line=Line("green"),
@@ -65,7 +65,7 @@ COUNTERS = (
         "failed",
         (TYPE, ERROR),
         "gopher_jobs_failed",
-        "Jobs given up, now in the dead letter queue.",
+        "Jobs that became dead letters.",
         outcome=True,
         timeline=True,
         line=Line("red"),
@@ -74,7 +74,7 @@ COUNTERS = (
         "retried",
         (TYPE,),
         "gopher_jobs_retried",
-        "Attempts that failed and will be repeated.",
+        "Failed attempts that will be retried.",
         outcome=True,
         timeline=True,
         line=Line("yellow", dashed=True),
@@ -84,36 +84,36 @@ COUNTERS = (
         "expired",
         (TYPE,),
         "gopher_jobs_expired",
-        "Jobs that were too late to start.",
+        "Jobs that expired before they started.",
         outcome=True,
         timeline=True,
         leaves=True,
     ),
-    Counter("rescued", (TYPE,), "gopher_jobs_rescued", "Jobs given back because their worker was lost."),
-    Counter("reclaimed", (TYPE,), "gopher_jobs_reclaimed", "Jobs given back because their worker did not hold them."),
-    Counter("refused", (TYPE,), "gopher_outcomes_refused", "Outcomes that the server never took."),
-    Counter("evicted", (), "gopher_records_removed_early", "Records of finished jobs removed early to free memory."),
-    Counter("stale", (), "gopher_stale_results", "Results dropped: the job had been given to another worker."),
+    Counter("rescued", (TYPE,), "gopher_jobs_rescued", "Jobs requeued because their worker was lost."),
+    Counter("reclaimed", (TYPE,), "gopher_jobs_reclaimed", "Jobs requeued because their worker never got them."),
+    Counter("refused", (TYPE,), "gopher_outcomes_refused", "Outcomes that the server rejected."),
+    Counter("evicted", (), "gopher_records_removed_early", "Records of finished jobs evicted early to free memory."),
+    Counter("stale", (), "gopher_stale_results", "Results discarded: the job was fetched again meanwhile."),
     Counter("discarded", leaves=True),
     Counter("purged", leaves=True),
     Counter("pruned_dead", leaves=True),
     Counter("redriven"),
     Counter("skipped_overlap", (SCHEDULE,)),
-    # How many classes of errors have a count of their own among those of `failed`.
+    # The number of error classes with a `failed` counter of their own.
     Counter("kinds"),
 )
 
-#: How attempts and jobs ended.
+#: Outcomes of attempts and jobs.
 OUTCOMES = tuple(counter.name for counter in COUNTERS if counter.outcome)
-#: What points of the timeline have.
+#: Fields of the timeline's points.
 TIMELINE = tuple(counter.name for counter in COUNTERS if counter.timeline)
-#: What is drawn of the throughput.
+#: Lines of throughput plots.
 PLOTTED = {counter.name: counter.line for counter in COUNTERS if counter.line}
-#: How jobs leave for good.
+#: Ways in which jobs leave permanently.
 LEAVING = tuple(counter.name for counter in COUNTERS if counter.leaves)
-#: What is counted of each job type.
+#: Counters by job type.
 BY_TYPE = tuple(counter.name for counter in COUNTERS if TYPE in counter.labels)
-#: What is counted by the class of the error, too.
+#: Counters by error class.
 BY_ERROR = tuple(counter.name for counter in COUNTERS if ERROR in counter.labels)
 
 
@@ -121,10 +121,10 @@ _BY_NAME = {counter.name: counter for counter in COUNTERS}
 
 
 def field_of(name: str, *labels: str) -> str:
-    """Return the field that an event is counted into: `enqueued:email:high`."""
+    """Return the field of a counter with labels: `enqueued:email:high`."""
     return _BY_NAME[name].field + ":".join(labels)
 
 
 def event_of(field: str) -> str:
-    """Return the name of the counter that a field is of."""
+    """Return the name of the counter that a field belongs to."""
     return field.partition(":")[0]

@@ -1,21 +1,21 @@
-"""The priorities of jobs: the only place where they are listed.
+"""The priorities of jobs. This is the only list of them.
 
-To add one is to add a row here. Scripts are given the same tables (see `gopher.queue.facts`). A worker of an earlier
-version never asks for a priority that it does not know: deploy workers before whatever submits such jobs.
+To add one, add a row here. Scripts get the same tables (see `gopher.queue.facts`). A worker of an earlier version never
+fetches a priority that it does not know: deploy workers before clients that use a new one.
 """
 
 from typing import NamedTuple
 
 
 class Priority(NamedTuple):
-    """A priority, and how many turns it has in a cycle of a worker that is not told otherwise."""
+    """A priority, and its default number of turns in a worker's cycle."""
 
     name: str
     turns: int
 
     @property
     def letter(self) -> str:
-        """How it is written where the order of many turns is told. No two have the same."""
+        """Its abbreviation in the order of turns that a worker sends, unique among the priorities."""
         return self.name[0]
 
 
@@ -28,9 +28,9 @@ _TABLE = (
 
 #: The names, from the most urgent down; the order of strict priority.
 PRIORITIES = tuple(priority.name for priority in _TABLE)
-#: That of a job that does not say.
+#: The priority of a job for which none is given.
 DEFAULT_PRIORITY = "normal"
-#: How many turns each has in one cycle of a worker.
+#: Default number of turns of each in a worker's cycle.
 TURNS = {priority.name: priority.turns for priority in _TABLE}
 LETTERS = {priority.name: priority.letter for priority in _TABLE}
 #: The letters, from the most urgent down.

@@ -1,10 +1,10 @@
-"""The tables of `gopher.base` and the names of keys, as the scripts are given them.
+"""The tables of `gopher.base` and the names of keys, as given to the scripts.
 
 A script just mentions what it needs:
 
-* Tables (ENDED, PRIORITIES, ...) become a `local` right before the first piece that mentions them. No other is defined.
-* Names (STATE.pending, COUNTER.enqueued, KEY.pending, EVERY.letter) are replaced by what they stand for, so they cost
-  nothing when the script runs, and a misspelt one is an error when it is built.
+* Tables (ENDED, PRIORITIES, ...) become a `local` right before the first piece that mentions them, and only those.
+* Names (STATE.pending, COUNTER.enqueued, KEY.pending, EVERY.letter) are replaced by their values, so they cost nothing
+  at run time, and a misspelt one is an error when the script is built.
 """
 
 import re
@@ -35,7 +35,7 @@ TABLES: dict[str, _Value] = {
     "BOUNDS": (*latencies.BOUNDS, float("inf")),
 }
 
-#: What single names stand for, by the word before the dot.
+#: The values of names, by the word before the dot.
 NAMES: dict[str, dict[str, str]] = {
     "STATE": {state.value: f"'{state}'" for state in states.State},
     "COUNTER": {counter.name: f"'{counter.field}'" for counter in counters.COUNTERS},
@@ -53,7 +53,7 @@ _COMMENT = re.compile(r"--[^\n]*")
 
 
 def with_names(script: str, source: str) -> str:
-    """Return a script's text with what its single names stand for. Raises ValueError for one that there is not."""
+    """Return a script's text with names replaced by their values. Raises ValueError for an unknown one."""
 
     def stands_for(found: re.Match[str]) -> str:
         known = NAMES[found[1]]

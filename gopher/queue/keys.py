@@ -1,7 +1,7 @@
-"""Every key that Gopher keeps in the server: this file is the only place where one is named.
+"""Every key that Gopher stores on the server. This is the only list of them.
 
 `<ns>:` is the namespace of an installation. P is `<ns>:{<queue>}:`, and its braces make a queue one slot of a cluster.
-Scripts are given the names as KEY.pending, KEY.scheduled, ... (see `facts`).
+Scripts get the names as KEY.pending, KEY.scheduled, ... (see `facts`).
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class Drawn(NamedTuple):
-    """A key behind its prefix, as it is drawn: `pending:<priority>`, list, what stands there."""
+    """A key without its prefix, for people: `pending:<priority>`, its type, its content."""
 
     shape: str
     kind: str
@@ -19,19 +19,19 @@ class Drawn(NamedTuple):
 
     @property
     def head(self) -> str:
-        """What it begins with: all of it, or what comes before the first thing that it names."""
+        """The constant part at its beginning."""
         return self.shape.partition("<")[0]
 
 
 class _Prefixed:
-    """What has keys: each is an attribute, made when it is asked for and kept."""
+    """A set of keys with a common prefix: each is an attribute, made on first use and kept."""
 
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
 
 
 class _Declared(Generic[T]):
-    """Declares a key, or those of a kind of things: `make` returns what the attribute is, of the head of the key."""
+    """Declares a key, or a family of keys. `make` gets the beginning of the key and returns the attribute's value."""
 
     def __init__(self, make: Callable[[str], T], kind: str, meaning: str, shape: str = "") -> None:
         self._make = make
@@ -41,7 +41,7 @@ class _Declared(Generic[T]):
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
         self.drawn = Drawn(self._shape or name, *self._row)
-        #: What the key begins with, behind its prefix.
+        #: The beginning of the key, without its prefix.
         self.head = self.drawn.head
 
     @overload
@@ -52,23 +52,23 @@ class _Declared(Generic[T]):
         if keys is None:
             return self
         made = self._make(keys.prefix + self.head)
-        # Found there from now on, without this.
+        # From now on the attribute is found there, without this method.
         vars(keys)[self._name] = made
         return made
 
 
 def _key(kind: str, meaning: str) -> _Declared[str]:
-    """Declare a key that is named like its attribute."""
+    """Declare a key named like its attribute."""
     return _Declared(str, kind, meaning)
 
 
 def _key_of(shape: str, kind: str, meaning: str) -> _Declared[Callable[[str | int], str]]:
-    """Declare the keys of a kind of things, one each."""
+    """Declare a family of keys with one parameter."""
     return _Declared(lambda head: lambda part: f"{head}{part}", kind, meaning, shape)
 
 
 def _key_of_two(shape: str, kind: str, meaning: str) -> _Declared[Callable[[str, str], str]]:
-    """Declare the keys of pairs of things, one each."""
+    """Declare a family of keys with two parameters."""
     return _Declared(lambda head: lambda one, other: f"{head}{one}:{other}", kind, meaning, shape)
 
 
@@ -162,7 +162,7 @@ class QueueKeys(_Prefixed):
         self.queue = queue
 
     def of_state(self, state: str) -> str:
-        """Return the sorted set of the jobs in a state that has one of its name."""
+        """Return the sorted set named like a state (see `states.IN_SORTED_SETS`)."""
         return self.prefix + state
 
 
@@ -170,6 +170,6 @@ def _drawn(keys: type[_Prefixed]) -> dict[str, Drawn]:
     return {name: each.drawn for name, each in vars(keys).items() if isinstance(each, _Declared)}
 
 
-#: All keys by the name of their attribute: those of an installation, and those of a queue.
+#: All keys by attribute name: those of an installation, and those of a queue.
 INSTALLATION_KEYS = _drawn(Keys)
 QUEUE_KEYS = _drawn(QueueKeys)
