@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 def create_app(settings: Settings | None = None) -> "Flask":
     """Make the WSGI application. It connects to the server at the first request of a process, not here."""
-    from gopher.jobs.handlers import load_handlers
+    from gopher.jobs.loading import load_handlers
 
     from . import (
         access,

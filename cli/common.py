@@ -11,7 +11,8 @@ from gopher.client import Client
 from gopher.config.settings import Settings
 from gopher.errors import ConfigurationError, GopherError
 from gopher.interface import Gopher
-from gopher.jobs.handlers import Registry, load_handlers
+from gopher.jobs.handlers import Registry
+from gopher.jobs.loading import load_handlers
 from gopher.telemetry import tracing
 
 from .output import Output
@@ -123,13 +124,7 @@ def _redis_client(registry: Registry | None) -> Client:
 
 def load_registry(settings: Settings) -> Registry:
     """Return the handlers of GOPHER_HANDLERS. Raises ConfigurationError when a module can't be imported."""
-    try:
-        return load_handlers(settings.handlers)
-    except ImportError as error:
-        raise ConfigurationError(
-            f"GOPHER_HANDLERS={','.join(settings.handlers)}: can't import it ({error}). "
-            "Name modules that Python finds: installed ones, or those in this folder."
-        ) from error
+    return load_handlers(settings.handlers)
 
 
 def known_types(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:

@@ -36,6 +36,7 @@ COMMANDS = {
     "why": ("flow", "Say why a job isn't running yet."),
     "stats": ("figures", "Show the figures of every queue."),
     "workers": ("figures", "List the live workers and what they run."),
+    "check": ("check", "Check the modules of handlers, for a build or before a deploy."),
     "types": ("job_types", "List the job types that can be submitted."),
     "health": ("health", "Check server, workers and scheduler."),
     "doctor": ("doctor", "Examine server, processes and jobs, and say what to mend."),

@@ -5,7 +5,7 @@ from gopher.config.settings import Settings
 
 def run(settings: Settings) -> int:
     """Run a scheduler until it is told to stop; return its exit code."""
-    from gopher.jobs.handlers import load_handlers
+    from gopher.jobs.loading import load_handlers
     from gopher.queue.preflight import check_server
     from gopher.queue.store import Server
     from gopher.telemetry import logs, tracing

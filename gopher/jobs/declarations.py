@@ -7,8 +7,6 @@ from collections.abc import Callable
 from types import FunctionType, MethodType
 from typing import Any, NamedTuple
 
-from gopher.errors import ConfigurationError
-
 
 class Declaration(NamedTuple):
     """A function as the source declares it. Two of the same place differ by the load of the module."""
@@ -68,25 +66,16 @@ def declaration(function: Callable[..., Any]) -> Declaration:
     )
 
 
-def check_function(function: Callable[..., Any]) -> None:
-    """Raise ConfigurationError for what can't be a handler."""
-    if not callable(function):
-        raise ConfigurationError(f"@handler() decorates a function, and {function!r} is none")
+def wrong_kind(function: Callable[..., Any]) -> str:
+    """Say why something can't be a handler; "" when it can."""
     if inspect.isclass(function):
-        raise ConfigurationError(f"{declaration(function)}: is a class; a handler is a function")
+        return "is a class; a handler is a function"
     below = underlying(function)
-    for is_one, kind, remedy in _NOT_RUN:
-        if is_one(below):
-            raise ConfigurationError(f"{declaration(function)}: is {kind}; {remedy}")
+    return next((f"is {kind}; {remedy}" for is_one, kind, remedy in _NOT_RUN if is_one(below)), "")
 
 
 #: What returns at once when it is called, without having done anything.
 _NOT_RUN: tuple[tuple[Callable[[object], bool], str, str], ...] = (
-    (
-        inspect.iscoroutinefunction,
-        "an async function, and handlers are plain ones",
-        "have a plain one run it with asyncio.run(...)",
-    ),
     (inspect.isasyncgenfunction, "an async generator", "a handler returns its result"),
     (inspect.isgeneratorfunction, "a generator (it has a yield)", "a handler returns its result"),
 )

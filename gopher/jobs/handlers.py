@@ -1,21 +1,20 @@
 """Which handler runs which job type: the decorator, the registry, and typed payloads."""
 
 import inspect
-import typing
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib import import_module
 from typing import Any
 
 import msgspec
 
 from gopher.base.durations import parse_duration
-from gopher.base.names import TYPE_NAME
-from gopher.config.kinds import ROLES, Role
+from gopher.config.kinds import Role
 from gopher.errors import ConfigurationError, InvalidJob, UnknownType
 
 from .backoff import Backoff
-from .declarations import Declaration, check_function, declaration, underlying
+from .declarations import Declaration, declaration, underlying
+from .declared import Declared, Mistake, payload_type
 from .decoding import explain
 from .job import Job
 from .limit import Limit, make_limit
@@ -73,6 +72,9 @@ class Registry:
 
     def __init__(self) -> None:
         self._handlers: dict[str, Handler] = {}
+        #: The modules that were loaded into it (see `loading`).
+        self.modules: tuple[str, ...] = ()
+        self._collected: list[Mistake] | None = None
         #: Where each was declared.
         self._declared: dict[str, Declaration] = {}
         self._admit: Callable[[Handler], None] = _admit_all
@@ -84,17 +86,30 @@ class Registry:
         return guarded
 
     def add(self, handler: Handler) -> None:
-        """Register a handler. Raises ConfigurationError when its name is bad or taken by another function."""
+        """Register a handler. Raises ConfigurationError when its name is taken by another function."""
         declared = declaration(handler.function)
-        if not TYPE_NAME.fullmatch(handler.name):
-            raise ConfigurationError(f"{declared}: job type {handler.name!r} must match {TYPE_NAME.pattern}")
         before = self._declared.get(handler.name)
         if before is not None and not declared.replaces(before):
-            raise ConfigurationError(
-                f"job type {handler.name!r} has two handlers: {before} and {declared}. Give one of them another name."
-            )
+            message = f"job type {handler.name!r} has two handlers: {before} and {declared}. Give one another name."
+            self.refuse([Mistake(declared.file, declared.line, "", message)])
+            return
         self._handlers[handler.name] = handler
         self._declared[handler.name] = declared
+
+    def refuse(self, mistakes: list[Mistake]) -> None:
+        """Raise ConfigurationError, or keep the mistakes for who collects them."""
+        if self._collected is None:
+            raise ConfigurationError("\n".join(map(str, mistakes)))
+        self._collected += mistakes
+
+    @contextmanager
+    def collecting(self) -> Iterator[list[Mistake]]:
+        """Have the mistakes of all declarations that follow, instead of an error at the first one."""
+        before, self._collected = self._collected, []
+        try:
+            yield self._collected
+        finally:
+            self._collected = before
 
     def get(self, name: str) -> Handler | None:
         return self._handlers.get(name)
@@ -151,24 +166,33 @@ def handler(
     the API accept such jobs only from keys with at least that role.
     """
 
-    if name is not None and not isinstance(name, str):
-        raise ConfigurationError(_not_a_name(name))
+    target = into if into is not None else registry
+    declared = Declared(
+        name, timeout, max_retries, backoff, permanent, rate_limit, burst, concurrency, exclusive, cron, timezone, needs
+    )
+    given: Any = name
+    if not isinstance(given, str | None):
+        target.refuse([_not_a_name(given)])
+        return lambda function: function
 
     def register(function: HandlerFunction) -> HandlerFunction:
-        check_function(function)
-        (into if into is not None else registry).add(
+        mistakes = declared.mistakes(function)
+        if mistakes:
+            target.refuse(mistakes)
+            return function
+        target.add(
             Handler(
-                name=name or _name_of(function),
+                name=name or function.__name__,
                 function=function,
-                payload_type=_payload_type(function),
+                payload_type=payload_type(function),
                 timeout=None if timeout is None else parse_duration(timeout),
                 max_retries=max_retries,
                 backoff=backoff if isinstance(backoff, Backoff) else Backoff(backoff),
                 permanent=permanent,
-                limit=_limit(function, rate_limit, burst, concurrency),
+                limit=make_limit(rate_limit, burst, concurrency),
                 exclusive=exclusive,
                 cron=None if cron is None else (cron, timezone),
-                needs=_role(function, needs),
+                needs=needs,
             )
         )
         return function
@@ -176,54 +200,8 @@ def handler(
     return register
 
 
-def _limit(
-    function: HandlerFunction, rate_limit: str | None, burst: float | None, concurrency: int | None
-) -> Limit | None:
-    try:
-        return make_limit(rate_limit, burst, concurrency)
-    except ValueError as error:
-        raise ConfigurationError(f"{declaration(function)}: {error}") from None
-
-
-def _role(function: HandlerFunction, needs: Role) -> Role:
-    if needs not in ROLES:
-        raise ConfigurationError(f"{declaration(function)}: needs={needs!r}: must be one of {', '.join(ROLES)}")
-    return needs
-
-
-def load_handlers(modules: Iterable[str]) -> Registry:
-    """Import the modules, so that their handlers are registered, and return the registry."""
-    for module in modules:
-        import_module(module)
-    return registry
-
-
-def preload(modules: Iterable[str]) -> None:
-    """Call the `preload()` of each handler module that has one: it imports what children shall share."""
-    for module in modules:
-        getattr(import_module(module), "preload", _nothing)()
-
-
-def _nothing() -> None:
-    pass
-
-
-def _name_of(function: HandlerFunction) -> str:
-    name: str = getattr(function, "__name__", "<lambda>")
-    if name == "<lambda>":
-        raise ConfigurationError(f'{declaration(function)}: has no name of its own; give it one: @handler("name")')
-    return name
-
-
-def _not_a_name(name: object) -> str:
-    if callable(name):
-        return f"{declaration(name)}: write @handler(), with parentheses"
-    return f"@handler({name!r}): a job type's name is a string"
-
-
-def _payload_type(function: HandlerFunction) -> Any:
-    parameters = list(inspect.signature(function).parameters.values())
-    if len(parameters) != 2:
-        raise ConfigurationError(f"{declaration(function)}: a handler takes exactly (job, payload)")
-    annotation = typing.get_type_hints(underlying(function)).get(parameters[1].name, dict[str, Any])
-    return dict[str, Any] if annotation is dict else annotation
+def _not_a_name(name: object) -> Mistake:
+    if not callable(name):
+        return Mistake("", 0, "", f"@handler({name!r}): a job type's name is a string")
+    found = declaration(name)
+    return Mistake(found.file, found.line, f"{found.module}.{found.name}", "write @handler(), with parentheses")

@@ -34,6 +34,7 @@ from .fields import (
 )
 from .handlers import Registry
 from .job import BARE_ENVELOPE, NO_METADATA, Envelope, NewJob, new_job_id, new_job_ids, with_hint
+from .ranges import LONGEST_TIMEOUT, LONGEST_WAIT, MOST_RETRIES
 from .strict_json import check_json, check_names
 
 #: Bytes of JSON.
@@ -42,8 +43,6 @@ MAX_METADATA = 4 * 1024
 #: Jobs of one batch.
 MAX_BATCH = 10_000
 #: Seconds: a job may wait, and its record be kept, for a leap year.
-LONGEST_WAIT = 366 * 86400.0
-LONGEST_TIMEOUT = 86400.0
 #: Jobs that one job may wait for.
 MAX_PARENTS = 1000
 
@@ -296,8 +295,8 @@ def _metadata(metadata: msgspec.Raw, *, names: bool) -> msgspec.Raw:
 
 
 def _max_retries(value: int | None) -> int | None:
-    if value is not None and not 0 <= value <= 100:
-        raise InvalidJob(f"is {value}: must be from 0 to 100", "/max_retries")
+    if value is not None and not 0 <= value <= MOST_RETRIES:
+        raise InvalidJob(f"is {value}: must be from 0 to {MOST_RETRIES}", "/max_retries")
     return value
 
 

@@ -13,7 +13,8 @@ import pytest
 from gopher.cli.main import run as run_command
 
 from gopher.client import Client
-from gopher.jobs.handlers import load_handlers, registry
+from gopher.jobs.handlers import registry
+from gopher.jobs.loading import load_handlers
 from tests.app.conftest import Api, running_api
 from tests.docs.console import stable
 from tests.seeding import SeedingWorker

@@ -275,7 +275,7 @@ import redis
 before = set(sys.modules)
 from gopher.app import create_app
 from gopher.client import Client
-from gopher.jobs.handlers import load_handlers
+from gopher.jobs.loading import load_handlers
 from gopher.config.settings import Settings
 from gopher import scheduler, worker
 from gopher.scheduler.loop import Scheduler

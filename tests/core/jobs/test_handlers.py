@@ -181,10 +181,21 @@ CLASHES = {
         {"one": "@handler('send')\ndef send(job, payload): pass\n@handler('send')\ndef send(job, payload): pass"},
         ["'send' has two handlers", "one.py:2) and one.send (", "one.py:4)"],
     ),
-    "an async function": (
-        {"one": "@handler('send')\nasync def send(job, payload): pass"},
-        ["one.send (", "is an async function", "asyncio.run"],
+    "a generator": (
+        {"one": "@handler('send')\ndef send(job, payload): yield"},
+        ["one.send (", "is a generator", "returns its result"],
     ),
+    "a bad cron expression": (
+        {"one": "@handler('send', cron='61 * * * *')\ndef send(job, payload): pass"},
+        ["one.send (", "one.py:2)", "cron: is '61 * * * *'"],
+    ),
+    "a module that is not there": ({"one": "import nowhere"}, ["'one' can't be imported: ModuleNotFoundError"]),
+    "a module that fails": (
+        {"one": "def setting():\n    raise KeyError('SHOP')\nsetting()"},
+        ["'one' can't be imported: KeyError: 'SHOP'", 'one.py", line 4, in <module>', 'one.py", line 3, in setting'],
+    ),
+    "a module that exits": ({"one": "import sys; sys.exit(0)"}, ["'one' can't be imported: it calls sys.exit(0)"]),
+    "a module that is no Python": ({"one": "def send(:"}, ["SyntaxError", 'one.py", line 2']),
     "no parentheses": ({"one": "@handler\ndef send(job, payload): pass"}, ["one.send (", "with parentheses"]),
 }
 
@@ -196,7 +207,8 @@ def write_modules(folder, modules):
 
 PROGRAMS = ("gopher.worker", "gopher.scheduler", "gopher.app", "gopher.cli.main")
 TOLD = [
-    *((program, "one name in two modules") for program in PROGRAMS),
+    *((program, clash) for program in PROGRAMS for clash in ("one name in two modules", "a module that exits")),
+    *((program, "a bad cron expression") for program in PROGRAMS),
     *(("gopher.cli.main", clash) for clash in CLASHES),
 ]
 
@@ -258,13 +270,10 @@ class Asynchronous:
 @pytest.mark.parametrize(
     ("function", "words"),
     [
-        (asynchronous, "asynchronous .*is an async function"),
         (asynchronous_generator, "is an async generator"),
         (generator, "is a generator"),
         (functools.partial(generator), "is a generator"),
-        (functools.partial(functools.partial(asynchronous)), "is an async function"),
-        (Asynchronous(), "__call__ .*is an async function"),
-        (Asynchronous().method, "method .*is an async function"),
+        (functools.partial(functools.partial(asynchronous_generator)), "is an async generator"),
         (lambda job, payload: (yield), "is a generator"),
         (Asynchronous, "Asynchronous: is a class"),
         (5, "decorates a function, and 5 is none"),
@@ -274,6 +283,14 @@ def test_refuses_what_would_do_nothing_when_it_is_called(handlers, function, wor
     with pytest.raises(ConfigurationError, match=words):
         handler("never", into=handlers)(function)
     assert len(handlers) == 0
+
+
+@pytest.mark.parametrize(
+    "function", [asynchronous, functools.partial(asynchronous), Asynchronous(), Asynchronous().method]
+)
+def test_takes_coroutines(handlers, function):
+    handler("later", into=handlers)(function)
+    assert len(handlers) == 1
 
 
 def test_refuses_a_decorator_without_parentheses(handlers):

@@ -11,8 +11,8 @@ from gopher.app.context import Context
 from gopher.client import Client
 from gopher.config.settings import Settings
 from gopher.errors import OutcomeUnknown, QueueUnavailable
-from gopher.jobs.handlers import load_handlers
 from gopher.jobs.job import NewJob, new_job_id
+from gopher.jobs.loading import load_handlers
 from gopher.queue.moves import Queue
 from gopher.queue.store import Server
 from gopher.server.pipelining import AutoPipeline, Interrupted

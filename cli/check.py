@@ -1,0 +1,38 @@
+"""`check`: what is wrong in the modules of handlers, before they are deployed."""
+
+import click
+
+from gopher.config.settings import Settings
+from gopher.jobs.handlers import registry
+from gopher.jobs.loading import find_mistakes
+
+from .output import Output
+
+_FAILED = 1
+
+
+@click.command()
+@click.argument("modules", nargs=-1)
+@click.option(
+    "--json",
+    "out",
+    is_flag=True,
+    callback=lambda context, parameter, value: Output(value),
+    help="Answer in JSON on stdout; messages go to stderr.",
+)
+def check(out: Output, modules: tuple[str, ...]) -> int:
+    """Import MODULES (else GOPHER_HANDLERS) and list all that is wrong in their handlers; exit 1 if anything is.
+
+    It needs no server: for a build, or before a deploy. Worker, API and scheduler refuse the same at their start.
+    """
+    mistakes = sorted(find_mistakes(modules or Settings.from_env().handlers), key=lambda each: (each.file, each.line))
+    if not out.data({"mistakes": mistakes, "handlers": len(registry)}):
+        for each in mistakes:
+            place = f"{each.file}:{each.line}: " if each.file else ""
+            out.line(f"{place}{f'{each.handler}: ' if each.handler else ''}{each.message}")
+        out.note(f"{_counted(len(registry), 'handler')}, {_counted(len(mistakes), 'mistake')}")
+    return _FAILED if mistakes else 0
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"

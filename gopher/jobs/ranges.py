@@ -1,0 +1,6 @@
+"""What a job may ask for, the same for who submits it and for the handler that declares it."""
+
+#: Seconds.
+LONGEST_WAIT = 366 * 86400.0
+LONGEST_TIMEOUT = 86400.0
+MOST_RETRIES = 100
