@@ -44,7 +44,7 @@ def jobs(out: Output, limit: int, cursor: str | None, **filters: Any) -> None:
             view.status,
             view.queue,
             view.priority,
-            f"{view.attempts}/{view.max_retries + 1}",
+            view.describe_attempts("/"),
             when(view.created_at),
             seconds(view.duration),
         )
@@ -95,7 +95,7 @@ def show_job(out: Output, view: JobView) -> None:
             ("queue", view.queue),
             ("priority", view.priority),
             ("owner", view.owner),
-            ("attempts", f"{view.attempts} of {view.max_retries + 1}"),
+            ("attempts", view.describe_attempts()),
             ("created", view.created_at),
             ("due", view.execute_at),
             ("started", view.started_at),

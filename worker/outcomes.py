@@ -7,6 +7,7 @@ from gopher.config.settings import Settings
 from gopher.server.crashpoints import reached
 from gopher.telemetry.logs import get_logger
 
+from .children.crash_reports import crash_report
 from .children.handle import ChildHandle
 from .children.system import describe_exit, oom_kills
 from .crew import Crew
@@ -98,7 +99,8 @@ class Outcomes:
         if child.killed == "cancel":
             return CANCELLED
         how = "wrote into its control channel" if child.killed == "nonsense" else how
-        return on_crash(running.job, how, child.output.tail(running.number), settings.worker_max_crashes)
+        report = crash_report(child.output.lines(running.number), running.handler)
+        return on_crash(running.job, how, report.text, settings.worker_max_crashes, report.place)
 
     def _end(self, running: Running, decision: Decision, log_lines: bytes, started: float, ended: float) -> None:
         self._trace(running, decision)

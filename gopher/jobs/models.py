@@ -130,6 +130,21 @@ class JobView(msgspec.Struct, kw_only=True):
     history: list[HistoryRow]
     corrupt: Corrupt | UnsetType = UNSET
 
+    def describe_attempts(self, of: str = " of ") -> str:
+        """Return how many attempts there were of how many: `2 of 4`.
+
+        Attempts that crashed or were lost are not among those that are allowed: `3 (3 crashes)`.
+        """
+        uncounted = [(outcome, sum(row.outcome == outcome for row in self.history)) for outcome in ("crashed", "lost")]
+        notes = [f"{count} {_NOUNS[outcome][count > 1]}" for outcome, count in uncounted if count]
+        if notes:
+            return f"{self.attempts} ({', '.join(notes)})"
+        allowed = self.max_retries + 1
+        return f"{self.attempts}{of}{allowed}" if self.attempts <= allowed else str(self.attempts)
+
+
+_NOUNS = {"crashed": ("crash", "crashes"), "lost": ("lost", "lost")}
+
 
 class LogLine(msgspec.Struct):
     """A line that a handler printed or logged."""

@@ -5,6 +5,7 @@ and no process is left behind.
 """
 
 import math
+import re
 import time
 from collections import Counter
 
@@ -94,7 +95,12 @@ def test_a_monster_that_does_not_end_is_ended_within_its_limits(fates, name):
 
 
 def test_a_segfault_shows_its_stack_and_its_last_words(client, fates):
-    assert "Fatal Python error: Segmentation fault" in error_of(fates["segfaults"])["traceback"]
+    shown = error_of(fates["segfaults"])["traceback"].splitlines()
+    assert shown[:2] == ["last words", "Fatal Python error: Segmentation fault"]
+    # Of the stack what was the handler's: nothing of Gopher's, which calls it, nor of Python's start.
+    assert re.fullmatch(r'  File ".*/tests/monsters/__init__.py", line \d+ in segfault', shown[-1])
+    (group,) = [each for each in client.dead_letters.groups().groups if each.type == "segfault"]
+    assert re.fullmatch(r"tests/monsters/__init__.py:\d+ segfault", group.place)
     lines = [line.line for line in client.logs(fates["segfaults"].job_id)]
     assert lines[0] == "last words"
 

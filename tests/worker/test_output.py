@@ -222,8 +222,8 @@ def test_the_tail_is_the_last_lines_as_text(wired):
     for number in range(30):
         wired.say(1, str(number))
     wired.captured.read(1)
-    assert wired.captured.tail(1, 3) == "27\n28\n29"
-    assert wired.captured.tail(2) == ""
+    assert wired.captured.lines(1)[-3:] == ["27", "28", "29"]
+    assert wired.captured.lines(2) == []
 
 
 def test_a_descriptor_that_a_handler_has_closed_takes_no_mark_and_harms_nobody():

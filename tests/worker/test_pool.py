@@ -52,7 +52,7 @@ def test_what_was_said_before_an_idle_childs_next_job_is_not_in_its_log(pool):
     os.write(output.writer, b"in time\n")
     output.close_writer()
     output.read(1)
-    assert output.tail(1) == "in time"
+    assert output.lines(1) == ["in time"]
 
 
 def test_gives_no_more_than_the_depth(pool):

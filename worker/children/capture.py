@@ -122,10 +122,10 @@ class CapturedOutput:
             rows.insert(0, (rows[0][0] if rows else 0, f"[{lines.dropped} earlier lines left out]"))
         return msgspec.json.encode(rows)
 
-    def tail(self, number: int, count: int = 20) -> str:
-        """Return a job's last lines as text."""
+    def lines(self, number: int) -> list[str]:
+        """Return a job's lines."""
         lines = self._jobs.get(number)
-        return "\n".join(text for _, text in list(lines.lines)[-count:]) if lines else ""
+        return [text for _, text in lines.lines] if lines else []
 
     def close_job(self, number: int) -> bytes:
         """Return a job's whole log as `encode` does, and drop what it still says from now on: a thread it left, say."""

@@ -12,22 +12,39 @@ MAX_TRACEBACK = 16_000
 MAX_PLACE = 200
 
 #: Folders of code that is not the user's, unless the handler itself is installed there.
-_LIBRARIES = tuple(f"{sysconfig.get_path(name)}/" for name in ("stdlib", "platstdlib", "purelib", "platlib"))
-#: The module that calls handlers.
-_OURS = f"{__package__}.child"
+LIBRARIES = tuple(f"{sysconfig.get_path(name)}/" for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+#: The modules that call handlers, and what lies between them.
+_OURS = (f"{__package__}.child", f"{__package__}.coroutines", "asyncio.runners", "asyncio.base_events")
+
+
+def members(error: BaseException) -> list[BaseException]:
+    """Return the exceptions of a group, and of the groups in it; an exception that is none is its only member."""
+    if isinstance(error, BaseExceptionGroup):
+        return [member for each in error.exceptions for member in members(each)]
+    return [error]
+
+
+def _representative(error: BaseException) -> BaseException:
+    """Return what an exception is to be called: of a group whose members are of one class its first member."""
+    first, *others = members(error)
+    return first if all(type(each) is type(first) for each in others) else error
 
 
 def error_type(error: BaseException) -> str:
-    return type(error).__name__[:64]
+    return type(_representative(error)).__name__[:64]
 
 
 def message(error: BaseException) -> str:
     """Return what an exception says, cut, with a substitute where `str()` of it raises."""
+    others = len(members(error)) - 1
+    shown = _representative(error)
     try:
-        text = str(error)
+        text = str(shown)
+        if others and shown is not error:
+            text += f" (and {others} more of the kind)"
     except BaseException as second:  # noqa: BLE001 - anything at all may be in a __str__
         return f"<its message can't be shown: {type(second).__name__}>"
-    return cut(_encodable(text), MAX_MESSAGE)
+    return cut(encodable(text), MAX_MESSAGE)
 
 
 def trace(error: BaseException) -> str:
@@ -37,7 +54,7 @@ def trace(error: BaseException) -> str:
         text = "".join(lines)
     except BaseException as second:  # noqa: BLE001
         return f"<its traceback can't be shown: {type(second).__name__}>"
-    text = _encodable(text)
+    text = encodable(text)
     return text if len(text) <= MAX_TRACEBACK else "[...]\n" + text[-MAX_TRACEBACK:]
 
 
@@ -45,8 +62,8 @@ def place(error: BaseException, module: str) -> str:
     """Return where an exception arose, e.g. `shop/mail.py:42 Mailer.send`: the innermost frame of the code that
     the handler, which stands in `module`, belongs to. "" when it arose in no such code."""
     try:
-        frames = [frame for frame in _frames(error) if _is_own(frame, module.partition(".")[0])]
-        return cut(_encodable(_named(frames[-1])), MAX_PLACE) if frames else ""
+        frames = [frame for frame in _frames(_representative(error)) if _is_own(frame, module.partition(".")[0])]
+        return cut(encodable(_named(frames[-1])), MAX_PLACE) if frames else ""
     except BaseException:  # noqa: BLE001 - a module's name may be anything
         return ""
 
@@ -63,7 +80,7 @@ def _is_own(frame: TracebackType, package: str) -> bool:
     if module == "gopher" or module.startswith("gopher."):
         return module.startswith("gopher.handlers")
     file = frame.tb_frame.f_code.co_filename
-    return module.partition(".")[0] == package or not file.startswith(("<", *_LIBRARIES))
+    return module.partition(".")[0] == package or not file.startswith(("<", *LIBRARIES))
 
 
 def _named(frame: TracebackType) -> str:
@@ -80,10 +97,10 @@ def cut(text: str, limit: int) -> str:
 
 def _without_our_frames(error: BaseException) -> TracebackType | None:
     frames = error.__traceback__
-    while frames is not None and frames.tb_frame.f_globals.get("__name__") == _OURS:
+    while frames is not None and frames.tb_frame.f_globals.get("__name__") in _OURS:
         frames = frames.tb_next
     return frames
 
 
-def _encodable(text: str) -> str:
+def encodable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()

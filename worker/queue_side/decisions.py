@@ -71,14 +71,17 @@ def on_timeout(job: FetchedJob, timeout: float, grace: float, max_retries: int, 
     return _again("timeout", (handler.backoff if handler else Backoff()).delay(failures(job)), "Timeout", message)
 
 
-def on_crash(job: FetchedJob, how: str, output: str, max_crashes: int) -> Decision:
-    """Decide for an attempt whose child died: `how` is a signal's name or `exit 0`, `output` its last lines."""
+def on_crash(job: FetchedJob, how: str, output: str, max_crashes: int, place: str = "") -> Decision:
+    """Decide for an attempt whose child died: `how` is a signal's name or `exit 0`, `output` what is told of it."""
     deaths = (*job.crashes, how)
     if len(deaths) >= max_crashes:
         times = f"{len(deaths)} times ({', '.join(deaths)})" if len(deaths) > 1 else f"once ({how})"
-        return _dead("crashed", "ChildCrashed", f"its child process died {times}", output, crash=how, permanent=True)
+        message = f"its child process died {times}"
+        dead = _dead("crashed", "ChildCrashed", message, output, crash=how, permanent=True)
+        return dead._replace(place=place)
     message = f"its child process ended without a result: {how}"
-    return _again("crashed", crash_delay(len(deaths)), "ChildCrashed", message, output, crash=how)
+    delay = crash_delay(len(deaths))
+    return _again("crashed", delay, "ChildCrashed", message, output, crash=how)._replace(place=place)
 
 
 def on_no_handler(job: FetchedJob) -> Decision:
