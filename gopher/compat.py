@@ -4,8 +4,12 @@ Each function says why the public way does not do, and tests/frame/test_compat.p
 name once the library has changed. Nothing is imported from the libraries: what they made is handed in.
 """
 
+import _thread
 import os
 import socket
+import subprocess
+from collections.abc import Callable
+from multiprocessing import forkserver, resource_tracker
 from typing import Any
 
 
@@ -83,3 +87,37 @@ def take_expectation(request: Any) -> bool:
     expected = bool(request._expected_100_continue)
     request._expected_100_continue = False
     return expected
+
+
+def thread_counter() -> Callable[[], int]:
+    """Return Python's function that counts the threads which it has started, besides the main one.
+
+    `threading.active_count()` takes a lock, and knows none of `_thread.start_new_thread`. A child asks after each job.
+    """
+    return _thread._count
+
+
+def event_loop_policy(events: Any) -> Any:
+    """Return the policy of the module `asyncio.events`, None while there is none.
+
+    `get_event_loop_policy()` would make one, and is deprecated. A child asks after each job.
+    """
+    return events._event_loop_policy
+
+
+def put_event_loop_policy(events: Any, policy: Any) -> None:
+    """Put a policy of the module `asyncio.events` back; `set_event_loop_policy()` is deprecated."""
+    events._event_loop_policy = policy
+
+
+def helpers_of_multiprocessing() -> set[int | None]:
+    """Return the processes that `multiprocessing` keeps for itself: nothing tells their ids without starting them."""
+    tracker: Any = resource_tracker._resource_tracker
+    server: Any = forkserver._forkserver
+    return {tracker._pid, server._forkserver_pid}
+
+
+def interpreter_flags() -> list[str]:
+    """Return the options with which this Python was started, for another one: `multiprocessing` does it so too."""
+    flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+    return flags

@@ -1,7 +1,9 @@
 """One attempt of a job, in this process: what a child does, without the child."""
 
+import asyncio
 import json
 import time
+from types import CoroutineType
 from typing import Any
 
 import msgspec
@@ -73,7 +75,8 @@ def attempt(handler: Handler, job: Job, payload: bytes | msgspec.Raw) -> bytes:
     typed = handler.decode(payload)
     before = running_job.set(job)
     try:
-        return encode_result(handler.function(job, typed))
+        result = handler.function(job, typed)
+        return encode_result(asyncio.run(result) if isinstance(result, CoroutineType) else result)
     finally:
         running_job.reset(before)
 

@@ -1,6 +1,7 @@
 """What comes out of the children: messages through their channels, what handlers print through their outputs."""
 
 import selectors
+import time
 
 import msgspec
 
@@ -10,7 +11,7 @@ from .children.capture import CapturedOutput
 from .children.channel import SupervisorEnd
 from .children.handle import ChildHandle
 from .children.pool import Pool
-from .messages import Message, Progress, Ready, decode_message
+from .messages import Message, Progress, Ready, Retiring, decode_message
 from .outcomes import Outcomes
 
 
@@ -81,6 +82,8 @@ class ChildIO:
     def _take_message(self, child: ChildHandle, message: Message) -> None:
         if isinstance(message, Ready):
             child.ready = True
+        elif isinstance(message, Retiring):
+            self._pool.retire(child, message.why, time.monotonic())
         elif child.killed or not child.jobs or message.number != child.jobs[0].number:
             return
         elif isinstance(message, Progress):

@@ -97,6 +97,10 @@ class Crew:
                 self.pool.kill(child, "lost")
 
     def leave(self) -> None:
-        """Kill all children."""
+        """Let all children go; kill those that still have a job, or do not leave in time."""
+        for child in self.pool.children.values():
+            if child.jobs:
+                self.pool.kill(child, "leaving")
+        self.pool.let_all_go(time.monotonic())
         for child in self.pool.children.values():
             self.pool.kill(child, "leaving")

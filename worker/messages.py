@@ -60,7 +60,13 @@ class Ready(msgspec.Struct, array_like=True, tag="r", frozen=True):
     """The child has started and waits for jobs."""
 
 
-Message = Completed | Failed | Progress | Ready
+class Retiring(msgspec.Struct, array_like=True, tag="x", frozen=True):
+    """The child takes no other job: its last one has left something that can't be put back."""
+
+    why: str
+
+
+Message = Completed | Failed | Progress | Ready | Retiring
 
 encode = msgspec.msgpack.Encoder().encode
 decode_assignments = msgspec.msgpack.Decoder(list[Assignment]).decode

@@ -261,6 +261,7 @@ HOST = Kind("a host name or address, without scheme or port", _read_host)
 PORT = integer(0, 65535)
 LOG_LEVEL = choice("debug", "info", "warning", "error", "critical")
 LOG_FORMAT = choice("console", "json")
+START_METHOD = choice("fork", "spawn")
 SERVER_URL = Kind(EXPECTED_URL, lambda text: ServerAddress.parse(text).url)
 TLS_VERIFY = Kind("required, none, or the path of a CA file that exists", _read_tls_verify)
 SMTP_URL = Kind(

@@ -136,6 +136,12 @@ class Settings:
     worker_shutdown_timeout: float = _setting(
         "WORKER_SHUTDOWN_TIMEOUT", kinds.duration(), "30s", "How long running jobs may finish after SIGTERM."
     )
+    worker_start_method: str = _setting(
+        "WORKER_START_METHOD",
+        kinds.START_METHOD,
+        "fork",
+        "How child processes start: fork, or spawn, which shares no memory and survives libraries with threads.",
+    )
     worker_max_jobs_per_child: int = _setting(
         "WORKER_MAX_JOBS_PER_CHILD", kinds.integer(1, 10**9), "10000", "A child is replaced after so many jobs."
     )

@@ -4,6 +4,7 @@ import hashlib
 import logging
 import os
 import time
+from collections.abc import Mapping
 from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any
@@ -199,12 +200,22 @@ class Job(msgspec.Struct, kw_only=True, eq=False, weakref=True):
     reporter: Reporter = msgspec.field(default_factory=Reporter)
 
     def progress(self, fraction: float, message: str = "") -> None:
-        """Say how far the job is: a fraction from 0 to 1, and what is being done."""
-        self.reporter.progress(min(max(float(fraction), 0.0), 1.0), str(message))
+        """Say how far the job is: a fraction from 0 to 1, and what is being done.
 
-    def log(self, message: str, *args: object) -> None:
-        """Add a line to the job's log, with %-formatting as in `logging`."""
-        self.reporter.log(message % args if args else message)
+        What is no such number is left out, with a line in the job's log: reports never fail the work.
+        """
+        try:
+            share = float(fraction)
+        except Exception as error:  # noqa: BLE001 - an object of a handler may raise anything
+            self.reporter.log(f"progress({type(fraction).__name__}) was left out: {type(error).__name__}")
+            return
+        if share == share:
+            self.reporter.progress(min(max(share, 0.0), 1.0), _text(message))
+
+    def log(self, message: object, *args: object) -> None:
+        """Add a line to the job's log, with %-formatting as in `logging`. As there, what can't be formatted raises
+        nothing: the line says so."""
+        self.reporter.log(_formatted(message, args) if args else _text(message))
 
     def cancelled(self) -> bool:
         """Return whether somebody asked to cancel this job."""
@@ -212,6 +223,29 @@ class Job(msgspec.Struct, kw_only=True, eq=False, weakref=True):
 
     def __repr__(self) -> str:
         return f"<Job {self.id} {self.type} attempt {self.attempt}>"
+
+
+def _formatted(message: object, args: tuple[object, ...]) -> str:
+    text = _text(message)
+    try:
+        # One mapping is for %(name)s.
+        return text % (args[0] if len(args) == 1 and isinstance(args[0], Mapping) and args[0] else args)
+    except Exception as error:  # noqa: BLE001 - as of `logging`
+        return f"{text} [its arguments {', '.join(map(_shown, args))} do not fit: {type(error).__name__}]"
+
+
+def _text(value: object) -> str:
+    try:
+        return str(value)
+    except Exception as error:  # noqa: BLE001
+        return f"[a {type(value).__name__} that can't be shown: {type(error).__name__}]"
+
+
+def _shown(value: object) -> str:
+    try:
+        return repr(value)
+    except Exception as error:  # noqa: BLE001
+        return f"[a {type(value).__name__} that can't be shown: {type(error).__name__}]"
 
 
 #: The job that the calling code runs in; set by what runs a handler.

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from gopher import compat
+from tests.helpers import wait_until
 
 from .test_layers import PARTS, module_of
 
@@ -107,6 +108,53 @@ def test_python_keeps_the_environment_in_a_mapping_that_follows_each_change(monk
     assert compat.environment() != before
     monkeypatch.setenv("GOPHER_TEST_COMPAT", "one")
     assert compat.environment() == before
+
+
+def test_python_counts_the_threads_that_it_has_started_below_threading_too():
+    import _thread
+    import threading
+
+    count, end = compat.thread_counter(), threading.Event()
+    before = count()
+    _thread.start_new_thread(end.wait, ())
+    wait_until(lambda: count() == before + 1)
+    end.set()
+    wait_until(lambda: count() == before)
+
+
+def test_asyncio_keeps_its_policy_in_a_variable_that_is_none_until_there_is_one():
+    program = (
+        "import asyncio; from gopher import compat; events = asyncio.events\n"
+        "assert compat.event_loop_policy(events) is None\n"
+        "async def run(): pass\n"
+        "asyncio.run(run())\n"
+        "policy = compat.event_loop_policy(events)\n"
+        "assert policy is not None\n"
+        "compat.put_event_loop_policy(events, None)\n"
+        "asyncio.run(run())\n"
+        "assert compat.event_loop_policy(events) not in (None, policy)\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=30)
+
+
+def test_multiprocessing_keeps_the_processes_that_help_it():
+    program = (
+        "import os; from gopher import compat; from multiprocessing import get_context\n"
+        "assert compat.helpers_of_multiprocessing() == {None}\n"
+        "if __name__ == '__main__':\n"
+        "    get_context('spawn').Lock()\n"
+        "    (pid,) = compat.helpers_of_multiprocessing() - {None}\n"
+        "    os.kill(pid, 0)\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=30)
+
+
+def test_subprocess_tells_the_options_that_python_was_started_with():
+    program = "from gopher import compat; print(compat.interpreter_flags())"
+    command = [sys.executable, "-X", "utf8", "-W", "error", "-c", program]
+    told = subprocess.check_output(command, text=True, timeout=30)
+    assert "-Werror" in told
+    assert "-X', 'utf8" in told
 
 
 def test_opentelemetry_keeps_its_provider_in_a_variable_that_is_none_until_there_is_one():

@@ -101,10 +101,10 @@ def test_signals_to_a_child_alone_change_nothing(client, start_worker):
     assert worker.children() == [child]
 
 
-def test_what_a_handler_left_behind_goes_with_the_worker(client, start_worker):
+def test_what_a_handler_left_behind_goes_with_its_child(client, start_worker):
     worker = start_worker()
-    program = client.wait(client.enqueue("leave_behind", {}), 5).result
-    assert int(bytes(program)) in worker.session()
+    program = int(bytes(client.wait(client.enqueue("leave_behind", {}), 5).result))
+    wait_until(lambda: program not in worker.session())
     assert worker.stop() == 0
     wait_until(lambda: worker.session() == [])
 

@@ -8,6 +8,7 @@ any time. So a child says what is long in pieces, each short enough that the ker
 what another one says may come between them.
 """
 
+import os
 import socket
 from collections import deque
 from struct import Struct
@@ -98,9 +99,22 @@ class ChildEnd:
         self._socket = end
         self._messages = Messages(LONGEST)
         self._received: deque[bytes] = deque()
+        self._identity = self._identify()
 
     def fileno(self) -> int:
         return self._socket.fileno()
+
+    def is_whole(self) -> bool:
+        """Return whether the descriptor still leads to the supervisor: a handler may have closed it, or opened a file
+        of its own in its place."""
+        try:
+            return self._identify() == self._identity
+        except OSError:
+            return False
+
+    def _identify(self) -> tuple[int, int]:
+        status = os.fstat(self._socket.fileno())
+        return status.st_dev, status.st_ino
 
     def receive(self) -> bytes | None:
         """Return the next message, None when the supervisor is gone or closes."""
@@ -124,6 +138,10 @@ class SupervisorEnd:
         self._socket.setblocking(False)
         self.outbox: deque[bytes | memoryview] = deque()
         self._messages = Messages(PIECE)
+
+    def child_fileno(self) -> int:
+        """Return the descriptor of the other end, for a child that is not forked."""
+        return self._child_socket.fileno()
 
     def child_end(self) -> ChildEnd:
         """Return the other end, for the child after the fork."""

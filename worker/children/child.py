@@ -4,20 +4,31 @@ It has nothing of the queue in it. Whatever a handler does to this process, the 
 knows what it ran, and forks another.
 """
 
+import logging
 import os
-import random
 import signal
 import socket
 import sys
 import time
 import traceback
 from collections.abc import Iterable
-from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn, TextIO
+from contextlib import suppress
+from types import CoroutineType, FrameType
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
 from gopher.worker.job_logs import JobFields
-from gopher.worker.messages import Assignment, Completed, Failed, Kind, Progress, Ready, decode_assignments, encode
+from gopher.worker.messages import (
+    Assignment,
+    Completed,
+    Failed,
+    Kind,
+    Progress,
+    Ready,
+    Retiring,
+    decode_assignments,
+    encode,
+)
 from setproctitle import setproctitle
 
 from gopher.base.parent_death import die_with_parent
@@ -25,6 +36,7 @@ from gopher.base.salvage import UNREADABLE
 from gopher.errors import Cancelled, Discard, InvalidJob, RateLimited, Retry, Snooze, SoftTimeout
 from gopher.jobs.handlers import Handler, Registry
 from gopher.jobs.job import NO_METADATA, Envelope, Job, Reporter, decode_envelope, set_process_job
+from gopher.jobs.loading import start_child, stop_child
 from gopher.server.crashpoints import reached
 from gopher.telemetry import logs
 from gopher.telemetry.trace_context import trace_id
@@ -34,9 +46,13 @@ from .capture import mark
 from .channel import ChildEnd
 from .child_signals import ChildSignals
 from .claims import Claims
+from .coroutines import Coroutines
+from .offspring import prefer_alone_as_oom_victim
 from .process_state import ProcessState, report_crashes
+from .random_numbers import seed_anew
 from .results import BadResult, encode_result
 from .streams import Streams
+from .watch import watch
 
 if TYPE_CHECKING:
     from gopher.worker.tracing.attempts import Attempts
@@ -71,28 +87,62 @@ class Child:
         #: The assignment that may be interrupted now, 0 between jobs.
         self._current = 0
         self._began = 0.0
+        self._coroutines = Coroutines()
 
     def run(self, inherited: Iterable[int], output: int, parent: int) -> None:
         """Prepare the process, then work until the supervisor closes the channel."""
         self._after_fork(inherited, output, parent)
+        # It may have been let go before it was ready.
+        with suppress(BrokenPipeError):
+            self._take_jobs()
+        self._leave()
+
+    def _take_jobs(self) -> None:
         self._channel.send(encode(Ready()))
         while (message := self._channel.receive()) is not None:
-            assignments = decode_assignments(message)
-            for given in assignments:
-                reached("job.taken")
-                if self._claims.begin(given.number):
-                    outcome = self._attempt(given)
-                    reached("job.run")
-                    self._restore(thoroughly=outcome.seconds >= _QUICK or given is assignments[-1])
-                    self._channel.send(encode(outcome))
-                    reached("outcome.sent")
+            if not self._work(decode_assignments(message)):
+                # The others that are given to it are taken back. Until the channel is closed: it leaves when told to.
+                while self._channel.receive() is not None:
+                    pass
+                return
+
+    def _call_start_hooks(self) -> None:
+        with self._streams.lent_to(self._process_log):
+            try:
+                start_child(self._registry.modules)
+            except BaseException:
+                # What is printed later goes to the log of a job, and there is none.
+                logging.getLogger("gopher.worker").exception("on_child_start() has failed")
+                raise
+
+    def _leave(self) -> None:
+        with self._streams.lent_to(self._process_log):
+            for hook, error in stop_child(self._registry.modules):
+                logging.getLogger("gopher.worker").error("%s() has failed", hook, exc_info=error)
+
+    def _work(self, assignments: list[Assignment]) -> bool:
+        """Run jobs; return False when one of them has changed this process for good."""
+        for given in assignments:
+            reached("job.taken")
+            if self._claims.begin(given.number):
+                outcome = self._attempt(given)
+                reached("job.run")
+                look = self._restore(thoroughly=outcome.seconds >= _QUICK or given is assignments[-1])
+                self._channel.send(encode(outcome))
+                reached("outcome.sent")
+                if look and (left := self._process_state.left_for_good()):
+                    self._channel.send(encode(Retiring(f"{given.job.type}: {left}")))
+                    return False
+        return True
 
     def interrupted(self, _signal: int, _frame: FrameType | None) -> None:
         """Raise in the handler what the supervisor asks for, if it still runs what is meant."""
         reason = self._stop.reason_for(self._current) if self._current else 0
         if reason:
             self._current = 0
-            raise SoftTimeout("the job's timeout has passed") if reason == interrupt.TIMEOUT else Cancelled
+            error = SoftTimeout("the job's timeout has passed") if reason == interrupt.TIMEOUT else Cancelled()
+            if not self._coroutines.cancel(error):
+                raise error
 
     def _after_fork(self, inherited: Iterable[int], output: int, parent: int) -> None:
         # First of all: die when the supervisor does, also when it died just now.
@@ -103,14 +153,14 @@ class Child:
         # The supervisor's connections and the other children's pipes: a copy here would keep them open.
         for descriptor in inherited:
             os.close(descriptor)
-        process_log = open(os.dup(2), "w", buffering=1, encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
+        self._process_log = process_log = open(os.dup(2), "w", buffering=1, encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
         self._streams = Streams(output)
         report_crashes()
         logs.configure_for_jobs(self._streams.log, process_log, self._fields)
         # Every child would draw the same numbers.
-        random.seed()
+        seed_anew()
         # When memory runs out, the kernel shall take a child and never the supervisor.
-        system.prefer_as_oom_victim()
+        prefer_alone_as_oom_victim()
         if self._memory_limit is not None:
             system.limit_memory(self._memory_limit)
         if self._spans is not None:
@@ -118,17 +168,23 @@ class Child:
 
             self._attempts = in_child(self._spans)
         self._pid = os.getpid()
+        self._call_start_hooks()
         setproctitle(f"gopher: child of {parent}")
         self._process_state = ProcessState(self._streams, self._signals)
+        self._context = self._process_state.context
 
-    def _restore(self, *, thoroughly: bool) -> None:
+    def _restore(self, *, thoroughly: bool) -> bool:
         if thoroughly and os.getpid() != self._pid:
             # Forked by C code.
             _leave_copy(None)
+        if watch.called and not self._channel.is_whole():
+            # What is sent now might go into a file of the handler's.
+            self._streams.say("the job has closed, or replaced, the descriptor by which its child speaks to the worker")
+            os._exit(1)
         try:
-            self._process_state.restore(thoroughly=thoroughly)
+            return self._process_state.restore(thoroughly=thoroughly)
         except BaseException:  # noqa: BLE001 - what a signal handler raises that the job has left
-            self._process_state.restore(thoroughly=True)
+            return self._process_state.restore(thoroughly=True)
 
     def _attempt(self, given: Assignment) -> Completed | Failed:
         """Run one job to its end, whatever that is."""
@@ -166,16 +222,25 @@ class Child:
             parents=_decoded(fetched.parents) if fetched.parents else {},
             trace_id=trace_id(envelope.trace) if envelope.trace else "",
             owner=envelope.owner,
-            reporter=ChildReporter(self._channel, self._stop, given.number, self._streams.log),
+            reporter=ChildReporter(self._channel, self._stop, given.number, self._streams),
         )
         set_process_job(job)
         self._current = given.number
         try:
-            return handler.function(job, payload)
+            context = self._context()
+            result = context.run(handler.function, job, payload)
+            if type(result) is CoroutineType:
+                result = context.run(self._coroutines.run, result, self._leave_if_copy)
+            return result
         finally:
             self._current = 0
             if self._signals.in_copy:
-                _leave_copy(sys.exception())
+                self._leave_if_copy()
+
+    def _leave_if_copy(self) -> None:
+        """End this process if a handler has forked it."""
+        if self._signals.in_copy:
+            _leave_copy(sys.exception())
 
     def _message(self, error: BaseException) -> str:
         if isinstance(error, MemoryError) and self._memory_limit is not None:
@@ -210,18 +275,29 @@ def _decoded(parents: dict[str, bytes]) -> dict[str, Any]:
     return {parent: msgspec.json.decode(result or b"null") for parent, result in parents.items()}
 
 
+#: What handlers raise, what it means, and which of its attributes names the time.
+_MEANINGS: tuple[tuple[type[BaseException], Kind, str], ...] = (
+    (Retry, "retry", "after"),
+    (Snooze, "snooze", "after"),
+    (RateLimited, "rate_limited", "retry_after"),
+    (SoftTimeout, "timeout", ""),
+    (Cancelled, "cancelled", ""),
+)
+
+
 def what_becomes(error: BaseException, handler: Handler | None) -> tuple[Kind, float | None]:
-    """Return what an exception means for its job, and the seconds that it names."""
-    if isinstance(error, Retry):
-        return "retry", error.after
-    if isinstance(error, Snooze):
-        return "snooze", error.after
-    if isinstance(error, RateLimited):
-        return "rate_limited", error.retry_after
-    if isinstance(error, SoftTimeout):
-        return "timeout", None
-    if isinstance(error, Cancelled):
-        return "cancelled", None
+    """Return what an exception means for its job, and the seconds that it names.
+
+    A group whose members mean the same means that, and names the longest time of theirs.
+    """
+    if isinstance(error, BaseExceptionGroup):
+        meanings = [what_becomes(member, handler) for member in failures.members(error)]
+        if len({kind for kind, _ in meanings}) > 1:
+            return "error", None
+        return meanings[0][0], max((after for _, after in meanings if after is not None), default=None)
+    for raised, kind, seconds in _MEANINGS:
+        if isinstance(error, raised):
+            return kind, getattr(error, seconds) if seconds else None
     permanent = handler.permanent if handler else ()
     if isinstance(error, (Discard, InvalidJob, BadResult, *permanent)):
         return "discard", None
@@ -231,8 +307,8 @@ def what_becomes(error: BaseException, handler: Handler | None) -> tuple[Kind, f
 class ChildReporter(Reporter):
     """Sends what a handler reports to the supervisor."""
 
-    def __init__(self, channel: ChildEnd, stop: interrupt.Interrupt, number: int, log: TextIO) -> None:
-        self._log = log
+    def __init__(self, channel: ChildEnd, stop: interrupt.Interrupt, number: int, streams: Streams) -> None:
+        self._streams = streams
         self._channel = channel
         self._stop = stop
         self._number = number
@@ -242,10 +318,12 @@ class ChildReporter(Reporter):
         now = time.monotonic()
         if now >= self._next_report or fraction >= 1:
             self._next_report = now + _PROGRESS_PERIOD
-            self._channel.send(encode(Progress(self._number, fraction, failures.cut(message, 200))))
+            text = failures.encodable(failures.cut(message, 200))
+            with suppress(OSError):
+                self._channel.send(encode(Progress(self._number, fraction, text)))
 
     def log(self, line: str) -> None:
-        self._log.write(line + "\n")
+        self._streams.say(line)
 
     def cancelled(self) -> bool:
         return self._stop.reason_for(self._number) == interrupt.CANCEL

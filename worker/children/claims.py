@@ -8,18 +8,23 @@ begins it, in a few bytes of shared memory under a lock that costs no system cal
 import mmap
 from multiprocessing import get_context
 
+from .shared import FileLock
+
 #: Seconds that the supervisor waits for a child that claims a job just now: far more than that takes. One that was
 #: killed in that moment keeps the lock for ever; it is reaped soon.
 PATIENCE = 0.001
 
 
 class Claims:
-    """Shared between the supervisor and one child; made before the fork. Assignments go by their numbers."""
+    """Shared between the supervisor and one child; made before the fork, or of memory that both can reach.
 
-    def __init__(self) -> None:
+    Assignments go by their numbers.
+    """
+
+    def __init__(self, memory: mmap.mmap | None = None, lock: FileLock | None = None) -> None:
         # Made for the fork context it has no name, and nothing is left of it when both processes are gone.
-        self._lock = get_context("fork").Lock()
-        self._memory = mmap.mmap(-1, 3 * 8)
+        self._lock = lock or get_context("fork").Lock()
+        self._memory = memory or mmap.mmap(-1, 3 * 8)
         #: The last one begun; taken back are those above the second and up to the third.
         self._numbers = memoryview(self._memory).cast("q")
 

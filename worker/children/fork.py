@@ -20,13 +20,13 @@ def fork(run: Callable[[], None]) -> int:
     try:
         pid = os.fork()
         if pid == 0:
-            _run_and_exit(run)
+            run_and_exit(run)
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _BLOCKED)
     return pid
 
 
-def _run_and_exit(run: Callable[[], None]) -> NoReturn:
+def run_and_exit(run: Callable[[], None]) -> NoReturn:
     code = 1
     try:
         gc.enable()

@@ -34,6 +34,8 @@ class ChildHandle:
     last_number: int = 0
     ready: bool = False
     leaving: bool = False
+    #: It takes no other job: what it was given and has not begun can be taken back.
+    retired: bool = False
     kill_at: float = float("inf")
     #: Why it was killed by us: "timeout", "cancel", "shutdown", "lost", "nonsense", "leaving"; "" when it was not.
     killed: str = ""

@@ -16,10 +16,10 @@ _LAYOUT = struct.Struct("=qq")
 
 
 class Interrupt:
-    """Shared between the supervisor and one child; made before the fork."""
+    """Shared between the supervisor and one child; made before the fork, or of memory that both can reach."""
 
-    def __init__(self) -> None:
-        self._memory = mmap.mmap(-1, _LAYOUT.size)
+    def __init__(self, memory: mmap.mmap | None = None) -> None:
+        self._memory = memory or mmap.mmap(-1, _LAYOUT.size)
 
     def set(self, number: int, reason: int) -> None:
         _LAYOUT.pack_into(self._memory, 0, number, reason)

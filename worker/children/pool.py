@@ -3,6 +3,7 @@
 import os
 import random
 import socket
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from heapq import heapify, heappop, heapreplace
@@ -14,12 +15,8 @@ from gopher.jobs.handlers import Registry
 from gopher.telemetry.logs import get_logger
 
 from . import interrupt, system
-from .capture import CapturedOutput
-from .channel import SupervisorEnd
-from .child import Child
-from .claims import Claims
-from .fork import fork
 from .handle import ChildHandle
+from .start import start_child
 
 log = get_logger("worker")
 
@@ -68,6 +65,12 @@ class Pool:
         if not child.jobs:
             self._let_go(child, now)
 
+    def retire(self, child: ChildHandle, why: str, now: float) -> None:
+        """Replace a child in which a job has left something that can't be put back."""
+        log.warning("a child is replaced: its last job left something behind", pid=child.pid, left=why)
+        child.retired = True
+        self.dismiss(child, now)
+
     def reap(self, now: float) -> list[tuple[ChildHandle, int]]:
         """Return the children that have died, with their wait status. As PID 1 it reaps strangers too."""
         dead: list[tuple[ChildHandle, int]] = []
@@ -84,6 +87,15 @@ class Pool:
                 system.kill_group(pid)
                 self._note_death(child, now)
                 dead.append((child, status))
+
+    def let_all_go(self, now: float) -> None:
+        """Let the children that have no job go, and wait until they have left: the last thing that a worker does."""
+        for child in self.children.values():
+            self.dismiss(child, now)
+        while self.children and time.monotonic() < now + EXIT_GRACE:
+            self.reap(now)
+            # Most leave within a millisecond; those whose modules have hooks may take a while.
+            time.sleep(0.001)
 
     def kill(self, child: ChildHandle, why: str) -> None:
         child.killed = child.killed or why
@@ -138,7 +150,7 @@ class Pool:
 
     def retract(self, child: ChildHandle, now: float) -> list[Running]:
         """Take back what waits behind a child's running job."""
-        begun = child.claims.take_back(child.last_number) if len(child.jobs) > 1 else None
+        begun = child.claims.take_back(child.last_number) if len(child.jobs) > 1 or child.retired else None
         if begun is None:
             return []
         taken = [running for running in child.jobs if running.number > begun]
@@ -187,29 +199,18 @@ class Pool:
             self._spawn_at = now + pause
 
     def _spawn(self, now: float) -> None:
-        channel, output, stop, claims = SupervisorEnd(), CapturedOutput(), interrupt.Interrupt(), Claims()
-        parent = os.getpid()
-
-        def run() -> None:
-            inherited = [*self._inherited(), *self.descriptors(), channel.fileno(), output.fileno()]
-            memory = self._settings.worker_max_memory_per_child
-            child = Child(channel.child_end(), stop, claims, self._registry, memory, self._spans)
-            child.run(inherited, output.writer, parent)
-
         try:
-            pid = fork(run)
+            pid, shared = start_child(
+                self._settings, self._registry, lambda: [*self._inherited(), *self.descriptors()], self._spans
+            )
         except OSError as error:
-            channel.close()
-            output.close_writer()
-            output.close()
             self._spawn_at = now + 1.0
-            log.error("can't fork a child; trying again in a second", error=str(error))
+            log.error("can't start a child; trying again in a second", error=str(error))
             return
-        output.close_writer()
         limit = self._settings.worker_max_jobs_per_child
         # With jitter, so that children do not all leave at once.
         jobs_left = limit - random.randint(0, limit // 10)  # noqa: S311
-        child = self.children[pid] = ChildHandle(pid, channel, output, stop, claims, jobs_left)
+        child = self.children[pid] = ChildHandle(pid, *shared, jobs_left)
         self.opened(child)
 
     def descriptors(self) -> list[int]:

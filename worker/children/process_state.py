@@ -1,25 +1,28 @@
 """What one job may leave changed in its child, and the next one must not find: put back after each job.
 
-Not everything can be: patched modules, threads, open files. Recycling (`WORKER_MAX_JOBS_PER_CHILD=1` if need be)
-is for those.
+Not everything can be. What is seen of that (`lasting`) ends the child; what is not, such as patched modules, is a
+matter of `WORKER_MAX_JOBS_PER_CHILD=1`.
 """
 
 import faulthandler
+import locale
 import os
 import resource
 import signal
 import socket
-import sys
 import time
 from contextlib import suppress
 
 from gopher.compat import environment
 
 from .child_signals import ChildSignals
+from .interpreter import Interpreter
+from .lasting import LIMITS, Lasting
+from .loggers import Loggers
+from .random_numbers import SharedNumbers
 from .streams import Streams
 from .watch import watch
 
-_LIMITS = sorted({value for name, value in vars(resource).items() if name.startswith("RLIMIT_")})
 #: What `faulthandler.register` takes. Its handlers are below Python's, where `signal.getsignal` does not see them.
 _REGISTRABLE = sorted(
     signal.valid_signals() - {signal.SIGSEGV, signal.SIGFPE, signal.SIGABRT, signal.SIGBUS, signal.SIGILL}
@@ -32,7 +35,10 @@ def report_crashes() -> None:
 
 
 class ProcessState:
-    """Standard streams, signals, timers, limits, folder, umask, environment, time zone, and Python's own settings."""
+    """Standard streams, signals, timers, limits, folder, umask, environment, locale, loggers, Python's own settings.
+
+    Made when the child is ready for its first job: what is set then stays.
+    """
 
     def __init__(self, streams: Streams, signals: ChildSignals) -> None:
         self._streams = streams
@@ -43,38 +49,62 @@ class ProcessState:
         self._os_environ = os.environ
         self._environ = dict(environment())
         self._timeout = socket.getdefaulttimeout()
-        self._limits = {each: resource.getrlimit(each) for each in _LIMITS}
-        self._recursion, self._trace, self._profile = sys.getrecursionlimit(), sys.gettrace(), sys.getprofile()
+        self._limits = {each: resource.getrlimit(each) for each in LIMITS}
+        self._locale = locale.setlocale(locale.LC_ALL)
+        self._loggers, self._lasting = Loggers(), Lasting()
+        self._numbers = SharedNumbers()
+        self._interpreter = Interpreter()
+        #: Returns the context that a job shall run in.
+        self.context = self._interpreter.context
+        watch.forget()
 
-    def restore(self, *, thoroughly: bool) -> None:
-        """Put back what was changed; `thoroughly` also what only C code may have changed unnoticed."""
+    def restore(self, *, thoroughly: bool) -> bool:
+        """Put back what was changed; `thoroughly` also what only C code may have changed unnoticed.
+
+        Returns whether something may be left that can't be put back.
+        """
         faulthandler.cancel_dump_traceback_later()
-        if watch.called:
+        changed = self._interpreter.restore_assigned()
+        noted = watch.called or changed
+        if noted:
             thoroughly = True
-            self._restore_interpreter()
-            self._restore_limits()
+            self._restore_noted()
         if thoroughly:
             # Timers first: they may end this process.
             self._signals.restore()
             self._restore_folder()
+            self._interpreter.restore_decimals()
         self._streams.restore(thoroughly=thoroughly)
         os.environ = self._os_environ  # noqa: B003 - what it holds is put back below
-        if environment() != self._environ:
-            self._restore_environ()
+        if noted:
+            if watch.variables or environment() != self._environ:
+                self._restore_environ()
+            # What it says of the time zone may have been put into force, or not.
+            time.tzset()
         if socket.getdefaulttimeout() != self._timeout:
             socket.setdefaulttimeout(self._timeout)
         if thoroughly:
             # Only now: handlers of signals may have come in between.
             watch.forget()
+        return thoroughly
 
-    def _restore_interpreter(self) -> None:
+    def left_for_good(self) -> str:
+        """Say what of the job is left and can't be put back; "" when there is nothing."""
+        return self._lasting.changes()
+
+    def _restore_noted(self) -> None:
+        """Put back what only functions change whose calls are noted."""
+        self._interpreter.restore_called()
         report_crashes()
         # One for the signal that interrupts a job would leave the next one to be killed.
         for number in _REGISTRABLE:
             faulthandler.unregister(number)
-        sys.settrace(self._trace)
-        sys.setprofile(self._profile)
-        sys.setrecursionlimit(self._recursion)
+        self._restore_limits()
+        self._lasting.restore()
+        self._loggers.restore()
+        if locale.setlocale(locale.LC_ALL) != self._locale:
+            locale.setlocale(locale.LC_ALL, self._locale)
+        self._numbers.restore()
 
     def _restore_limits(self) -> None:
         for each, limit in self._limits.items():
@@ -95,8 +125,8 @@ class ProcessState:
             del os.environb[name]
         for name, value in self._environ.items():
             os.environb[name] = value
-        # TZ may have been among them.
-        time.tzset()
+        for name in watch.variables - self._environ.keys():
+            os.unsetenv(name)
 
 
 def _folder() -> str | None:

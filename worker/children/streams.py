@@ -7,9 +7,12 @@ its standard streams, they arrive.
 import io
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 # Now, before `watch` puts another in its place.
 from os import dup2
+from typing import TextIO
 
 _ENCODING, _ERRORS = "utf-8", "backslashreplace"
 
@@ -40,6 +43,25 @@ class Streams:
             whole = False
         if not whole:
             self._open()
+
+    @contextmanager
+    def lent_to(self, file: TextIO) -> Iterator[None]:
+        """Have what is printed go elsewhere: what belongs to no job goes to the process's own log."""
+        self._out.flush()
+        for descriptor in (1, 2):
+            dup2(file.fileno(), descriptor)
+        try:
+            yield
+        finally:
+            self.restore(thoroughly=True)
+
+    def say(self, line: str) -> None:
+        """Write a line into the log, if there is still a way to it."""
+        try:
+            self.log.write(line + "\n")
+        except (OSError, ValueError):
+            with suppress(OSError):
+                os.write(2, f"{line}\n".encode(_ENCODING, _ERRORS))
 
     def _restore_output(self) -> None:
         # Each time, since a file that was opened on them closes them unseen; to look would take longer.

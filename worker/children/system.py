@@ -3,14 +3,56 @@
 import os
 import resource
 import signal
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from gopher.errors import ConfigurationError
 
 
+class OomScore:
+    """How the kernel is told to take this process, when memory runs out, before others.
+
+    Processes that it starts inherit that, but for those that are started within `lowered`.
+    """
+
+    _FILE = "/proc/self/oom_score_adj"
+
+    def __init__(self) -> None:
+        self._before = ""
+        with suppress(OSError), open(self._FILE) as file:
+            self._before = file.read()
+        self._is_raised = False
+
+    def prefer_as_victim(self) -> None:
+        self._is_raised = True
+        self._write("500")
+
+    def forget(self) -> None:
+        """Undo it in a process that was forked from this one."""
+        self._is_raised = False
+        self._write(self._before)
+
+    @contextmanager
+    def lowered(self) -> Iterator[None]:
+        if not self._is_raised:
+            yield
+            return
+        self._write(self._before)
+        try:
+            yield
+        finally:
+            self._write("500")
+
+    def _write(self, score: str) -> None:
+        # Opened each time: a handler may have closed a descriptor that was kept, and have one of its own there.
+        if self._before:
+            with suppress(OSError), open(self._FILE, "w") as file:
+                file.write(score)
+
+
 def prefer_as_oom_victim() -> None:
-    with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
-        file.write("500")
+    """Have the kernel take this process, when memory runs out, before others."""
+    OomScore().prefer_as_victim()
 
 
 def need_descriptors(count: int) -> None:

@@ -1,0 +1,81 @@
+"""Starting a child, by a fork or afresh, with what it and the supervisor share."""
+
+import os
+import socket
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from gopher.config.settings import Settings
+from gopher.jobs.handlers import Registry
+
+from .capture import CapturedOutput
+from .channel import SupervisorEnd
+from .child import Child
+from .claims import Claims
+from .fork import fork
+from .interrupt import Interrupt
+from .shared import SharedMemory
+from .spawn import CLAIMS, INTERRUPT, spawn
+
+
+class Shared(NamedTuple):
+    """What the supervisor has of a child."""
+
+    channel: SupervisorEnd
+    output: CapturedOutput
+    stop: Interrupt
+    claims: Claims
+
+
+def start_child(
+    settings: Settings, registry: Registry, inherited: Callable[[], Iterable[int]], spans: socket.socket | None
+) -> tuple[int, Shared]:
+    """Start a child; return its pid and what is shared with it. Raises OSError.
+
+    `inherited` returns the descriptors that a forked child must close; `spans` is where it sends its spans.
+    """
+    start = _spawned if settings.worker_start_method == "spawn" else _forked
+    channel, output = SupervisorEnd(), CapturedOutput()
+    try:
+        pid, stop, claims = start(settings, registry, inherited, spans, channel, output)
+    except OSError:
+        channel.close()
+        output.close()
+        raise
+    finally:
+        output.close_writer()
+    return pid, Shared(channel, output, stop, claims)
+
+
+def _forked(
+    settings: Settings,
+    registry: Registry,
+    inherited: Callable[[], Iterable[int]],
+    spans: socket.socket | None,
+    channel: SupervisorEnd,
+    output: CapturedOutput,
+) -> tuple[int, Interrupt, Claims]:
+    stop, claims, parent = Interrupt(), Claims(), os.getpid()
+
+    def run() -> None:
+        child = Child(channel.child_end(), stop, claims, registry, settings.worker_max_memory_per_child, spans)
+        child.run([*inherited(), channel.fileno(), output.fileno()], output.writer, parent)
+
+    return fork(run), stop, claims
+
+
+def _spawned(
+    settings: Settings,
+    registry: Registry,
+    _inherited: Callable[[], Iterable[int]],
+    spans: socket.socket | None,
+    channel: SupervisorEnd,
+    output: CapturedOutput,
+) -> tuple[int, Interrupt, Claims]:
+    memory = SharedMemory()
+    try:
+        pid = spawn(channel, output.writer, memory, registry, settings.worker_max_memory_per_child, spans)
+    except OSError:
+        memory.close()
+        raise
+    return pid, Interrupt(memory.block(INTERRUPT)), Claims(memory.block(CLAIMS), memory.lock())
