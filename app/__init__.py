@@ -19,6 +19,7 @@ def create_app(settings: Settings | None = None) -> "Flask":
         cors,
         dashboard,
         dead_letters,
+        deprecated,
         docs,
         failures,
         flow,
@@ -49,7 +50,8 @@ def create_app(settings: Settings | None = None) -> "Flask":
     access.install(app, settings)
     audit.install(app)
     answers.install(app)
-    for part in (jobs, queues, flow, schedules, dead_letters, workers, timeline, health, metrics, index, openapi, docs):
+    parts = (jobs, queues, flow, schedules, dead_letters, workers, timeline, health, metrics, index, openapi, docs)
+    for part in (*parts, deprecated):
         app.register_blueprint(part.blueprint)
     dashboard.install(app)
     track = metrics.install(app)
