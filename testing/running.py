@@ -2,7 +2,7 @@
 
 import json
 import time
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import msgspec
 from gopher.worker.children.results import encode_result
@@ -39,13 +39,28 @@ class Recorder(Reporter):
         return self.asked_to_stop
 
 
+class AboutJob(TypedDict, total=False):
+    """What may be said of the `Job` that a handler is given."""
+
+    id: str
+    queue: str
+    priority: str
+    attempt: int
+    max_retries: int
+    metadata: dict[str, Any]
+    deadline: float | None
+    parents: dict[str, Any]
+    trace_id: str
+    owner: str
+
+
 def run_job(
     job_type: str | HandlerFunction,
     payload: Any = None,
     *,
     registry: Registry | None = None,
     reporter: Reporter | None = None,
-    **about: Any,
+    **about: Unpack[AboutJob],
 ) -> Any:
     """Run one attempt of a job here and return its result, as JSON would bring it back.
 

@@ -1,5 +1,7 @@
 """Dead letters and purging."""
 
+import re
+
 import pytest
 
 from gopher.client import Client
@@ -77,6 +79,18 @@ def test_retries_by_and_by_and_says_how_to_follow_and_to_stop_it(run: Run, clien
     assert run("redrives", "stop", redrive_id).out == f"{redrive_id} is stopped\n"
     assert run("redrives", "stop", redrive_id).code == 1
     assert run("redrives", "--json").json["redrives"][0]["status"] == "stopped"
+
+
+def test_the_old_name_of_redrives_answers_as_before_with_a_warning(run: Run, client: Client, dead: list[str]) -> None:
+    redrive_id = run("retry-all", "--rate", "1/h", "--json").json["retry_id"]
+    listed, new = run("retries", "--json"), run("redrives", "--json").json["redrives"]
+    assert listed.json == {"retries": [{"retry_id": each.pop("redrive_id"), **each} for each in new]}
+    assert run("retries", "list", "--json").json == listed.json
+    stopped = run("retries", "stop", redrive_id, "--json")
+    assert stopped.json == {"retry_id": redrive_id, "stopped": True}
+    for answer in (listed, stopped):
+        assert (answer.code, answer.err.count("`gopherctl retries` is deprecated: use `gopherctl redrives`")) == (0, 1)
+    assert "retries" not in re.findall(r"^  (\S+)", run("--help").out, re.MULTILINE)
 
 
 def test_nothing_is_begun_where_nothing_fits(run: Run, dead: list[str]) -> None:
