@@ -70,16 +70,14 @@ def run_job(
     """
     handler = _handler(job_type, registered if registry is None else registry)
     options = resolve(Envelope(), handler, Settings())
-    job = Job(
-        **{
-            "id": new_job_id(),
-            "type": handler.name,
-            "max_retries": options.max_retries,
-            "deadline": time.time() + options.timeout,
-            **{name: value for name, value in about.items() if value is not None},
-        },
-        reporter=reporter or Reporter(),
-    )
+    said: dict[str, Any] = {
+        "id": new_job_id(),
+        "type": handler.name,
+        "max_retries": options.max_retries,
+        "deadline": time.time() + options.timeout,
+        **{name: value for name, value in about.items() if value is not None},
+    }
+    job = Job(**said, reporter=reporter or Reporter())
     return json.loads(attempt(handler, job, to_json({} if payload is None else payload, "/payload")) or b"null")
 
 
