@@ -1,4 +1,4 @@
-"""/api/v1/dlq: jobs that were given up."""
+"""/api/v1/dlq: dead letters."""
 
 from flask import Blueprint, Response
 
@@ -24,7 +24,7 @@ discard_all = serve(blueprint, DeadLettersInterface.discard_all)
 
 @serves(blueprint, DeadLettersInterface.retry_all)
 def retry_all(sent: RetryAll) -> Response:
-    """Retry the dead letters that match: at once, or with a canary or a rate as a gradual redrive (202)."""
+    """Retry matching dead letters: immediately, or gradually with a canary or a rate (202)."""
     which = {name: getattr(sent, name) for name in sent.__struct_fields__}
     if sent.canary is None and sent.rate is None:
         del which["canary"], which["rate"]

@@ -1,4 +1,4 @@
-"""/api/v1/limits, /queues/<q>/pause, /types/<t>/pause: how fast jobs may start, and whether at all."""
+"""/api/v1/limits, /queues/<q>/pause, /types/<t>/pause: limits and pauses."""
 
 from flask import Blueprint, Response
 

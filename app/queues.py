@@ -1,4 +1,4 @@
-"""/api/v1/queue/stats and /api/v1/queues: figures, and emptying a queue."""
+"""/api/v1/queue/stats and /api/v1/queues: statistics, and emptying queues."""
 
 from flask import Blueprint
 

@@ -25,7 +25,7 @@ preview = serve(blueprint, SchedulesInterface.preview)
 
 @serves(blueprint, SchedulesInterface.put)
 def put(name: ScheduleName, sent: ScheduleSpec) -> Response:
-    """Create or replace a schedule. The same again changes nothing."""
+    """Create or replace a schedule. Idempotent."""
     spec = check_spec(sent, access.job_types())
     if spec.origin != "api":
         raise InvalidJob("is not a known field: leave it out", "/origin")

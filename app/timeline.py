@@ -1,4 +1,4 @@
-"""/api/v1/timeline: what happened over the last hour, day or month, as the points of plots."""
+"""/api/v1/timeline: time series of the last hour, day or month."""
 
 from flask import Blueprint
 

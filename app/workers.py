@@ -1,4 +1,4 @@
-"""/api/v1/workers: who runs the jobs."""
+"""/api/v1/workers: live workers."""
 
 from flask import Blueprint
 

@@ -104,7 +104,7 @@ def retry_all(out: Output, canary: int | None, rate: str | None, **which: Any) -
     with client() as gopher:
         count = gopher.dead_letters.retry_all(**which)
     if not out.data({"count": count}):
-        out.line(f"{_jobs(count)} pending again" if count else "no dead letters match")
+        out.line(f"{_jobs(count)} pending again" if count else "no matching dead letters")
 
 
 def _retry_gradually(out: Output, **which: Any) -> None:
@@ -117,9 +117,9 @@ def _retry_gradually(out: Output, **which: Any) -> None:
     if out.data({"count": started.total, "redrive_id": redrive_id, "retry_id": redrive_id}):
         return
     if not started.total:
-        out.line("no dead letters match")
+        out.line("no matching dead letters")
         return
-    out.line(f"{_jobs(started.total)} will be retried; gopherctl redrives shows the progress")
+    out.line(f"{_jobs(started.total)} will be retried; see progress with gopherctl redrives")
     out.line(f"to stop it: gopherctl redrives stop {started.redrive_id}")
 
 

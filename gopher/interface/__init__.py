@@ -69,12 +69,12 @@ class DeadLettersInterface(Operations):
     @operation("GET", "/api/v1/dlq", "read")
     @takes(filters.DeadListing)
     def page(self, asked: filters.DeadListing) -> DeadLetterPage:
-        """List the dead letters, newest first, and how many match in all."""
+        """List dead letters, newest first, and how many match in all."""
 
     @operation("GET", "/api/v1/dlq/groups", "read")
     @takes(filters.GroupFilter)
     def groups(self, asked: filters.GroupFilter) -> GroupPage:
-        """Count the dead letters by type, class of error and place, the largest groups first."""
+        """Count dead letters by job type, error class and location, largest groups first."""
 
     @takes(filters.DeadFilter)
     def count(self, which: filters.DeadFilter) -> int:
@@ -91,7 +91,7 @@ class DeadLettersInterface(Operations):
         fixed={"status": State.PENDING},
     )
     def retry(self, job_id: JobId) -> None:
-        """Retry a dead letter with fresh attempts; it keeps its id and history."""
+        """Retry a dead letter, with the same id and history and a new set of attempts."""
 
     @operation(
         "POST",
@@ -104,7 +104,7 @@ class DeadLettersInterface(Operations):
     )
     @takes(filters.DeadSelection)
     def retry_all(self, which: filters.DeadSelection) -> int:
-        """Retry the dead letters that match, oldest first; return how many.
+        """Retry matching dead letters, oldest first; return how many.
 
         Jobs that fail while it runs are left alone.
         """
@@ -120,7 +120,7 @@ class DeadLettersInterface(Operations):
 
     @operation("GET", "/api/v1/dlq/redrives", "read", answers.Redrives, member="redrives")
     def redrives(self) -> list[RedriveView]:
-        """List the gradual redrives that are running, or ended within a day, latest first."""
+        """List gradual redrives, including those that ended within the last day; latest first."""
 
     @operation(
         "POST", "/api/v1/dlq/redrives/<redrive_id>/stop", "admin", answers.RedriveStopped, "not_found", member="stopped"
@@ -130,12 +130,12 @@ class DeadLettersInterface(Operations):
 
     @operation("DELETE", "/api/v1/dlq/<job_id>", "admin", answers.Count, "not_found", "conflict", fixed={"count": 1})
     def discard(self, job_id: JobId) -> None:
-        """Delete a dead letter for good."""
+        """Delete a dead letter permanently."""
 
     @operation("DELETE", "/api/v1/dlq", "admin", answers.Count, member="count")
     @takes(filters.DeadSelection)
     def discard_all(self, which: filters.DeadSelection) -> int:
-        """Delete the dead letters that match for good, oldest first; return how many."""
+        """Delete matching dead letters permanently, oldest first; return how many."""
 
     def retries(self) -> list[RedriveView]:
         """Deprecated: use `redrives`."""
@@ -155,22 +155,22 @@ class FlowInterface(Operations):
 
     @operation("GET", "/api/v1/limits", "read", answers.LimitsView, member="limits")
     def limits(self) -> list[LimitView]:
-        """List the types that are limited, paused or held back, by queue and type."""
+        """List the types that are limited, paused or throttled, by queue and type."""
 
     @operation("PUT", "/api/v1/limits/<job_type>", "admin", answers.LimitSet, "unknown_type", body=filters.LimitRequest)
     def set_limit(self, job_type: TypeName, rate: str | None, burst: float | None, concurrency: int | None) -> Limit:
-        """Limit how fast jobs of a type start and how many run at once, in every queue, over all workers."""
+        """Limit the rate and the concurrency of a job type, in each queue across all workers."""
 
     @operation("DELETE", "/api/v1/limits/<job_type>", "admin", answers.LimitCleared, member="cleared")
     def clear_limit(self, job_type: TypeName) -> bool:
-        """Remove a type's limit; return whether it was limited. What its handler declares counts again."""
+        """Clear a type's limit; return whether it was limited. The limit that its handler declares applies again."""
 
     @operation(
         "POST", "/api/v1/queues/<queue>/pause", "admin", answers.QueuePaused, "too_many_queues",
         member="changed", fixed={"paused": True},
     )  # fmt: skip
     def pause_queue(self, queue: QueueName) -> bool:
-        """Pause a queue; return whether that is new. Jobs that are running continue."""
+        """Pause a queue: no new jobs start; running jobs finish. Return whether that is new."""
 
     @operation(
         "POST", "/api/v1/queues/<queue>/resume", "admin", answers.QueuePaused,
@@ -184,7 +184,7 @@ class FlowInterface(Operations):
         member="changed", fixed={"paused": True},
     )  # fmt: skip
     def pause_type(self, job_type: TypeName) -> bool:
-        """Pause a job type in every queue; return whether that is new. Jobs that are running continue."""
+        """Pause a job type in all queues: no new jobs start; running jobs finish. Return whether that is new."""
 
     @operation(
         "POST", "/api/v1/types/<job_type>/resume", "admin", answers.TypePaused,
@@ -216,11 +216,11 @@ class SchedulesInterface(Operations):
 
     @operation("DELETE", "/api/v1/schedules/<name>", "admin", answers.Deleted, "not_found", fixed={"deleted": True})
     def delete(self, name: ScheduleName) -> None:
-        """Delete a schedule. Jobs that it has made stay."""
+        """Delete a schedule. Jobs that it has created are kept."""
 
     @operation("POST", "/api/v1/schedules/<name>/pause", "admin", None, "not_found")
     def pause(self, name: ScheduleName) -> ScheduleView:
-        """Pause a schedule: it makes no jobs until it is resumed."""
+        """Pause a schedule: it creates no jobs until it is resumed."""
 
     @operation("POST", "/api/v1/schedules/<name>/resume", "admin", None, "not_found")
     def resume(self, name: ScheduleName) -> ScheduleView:
@@ -231,7 +231,7 @@ class SchedulesInterface(Operations):
         query=filters.PreviewSize, member="times",
     )  # fmt: skip
     def preview(self, name: ScheduleName, count: int) -> list[PreviewRow]:
-        """Show when a schedule fires next, paused or not, and where daylight saving time matters."""
+        """Show the next times of a schedule, with changes of daylight saving time marked."""
 
 
 class Gopher(Operations):
@@ -288,7 +288,7 @@ class Gopher(Operations):
 
     @operation("POST", "/api/v1/schedules/<name>/run", "admin", {201: answers.JobMade}, "not_found", member="job_id")
     def run_schedule(self, name: ScheduleName) -> str:
-        """Make a job of a schedule now; return its id."""
+        """Enqueue a job of a schedule now, regardless of its next time; return its id."""
 
     # Looking
 
@@ -307,28 +307,28 @@ class Gopher(Operations):
 
     @operation("GET", "/api/v1/jobs/<job_id>/logs", "read", answers.Logs, "not_found", member="lines")
     def logs(self, job_id: JobId) -> list[LogLine]:
-        """Show what a job's attempts have logged and printed."""
+        """Show the log and output of a job's attempts."""
 
     @operation("GET", "/api/v1/jobs/<job_id>/why", "read", answers.Why, "not_found", member="reasons")
     def why(self, job_id: JobId) -> list[Reason]:
-        """Explain why a job isn't running yet, the first obstacle first."""
+        """Explain why a job isn't running yet, most immediate reason first."""
 
     @operation("GET", "/api/v1/queue/stats", "read")
     def stats(self) -> Stats:
-        """Show the figures of every queue."""
+        """Show statistics of all queues."""
 
     @operation("GET", "/api/v1/timeline", "read")
     @takes(filters.Window)
     def timeline(self, asked: filters.Window) -> Timeline:
-        """Show what happened over the last hour, day or month, in steps: the points of a plot."""
+        """Show throughput and latencies over the last hour, day or month, in steps."""
 
     @operation("GET", "/api/v1/workers", "read", answers.Workers, member="workers")
     def workers(self) -> list[WorkerView]:
-        """List the live workers and what they run."""
+        """List the live workers and what they are running."""
 
     @operation("GET", "/api/v1/jobs/types", "read", answers.JobTypes, member="types")
     def types(self) -> list[TypeView]:
-        """List the job types, with the schemas of their payloads."""
+        """List the job types with their payload schemas."""
 
     @operation("GET", "/health", None)
     def health(self) -> Health:
@@ -345,7 +345,7 @@ class Gopher(Operations):
 
     @operation("DELETE", "/api/v1/queues/<queue>", "admin", answers.Count, query=filters.Purge, member="count")
     def purge(self, queue: QueueName, state: str, progress: Callable[[int], None] = lambda count: None) -> int:
-        """Delete all jobs of a queue that wait in one state (pending, scheduled, retrying, failed); return how many.
+        """Delete all jobs of a queue in a given state (pending, scheduled, retrying, failed); return how many.
 
         Pending jobs that come meanwhile stay. Over HTTP no progress is reported.
         """

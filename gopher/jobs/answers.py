@@ -1,4 +1,4 @@
-"""What the API wraps its results into: the names that they have in its answers."""
+"""The answers of the API that give a result a name."""
 
 from typing import Annotated
 
@@ -9,53 +9,53 @@ from .models import Accepted, LimitView, LogLine, PreviewRow, Reason, RedriveVie
 
 
 class Count(msgspec.Struct):
-    """How many jobs it was done to."""
+    """The number of jobs that were changed."""
 
     count: int
 
 
 class BatchAccepted(msgspec.Struct):
-    """What became of the jobs of a batch, in order."""
+    """The results of a batch, in order."""
 
     jobs: list[Accepted]
 
 
 class JobStatus(msgspec.Struct):
-    """Where a job is now."""
+    """A job and its state."""
 
     job_id: JobId
     status: Status
 
 
 class Logs(msgspec.Struct):
-    """What a job has logged and printed: the last lines."""
+    """The last lines that a job has logged and printed."""
 
     job_id: JobId
     lines: list[LogLine]
 
 
 class Why(msgspec.Struct):
-    """Why a job isn't running, the first obstacle first."""
+    """The reasons why a job isn't running, most immediate first."""
 
     job_id: JobId
     reasons: list[Reason]
 
 
 class JobType(TypeView, kw_only=True):
-    """A job type: its options where a job does not say, its payload's JSON Schema, a curl line that submits one."""
+    """A job type: its default options, the JSON Schema of its payload, and a curl command that submits one."""
 
     example: str
 
 
 class JobTypes(msgspec.Struct):
-    """The job types: name -> description, and all about each."""
+    """The job types: descriptions by name, and their details."""
 
     job_types: dict[str, str]
     types: list[JobType]
 
 
 class Workers(msgspec.Struct):
-    """The live workers, the longest running first."""
+    """Live workers, longest running first."""
 
     workers: list[WorkerView]
 
@@ -70,26 +70,26 @@ class RedriveStarted(msgspec.Struct, kw_only=True):
 
 
 class Redrives(msgspec.Struct):
-    """Gradual redrives that are running, or ended within a day; the latest first."""
+    """Gradual redrives, including those that ended within the last day; latest first."""
 
     redrives: list[RedriveView]
 
 
 class RedriveStopped(msgspec.Struct):
-    """A redrive that was stopped; `stopped` says whether it was still running."""
+    """A redrive that is stopped; `stopped` is false if it had already ended."""
 
     redrive_id: str
     stopped: bool
 
 
 class LimitsView(msgspec.Struct):
-    """The types that are limited, paused or held back."""
+    """The types that are limited, paused or throttled."""
 
     limits: list[LimitView]
 
 
 class LimitSet(msgspec.Struct):
-    """A limit as it holds from now on."""
+    """The new limit."""
 
     type: TypeName
     rate: RateText | None
@@ -98,14 +98,14 @@ class LimitSet(msgspec.Struct):
 
 
 class LimitCleared(msgspec.Struct):
-    """A type that has no limit any more; `cleared` says whether it had one."""
+    """A type whose limit is cleared; `cleared` is false if it had none."""
 
     job_type: TypeName = msgspec.field(name="type")
     cleared: bool
 
 
 class QueuePaused(msgspec.Struct):
-    """Whether a queue gives out jobs; `changed` says whether that is new."""
+    """Whether a queue is paused; `changed` is false if it already was in this state."""
 
     queue: QueueName
     paused: bool
@@ -113,7 +113,7 @@ class QueuePaused(msgspec.Struct):
 
 
 class TypePaused(msgspec.Struct):
-    """Whether jobs of a type may start; `changed` says whether that is new."""
+    """Whether a job type is paused; `changed` is false if it already was in this state."""
 
     job_type: TypeName = msgspec.field(name="type")
     paused: bool
@@ -127,21 +127,21 @@ class SchedulesView(msgspec.Struct):
 
 
 class Deleted(msgspec.Struct):
-    """A schedule that is gone."""
+    """A deleted schedule."""
 
     name: ScheduleName
     deleted: bool
 
 
 class JobMade(msgspec.Struct):
-    """A job that a schedule made out of turn."""
+    """A job enqueued by running a schedule manually."""
 
     job_id: JobId
     schedule: ScheduleName
 
 
 class Preview(msgspec.Struct):
-    """When a schedule fires next."""
+    """The next times of a schedule."""
 
     name: ScheduleName
     times: list[PreviewRow]

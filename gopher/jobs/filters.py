@@ -1,7 +1,7 @@
-"""Which jobs, dead letters and figures are asked for: the filters of lists and of bulk actions, each declared once.
+"""The filters of lists and of bulk actions, each declared once.
 
 The API reads them from a query or a body, a client's methods take their fields as arguments, and the command line has
-an option for each. A field's description is its text in the API's document and in `--help`. `job_type` is `type` in
+an option for each. A field's description is its text in the OpenAPI document and in `--help`. `job_type` is `type` in
 JSON, in a query and on the command line.
 """
 
@@ -25,35 +25,33 @@ MAX_CANARY = 100
 #: States whose jobs can be deleted all at once.
 PURGEABLE = (State.PENDING, State.SCHEDULED, State.RETRYING, State.FAILED)
 
-_Cursor = Annotated[str, Meta(description="Continue where the last page ended.")]
-_PageSize = Annotated[int, Meta(ge=1, le=MAX_LIMIT, description="Maximum number of jobs on a page.")]
-_OnlyType = Annotated[TypeName, Meta(description="Only jobs of this type.")]
-_OnlyQueue = Annotated[QueueName, Meta(description="Only jobs of this queue.")]
+_Cursor = Annotated[str, Meta(description="Continue after the previous page.")]
+_PageSize = Annotated[int, Meta(ge=1, le=MAX_LIMIT, description="Maximum number of entries.")]
+_OnlyType = Annotated[TypeName, Meta(description="Only this job type.")]
+_OnlyQueue = Annotated[QueueName, Meta(description="Only this queue.")]
 
 _ErrorClass = Annotated[
     str,
     Meta(
-        description="Only jobs that failed with this error class, e.g. ValueError.",
+        description="Only this error class, such as ValueError.",
         examples=["ValueError"],
         extra={"metavar": "CLASS"},
     ),
 ]
 _Group = Annotated[
     str,
-    Meta(description="Only this group: `list-failed --groups` and /dlq/groups list them.", examples=["1c42e8b666bf"]),
+    Meta(description="Only this failure group; see `list-failed --groups` or /dlq/groups.", examples=["1c42e8b666bf"]),
 ]
 _Most = Annotated[int, Meta(ge=1, le=10**9, description="Maximum number of jobs.")]
 _Canary = Annotated[int, Meta(ge=1, le=MAX_CANARY, description="Retry N of each queue first as a canary.")]
 _RedriveRate = Annotated[RateText, Meta(description="Maximum rate, e.g. 5/s.")]
-_Rate = Annotated[RateText, Meta(description="Maximum rate of starts, e.g. 10/s, 600/m or 5/h.")]
-_Burst = Annotated[
-    float, Meta(ge=1, le=MOST, description="Starts that may come at once; by default those of one second.")
-]
-_Concurrency = Annotated[int, Meta(ge=1, le=MOST, description="Maximum number of jobs running at once.")]
+_Rate = Annotated[RateText, Meta(description="Start rate, such as 10/s, 600/m, 5/h.")]
+_Burst = Annotated[float, Meta(ge=1, le=MOST, description="Maximum burst; by default one second of the rate.")]
+_Concurrency = Annotated[int, Meta(ge=1, le=MOST, description="Maximum number of running jobs.")]
 
 
 class JobFilter(Checked, kw_only=True):
-    """Which jobs to list, and how many."""
+    """Filters and page size."""
 
     status: Annotated[Status, Meta(description="Only jobs in this state.")] | None = None
     job_type: _OnlyType | None = msgspec.field(default=None, name="type")
@@ -67,7 +65,7 @@ class _OfType(Checked):
 
 
 class DeadFilter(_OfType, kw_only=True):
-    """Which dead letters: those that match everything that is given."""
+    """Dead letters: those that match all filters."""
 
     error: _ErrorClass | None = None
     group: _Group | None = None
@@ -84,22 +82,23 @@ SELECTING = tuple(name for name in DeadFilter.__struct_fields__ if name != "queu
 
 
 class DeadListing(DeadFilter, kw_only=True):
-    """Which dead letters to list, and how many."""
+    """Filters and page size."""
 
     limit: _PageSize = 50
     cursor: _Cursor | None = None
 
 
 class DeadSelection(DeadFilter, kw_only=True):
-    """Which dead letters to act on, the oldest first: those that match everything that is given."""
+    """The dead letters to retry or delete: those that match all filters, oldest first."""
 
     limit: _Most | None = None
 
 
 class RetryAll(DeadSelection, kw_only=True):
-    """Which dead letters to retry, the oldest first: those that match everything that is given.
+    """The dead letters to retry: those that match all filters, oldest first.
 
-    With a `canary` or a `rate` they are redriven gradually: the canary first, the rest once it has completed.
+    With `canary` or `rate` the redrive is gradual: the first `canary` jobs are retried, the rest once those have
+    completed; at most `rate` jobs (`5/s`) are retried per unit of time.
     """
 
     canary: _Canary | None = None
@@ -107,27 +106,27 @@ class RetryAll(DeadSelection, kw_only=True):
 
 
 class GroupFilter(Checked):
-    """Which groups of dead letters to list, and how many."""
+    """Filter and number of groups."""
 
     queue: _OnlyQueue | None = None
     limit: Annotated[int, Meta(ge=1, le=MAX_GROUPS, description="Maximum number of groups.")] = 100
 
 
 class Purge(Checked):
-    """Which jobs of a queue to delete."""
+    """The state of the jobs to delete."""
 
-    state: Annotated[str, Meta(description="The state of the jobs to delete.", extra_json_schema=one_of(PURGEABLE))]
+    state: Annotated[str, Meta(description="State of the jobs to delete.", extra_json_schema=one_of(PURGEABLE))]
 
 
 class Window(Checked):
-    """How far back to look, and at which queue."""
+    """Time span and queue."""
 
-    window: Duration = "1h"
+    window: Annotated[Duration, Meta(description="Time span, e.g. 1h; up to 31d.")] = "1h"
     queue: Annotated[QueueName, Meta(description="Only this queue.")] | None = None
 
 
 class PreviewSize(Checked):
-    """How many times of a schedule to show."""
+    """The number of times to show."""
 
     count: Annotated[int, Meta(ge=1, le=MAX_PREVIEW, description="How many times to show.")] = msgspec.field(
         default=10, name="n"
@@ -135,7 +134,7 @@ class PreviewSize(Checked):
 
 
 class LimitRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """A limit as it is asked for: `{"rate": "10/s", "burst": 20, "concurrency": 4}`, each of them optional."""
+    """The limit to set: `{"rate": "10/s", "burst": 20, "concurrency": 4}`; each field is optional."""
 
     rate: _Rate | None = None
     burst: _Burst | None = None

@@ -58,7 +58,7 @@ class ScheduleSpec(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     missed: Missed = "run_once"
     #: Whether a job is made while the last one is unfinished: allow, skip.
     overlap: Overlap = "allow"
-    paused: Annotated[bool, Meta(description="Create it paused.")] = False
+    paused: Annotated[bool, Meta(description="Create the schedule paused.")] = False
     priority: JobPriority = "normal"
     queue: JobQueue = "default"
     max_retries: MaxRetries | None = None

@@ -43,16 +43,16 @@ NULL = msgspec.Raw(b"null")
 
 Missed = Annotated[
     str,
-    Meta(description="What to do with times that passed while no scheduler ran.", extra_json_schema=one_of(MISSED)),
+    Meta(description="What to do about runs missed while no scheduler was running.", extra_json_schema=one_of(MISSED)),
 ]
 Overlap = Annotated[
     str,
-    Meta(description="Whether to make a job while the last one has not ended.", extra_json_schema=one_of(OVERLAP)),
+    Meta(description="skip: enqueue no job while the previous one is unfinished.", extra_json_schema=one_of(OVERLAP)),
 ]
 CronExpression = Annotated[
     str,
     Meta(
-        description="Cron expression: 5 fields, 6 with seconds first, or @hourly, @daily.",
+        description="Cron expression: 5 fields, 6 with seconds, or e.g. @daily.",
         examples=["0 3 * * *"],
         extra={"metavar": "EXPRESSION"},
     ),
@@ -60,13 +60,13 @@ CronExpression = Annotated[
 Timezone = Annotated[
     str,
     Meta(
-        description="Time zone of the IANA database, e.g. Europe/Berlin.",
+        description="Timezone, such as Europe/Berlin.",
         examples=["Europe/Berlin"],
         extra={"metavar": "ZONE"},
     ),
 ]
 JobPriority = Annotated[Priority, Meta(description="Job priority.")]
-JobQueue = Annotated[QueueName, Meta(description="Queue of the job.")]
+JobQueue = Annotated[QueueName, Meta(description="Queue name.")]
 MaxRetries = Annotated[
     int,
     Meta(
@@ -74,26 +74,25 @@ MaxRetries = Annotated[
         extra_json_schema={"minimum": 0, "maximum": 100},
     ),
 ]
-Timeout = Annotated[Duration, Meta(description="Time limit of an attempt; by default the handler's.")]
-ExpiresIn = Annotated[Duration, Meta(description="Do not start the job later than this long from now.")]
-Retention = Annotated[
-    Duration, Meta(description="How long to keep the record after the job has ended; by default GOPHER_RESULT_TTL.")
-]
-RetryFor = Annotated[Duration, Meta(description="Start no attempt later than this long from now.")]
-LimitKey = Annotated[Key, Meta(description="Share the type's rate limit only with jobs that have this key.")]
-_Delay = Annotated[Duration, Meta(description="Run the job this long from now, e.g. 10s or 1h30m.")]
-_ExecuteAt = Annotated[SubmittedTime, Meta(description="Run the job at this time, e.g. 2030-01-31T08:00:00+01:00.")]
-_ExpiresAt = Annotated[SubmittedTime, Meta(description="Do not start the job after this time.")]
-_UniqueKey = Annotated[
-    Key, Meta(description="While a job of this type and key waits or runs, submit no other; its id is returned.")
-]
-_UniqueFor = Annotated[Duration, Meta(description="How long the unique key is held at most.")]
+Timeout = Annotated[Duration, Meta(description="Timeout of each attempt; by default the handler's.")]
+ExpiresIn = Annotated[Duration, Meta(description="Expire the job if it has not started within this time.")]
+Retention = Annotated[Duration, Meta(description="How long to keep the finished job; by default GOPHER_RESULT_TTL.")]
+RetryFor = Annotated[Duration, Meta(description="Start no attempt after this time from now.")]
+LimitKey = Annotated[Key, Meta(description="Apply the type's rate limit separately to jobs with this key.")]
+_Delay = Annotated[Duration, Meta(description="Run after this delay: 10s, 1h30m.")]
+_ExecuteAt = Annotated[SubmittedTime, Meta(description="Run at this time: 2030-01-31T08:00:00+01:00.")]
+_ExpiresAt = Annotated[SubmittedTime, Meta(description="Expire the job if it has not started by this time.")]
+_UniqueKey = Annotated[Key, Meta(description="Deduplicate: return the unfinished job with this key, if any.")]
+_UniqueFor = Annotated[Duration, Meta(description="Limit the deduplication to this time.")]
 _After = Annotated[
     list[JobId | int],
-    Meta(description="Jobs that have to end first, by their ids.", extra_json_schema={"maxItems": MAX_PARENTS}),
+    Meta(description="Run after these jobs, by their ids.", extra_json_schema={"maxItems": MAX_PARENTS}),
 ]
 _OnParentFailure = Annotated[
-    str, Meta(description="What to do when one of those does not complete.", extra_json_schema=one_of(PARENT_FAILURE))
+    str,
+    Meta(
+        description="What to do if one of the `after` jobs does not complete.", extra_json_schema=one_of(PARENT_FAILURE)
+    ),
 ]
 
 
