@@ -96,7 +96,7 @@ def retry(out: Output, job_ids: tuple[str, ...]) -> int:
 def retry_all(out: Output, canary: int | None, rate: str | None, **which: Any) -> None:
     """Retry all dead letters, or those that match the filters.
 
-    With --canary or --rate the scheduler redrives them gradually: `gopherctl redrives` shows the progress.
+    With --canary or --rate the scheduler redrives them gradually: see `gopherctl redrives` for progress.
     """
     if canary or rate:
         _retry_gradually(out, canary=canary, rate=rate, **which)

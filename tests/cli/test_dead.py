@@ -70,7 +70,7 @@ def test_retries_all_that_fit(run: Run, client: Client, dead: list[str]) -> None
 def test_retries_by_and_by_and_says_how_to_follow_and_to_stop_it(run: Run, client: Client, dead: list[str]) -> None:
     told = run("retry-all", "--canary", "1", "--rate", "5/s")
     redrive_id = client.dead_letters.redrives()[0].redrive_id
-    assert "2 jobs will be retried; gopherctl redrives shows" in told.out
+    assert "2 jobs will be retried; see progress with gopherctl redrives" in told.out
     assert f"gopherctl redrives stop {redrive_id}" in told.out
     assert "no scheduler is alive" in told.err
     client.server.run(client.server.queue("default").continue_redrives())
@@ -94,7 +94,7 @@ def test_the_old_name_of_redrives_answers_as_before_with_a_warning(run: Run, cli
 
 
 def test_nothing_is_begun_where_nothing_fits(run: Run, dead: list[str]) -> None:
-    assert run("retry-all", "--type", "report", "--rate", "1/s").out == "no dead letters match\n"
+    assert run("retry-all", "--type", "report", "--rate", "1/s").out == "no matching dead letters\n"
     answer = run("redrives", "stop", "nothing")
     assert (answer.code, "gopherctl redrives" in answer.err) == (1, True)
 
