@@ -184,5 +184,5 @@ class DeadLetters(DeadLettersInterface):
         return [
             entry
             for entry, (kind, reason) in zip(entries, records, strict=True)
-            if kind is not None and matches(which, text(kind), error_class(reason))
+            if kind is not None and matches(which, job_type=text(kind), error=error_class(reason))
         ]

@@ -10,7 +10,7 @@ from gopher.base.names import JOB_ID, check_name
 from gopher.base.salvage import NO_ID, NO_NAME, NO_TIME, Salvage, moment, text
 from gopher.base.times import to_rfc3339
 from gopher.errors import InvalidJob
-from gopher.jobs.filters import MAX_GROUPS, DeadFilter
+from gopher.jobs.filters import MAX_GROUPS, SELECTING, DeadFilter
 from gopher.jobs.models import GroupPage, GroupView
 from gopher.queue.moves import GroupRow
 from gopher.queue.store import Server
@@ -78,12 +78,16 @@ def _whole(name: bytes) -> list[str]:
 
 
 def _fits(name: Sequence[str], which: DeadFilter) -> bool:
-    return matches(which, name[0], name[1])
+    return matches(which, job_type=name[0], error=name[1])
 
 
-def matches(which: DeadFilter, job_type: str, error: str | None) -> bool:
-    """Return whether a filter means dead letters of a type and a class of error; its group is not looked at."""
-    return which.job_type in (None, job_type) and which.error in (None, error)
+def matches(which: DeadFilter, **known: str | None) -> bool:
+    """Return whether a filter means a dead letter of which that is known; its group is not looked at.
+
+    A field that is asked for has to be among what is known: nothing is passed over, since that would mean too many.
+    """
+    asked = {name: getattr(which, name) for name in SELECTING if name != "group"}
+    return all(value is None or value == known[name] for name, value in asked.items())
 
 
 def _joined(known: GroupView | None, queue: str, row: GroupRow) -> GroupView:

@@ -201,7 +201,7 @@ class Listing:
         return [
             (state is not None or kind is not None)
             and _stands(entry, state, status)
-            and matches(which, text(kind or b""), error_class(reason[0]) if reason else None)
+            and matches(which, job_type=text(kind or b""), error=error_class(reason[0]) if reason else None)
             for entry, (state, kind, *reason) in zip(entries, records, strict=True)
         ]
 
