@@ -50,9 +50,9 @@ def create_app(settings: Settings | None = None) -> "Flask":
     access.install(app, settings)
     audit.install(app)
     answers.install(app)
-    parts = (jobs, queues, flow, schedules, dead_letters, workers, timeline, health, metrics, index, openapi, docs)
-    for part in (*parts, deprecated):
+    for part in (jobs, queues, flow, schedules, dead_letters, workers, timeline, health, metrics, index, openapi, docs):
         app.register_blueprint(part.blueprint)
+    deprecated.install(app)
     dashboard.install(app)
     track = metrics.install(app)
     failures.install(app, track)

@@ -4,15 +4,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from flask import Blueprint, Response
+from flask import Flask, Response
 
 from gopher.jobs.models import RedriveView
 
 from .answers import answer
 from .context import gopher
 from .operations import operation
-
-blueprint = Blueprint("deprecated", __name__)
 
 #: When they were renamed.
 _SINCE = datetime(2026, 11, 29, tzinfo=UTC)
@@ -43,7 +41,6 @@ class RetryStopped(msgspec.Struct):
     stopped: bool
 
 
-@blueprint.get("/api/v1/dlq/retries")
 @operation("read", {200: Retries}, is_deprecated=True)
 def retries() -> Response:
     """Deprecated: use /api/v1/dlq/redrives."""
@@ -54,12 +51,17 @@ def retries() -> Response:
     return answer(Retries(rows), headers=_moved(_REDRIVES))
 
 
-@blueprint.post("/api/v1/dlq/retries/<retry_id>/stop")
 @operation("admin", {200: RetryStopped}, "not_found", is_deprecated=True)
 def stop_retry(retry_id: str) -> Response:
     """Deprecated: use /api/v1/dlq/redrives/<redrive_id>/stop."""
     stopped = gopher().dead_letters.stop_redrive(retry_id)
     return answer(RetryStopped(retry_id, stopped), headers=_moved(f"{_REDRIVES}/{retry_id}/stop"))
+
+
+def install(app: Flask) -> None:
+    """Serve them under the names that they have had in the document."""
+    app.add_url_rule("/api/v1/dlq/retries", "dead_letters.retries", retries)
+    app.add_url_rule("/api/v1/dlq/retries/<retry_id>/stop", "dead_letters.stop_retry", stop_retry, methods=["POST"])
 
 
 def _moved(place: str) -> dict[str, str]:

@@ -163,7 +163,7 @@ def submit_batch(asked: DryRunOrNot) -> Response:
     return answer(BatchAccepted(answers), 201, _replayed(any(each.replayed for each in stored)))
 
 
-page = serve(blueprint, Gopher.jobs)
+page = serve(blueprint, Gopher.jobs, "page")
 why = serve(blueprint, Gopher.why)
 
 

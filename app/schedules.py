@@ -15,8 +15,8 @@ from .serving import serve, serves
 
 blueprint = Blueprint("schedules", __name__)
 
-page = serve(blueprint, SchedulesInterface.all)
-show = serve(blueprint, SchedulesInterface.get)
+page = serve(blueprint, SchedulesInterface.all, "page")
+show = serve(blueprint, SchedulesInterface.get, "show")
 delete = serve(blueprint, SchedulesInterface.delete)
 pause = serve(blueprint, SchedulesInterface.pause)
 resume = serve(blueprint, SchedulesInterface.resume)

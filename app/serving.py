@@ -49,8 +49,11 @@ def serves(
     return register
 
 
-def serve(blueprint: Blueprint, method: Callable[..., Any]) -> View:
-    """Serve an operation by the client's method: what that returns is the answer, or a member of it."""
+def serve(blueprint: Blueprint, method: Callable[..., Any], name: str = "") -> View:
+    """Serve an operation by the client's method: what that returns is the answer, or a member of it.
+
+    `name` is that of the call in the document, where it is not the method's.
+    """
     declared, part = declaration_of(method), _PARTS[method.__qualname__.partition(".")[0]]
 
     def view(**arguments: Any) -> Response:
@@ -60,7 +63,7 @@ def serve(blueprint: Blueprint, method: Callable[..., Any]) -> View:
         result = getattr(getattr(gopher(), part) if part else gopher(), method.__name__)(**arguments)
         return _answer(declared, arguments, result)
 
-    view.__name__, view.__module__ = method.__name__, blueprint.import_name
+    view.__name__, view.__module__ = name or method.__name__, blueprint.import_name
     return serves(blueprint, method)(view)
 
 
