@@ -83,7 +83,10 @@ def takes(
         own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
         described = cast("Any", called)
         described.takes = kind
-        described.__signature__ = inspect.Signature([own, *inspect.signature(kind).parameters.values()])
+        # As people read it: without the texts of the fields.
+        plain = get_type_hints(kind)
+        fields = [each.replace(annotation=plain[name]) for name, each in inspect.signature(kind).parameters.items()]
+        described.__signature__ = inspect.Signature([own, *fields])
         return called
 
     return declare

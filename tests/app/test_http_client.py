@@ -187,3 +187,16 @@ def test_a_certificate_is_checked_and_an_authority_of_ones_own_believed(
                 assert http.health().version == __version__
         finally:
             tls_context.cache_clear()
+
+
+def test_dead_letters_are_discarded_up_to_a_limit_as_on_the_server_itself(
+    http: HttpClient, client: Client, queue: str, worker
+) -> None:
+    http.enqueue_many({"type": "email", "payload": EMAIL, "queue": queue} for _ in range(3))
+    for job in worker.fetch(3):
+        worker.dead_letter(job, "KeyError")
+    assert http.dead_letters.count(queue=queue, error="KeyError") == 3
+    assert http.dead_letters.discard_all(queue=queue, limit=2) == 2
+    assert http.dead_letters.retry_gradually(queue=queue, canary=0, rate="1/h").total == 1
+    assert [view.total for view in http.dead_letters.redrives() if view.queue == queue] == [1]
+    assert client.dead_letters.count(queue=queue) == 1
