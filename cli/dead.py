@@ -120,7 +120,7 @@ def _retry_gradually(out: Output, **which: Any) -> None:
         out.line("no matching dead letters")
         return
     out.line(f"{_jobs(started.total)} will be retried; see progress with gopherctl redrives")
-    out.line(f"to stop it: gopherctl redrives stop {started.redrive_id}")
+    out.line(f"stop it with gopherctl redrives stop {started.redrive_id}")
 
 
 @click.command()

@@ -42,7 +42,7 @@ COMMANDS = {
     "list-failed": ("dead", "List the dead letters, newest first."),
     "retry": ("dead", "Give dead letters fresh attempts."),
     "retry-all": ("dead", "Give all dead letters, or some kind of them, fresh attempts."),
-    "redrives": ("redrives", "List and stop gradual redrives of dead letters."),
+    "redrives": ("redrives", "Show and stop gradual redrives."),
     "discard": ("dead", "Delete dead letters."),
     "purge": ("dead", "Delete all jobs that wait in one state."),
     "pause": ("flow", "Give out no more jobs of a queue or a type."),

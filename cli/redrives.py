@@ -13,7 +13,7 @@ from .output import Output, when
 @click.group(invoke_without_command=True)
 @common
 def redrives(out: Output) -> None:
-    """List and stop gradual redrives (retry-all --canary, --rate)."""
+    """Show and stop gradual redrives (retry-all --canary, --rate)."""
     if click.get_current_context().invoked_subcommand is None:
         _list(out)
 
@@ -21,7 +21,7 @@ def redrives(out: Output) -> None:
 @redrives.command("list")
 @common
 def list_redrives(out: Output) -> None:
-    """List the gradual redrives that are running, or ended within a day."""
+    """List gradual redrives, including those that ended within the last day."""
     _list(out)
 
 
@@ -30,7 +30,7 @@ def _list(out: Output) -> None:
         views = gopher.dead_letters.redrives()
     if out.data({"redrives": views}):
         return
-    columns = ("redrive", "queue", "status", "retried", "of", "canary", "rate", "started (UTC)", "reason")
+    columns = ("redrive", "queue", "status", "retried", "total", "canary", "rate", "started (UTC)", "reason")
     rows = [
         (
             view.redrive_id, view.queue, view.status, view.retried, view.total, view.canary, view.rate,
@@ -38,7 +38,7 @@ def _list(out: Output) -> None:
         )
         for view in views
     ]  # fmt: skip
-    out.table(columns, rows, empty="no gradual redrives: gopherctl retry-all --canary N --rate 5/s starts one")
+    out.table(columns, rows, empty="no redrives: start one with gopherctl retry-all --canary N --rate 5/s")
     out.corrupt((view.redrive_id, view.corrupt) for view in views)
 
 
@@ -46,11 +46,11 @@ def _list(out: Output) -> None:
 @click.argument("redrive_id", metavar="REDRIVE")
 @common
 def stop_redrive(out: Output, redrive_id: str) -> int:
-    """Stop a gradual redrive. Jobs retried so far are left alone."""
+    """Stop a redrive. Jobs that have been retried already are not affected."""
     with client() as gopher:
         stopped = gopher.dead_letters.stop_redrive(redrive_id)
     if not out.data({"redrive_id": redrive_id, "stopped": stopped}):
-        out.line(f"{redrive_id} is stopped" if stopped else f"{redrive_id} had ended already")
+        out.line(f"{redrive_id} is stopped" if stopped else f"{redrive_id} had already ended")
     return 0 if stopped else 1
 
 
