@@ -6,6 +6,9 @@ from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
+from gopher.base.counters import BY_ERROR, COUNTERS
+from gopher.base.latencies import HISTOGRAMS
+from gopher.base.states import TIMED
 from gopher.client import Client
 from gopher.jobs.handlers import Registry
 from gopher.jobs.models import QueueStats
@@ -14,26 +17,6 @@ from gopher.reads.histogram import cumulated
 #: Label values that anybody could make up: so many have series of their own, the most frequent ones.
 _ERRORS, _QUEUES, _SCHEDULES = 60, 20, 20
 OTHER = "other"
-
-# Event, name, help, labels: what follows the event in the counter's field.
-_COUNTERS = (
-    ("enqueued", "gopher_jobs_enqueued", "Jobs accepted.", ("job_type", "priority")),
-    ("dequeued", "gopher_jobs_dequeued", "Attempts begun.", ("job_type", "priority")),
-    ("completed", "gopher_jobs_processed", "Jobs that ended well.", ("job_type",)),
-    ("failed", "gopher_jobs_failed", "Jobs given up, now in the dead letter queue.", ("job_type", "error_type")),
-    ("retried", "gopher_jobs_retried", "Attempts that failed and will be repeated.", ("job_type",)),
-    ("cancelled", "gopher_jobs_cancelled", "Jobs cancelled.", ("job_type",)),
-    ("expired", "gopher_jobs_expired", "Jobs that were too late to start.", ("job_type",)),
-    ("rescued", "gopher_jobs_rescued", "Jobs given back because their worker was lost.", ("job_type",)),
-    ("reclaimed", "gopher_jobs_reclaimed", "Jobs given back because their worker did not hold them.", ("job_type",)),
-    ("refused", "gopher_outcomes_refused", "Outcomes that the server never took.", ("job_type",)),
-    ("evicted", "gopher_records_removed_early", "Records of finished jobs removed early to free memory.", ()),
-    ("stale", "gopher_stale_results", "Results dropped: the job had been given to another worker.", ()),
-)
-_HISTOGRAMS = (
-    ("run", "gopher_job_processing_duration_seconds", "How long attempts ran."),
-    ("wait", "gopher_job_wait_duration_seconds", "How long jobs waited for a worker."),
-)
 
 
 class Fleet:
@@ -59,10 +42,12 @@ class Fleet:
         yield from self._schedules()
 
     def _counters(self) -> Iterator[Metric]:
-        for event, name, meaning, labels in _COUNTERS:
-            metric = CounterMetricFamily(name, meaning, labels=labels)
+        for counter in COUNTERS:
+            if not counter.metric:
+                continue
+            metric = CounterMetricFamily(counter.metric, counter.meaning, labels=counter.labels)
             # One without labels begins at 0, so that its first rise is seen.
-            for values, count in (self._by_labels(event) or ({} if labels else {(): 0})).items():
+            for values, count in (self._by_labels(counter.name) or ({} if counter.labels else {(): 0})).items():
                 metric.add_metric(values, count)
             yield metric
 
@@ -75,14 +60,14 @@ class Fleet:
                 job_type, _, detail = rest.partition(":")
                 labels = [self._label(job_type), detail] if detail else [self._label(job_type)] if job_type else []
                 counts[tuple(labels)] += count
-        return _bounded(counts) if event == "failed" else counts
+        return _bounded(counts) if event in BY_ERROR else counts
 
     def _latencies(self) -> Iterator[Metric]:
         by_type: dict[str, Counter[str]] = {}
         for histograms in self._histograms:
             for job_type, fields in histograms.items():
                 by_type.setdefault(self._label(job_type), Counter()).update(fields)
-        for prefix, name, meaning in _HISTOGRAMS:
+        for prefix, name, meaning in HISTOGRAMS:
             metric = HistogramMetricFamily(name, meaning, labels=["job_type"])
             for job_type, fields in by_type.items():
                 buckets, total = cumulated(fields, prefix)
@@ -118,10 +103,8 @@ class Fleet:
         queues = self._stats.queues.values()
         busy = [[child.job_id is not None for child in worker.children] for worker in self._workers]
         children = sum(map(len, busy))
-        yield _gauge("gopher_scheduled_queue_size", "Jobs whose time has not come.", sum(q.scheduled for q in queues))
-        yield _gauge(
-            "gopher_retrying_queue_size", "Jobs that wait for another attempt.", sum(q.retrying for q in queues)
-        )
+        for state in TIMED:
+            yield _gauge(f"gopher_{state}_queue_size", state.meaning, sum(getattr(q, state) for q in queues))
         yield _gauge("gopher_dlq_size", "Dead letters.", sum(q.failed for q in queues))
         yield _gauge("gopher_jobs_stuck", "Jobs that are processing for longer than they may run.", self._stuck)
         yield _gauge("gopher_worker_count", "Live workers.", len(busy))

@@ -9,6 +9,7 @@ import msgspec
 from flask import Blueprint, Response, g, request
 from msgspec import UNSET, UnsetType
 
+from gopher.base.states import ENDED, RUNNING, State
 from gopher.base.times import to_rfc3339
 from gopher.client import Stored, accepted
 from gopher.config.settings import Settings
@@ -18,7 +19,7 @@ from gopher.jobs.answers import BatchAccepted, JobStatus, JobType, JobTypes, Log
 from gopher.jobs.dry_run import DryRun
 from gopher.jobs.fields import Checked, JobId, Priority, QueueName, ScheduleName, Status, Time, TypeName
 from gopher.jobs.handlers import Handler
-from gopher.jobs.job import FINAL_STATES, NewJob, State
+from gopher.jobs.job import NewJob
 from gopher.jobs.models import Accepted, JobView
 from gopher.jobs.prepare import prepare, prepare_batch
 from gopher.jobs.schedule import from_recurring, job_now
@@ -195,7 +196,7 @@ def cancel(job_id: JobId) -> Response:
     """Cancel a job: at once while it waits; 202 when it runs and its child is being stopped."""
     status = gopher().cancel(job_id)
     # A running job's child is stopped first: that takes a moment.
-    return answer(JobStatus(job_id, status), 202 if status == State.PROCESSING else 200)
+    return answer(JobStatus(job_id, status), 202 if status in RUNNING else 200)
 
 
 def _preferred_wait() -> float:
@@ -224,7 +225,7 @@ def _waited_for(job: NewJob, stored: Stored, seconds: float, place: Mapping[str,
         return answer(accepted(job, stored), 202, place)
     if not access.submitter().may_see(view.owner):
         return answer(accepted(job, stored), 202, place)
-    return answer(view, 200 if view.status in FINAL_STATES else 202, place)
+    return answer(view, 200 if view.status in ENDED else 202, place)
 
 
 def _scheduled(submission: Submission, recurring: Recurring, *, dry_run: bool) -> Response:

@@ -22,6 +22,7 @@ from typing import Any
 import httpx
 import psutil
 
+from gopher.base.priorities import DEFAULT_PRIORITY, PRIORITIES
 from gopher.client import Client
 from gopher.jobs.job import NewJob, new_job_id
 from gopher.queue.moves import Failure
@@ -71,7 +72,7 @@ def _fill(client: Client, pending: int, dead: int) -> None:
 
 def _job(number: int) -> NewJob:
     job_type = _RARE if number % 10_000 == 5_000 else random.choice(_TYPES)
-    priority = random.choices(("high", "normal", "low"), (1, 8, 1))[0]
+    priority = random.choices(PRIORITIES, [8 if name == DEFAULT_PRIORITY else 1 for name in PRIORITIES])[0]
     return NewJob(new_job_id(), job_type, b'{"payload":{"to":"user@example.com","n":%d}}' % number, priority=priority)
 
 

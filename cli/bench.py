@@ -14,6 +14,7 @@ from uuid import uuid4
 import click
 import msgspec
 
+from gopher.base.states import SUCCEEDED
 from gopher.client import Client
 from gopher.config.settings import Settings
 from gopher.errors import GopherError
@@ -136,7 +137,7 @@ def _pick_up(client: Client) -> float:
     time.sleep(PAUSE)
     sent = time.time_ns()
     view = client.wait(client.enqueue("bench_clock", PAYLOAD), 10.0)
-    if view.status != "completed":
+    if view.status not in SUCCEEDED:
         raise BenchFailed(f"a job is {view.status} after ten seconds on an idle worker")
     return (msgspec.json.decode(view.result, type=int) - sent) / 1e6
 

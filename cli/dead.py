@@ -6,10 +6,10 @@ from typing import Any
 import click
 import msgspec
 
+from gopher.base.states import DEAD, PURGEABLE, QUEUED, State
 from gopher.errors import GopherError, JobConflict, JobNotFound
 from gopher.interface import Gopher
 from gopher.jobs.filters import DeadFilter, DeadListing, GroupFilter, RetryAll
-from gopher.jobs.job import State
 from gopher.jobs.models import JobView
 from gopher.reads.advice import NO_SCHEDULER, START_SCHEDULER
 
@@ -19,12 +19,7 @@ from .options import names_of
 from .output import Output, one_line, when
 
 #: What `purge -q` takes, and the state it means.
-_PURGEABLE = {
-    "main": State.PENDING,
-    "scheduled": State.SCHEDULED,
-    "retrying": State.RETRYING,
-    "failed": State.FAILED,
-}
+_PURGEABLE = {"main" if state in QUEUED else state.value: state for state in PURGEABLE}
 
 _ids = click.option(
     "-i", "--id", "job_ids", required=True, multiple=True, metavar="ID", help="Job id; may be repeated."
@@ -157,7 +152,7 @@ def purge(out: Output, place: str, queue: str, yes: bool, **which: Any) -> None:
     """
     state = _PURGEABLE[place]
     chosen = any(which.values())
-    if chosen and state != State.FAILED:
+    if chosen and state not in DEAD:
         *others, last = (names_of(name)[-1] for name in DeadFilter.__struct_encode_fields__ if name != "queue")
         raise click.UsageError(f"{', '.join(others)} and {last} go with -q failed only.")
     with client() as gopher:
@@ -178,7 +173,7 @@ def _waiting(gopher: Gopher, queue: str, state: State) -> int:
     if queue not in queues:
         raise _NoQueue(f"there is no queue {queue!r}; queues: {', '.join(queues) or 'none yet'}")
     stats = queues[queue]
-    waiting: int = stats.waiting if state == State.PENDING else getattr(stats, state)
+    waiting: int = stats.waiting if state in QUEUED else getattr(stats, state)
     return waiting
 
 

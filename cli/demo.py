@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gopher.base.states import DEAD, ENDED, RUNNING, SUCCEEDED
 from gopher.config.settings import Settings
 from gopher.errors import ApiUnavailable, ConfigurationError, GopherError
 from gopher.server.embedded import EmbeddedServer
@@ -36,7 +37,6 @@ START_TIME, RUN_TIME = 30.0, 60.0
 STOP_TIME = 15.0
 _LOOK_EVERY = 0.15
 _COLUMNS = ("job", "type", "status", "attempts", "duration", "result")
-_ENDED = ("completed", "failed", "cancelled", "expired")
 
 
 class DemoFailed(GopherError):
@@ -134,7 +134,7 @@ class Demo:
 
     def _has_ended(self, each: DemoJob) -> bool:
         waits_for_retry = each.redriven and not each.note
-        return each.job.get("status") in _ENDED and not waits_for_retry
+        return each.job.get("status") in ENDED and not waits_for_retry
 
     def _look(self, each: DemoJob) -> None:
         if self._has_ended(each):
@@ -142,7 +142,7 @@ class Demo:
         status, each.job = self._call("GET", f"/api/v1/jobs/{each.id}")
         if status != 200:
             raise DemoFailed(f"{each.title}: the API answers {status}: {each.job}")
-        if each.redriven and not each.note and each.job["status"] == "failed":
+        if each.redriven and not each.note and each.job["status"] in DEAD:
             self._redrive(each)
 
     def _redrive(self, each: DemoJob) -> None:
@@ -161,7 +161,7 @@ class Demo:
 
     def _judge(self, each: DemoJob) -> str:
         """Check a job that has ended; return what is wrong with it, "" when nothing is."""
-        if each.job["status"] != "completed":
+        if each.job["status"] not in SUCCEEDED:
             return f"{each.title}: it is {each.job['status']}: {each.job['error']}"
         if each.job["attempts"] != each.attempts:
             return f"{each.title}: it took {each.job['attempts']} attempts instead of {each.attempts}"
@@ -227,7 +227,7 @@ def _row(each: DemoJob) -> list[str]:
     job = each.job
     if not job:
         return [each.title, each.body["type"], "submitted", "-", "-", ""]
-    ended = job["status"] in _ENDED
+    ended = job["status"] in ENDED
     result = printable(each.note) or ("" if ended else one_line(_progress(job), 40))
     return [
         each.title,
@@ -241,7 +241,7 @@ def _row(each: DemoJob) -> list[str]:
 
 def _progress(job: dict[str, Any]) -> str:
     progress = job.get("progress")
-    if not progress or job["status"] != "processing":
+    if not progress or job["status"] not in RUNNING:
         return ""
     return printable(f" {progress['fraction']:.0%} {progress.get('message', '')}".rstrip())
 

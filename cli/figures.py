@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gopher.base.counters import OUTCOMES
 from gopher.base.priorities import PRIORITIES
+from gopher.base.states import COUNTED, TIMED
 from gopher.errors import ServerError
 from gopher.interface import Gopher
 from gopher.jobs.models import Stats, WorkerView
@@ -19,10 +21,9 @@ from .output import Cell, Output, fitting, plain_table, rich_table, seconds, sho
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-_STATES = ("processing", "scheduled", "retrying", "failed")
-_EVENTS = ("completed", "failed", "retried", "cancelled", "expired")
-_LESS_NEEDED = ("oldest", "enqueued", "retrying", "scheduled", "completed")
-_COLUMNS = ("queue", *PRIORITIES, *_STATES, "oldest", "enqueued", "completed", "per s")
+#: Columns that a narrow terminal does without, the first one first.
+_LESS_NEEDED = ("oldest", "enqueued", *reversed(TIMED), "completed")
+_COLUMNS = ("queue", *PRIORITIES, *COUNTED, "oldest", "enqueued", "completed", "per s")
 
 
 @click.command()
@@ -104,7 +105,7 @@ def _rows(figures: Stats, before: Stats | None = None, interval: float = 1.0) ->
         yield [
             name,
             *(queue.priorities[priority].waiting for priority in PRIORITIES),
-            *(getattr(queue, state) for state in _STATES),
+            *(getattr(queue, state) for state in COUNTED),
             seconds(queue.oldest_waiting_age) if queue.waiting else None,
             queue.total_enqueued,
             done,
@@ -113,7 +114,7 @@ def _rows(figures: Stats, before: Stats | None = None, interval: float = 1.0) ->
 
 
 def _summary(figures: Stats) -> str:
-    totals = {event: sum(queue.totals[event] for queue in figures.queues.values()) for event in _EVENTS}
+    totals = {event: sum(queue.totals[event] for queue in figures.queues.values()) for event in OUTCOMES}
     counts = ", ".join(f"{count:,} {event}" for event, count in totals.items())
     return f"{figures.queue_size:,} waiting, {figures.total_enqueued:,} enqueued so far: {counts}"
 

@@ -7,11 +7,11 @@ from gopher import __version__
 from gopher.base.durations import format_duration
 from gopher.base.priorities import PRIORITIES
 from gopher.base.salvage import order
+from gopher.base.states import WAITING
 from gopher.base.times import to_rfc3339
 from gopher.client import Client
 from gopher.config.settings import Settings
 from gopher.interface import Gopher
-from gopher.jobs.job import State
 from gopher.jobs.models import JobView, WorkerView
 from gopher.queue.installation import TOLD_FOR, notice
 from gopher.queue.invariants import findings
@@ -25,7 +25,6 @@ from .hints import unserved
 
 #: Pages of so many jobs that are read of each waiting state, to see of which types they are.
 _PAGES, _PAGE = 4, 500
-_WAITING = (State.PENDING, State.RETRYING, State.SCHEDULED)
 #: A due job, or a lost worker, that nobody has seen to for so long (ms) will be seen to by nobody.
 _LATE = 30_000
 #: Jobs of a queue all of whose keys are read without being asked to; so often, since jobs move meanwhile; seconds.
@@ -121,7 +120,7 @@ def worker_checks(gopher: Gopher) -> list[Check]:
 
 
 def _types(gopher: Gopher, workers: list[WorkerView]) -> Check:
-    waiting = {(view.queue, view.type) for state in _WAITING for view in _some(gopher, state)}
+    waiting = {(view.queue, view.type) for state in WAITING for view in _some(gopher, state)}
     found = []
     for queue, job_type in sorted(waiting):
         problem, _, remedy = unserved(workers, job_type, queue).partition(": ")
@@ -130,7 +129,7 @@ def _types(gopher: Gopher, workers: list[WorkerView]) -> Check:
     return Check("types", f"{len({job_type for _, job_type in waiting})} with waiting jobs", found)
 
 
-def _some(gopher: Gopher, state: State) -> Iterator[JobView]:
+def _some(gopher: Gopher, state: str) -> Iterator[JobView]:
     cursor = None
     for _ in range(_PAGES):
         page = gopher.jobs(status=state, limit=_PAGE, cursor=cursor)

@@ -1,8 +1,8 @@
 """What is missing for a job to run: said beside an answer, never in its place."""
 
+from gopher.base.states import TIMED
 from gopher.errors import GopherError
 from gopher.interface import Gopher
-from gopher.jobs.job import State
 from gopher.jobs.models import WorkerView
 from gopher.reads.advice import NO_SCHEDULER, START_SCHEDULER
 
@@ -11,7 +11,7 @@ def missing(client: Gopher, job_type: str, queue: str, status: str) -> list[str]
     """Return a sentence for each process that a job waits for and nobody runs."""
     try:
         hints = [unserved(client.workers(), job_type, queue)]
-        if status in (State.SCHEDULED, State.RETRYING) and client.health().scheduler == "missing":
+        if status in TIMED and client.health().scheduler == "missing":
             hints.append(f"{NO_SCHEDULER}; {START_SCHEDULER}")
     except GopherError:
         # The job is stored: a failure here would speak of something else.

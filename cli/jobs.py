@@ -5,8 +5,8 @@ from typing import Any
 import click
 import msgspec
 
+from gopher.base.states import RUNNING
 from gopher.jobs.filters import JobFilter
-from gopher.jobs.job import State
 from gopher.jobs.models import HistoryRow, JobView
 
 from .common import ROWS, client, common, looking_client
@@ -61,7 +61,7 @@ def cancel(out: Output, job_id: str) -> None:
     with client() as gopher:
         status = gopher.cancel(job_id)
     if not out.data({"job_id": job_id, "status": status}):
-        out.line("cancelled" if status == State.CANCELLED else f"stopping it: `gopherctl wait {job_id}` tells when")
+        out.line("cancelled" if status not in RUNNING else f"stopping it: `gopherctl wait {job_id}` tells when")
 
 
 @click.command()
@@ -99,7 +99,7 @@ def show_job(out: Output, view: JobView) -> None:
             ("finished", view.finished_at),
             ("duration", seconds(view.duration) if view.duration is not None else None),
             ("worker", view.worker),
-            ("progress", _progress(view) if view.status == State.PROCESSING else None),
+            ("progress", _progress(view) if view.status in RUNNING else None),
             ("payload", bytes(view.payload).decode()),
             ("metadata", _unless_empty(view.metadata)),
             ("result", _unless_empty(view.result)),

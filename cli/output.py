@@ -11,6 +11,7 @@ import click
 import msgspec
 
 from gopher.base.printable import printable as written_out
+from gopher.base.states import State
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -18,15 +19,7 @@ if TYPE_CHECKING:
 Cell = str | int | float | None
 
 #: Colours of a job's states.
-COLOURS = {
-    "completed": "green",
-    "failed": "red",
-    "processing": "cyan",
-    "retrying": "yellow",
-    "scheduled": "blue",
-    "cancelled": "bright_black",
-    "expired": "bright_black",
-}
+COLOURS = {state.value: state.colour for state in State}
 
 #: Characters that the last column of a table has at least, if it needs them.
 _WORDS = 32

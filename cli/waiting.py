@@ -9,8 +9,8 @@ import click
 import msgspec
 
 from gopher.base.pauses import looks
+from gopher.base.states import ENDED, RUNNING, SUCCEEDED
 from gopher.interface import Gopher
-from gopher.jobs.job import FINAL_STATES, State
 from gopher.jobs.models import JobView
 
 from .common import DURATION, common, looking_client
@@ -44,9 +44,9 @@ def finish(gopher: Gopher, job_id: str, timeout: float, out: Output) -> int:
     with _watching() as watch:
         view = _follow(gopher, job_id, timeout, watch, out)
     show_job(out, view)
-    if view.status not in FINAL_STATES:
+    if view.status not in ENDED:
         out.note(f"{job_id} is still {view.status} after {seconds(timeout)}: `gopherctl wait {job_id}` waits on")
-    return 0 if view.status == State.COMPLETED else 1
+    return 0 if view.status in SUCCEEDED else 1
 
 
 def _follow(gopher: Gopher, job_id: str, timeout: float, watch: Watch, out: Output) -> JobView:
@@ -55,9 +55,9 @@ def _follow(gopher: Gopher, job_id: str, timeout: float, watch: Watch, out: Outp
         view = gopher.job(job_id)
         watch(view)
         waited = time.monotonic() - start
-        if view.status in FINAL_STATES or waited >= timeout:
+        if view.status in ENDED or waited >= timeout:
             return view
-        if waited > _HINT_AFTER and not hinted and view.status != State.PROCESSING:
+        if waited > _HINT_AFTER and not hinted and view.status not in RUNNING:
             hinted = True
             for hint in missing(gopher, view.type, view.queue, view.status):
                 out.note(hint)
@@ -67,7 +67,7 @@ def _follow(gopher: Gopher, job_id: str, timeout: float, watch: Watch, out: Outp
 def progress_of(view: JobView) -> tuple[float, str]:
     """Return how far a job is, 0 to 1, and what it says it does."""
     if view.progress is None:
-        return (1.0 if view.status == State.COMPLETED else 0.0), ""
+        return (1.0 if view.status in SUCCEEDED else 0.0), ""
     progress = msgspec.json.decode(view.progress, type=_Progress)
     return progress.fraction, progress.message
 

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Unpack
 
+from gopher.base.states import ENDED, PURGEABLE, State
+
 from .admin.dead_letters import DeadLetters
 from .admin.limits import Flow
 from .admin.schedules import Schedules
@@ -20,9 +22,9 @@ from .interface import Gopher, Stored
 from .interface.operation import takes
 from .jobs.bulk import prepare_many
 from .jobs.dry_run import DryRun, dry_run
-from .jobs.filters import PURGEABLE, JobFilter, Window
+from .jobs.filters import JobFilter, Window
 from .jobs.handlers import Registry
-from .jobs.job import FINAL_STATES, NewJob, State, created_ms
+from .jobs.job import NewJob, created_ms
 from .jobs.models import Accepted, JobView, LogLine, Page, Reason, Stats, TypeView, WorkerView
 from .jobs.owners import TRUSTED, Submitter, current_submitter, owned_by
 from .jobs.prepare import prepare, prepare_batch, prepare_fields
@@ -235,7 +237,7 @@ class Client(Gopher):
         for pause in looks():
             state = self.inspector.state(queue, job_id)
             left = float("inf") if until is None else until - time.monotonic()
-            if state is None or state in FINAL_STATES or left <= 0:
+            if state is None or state in ENDED or left <= 0:
                 break
             time.sleep(min(pause, left))
         return self.job(job_id)
@@ -296,7 +298,7 @@ class Client(Gopher):
         raise JobConflict(f"job {job_id} has ended already: it is {answer}")
 
     def purge(self, queue: str, state: str, progress: Callable[[int], None] = lambda count: None) -> int:
-        """Delete all jobs of a queue that wait in `state` (pending, scheduled, retrying, failed); return how many.
+        """Delete all jobs of a queue in `state`, one of those that can be purged; return how many.
 
         Pending jobs that come meanwhile stay, also those that the purge sets free because they waited for others.
         """

@@ -11,6 +11,8 @@ from gopher.worker.messages import Failed
 from gopher.worker.queue_side.decisions import Decision, history_row, on_failure, on_no_handler
 from gopher.worker.worker_info import new_worker_id
 
+from gopher.base.priorities import STRICT_ORDER
+from gopher.base.states import TIMED
 from gopher.errors import Cancelled, SoftTimeout
 from gopher.jobs.handlers import Handler, Registry
 from gopher.jobs.job import Envelope, Job, decode_envelope
@@ -49,10 +51,11 @@ class InlineWorker:
         for queue in self._known():
             now = self._server.run(queue.promote()).now
             latest = "+inf" if within is None else now + round(within * 1000)
-            for job_id in client.zrangebyscore(queue.keys.scheduled, "-inf", latest):
-                # What waits for other jobs is not waiting for a time.
-                if not client.hexists(queue.keys.job(job_id.decode()), "waiting_for"):
-                    client.zadd(queue.keys.scheduled, {job_id: now}, xx=True)
+            for waiting in map(queue.keys.of_state, TIMED):
+                for job_id in client.zrangebyscore(waiting, "-inf", latest):
+                    # What waits for other jobs is not waiting for a time.
+                    if not client.hexists(queue.keys.job(job_id.decode()), "waiting_for"):
+                        client.zadd(waiting, {job_id: now}, xx=True)
 
     def _known(self) -> list[Queue]:
         for name in self._server.queues():
@@ -63,7 +66,7 @@ class InlineWorker:
 
     def _run_one(self, queue: Queue, died: list[BaseException]) -> bool:
         self._server.run(queue.promote())
-        fetched = self._server.run(queue.fetch(self._name, 1, next(self._numbers), "hnl", strict=True))
+        fetched = self._server.run(queue.fetch(self._name, 1, next(self._numbers), STRICT_ORDER, strict=True))
         for job in fetched.jobs:
             self._run(queue, job, died)
         return bool(fetched.jobs)

@@ -4,10 +4,9 @@ import json
 from collections.abc import Iterator, Sequence
 from itertools import count
 
+from gopher.base.priorities import STRICT_ORDER
 from gopher.client import Client
 from gopher.queue.moves import Completion, Failure, FetchedJob
-
-_ORDER = "hnl"
 
 
 class SeedingWorker:
@@ -24,7 +23,7 @@ class SeedingWorker:
         self.server.run(self.queue.heartbeat(self.name, lease, first=True))
 
     def fetch(self, want: int = 1) -> list[FetchedJob]:
-        fetched = self.server.run(self.queue.fetch(self.name, want, next(self._numbers), _ORDER, strict=True))
+        fetched = self.server.run(self.queue.fetch(self.name, want, next(self._numbers), STRICT_ORDER, strict=True))
         assert not fetched.lost
         return fetched.jobs
 

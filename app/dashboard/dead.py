@@ -9,9 +9,9 @@ from gopher.app.context import gopher
 from gopher.app.operations import read_texts
 from werkzeug.wrappers import Response as BaseResponse
 
+from gopher.base.states import DEAD
 from gopher.errors import InvalidJob
 from gopher.jobs.filters import DeadListing, DeadSelection, RetryAll
-from gopher.jobs.job import State
 from gopher.jobs.models import GroupView, JobView
 
 from .acts import act, filled
@@ -79,4 +79,4 @@ def _check_which(group: str | None) -> None:
 def _last_of(groups: Iterable[GroupView]) -> dict[str, JobView]:
     """Return the last dead letter of each group, by its id: what it says stands for the others."""
     places = [(queue, group.last_job_id) for group in groups for queue in group.queues]
-    return {view.job_id: view for view in gopher().inspector.views(places) if view.status == State.FAILED}
+    return {view.job_id: view for view in gopher().inspector.views(places) if view.status in DEAD}

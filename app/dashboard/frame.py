@@ -9,6 +9,7 @@ from gopher.app.context import context, gopher
 from werkzeug.wrappers import Response as BaseResponse
 
 from gopher import __version__
+from gopher.base import counters, priorities, states
 from gopher.errors import InvalidJob
 from gopher.jobs.models import Stats
 
@@ -141,6 +142,8 @@ def own_path(text: str | None) -> str:
 
 def install(app: Flask) -> None:
     app.jinja_env.filters.update(formats.FILTERS)
+    # Templates ask the tables, as code does: {% if job.status in states.ENDED %}.
+    app.jinja_env.globals.update(states=states, priorities=priorities, counters=counters)
     app.register_blueprint(blueprint)
 
 

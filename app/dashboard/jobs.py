@@ -7,15 +7,14 @@ from gopher.app.context import context, gopher
 from werkzeug.wrappers import Response as BaseResponse
 
 from gopher.base.names import JOB_ID
+from gopher.base.states import CANCELLABLE, ENDED, RUNNING, WAITING
 from gopher.errors import InvalidJob
-from gopher.jobs.job import FINAL_STATES, State
 
 from .acts import act
 from .frame import address, blueprint, done, filters, page, stats
 
 #: Rows of a page.
 ROWS = 50
-_WAITING = (State.PENDING, State.SCHEDULED, State.RETRYING)
 _LINES = 200
 
 
@@ -47,7 +46,6 @@ def jobs() -> BaseResponse:
         wanted=wanted,
         older=address(asked, found.next_cursor) if found and found.next_cursor else None,
         newest=address(asked, None) if "cursor" in asked else None,
-        states=list(State),
         types=[handler.name for handler in context().registry],
         queues=sorted(stats().queues),
     )
@@ -61,18 +59,18 @@ def job(job_id: str) -> Response:
     return page(
         "job.html",
         job=view,
-        why=gopher().why(job_id) if view.status in _WAITING else [],
+        why=gopher().why(job_id) if view.status in WAITING else [],
         lines=lines[-_LINES:],
         left_out=max(len(lines) - _LINES, 0),
-        polls=view.status not in FINAL_STATES,
-        may_cancel=view.status not in FINAL_STATES,
+        polls=view.status not in ENDED,
+        may_cancel=view.status in CANCELLABLE,
     )
 
 
 @blueprint.post("/jobs/<job_id>/cancel")
 def cancel(job_id: str) -> BaseResponse:
     status = act(api_jobs.cancel, job_id=job_id)["status"]
-    return done("The job is being stopped." if status == State.PROCESSING else "The job is cancelled.")
+    return done("The job is being stopped." if status in RUNNING else "The job is cancelled.")
 
 
 @blueprint.post("/jobs/<job_id>/retry")

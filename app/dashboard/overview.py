@@ -8,7 +8,7 @@ from gopher.app.context import context, gopher
 from gopher.reads.health import examine
 
 from .frame import blueprint, filters, is_refresh, page, stats
-from .plots import SPANS, drawing_of, logarithmic_drawing_of, series_of, span_of
+from .plots import LINES, SPANS, drawing_of, logarithmic_drawing_of, series_of, span_of
 
 
 @blueprint.get("", strict_slashes=False)
@@ -32,6 +32,7 @@ def _plots(span: str) -> dict[str, Any]:
     series = series_of(gopher().timeline(span))
     return {
         "spans": SPANS,
+        "lines": LINES,
         "span": span,
         "series": series,
         "rates": drawing_of(series, series.rates),

@@ -10,6 +10,7 @@ from flask import Response
 from gopher.app.answers import answer
 from gopher.app.context import gopher
 
+from gopher.base.counters import PLOTTED
 from gopher.base.times import from_rfc3339
 from gopher.errors import InvalidJob
 from gopher.reads.timeline import Point, Timeline
@@ -18,45 +19,48 @@ from .frame import blueprint, filters, stats
 
 #: Spans that can be looked at, and their names. In the first one new figures come in every two seconds.
 SPANS = {"5m": "Live", "1h": "Last hour", "24h": "Last day"}
-EVENTS = ("enqueued", "completed", "failed", "retried")
-LATENCIES = ("wait_p50", "wait_p95", "run_p50", "run_p95")
 #: What a drawing is measured in; it is stretched to the room that there is.
 _WIDTH, _HEIGHT = 600, 160
 
-#: A line of a plot; None where nothing is known.
-Line = list[float | None]
+#: The values of a line; None where nothing is known.
+Values = list[float | None]
 
 
-class Counters(msgspec.Struct):
-    """How far the counters are, for who asks again. `at` in Unix seconds."""
+class Line(NamedTuple):
+    """A line of a plot, as the page says it: its script takes all of it from there."""
 
-    at: float
-    enqueued: int
-    completed: int
-    failed: int
-    retried: int
+    name: str
+    label: str
+    #: Classes of the style sheet.
+    style: str
 
 
-class Sums(msgspec.Struct):
-    """What happened in a span. Means in seconds, None where nothing was."""
-
-    enqueued: int
-    completed: int
-    failed: int
-    retried: int
-    mean_wait: float | None
-    mean_run: float | None
+LINES = {
+    "rates": [
+        Line(name, name, f"tone-{line.colour}{' dashed' if line.dashed else ''}") for name, line in PLOTTED.items()
+    ],
+    "latencies": [
+        Line("wait_p50", "wait, median", "tone-blue dashed"),
+        Line("wait_p95", "wait, 95 %", "tone-blue"),
+        Line("run_p50", "run, median", "tone-cyan dashed"),
+        Line("run_p95", "run, 95 %", "tone-cyan"),
+    ],
+}
 
 
 class Series(msgspec.Struct):
-    """Points of plots: `times` in Unix seconds, `rates` in jobs a second, `latencies` in seconds."""
+    """Points of plots: `times` in Unix seconds, `rates` in jobs a second, `latencies` in seconds.
+
+    `sums` has the counts of the span and its means in seconds, None where nothing was; `counters` how far the counters
+    are `at` a moment (Unix seconds), for who asks again.
+    """
 
     span: float
     times: list[float]
-    rates: dict[str, Line]
-    latencies: dict[str, Line]
-    sums: Sums
-    counters: Counters
+    rates: dict[str, Values]
+    latencies: dict[str, Values]
+    sums: dict[str, float | None]
+    counters: dict[str, float]
 
 
 class Drawing(NamedTuple):
@@ -85,20 +89,20 @@ def series_of(timeline: Timeline) -> Series:
     return Series(
         span=timeline.window,
         times=[from_rfc3339(point.at) / 1000 for point in points],
-        rates={event: [_rate(point, event) for point in points] for event in EVENTS},
-        latencies={name: [_latency(point, name) for point in points] for name in LATENCIES},
+        rates={event: [_rate(point, event) for point in points] for event in PLOTTED},
+        latencies={line.name: [_latency(point, line.name) for point in points] for line in LINES["latencies"]},
         sums=_sums(points),
         counters=_counters(),
     )
 
 
-def drawing_of(series: Series, lines: Mapping[str, Line]) -> Drawing:
+def drawing_of(series: Series, lines: Mapping[str, Values]) -> Drawing:
     """Return a plot of lines from zero up."""
     top = max((value for line in lines.values() for value in line if value), default=1.0)
     return Drawing({name: _path(series, line, lambda value: value / top) for name, line in lines.items()}, top, 0.0)
 
 
-def logarithmic_drawing_of(series: Series, lines: Mapping[str, Line]) -> Drawing:
+def logarithmic_drawing_of(series: Series, lines: Mapping[str, Values]) -> Drawing:
     """Return a plot of lines between whole powers of ten, as the plot with scripts has them."""
     logarithms = [math.log10(value) for line in lines.values() for value in line if value] or [-3.0, 0.0]
     bottom = math.floor(min(logarithms))
@@ -109,12 +113,12 @@ def logarithmic_drawing_of(series: Series, lines: Mapping[str, Line]) -> Drawing
     return Drawing(paths, 10.0 ** (bottom + height), 10.0**bottom)
 
 
-def _path(series: Series, line: Line, share: Callable[[float], float]) -> str:
-    heights = [None if value is None else _HEIGHT * (1 - share(value)) for value in line]
+def _path(series: Series, values: Values, share: Callable[[float], float]) -> str:
+    heights = [None if value is None else _HEIGHT * (1 - share(value)) for value in values]
     return "".join(_moves(series.times, heights, time.time() - series.span, series.span))
 
 
-def _moves(times: Sequence[float], heights: Line, start: float, span: float) -> Iterator[str]:
+def _moves(times: Sequence[float], heights: Values, start: float, span: float) -> Iterator[str]:
     pen = "M"
     for at, height in zip(times, heights, strict=True):
         if height is None:
@@ -134,9 +138,9 @@ def _latency(point: Point, name: str) -> float | None:
     return getattr(getattr(point, kind), quantile) or None
 
 
-def _sums(points: Sequence[Point]) -> Sums:
-    counts = {event: sum(getattr(point, event) for point in points) for event in EVENTS}
-    return Sums(**counts, mean_wait=_mean(points, "wait"), mean_run=_mean(points, "run"))
+def _sums(points: Sequence[Point]) -> dict[str, float | None]:
+    counts = {event: sum(getattr(point, event) for point in points) for event in PLOTTED}
+    return {**counts, "mean_wait": _mean(points, "wait"), "mean_run": _mean(points, "run")}
 
 
 def _mean(points: Sequence[Point], kind: str) -> float | None:
@@ -145,7 +149,6 @@ def _mean(points: Sequence[Point], kind: str) -> float | None:
     return sum(each.count * (each.mean or 0.0) for each in found) / count if count else None
 
 
-def _counters() -> Counters:
-    queues = stats().queues.values()
-    sums = {event: sum(queue.totals[event] for queue in queues) for event in EVENTS[1:]}
-    return Counters(time.time(), stats().total_enqueued, **sums)
+def _counters() -> dict[str, float]:
+    counted = [{"enqueued": queue.total_enqueued, **queue.totals} for queue in stats().queues.values()]
+    return {"at": time.time(), **{event: sum(of_queue[event] for of_queue in counted) for event in PLOTTED}}

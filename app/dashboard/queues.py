@@ -6,7 +6,8 @@ from gopher.app import queues as api_queues
 from gopher.app.context import gopher
 from werkzeug.wrappers import Response as BaseResponse
 
-from gopher.jobs.filters import PURGEABLE, Purge
+from gopher.base.states import PURGEABLE
+from gopher.jobs.filters import Purge
 
 from .acts import act, filled
 from .formats import counted

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
 from gopher.base.salvage import order, text
+from gopher.base.states import DEAD
 from gopher.errors import InvalidJob, JobConflict
 from gopher.interface import DeadLettersInterface
 from gopher.interface.operation import takes
 from gopher.jobs.filters import DeadFilter, DeadListing, DeadSelection, GroupFilter, RetryAll
-from gopher.jobs.job import State
 from gopher.jobs.models import DeadLetterPage, GroupPage, RedriveView, StartedRedrive
 from gopher.queue.missing import no_such_job
 from gopher.queue.moves import Queue
@@ -119,7 +119,7 @@ class DeadLetters(DeadLettersInterface):
         state = self._inspector.state(name, job_id) if name else None
         if name is None or state is None:
             raise no_such_job(self._server, job_id)
-        if state != State.FAILED:
+        if state not in DEAD:
             raise JobConflict(f"job {job_id} is {state}: only failed jobs can be {deed}")
         return self._server.queue(name)
 
@@ -171,7 +171,7 @@ class DeadLetters(DeadLettersInterface):
                 start = seek(client, key, after, oldest_first=True)
                 rows = client.zrange(key, start, start + _CHUNK - 1, withscores=True)
             entries = [Position(order(score), text(member)) for member, score in rows if score <= newest]
-            yield from entries if place != "failed" else self._fitting(queue, entries, which)
+            yield from entries if place not in DEAD else self._fitting(queue, entries, which)
             if len(entries) < _CHUNK:
                 return
             after = entries[-1]

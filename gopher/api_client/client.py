@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import msgspec
 
+from gopher.base.states import ENDED
 from gopher.config.settings import Settings
 from gopher.errors import ConfigurationError, InvalidJob, QueueUnavailable
 from gopher.interface import Gopher, Stored
@@ -14,7 +15,6 @@ from gopher.interface.operation import Operation, declaration_of
 from gopher.jobs.answers import BatchAccepted
 from gopher.jobs.decoding import decode
 from gopher.jobs.dry_run import DryRun
-from gopher.jobs.job import FINAL_STATES
 from gopher.jobs.models import Accepted, JobView
 from gopher.jobs.submission import InvalidBatch, JobFields, Submission, SubmitOptions, submission_of
 from gopher.reads.health import Health
@@ -90,7 +90,7 @@ class HttpClient(OverHttp, Gopher):
             left = min(max(until - time.monotonic(), 0.0), _LONGEST_WAIT)
             asked = time.monotonic()
             view = read(JobView, self._api.get(path, {"wait": f"{left:.3f}"} if left else None, wait=left))
-            if view.status in FINAL_STATES or time.monotonic() >= until:
+            if view.status in ENDED or time.monotonic() >= until:
                 return view
             if time.monotonic() - asked < left / 2:
                 # The API had no thread to spare for one more that waits.

@@ -16,7 +16,7 @@ from gopher.base import durations, rates
 from gopher.base.address import EXPECTED as EXPECTED_URL
 from gopher.base.address import ServerAddress
 from gopher.base.names import QUEUE_NAME
-from gopher.base.priorities import PRIORITIES
+from gopher.base.priorities import PRIORITIES, TURNS
 
 T = TypeVar("T")
 
@@ -276,7 +276,9 @@ NAMESPACE = Kind("1 to 63 letters, digits, dots, dashes or underscores", matchin
 ORIGINS = listing("origins such as https://example.com, or *", _read_origin)
 ALLOWED_HOSTS = listing("host names without a port such as gopher.internal or .example.com, or *", _read_allowed_host)
 HOST_PORTS = listing("host:port pairs", _read_host_port)
-WEIGHTS = Kind("strict, or a share from 1 to 1000 of each priority such as high:5,normal:3,low:1", _read_weights)
+#: As they are written.
+DEFAULT_WEIGHTS = ",".join(f"{priority}:{turns}" for priority, turns in TURNS.items())
+WEIGHTS = Kind(f"strict, or a share from 1 to 1000 of each priority such as {DEFAULT_WEIGHTS}", _read_weights)
 RATE = Kind(f"off, or {rates.EXPECTED}", _read_rate_or_off)
 API_KEYS = Kind(
     "name:secret or name:secret:role, comma-separated, each secret once; role is submit, read or admin",

@@ -154,7 +154,7 @@ class Settings:
     worker_priority_weights: Weights = _setting(
         "WORKER_PRIORITY_WEIGHTS",
         kinds.WEIGHTS,
-        "high:5,normal:3,low:1",
+        kinds.DEFAULT_WEIGHTS,
         "Share of each priority when all are waiting; strict for strict order.",
     )
     worker_lease: float = _setting(

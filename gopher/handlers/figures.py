@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from gopher.base.counters import BY_ERROR, OUTCOMES
 from gopher.base.times import to_rfc3339
 from gopher.jobs.models import Stats, WorkerView
 from gopher.reads.histogram import Latency, buckets_of, growth, latency_of
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 #: Points of the last day below which the last hour says more: a scheduler has not run for long.
 _FEW = 12
 
-EVENTS = ("enqueued", "completed", "failed", "retried", "cancelled", "expired")
+#: What a report counts.
+EVENTS = ("enqueued", *OUTCOMES)
 
 
 class Spread(Latency):
@@ -102,7 +104,7 @@ def type_figures(name: str, totals: dict[str, int], histogram: dict[str, int]) -
         if job_type != name or event not in counts:
             continue
         counts[event] += count
-        if event == "failed":
+        if event in BY_ERROR:
             errors[detail] = errors.get(detail, 0) + count
     return TypeFigures(counts, errors, spread("run", histogram), spread("wait", histogram))
 

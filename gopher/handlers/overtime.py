@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
+from gopher.base.counters import PLOTTED
 from gopher.base.durations import format_duration
 from gopher.reads.timeline import Point, Timeline
 
@@ -28,7 +29,7 @@ def sections(timeline: Timeline) -> Iterator[str]:
     marks = list(_marks(start, end))
     throughput = {
         name: [(at, getattr(point, name) / point.seconds * 60) for at, point in zip(places, points, strict=True)]
-        for name in ("enqueued", "completed", "retried", "failed")
+        for name in PLOTTED
     }
     title = f"Jobs a minute over the last {over} (UTC)"
     yield pages.section(title, lines(title, throughput, marks))

@@ -10,10 +10,11 @@ from typing import Any, Literal
 import msgspec
 
 from gopher.base.durations import format_duration
+from gopher.base.latencies import BOUNDS
+from gopher.base.states import COUNTED
 from gopher.jobs.handlers import handler
 from gopher.jobs.job import Job
 from gopher.reads.advice import NO_SCHEDULER
-from gopher.reads.histogram import BOUNDS
 
 from . import files, overtime, pages
 from .figures import EVENTS, Figures, Spread, collect, counts_of, grown
@@ -159,9 +160,9 @@ def _queue_health(figures: Figures, summary: dict[str, Any]) -> Iterator[str]:
     yield pages.section("Findings", pages.findings(summary["findings"]))
     waiting = [(name, queue.waiting) for name, queue in queues.items()]
     yield pages.section("Waiting jobs by queue", pages.bars("Waiting jobs by queue", waiting))
-    states = ("waiting", "processing", "scheduled", "retrying", "failed", "oldest_waiting_age")
-    rows = [(name, *(getattr(queue, state) for state in states)) for name, queue in queues.items()]
-    titles = ("queue", *states[:-1], "oldest waiting (s)")
+    columns = ("waiting", *COUNTED, "oldest_waiting_age")
+    rows = [(name, *(getattr(queue, column) for column in columns)) for name, queue in queues.items()]
+    titles = ("queue", *columns[:-1], "oldest waiting (s)")
     yield pages.section("Queues", pages.table(titles, rows))
     priorities = [
         (name, priority, each.waiting, each.oldest_waiting_age)

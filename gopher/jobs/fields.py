@@ -15,10 +15,9 @@ from msgspec import Meta, Raw
 from gopher.base.durations import LONGEST
 from gopher.base.durations import PATTERN as DURATION
 from gopher.base.names import JOB_ID, KEY, QUEUE_NAME, SCHEDULE_NAME, TYPE_NAME
-from gopher.base.priorities import PRIORITIES
+from gopher.base.priorities import DEFAULT_PRIORITY, PRIORITIES
+from gopher.base.states import State
 from gopher.errors import InvalidJob
-
-from .job import State
 
 _FROM, _TO = "^(?:", ")$"
 
@@ -52,8 +51,8 @@ Key = Annotated[
         extra={"metavar": "KEY"},
     ),
 ]
-Priority = Annotated[str, Meta(examples=["normal"], extra_json_schema={"enum": list(PRIORITIES)})]
-Status = Annotated[str, Meta(examples=["pending"], extra_json_schema={"enum": list(State)})]
+Priority = Annotated[str, Meta(examples=[DEFAULT_PRIORITY], extra_json_schema={"enum": list(PRIORITIES)})]
+Status = Annotated[str, Meta(examples=[State.PENDING], extra_json_schema={"enum": list(State)})]
 Time = Annotated[
     str,
     Meta(

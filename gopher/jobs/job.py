@@ -5,7 +5,6 @@ import logging
 import os
 import time
 from contextvars import ContextVar
-from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
@@ -13,25 +12,9 @@ from zlib import crc32
 
 import msgspec
 
+from gopher.base.priorities import DEFAULT_PRIORITY
 from gopher.base.salvage import UNREADABLE
-
-
-class State(StrEnum):
-    """Where a job is. Each waiting state is also the last part of the key that holds the job."""
-
-    SCHEDULED = "scheduled"
-    PENDING = "pending"
-    PROCESSING = "processing"
-    RETRYING = "retrying"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-    EXPIRED = "expired"
-
-
-#: States that a job does not leave by itself (a failed one waits for an operator).
-FINAL_STATES = frozenset({State.COMPLETED, State.FAILED, State.CANCELLED, State.EXPIRED})
-
+from gopher.base.states import State as State  # noqa: PLC0414 - where others may look for it
 
 #: The JSON of a job that was submitted without metadata.
 NO_METADATA = msgspec.Raw(b"{}")
@@ -91,7 +74,7 @@ class NewJob(msgspec.Struct, frozen=True, gc=False):
     type: str
     envelope: bytes
     queue: str = "default"
-    priority: str = "normal"
+    priority: str = DEFAULT_PRIORITY
     due: str = ""
     expires: str = ""
     #: Seconds that the record is kept after the end; None is the default.
@@ -200,7 +183,7 @@ class Job(msgspec.Struct, kw_only=True, eq=False, weakref=True):
     id: str
     type: str
     queue: str = "default"
-    priority: str = "normal"
+    priority: str = DEFAULT_PRIORITY
     attempt: int = 1
     max_retries: int = 0
     metadata: dict[str, Any] = {}

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from gopher.base.renamed import warn
+from gopher.base.states import State
 from gopher.config.kinds import Role
 
 from .fields import (
@@ -25,7 +26,6 @@ from .fields import (
     Time,
     TypeName,
 )
-from .job import State
 
 Progress = Annotated[
     msgspec.Raw,
@@ -56,7 +56,7 @@ Corrupt = Annotated[
     Meta(description="What can't be read, as it is stored; left out where all can.", examples=[["execute_at"]]),
 ]
 #: Also of a job whose state can't be read.
-ShownStatus = Annotated[str, Meta(examples=["pending"], extra_json_schema={"enum": [*State, "corrupt"]})]
+ShownStatus = Annotated[str, Meta(examples=[State.PENDING], extra_json_schema={"enum": [*State, "corrupt"]})]
 Outcome = Annotated[
     str,
     Meta(description="completed, failed, crashed, timeout, lost, released, running...", examples=["completed"]),
@@ -148,7 +148,7 @@ class PriorityStats(msgspec.Struct):
 
 
 class QueueStats(msgspec.Struct):
-    """The figures of one queue. `totals` counts completed, failed, retried, cancelled, expired."""
+    """The figures of one queue. `totals` counts how jobs and attempts have ended."""
 
     waiting: int
     processing: int

@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from gopher.base import names
 from gopher.base.names import SCHEDULE_NAME
+from gopher.base.priorities import DEFAULT_PRIORITY
 from gopher.base.salvage import NO_NAME, Salvage, json_object, raw_json
 from gopher.errors import InvalidJob
 
@@ -59,7 +60,7 @@ class ScheduleSpec(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     #: Whether a job is made while the last one is unfinished: allow, skip.
     overlap: Overlap = "allow"
     paused: Annotated[bool, Meta(description="Create the schedule paused.")] = False
-    priority: JobPriority = "normal"
+    priority: JobPriority = DEFAULT_PRIORITY
     queue: JobQueue = "default"
     max_retries: MaxRetries | None = None
     timeout: Timeout | None = None

@@ -6,6 +6,7 @@ from typing import Annotated, Any, TypedDict
 import msgspec
 from msgspec import Meta
 
+from gopher.base.priorities import DEFAULT_PRIORITY
 from gopher.errors import InvalidJob
 
 from .decoding import decode, explain
@@ -111,7 +112,7 @@ class Submission(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True)
 
     type: TypeName
     payload: JsonObject
-    priority: JobPriority = "normal"
+    priority: JobPriority = DEFAULT_PRIORITY
     queue: JobQueue = "default"
     max_retries: MaxRetries | None = None
     timeout: Timeout | None = None

@@ -8,17 +8,20 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from gopher.base.counters import LEAVING, event_of
 from gopher.base.priorities import PRIORITIES
 from gopher.base.salvage import order, text, texts
-from gopher.jobs.job import FINAL_STATES, State
+from gopher.base.states import DEAD, ENDED, FINISHED, IN_SORTED_SETS, QUEUED, RUNNING, WAITING
 
 from .keys import QueueKeys
 
-_WAITING = ("scheduled", "retrying", "failed")
+_NEXT, _PENDING, _PARKED, _PROCESSING = (
+    each.head for each in (QueueKeys.next, QueueKeys.pending, QueueKeys.parked, QueueKeys.processing)
+)
+_FINISHED, _GROUP, _HOLDING = (each.head for each in (QueueKeys.finished, QueueKeys.group, QueueKeys.holding))
+
 #: What no record has that says it is plain.
 _RARE = {"expires", "retention", "unique", "bucket", "parents", "children", "parked", "holds", "cancel"}
-#: How jobs leave for good, and where they may still be: together as many as were enqueued.
-_GONE = ("completed", "cancelled", "expired", "discarded", "purged", "pruned_dead")
 
 
 class _Look:
@@ -49,32 +52,33 @@ class _Look:
         if not value:
             # Its time ran out, or it was emptied, between the scan and the reading.
             return
-        if name.startswith("job:") and kind == "hash":
-            self.records[name[4:]], self.times[name[4:]] = texts(value), time
-        elif name.startswith("unique:"):
-            self.unique[name[7:]] = text(value) if kind == "string" else ""
+        job_id, key = _part(QueueKeys.job.head, name), _part(QueueKeys.unique.head, name)
+        if job_id and kind == "hash":
+            self.records[job_id], self.times[job_id] = texts(value), time
+        elif key:
+            self.unique[key] = text(value) if kind == "string" else ""
         elif kind == "hash":
             self._take_counts(name, texts(value))
-        elif name == "telling":
+        elif name == QueueKeys.telling.head:
             for parent, _, ids in (text(item)[1:].partition(" ") for item in value):
                 self.telling += [(parent, child) for child in ids.split(",")]
-        elif kind == "list" and name != "alarm":
+        elif kind == "list" and name != QueueKeys.alarm.head:
             self.lists[name] = [text(item) for item in value]
-        elif kind == "zset" and not name.startswith("timeline:"):
+        elif kind == "zset" and not name.startswith(QueueKeys.timeline.head):
             self.zsets[name] = [text(item) for item in value]
         elif kind == "set":
             self.sets[name] = {text(item) for item in value}
-        self.paused = self.paused or name == "paused"
+        self.paused = self.paused or name == QueueKeys.paused.head
 
     def _take_counts(self, name: str, counts: dict[str, str]) -> None:
-        if name == "totals":
+        if name == QueueKeys.totals.head:
             for field, count in counts.items():
-                self.totals[field.partition(":")[0]] += order(count)
-        elif name.startswith("redrive:"):
-            self.redrives[name[8:]] = counts
-        elif name == "group_names":
+                self.totals[event_of(field)] += order(count)
+        elif redrive := _part(QueueKeys.redrive.head, name):
+            self.redrives[redrive] = counts
+        elif name == QueueKeys.group_names.head:
             self.group_names = set(counts)
-        elif name == "tombstones":
+        elif name == QueueKeys.tombstones.head:
             self.tombstones = {field: order(count) for field, count in counts.items()}
 
     def places_of(self) -> dict[str, list[str]]:
@@ -83,10 +87,15 @@ class _Look:
         for name, ids in self.lists.items():
             for job_id in ids:
                 places.setdefault(job_id, []).append(name)
-        for name in (*_WAITING, "finished"):
+        for name in (*IN_SORTED_SETS, _FINISHED):
             for job_id in self.zsets.get(name, []):
                 places.setdefault(job_id, []).append(name)
         return places
+
+
+def _part(head: str, name: str) -> str:
+    """Return what follows the head of a key, "" for another one's."""
+    return name.removeprefix(head) if name.startswith(head) else ""
 
 
 def _read_all(client: Any, names: list[bytes]) -> Iterator[tuple[bytes, str, int, Any]]:
@@ -133,25 +142,25 @@ def _places(look: _Look) -> Iterator[str]:
     for job_id, names in places.items():
         record = look.records.get(job_id)
         state = record.get("state") if record else None
-        if state is None or state in FINAL_STATES - {State.FAILED}:
+        if state is None or state in FINISHED:
             for name in names:
-                if name.startswith("pending:"):
-                    dead[name[8:]] += 1
-                elif name != "finished" and not name.startswith(("throttled:", "processing:")):
+                if priority := _part(_PENDING, name):
+                    dead[priority] += 1
+                elif name != _FINISHED and not name.startswith((_PARKED, _PROCESSING)):
                     yield f"{job_id} is {state} and stands in {name}"
     for priority in PRIORITIES:
         if dead[priority] != look.tombstones.get(priority, 0):
             noted = look.tombstones.get(priority, 0)
-            yield f"{dead[priority]} ended jobs stand in pending:{priority}, {noted} are noted"
+            yield f"{dead[priority]} ended jobs stand in {_PENDING}{priority}, {noted} are noted"
     for job_id, record in look.records.items():
         yield from _place(job_id, record, places.get(job_id, []))
 
 
 def _place(job_id: str, record: dict[str, str], names: list[str]) -> Iterator[str]:
     state = record.get("state", "none")
-    if state in FINAL_STATES - {State.FAILED}:
-        if "finished" not in names:
-            yield f"{job_id} is {state} and not in finished"
+    if state in FINISHED:
+        if _FINISHED not in names:
+            yield f"{job_id} is {state} and not in {_FINISHED}"
         return
     if len(names) != 1:
         yield f"{job_id} is {state} and stands in {len(names)} places: {', '.join(sorted(names))}"
@@ -161,10 +170,10 @@ def _place(job_id: str, record: dict[str, str], names: list[str]) -> Iterator[st
 
 
 def _fits(state: str, name: str, record: dict[str, str]) -> bool:
-    if state == State.PENDING:
-        return name == "next" or name.startswith(("pending:", "throttled:", "processing:"))
-    if state == State.PROCESSING:
-        return name == "processing:" + record.get("token", "").rpartition(".")[0]
+    if state in QUEUED:
+        return name == _NEXT or name.startswith((_PENDING, _PARKED, _PROCESSING))
+    if state in RUNNING:
+        return name == _PROCESSING + record.get("token", "").rpartition(".")[0]
     return name == state
 
 
@@ -177,28 +186,28 @@ def _plain(look: _Look) -> Iterator[str]:
 
 def _sums(look: _Look) -> Iterator[str]:
     """3: what was enqueued is somewhere, or has left in a way that was counted."""
-    here = sum(record["state"] not in FINAL_STATES for record in look.records.values() if "state" in record)
-    here += len(look.zsets.get("failed", []))
-    gone = sum(look.totals[event] for event in _GONE)
+    here = sum(record["state"] not in ENDED for record in look.records.values() if "state" in record)
+    here += sum(len(look.zsets.get(state, [])) for state in DEAD)
+    gone = sum(look.totals[event] for event in LEAVING)
     if look.totals["enqueued"] != here + gone:
         yield f"{look.totals['enqueued']} jobs were enqueued, {here} are here and {gone} have left"
 
 
 def _armed(look: _Look) -> Iterator[str]:
     """7: something eligible is pending, so `next` is armed; or a worker was just handed what was there."""
-    if len(look.lists.get("next", [])) > 1:
+    if len(look.lists.get(_NEXT, [])) > 1:
         yield "more than one job stands in next"
     strays = any(
-        look.records.get(job_id, {}).get("state") == State.PENDING
+        look.records.get(job_id, {}).get("state") in QUEUED
         for name, ids in look.lists.items()
-        if name.startswith("processing:")
+        if name.startswith(_PROCESSING)
         for job_id in ids
     )
-    if look.paused or strays or look.lists.get("next"):
+    if look.paused or strays or look.lists.get(_NEXT):
         return
     for priority in PRIORITIES:
-        for job_id in look.lists.get(f"pending:{priority}", []):
-            if look.records.get(job_id, {}).get("state") == State.PENDING:
+        for job_id in look.lists.get(f"{_PENDING}{priority}", []):
+            if look.records.get(job_id, {}).get("state") in QUEUED:
                 yield f"{job_id} is pending and nothing is in next"
                 return
 
@@ -206,14 +215,14 @@ def _armed(look: _Look) -> Iterator[str]:
 def _holders(look: _Look) -> Iterator[str]:
     """Places of a limited concurrency are held by running jobs only, unique keys by unfinished ones."""
     for name, ids in look.sets.items():
-        if name.startswith("holding:"):
+        if name.startswith(_HOLDING):
             for job_id in ids:
-                if look.records.get(job_id, {}).get("state") != State.PROCESSING:
+                if look.records.get(job_id, {}).get("state") not in RUNNING:
                     yield f"{job_id} holds a place in {name} and does not run"
     for key, holder in look.unique.items():
         record = look.records.get(holder, {})
         state = record.get("state")
-        if state is None or state in FINAL_STATES:
+        if state is None or state in ENDED:
             yield f"the unique key {key!r} is held by {holder}, which is {state}"
         elif record.get("unique") != key:
             yield f"the unique key {key!r} is held by {holder}, whose end frees {record.get('unique')!r}"
@@ -221,11 +230,11 @@ def _holders(look: _Look) -> Iterator[str]:
 
 def _grouped(look: _Look) -> Iterator[str]:
     """Each dead letter stands in the group that its record names, and only groups that hold some are known."""
-    groups = {name[6:]: set(ids) for name, ids in look.zsets.items() if name.startswith("group:")}
-    for known in (set(look.zsets.get("groups", [])), look.group_names):
+    groups = {_part(_GROUP, name): set(ids) for name, ids in look.zsets.items() if name.startswith(_GROUP)}
+    for known in (set(look.zsets.get(QueueKeys.groups.head, [])), look.group_names):
         if known != set(groups):
             yield f"the groups {sorted(known)} are known, and dead letters stand in {sorted(groups)}"
-    dead = set(look.zsets.get("failed", []))
+    dead = {job_id for state in DEAD for job_id in look.zsets.get(state, [])}
     for group, ids in groups.items():
         for job_id in ids - dead:
             yield f"{job_id} stands in group {group} and is no dead letter"
@@ -236,21 +245,23 @@ def _grouped(look: _Look) -> Iterator[str]:
 
 def _stranded(look: _Look) -> Iterator[str]:
     """11: somebody will look at every job that stands still: who rescues, who wakes buckets, what it waits for."""
-    known = {*look.zsets.get("workers", []), *look.zsets.get("fenced", [])}
-    buckets = set(look.zsets.get("throttled", []))
+    known = {*look.zsets.get(QueueKeys.workers.head, []), *look.zsets.get(QueueKeys.fenced.head, [])}
+    buckets = set(look.zsets.get(QueueKeys.throttled.head, []))
     for name, ids in look.lists.items():
-        kind, _, rest = name.partition(":")
-        if kind == "processing" and rest not in known:
+        worker, parked = _part(_PROCESSING, name), _part(_PARKED, name)
+        if worker and worker not in known:
             yield f"{len(ids)} jobs stand in {name}, and that worker is neither there nor lost"
-        if kind == "throttled" and rest.rpartition(":")[0] not in buckets:
+        if parked and parked.rpartition(":")[0] not in buckets:
             yield f"{len(ids)} jobs stand in {name}, and nobody looks at that bucket"
-    for job_id in sorted(look.sets.get("corrupt", ())):
+    for job_id in sorted(look.sets.get(QueueKeys.corrupt.head, ())):
         yield f"{job_id} was set aside: somebody has put something else in the place of its record"
     for redrive_id, fields in look.redrives.items():
-        if fields.get("state") in ("canary", "running") and redrive_id not in look.zsets.get("redrives", []):
+        if fields.get("state") in ("canary", "running") and redrive_id not in look.zsets.get(
+            QueueKeys.redrives.head, []
+        ):
             yield f"dead letters are retried by {redrive_id}, and nobody goes on with it"
     for job_id, record in look.records.items():
-        if "waiting_for" in record and record.get("state") == State.SCHEDULED:
+        if "waiting_for" in record and record.get("state") in WAITING:
             yield from _waits(look, job_id, record)
 
 
@@ -265,5 +276,5 @@ def _waits(look: _Look, job_id: str, record: dict[str, str]) -> Iterator[str]:
 def _kept_for_ever(look: _Look) -> Iterator[str]:
     """12: what has ended goes when its time is up. Dead letters stay until an operator or `prune` takes them."""
     for job_id, record in look.records.items():
-        if record.get("state") in FINAL_STATES - {State.FAILED} and look.times.get(job_id) == -1:
+        if record.get("state") in FINISHED and look.times.get(job_id) == -1:
             yield f"{job_id} is {record['state']} and is kept for ever"

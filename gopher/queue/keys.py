@@ -1,196 +1,175 @@
-"""Every key that Gopher keeps in the server. This file is the only place where one is spelled.
+"""Every key that Gopher stores on the server. This is the only list of them.
 
-<ns>:queues                    set     names of the queues
-<ns>:leaving                   zset    name of a queue that is to be forgotten, for it holds nothing -> since when (ms)
-<ns>:forgotten                 hash    what queues had counted that are forgotten, e.g. enqueued:<type>:<priority>
-<ns>:newest                    list    names of the queues that became known last
-<ns>:unserved                  string  which queues have jobs and no worker (JSON), as a scheduler has seen it
-<ns>:meta                      hash    schema version, id of this installation (the mark that an emptied server has
-                                       lost), when that was noticed (ms), until when an operator knows of losses (ms)
-<ns>:workers                   zset    worker id -> lease end (ms): who is there
-<ns>:worker:<id>               hash    a worker's record, for people
-<ns>:schedulers                zset    scheduler id -> lease end (ms)
-<ns>:alarm                     list    at most one queue's name: a queue that schedulers may not know yet
-<ns>:client:<digest>           string  when a client of the API has all its requests again (us), with GOPHER_API_RATE
-
-P = <ns>:{<queue>}:            the braces make a queue one slot of a cluster
-
-P next                         list    the head of the queue, at most one id: idle workers block here
-P pending:<priority>           list    ids; new ones come in at the left, the head is at the right
-P processing:<worker>          list    what one worker was given and has not settled
-P scheduled                    zset    id -> due (ms)
-P retrying                     zset    id -> due (ms)
-P failed                       zset    id -> died (ms): the dead letter queue
-P groups                       zset    group -> when a job last died in it (ms): dead letters of one kind
-P group_names                  hash    group -> type, class of the error, place in the code: a line each
-P group:<group>                zset    id -> died (ms)
-P redrives                     zset    id -> when to look at it again (ms): dead letters retried by and by
-P redrive:<id>                 hash    how far it is: state, canaries, rate, left, ...
-P telling                      list    jobs that have ended, each with the ids of children that are still to be told
-P corrupt                      set     ids of jobs whose record somebody has corrupted: they are set aside
-P finished                     zset    id -> ended (ms): completed, cancelled, expired
-P evicted                    hash    when records were last removed early to free memory (at), of jobs that
-                                       ended until when (ms)
-P job:<id>                     hash    the record of a job
-P new:<kind>                   hash    what the records of a batch are copies of; left only where storing one has failed
-P workers                      zset    worker id -> lease end (ms) on what it holds in this queue
-P fenced                       zset    lost worker id -> when (ms): its calls are refused
-P clock_set                    string  when leases were moved along last, since the server's clock was set (ms)
-P cancelling:<worker>          set     ids of running jobs that it shall stop
-P tombstones                   hash    priority -> cancelled ids that still stand in its list
-P throttled                    zset    bucket -> when to look at it again (ms)
-P throttled:<bucket>:<priority>  list  ids of pending jobs that may not start yet, as in pending
-P limited                      set     types that are limited, paused or held back
-P limit:<type>                 hash    rate, burst, concurrency, origin, paused, held_until
-P bucket:<bucket>              hash    tokens, stamp (ms); gone when it is full again
-P holding:<bucket>             set     ids of running jobs of a type with a limited concurrency
-P registering                  string  there for a moment while a new queue is given the limits of types
-P paused                       string  since when the queue gives out nothing (ms)
-P unique:<name>                string  id of the job that has the unique name: "<type> <key>", or "<type> <key> <owner>"
-P idempotency:<digest>         string  digest of the request, when it was first made (ms)
-P duplicates:<digest>          string  for which of that request's jobs others stood, as it was answered (msgpack)
-P schedules                    hash    name -> definition (JSON)
-P ticks                        zset    name of a schedule -> when it fires next (ms)
-P last                         hash    name of a schedule -> id of the last job that it made
-P alarm                        list    at most one due time (ms): wakes a sleeping scheduler
-P totals                       hash    counters, e.g. enqueued:<type>:<priority>
-P histogram:<type>             hash    latency buckets, e.g. wait:3, run:sum_us
-P timeline:<step>              zset    how far the counters were (msgpack) -> when (ms), one each `step` ms
+`<ns>:` is the namespace of an installation. P is `<ns>:{<queue>}:`, and its braces make a queue one slot of a cluster.
+Scripts get the names as KEY.pending, KEY.scheduled, ... (see `facts`).
 """
 
-#: The pieces behind P, as the drawing above names them; a test holds a real run's keys against it.
-QUEUE_KEYS = (
-    "next",
-    "pending:<priority>",
-    "processing:<worker>",
-    "scheduled",
-    "retrying",
-    "failed",
-    "groups",
-    "group_names",
-    "group:<group>",
-    "redrives",
-    "redrive:<id>",
-    "telling",
-    "corrupt",
-    "finished",
-    "evicted",
-    "job:<id>",
-    "new:<kind>",
-    "workers",
-    "fenced",
-    "clock_set",
-    "cancelling:<worker>",
-    "tombstones",
-    "throttled",
-    "throttled:<bucket>:<priority>",
-    "limited",
-    "limit:<type>",
-    "bucket:<bucket>",
-    "holding:<bucket>",
-    "registering",
-    "paused",
-    "unique:<name>",
-    "idempotency:<digest>",
-    "duplicates:<digest>",
-    "schedules",
-    "ticks",
-    "last",
-    "alarm",
-    "totals",
-    "histogram:<type>",
-    "timeline:<step>",
-)
+from collections.abc import Callable
+from typing import Generic, NamedTuple, Self, TypeVar, overload
+
+T = TypeVar("T")
 
 
-class Keys:
+class Drawn(NamedTuple):
+    """A key without its prefix, for people: `pending:<priority>`, its type, its content."""
+
+    shape: str
+    kind: str
+    meaning: str
+
+    @property
+    def head(self) -> str:
+        """The constant part at its beginning."""
+        return self.shape.partition("<")[0]
+
+
+class _Prefixed:
+    """A set of keys with a common prefix: each is an attribute, made on first use and kept."""
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+
+
+class _Declared(Generic[T]):
+    """Declares a key, or a family of keys. `make` gets the beginning of the key and returns the attribute's value."""
+
+    def __init__(self, make: Callable[[str], T], kind: str, meaning: str, shape: str = "") -> None:
+        self._make = make
+        self._row = (kind, meaning)
+        self._shape = shape
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+        self.drawn = Drawn(self._shape or name, *self._row)
+        #: The beginning of the key, without its prefix.
+        self.head = self.drawn.head
+
+    @overload
+    def __get__(self, keys: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, keys: _Prefixed, owner: type) -> T: ...
+    def __get__(self, keys: _Prefixed | None, owner: type) -> Self | T:
+        if keys is None:
+            return self
+        made = self._make(keys.prefix + self.head)
+        # From now on the attribute is found there, without this method.
+        vars(keys)[self._name] = made
+        return made
+
+
+def _key(kind: str, meaning: str) -> _Declared[str]:
+    """Declare a key named like its attribute."""
+    return _Declared(str, kind, meaning)
+
+
+def _key_of(shape: str, kind: str, meaning: str) -> _Declared[Callable[[str | int], str]]:
+    """Declare a family of keys with one parameter."""
+    return _Declared(lambda head: lambda part: f"{head}{part}", kind, meaning, shape)
+
+
+def _key_of_two(shape: str, kind: str, meaning: str) -> _Declared[Callable[[str, str], str]]:
+    """Declare a family of keys with two parameters."""
+    return _Declared(lambda head: lambda one, other: f"{head}{one}:{other}", kind, meaning, shape)
+
+
+class Keys(_Prefixed):
     """The keys of one installation."""
 
+    queues = _key("set", "names of the queues")
+    leaving = _key("zset", "name of a queue that is to be forgotten, for it holds nothing -> since when (ms)")
+    forgotten = _key("hash", "what queues had counted that are forgotten, e.g. enqueued:<type>:<priority>")
+    newest = _key("list", "names of the queues that became known last")
+    unserved = _key("string", "which queues have jobs and no worker (JSON), as a scheduler has seen it")
+    meta = _key(
+        "hash",
+        "schema version, id of this installation (the mark that an emptied server has lost), when that was noticed "
+        "(ms), until when an operator knows of losses (ms)",
+    )
+    workers = _key("zset", "worker id -> lease end (ms): who is there")
+    worker = _key_of("worker:<id>", "hash", "a worker's record, for people")
+    schedulers = _key("zset", "scheduler id -> lease end (ms)")
+    alarm = _key("list", "at most one queue's name: a queue that schedulers may not know yet")
+    client = _key_of(
+        "client:<digest>", "string", "when a client of the API has all its requests again (us), with GOPHER_API_RATE"
+    )
+
     def __init__(self, namespace: str) -> None:
+        super().__init__(f"{namespace}:")
         self.namespace = namespace
-        self.queues = f"{namespace}:queues"
-        self.leaving = f"{namespace}:leaving"
-        self.forgotten = f"{namespace}:forgotten"
-        self.newest = f"{namespace}:newest"
-        self.unserved = f"{namespace}:unserved"
-        self.meta = f"{namespace}:meta"
-        self.workers = f"{namespace}:workers"
-        self.schedulers = f"{namespace}:schedulers"
-        self.alarm = f"{namespace}:alarm"
-
-    def client(self, digest: str) -> str:
-        return f"{self.namespace}:client:{digest}"
-
-    def worker(self, worker_id: str) -> str:
-        return f"{self.namespace}:worker:{worker_id}"
 
     def for_queue(self, queue: str) -> "QueueKeys":
         return QueueKeys(self.namespace, queue)
 
 
-class QueueKeys:
+class QueueKeys(_Prefixed):
     """The keys of one queue."""
 
+    next = _key("list", "the head of the queue, at most one id: idle workers block here")
+    pending = _key_of("pending:<priority>", "list", "ids; new ones come in at the left, the head is at the right")
+    processing = _key_of("processing:<worker>", "list", "what one worker was given and has not settled")
+    scheduled = _key("zset", "id -> due (ms)")
+    retrying = _key("zset", "id -> due (ms)")
+    failed = _key("zset", "id -> died (ms): the dead letter queue")
+    groups = _key("zset", "group -> when a job last died in it (ms): dead letters of one kind")
+    group_names = _key("hash", "group -> type, class of the error, place in the code: a line each")
+    group = _key_of("group:<group>", "zset", "id -> died (ms)")
+    redrives = _key("zset", "id -> when to look at it again (ms): dead letters retried by and by")
+    redrive = _key_of("redrive:<id>", "hash", "how far it is: state, canaries, rate, left, ...")
+    telling = _key("list", "jobs that have ended, each with the ids of children that are still to be told")
+    corrupt = _key("set", "ids of jobs whose record somebody has corrupted: they are set aside")
+    finished = _key("zset", "id -> ended (ms): completed, cancelled, expired")
+    evicted = _key(
+        "hash", "when records were last removed early to free memory (at), of jobs that ended until when (ms)"
+    )
+    job = _key_of("job:<id>", "hash", "the record of a job")
+    new = _key_of(
+        "new:<kind>", "hash", "what the records of a batch are copies of; left only where storing one has failed"
+    )
+    workers = _key("zset", "worker id -> lease end (ms) on what it holds in this queue")
+    fenced = _key("zset", "lost worker id -> when (ms): its calls are refused")
+    clock_set = _key("string", "when leases were moved along last, since the server's clock was set (ms)")
+    cancelling = _key_of("cancelling:<worker>", "set", "ids of running jobs that it shall stop")
+    tombstones = _key("hash", "priority -> cancelled ids that still stand in its list")
+    throttled = _key("zset", "bucket -> when to look at it again (ms)")
+    parked = _key_of_two(
+        "throttled:<bucket>:<priority>", "list", "ids of pending jobs that may not start yet, as in pending"
+    )
+    limited = _key("set", "types that are limited, paused or held back")
+    limit = _key_of("limit:<type>", "hash", "rate, burst, concurrency, origin, paused, held_until")
+    bucket = _key_of("bucket:<bucket>", "hash", "tokens, stamp (ms); gone when it is full again")
+    holding = _key_of("holding:<bucket>", "set", "ids of running jobs of a type with a limited concurrency")
+    registering = _key("string", "there for a moment while a new queue is given the limits of types")
+    paused = _key("string", "since when the queue gives out nothing (ms)")
+    unique = _key_of(
+        "unique:<name>", "string", 'id of the job that has the unique name: "<type> <key>", or "<type> <key> <owner>"'
+    )
+    idempotency = _key_of("idempotency:<digest>", "string", "digest of the request, when it was first made (ms)")
+    duplicates = _key_of(
+        "duplicates:<digest>", "string", "for which of that request's jobs others stood, as it was answered (msgpack)"
+    )
+    schedules = _key("hash", "name -> definition (JSON)")
+    ticks = _key("zset", "name of a schedule -> when it fires next (ms)")
+    last = _key("hash", "name of a schedule -> id of the last job that it made")
+    alarm = _key("list", "at most one due time (ms): wakes a sleeping scheduler")
+    totals = _key("hash", "counters, e.g. enqueued:<type>:<priority>")
+    histogram = _key_of("histogram:<type>", "hash", "latency buckets, e.g. wait:3, run:sum_us")
+    timeline = _key_of(
+        "timeline:<step>", "zset", "how far the counters were (msgpack) -> when (ms), one each `step` ms"
+    )
+
     def __init__(self, namespace: str, queue: str) -> None:
+        super().__init__(f"{namespace}:{{{queue}}}:")
         self.queue = queue
-        self.prefix = prefix = f"{namespace}:{{{queue}}}:"
-        self.next = prefix + "next"
-        self.scheduled = prefix + "scheduled"
-        self.retrying = prefix + "retrying"
-        self.failed = prefix + "failed"
-        self.groups = prefix + "groups"
-        self.group_names = prefix + "group_names"
-        self.redrives = prefix + "redrives"
-        self.corrupt = prefix + "corrupt"
-        self.telling = prefix + "telling"
-        self.finished = prefix + "finished"
-        self.evicted = prefix + "evicted"
-        self.workers = prefix + "workers"
-        self.fenced = prefix + "fenced"
-        self.clock_set = prefix + "clock_set"
-        self.tombstones = prefix + "tombstones"
-        self.throttled = prefix + "throttled"
-        self.limited = prefix + "limited"
-        self.registering = prefix + "registering"
-        self.paused = prefix + "paused"
-        self.schedules = prefix + "schedules"
-        self.ticks = prefix + "ticks"
-        self.last = prefix + "last"
-        self.alarm = prefix + "alarm"
-        self.totals = prefix + "totals"
 
-    def pending(self, priority: str) -> str:
-        return f"{self.prefix}pending:{priority}"
+    def of_state(self, state: str) -> str:
+        """Return the sorted set named like a state (see `states.IN_SORTED_SETS`)."""
+        return self.prefix + state
 
-    def parked(self, bucket: str, priority: str) -> str:
-        return f"{self.prefix}throttled:{bucket}:{priority}"
 
-    def limit(self, job_type: str) -> str:
-        return f"{self.prefix}limit:{job_type}"
+def _drawn(keys: type[_Prefixed]) -> dict[str, Drawn]:
+    return {name: each.drawn for name, each in vars(keys).items() if isinstance(each, _Declared)}
 
-    def bucket(self, bucket: str) -> str:
-        return f"{self.prefix}bucket:{bucket}"
 
-    def holding(self, bucket: str) -> str:
-        return f"{self.prefix}holding:{bucket}"
-
-    def processing(self, worker_id: str) -> str:
-        return f"{self.prefix}processing:{worker_id}"
-
-    def group(self, group: str) -> str:
-        return f"{self.prefix}group:{group}"
-
-    def redrive(self, redrive_id: str) -> str:
-        return f"{self.prefix}redrive:{redrive_id}"
-
-    def job(self, job_id: str) -> str:
-        return f"{self.prefix}job:{job_id}"
-
-    def idempotency(self, digest: str) -> str:
-        return f"{self.prefix}idempotency:{digest}"
-
-    def histogram(self, job_type: str) -> str:
-        return f"{self.prefix}histogram:{job_type}"
-
-    def timeline(self, step: int) -> str:
-        return f"{self.prefix}timeline:{step}"
+#: All keys by attribute name: those of an installation, and those of a queue.
+INSTALLATION_KEYS = _drawn(Keys)
+QUEUE_KEYS = _drawn(QueueKeys)

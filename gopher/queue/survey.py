@@ -5,8 +5,10 @@ from typing import Any, NamedTuple
 
 from gopher.base.salvage import order, text
 
+from .keys import QueueKeys
+
 #: What the fields of a type's histogram begin with among the counters of forgotten queues.
-_HISTOGRAM = "histogram:"
+_HISTOGRAM = QueueKeys.histogram.head
 
 
 class Survey(NamedTuple):

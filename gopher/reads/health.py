@@ -12,6 +12,7 @@ import msgspec
 from gopher import __version__
 from gopher.base.priorities import PRIORITIES
 from gopher.base.salvage import Salvage, text
+from gopher.base.states import TIMED
 from gopher.base.times import to_rfc3339
 from gopher.queue.installation import notice
 from gopher.queue.keys import QueueKeys
@@ -136,7 +137,7 @@ def _unserved(server: Server, now: int, queues: int, noted: bytes | None) -> Uns
 
 def _whether_jobs_wait(keys: QueueKeys) -> Words:
     pending = (keys.pending(priority) for priority in PRIORITIES)
-    return ("EXISTS", keys.next, *pending, keys.throttled, keys.scheduled, keys.retrying)
+    return ("EXISTS", keys.next, *pending, keys.throttled, *map(keys.of_state, TIMED))
 
 
 def _reasons(unserved: Unserved) -> list[str]:

@@ -5,8 +5,7 @@ from itertools import accumulate, pairwise
 
 import msgspec
 
-#: Upper bounds in ms; what is longer goes into one more bucket. The same stand in lua/shared/observe.lua.
-BOUNDS = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000, 300000, 1800000)
+from gopher.base.latencies import BOUNDS
 
 
 class Latency(msgspec.Struct):

@@ -13,12 +13,13 @@ from msgspec import UNSET
 
 from gopher.base.durations import in_seconds
 from gopher.base.names import TYPE_NAME
-from gopher.base.priorities import PRIORITIES
+from gopher.base.priorities import DEFAULT_PRIORITY, PRIORITIES
 from gopher.base.salvage import NO_NAME, NO_TIME, Salvage, finite, json_object, moment, raw_json, whole
+from gopher.base.states import RUNNING, STATES, SUCCEEDED, TIMED, UNSTARTED, State
 from gopher.base.times import to_rfc3339
 from gopher.config.settings import Settings
 from gopher.jobs.handlers import Handler, Registry
-from gopher.jobs.job import Envelope, State, created_ms
+from gopher.jobs.job import Envelope, created_ms
 from gopher.jobs.models import HistoryRow, JobView, LogLine
 from gopher.jobs.options import Options, resolve
 from gopher.telemetry.trace_context import trace_id
@@ -50,7 +51,7 @@ def job_view(queue: str, job_id: str, record: Record, registry: Registry, settin
     salvage = Salvage()
     read = salvage.read
     state = read("status", lambda: _state(record), NO_NAME)
-    if state in (State.PENDING, State.SCHEDULED) and read("expires_at", lambda: _is_over(record), False):
+    if state in UNSTARTED and read("expires_at", lambda: _is_over(record), False):
         state = State.EXPIRED
     job_type = read("type", lambda: _job_type(record), NO_NAME)
     envelope = read("payload", lambda: _envelope(record), Envelope())
@@ -60,16 +61,16 @@ def job_view(queue: str, job_id: str, record: Record, registry: Registry, settin
     finished = read("finished_at", lambda: _time(record, "finished"), None)
     worker = read("worker", lambda: _worker(record), None)
     history = _history(record, salvage)
-    if state in (State.PROCESSING, State.COMPLETED) and "started" in record:
+    if state in RUNNING | SUCCEEDED and "started" in record:
         # A success, or what runs now, is not kept as a row: it is in the record.
-        outcome = "completed" if state == State.COMPLETED else "running"
+        outcome = "completed" if state in SUCCEEDED else "running"
         history.append(HistoryRow(attempts, outcome, worker, started, finished, None))
     return JobView(
         job_id=job_id,
         type=job_type,
         status=state,
         queue=queue,
-        priority=read("priority", lambda: _priority(record), "normal"),
+        priority=read("priority", lambda: _priority(record), DEFAULT_PRIORITY),
         payload=envelope.payload,
         metadata=envelope.metadata,
         attempts=attempts,
@@ -118,7 +119,7 @@ def _line(attempt: int, row: Any) -> LogLine:
 
 
 def _state(record: Record) -> str:
-    return State(record["state"].decode())
+    return STATES[record["state"].decode()]
 
 
 def _is_over(record: Record) -> bool:
@@ -164,14 +165,14 @@ def _worker(record: Record) -> str | None:
 
 
 def _execute_at(record: Record, state: str, envelope: Envelope) -> str | None:
-    if state in (State.SCHEDULED, State.RETRYING) and "due" in record:
+    if state in TIMED and "due" in record:
         return _time(record, "due")
     return None if envelope.execute_at is None else to_rfc3339(envelope.execute_at)
 
 
 def _progress(record: Record, state: str) -> msgspec.Raw | None:
     """Return how far a running job is. The last report before the end says nothing any more."""
-    if state != State.PROCESSING or "progress" not in record:
+    if state not in RUNNING or "progress" not in record:
         return None
     progress = json_object(record["progress"])
     finite(progress["fraction"])

@@ -11,9 +11,9 @@ import msgspec
 
 from gopher.base.priorities import PRIORITIES
 from gopher.base.salvage import NO_NAME, UNREADABLE, Salvage, order, text
+from gopher.base.states import DEAD, FINISHED, IN_SORTED_SETS, QUEUED, RUNNING, State
 from gopher.errors import InvalidJob
 from gopher.jobs.filters import MAX_LIMIT, DeadFilter, DeadListing, JobFilter
-from gopher.jobs.job import State
 from gopher.jobs.models import Page
 from gopher.queue.keys import QueueKeys
 from gopher.queue.store import Server
@@ -35,22 +35,20 @@ _CURSOR_IDS = 3
 
 #: The states of the jobs that stand in each place. A list also holds ids of jobs cancelled meanwhile.
 _STATES: dict[str, frozenset[str]] = {
-    "next": frozenset({State.PENDING}),
-    "pending": frozenset({State.PENDING}),
+    QueueKeys.next.head: QUEUED,
+    QueueKeys.pending.head: QUEUED,
     # Pending jobs of a type that is over its limit, each bucket and priority in a list of its own.
-    "throttled": frozenset({State.PENDING}),
+    QueueKeys.parked.head: QUEUED,
     # What a worker was handed and has not begun yet is still pending.
-    "processing": frozenset({State.PROCESSING, State.PENDING}),
-    "scheduled": frozenset({State.SCHEDULED}),
-    "retrying": frozenset({State.RETRYING}),
-    "failed": frozenset({State.FAILED}),
+    QueueKeys.processing.head: RUNNING | QUEUED,
+    **{state: frozenset({state}) for state in IN_SORTED_SETS},
     # Dead letters by type, class of error and place: read instead of `failed` where only some of them are meant.
-    "group": frozenset({State.FAILED}),
-    "finished": frozenset({State.COMPLETED, State.CANCELLED, State.EXPIRED}),
+    QueueKeys.group.head: DEAD,
+    QueueKeys.finished.head: FINISHED,
 }
 _KNOWN = frozenset(State)
 #: Places that are lists in the order of waiting.
-_LISTS = ("pending:", "throttled:")
+_LISTS = (QueueKeys.pending.head, QueueKeys.parked.head)
 #: Groups that are read side by side; where more fit a filter, all dead letters are read.
 MAX_MERGED = 50
 #: Buckets that a listing looks into: there may be one a tenant.
@@ -66,7 +64,7 @@ class _Names(NamedTuple):
 
 
 #: The places that are sorted sets.
-_SORTED = ("scheduled", "retrying", "failed", "finished")
+_SORTED = (*IN_SORTED_SETS, QueueKeys.finished.head)
 #: Newer than any job: of such a place only reading tells.
 _NEWEST = Position(2**63, "")
 
@@ -170,16 +168,16 @@ class Listing:
 
     def _places(self, keys: QueueKeys, status: str | None, which: DeadFilter, names: "_Names") -> Iterator[str]:
         for place, states in _STATES.items():
-            if (status is not None and status not in states) or place == "group":
+            if (status is not None and status not in states) or place == QueueKeys.group.head:
                 continue
-            if place == "failed":
+            if place in DEAD:
                 yield from dead_places(self._groups, keys.queue, which)
-            elif place == "pending":
-                yield from (f"pending:{priority}" for priority in PRIORITIES)
-            elif place == "throttled":
-                yield from (f"throttled:{bucket}:{priority}" for bucket in names.buckets for priority in PRIORITIES)
-            elif place == "processing":
-                yield from (f"processing:{worker}" for worker in names.workers)
+            elif place == QueueKeys.pending.head:
+                yield from (f"{place}{priority}" for priority in PRIORITIES)
+            elif place == QueueKeys.parked.head:
+                yield from (f"{place}{bucket}:{priority}" for bucket in names.buckets for priority in PRIORITIES)
+            elif place == QueueKeys.processing.head:
+                yield from (f"{place}{worker}" for worker in names.workers)
             else:
                 yield place
 
@@ -189,9 +187,9 @@ class Listing:
         if place.startswith(_LISTS):
             passed = start.lists.get(f"{keys.queue}:{place}", []) if start else []
             return pending_entries(server, keys, place, after, passed)
-        if place.startswith("processing:"):
+        if place.startswith(QueueKeys.processing.head):
             return held_entries(server, keys, place, after)
-        if place == "next":
+        if place == QueueKeys.next.head:
             return next_entries(server, keys, after, list(chain(*start.lists.values())) if start else [])
         return sorted_entries(server, keys, place, after)
 
@@ -226,7 +224,13 @@ def _stands(entry: Entry, state: bytes | None, status: str | None) -> bool:
     Of one that is corrupt in its state its place is all that says where it is.
     """
     name = text(state or b"")
-    return name not in _KNOWN or (name in _STATES[entry.place.partition(":")[0]] and status in (None, name))
+    return name not in _KNOWN or (name in _states_at(entry.place) and status in (None, name))
+
+
+def _states_at(place: str) -> frozenset[str]:
+    """Return the states of the jobs that stand in a place, such as `pending:high`."""
+    head, colon, _ = place.partition(":")
+    return _STATES[head + colon]
 
 
 def _decoded(names: Sequence[bytes]) -> list[str]:
@@ -242,9 +246,9 @@ def _places_with_fixed_names(keys: QueueKeys) -> list[str]:
 
 def _of_head(keys: QueueKeys, place: str) -> Words:
     key = keys.prefix + place
-    if place.startswith("processing:"):
+    if place.startswith(QueueKeys.processing.head):
         return ("LLEN", key)
-    if place in _SORTED or place.startswith("group:"):
+    if place in _SORTED or place.startswith(QueueKeys.group.head):
         return ("ZREVRANGE", key, 0, 0, "WITHSCORES")
     return ("LINDEX", key, 0)
 
@@ -295,8 +299,8 @@ def dead_places(groups: Groups, queue: str, which: DeadFilter) -> list[str]:
     """Return where the dead letters stand that are meant; others may stand there too where very many groups fit."""
     fitting = None if which.is_whole_queue else groups.fitting(queue, which)
     if fitting is None or len(fitting) > MAX_MERGED:
-        return ["failed"]
-    return [f"group:{group}" for group in fitting]
+        return [State.FAILED]
+    return [f"{QueueKeys.group.head}{group}" for group in fitting]
 
 
 def error_class(error: bytes | None) -> str | None:
@@ -317,7 +321,7 @@ def _choose(
         size *= 2
         for index, (entry, fitting) in enumerate(zip(block, fits(block), strict=True)):
             scanned += 1
-            if entry.place == "next" or entry.place.startswith(_LISTS):
+            if entry.place == QueueKeys.next.head or entry.place.startswith(_LISTS):
                 # Put last, since a cursor keeps the last few.
                 passed = lists.pop(name := f"{entry.queue}:{entry.place}", [])
                 lists[name] = [entry.id, *passed][:_CURSOR_IDS]

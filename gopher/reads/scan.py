@@ -77,7 +77,7 @@ def next_entries(server: Server, keys: QueueKeys, after: Position | None, passed
     for since, job_id in zip(_times(server, keys, ids, "since"), ids, strict=True):
         if since is not None and (after is None or (since <= after.time and job_id not in passed)):
             own = Position(since, job_id)
-            yield Entry(min(after, own) if after else own, job_id, keys.queue, "next")
+            yield Entry(min(after, own) if after else own, job_id, keys.queue, QueueKeys.next.head)
 
 
 def held_entries(server: Server, keys: QueueKeys, place: str, after: Position | None) -> Iterator[Entry]:

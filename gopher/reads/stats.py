@@ -3,23 +3,21 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from gopher.base.counters import OUTCOMES, event_of
 from gopher.base.durations import in_seconds
 from gopher.base.priorities import PRIORITIES
 from gopher.base.salvage import order, text
+from gopher.base.states import IN_SORTED_SETS
 from gopher.jobs.models import PriorityStats, QueueStats
 from gopher.queue.keys import QueueKeys
 from gopher.server.round_trips import Words, ask_groups
-
-#: What is counted of the jobs that were begun.
-EVENTS = ("completed", "failed", "retried", "cancelled", "expired")
 
 
 class _Look(NamedTuple):
     """What a queue tells at first."""
 
-    scheduled: int
-    retrying: int
-    failed: int
+    #: How many stand in each of the sorted sets.
+    sizes: dict[str, int]
     live: list[bytes]
     fenced: list[bytes]
     totals: dict[bytes, bytes]
@@ -36,7 +34,7 @@ def stats_of(client: Any, queues: Sequence[QueueKeys], now: int) -> dict[str, Qu
 
     Jobs that were cancelled where they wait do not count as waiting.
     """
-    looks = [_Look(*replies) for replies in ask_groups(client, list(map(_first_questions, queues)))]
+    looks = [_look(*replies) for replies in ask_groups(client, list(map(_first_questions, queues)))]
     lists = [_lists(keys, look) for keys, look in zip(queues, looks, strict=True)]
     held = [[*look.live, *look.fenced] for look in looks]
     lengths = ask_groups(client, [_lengths(*row) for row in zip(queues, lists, held, strict=True)])
@@ -54,9 +52,7 @@ def stats_of(client: Any, queues: Sequence[QueueKeys], now: int) -> dict[str, Qu
 
 def _first_questions(keys: QueueKeys) -> list[Words]:
     return [
-        ("ZCARD", keys.scheduled),
-        ("ZCARD", keys.retrying),
-        ("ZCARD", keys.failed),
+        *(("ZCARD", keys.of_state(state)) for state in IN_SORTED_SETS),
         ("ZRANGE", keys.workers, 0, -1),
         ("ZRANGE", keys.fenced, 0, -1),
         ("HGETALL", keys.totals),
@@ -64,6 +60,11 @@ def _first_questions(keys: QueueKeys) -> list[Words]:
         ("LINDEX", keys.next, 0),
         ("ZRANGE", keys.throttled, 0, -1),
     ]
+
+
+def _look(*replies: Any) -> _Look:
+    cut = len(IN_SORTED_SETS)
+    return _Look(dict(zip(IN_SORTED_SETS, replies[:cut], strict=True)), *replies[cut:])
 
 
 def _lists(keys: QueueKeys, look: _Look) -> list[tuple[str, str]]:
@@ -107,14 +108,12 @@ def _figures(
     return QueueStats(
         waiting=sum(each.waiting for each in priorities.values()),
         processing=sum(lengths[cut:]),
-        scheduled=look.scheduled,
-        retrying=look.retrying,
-        failed=look.failed,
+        **look.sizes,
         oldest_waiting_age=max(each.oldest_waiting_age for each in priorities.values()),
         priorities=priorities,
         total_enqueued=counted.get("enqueued", 0),
         total_dequeued=counted.get("dequeued", 0),
-        totals={event: counted.get(event, 0) for event in EVENTS},
+        totals={event: counted.get(event, 0) for event in OUTCOMES},
     )
 
 
@@ -122,7 +121,7 @@ def sum_totals(totals: Mapping[bytes, bytes]) -> dict[str, int]:
     """Add the counters up over types and priorities: `{"enqueued": 12, "failed": 1}`."""
     sums: dict[str, int] = {}
     for field, count in counters(totals).items():
-        event = field.partition(":")[0]
+        event = event_of(field)
         sums[event] = sums.get(event, 0) + count
     return sums
 

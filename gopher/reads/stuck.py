@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 
 from gopher.base.durations import in_seconds
 from gopher.base.salvage import is_corrupt, order, replies, text
+from gopher.base.states import RUNNING
 from gopher.config.settings import Settings
 from gopher.jobs.handlers import Registry
-from gopher.jobs.job import State, read_envelope
+from gopher.jobs.job import read_envelope
 from gopher.jobs.options import resolve
 from gopher.queue.keys import QueueKeys
 
@@ -62,7 +63,7 @@ def _running(client: Any, keys: QueueKeys, now: int) -> Iterator[_Row]:
         pipe.hmget(keys.job(job_id), "state", "type", "started")
     for (worker, job_id), record in zip(places, _executed(pipe, places), strict=True):
         state, job_type, started = (None, None, None) if is_corrupt(record) else record
-        if state == State.PROCESSING.encode():
+        if text(state or b"") in RUNNING:
             # A time that can't be read counts as now.
             yield _Row(worker, job_id, text(job_type or b""), in_seconds(now - order(started, now)))
 

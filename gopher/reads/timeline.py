@@ -10,23 +10,21 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import msgspec
 
+from gopher.base.counters import TIMELINE
 from gopher.base.durations import format_duration, in_seconds, parse_duration
+from gopher.base.latencies import BOUNDS
 from gopher.base.salvage import Salvage, moment, whole
 from gopher.base.times import to_rfc3339
 from gopher.errors import InvalidJob
 from gopher.queue.moves import SERIES
 
-from .histogram import BOUNDS, Latency, growth, latency
+from .histogram import Latency, growth, latency
 
 if TYPE_CHECKING:
     from gopher.queue.store import Server
 
 T = TypeVar("T")
 
-#: What is counted of a queue between two samples, and of each job type.
-EVENTS = ("enqueued", "dequeued", "completed", "failed", "retried", "cancelled", "expired")
-#: What a sample sees as it stands.
-GAUGES = ("waiting", "running", "scheduled", "retrying", "failed")
 #: Types that a sample has figures of their own for, as in lua/sample.lua.
 LISTED = 50
 
@@ -184,7 +182,7 @@ def _table(read: dict[str, T] | list[None]) -> Mapping[str, T]:
 
 def _point(slot: int, pairs: Sequence[tuple[_Sample, _Sample]]) -> Point:
     """Add up what happened in the queues that were sampled in one slot."""
-    counts = {event: sum(_grown(a.counted, b.counted, event) for a, b in pairs) for event in EVENTS}
+    counts = {event: sum(_grown(a.counted, b.counted, event) for a, b in pairs) for event in TIMELINE}
     waiting, running, scheduled, retrying, dead = (
         sum(column) for column in zip(*(b.gauges for _, b in pairs), strict=True)
     )
@@ -210,7 +208,7 @@ def _types(pairs: Sequence[tuple[_Sample, _Sample]]) -> dict[str, dict[str, int]
             # A type that comes into the list of the most used ones has been counted before.
             if name not in before.types and len(before.types) >= LISTED:
                 continue
-            for event in EVENTS:
+            for event in TIMELINE:
                 if grown := _grown(before.types.get(name, {}), after.types[name], event):
                     of_type = sums.setdefault(name, {})
                     of_type[event] = of_type.get(event, 0) + grown

@@ -8,8 +8,8 @@ from typing import Any
 from gopher.base.durations import format_duration
 from gopher.base.priorities import PRIORITIES
 from gopher.base.salvage import UNREADABLE, is_corrupt, order, replies, reply, text, texts
+from gopher.base.states import BETWEEN_ATTEMPTS, QUEUED, RUNNING, TIMED, UNSTARTED, WAITING, State
 from gopher.base.times import to_rfc3339
-from gopher.jobs.job import State
 from gopher.jobs.models import Reason, WorkerView
 from gopher.queue.store import Server
 from gopher.server.clock import now_at
@@ -103,20 +103,20 @@ class Explainer:
 
 def _reasons(look: _Look, workers: list[WorkerView]) -> Iterator[Reason]:
     state = look.record.get("state", "")
-    if state in (State.PENDING, State.SCHEDULED) and int(look.record.get("expires", look.now + 1)) <= look.now:
+    if state in UNSTARTED and int(look.record.get("expires", look.now + 1)) <= look.now:
         # No worker has passed over it yet.
         yield Reason("ended", f"it has ended: {State.EXPIRED}")
-    elif state == State.PROCESSING:
+    elif state in RUNNING:
         worker = look.record.get("token", "").rpartition(".")[0]
         yield Reason("running", f"it runs on {worker} since {_at(look.record['started'])}")
-    elif state == State.SCHEDULED and "waiting_for" in look.record:
+    elif "waiting_for" in look.record and state in WAITING:
         left = look.record["waiting_for"]
         yield Reason("waits_for_jobs", f"{left} of the jobs that it waits for have not ended: {look.record['parents']}")
-    elif state in (State.SCHEDULED, State.RETRYING):
+    elif state in TIMED:
         due = look.record.get("due")
-        word = "its time comes" if state == State.SCHEDULED else "its next attempt comes"
+        word = "its next attempt comes" if state in BETWEEN_ATTEMPTS else "its time comes"
         yield Reason(state, f"{word} at {_at(due)}" if due else word, _at(due) if due else None)
-    elif state == State.PENDING:
+    elif state in QUEUED:
         yield from _pending_reasons(look, workers)
     else:
         yield Reason("ended", f"it has ended: {state}")

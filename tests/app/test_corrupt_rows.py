@@ -15,10 +15,11 @@ from gopher.cli.main import cli
 
 from gopher.admin.dead_letters import DeadLetters
 from gopher.api_client.decode import read_view
+from gopher.base.states import State
 from gopher.client import Client
 from gopher.config.settings import Settings
 from gopher.jobs.handlers import load_handlers
-from gopher.jobs.job import State, new_job_id
+from gopher.jobs.job import new_job_id
 from gopher.jobs.models import DeadLetterPage, JobView, Page
 from gopher.jobs.schedule import ScheduleSpec
 from gopher.queue.presence import show_worker

@@ -3,14 +3,14 @@
 import re
 import shutil
 import subprocess
-from importlib.resources import files
 from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from gopher.base.latencies import BOUNDS
 from gopher.client import Client
-from gopher.reads.histogram import BOUNDS, cumulated
+from gopher.reads.histogram import cumulated
 from tests.app.conftest import EMAIL, running_api
 from tests.app.metrics_lint import problems
 from tests.seeding import SeedingWorker
@@ -248,13 +248,6 @@ def test_counts_requests_by_route_known_method_and_status_over_all_processes(api
         for _ in range(10):
             act()
         assert count(**labels) == before + 10, labels
-
-
-def test_the_bounds_are_those_that_the_scripts_count_into():
-    lua = files("gopher.queue.lua").joinpath("shared/observe.lua").read_text()
-    *bounds, last = re.search(r"BOUNDS = \{([^}]*)\}", lua)[1].split(",")
-    assert tuple(map(int, bounds)) == BOUNDS
-    assert last.strip() == "math.huge"
 
 
 def test_buckets_are_cumulated_in_seconds():

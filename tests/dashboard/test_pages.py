@@ -56,7 +56,7 @@ def test_the_overview_shows_each_queue_by_priority(read, client, queue, worker):
         client.enqueue("email", EMAIL, queue=queue, priority=priority)
     client.enqueue("email", EMAIL, queue=queue, delay="1h")
     worker.dead_letter(worker.fetch()[0])
-    _, high, normal, low, _, running, scheduled, retrying, dead, enqueued, completed, failed = read("").row(queue)
+    _, high, normal, low, _, running, scheduled, retrying, dead, enqueued, completed, failed, _ = read("").row(queue)
     assert (high, normal, low) == ("0", "0", "2")
     assert (running, scheduled, retrying, dead) == ("0", "1", "0", "1")
     assert (enqueued, completed, failed) == ("4", "0", "1")

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -12,12 +13,15 @@ from gopher.app.problems import FAILURES
 from gopher.cli.main import COMMANDS, cli
 
 from gopher import Client, HttpClient
+from gopher.base.counters import COUNTERS
+from gopher.base.latencies import HISTOGRAMS
+from gopher.base.priorities import PRIORITIES
+from gopher.base.states import PURGEABLE, TIMED, State
 from gopher.config.settings import Settings
 from gopher.errors import Discard, RateLimited, Retry, Snooze
 from gopher.interface import DeadLettersInterface, FlowInterface, Gopher, SchedulesInterface
 from gopher.jobs import handlers
 from gopher.jobs.backoff import Backoff
-from gopher.jobs.job import State
 from gopher.jobs.models import JobView
 from gopher.jobs.schedule import ScheduleSpec
 from gopher.jobs.submission import Recurring, Submission
@@ -137,9 +141,28 @@ def test_every_state_is_in_the_diagram() -> None:
     assert set(re.findall(r"\w+", re.sub(r":.*", "", drawing))) >= set(State)
 
 
+@pytest.mark.parametrize(
+    ("page", "rows"),
+    [
+        ("api.md", State),
+        ("api.md", PURGEABLE),
+        ("api.md", PRIORITIES),
+        ("lifecycle.md", PRIORITIES),
+        ("configuration.md", PRIORITIES),
+        ("glossary.md", PRIORITIES),
+    ],
+)
+def test_some_passage_names_all_that_a_table_has(page: str, rows: Iterable[str]) -> None:
+    passages = re.split(r"\n\n|(?<=\|)\n(?=\|)", text_of(page))
+    assert any(all(re.search(rf"\b{row}\b", passage) for row in rows) for passage in passages)
+
+
 def test_every_metric_is_explained() -> None:
     sources = (ROOT / "app/metrics.py").read_text() + (ROOT / "app/fleet.py").read_text()
-    metrics = set(re.findall(r'"(gopher_\w+)"', sources))
+    metrics = set(re.findall(r'"(gopher_\w+)"', sources)) | {
+        row.metric for row in (*COUNTERS, *HISTOGRAMS) if row.metric
+    }
+    metrics |= {f"gopher_{state}_queue_size" for state in TIMED}
     named = {name.removesuffix("_total") for name in named_in(text_of("api.md"))}
     assert {name.removesuffix("_total") for name in metrics} <= named
 

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from gopher.base.states import ENDED
 from gopher.client import Client
-from gopher.jobs.job import FINAL_STATES
 from gopher.queue.invariants import findings
 from gopher.server.embedded import EmbeddedServer
 from tests.app.conftest import free_port
@@ -160,7 +160,7 @@ class System:
         return {job_id: state and state.decode() for job_id, state in zip(ids, pipe.execute(), strict=True)}
 
     def unfinished(self, ids: Sequence[str]) -> int:
-        return sum(state not in FINAL_STATES for state in self.states(ids).values())
+        return sum(state not in ENDED for state in self.states(ids).values())
 
     def wait(self, ids: Sequence[str], timeout: float) -> float:
         """Wait until all jobs have ended; return for how long (s)."""

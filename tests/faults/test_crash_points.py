@@ -18,8 +18,8 @@ from typing import Any
 import httpx
 import pytest
 
+from gopher.base.states import ENDED
 from gopher.client import Client
-from gopher.jobs.job import FINAL_STATES
 from gopher.queue.invariants import findings
 from gopher.queue.scripts import names as script_names
 from gopher.queue.scripts import script
@@ -244,7 +244,7 @@ def _wait_for_ends(ground: Ground, some: list[str], fates: Fates) -> None:
 
 def _left(ground: Ground, some: list[str], fates: Fates) -> list[tuple[str, str | None]]:
     found = [(name, _state(ground.client, name, job_id)) for name in some for job_id in fates[name].ids]
-    return [(name, state) for name, state in found if state not in FINAL_STATES]
+    return [(name, state) for name, state in found if state not in ENDED]
 
 
 def _state(client: Client, name: str, job_id: str) -> str | None:

@@ -9,9 +9,12 @@ from itertools import count, product
 from typing import Any
 
 import msgspec
+from gopher.worker.queue_side.priority_cycle import smooth_cycle
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from gopher.base.priorities import PRIORITIES, STRICT_ORDER, TURNS
+from gopher.base.states import ENDED, PURGEABLE, TIMED
 from gopher.jobs.job import NewJob
 from gopher.queue.invariants import findings
 from gopher.queue.moves import Completion, Failure, Fetched, FetchedJob
@@ -20,6 +23,8 @@ from gopher.queue.store import Server
 from .lab import START, LabQueue
 
 LEASE = 10.0
+#: The turns of a worker.
+CYCLE = smooth_cycle(TURNS)
 #: Jobs that may come to an idle worker, and what may happen before it is given them.
 KINDS = ["plain", "limited", "expires", "child", "of many"]
 MEANWHILE = ["", "cancel", "late", "lost", "more"]
@@ -82,7 +87,7 @@ class Moves(RuleBasedStateMachine):
     # Coming in
 
     @rule(
-        priorities=st.lists(st.sampled_from(["high", "normal", "low"]), min_size=1, max_size=4),
+        priorities=st.lists(st.sampled_from(PRIORITIES), min_size=1, max_size=4),
         due=st.sampled_from(["", "", "", "+5000"]),
         expires=st.sampled_from(["", "", "+7000"]),
         retention=st.sampled_from([None, None, 0]),
@@ -174,7 +179,7 @@ class Moves(RuleBasedStateMachine):
     @rule(data=st.data(), want=st.integers(1, 4), lost=st.booleans())
     def fetch(self, data: Any, want: int, lost: bool) -> None:
         worker = self.some_worker(data)
-        call = self.queue.fetch(worker.id, want, worker.number, "hnlhnhnhn", strict=False, lost_pops=worker.lost_pops)
+        call = self.queue.fetch(worker.id, want, worker.number, CYCLE, strict=False, lost_pops=worker.lost_pops)
         fetched = self.run_call(call)
         if lost:
             # The reply did not arrive: the same call again brings the same jobs with the same tokens.
@@ -243,7 +248,7 @@ class Moves(RuleBasedStateMachine):
         """A blocking pop with a fetch behind it, while another fetch was done since: it may have to be sent again."""
         worker = self.some_worker(data)
         behind = self.send_blocking_pop(worker)
-        call = self.queue.fetch(worker.id, ahead, worker.number, "hnl", strict=True, lost_pops=worker.lost_pops)
+        call = self.queue.fetch(worker.id, ahead, worker.number, STRICT_ORDER, strict=True, lost_pops=worker.lost_pops)
         fetched = self.run_call(call)
         if answered:
             self.take_in(worker, fetched)
@@ -262,9 +267,11 @@ class Moves(RuleBasedStateMachine):
         """So what the pop has brought stands left of what the lost fetch has begun."""
         worker = self.some_worker(data)
         self.enqueue(["high"] * 3, "", "", None, "", 0, "fail", "a")
-        self.run_call(self.queue.fetch(worker.id, 1, worker.number, "hnl", strict=True, lost_pops=worker.lost_pops))
+        self.run_call(
+            self.queue.fetch(worker.id, 1, worker.number, STRICT_ORDER, strict=True, lost_pops=worker.lost_pops)
+        )
         self.pop(worker)
-        again = self.queue.fetch(worker.id, 2, worker.number, "hnl", strict=True, lost_pops=worker.lost_pops)
+        again = self.queue.fetch(worker.id, 2, worker.number, STRICT_ORDER, strict=True, lost_pops=worker.lost_pops)
         fetched = self.run_call(again)
         if not fetched.lost:
             self.take_in(worker, fetched)
@@ -272,7 +279,7 @@ class Moves(RuleBasedStateMachine):
 
     def send_blocking_pop(self, worker: Worker) -> Any:
         worker.bell += 1
-        return self.queue.fetch(worker.id, 1, worker.bell, "hnlhnhnhn", strict=False, behind_pop=True)
+        return self.queue.fetch(worker.id, 1, worker.bell, CYCLE, strict=False, behind_pop=True)
 
     def ring(self, worker: Worker, behind: Any, arrives: bool) -> None:
         number = int(behind.arguments[2])
@@ -357,7 +364,7 @@ class Moves(RuleBasedStateMachine):
             self.fetch_with(worker, 1)
 
     def fetch_with(self, worker: Worker, want: int = 4) -> None:
-        call = self.queue.fetch(worker.id, want, worker.number, "hnl", strict=True)
+        call = self.queue.fetch(worker.id, want, worker.number, STRICT_ORDER, strict=True)
         self.take_in(worker, self.run_call(call))
 
     def rescue_the_silent(self) -> None:
@@ -406,7 +413,7 @@ class Moves(RuleBasedStateMachine):
         else:
             worker.lost_pops.append(worker.bell)
         self.enqueue(["normal"] * 2, "", "", None, "", 0, "fail", "a")
-        call = self.queue.fetch(worker.id, 2, worker.number, "hnl", strict=True, lost_pops=worker.lost_pops)
+        call = self.queue.fetch(worker.id, 2, worker.number, STRICT_ORDER, strict=True, lost_pops=worker.lost_pops)
         fetched = self.run_call(call)
         if answered:
             self.take_in(worker, fetched)
@@ -620,7 +627,7 @@ class Moves(RuleBasedStateMachine):
     def a_zombie_fetches(self, data: Any) -> None:
         worker, _ = data.draw(st.sampled_from(self.zombies))
         if self.was_lost(worker):
-            fetched = self.run_call(self.queue.fetch(worker, 1, 1000, "hnl", strict=True))
+            fetched = self.run_call(self.queue.fetch(worker, 1, 1000, STRICT_ORDER, strict=True))
             assert fetched.lost, "a worker that lost its lease was given jobs"
 
     @rule()
@@ -696,7 +703,7 @@ class Moves(RuleBasedStateMachine):
     @rule()
     def promote(self) -> None:
         self.run_call(self.queue.promote(3))
-        for waiting in (self.keys.scheduled, self.keys.retrying):
+        for waiting in map(self.keys.of_state, TIMED):
             due = self.server.client.zcount(waiting, "-inf", self.now)
             assert due == 0 or self.run_call(self.queue.promote(100)) is not None
 
@@ -735,7 +742,7 @@ class Moves(RuleBasedStateMachine):
         assert self.completed_parents() == still_read, "a result that is still to be read was removed"
 
     def completed_parents(self) -> set[str]:
-        ended = ("completed", "failed", "cancelled", "expired", None)
+        ended = {*ENDED, None}
         children = [job for job in self.jobs if job.after and self.field(job.id, "state") not in ended]
         return {parent for job in children for parent in job.after if self.field(parent, "state") == "completed"}
 
@@ -760,7 +767,7 @@ class Moves(RuleBasedStateMachine):
         self.run_call(queue.enqueue([NewJob(id=job_id, type="a", envelope=envelope_of(job_id), due=due)]))
         if not how.startswith("wait"):
             self.run_call(queue.heartbeat(worker, LEASE, first=True))
-            (job,) = self.run_call(queue.fetch(worker, 1, 1, "hnl", strict=True)).jobs
+            (job,) = self.run_call(queue.fetch(worker, 1, 1, STRICT_ORDER, strict=True)).jobs
             self.run_call(self.call_for(how, worker, job, queue))
             self.run_call(queue.resign(worker))
             # Its name is fenced for a while longer.
@@ -832,7 +839,7 @@ class Moves(RuleBasedStateMachine):
         keys = sorted(client.scan_iter(match=head + "*", count=1000), key=lambda key: int(key[len(head) :]))
         return [{name.decode(): value.decode() for name, value in client.hgetall(key).items()} for key in keys]
 
-    @rule(state=st.sampled_from(["pending", "scheduled", "retrying", "failed"]), limit=st.sampled_from([1, 2, 1000]))
+    @rule(state=st.sampled_from(PURGEABLE), limit=st.sampled_from([1, 2, 1000]))
     @precondition(lambda self: len(self.jobs) > 6)
     def purge(self, state: str, limit: int) -> None:
         self.run_call(self.queue.purge(state, limit))
@@ -898,7 +905,7 @@ class Moves(RuleBasedStateMachine):
             self.run_call(self.queue.promote(100))
             good = Worker(f"good{next(self._numbers):04}")
             self.run_call(self.queue.heartbeat(good.id, LEASE, first=True))
-            fetched = self.run_call(self.queue.fetch(good.id, 50, 1, "hnl", strict=True))
+            fetched = self.run_call(self.queue.fetch(good.id, 50, 1, STRICT_ORDER, strict=True))
             for job in fetched.jobs:
                 self.run_call(self.queue.complete(good.id, [Completion(job.id, job.token, 1.0, b"1", b"")]))
             if not self.unfinished():
@@ -907,9 +914,7 @@ class Moves(RuleBasedStateMachine):
 
     def unfinished(self) -> list[str]:
         return [
-            f"{job.id} {state}"
-            for job in self.jobs
-            if (state := self.field(job.id, "state")) not in (None, "completed", "failed", "cancelled", "expired")
+            f"{job.id} {state}" for job in self.jobs if (state := self.field(job.id, "state")) not in {*ENDED, None}
         ]
 
 

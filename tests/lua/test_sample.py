@@ -4,8 +4,8 @@ import re
 
 import msgspec
 
+from gopher.base.latencies import BOUNDS
 from gopher.queue.moves import SERIES
-from gopher.reads.histogram import BOUNDS
 from gopher.reads.timeline import LISTED
 from tests.invariants.lab import source
 

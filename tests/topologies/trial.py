@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from gopher.jobs.job import FINAL_STATES
+from gopher.base.states import ENDED
 from tests.faults.ledger import Entry
 from tests.helpers import wait_until
 from tests.topologies.lab import Topology
@@ -106,7 +106,7 @@ def _wait_until_all_ended(stack: Stack, jobs: Sequence[tuple[str, str]], timeout
     def ended() -> bool:
         # Those of which nothing is known are counted as lost.
         states = stack.states(left)
-        left[:] = [(job_id, queue) for job_id, queue in left if states[job_id] not in (None, *FINAL_STATES)]
+        left[:] = [(job_id, queue) for job_id, queue in left if states[job_id] not in (None, *ENDED)]
         return not left
 
     try:
@@ -124,7 +124,7 @@ def _count(report: Report, load: PacedLoad, stack: Stack) -> None:
         if state is None:
             near = any(0 <= kill.at - load.accepted_at[job_id] <= ON_ITS_WAY for kill in report.kills)
             (report.unreplicated if near else report.lost).append(job_id)
-        elif state not in FINAL_STATES:
+        elif state not in ENDED:
             report.unfinished.append(job_id)
         if len([entry for entry in events[job_id] if entry.event == "start"]) > 1:
             (report.twice if _at_a_kill(events[job_id], report.kills) else report.doubled).append(job_id)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gopher.jobs.job import FINAL_STATES
+from gopher.base.states import ENDED
 from tests.helpers import wait_until
 
 #: The last two are no DecodeError to msgspec.
@@ -20,7 +20,7 @@ def test_a_job_whose_envelope_cannot_be_read_does_not_keep_the_others(client, st
     def states():
         return [client.inspector.state("default", job_id) for job_id in ids]
 
-    wait_until(lambda: set(states()) <= set(FINAL_STATES), 5)
+    wait_until(lambda: set(states()) <= set(ENDED), 5)
     assert states() == ["completed", "failed", "completed", "failed", "completed"]
     assert worker.running
     assert b"its record is corrupt" in server.hget(keys.job(ids[3]), "error")

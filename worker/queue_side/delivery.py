@@ -14,6 +14,7 @@ from typing import Any
 from gopher.worker.job_logs import job_fields
 from gopher.worker.running import Running
 
+from gopher.base.counters import field_of
 from gopher.queue.keys import QueueKeys
 from gopher.server.calls import Call, Command
 from gopher.server.errors import blames_data, translated
@@ -171,7 +172,7 @@ class Delivery:
         self._end(parcel)
         ending = "the job becomes a dead letter" if parcel.instead else "the job is given back"
         log.error(f"the server never takes an outcome; {ending}", error=str(error), **job_fields(running))
-        field = f"refused:{running.job.type}"
+        field = field_of("refused", running.job.type)
         self._pipeline.add(Command(self._keys.totals, ("HINCRBY", self._keys.totals, field, "1")))
         if parcel.instead is not None:
             self.send(parcel.instead(str(error)))

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from functools import reduce
 from math import gcd
 
-STRICT_ORDER = "hnl"
+from gopher.base.priorities import LETTERS, STRICT_ORDER
 
 
 class PriorityCycle:
@@ -19,7 +19,7 @@ class PriorityCycle:
         self._cycle = STRICT_ORDER if isinstance(weights, str) else smooth_cycle(weights)
         self._place = 0
         #: Of each priority, for each place of the cycle the one behind its next turn.
-        self._behind = {name: _places_behind(name[0], self._cycle) for name in ("high", "normal", "low")}
+        self._behind = {name: _places_behind(letter, self._cycle) for name, letter in LETTERS.items()}
 
     @property
     def order(self) -> str:
@@ -38,7 +38,7 @@ def _places_behind(letter: str, cycle: str) -> list[int]:
 
 
 def smooth_cycle(weights: Mapping[str, int]) -> str:
-    """Return one cycle of turns by smooth weighted round robin (as nginx does it), by first letters.
+    """Return one cycle of turns by smooth weighted round robin (as nginx does it), a letter each.
 
     Each turn every priority gains its weight, the richest goes and pays the sum. For 5:3:1 that is
     h n h l h n h n h: no priority waits longer than its share makes it.
@@ -53,5 +53,5 @@ def smooth_cycle(weights: Mapping[str, int]) -> str:
             credit[name] += share
         richest = max(credit, key=lambda name: credit[name])
         credit[richest] -= total
-        cycle += richest[0]
+        cycle += LETTERS[richest]
     return cycle

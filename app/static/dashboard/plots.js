@@ -3,30 +3,21 @@
 
 const section = document.getElementById("plots");
 const SLOW = 10_000;
-// Lines: name, label, colour (a variable of the style sheet), dash.
-const LINES = {
-  rates: [
-    ["completed", "completed", "--good"],
-    ["enqueued", "enqueued", "--blue", [4, 3]],
-    ["failed", "failed", "--bad"],
-    ["retried", "retried", "--warn", [4, 3]],
-  ],
-  latencies: [
-    ["wait_p50", "wait, median", "--blue", [4, 3]],
-    ["wait_p95", "wait, 95 %", "--blue"],
-    ["run_p50", "run, median", "--teal", [4, 3]],
-    ["run_p95", "run, 95 %", "--teal"],
-  ],
-};
-const EVENTS = ["enqueued", "completed", "failed", "retried"];
 // Between two samples of the server, the live span goes on with what the counters say.
 const recent = [];
 let series = JSON.parse(section.dataset.series);
 let before = series.counters;
 let plots = [];
 
-function colour(name) {
-  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+function colour(name, element = document.documentElement) {
+  return getComputedStyle(element).getPropertyValue(name).trim();
+}
+
+// The lines of a plot are those of its legend.
+function lines(name) {
+  return [...document.getElementById(name).querySelectorAll("[data-line]")].map((key) => ({
+    name: key.dataset.line, label: key.textContent, stroke: colour("--ink", key), dash: key.classList.contains("dashed") ? [4, 3] : undefined,
+  }));
 }
 
 function seconds(value) {
@@ -77,8 +68,8 @@ function options(name, width) {
     ],
     series: [
       {},
-      ...LINES[name].map(([, label, tint, dash]) => ({
-        label, dash, stroke: colour(tint), width: 1.5, points: { show: false }, value: (plot, value) => show(value),
+      ...lines(name).map(({ label, stroke, dash }) => ({
+        label, dash, stroke, width: 1.5, points: { show: false }, value: (plot, value) => show(value),
       })),
     ],
   };
@@ -90,7 +81,7 @@ function data(name) {
   const pick = (line, point) => (name === "rates" ? point[line] : null);
   return [
     [...series.times, ...later.map((point) => point.at)],
-    ...LINES[name].map(([line]) => [...series[name][line], ...later.map((point) => pick(line, point))]),
+    ...lines(name).map((line) => [...series[name][line.name], ...later.map((point) => pick(line.name, point))]),
   ];
 }
 
@@ -117,8 +108,9 @@ function draw() {
 function note(counters) {
   const passed = counters.at - before.at;
   if (passed < 0.5) return;
-  const point = { at: counters.at };
-  for (const event of EVENTS) point[event] = Math.max(counters[event] - before[event], 0) / passed;
+  const point = {};
+  for (const name of Object.keys(counters)) point[name] = Math.max(counters[name] - before[name], 0) / passed;
+  point.at = counters.at;
   before = counters;
   recent.push(point);
   if (recent.length > 60) recent.shift();

@@ -6,7 +6,7 @@
 -- Returns  BUSY when it holds something, else GONE, and the fields and numbers of what was counted: those of `totals`, and
 --       those of a type's histogram as histogram:<type>:<field>
 -- uses: base holds values
-if exist(WAITING) or exist(KEPT) then
+if exist(FILLED) or exist(KEPT) then
   return { 'BUSY' }
 end
 local reply, types = { 'GONE' }, {}

@@ -41,7 +41,7 @@ local function some_pending()
   return false
 end
 
-local filled = exist(WAITING)
+local filled = exist(FILLED)
 local waits = filled and (exist({ 'next', 'throttled', 'scheduled', 'retrying' }) or some_pending())
 local holds = filled or workers > 0 or exist(KEPT)
 local ended = holds and exist({ 'finished', 'failed', 'redrives' })

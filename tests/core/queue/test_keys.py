@@ -8,23 +8,27 @@ import pytest
 from gopher.admin.admission import Turnstile
 from gopher.base.priorities import PRIORITIES
 from gopher.base.rates import Rate
+from gopher.base.states import Kind, State
 from gopher.client import Client
-from gopher.jobs.job import NewJob, State, new_job_id
+from gopher.jobs.job import NewJob, new_job_id
 from gopher.queue import keys as keys_module
-from gopher.queue.keys import QUEUE_KEYS, Keys, QueueKeys
+from gopher.queue.keys import INSTALLATION_KEYS, QUEUE_KEYS, Keys
 from gopher.queue.moves import Request
 from gopher.queue.presence import show_scheduler, show_worker
 from tests.seeding import SeedingWorker
 
-#: `P pending:<priority>   list   ids ...` -> ("pending:<priority>", "list")
-_ROW = re.compile(r"^(<ns>:|P )(\S+) +(list|zset|set|hash|string) ", re.MULTILINE)
-DRAWN = {(head.strip(), name): kind for head, name, kind in _ROW.findall(keys_module.__doc__)}
+#: ("P", "pending:<priority>") -> "list"
+DRAWN = {
+    (head, drawn.shape): drawn.kind
+    for head, keys in (("<ns>:", INSTALLATION_KEYS), ("P", QUEUE_KEYS))
+    for drawn in keys.values()
+}
 
 
 def pattern(drawn):
-    """Return what a drawn key looks like, e.g. `pending:<priority>` as `pending:(high|normal|low)`."""
+    """Return what a drawn key looks like, e.g. `pending:<priority>` as `pending:(high|...)`."""
     parts = re.split(r"(<\w+>)", drawn)
-    texts = {"<priority>": "(high|normal|low)", "<bucket>": r"[^:/]+(/.+)?", "<name>": ".+"}
+    texts = {"<priority>": f"({'|'.join(PRIORITIES)})", "<bucket>": r"[^:/]+(/.+)?", "<name>": ".+"}
     return "".join(texts.get(part, "[^:]+") if part.startswith("<") else re.escape(part) for part in parts)
 
 
@@ -110,24 +114,22 @@ def test_every_key_of_a_real_run_is_drawn_and_every_key_that_is_drawn_is_met(cli
     assert set(DRAWN) == seen | {("P", "new:<kind>")}
 
 
-def test_the_list_of_pieces_is_what_is_drawn():
-    assert [name for head, name in DRAWN if head == "P"] == list(QUEUE_KEYS)
+def test_each_state_with_a_sorted_set_of_its_own_has_a_key_of_its_name():
+    of_states = {state for state in State if state.kind in (Kind.TIMED, Kind.DEAD)}
+    assert of_states <= set(QUEUE_KEYS)
+    assert not ({*State} - of_states) & set(QUEUE_KEYS) - {State.PENDING, State.PROCESSING}
+    keys = Keys("ns").for_queue("mail")
+    assert all(keys.of_state(state) == getattr(keys, state) for state in of_states)
 
 
-def test_each_state_that_holds_jobs_is_the_last_part_of_its_key():
-    places = {piece.partition(":")[0] for piece in QUEUE_KEYS}
-    holding = {State.SCHEDULED, State.PENDING, State.PROCESSING, State.RETRYING, State.FAILED}
-    assert holding <= places
-    assert not ({*State} - holding) & places
-
-
-def test_every_name_of_a_key_is_its_last_part():
-    keys = QueueKeys("ns", "mail")
-    simple = {name: value for name, value in vars(keys).items() if name not in ("queue", "prefix")}
-    assert {value: f"ns:{{mail}}:{name}" for name, value in simple.items()} == {
-        value: value for value in simple.values()
-    }
-    assert set(simple) == {piece for piece in QUEUE_KEYS if ":" not in piece}
+def test_every_key_is_named_like_its_attribute():
+    keys = Keys("ns").for_queue("mail")
+    for name, drawn in QUEUE_KEYS.items():
+        made = getattr(keys, name)
+        parts = re.findall(r"<\w+>", drawn.shape)
+        assert (made(*parts) if parts else made) == f"ns:{{mail}}:{drawn.shape}"
+        assert getattr(keys, name) is made
+        assert name == drawn.shape.partition(":")[0] or (name, drawn.head) == ("parked", "throttled:")
 
 
 def test_keys_of_one_queue_share_a_slot_and_name_their_parts():
@@ -145,8 +147,10 @@ def test_keys_of_one_queue_share_a_slot_and_name_their_parts():
 
 def test_installations_do_not_share_keys():
     first, second = Keys("a"), Keys("b")
-    assert not set(vars(first).values()) & set(vars(second).values())
-    assert first.worker("w1") != second.worker("w1")
+    for name, drawn in INSTALLATION_KEYS.items():
+        parts = re.findall(r"<\w+>", drawn.shape)
+        one, other = getattr(first, name), getattr(second, name)
+        assert (one(*parts) if parts else one) != (other(*parts) if parts else other)
 
 
 def test_scripts_spell_no_key_that_is_not_drawn():

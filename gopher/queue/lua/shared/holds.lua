@@ -1,6 +1,6 @@
 -- Whether a queue holds anything for which it has to be known: jobs of any kind, records of ended ones, schedules,
 -- dead letters that are being retried, a pause, a worker. Counters, limits of types and points of plots are not that.
-local WAITING = { 'next', 'pending:high', 'pending:normal', 'pending:low', 'throttled', 'scheduled', 'retrying' }
+local FILLED = { 'next', 'pending:high', 'pending:normal', 'pending:low', 'throttled', 'scheduled', 'retrying' }
 local KEPT = { 'telling', 'failed', 'finished', 'corrupt', 'schedules', 'ticks', 'redrives', 'paused', 'registering',
   'workers', 'fenced' }
 

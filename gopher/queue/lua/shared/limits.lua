@@ -6,7 +6,6 @@
 local LOOK_LATER = 1000 -- ms after which a bucket is looked at in any case
 local FAR = 86400000 -- ms until something that only an operator ends
 local LEAST_WAIT = 5 -- ms: tokens that come faster are given out several at a time
-local RANKS = { 'high', 'normal', 'low' }
 
 local limited_types = nil
 
@@ -57,7 +56,7 @@ local function next_token(limit, tokens)
 end
 
 local function parked_before(bucket, priority)
-  for _, name in ipairs(RANKS) do
+  for _, name in ipairs(PRIORITIES) do
     if redis.call('EXISTS', P .. 'throttled:' .. bucket .. ':' .. name) == 1 then
       return true
     end
@@ -183,7 +182,7 @@ local function unpark_due()
   for _, bucket in ipairs(redis.call('ZRANGEBYSCORE', P .. 'throttled', '-inf', now, 'LIMIT', 0, 20)) do
     local room, look_at = room_in(bucket)
     local left = false
-    for _, priority in ipairs(RANKS) do
+    for _, priority in ipairs(PRIORITIES) do
       if room > 0 then
         local moved, seen = unpark(bucket, priority, room)
         room = room - seen

@@ -1,5 +1,3 @@
--- Upper bounds of the latency buckets, in ms; the last is unbounded.
-local BOUNDS = { 1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000, 300000, 1800000, math.huge }
 local seen = {} -- job type -> name -> what was counted: by number of a bucket, `sum` (ms), and the `bucket` of the last one
 
 local function bucket_of(ms)

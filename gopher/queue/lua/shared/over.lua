@@ -3,5 +3,5 @@
 -- Return whether a job has ended, or is not there any more.
 local function is_over(id)
   local state = redis.pcall('HGET', P .. 'job:' .. id, 'state')
-  return type(state) ~= 'string' or state == 'completed' or state == 'failed' or state == 'cancelled' or state == 'expired'
+  return type(state) ~= 'string' or ENDED[state]
 end

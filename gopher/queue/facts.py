@@ -1,0 +1,87 @@
+"""The tables of `gopher.base` and the names of keys, as given to the scripts.
+
+A script just mentions what it needs:
+
+* Tables (ENDED, PRIORITIES, ...) become a `local` right before the first piece that mentions them, and only those.
+* Names (STATE.pending, COUNTER.enqueued, KEY.pending, EVERY.letter) are replaced by their values, so they cost nothing
+  at run time, and a misspelt one is an error when the script is built.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from gopher.base import counters, latencies, priorities, states
+
+from .keys import QUEUE_KEYS
+
+_Value = str | float | Sequence["_Value"] | Mapping[str, "_Value"] | frozenset[str]
+
+#: The tables: sets as `{ name = true }`.
+TABLES: dict[str, _Value] = {
+    "ENDED": states.ENDED,
+    "FINISHED": states.FINISHED,
+    "DEAD": states.DEAD,
+    "SUCCEEDED": states.SUCCEEDED,
+    "WAITING": states.WAITING,
+    "UNSTARTED": states.UNSTARTED,
+    "RUNNING": states.RUNNING,
+    "TIMED": states.TIMED,
+    "IS_TIMED": frozenset(states.TIMED),
+    "PRIORITIES": priorities.PRIORITIES,
+    "LETTERS": priorities.LETTERS,
+    "PRIORITY_OF": {letter: name for name, letter in priorities.LETTERS.items()},
+    "BY_TYPE": frozenset(counters.BY_TYPE),
+    "HISTOGRAMS": tuple(histogram.name for histogram in latencies.HISTOGRAMS),
+    "BOUNDS": (*latencies.BOUNDS, float("inf")),
+}
+
+#: The values of names, by the word before the dot.
+NAMES: dict[str, dict[str, str]] = {
+    "STATE": {state.value: f"'{state}'" for state in states.State},
+    "COUNTER": {counter.name: f"'{counter.field}'" for counter in counters.COUNTERS},
+    "KEY": {name: f"'{drawn.head}'" for name, drawn in QUEUE_KEYS.items()},
+    # From the most urgent priority down: letters, and the keys of their lists as arguments of a command.
+    "EVERY": {
+        "letter": f"'{priorities.STRICT_ORDER}'",
+        "pending": ", ".join(f"P .. '{QUEUE_KEYS['pending'].head}{name}'" for name in priorities.PRIORITIES),
+    },
+}
+
+_WORD = re.compile(r"\b[A-Z][A-Z_]*\b")
+_NAME = re.compile(rf"\b({'|'.join(NAMES)})\.(\w+)\b")
+_COMMENT = re.compile(r"--[^\n]*")
+
+
+def with_names(script: str, source: str) -> str:
+    """Return a script's text with names replaced by their values. Raises ValueError for an unknown one."""
+
+    def stands_for(found: re.Match[str]) -> str:
+        known = NAMES[found[1]]
+        if found[2] not in known:
+            raise ValueError(f"{script}.lua: there is no {found[0]}: expected one of {', '.join(known)}")
+        return known[found[2]]
+
+    return _NAME.sub(stands_for, source)
+
+
+def tables_in(source: str) -> list[str]:
+    """Return the names of the tables that a script's text mentions."""
+    words = set(_WORD.findall(_COMMENT.sub("", source)))
+    return [name for name in TABLES if name in words]
+
+
+def definitions(names: Iterable[str]) -> list[str]:
+    """Return the lines that define tables."""
+    return [f"local {name} = {_lua(TABLES[name])}" for name in names]
+
+
+def _lua(value: _Value) -> str:
+    if isinstance(value, str):
+        return f"'{value}'"
+    if isinstance(value, int | float):
+        return "math.huge" if value == float("inf") else f"{value}"
+    if isinstance(value, Mapping):
+        return f"{{ {', '.join(f'{name} = {_lua(each)}' for name, each in value.items())} }}"
+    if isinstance(value, frozenset):
+        return f"{{ {', '.join(f'{name} = true' for name in sorted(value))} }}"
+    return f"{{ {', '.join(map(_lua, value))} }}"
