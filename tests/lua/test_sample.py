@@ -7,7 +7,7 @@ import msgspec
 from gopher.base.latencies import BOUNDS
 from gopher.queue.moves import SERIES
 from gopher.reads.timeline import LISTED
-from tests.invariants.lab import source
+from gopher.queue.scripts import read
 
 FINE, MIDDLE, COARSE = (step for step, _ in SERIES)
 
@@ -94,4 +94,4 @@ def test_only_the_most_used_types_have_figures_of_their_own(lab):
 
 
 def test_the_number_of_types_is_that_which_the_reader_knows():
-    assert int(re.search(r"LISTED = (\d+)", source("sample"))[1]) == LISTED
+    assert int(re.search(r"LISTED = (\d+)", read("sample"))[1]) == LISTED
