@@ -14,14 +14,6 @@ local SHORTEST_WAIT = 20 -- ms: at a higher rate several go at a time
 local CATCH_UP = 100 -- ms: what the rate would have allowed in a longer time without a call is not made up for
 allow_when_full()
 
-local function split(text)
-  local parts = {}
-  for part in string.gmatch(text or '', '[^,]+') do
-    parts[#parts + 1] = part
-  end
-  return parts
-end
-
 -- Return ids of dead letters of before `began`, at most `of_each` from each key and `want` in all. The oldest ones of a
 -- key come first.
 local function oldest(keys, began, want, of_each)

@@ -30,8 +30,10 @@ local function read_common(record)
   return redis.pcall('HMGET', record, 'state', 'type', 'priority', 'since', 'envelope', 'attempts', 'plain')
 end
 
+-- Return the ms since a time; 0 for none, and for NaN.
 local function waited_since(since)
-  return math.max(now - (tonumber(since) or now), 0)
+  local waited = now - (tonumber(since) or now)
+  return waited > 0 and waited or 0
 end
 
 -- The jobs of one call are much alike: those of a type and priority that came at the same time are counted together.
@@ -95,8 +97,8 @@ local function start_plain(id)
   return priority
 end
 
--- Most fetches of an idle worker are about the one job that was just delivered to it, with no other in its list or in the
--- queue. If that is a plain one, nothing below is needed.
+-- Most fetches of an idle worker are about the one job that was just delivered to it, with no other in its list or queued.
+-- If that is a plain one, nothing below is needed.
 local delivered = want > 0 and redis.call('LRANGE', own, 0, 1) or {}
 if #delivered == 1
     and redis.call('EXISTS', P .. KEY.limited, P .. KEY.throttled, P .. KEY.next, EVERY.pending) == 0
@@ -154,22 +156,6 @@ local function order_from_here()
   return string.sub(order, turn) .. string.sub(order, 1, turn - 1)
 end
 
--- Split ids, or how children died: both are ASCII only.
-local function split(text)
-  local found = {}
-  for word in string.gmatch(text or '', '[^,\128-\255]+') do
-    found[#found + 1] = word
-  end
-  return found
-end
-
--- Return a number of a record, whatever it was changed to: one that is not whole, or too large to be packed as such, would
--- make the whole reply unreadable.
-local function whole(text)
-  local value = tonumber(text)
-  return value and math.abs(value) < 2 ^ 53 and math.floor(value) or 0
-end
-
 -- Add a job to the reply.
 local function give(id, job, token, attempt, waited)
   local row = { id, token, job[TYPE], job[PRIORITY] }
@@ -179,7 +165,7 @@ local function give(id, job, token, attempt, waited)
     -- '' for nothing: nil would leave a hole, and what has one is no array when it is packed.
     local before = with_prelude and { attempt > 1 and job.token ~= token and job.token or '', waited } or ''
     local parents = split(job.parents)
-    row[5], row[6], row[7], row[8], row[9] = attempt, split(job.crashes), whole(job.lost), before, parents
+    row[5], row[6], row[7], row[8], row[9] = attempt, split(job.crashes), whole_number(job.lost), before, parents
     for _, parent in ipairs(parents) do
       add_text(read_record(parent, 'result')[1] or '')
     end
@@ -222,7 +208,7 @@ local function start(id, job)
   if is_held_back and is_limited(job[TYPE]) and throttle(id, job) then
     return false
   end
-  local attempt, token = job[ATTEMPTS] and whole(job[ATTEMPTS]) + 1 or 1, token_head .. number
+  local attempt, token = job[ATTEMPTS] and whole_number(job[ATTEMPTS]) + 1 or 1, token_head .. number
   number = number + 1
   redis.call('HSET', P .. KEY.job .. id, 'state', STATE.processing, 'token', token, 'started', started, 'attempts', attempt)
   if job.parked then
@@ -266,7 +252,7 @@ local function give_again_if_lost(id, job)
     number = math.max(number, tonumber(given) + 1)
   end
   take_turn(job[PRIORITY])
-  give(id, job, job.token, whole(job[ATTEMPTS]), waited_since(job[SINCE]))
+  give(id, job, job.token, whole_number(job[ATTEMPTS]), waited_since(job[SINCE]))
   return true
 end
 
