@@ -1,12 +1,12 @@
 """Links a script: joins what it needs of the library to its own text.
 
-A text is taken apart into statements: one begins with each line that starts in the first column, and its comment stands
-above it. The library consists of definitions (`local function name`, `local name = ...`). Whatever a statement mentions, and
-what that needs in turn, is put right before it. So
+A text is split into statements: each line that starts in the first column begins one, together with the comment above
+it. The library consists of definitions (`local function name`, `local name = ...`). Every definition that a statement
+mentions, and what that needs in turn, is put right before the statement. So
 
 * no text lists what it needs, and none depends on the place at which it is joined;
-* a script is given only the definitions that it uses. To define a function costs time in each run;
-* what returns early, as a common case does, is not charged for what only the statements below it need.
+* a script has only the definitions that it uses, since each costs time in every run;
+* a common case that returns early does not pay for definitions that only the statements below it need.
 """
 
 import re
@@ -25,7 +25,7 @@ _NAME = re.compile(r"(?<![\w:])(?<![^.]\.)[A-Za-z_]\w*")
 
 
 class Statement(NamedTuple):
-    """A statement in the first column with the comment above it, the names that it defines, and those that it mentions."""
+    """A statement with the comment above it, the names that it defines, and all that it mentions."""
 
     text: str
     defines: tuple[str, ...]
@@ -33,7 +33,7 @@ class Statement(NamedTuple):
 
 
 def statements(source: str) -> Iterator[Statement]:
-    """Take a text apart."""
+    """Split a text."""
     lines: list[str] = []
     begun = False
     for line in source.splitlines():
@@ -57,7 +57,10 @@ def _statement(lines: list[str]) -> Statement:
 
 
 def library_of(texts: Mapping[str, str]) -> Library:
-    """Return the definitions of a library by name. Raises ValueError for a statement that is none, or the same name twice."""
+    """Return the definitions of a library by name.
+
+    Raises ValueError for a statement that is not a definition, and for a name that is defined twice.
+    """
     library: dict[str, Statement] = {}
     for piece, text in texts.items():
         for statement in statements(text):
@@ -73,7 +76,7 @@ def library_of(texts: Mapping[str, str]) -> Library:
 def link(source: str, library: Library) -> str:
     """Return a script's text with all that it needs of the library.
 
-    Raises ValueError if it defines a name of the library anew, and if definitions need each other in a circle.
+    Raises ValueError if it redefines a name of the library, or if definitions need each other.
     """
     linked: list[str] = []
     placed: dict[Statement, bool] = {}

@@ -12,7 +12,7 @@ from gopher.base.salvage import NO_ID, NO_NAME, NO_TIME, Salvage, moment, text
 from gopher.base.times import to_rfc3339
 from gopher.errors import InvalidJob
 from gopher.jobs.models import GroupPage, GroupView
-from gopher.queue.moves import GroupRow
+from gopher.queue.replies import GroupRow
 from gopher.queue.store import Server
 from gopher.server.errors import explained
 from gopher.server.round_trips import ask

@@ -6,7 +6,8 @@ from functools import cache
 from typing import Any
 
 from gopher.jobs.job import NewJob, new_job_id
-from gopher.queue.moves import Completion, Failure, Fetched, FetchedJob, Queue
+from gopher.queue.moves import Completion, Failure, Queue
+from gopher.queue.replies import Fetched, FetchedJob
 from gopher.queue.scripts import build, read
 from gopher.queue.store import Server
 from gopher.server.calls import Call, Script

@@ -6,8 +6,8 @@ import msgspec
 
 from gopher.base.latencies import BOUNDS
 from gopher.queue.moves import SERIES
-from gopher.reads.timeline import LISTED
 from gopher.queue.scripts import read
+from gopher.reads.timeline import LISTED
 
 FINE, MIDDLE, COARSE = (step for step, _ in SERIES)
 

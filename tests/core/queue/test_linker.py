@@ -4,24 +4,49 @@ import pytest
 
 from gopher.queue.linker import library_of, link, statements
 
-LIBRARY = library_of(
-    {
-        "base": "local P = KEYS[1]\n",
-        "counters": "local counts = {}\n\n-- Count.\nlocal function count(field)\n  counts[field] = 1\nend\n",
-        "writing": "local function write()\n  for field in pairs(counts) do\n    redis.call('INCR', P .. field)\n  end\nend\n",
-    }
-)
+COUNTERS = """local counts = {}
+
+-- Count.
+local function count(field)
+  counts[field] = 1
+end
+"""
+WRITING = """local function write()
+  for field in pairs(counts) do
+    redis.call('INCR', P .. field)
+  end
+end
+"""
+LIBRARY = library_of({"base": "local P = KEYS[1]\n", "counters": COUNTERS, "writing": WRITING})
 
 
 def linked(source):
     return link(source, LIBRARY).split("\n")
 
 
-def test_a_text_is_taken_apart_into_statements_with_the_comment_above_each():
-    source = "-- A.\nlocal a, b = 1, {\n  2,\n}\n\n-- F.\n-- More.\nlocal function f(x)\n\n  return x\nend\nif a then\n  f(b)\nelse\n  f(a)\nend\n"
-    found = list(statements(source))
+SOURCE = """-- A.
+local a, b = 1, {
+  2,
+}
+
+-- F.
+-- More.
+local function f(x)
+
+  return x
+end
+if a then
+  f(b)
+else
+  f(a)
+end
+"""
+
+
+def test_a_text_is_split_into_statements_with_the_comment_above_each():
+    found = list(statements(SOURCE))
     assert [each.defines for each in found] == [("a", "b"), ("f",), ()]
-    assert "\n".join(each.text for each in found) + "\n" == source
+    assert "\n".join(each.text for each in found) + "\n" == SOURCE
     assert found[1].text.startswith("-- F.\n-- More.\nlocal function f(x)")
     assert set(found[2].mentions) >= {"a", "b", "f"}
 
