@@ -70,7 +70,7 @@ def test_after_a_clock_was_set_back_it_goes_on(lab):
     assert [sample["at"] for sample in samples(lab)] == [lab.now]
 
 
-def test_jobs_that_are_parked_or_cancelled_are_counted_as_the_figures_count_them(lab):
+def test_jobs_that_are_throttled_or_cancelled_are_counted_as_the_figures_count_them(lab):
     ids = lab.seed_pending(4)
     lab.run(lab.queue.set_limit("image", 0.001, 1.0, None))
     lab.seed_pending(3, job_type="image", priority="high")

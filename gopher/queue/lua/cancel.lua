@@ -1,4 +1,4 @@
--- Cancel a job: at once while it waits; a running one is marked, and its worker told by the heartbeat.
+-- Cancel a job: at once while it waits; a running one is marked, and its worker learns of it from the heartbeat.
 --
 -- pending, scheduled, retrying -> cancelled
 --

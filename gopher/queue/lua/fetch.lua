@@ -7,7 +7,7 @@
 -- KEYS  1 prefix
 -- ARGV  1 worker  2 want  3 number of the first token  4 order: whose turns come next, the letters of the priorities for
 --       one cycle of the worker  5 '1' when the order is strict  6 retention ms of expired jobs
---       7 '1' to be told what came before each attempt, else ''  8 '1' when it comes behind a BRPOPLPUSH, else '':
+--       7 '1' to get what came before each attempt, else ''  8 '1' when it comes behind a BRPOPLPUSH, else '':
 --       such fetches count their tokens for themselves  9 numbers, joined by commas, of those whose replies never came
 -- Returns  LOST when the worker's lease was taken away, else
 --       OK, now, 1 when more is waiting else 0; the number of the next token; a row for each job, packed (MessagePack);
@@ -290,16 +290,18 @@ local function give_next()
   end
 end
 
--- Return the turns of one cycle from here on, without those of priorities of which nothing is left: their letters, and for
--- each the turn after it.
-local function turns_left()
-  local letters, following = {}, {}
-  for i = turn, turn + #order - 1 do
-    local at = (i - 1) % #order + 1
-    local letter = string.sub(order, at, at)
-    if not drained[letter] then
-      letters[#letters + 1] = letter
-      following[#letters] = at % #order + 1
+-- Return the next turns, `wanted` or one cycle of them, without those of priorities of which nothing is left: their letters,
+-- and for each the turn after it.
+local function turns_left(wanted)
+  local live, letters, following = '', {}, {}
+  for letter in pairs(PRIORITY_OF) do
+    live = drained[letter] and live or live .. letter
+  end
+  for letter, after in string.gmatch(order_from_here(), live ~= '' and '([' .. live .. '])()' or '^$') do
+    letters[#letters + 1] = letter
+    following[#letters] = (turn + after - 2) % #order + 1
+    if #letters == wanted then
+      break
     end
   end
   if is_strict then
@@ -349,11 +351,11 @@ end
 
 -- Give jobs for the next turns, as many as are still wanted. Returns false when nothing is left.
 local function give_turns()
-  local letters, following = turns_left()
+  local wanted = want - #rows
+  local letters, following = turns_left(wanted)
   if #letters == 0 then
     return false
   end
-  local wanted = want - #rows
   local drawn = draw(letters, wanted)
   for i = 0, wanted - 1 do
     local at = i % #letters + 1

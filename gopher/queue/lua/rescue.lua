@@ -5,7 +5,7 @@
 -- KEYS  1 prefix
 -- ARGV  1 limit  2 how often a job may lose its worker  3 default retention ms
 --       4 now at the caller's last call ('': its first)  5 ms since then by the caller's own steady clock
--- Returns  STEP and by how many ms, when the server's clock was set: leases are moved along, nobody is
+-- Returns  STEP and by how many ms, when the server's clock was set: leases are moved along, and no job is
 --       rescued; else OK, now, how many went back, how many died, then the workers that were lost
 
 local limit, max_lost = tonumber(ARGV[1]), tonumber(ARGV[2])

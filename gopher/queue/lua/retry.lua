@@ -9,11 +9,8 @@
 
 local worker, id, token = ARGV[1], ARGV[2], ARGV[3]
 local record = P .. KEY.job .. id
-local answer, job = settle(worker, id, token, ARGV[9])
+local answer, job = settle_failure(worker, id, token, ARGV[9])
 if answer ~= 'OK' then
-  if answer == 'STALE' then
-    redis.call('HINCRBY', P .. KEY.totals, COUNTER.stale, 1)
-  end
   return answer
 end
 

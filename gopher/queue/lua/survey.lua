@@ -14,7 +14,7 @@ end
 -- A key that is named twice counts twice, so that one command asks about both.
 local workers = redis.call('EXISTS', P .. KEY.workers, P .. KEY.workers, P .. KEY.fenced)
 if workers > 1 then
-  -- Such a queue is looked after all the time.
+  -- Schedulers always serve such a queue.
   return { now, 1, workers - 2, 0, 1, 0, 0, '', 0 }
 end
 

@@ -1,4 +1,4 @@
--- Give a job back because the other side said "slow down", and hold its whole type back for a while.
+-- Give a job back because the service that it calls asked to slow down, and hold back its whole type for a while.
 -- No attempt is counted.
 --
 -- processing -> throttled (cancelled, when it was cancelled meanwhile)

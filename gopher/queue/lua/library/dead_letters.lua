@@ -2,7 +2,7 @@
 -- class of error at the same place in the code.
 
 -- Failures are counted by class of error. Handlers can make up any number of classes, so only this many have a counter of
--- their own. One that has a counter keeps it for ever, since a counter must never go back.
+-- their own. One that has a counter keeps it, since a counter must never go back.
 local ERROR_COUNTERS = 50
 
 local function count_failed(job_type, error)

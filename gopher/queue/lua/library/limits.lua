@@ -1,5 +1,5 @@
 -- A limited type: `rate` starts a second out of a bucket of `burst`, `concurrency` at once, `paused`, or held back until a
--- time because the other side asked for it. Jobs that may not start yet are throttled: they wait in
+-- time because the service that the handler calls asked for it. Jobs that may not start yet are throttled: they wait in
 -- throttled:<bucket>:<priority>, which is not checked until `throttled` says that it is time.
 -- A bucket is a job type, or <type>/<key> for jobs with a limit key: for example one bucket a tenant.
 

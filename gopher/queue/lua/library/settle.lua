@@ -50,6 +50,15 @@ local function settle(worker, id, token, log)
   return answer, job
 end
 
+-- Settle an attempt that failed: an outcome that is dropped is counted.
+local function settle_failure(worker, id, token, log)
+  local answer, job = settle(worker, id, token, log)
+  if answer == 'STALE' then
+    redis.call('HINCRBY', P .. KEY.totals, COUNTER.stale, 1)
+  end
+  return answer, job
+end
+
 -- Add a row to a text of rows joined by commas: the JSON objects of a history, the names of crashes.
 local function with_row(rows, row)
   if rows and rows ~= '' then
