@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from gopher.base.priorities import PRIORITIES, STRICT_ORDER
+from gopher.base.states import State
 from gopher.queue import scripts
 from gopher.queue.linker import statements
 from gopher.queue.scripts import build, read, script
@@ -71,6 +73,15 @@ def test_a_script_is_given_only_what_it_uses(name):
     code = code_of(script(name).source)
     for defined in re.findall(r"^local function (\w+)", code, re.MULTILINE):
         assert len(re.findall(rf"\b{defined}\b", code)) > 1, f"{defined} is not used"
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_states_priorities_and_keys_come_from_the_tables(name):
+    """So that a new one is a row of a table, and a misspelt one an error when the script is built."""
+    code = re.sub(r"--[^\n]*", "", read(name))
+    spelt = re.findall(r"'(\w+):?'", code)
+    assert not {*State, *PRIORITIES, STRICT_ORDER} & set(spelt)
+    assert "P .. '" not in code
 
 
 def test_a_piece_of_the_library_can_be_replaced_by_another_text():

@@ -218,19 +218,12 @@ local function start(id, job)
   return job[PRIORITY]
 end
 
--- Start a job that was just moved to the own list, from a list of pending jobs if `list` says of which priority. Returns
--- what `start` does.
-local function start_moved(id, list)
-  local priority, read_already
-  if not is_held_back then
-    priority, read_already = start_plain(id)
-    if priority then
-      return priority
-    end
-  end
+-- Start a job that start_plain has not started, with what that has read of it, if anything. `letter` is that of the pending
+-- list it came from, if it came from one. Returns what `start` does.
+local function start_other(id, read_already, letter)
   local job, corrupt = read_job(id, read_already)
-  if list and job[STATE_AT] ~= STATE.pending then
-    note_skipped(list, corrupt)
+  if letter and job[STATE_AT] ~= STATE.pending then
+    note_skipped(PRIORITY_OF[letter], corrupt)
   end
   return start(id, job)
 end
@@ -282,7 +275,11 @@ end
 local function give_next()
   local id = redis.call('LMOVE', P .. KEY.next, own, 'RIGHT', 'LEFT')
   if id then
-    take_turn(start_moved(id))
+    local priority, job
+    if not is_held_back then
+      priority, job = start_plain(id)
+    end
+    take_turn(priority or start_other(id, job))
   elseif redis.call('EXISTS', EVERY.pending) == 0 then
     for letter in pairs(PRIORITY_OF) do
       drained[letter] = true
@@ -330,22 +327,30 @@ local function draw(letters, wanted)
   return drawn
 end
 
--- Start the next job of a priority: of those that were drawn, or another one if these must not run. Returns whether there
--- was one.
+-- Move one more job of a priority, because one of those that were drawn must not run. Returns its id, false for none.
+local function draw_another(letter)
+  if throttles_left <= 0 or skips_left <= 0 then
+    return false
+  end
+  local id = redis.call('LMOVE', P .. KEY.pending .. PRIORITY_OF[letter], own, 'RIGHT', 'LEFT')
+  drained[letter] = not id
+  return id
+end
+
+-- Start the next job of a priority. Returns whether there was one.
 local function start_next_of(ids)
-  local priority = PRIORITY_OF[ids.letter]
   repeat
-    ids.used = ids.used + 1
-    local id = ids[ids.used]
-    if not id and (throttles_left <= 0 or skips_left <= 0) then
-      return false
-    end
-    id = id or redis.call('LMOVE', P .. KEY.pending .. priority, own, 'RIGHT', 'LEFT')
+    local at = ids.used + 1
+    ids.used = at
+    local id = ids[at] or draw_another(ids.letter)
     if not id then
-      drained[ids.letter] = true
       return false
     end
-  until start_moved(id, priority)
+    local started_plain, job
+    if not is_held_back then
+      started_plain, job = start_plain(id)
+    end
+  until started_plain or start_other(id, job, ids.letter)
   return true
 end
 
@@ -356,9 +361,9 @@ local function give_turns()
   if #letters == 0 then
     return false
   end
-  local drawn = draw(letters, wanted)
-  for i = 0, wanted - 1 do
-    local at = i % #letters + 1
+  local drawn, at = draw(letters, wanted), 0
+  for _ = 1, wanted do
+    at = at < #letters and at + 1 or 1
     local ids = drawn[letters[at]]
     if ids and start_next_of(ids) then
       turn = following[at]
