@@ -66,8 +66,13 @@ MUTANTS: dict[str, Mutation] = {
     "a plain job's first attempt begun twice": ("fetch", "or job[ATTEMPTS] then", "then"),
     "plain jobs begun whatever their limit": (
         "fetch",
-        "  if not is_held_back then\n    priority",
-        "  if true then\n    priority",
+        "    if not is_held_back then\n      started_plain",
+        "    if true then\n      started_plain",
+    ),
+    "the next one begun whatever its limit": (
+        "fetch",
+        "    if not is_held_back then\n      priority",
+        "    if true then\n      priority",
     ),
     "plain jobs of a fetch that share a token": ("fetch", "  number = number + 1\n", ""),
     "a plain job completed with any token": ("complete", "if fields[1] ~= token or fields", "if fields"),

@@ -336,6 +336,34 @@ def test_with_all_priorities_waiting_shares_are_the_weights_in_any_window_of_nin
         assert Counter(letters[start : start + 9]) == {"h": 5, "n": 3, "l": 1}, (start, letters)
 
 
+def by_turns(cycle, waiting):
+    """Return the letters of waiting jobs in the order of the turns, one after the other."""
+    left, place, letters = Counter(waiting), 0, ""
+    while left.total():
+        if left[cycle[place]]:
+            left[cycle[place]] -= 1
+            letters += cycle[place]
+        place = (place + 1) % len(cycle)
+    return letters
+
+
+@pytest.mark.parametrize("want", [1, 2, 5, 9, 64])
+@pytest.mark.parametrize("waiting", [{"h": 7, "n": 20, "l": 3}, {"h": 2, "n": 1, "l": 30}, {"n": 9}, {"h": 9, "l": 9}])
+def test_jobs_come_in_the_order_of_the_turns_though_priorities_run_out_and_jobs_were_cancelled(lab, waiting, want):
+    lab.run(lab.queue.pause())
+    for priority in ("high", "normal", "low"):
+        ids = lab.seed_pending(2 * waiting.get(priority[0], 0), priority=priority)
+        for job_id in ids[::2]:
+            # As if the list were a long one: the id stays where it is.
+            lab.redis.hset(lab.keys.job(job_id), "state", "cancelled")
+            lab.redis.hincrby(lab.keys.tombstones, priority, 1)
+    lab.run(lab.queue.resume())
+    letters = take(lab, sum(waiting.values()), want, {"high": 5, "normal": 3, "low": 1})
+    assert letters == by_turns(CYCLE, waiting)
+    assert not any(lab.tombstones().values())
+    lab.redis.flushdb()
+
+
 def test_several_workers_give_each_cycle_its_shares(full):
     """What stands in `next` was chosen by another worker's turn, so only whole sums are exact, to one job each."""
     turns = {worker: PriorityCycle({"high": 5, "normal": 3, "low": 1}) for worker in ("w1", "w2", "w3")}
