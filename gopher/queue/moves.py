@@ -114,9 +114,9 @@ class Queue:
     ) -> Call:
         """Move up to `want` jobs from next and pending into the worker's list (fetch.lua).
 
-        `number` is that of the first token; `order` the letters of the priorities from the
-        worker's place in its cycle on. Those that stand behind a blocking pop count for themselves, b1, b2, ...;
-        `lost_pops` are numbers of such ones whose replies never came. The reply is a `Fetched`.
+        `number` is that of the first token; `order` has the letters of the priorities whose turns come next, for one
+        cycle. Fetches behind a blocking pop have numbers of their own, b1, b2, ...; `lost_pops` are those whose replies
+        never came. The reply is a `Fetched`.
         """
         arguments = (
             worker,
@@ -157,7 +157,7 @@ class Queue:
         return self._call("requeue", (worker, job_id, token, round(delay * 1000), self._retention), read_answer)
 
     def throttle(self, worker: str, job_id: str, token: str, delay: float) -> Call:
-        """Give a job back, and its whole type no more for `delay` seconds; no attempt is counted (throttle.lua)."""
+        """Give a job back and hold its type back for `delay` seconds; no attempt is counted (throttle.lua)."""
         arguments = (worker, job_id, token, round(delay * 1000), self._retention)
         return self._call("throttle", arguments, read_answer)
 
@@ -213,9 +213,9 @@ class Queue:
     ) -> Call:
         """Move the jobs of lost workers to the head of pending (rescue.lua). The reply is a `Rescued`.
 
-        `last_now` is the server's now (ms) in the answer to the caller's last look, `elapsed` the seconds since that
-        answer came by the caller's own steady clock: together they tell a clock that was set from time that passed.
-        A call that may wait for a server that is away is given functions, which are asked when it is sent.
+        `last_now` is the server's now (ms) in the reply to the caller's last call, `elapsed` the seconds since that
+        by the caller's own steady clock: together they tell a clock that was set from time that passed. A call that may
+        wait until the server can be reached takes functions, which are called when it is sent.
         """
 
         def since() -> int:
@@ -238,7 +238,7 @@ class Queue:
         limit: int | None = None,
         asked: bytes = b"{}",
     ) -> Call:
-        """Begin to redrive dead letters by and by, those of some groups or all (start_redrive.lua).
+        """Start a gradual redrive of dead letters, of some groups or all (start_redrive.lua).
 
         `canary` of them go first, the rest once those have completed, `rate` a second. The reply is how many that is.
         """
@@ -246,11 +246,11 @@ class Queue:
         return self._call("start_redrive", arguments, int)
 
     def continue_redrives(self, limit: int = 100) -> Call:
-        """Go on with what is redriven by and by (continue_redrives.lua). The reply is a `Promoted`."""
+        """Continue gradual redrives (continue_redrives.lua). The reply is a `Promoted`."""
         return self._call("continue_redrives", (limit, self._retention), read_promoted)
 
     def stop_redrive(self, redrive_id: str) -> Call:
-        """Redrive no more of them (stop_redrive.lua). The reply is STOPPED, MISSING or how it had ended."""
+        """Stop a gradual redrive (stop_redrive.lua). The reply is STOPPED, MISSING or how it had ended."""
         return self._call("stop_redrive", (redrive_id,), read_answer)
 
     def discard(self, job_ids: Sequence[str]) -> Call:
@@ -260,7 +260,7 @@ class Queue:
     def purge(self, state: str, limit: int = 1000, began: int | None = None) -> Call:
         """Delete up to `limit` jobs that are pending, scheduled, retrying or failed (purge.lua).
 
-        The reply is a `Purged`; further calls are given its `began`, so that they leave what came meanwhile.
+        The reply is a `Purged`; further calls are given its `began`, so that they leave jobs that came meanwhile.
         """
         arguments = (state, limit, "" if began is None else began)
         return self._call("purge", arguments, read_purged)
@@ -291,11 +291,11 @@ class Queue:
         return self._call("set_schedule", (name, definition, _text(next_time)), read_answer)
 
     def delete_schedule(self, name: str | bytes) -> Call:
-        """Forget a schedule (delete_schedule.lua). The reply: whether it was there."""
+        """Delete a schedule (delete_schedule.lua). The reply: whether it existed."""
         return self._call("delete_schedule", (name,), bool)
 
     def due_ticks(self, limit: int = 100) -> Call:
-        """Look which schedules are to fire (due_ticks.lua). The reply is a `Ticks`."""
+        """Read which schedules are due (due_ticks.lua). The reply is a `Ticks`."""
         return self._call("due_ticks", (limit,), read_ticks)
 
     def tick(
@@ -316,7 +316,7 @@ class Queue:
         return self._call("tick", arguments, read_tick)
 
     def read_fields(self, job_ids: Sequence[str], fields: Sequence[str]) -> Call:
-        """Read fields of records (look.lua). The reply is a list with the values, or None, for each."""
+        """Read fields of records (read_fields.lua). The reply is a list with the values, or None, for each."""
         size = len(fields)
 
         def rows(values: list[bytes | None]) -> list[list[bytes | None]]:
@@ -333,25 +333,25 @@ class Queue:
         return self._call("read_groups", (limit,), read_groups)
 
     def prune(self, place: int, dead_ttl: float, dead_max: int, limit: int = 1000) -> Call:
-        """Let go of old records (prune.lua). The reply is a `Pruned`."""
+        """Remove old records (prune.lua). The reply is a `Pruned`."""
         arguments = (limit, place, round(dead_ttl * 1000), dead_max)
         return self._call("prune", arguments, read_pruned)
 
     def evict(self, limit: int, place: int, until: int, keep_for: float) -> Call:
         """Remove up to `limit` records early, the oldest first, of jobs that ended until `until` (ms) (evict.lua).
 
-        Those that ended within the last `keep_for` seconds stay. The reply is a `Evicted`.
+        Those that ended within the last `keep_for` seconds are kept. The reply is an `Evicted`.
         """
         arguments = (limit, place, until, round(keep_for * 1000))
         return self._call("evict", arguments, read_evicted)
 
     def sample(self) -> Call:
-        """Note how far the counters are, where it is time to (sample.lua). The reply is a `Sampled`."""
+        """Note the values of the counters, if it is time to (sample.lua). The reply is a `Sampled`."""
         arguments = [number for series in SERIES for number in series]
         return self._call("sample", arguments, read_sampled)
 
     def survey(self) -> Call:
-        """Look what the queue holds (survey.lua). The reply is a `Survey`."""
+        """Read what the queue holds (survey.lua). The reply is a `Survey`."""
         return self._call("survey", (), read_survey)
 
     def forget(self) -> Call:

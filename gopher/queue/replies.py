@@ -1,16 +1,18 @@
-"""What the scripts answer: the replies of the moves, and how each is read."""
+"""The replies of scripts, and how each is read."""
 
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 
 from gopher.base.salvage import order, text
 
+_T = TypeVar("_T")
+
 
 class Enqueued(NamedTuple):
-    """What became of new jobs. `answers` has one a job: NEW, DUPLICATE, or id, state and priority of the one that has
-    its unique key.
+    """Which jobs were stored. `answers` has one for each job: NEW, DUPLICATE, or id, state and priority of the job that
+    has its unique key.
 
     `kind` is OK, REPLAYED (then `detail` is the first request's `answer`, and `answers` are those of the first time),
     MISMATCH (another request had that idempotency key) or NOPARENT (then `detail` is the id of the job that does not
@@ -23,7 +25,7 @@ class Enqueued(NamedTuple):
 
 
 class Ticks(NamedTuple):
-    """Schedules that are to fire: (name, time in ms, definition), as they stand; when the next after them is due."""
+    """Schedules that are due: (name, time in ms, definition), as they are stored; when the next after them is due."""
 
     now: int
     next_due: int | None
@@ -31,7 +33,7 @@ class Ticks(NamedTuple):
 
 
 class Prelude(NamedTuple):
-    """What came before an attempt: only its span tells of it."""
+    """What came before an attempt, for its span."""
 
     #: The token of the attempt before this one, "" for a first one.
     previous: str = ""
@@ -40,7 +42,7 @@ class Prelude(NamedTuple):
 
 
 class FetchedJob(msgspec.Struct, array_like=True):
-    """A job given out with a token; counters are those of this job so far. Its first fields are a row of a fetch."""
+    """A job given out with a token; counters are those of this job so far. The first fields are a row of the reply."""
 
     id: str
     token: str
@@ -60,7 +62,7 @@ class FetchedJob(msgspec.Struct, array_like=True):
 
 
 class Fetched(NamedTuple):
-    """What a fetch brought. `lost` means that the worker's lease was taken away.
+    """The jobs of a fetch. `lost` means that the worker's lease was taken away.
 
     `next_number` is that of the first token of the next fetch of this kind.
     """
@@ -73,8 +75,7 @@ class Fetched(NamedTuple):
 
 
 class Heartbeat(NamedTuple):
-    """The answer to a heartbeat: whether the lease is gone, how many jobs stand in the worker's list, and which running
-    jobs to cancel."""
+    """Whether the worker's lease was taken away, how many jobs are in its list, and which running jobs to cancel."""
 
     lost: bool
     now: int
@@ -83,14 +84,14 @@ class Heartbeat(NamedTuple):
 
 
 class Reclaimed(NamedTuple):
-    """Jobs that stood in a worker's list and that it did not hold. `lost` means that its lease was taken away."""
+    """Jobs of a worker's list that it did not hold. `lost` means that its lease was taken away."""
 
     lost: bool
     job_ids: list[str]
 
 
 class Promoted(NamedTuple):
-    """How many jobs went, when the next is due (ms, None: nothing waits for a time), the server's now (ms)."""
+    """How many jobs were moved, when the next is due (ms, None: nothing waits for a time), the server's now (ms)."""
 
     moved: int
     next_due: int | None
@@ -98,7 +99,7 @@ class Promoted(NamedTuple):
 
 
 class Rescued(NamedTuple):
-    """What a rescue found. `step` (ms) is set when the server's clock was set; then nobody was rescued."""
+    """How many jobs were rescued. If the server's clock was set, `step` says by how many ms, and no job was rescued."""
 
     step: int | None
     now: int
@@ -108,8 +109,8 @@ class Rescued(NamedTuple):
 
 
 class Pruned(NamedTuple):
-    """How many left the index, where to look from next time, how many dead letters were deleted, and how many
-    jobs are set aside because their records were corrupted."""
+    """How many jobs left the index, where to start next time, how many dead letters were deleted, and how many corrupt
+    records are known."""
 
     finished: int
     place: int
@@ -118,8 +119,8 @@ class Pruned(NamedTuple):
 
 
 class Evicted(NamedTuple):
-    """How many records were removed before their time, about how many bytes that freed, where to look from next time,
-    and how many stay only because their jobs have just ended."""
+    """How many records were removed early, about how many bytes that freed, where to start next time, and how many are
+    kept only because their jobs have just ended."""
 
     records: int
     bytes: int
@@ -169,7 +170,7 @@ def reader_of_answers(count: int) -> Callable[[list[Any]], list[str]]:
 
 
 def _answers(exceptions: list[Any], usual: list[str]) -> list[str]:
-    """Return an answer for each: what is usual, but for those of which a script tells the number and another one."""
+    """Return an answer for each: the usual one, unless the script returned another one with its number."""
     for number, answer in zip(exceptions[0::2], exceptions[1::2], strict=True):
         usual[number - 1] = answer.decode()
     return usual
@@ -190,7 +191,7 @@ def read_fetched(reply: list[Any]) -> Fetched:
 
 
 def _cut(texts: bytes, sizes: list[int]) -> list[bytes]:
-    """Return what was joined, piece by piece."""
+    """Split texts that were joined."""
     pieces, at = [], 0
     for size in sizes:
         pieces.append(texts[at : at + size])
@@ -254,17 +255,11 @@ def read_tick(reply: list[bytes]) -> str:
     return reply[0].decode()
 
 
-def read_purged(reply: list[Any]) -> Purged:
-    return Purged(*map(int, reply))
+def _reader_of_numbers(kind: Callable[..., _T]) -> Callable[[list[Any]], _T]:
+    return lambda reply: kind(*map(int, reply))
 
 
-def read_pruned(reply: list[Any]) -> Pruned:
-    return Pruned(*map(int, reply))
-
-
-def read_evicted(reply: list[Any]) -> Evicted:
-    return Evicted(*map(int, reply))
-
-
-def read_sampled(reply: list[Any]) -> Sampled:
-    return Sampled(*map(int, reply))
+read_purged = _reader_of_numbers(Purged)
+read_pruned = _reader_of_numbers(Pruned)
+read_evicted = _reader_of_numbers(Evicted)
+read_sampled = _reader_of_numbers(Sampled)
