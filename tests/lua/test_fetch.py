@@ -63,19 +63,22 @@ def test_the_next_number_is_behind_all_that_were_given_out(lab):
     assert lab.run(lab.queue.fetch("w1", 2, 10, "hnl", strict=True)).next_number == 10
 
 
-def test_children_released_by_a_late_job_get_their_turns_in_the_same_fetch(lab):
+@pytest.mark.parametrize("want", [5, 64])
+def test_children_released_by_a_late_job_get_their_turns_and_nothing_is_left_in_the_workers_list(lab, want):
     lab.hire()
     lab.enqueue()
     parent = lab.enqueue(expires="+10")
     waiting = lab.seed_pending(90)
     lab.seed_pending(60, priority="high", after=(parent,), on_parent_failure="run")
     lab.pass_time(1)
-    jobs = lab.fetch(want=64, order="nnhlnnhl", strict=False)
-    given = [job.id for job in jobs]
-    assert len(given) == 64
-    assert "high" in {job.priority for job in jobs}
-    assert sorted(lab.standing("processing:w1")) == sorted(given)
-    assert [*lab.standing("next"), *lab.standing("pending:normal")] == [each for each in waiting if each not in given]
+    given = lab.fetch(want=want, order="nnhlnnhl", strict=False)
+    given += lab.fetch(want=4, order="nhlnnhln", strict=False)
+    ids = [job.id for job in given]
+    assert len(ids) == want + 4
+    assert "high" in {job.priority for job in given}
+    assert sorted(lab.standing("processing:w1")) == sorted(ids)
+    left = [*lab.standing("next"), *lab.standing("pending:normal")]
+    assert [each for each in left if each in waiting] == [each for each in waiting if each not in ids]
 
 
 def test_an_empty_queue_gives_nothing_and_changes_nothing(lab):

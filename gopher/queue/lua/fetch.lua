@@ -287,11 +287,16 @@ local function give_next()
   end
 end
 
+local FEW = 8 -- turns that are served without asking first of which priorities there is nothing
+
 -- Return the next turns, `wanted` or one cycle of them, without those of priorities of which nothing is left: their letters,
 -- and for each the turn after it.
 local function turns_left(wanted)
   local live, letters, following = '', {}, {}
-  for letter in pairs(PRIORITY_OF) do
+  for letter, priority in pairs(PRIORITY_OF) do
+    if wanted > FEW and redis.call('EXISTS', P .. KEY.pending .. priority) == 0 then
+      drained[letter] = true
+    end
     live = drained[letter] and live or live .. letter
   end
   for letter, after in string.gmatch(order_from_here(), live ~= '' and '([' .. live .. '])()' or '^$') do
