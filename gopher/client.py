@@ -32,7 +32,8 @@ from .jobs.submission import MAX_BATCH, InvalidBatch, JobFields, Submission, Sub
 from .queue.batches import check_parents, check_queues, is_known, no_parent, refusal
 from .queue.idempotency import IdempotencyMismatch, ids_for, request_for, with_ids
 from .queue.missing import Losses, no_such_job
-from .queue.moves import Enqueued, Request
+from .queue.moves import Request
+from .queue.replies import Enqueued
 from .queue.store import Server
 from .reads.health import Health, examine
 from .reads.job_types import describe

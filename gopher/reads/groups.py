@@ -12,7 +12,7 @@ from gopher.base.times import to_rfc3339
 from gopher.errors import InvalidJob
 from gopher.jobs.filters import MAX_GROUPS, SELECTING, DeadFilter
 from gopher.jobs.models import GroupPage, GroupView
-from gopher.queue.moves import GroupRow
+from gopher.queue.replies import GroupRow
 from gopher.queue.store import Server
 from gopher.server.errors import explained
 from gopher.server.round_trips import ask
