@@ -19,6 +19,7 @@ def create_app(settings: Settings | None = None) -> "Flask":
         cors,
         dashboard,
         dead_letters,
+        deprecated,
         docs,
         failures,
         flow,
@@ -51,6 +52,7 @@ def create_app(settings: Settings | None = None) -> "Flask":
     answers.install(app)
     for part in (jobs, queues, flow, schedules, dead_letters, workers, timeline, health, metrics, index, openapi, docs):
         app.register_blueprint(part.blueprint)
+    deprecated.install(app)
     dashboard.install(app)
     track = metrics.install(app)
     failures.install(app, track)

@@ -18,12 +18,6 @@ HEADERS = [
 _NAMES = frozenset(name.lower() for name, _ in HEADERS)
 
 
-class Count(msgspec.Struct):
-    """How many jobs it was done to."""
-
-    count: int
-
-
 class Answer(Response):
     """JSON of our own making: it has a body, and what its headers say is right as it stands."""
 

@@ -60,9 +60,8 @@ def _said(sent: Any) -> dict[str, Any]:
     """Return the plain fields of a body, as far as they were said; never a payload or metadata."""
     if not isinstance(sent, msgspec.Struct):
         return {}
-    defaults = {each.name: each.default for each in msgspec.structs.fields(sent)}
-    said = {name: getattr(sent, name) for name in sent.__struct_fields__}
-    return _named({name: value for name, value in said.items() if value != defaults[name]})
+    said = {each.encode_name: (getattr(sent, each.name), each.default) for each in msgspec.structs.fields(sent)}
+    return _named({name: value for name, (value, default) in said.items() if value != default})
 
 
 def _named(values: Any) -> dict[str, Any]:

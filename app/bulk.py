@@ -19,7 +19,8 @@ from gopher.errors import GopherError, InvalidJob, PayloadTooLarge, QueueBusy, R
 from gopher.jobs.handlers import Registry
 from gopher.jobs.job import NewJob
 from gopher.jobs.lines import LONGEST_LINE, Line
-from gopher.jobs.submission import InvalidBatch, parse, prepare
+from gopher.jobs.prepare import prepare
+from gopher.jobs.submission import InvalidBatch, parse
 from gopher.queue.batches import check_queues
 from gopher.queue.idempotency import request_for, with_ids
 from gopher.queue.moves import Request

@@ -12,7 +12,7 @@ from gopher.errors import (
     JobConflict,
     JobNotFound,
     OutcomeUnknown,
-    RetryNotFound,
+    RedriveNotFound,
     RoleNeeded,
     ScheduleNotFound,
     ServerError,
@@ -31,7 +31,7 @@ View = Callable[[HTTPException], Response]
 
 _NO_JOB = FAILURES["not_found"]._replace(error="There is no such job.")
 _NO_SCHEDULE = FAILURES["not_found"]._replace(error="There is no such schedule.")
-_NO_RETRY = FAILURES["not_found"]._replace(error="There is no such retry of dead letters.")
+_NO_REDRIVE = FAILURES["not_found"]._replace(error="There is no such redrive.")
 _RETRY_AFTER = {"Retry-After": "1"}
 
 
@@ -41,7 +41,7 @@ def install(app: Flask, track: Callable[[View], View]) -> None:
     app.register_error_handler(JobNotFound, lambda error: _failed(_NO_JOB, str(error)))
     app.register_error_handler(JobConflict, lambda error: _failed(FAILURES["conflict"], str(error)))
     app.register_error_handler(ScheduleNotFound, lambda error: _failed(_NO_SCHEDULE, str(error)))
-    app.register_error_handler(RetryNotFound, lambda error: _failed(_NO_RETRY, str(error)))
+    app.register_error_handler(RedriveNotFound, lambda error: _failed(_NO_REDRIVE, str(error)))
     app.register_error_handler(IdempotencyMismatch, lambda error: _failed(FAILURES["idempotency_mismatch"], str(error)))
     app.register_error_handler(RateLimited, _rate_limited)
     app.register_error_handler(ServerError, _server_error)

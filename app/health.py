@@ -7,13 +7,15 @@ from flask import Blueprint, Response
 
 from gopher import __version__
 from gopher.errors import GopherError
+from gopher.interface import Gopher
 from gopher.reads.health import Health, check_writable, examine
 
 from .answers import answer
 from .context import context
 from .operations import operation
+from .serving import serves
 
-blueprint = Blueprint("health", __name__, url_prefix="/health")
+blueprint = Blueprint("health", __name__)
 
 
 class Alive(msgspec.Struct):
@@ -36,24 +38,22 @@ class Unhealthy(msgspec.Struct):
     status: Literal["unhealthy"] = "unhealthy"
 
 
-@blueprint.get("")
-@operation(None, {200: Health, 503: Unhealthy})
+@serves(blueprint, Gopher.health, answers={200: Health, 503: Unhealthy})
 def health() -> Response:
-    """Say how all is: server, workers, scheduler."""
     try:
         return answer(examine(context().probe.server))
     except GopherError as error:
         return _unhealthy(error)
 
 
-@blueprint.get("/live")
+@blueprint.get("/health/live")
 @operation(None, {200: Alive})
 def live() -> Response:
     """Say that the process is there."""
     return answer(Alive(__version__))
 
 
-@blueprint.get("/ready")
+@blueprint.get("/health/ready")
 @operation(None, {200: Ready, 503: Unhealthy})
 def ready() -> Response:
     """Say whether the server is reached and can be written to."""

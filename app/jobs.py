@@ -14,17 +14,19 @@ from gopher.base.times import to_rfc3339
 from gopher.client import Stored, accepted
 from gopher.config.settings import Settings
 from gopher.errors import JobNotFound, ServerError
+from gopher.interface import Gopher
+from gopher.jobs.answers import BatchAccepted, JobStatus, JobType, JobTypes, Logs
 from gopher.jobs.dry_run import DryRun
 from gopher.jobs.fields import Checked, JobId, Priority, QueueName, ScheduleName, Status, Time, TypeName
 from gopher.jobs.handlers import Handler
 from gopher.jobs.job import NewJob
-from gopher.jobs.models import Accepted, JobView, LogLine, Page, Reason, TypeView
+from gopher.jobs.models import Accepted, JobView
+from gopher.jobs.prepare import prepare, prepare_batch
 from gopher.jobs.schedule import from_recurring, job_now
-from gopher.jobs.submission import Batch, Recurring, Submission, parse_batch, prepare, prepare_batch
+from gopher.jobs.submission import Recurring, Submission, parse_batch
 from gopher.queue.idempotency import LONGEST_KEY, ids_for, request_for, with_ids
 from gopher.queue.moves import Request
 from gopher.reads.job_types import describe
-from gopher.reads.listing import MAX_LIMIT
 
 from . import access, audit, lines
 from .answers import answer
@@ -32,10 +34,10 @@ from .bulk import BulkAccepted, submit_lines
 from .capacity import LONGEST_WAIT
 from .context import context, current_request, gopher
 from .examples import curl
-from .operations import operation
 from .requests import body
+from .serving import serve, serves
 
-blueprint = Blueprint("jobs", __name__, url_prefix="/api/v1/jobs")
+blueprint = Blueprint("jobs", __name__)
 
 #: Log lines that an answer holds at most: the last ones.
 _LINES = 200
@@ -45,7 +47,6 @@ Wait = Annotated[
     msgspec.Meta(ge=0, le=LONGEST_WAIT, description="Seconds to wait for the job's end.", examples=[20]),
 ]
 _DryRun = Annotated[bool, msgspec.Meta(description="Check it and say what would happen; store nothing.")]
-Limit = Annotated[int, msgspec.Meta(ge=1, le=MAX_LIMIT, description="Entries of a page, at most.")]
 _IDEMPOTENCY = Annotated[
     str,
     msgspec.Meta(
@@ -78,16 +79,6 @@ class Waiting(Checked):
     wait: Wait | UnsetType = UNSET
 
 
-class Filter(Checked):
-    """Which jobs to list, and how many."""
-
-    status: Status | None = None
-    type: TypeName | None = None
-    queue: QueueName | None = None
-    limit: Limit = 50
-    cursor: str | None = None
-
-
 class RecurringAccepted(msgspec.Struct):
     """A schedule that was made of a submission; the job is its next one."""
 
@@ -101,63 +92,21 @@ class RecurringAccepted(msgspec.Struct):
     next_run_at: Time | None
 
 
-class BatchAccepted(msgspec.Struct):
-    """What became of the jobs of a batch, in order."""
-
-    jobs: list[Accepted]
-
-
 class BatchDryRun(msgspec.Struct):
     """What would become of the jobs of a batch, in order."""
 
     jobs: list[DryRun]
 
 
-class Logs(msgspec.Struct):
-    """What a job has logged and printed: the last lines."""
-
-    job_id: JobId
-    lines: list[LogLine]
-
-
-class Why(msgspec.Struct):
-    """Why a job isn't running, the first obstacle first."""
-
-    job_id: JobId
-    reasons: list[Reason]
-
-
-class JobStatus(msgspec.Struct):
-    """Where a job is now."""
-
-    job_id: JobId
-    status: Status
-
-
-class JobType(TypeView, kw_only=True):
-    """A job type: its options where a job does not say, its payload's JSON Schema, a curl line that submits one."""
-
-    example: str
-
-
-class JobTypes(msgspec.Struct):
-    """The job types: name -> description, and all about each."""
-
-    job_types: dict[str, str]
-    types: list[JobType]
-
-
-@blueprint.post("")
-@operation(
-    "submit",
-    {
+@serves(
+    blueprint,
+    Gopher.submit,
+    query=Submitting,
+    answers={
         201: (Accepted, RecurringAccepted),
         200: (Accepted, RecurringAccepted, JobView, DryRun),
         202: (JobView, Accepted),
     },
-    "unknown_type",
-    "too_many_queues",
-    "idempotency_mismatch",
     headers={"Idempotency-Key": _IDEMPOTENCY, "Prefer": _PREFER},
 )
 def submit(asked: Submitting, sent: Submission) -> Response:
@@ -189,14 +138,11 @@ def submit(asked: Submitting, sent: Submission) -> Response:
     return answer(accepted(job, stored), 200 if stored.duplicate else 201, place)
 
 
-@blueprint.post("/batch")
-@operation(
-    "submit",
-    {201: (BatchAccepted, BulkAccepted, lines.TYPES[0]), 200: (BatchDryRun, BulkAccepted, lines.TYPES[0])},
-    "unknown_type",
-    "too_many_queues",
-    "idempotency_mismatch",
-    body=Batch,
+@serves(
+    blueprint,
+    Gopher.submit_batch,
+    query=DryRunOrNot,
+    answers={201: (BatchAccepted, BulkAccepted, lines.TYPES[0]), 200: (BatchDryRun, BulkAccepted, lines.TYPES[0])},
     headers={"Idempotency-Key": _IDEMPOTENCY},
 )
 def submit_batch(asked: DryRunOrNot) -> Response:
@@ -218,21 +164,12 @@ def submit_batch(asked: DryRunOrNot) -> Response:
     return answer(BatchAccepted(answers), 201, _replayed(any(each.replayed for each in stored)))
 
 
-@blueprint.get("")
-@operation("read", {200: Page})
-def page(asked: Filter) -> Response:
-    """List jobs, the newest first."""
-    return answer(
-        gopher().jobs(
-            status=asked.status, job_type=asked.type, queue=asked.queue, limit=asked.limit, cursor=asked.cursor
-        )
-    )
+page = serve(blueprint, Gopher.jobs, "page")
+why = serve(blueprint, Gopher.why)
 
 
-@blueprint.get("/types")
-@operation("read", {200: JobTypes})
+@serves(blueprint, Gopher.types)
 def types() -> Response:
-    """List the job types, with the schemas of their payloads."""
     handlers, settings = list(context().registry), context().settings
     return answer(
         JobTypes(
@@ -242,31 +179,19 @@ def types() -> Response:
     )
 
 
-@blueprint.get("/<job_id>")
-@operation("read", {200: JobView}, "not_found", headers={"Prefer": _PREFER})
+@serves(blueprint, Gopher.job, query=Waiting, headers={"Prefer": _PREFER})
 def show(job_id: JobId, asked: Waiting) -> Response:
     """Show a job; with `wait`, once it has ended or that time is over."""
     seconds = _preferred_wait() if asked.wait is UNSET else asked.wait
     return answer(_wait(job_id, seconds) if seconds else gopher().job(job_id))
 
 
-@blueprint.get("/<job_id>/logs")
-@operation("read", {200: Logs}, "not_found")
+@serves(blueprint, Gopher.logs)
 def logs(job_id: JobId) -> Response:
-    """Show what a job's attempts have logged and printed."""
     return answer(Logs(job_id, gopher().logs(job_id)[-_LINES:]))
 
 
-@blueprint.get("/<job_id>/why")
-@operation("read", {200: Why}, "not_found")
-def why(job_id: JobId) -> Response:
-    """Say why a job isn't running yet."""
-    return answer(Why(job_id, gopher().why(job_id)))
-
-
-@blueprint.post("/<job_id>/cancel")
-@blueprint.delete("/<job_id>")
-@operation("admin", {200: JobStatus, 202: JobStatus}, "not_found", "conflict")
+@serves(blueprint, Gopher.cancel, ("DELETE", "/api/v1/jobs/<job_id>"))
 def cancel(job_id: JobId) -> Response:
     """Cancel a job: at once while it waits; 202 when it runs and its child is being stopped."""
     status = gopher().cancel(job_id)

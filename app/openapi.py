@@ -13,13 +13,14 @@ from werkzeug.routing import Rule
 from gopher import __version__
 from gopher.compat import current
 from gopher.config.kinds import Role
+from gopher.interface.operation import Operation
 from gopher.jobs.handlers import Handler
 from gopher.jobs.schedule import ScheduleSpec
 from gopher.jobs.submission import Submission
 
 from . import operations
 from .examples import example
-from .operations import Operation, operation
+from .operations import operation
 from .problems import FAILURES, Problem
 from .problems import example as example_of
 
@@ -207,6 +208,8 @@ class _Described:
                 "required": self._operation.body_required,
                 "content": {"application/json": self._sent(self._schemas.schema_for(self._operation.body))},
             }
+        if self._operation.is_deprecated:
+            described["deprecated"] = True
         if self._secured and self._operation.role is not None:
             described["security"] = [{name: []} for name in _SCHEMES]
         return described
@@ -240,7 +243,7 @@ class _Described:
 
     def _failures(self) -> dict[str, Any]:
         by_status: dict[int, list[str]] = {}
-        for code in self._operation.all_codes:
+        for code in operations.codes_of(self._operation):
             by_status.setdefault(FAILURES[code].status, []).append(code)
         return {str(status): self._failure(status, codes) for status, codes in sorted(by_status.items())}
 

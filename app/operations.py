@@ -1,19 +1,20 @@
-"""What each call of the API takes, answers and needs, declared once, beside its view.
+"""What a call of the API takes, answers and needs: read and checked before its view is called.
 
-    @blueprint.get("/<job_id>")
-    @operation("read", {200: JobView}, "not_found")
-    def show(job_id: JobId, asked: Waiting) -> Response:
-        \"\"\"Show a job; with `wait`, once it has ended.\"\"\"
+Most calls are operations of the interface and are declared there (serving.py). A call that no method of a client stands
+for is declared beside its view:
+
+    @blueprint.get("/health/live")
+    @operation(None, {200: Alive})
+    def live() -> Response:
+        \"\"\"Say that the process is there.\"\"\"
 
 The view's own parameters say the rest: `asked` is a Struct of the query's parameters, `sent` the type of the body, all
-others are of the path. They are read and checked here before the view is called; access.py asks for the role, and
-openapi.py writes all of it into the document.
+others are of the path. access.py asks for the role, and openapi.py writes all of it into the document.
 """
 
 import inspect
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any, TypeVar, get_type_hints
 
@@ -22,6 +23,7 @@ from flask import Flask, Response, g
 
 from gopher.config.kinds import Role
 from gopher.errors import InvalidJob
+from gopher.interface.operation import Operation
 from gopher.jobs.decoding import decode, explain
 from gopher.jobs.fields import check_text, schemas_in
 
@@ -37,106 +39,82 @@ _WITH_A_BODY = ("bad_request", "invalid_json", "invalid_job", "payload_too_large
 _WITH_THE_SERVER = ("queue_unavailable", "queue_full", "storage_full", "busy", "outcome_unknown")
 
 
-@dataclass(frozen=True)
-class Operation:
-    """A call as it is declared. An answer is a type, several of them, or a media type such as text/html."""
-
-    #: None: open to all.
-    role: Role | None
-    answers: Mapping[int, Any]
-    codes: tuple[str, ...]
-    summary: str
-    description: str
-    #: Name -> type of each parameter in the path.
-    path: Mapping[str, Any]
-    query: type[msgspec.Struct] | None
-    body: Any
-    body_required: bool
-    #: Name -> type of each header that means something to the call.
-    headers: Mapping[str, Any] = field(default_factory=dict)
-    #: Not a call of the API, but a page that sees itself to who may see it and what it takes.
-    is_page: bool = False
-
-    @property
-    def all_codes(self) -> tuple[str, ...]:
-        """Every error code that the call may answer with."""
-        always = _ALWAYS + (_WITH_KEYS if self.role is not None else ())
-        asked = ("bad_request", "invalid_job") if self.role is not None else ()
-        sent = _WITH_A_BODY if self.body is not None else ()
-        return tuple(dict.fromkeys([*asked, *sent, *self.codes, *always, *(_WITH_THE_SERVER if self.role else ())]))
+def codes_of(declared: Operation) -> tuple[str, ...]:
+    """Return every error code that a call may answer with."""
+    always = _ALWAYS + (_WITH_KEYS if declared.role is not None else ())
+    asked = ("bad_request", "invalid_job") if declared.role is not None else ()
+    sent = _WITH_A_BODY if declared.body is not None else ()
+    with_server = _WITH_THE_SERVER if declared.role else ()
+    return tuple(dict.fromkeys([*asked, *sent, *declared.codes, *always, *with_server]))
 
 
 def operation(
-    role: Role | None,
-    answers: Mapping[int, Any],
-    *codes: str,
-    body: Any = None,
-    headers: Mapping[str, Any] | None = None,
+    role: Role | None, answers: Mapping[int, Any], *codes: str, is_deprecated: bool = False
 ) -> Callable[[View], View]:
     """Declare what a view is for its callers: the role it needs, its answers by status, its codes of errors.
 
-    `body` is for views that read it themselves and have no parameter `sent`. A call without a role is open to all and
-    passes over query parameters that it does not know: probes and pages are asked with all sorts of them. A page that
-    does what a view does may call it too, with `asked` and `sent` of its own making.
+    A call without a role is open to all and passes over query parameters that it does not know: probes and pages are
+    asked with all sorts of them. A page that does what a view does may call it too, with `asked` and `sent` of its own
+    making.
     """
 
     def declare(view: View) -> View:
         hints = get_type_hints(view, include_extras=True)
         hints.pop("return", None)
         asked, sent = hints.pop("asked", None), hints.pop("sent", None)
-        summary, _, description = (inspect.getdoc(view) or "").partition("\n")
-        default = inspect.signature(view).parameters["sent"].default if sent else inspect.Parameter.empty
-        empty = None if default is inspect.Parameter.empty else default
         made = Operation(
             role=role,
             answers=answers,
             codes=codes,
-            summary=summary.strip(),
-            description=description.strip(),
             path=hints,
             query=asked,
-            body=body if sent is None else sent,
-            body_required=empty is None,
-            headers=headers or {},
+            body=sent,
+            is_deprecated=is_deprecated,
+            **described(view),
         )
-        decoder: msgspec.json.Decoder[Any] | None = None if sent is None else msgspec.json.Decoder(sent)
-
-        # Where there is a "not_found", an id or name that is none is not found.
-        checked = {} if "not_found" in codes else {name: list(schemas_in(kind)) for name, kind in hints.items()}
-
-        @wraps(view)
-        def called(**arguments: Any) -> Response:
-            for name, schemas in checked.items():
-                for schema in schemas:
-                    check_text(arguments[name], schema, f"/{name}")
-            if asked is not None:
-                arguments["asked"] = arguments.get("asked") or _query(asked)
-            elif role is not None:
-                _query(_Nothing)
-            if decoder is not None:
-                arguments["sent"] = g.sent = arguments.get("sent") or _sent(decoder, empty)
-            return view(**arguments)
-
-        called.operation = made  # type: ignore[attr-defined]
-        return called
+        return checked(view, made)
 
     return declare
 
 
+def described(view: View) -> dict[str, Any]:
+    """Return summary and description of an operation as its view has them, nothing if it has none."""
+    summary, _, description = (inspect.getdoc(view) or "").partition("\n")
+    return {"summary": summary.strip(), "description": description.strip()} if summary else {}
+
+
+def checked(view: View, declared: Operation) -> View:
+    """Return a view that reads and checks what its operation takes, before it is called."""
+    parameters = inspect.signature(view).parameters.values()
+    # A view without `sent` reads its body itself.
+    reads_body = any(each.name == "sent" or each.kind is each.VAR_KEYWORD for each in parameters)
+    decoder = msgspec.json.Decoder(declared.body) if declared.body is not None and reads_body else None
+    empty = None if declared.body_required else declared.body()
+    # Where there is a "not_found", an id or name that is none is not found.
+    in_path = (
+        {} if "not_found" in declared.codes else {name: [*schemas_in(kind)] for name, kind in declared.path.items()}
+    )
+
+    @wraps(view)
+    def called(**arguments: Any) -> Response:
+        for name, schemas in in_path.items():
+            for schema in schemas:
+                check_text(arguments[name], schema, f"/{name}")
+        if declared.query is not None:
+            arguments["asked"] = arguments.get("asked") or _query(declared.query)
+        elif declared.role is not None:
+            _query(_Nothing)
+        if decoder is not None:
+            arguments["sent"] = g.sent = arguments.get("sent") or _sent(decoder, empty)
+        return view(**arguments)
+
+    called.operation = declared  # type: ignore[attr-defined]
+    return called
+
+
 #: Blueprints of pages for people, with a gate of their own.
 _PAGES = ("dashboard",)
-_PAGE = Operation(
-    role=None,
-    answers={200: "text/html"},
-    codes=(),
-    summary="",
-    description="",
-    path={},
-    query=None,
-    body=None,
-    body_required=False,
-    is_page=True,
-)
+_PAGE = Operation(None, {200: "text/html"}, is_page=True)
 
 
 def operation_of(app: Flask, endpoint: str | None) -> Operation | None:
@@ -158,7 +136,7 @@ def _query(kind: type[msgspec.Struct]) -> msgspec.Struct:
     asked = current_request()
     if not asked.query_string:
         return read_texts(kind, {})
-    known = kind.__struct_fields__
+    known = kind.__struct_encode_fields__
     for name, values in asked.args.lists():
         if name not in known:
             remedy = f"known here: {', '.join(known) or 'none'}"
@@ -176,10 +154,10 @@ def read_texts(kind: type[Struct], texts: Mapping[str, str]) -> Struct:
         problem = explain(error)
         text = texts.get((problem.field or "").lstrip("/"), "")
         raise InvalidJob(f"is {text!r:.60}: {problem.details.partition(', got')[0]}", problem.field) from None
-    for name in texts:
-        value = getattr(read, name)
+    for field, name in zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True):
+        value = getattr(read, field)
         # msgspec takes the words nan and inf, and NaN is within every bound.
-        if isinstance(value, float) and not math.isfinite(value):
+        if name in texts and isinstance(value, float) and not math.isfinite(value):
             raise InvalidJob(f"is {texts[name]!r:.60}: expected a number", f"/{name}")
     return read
 

@@ -1,26 +1,11 @@
-"""/api/v1/timeline: what happened over the last hour, day or month, as the points of plots."""
+"""/api/v1/timeline: time series of the last hour, day or month."""
 
-from flask import Blueprint, Response
+from flask import Blueprint
 
-from gopher.jobs.fields import Checked, Duration, QueueName
-from gopher.reads.timeline import Timeline
+from gopher.interface import Gopher
 
-from .answers import answer
-from .context import gopher
-from .operations import operation
+from .serving import serve
 
-blueprint = Blueprint("timeline", __name__, url_prefix="/api/v1")
+blueprint = Blueprint("timeline", __name__)
 
-
-class Window(Checked):
-    """How far back to look, and at which queue."""
-
-    window: Duration = "1h"
-    queue: QueueName | None = None
-
-
-@blueprint.get("/timeline")
-@operation("read", {200: Timeline})
-def timeline(asked: Window) -> Response:
-    """Show what happened over the last hour, day or month, in steps."""
-    return answer(gopher().timeline(asked.window, asked.queue))
+timeline = serve(blueprint, Gopher.timeline)

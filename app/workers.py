@@ -1,25 +1,11 @@
-"""/api/v1/workers: who runs the jobs."""
+"""/api/v1/workers: live workers."""
 
-import msgspec
-from flask import Blueprint, Response
+from flask import Blueprint
 
-from gopher.jobs.models import WorkerView
+from gopher.interface import Gopher
 
-from .answers import answer
-from .context import gopher
-from .operations import operation
+from .serving import serve
 
-blueprint = Blueprint("workers", __name__, url_prefix="/api/v1/workers")
+blueprint = Blueprint("workers", __name__)
 
-
-class Workers(msgspec.Struct):
-    """The live workers, the longest running first."""
-
-    workers: list[WorkerView]
-
-
-@blueprint.get("")
-@operation("read", {200: Workers})
-def workers() -> Response:
-    """List the live workers, and what they run."""
-    return answer(Workers(gopher().workers()))
+workers = serve(blueprint, Gopher.workers)

@@ -18,6 +18,7 @@ from gopher.base.states import SUCCEEDED
 from gopher.client import Client
 from gopher.config.settings import Settings
 from gopher.errors import GopherError
+from gopher.jobs.submission import JobFields
 from gopher.server.errors import explained
 
 from .common import common
@@ -70,7 +71,7 @@ def _measure(client: Client, jobs: int) -> Rates:
     single = jobs // 10
     trip, lpush, move = _server_limit(client, single)
     one_by_one = single / _timed(lambda: [client.enqueue("bench_noop", PAYLOAD) for _ in range(single)])
-    many = [{"type": "bench_noop", "payload": PAYLOAD}] * (jobs - single)
+    many: list[JobFields] = [{"type": "bench_noop", "payload": PAYLOAD}] * (jobs - single)
     bulk = len(many) / _timed(lambda: client.enqueue_many(many))
     with _worker(client.settings) as process:
         drained = _drain(client, process, jobs)

@@ -20,6 +20,9 @@ from .output import Output
 if TYPE_CHECKING:
     from gopher.api_client.client import HttpClient
 
+#: Rows of a list, where nothing else is said.
+ROWS = 20
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 

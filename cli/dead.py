@@ -6,56 +6,41 @@ from typing import Any
 import click
 import msgspec
 
-from gopher.admin.redrives import MAX_CANARY
 from gopher.base.states import DEAD, PURGEABLE, QUEUED, State
 from gopher.errors import GopherError, JobConflict, JobNotFound
 from gopher.interface import Gopher
+from gopher.jobs.filters import DeadFilter, DeadListing, GroupFilter, RetryAll
 from gopher.jobs.models import JobView
 from gopher.reads.advice import NO_SCHEDULER, START_SCHEDULER
-from gopher.reads.listing import MAX_LIMIT
 
-from .common import client, common, looking_client
+from .common import ROWS, client, common, looking_client
+from .derived import options
+from .options import names_of
 from .output import Output, one_line, when
 
 #: What `purge -q` takes, and the state it means.
 _PURGEABLE = {"main" if state in QUEUED else state.value: state for state in PURGEABLE}
 
-_ids = click.option("-i", "--id", "job_ids", required=True, multiple=True, metavar="ID", help="Whose; may be repeated.")
-_type = click.option("--type", "job_type", metavar="TYPE", help="Only of this type.")
-_error = click.option("--error", metavar="CLASS", help="Only of this class of error, such as ValueError.")
-_group = click.option("--group", metavar="GROUP", help="Only of this group: list-failed --groups shows them.")
+_ids = click.option(
+    "-i", "--id", "job_ids", required=True, multiple=True, metavar="ID", help="Job id; may be repeated."
+)
 _yes = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 
 
 @click.command("list-failed")
-@_type
-@_error
-@_group
-@click.option("--queue", help="Only of this queue.")
-@click.option("--groups", is_flag=True, help="Count them by type, class of error and place, the most first.")
-@click.option("--limit", type=click.IntRange(1, MAX_LIMIT), default=20, show_default=True, help="How many to show.")
-@click.option("--cursor", help="Go on where the last page ended.")
+@options(DeadListing, limit=ROWS)
+@click.option("--groups", is_flag=True, help="Count by type, error class and place, largest groups first.")
 @common
-def list_failed(
-    out: Output,
-    job_type: str | None,
-    error: str | None,
-    group: str | None,
-    queue: str | None,
-    groups: bool,
-    limit: int,
-    cursor: str | None,
-) -> None:
+def list_failed(out: Output, groups: bool, **asked: Any) -> None:
     """List the dead letters: jobs that failed for good, newest first."""
     if groups:
-        if job_type or error or group or cursor:
+        chosen = {name: asked.pop(name) for name in GroupFilter.__struct_fields__}
+        if any(asked.values()):
             raise click.UsageError("--groups goes with --queue and --limit only.")
-        _list_groups(out, queue, limit)
+        _list_groups(out, **chosen)
         return
     with looking_client() as gopher:
-        page = gopher.dead_letters.page(
-            job_type=job_type, error=error, group=group, queue=queue, limit=limit, cursor=cursor
-        )
+        page = gopher.dead_letters.page(**asked)
     if out.data(page):
         return
     columns = ("job", "type", "queue", "attempts", "failed (UTC)", "error")
@@ -65,9 +50,9 @@ def list_failed(
         out.note(f"{len(page.jobs)} of {page.total_count:,}; more: --cursor {page.next_cursor}")
 
 
-def _list_groups(out: Output, queue: str | None, limit: int) -> None:
+def _list_groups(out: Output, **asked: Any) -> None:
     with looking_client() as gopher:
-        page = gopher.dead_letters.groups(queue, limit)
+        page = gopher.dead_letters.groups(**asked)
     if out.data(page):
         return
     columns = ("group", "jobs", "type", "error", "place", "first (UTC)", "last (UTC)")
@@ -101,94 +86,36 @@ def retry(out: Output, job_ids: tuple[str, ...]) -> int:
 
 
 @click.command("retry-all")
-@_type
-@_error
-@_group
-@click.option("--queue", help="Only of this queue.")
-@click.option("--limit", type=click.IntRange(1, 10**9), help="Maximum number of dead letters.")
-@click.option("--canary", type=click.IntRange(1, MAX_CANARY), metavar="N", help="So many first, then the rest.")
-@click.option("--rate", metavar="RATE", help="Not faster than, e.g., 5/s.")
+@options(RetryAll)
 @common
-def retry_all(
-    out: Output,
-    job_type: str | None,
-    error: str | None,
-    group: str | None,
-    queue: str | None,
-    limit: int | None,
-    canary: int | None,
-    rate: str | None,
-) -> None:
-    """Give all dead letters, or those that fit the filters, fresh attempts.
+def retry_all(out: Output, canary: int | None, rate: str | None, **which: Any) -> None:
+    """Retry all dead letters, or those that match the filters.
 
-    With --canary or --rate the scheduler goes on with it by itself: `gopherctl retries` shows how far it is.
+    With --canary or --rate the scheduler redrives them gradually: see `gopherctl redrives` for progress.
     """
     if canary or rate:
-        _retry_gradually(out, canary or 0, rate, job_type=job_type, error=error, group=group, queue=queue, limit=limit)
+        _retry_gradually(out, canary=canary, rate=rate, **which)
         return
     with client() as gopher:
-        count = gopher.dead_letters.retry_all(job_type=job_type, error=error, group=group, limit=limit, queue=queue)
+        count = gopher.dead_letters.retry_all(**which)
     if not out.data({"count": count}):
-        out.line(f"{_jobs(count)} pending again" if count else "no dead letters of this kind")
+        out.line(f"{_jobs(count)} pending again" if count else "no matching dead letters")
 
 
-def _retry_gradually(out: Output, canary: int, rate: str | None, **which: Any) -> None:
+def _retry_gradually(out: Output, **which: Any) -> None:
     with client() as gopher:
-        started = gopher.dead_letters.retry_gradually(canary=canary, rate=rate, **which)
+        started = gopher.dead_letters.retry_gradually(**which)
         missing = bool(started.total) and gopher.health().scheduler == "missing"
     if missing:
         out.note(f"{NO_SCHEDULER}; {START_SCHEDULER}")
-    if out.data({"count": started.total, "retry_id": started.retry_id or None}):
+    redrive_id = started.redrive_id or None
+    if out.data({"count": started.total, "redrive_id": redrive_id, "retry_id": redrive_id}):
         return
     if not started.total:
-        out.line("no dead letters of this kind")
+        out.line("no matching dead letters")
         return
-    out.line(f"{_jobs(started.total)} will be retried; gopherctl retries shows how far it is")
-    out.line(f"to stop it: gopherctl retries stop {started.retry_id}")
-
-
-@click.group(invoke_without_command=True)
-@common
-def retries(out: Output) -> None:
-    """Show and stop what is retried by and by (retry-all --canary, --rate)."""
-    if click.get_current_context().invoked_subcommand is None:
-        _list_retries(out)
-
-
-@retries.command("list")
-@common
-def list_retries(out: Output) -> None:
-    """List what is retried by and by, and for a day what was."""
-    _list_retries(out)
-
-
-def _list_retries(out: Output) -> None:
-    with client() as gopher:
-        views = gopher.dead_letters.retries()
-    if out.data({"retries": views}):
-        return
-    columns = ("retry", "queue", "status", "retried", "of", "first", "rate", "started (UTC)", "reason")
-    rows = [
-        (
-            view.retry_id, view.queue, view.status, view.retried, view.total, view.canary, view.rate,
-            when(view.started_at), view.reason,
-        )
-        for view in views
-    ]  # fmt: skip
-    out.table(columns, rows, empty="nothing is retried by and by: gopherctl retry-all --canary N --rate 5/s")
-    out.corrupt((view.retry_id, view.corrupt) for view in views)
-
-
-@retries.command("stop")
-@click.argument("retry_id", metavar="RETRY")
-@common
-def stop_retry(out: Output, retry_id: str) -> int:
-    """Retry no more of them. Those that were retried go on."""
-    with client() as gopher:
-        stopped = gopher.dead_letters.stop_retry(retry_id)
-    if not out.data({"retry_id": retry_id, "stopped": stopped}):
-        out.line(f"{retry_id} is stopped" if stopped else f"{retry_id} was over already")
-    return 0 if stopped else 1
+    out.line(f"{_jobs(started.total)} will be retried; see progress with gopherctl redrives")
+    out.line(f"stop it with gopherctl redrives stop {started.redrive_id}")
 
 
 @click.command()
@@ -208,38 +135,33 @@ def discard(out: Output, job_ids: tuple[str, ...], yes: bool) -> int:
 
 @click.command()
 @click.option(
-    "-q", "--queue-state", "place", required=True, type=click.Choice(list(_PURGEABLE)), help="Which: main is pending."
+    "-q",
+    "--queue-state",
+    "place",
+    required=True,
+    type=click.Choice(list(_PURGEABLE)),
+    help="State of the jobs to delete; main is pending.",
 )
-@click.option("--queue", default="default", show_default=True, help="Of which queue.")
-@_type
-@_error
-@_group
+@options(DeadFilter, queue="default")
 @_yes
 @common
-def purge(
-    out: Output,
-    place: str,
-    queue: str,
-    job_type: str | None,
-    error: str | None,
-    group: str | None,
-    yes: bool,
-) -> None:
+def purge(out: Output, place: str, queue: str, yes: bool, **which: Any) -> None:
     """Delete all jobs of a queue that wait in one state, and say how many they were.
 
-    --type, --error and --group go with `-q failed` only.
+    Other filters than --queue go with `-q failed` only.
     """
     state = _PURGEABLE[place]
-    chosen = bool(job_type or error or group)
+    chosen = any(which.values())
     if chosen and state not in DEAD:
-        raise click.UsageError("--type, --error and --group go with -q failed only.")
+        *others, last = (names_of(name)[-1] for name in DeadFilter.__struct_encode_fields__ if name != "queue")
+        raise click.UsageError(f"{', '.join(others)} and {last} go with -q failed only.")
     with client() as gopher:
         waiting = _waiting(gopher, queue, state)
         if chosen:
-            waiting = gopher.dead_letters.count(job_type, error, group, queue)
+            waiting = gopher.dead_letters.count(queue=queue, **which)
         out.confirm(f"Delete {_jobs(waiting, state)} of queue {queue!r} for good?", yes)
         if chosen:
-            count = gopher.dead_letters.discard_all(job_type, error, None, queue, group)
+            count = gopher.dead_letters.discard_all(queue=queue, **which)
         else:
             count = gopher.purge(queue, state, out.progress("deleted"))
     if not out.data({"queue": queue, "state": str(state), "count": count}):

@@ -3,8 +3,10 @@
 import click
 
 from gopher.base.rates import format_rate
+from gopher.jobs.filters import LimitRequest
 
 from .common import checking_client, client, common, looking_client
+from .derived import options
 from .output import Output, seconds
 
 
@@ -43,9 +45,7 @@ def _list(out: Output) -> None:
 
 @limits.command("set")
 @click.argument("job_type", metavar="TYPE")
-@click.option("--rate", metavar="RATE", help="Starts, such as 10/s, 600/m, 5/h.")
-@click.option("--burst", type=float, help="Starts that may come at once; else what starts in a second.")
-@click.option("--concurrency", type=int, metavar="N", help="How many run at once.")
+@options(LimitRequest)
 @common
 def set_limit(out: Output, job_type: str, rate: str | None, burst: float | None, concurrency: int | None) -> None:
     """Limit a type; jobs that wait already count within a second."""

@@ -5,11 +5,12 @@ from typing import Any
 import click
 import msgspec
 
-from gopher.base.states import RUNNING, State
+from gopher.base.states import RUNNING
+from gopher.jobs.filters import JobFilter
 from gopher.jobs.models import HistoryRow, JobView
-from gopher.reads.listing import MAX_LIMIT
 
-from .common import client, common, looking_client
+from .common import ROWS, client, common, looking_client
+from .derived import options
 from .output import Output, one_line, seconds, when
 
 _COLUMNS = ("job", "type", "status", "queue", "priority", "attempts", "created (UTC)", "duration")
@@ -25,11 +26,7 @@ def job(out: Output, job_id: str) -> None:
 
 
 @click.command()
-@click.option("--status", type=click.Choice([str(state) for state in State]), help="Only jobs in this state.")
-@click.option("--type", "job_type", metavar="TYPE", help="Only jobs of this type.")
-@click.option("--queue", help="Only jobs of this queue.")
-@click.option("--limit", type=click.IntRange(1, MAX_LIMIT), default=20, show_default=True, help="How many to show.")
-@click.option("--cursor", help="Go on where the last page ended.")
+@options(JobFilter, limit=ROWS)
 @common
 def jobs(out: Output, limit: int, cursor: str | None, **filters: Any) -> None:
     """List jobs, newest first."""

@@ -43,7 +43,7 @@ COMMANDS = {
     "list-failed": ("dead", "List the dead letters, newest first."),
     "retry": ("dead", "Give dead letters fresh attempts."),
     "retry-all": ("dead", "Give all dead letters, or some kind of them, fresh attempts."),
-    "retries": ("dead", "Show and stop what is retried by and by."),
+    "redrives": ("redrives", "Show and stop gradual redrives."),
     "discard": ("dead", "Delete dead letters."),
     "purge": ("dead", "Delete all jobs that wait in one state."),
     "pause": ("flow", "Give out no more jobs of a queue or a type."),
@@ -53,8 +53,8 @@ COMMANDS = {
     "bench": ("bench", "Measure throughput and latency of this installation."),
     "completion": ("completion", "Print the shell's completion script."),
 }
-#: Commands that --help does not show, for those who test Gopher itself.
-HIDDEN = {"debug": "debug"}
+#: Commands that --help does not show: for those who test Gopher itself, and those that were renamed.
+HIDDEN = {"debug": "debug", "retries": "redrives"}
 
 _NEXT_STEPS = {
     "QueueUnavailable": "Start everything with `gopherctl up`, or say where it is: --redis-url, REDIS_URL.",
@@ -65,7 +65,7 @@ _NEXT_STEPS = {
     "StorageFull": "Make room on its disk.",
     "QueueBusy": "Try again in a moment.",
     "ScheduleNotFound": "`gopherctl schedules` lists them.",
-    "RetryNotFound": "`gopherctl retries` lists them.",
+    "RedriveNotFound": "`gopherctl redrives` lists them.",
     "JobNotFound": "`gopherctl jobs` lists those that are kept.",
 }
 

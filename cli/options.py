@@ -1,20 +1,26 @@
 """What a field of the API is called on the command line."""
 
-#: Those whose option has another name.
+#: Those whose options have other names than the field, or more.
 _NAMES = {
-    "cron_expression": "--cron",
-    "execute_at": "--at",
-    "n": "-n",
-    "name": "NAME",
-    "payload": "-p",
-    "recurring": "--cron",
-    "timezone": "--tz",
-    "type": "-t",
+    "cron_expression": ("--cron",),
+    "execute_at": ("--at",),
+    "max_retries": ("-r", "--max-retries"),
+    "n": ("-n",),
+    "payload": ("-p", "--payload"),
+    "timezone": ("--tz",),
+    "type": ("-t", "--type"),
 }
+#: Fields that stand in something else: an argument, or an option for the whole of which they are a part.
+_ELSEWHERE = {"name": "NAME", "recurring": "--cron"}
+
+
+def names_of(field: str) -> tuple[str, ...]:
+    """Return the names of the option that gives a field."""
+    return _NAMES.get(field, (f"--{field.replace('_', '-')}",))
 
 
 def option_of(field: str) -> str:
     """Return the option that gives a field, and the place in it: `-p /width` for `/payload/width`."""
     name, _, rest = field.lstrip("/").partition("/")
-    option = _NAMES.get(name, f"--{name.replace('_', '-')}")
+    option = _ELSEWHERE.get(name) or names_of(name)[0]
     return f"{option} /{rest}" if rest else option

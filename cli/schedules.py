@@ -5,14 +5,13 @@ from typing import Any
 import click
 import msgspec
 
-from gopher.base.priorities import DEFAULT_PRIORITY, PRIORITIES
 from gopher.interface import Gopher
 from gopher.jobs.cron import CronExpression
 from gopher.jobs.models import ScheduleView
 from gopher.jobs.schedule import ScheduleSpec
-from gopher.jobs.submission import MISSED, OVERLAP
 
 from .common import checking_client, client, common, looking_client
+from .derived import options
 from .output import Output, when
 from .submitting import read_json
 
@@ -51,33 +50,8 @@ def _list(out: Output) -> None:
 
 @schedules.command("add")
 @click.argument("name")
-@click.option(
-    "--cron", "cron_expression", required=True, metavar="EXPRESSION", help="5 fields, 6 with seconds, @daily."
-)
-@click.option("--tz", "timezone", default="UTC", show_default=True, help="Such as Europe/Berlin.")
-@click.option("-t", "--type", required=True, metavar="TYPE", help="The type of the jobs.")
+@options(ScheduleSpec, without=("payload", "metadata", "origin"))
 @click.option("-p", "--payload", default="{}", show_default=True, metavar="JSON", help="A JSON object, @FILE, or -.")
-@click.option(
-    "--missed",
-    type=click.Choice(MISSED),
-    default="run_once",
-    show_default=True,
-    help="What becomes of times for which no scheduler was there.",
-)
-@click.option(
-    "--overlap",
-    type=click.Choice(OVERLAP),
-    default="allow",
-    show_default=True,
-    help="skip: make no job while the last one is unfinished.",
-)
-@click.option(
-    "--priority", type=click.Choice(PRIORITIES), default=DEFAULT_PRIORITY, show_default=True, help="Of the jobs."
-)
-@click.option("--queue", default="default", show_default=True, help="Where the jobs go.")
-@click.option("-r", "--max-retries", type=click.IntRange(0, 100), metavar="N", help="Attempts after the first.")
-@click.option("--timeout", metavar="DURATION", help="Stop an attempt that takes longer; else the handler's.")
-@click.option("--paused", is_flag=True, help="Make it, but let it not fire yet.")
 @common
 def add(out: Output, name: str, payload: str, **fields: Any) -> None:
     """Create or replace a schedule. The same again changes nothing."""

@@ -7,7 +7,6 @@ from typing import Any
 import click
 import msgspec
 
-from gopher.base.priorities import DEFAULT_PRIORITY, PRIORITIES
 from gopher.errors import InvalidJob
 from gopher.interface import Gopher
 from gopher.jobs.dry_run import DryRun
@@ -16,6 +15,7 @@ from gopher.jobs.schedule import from_recurring
 from gopher.jobs.submission import MAX_PAYLOAD, Recurring, Submission
 
 from .common import DURATION, checking_client, common, known_types
+from .derived import options
 from .hints import missing
 from .options import option_of
 from .output import Output
@@ -43,34 +43,8 @@ _FOREVER = "inf"
     metavar="JSON",
     help="The job's payload: a JSON object, @FILE to read it from a file, or - from stdin.",
 )
-@click.option(
-    "-r",
-    "--max-retries",
-    type=click.IntRange(0, 100),
-    metavar="N",
-    help="Attempts after the first.",
-)
-@click.option(
-    "--priority",
-    type=click.Choice(PRIORITIES),
-    default=DEFAULT_PRIORITY,
-    show_default=True,
-    help="Its turn among the waiting.",
-)
-@click.option("--queue", default="default", show_default=True, help="Which queue it goes to.")
-@click.option("--delay", metavar="DURATION", help="Run it that long from now: 10s, 1h30m.")
-@click.option("--at", "execute_at", metavar="TIME", help="Run it at this time: 2030-01-31T08:00:00+01:00.")
-@click.option("--timeout", metavar="DURATION", help="Stop an attempt that takes longer; else the handler's.")
-@click.option("--expires-in", metavar="DURATION", help="Never run it when it has not started by then.")
-@click.option("--retention", metavar="DURATION", help="Keep its record so long after its end; else GOPHER_RESULT_TTL.")
+@options(Submission, without=("type", "payload", "recurring", "metadata"))
 @click.option("--metadata", metavar="JSON", help="A small JSON object given back with the job; @FILE works too.")
-@click.option("--expires-at", metavar="TIME", help="Never run it when it has not started by this time.")
-@click.option("--retry-for", metavar="DURATION", help="Begin no attempt later than that from now.")
-@click.option("--unique-key", metavar="KEY", help="While a job with this key waits or runs, that one is answered.")
-@click.option("--unique-for", metavar="DURATION", help="At most so long.")
-@click.option("--limit-key", metavar="KEY", help="Share the type's rate limit with this key's jobs only.")
-@click.option("--after", multiple=True, metavar="ID", help="Wait for this job; may be repeated.")
-@click.option("--on-parent-failure", type=click.Choice(["fail", "run"]), help="When one of those does not complete.")
 @click.option("--cron", metavar="EXPRESSION", help="Make a schedule of it instead: '0 0 * * *', @daily.")
 @click.option("--tz", metavar="ZONE", help="The schedule's timezone, such as Europe/Berlin.")
 @click.option("--name", metavar="NAME", help="The schedule's name.")

@@ -5,9 +5,9 @@ The client is also what the API and `gopherctl` are made of: all of them say the
 
 import itertools
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, Unpack
 
 from gopher.base.states import ENDED, PURGEABLE, State
 
@@ -18,19 +18,24 @@ from .base.pauses import looks
 from .base.times import to_rfc3339
 from .config.settings import Settings
 from .errors import InvalidJob, JobConflict, OutcomeUnknown, ServerError, TooManyQueues
-from .interface import Stored
+from .interface import Gopher, Stored
+from .interface.operation import takes
 from .jobs.bulk import prepare_many
 from .jobs.dry_run import DryRun, dry_run
+from .jobs.filters import JobFilter, Window
 from .jobs.handlers import Registry
 from .jobs.job import NewJob, created_ms
 from .jobs.models import Accepted, JobView, LogLine, Page, Reason, Stats, TypeView, WorkerView
 from .jobs.owners import TRUSTED, Submitter, current_submitter, owned_by
-from .jobs.submission import MAX_BATCH, InvalidBatch, Submission, prepare, prepare_batch, prepare_fields
+from .jobs.prepare import prepare, prepare_batch, prepare_fields
+from .jobs.submission import MAX_BATCH, InvalidBatch, JobFields, Submission, SubmitOptions
 from .queue.batches import check_parents, check_queues, is_known, no_parent, refusal
 from .queue.idempotency import IdempotencyMismatch, ids_for, request_for, with_ids
 from .queue.missing import Losses, no_such_job
-from .queue.moves import Enqueued, Request
+from .queue.moves import Request
+from .queue.replies import Enqueued
 from .queue.store import Server
+from .reads.health import Health, examine
 from .reads.job_types import describe
 from .reads.jobs import Inspector
 from .reads.listing import Listing
@@ -39,16 +44,13 @@ from .reads.why import Explainer
 from .server.executor import PATIENCE
 from .telemetry.tracing import enqueuing
 
-if TYPE_CHECKING:
-    from .reads.health import Health
-
-__all__ = ["Client", "Stored", "accepted"]
+__all__ = ["PURGEABLE", "Client", "Stored", "accepted"]
 
 #: Jobs that `enqueue_many` sends in one call.
 _BULK = 1000
 
 
-class Client:
+class Client(Gopher):
     """Submits jobs and manages them. Threads may share one; make it anew after a fork.
 
     `url` and `namespace` default to `REDIS_URL` and `GOPHER_NAMESPACE`. With a `registry`, types and
@@ -74,24 +76,18 @@ class Client:
         self.server = Server(self.settings, connections=connections)
         self._auto_pipelining = auto_pipelining
         self.inspector = Inspector(self.server, registry)
-        self.dead_letters = DeadLetters(self.server, self.inspector)
-        self.flow = Flow(self.server, registry)
-        self.schedules = Schedules(self.server, registry)
+        self.dead_letters: DeadLetters = DeadLetters(self.server, self.inspector)
+        self.flow: Flow = Flow(self.server, registry)
+        self.schedules: Schedules = Schedules(self.server, registry)
         self._listing = Listing(self.server, self.inspector)
         self._explainer = Explainer(self.server, self.inspector)
-
-    def __enter__(self) -> "Client":
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
     def close(self) -> None:
         self.server.close()
 
     # Submitting
 
-    def enqueue(self, job_type: str, payload: Any, **options: Any) -> str:
+    def enqueue(self, job_type: str, payload: Any, **options: Unpack[SubmitOptions]) -> str:
         """Submit a job and return its id. `options` are the fields of `Submission`.
 
         Raises InvalidJob for what breaks a rule, a ServerError when it can't be stored.
@@ -99,7 +95,7 @@ class Client:
         job = prepare_fields({"type": job_type, "payload": payload, **options}, self.registry)
         return self.store([job])[0].job_id
 
-    def enqueue_many(self, jobs: Iterable[Mapping[str, Any]]) -> list[str]:
+    def enqueue_many(self, jobs: Iterable[JobFields]) -> list[str]:
         """Submit many jobs, each `{"type": ..., "payload": ..., ...}`, and return their ids in order.
 
         Up to 10,000 are accepted together or not at all; more go in pieces of 1,000, so that any number
@@ -247,17 +243,10 @@ class Client:
             time.sleep(min(pause, left))
         return self.job(job_id)
 
-    def jobs(
-        self,
-        *,
-        status: str | None = None,
-        job_type: str | None = None,
-        queue: str | None = None,
-        limit: int = 50,
-        cursor: str | None = None,
-    ) -> Page:
+    @takes(JobFilter)
+    def jobs(self, asked: JobFilter) -> Page:
         """Return a page of jobs, newest first."""
-        return self._listing.jobs(status=status, job_type=job_type, queue=queue, limit=limit, cursor=cursor)
+        return self._listing.jobs(asked)
 
     def logs(self, job_id: str) -> list[LogLine]:
         """Return what a job's attempts have logged. Raises JobNotFound."""
@@ -276,9 +265,10 @@ class Client:
     def stats(self) -> Stats:
         return self.inspector.stats()
 
-    def timeline(self, window: str | float = "1h", queue: str | None = None) -> Timeline:
+    @takes(Window)
+    def timeline(self, asked: Window) -> Timeline:
         """Return what happened in the last hour, say, in steps: a plot's points. Raises InvalidJob."""
-        return timeline(self.server, window, queue)
+        return timeline(self.server, asked.window, asked.queue)
 
     def workers(self) -> list[WorkerView]:
         return self.inspector.workers()
@@ -287,10 +277,8 @@ class Client:
         """Return the job types that are registered here."""
         return [describe(handler, self.settings) for handler in self.registry or ()]
 
-    def health(self) -> "Health":
+    def health(self) -> Health:
         """Return how server, workers and scheduler are. Raises a ServerError when the server can't be used."""
-        from .reads.health import examine
-
         return examine(self.server)
 
     # Acting

@@ -10,6 +10,7 @@ GopherError
 │   └── TooManyQueues       its queue would be one more than there may be
 ├── JobNotFound             no job of that id (any more)
 ├── ScheduleNotFound        no schedule of that name
+├── RedriveNotFound         no redrive of that id (any more)
 ├── JobConflict             the job's state does not allow what was asked
 ├── AccessRefused           an API wants another key for that
 └── ServerError             the server could not do it
@@ -27,6 +28,7 @@ SoftTimeout, Cancelled                  (BaseException, so that `except Exceptio
 """
 
 from .base.durations import parse_duration
+from .base.renamed import old_names
 
 
 class GopherError(Exception):
@@ -93,8 +95,8 @@ class ScheduleNotFound(GopherError):
     """Raised when there is no schedule of that name."""
 
 
-class RetryNotFound(GopherError):
-    """Raised when there is no such retry of dead letters, or no longer."""
+class RedriveNotFound(GopherError):
+    """Raised when there is no such redrive of dead letters, or no longer."""
 
 
 class JobConflict(GopherError):
@@ -181,3 +183,6 @@ class SoftTimeout(BaseException):
 
 class Cancelled(BaseException):
     """Raised inside a handler when its job was cancelled; `WORKER_KILL_GRACE` later it is killed."""
+
+
+__getattr__ = old_names(__name__, {"RetryNotFound": ("RedriveNotFound", RedriveNotFound)})

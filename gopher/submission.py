@@ -2,10 +2,14 @@
 
 from .jobs.submission import (
     InvalidBatch,
+    JobFields,
     Submission,
+    SubmitOptions,
 )
 
 __all__ = [
     "InvalidBatch",
+    "JobFields",
     "Submission",
+    "SubmitOptions",
 ]

@@ -1,5 +1,6 @@
 """The shapes of answers, under the name that the documentation promises."""
 
+from .base.renamed import old_names
 from .jobs.models import (
     Accepted,
     ChildView,
@@ -15,7 +16,7 @@ from .jobs.models import (
     PriorityStats,
     QueueStats,
     Reason,
-    RetryView,
+    RedriveView,
     ScheduleView,
     Stats,
     TypeView,
@@ -37,9 +38,11 @@ __all__ = [
     "PriorityStats",
     "QueueStats",
     "Reason",
-    "RetryView",
+    "RedriveView",
     "ScheduleView",
     "Stats",
     "TypeView",
     "WorkerView",
 ]
+
+__getattr__ = old_names(__name__, {"RetryView": ("RedriveView", RedriveView)})

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 from gopher.config.settings import Settings
-from gopher.queue.moves import SERIES, Promoted, Pruned, Queue, Rescued, Sampled
+from gopher.queue.moves import SERIES, Queue
+from gopher.queue.replies import Promoted, Pruned, Rescued, Sampled
 from gopher.queue.survey import Survey
 from gopher.server.calls import Call
 from gopher.server.loop_connection import ALL_BACK

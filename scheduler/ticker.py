@@ -5,7 +5,8 @@ from typing import Any
 from gopher.base.salvage import UNREADABLE, moment, text
 from gopher.errors import GopherError
 from gopher.jobs.schedule import dropped, parse_spec, plan, tick_job
-from gopher.queue.moves import Queue, Ticks
+from gopher.queue.moves import Queue
+from gopher.queue.replies import Ticks
 from gopher.server.calls import Call
 from gopher.telemetry.logs import get_logger
 from gopher.telemetry.tracing import firing

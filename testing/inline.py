@@ -17,7 +17,8 @@ from gopher.errors import Cancelled, SoftTimeout
 from gopher.jobs.handlers import Handler, Registry
 from gopher.jobs.job import Envelope, Job, decode_envelope
 from gopher.jobs.options import Options, resolve
-from gopher.queue.moves import Completion, Failure, FetchedJob, Queue
+from gopher.queue.moves import Completion, Failure, Queue
+from gopher.queue.replies import FetchedJob
 from gopher.queue.store import Server
 
 from .running import Recorder, attempt

@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 from types import CoroutineType
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import msgspec
 from gopher.worker.children.results import encode_result
@@ -41,13 +41,28 @@ class Recorder(Reporter):
         return self.asked_to_stop
 
 
+class AboutJob(TypedDict, total=False):
+    """What may be said of the `Job` that a handler is given."""
+
+    id: str
+    queue: str
+    priority: str
+    attempt: int
+    max_retries: int
+    metadata: dict[str, Any]
+    deadline: float | None
+    parents: dict[str, Any]
+    trace_id: str
+    owner: str
+
+
 def run_job(
     job_type: str | HandlerFunction,
     payload: Any = None,
     *,
     registry: Registry | None = None,
     reporter: Reporter | None = None,
-    **about: Any,
+    **about: Unpack[AboutJob],
 ) -> Any:
     """Run one attempt of a job here and return its result, as JSON would bring it back.
 
@@ -57,16 +72,14 @@ def run_job(
     """
     handler = _handler(job_type, registered if registry is None else registry)
     options = resolve(Envelope(), handler, Settings())
-    job = Job(
-        **{
-            "id": new_job_id(),
-            "type": handler.name,
-            "max_retries": options.max_retries,
-            "deadline": time.time() + options.timeout,
-            **{name: value for name, value in about.items() if value is not None},
-        },
-        reporter=reporter or Reporter(),
-    )
+    said: dict[str, Any] = {
+        "id": new_job_id(),
+        "type": handler.name,
+        "max_retries": options.max_retries,
+        "deadline": time.time() + options.timeout,
+        **{name: value for name, value in about.items() if value is not None},
+    }
+    job = Job(**said, reporter=reporter or Reporter())
     return json.loads(attempt(handler, job, to_json({} if payload is None else payload, "/payload")) or b"null")
 
 

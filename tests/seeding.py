@@ -6,7 +6,8 @@ from itertools import count
 
 from gopher.base.priorities import STRICT_ORDER
 from gopher.client import Client
-from gopher.queue.moves import Completion, Failure, FetchedJob
+from gopher.queue.moves import Completion, Failure
+from gopher.queue.replies import FetchedJob
 
 
 class SeedingWorker:

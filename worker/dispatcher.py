@@ -7,7 +7,7 @@ from gopher.config.settings import Settings
 from gopher.jobs.handlers import Registry
 from gopher.jobs.job import read_envelope
 from gopher.jobs.options import resolve
-from gopher.queue.moves import Fetched, FetchedJob
+from gopher.queue.replies import Fetched, FetchedJob
 
 from .crew import Crew
 from .lease import Lease

@@ -2,7 +2,7 @@
 
 import time
 
-from gopher.queue.moves import Rescued
+from gopher.queue.replies import Rescued
 from gopher.server.calls import Call
 from gopher.server.pipeline import WAITED
 from gopher.telemetry.logs import get_logger

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from functools import partial
 
-from gopher.queue.moves import Heartbeat
+from gopher.queue.replies import Heartbeat
 from gopher.queue.store import Server
 from gopher.server.loop_connection import ALL_BACK
 from gopher.telemetry.liveness import HealthFile

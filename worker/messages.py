@@ -5,7 +5,7 @@ from typing import Literal
 
 import msgspec
 
-from gopher.queue.moves import FetchedJob
+from gopher.queue.replies import FetchedJob
 
 Kind = Literal["error", "retry", "discard", "snooze", "rate_limited", "timeout", "cancelled"]
 

@@ -3,7 +3,7 @@
 import msgspec
 
 from gopher.jobs.handlers import Handler
-from gopher.queue.moves import FetchedJob
+from gopher.queue.replies import FetchedJob
 
 from .messages import Assignment
 

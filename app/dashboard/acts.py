@@ -23,5 +23,5 @@ def act(view: Callable[..., Response], **arguments: Any) -> dict[str, Any]:
 
 def filled(kind: type[Filled]) -> Filled:
     """Return what the fields of a form say. Raises InvalidJob, naming the field."""
-    texts = {name: request.form.get(name, "").strip() for name in kind.__struct_fields__}
+    texts = {name: request.form.get(name, "").strip() for name in kind.__struct_encode_fields__}
     return read_texts(kind, {name: text for name, text in texts.items() if text})

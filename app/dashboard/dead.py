@@ -2,13 +2,16 @@
 
 from collections.abc import Iterable
 
+import msgspec
 from flask import Response, request
 from gopher.app import dead_letters as api_dead_letters
 from gopher.app.context import gopher
+from gopher.app.operations import read_texts
 from werkzeug.wrappers import Response as BaseResponse
 
 from gopher.base.states import DEAD
 from gopher.errors import InvalidJob
+from gopher.jobs.filters import DeadListing, DeadSelection, RetryAll
 from gopher.jobs.models import GroupView, JobView
 
 from .acts import act, filled
@@ -17,17 +20,17 @@ from .frame import address, blueprint, done, filters, page
 
 #: Rows of a page, and groups of one.
 ROWS, GROUPS = 50, 30
-#: Retries that are over are shown so long as they are among the last few.
-_RETRIES = 5
+#: Redrives that are over are shown so long as they are among the last few.
+_REDRIVES = 5
 
 
 @blueprint.get("/dead")
 def dead() -> Response:
-    asked = dict(filters("group", "type", "error", "queue", "cursor"))
+    asked = dict(filters(*(name for name in DeadListing.__struct_encode_fields__ if name != "limit")))
     letters = gopher().dead_letters
     groups = letters.groups(limit=GROUPS)
-    which = {"job_type": asked.get("type"), **{name: asked.get(name) for name in ("error", "group", "queue")}}
-    found = letters.page(**which, limit=ROWS, cursor=asked.get("cursor"))
+    which = read_texts(DeadListing, {**asked, "limit": str(ROWS)})
+    found = letters.page(**msgspec.structs.asdict(which))
     return page(
         "dead.html",
         polls="cursor" not in asked,
@@ -36,7 +39,7 @@ def dead() -> Response:
         chosen=next((each for each in groups.groups if each.group == asked.get("group")), None),
         asked=asked,
         letters=found,
-        retries=letters.retries()[:_RETRIES],
+        redrives=letters.redrives()[:_REDRIVES],
         older=address(asked, found.next_cursor) if found.next_cursor else None,
         newest=address(asked, None) if "cursor" in asked else None,
     )
@@ -45,7 +48,7 @@ def dead() -> Response:
 @blueprint.post("/dead/retry")
 def retry_dead() -> BaseResponse:
     """Retry a group, or all: `canary` of them first, at `rate`."""
-    which = filled(api_dead_letters.RetryAll)
+    which = filled(RetryAll)
     _check_which(which.group)
     count = act(api_dead_letters.retry_all, sent=which)["count"]
     if which.canary is None and which.rate is None:
@@ -55,15 +58,15 @@ def retry_dead() -> BaseResponse:
 
 @blueprint.post("/dead/discard")
 def discard_dead() -> BaseResponse:
-    which = filled(api_dead_letters.DiscardAll)
+    which = filled(DeadSelection)
     _check_which(which.group)
     count = act(api_dead_letters.discard_all, asked=which)["count"]
     return done(f"Deleted: {counted(count, 'dead letter')}.")
 
 
-@blueprint.post("/dead/retries/<retry_id>/stop")
-def stop_retry(retry_id: str) -> BaseResponse:
-    act(api_dead_letters.stop_retry, retry_id=retry_id)
+@blueprint.post("/dead/redrives/<redrive_id>/stop")
+def stop_redrive(redrive_id: str) -> BaseResponse:
+    act(api_dead_letters.stop_redrive, redrive_id=redrive_id)
     return done("No more of them are retried.")
 
 

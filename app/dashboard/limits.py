@@ -5,6 +5,8 @@ from gopher.app import flow as api_flow
 from gopher.app.context import context, gopher
 from werkzeug.wrappers import Response as BaseResponse
 
+from gopher.jobs.filters import LimitRequest
+
 from .acts import act, filled
 from .frame import blueprint, done, filters, page
 
@@ -23,7 +25,7 @@ def limits() -> Response:
 @blueprint.post("/limits/set")
 def set_limit() -> BaseResponse:
     job_type = _type()
-    act(api_flow.set_limit, sent=filled(api_flow.LimitRequest), job_type=job_type)
+    act(api_flow.set_limit, sent=filled(LimitRequest), job_type=job_type)
     return done(f"The limit of {job_type} holds from now on, for waiting jobs too.")
 
 

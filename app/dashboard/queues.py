@@ -7,6 +7,7 @@ from gopher.app.context import gopher
 from werkzeug.wrappers import Response as BaseResponse
 
 from gopher.base.states import PURGEABLE
+from gopher.jobs.filters import Purge
 
 from .acts import act, filled
 from .formats import counted
@@ -33,6 +34,6 @@ def resume_queue(queue: str) -> BaseResponse:
 
 @blueprint.post("/queues/<queue>/purge")
 def purge(queue: str) -> BaseResponse:
-    which = filled(api_queues.Purge)
+    which = filled(Purge)
     count = act(api_queues.purge, asked=which, queue=queue)["count"]
     return done(f"Deleted: {counted(count, f'{which.state} job')} of queue {queue}.")

@@ -8,6 +8,7 @@ from gopher.base.names import QUEUE_NAME, TYPE_NAME, check_name
 from gopher.base.rates import format_rate
 from gopher.base.salvage import Salvage, finite, moment, text, whole
 from gopher.errors import InvalidJob
+from gopher.interface import FlowInterface
 from gopher.jobs.handlers import Registry
 from gopher.jobs.limit import Limit, make_limit
 from gopher.jobs.models import LimitView
@@ -19,7 +20,7 @@ from gopher.server.round_trips import Words, ask, ask_rows
 _FIELDS = ("rate", "burst", "concurrency", "origin", "paused", "held_until")
 
 
-class Flow:
+class Flow(FlowInterface):
     """Limits and pauses. A limit of a type holds in every queue; each queue counts for itself."""
 
     def __init__(self, server: Server, registry: Registry | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Dead letters that are retried by and by: a few first, the rest once those have completed, at a rate.
+"""Gradual redrives of dead letters: a canary first, the rest once it has completed, at a rate.
 
 What is to be done stands in the server, a plan a queue; the scheduler goes on with it (continue_redrives.lua), so it
 outlives every process, and any number of schedulers may run.
@@ -13,26 +13,17 @@ from gopher.base.names import JOB_ID
 from gopher.base.rates import EXPECTED, format_rate, parse_rate
 from gopher.base.salvage import NO_NAME, NO_TIME, Salvage, finite, is_corrupt, moment, text, whole
 from gopher.base.times import to_rfc3339
-from gopher.errors import InvalidJob, RetryNotFound
+from gopher.errors import InvalidJob, RedriveNotFound
+from gopher.jobs.filters import MAX_CANARY, SELECTING, RetryAll
 from gopher.jobs.job import new_job_id
-from gopher.jobs.models import RetryView
+from gopher.jobs.models import RedriveView, StartedRedrive
 from gopher.queue.store import Server
-from gopher.reads.groups import Which
 from gopher.server.errors import explained
 from gopher.server.round_trips import ask, ask_rows
 
-#: Jobs that may be tried first: each is looked at twice a second.
-MAX_CANARY = 100
 _STATUSES = ("canary", "running", "finished", "stopped")
 #: Of one queue so many are shown.
 _SHOWN = 1000
-
-
-class StartedRetry(NamedTuple):
-    """What was begun: its id, "" when no dead letter fits; how many jobs it retries in all."""
-
-    retry_id: str
-    total: int
 
 
 class _Asked(msgspec.Struct):
@@ -53,46 +44,47 @@ class Share(NamedTuple):
 
 
 class Redrives:
-    """Begins, shows and stops retries that go on by themselves."""
+    """Starts, lists and stops gradual redrives."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
 
-    def start(self, shares: Sequence[Share], which: Which, *, canary: int = 0, rate: str | None = None) -> StartedRetry:
-        """Begin to retry. Each queue tries `canary` jobs first; the rate is that of all queues together.
+    def start(self, shares: Sequence[Share], which: RetryAll) -> StartedRedrive:
+        """Start a redrive. Each queue tries the canary first; the rate is that of all queues together.
 
         Raises InvalidJob, naming /canary or /rate.
         """
+        canary, rate = which.canary or 0, which.rate
         if not 0 <= canary <= MAX_CANARY:
             raise InvalidJob(f"is {canary}: must be from 0 to {MAX_CANARY}", "/canary")
         starts = _starts(rate)
-        retry_id, total = new_job_id(), sum(share.jobs for share in shares)
-        asked = msgspec.json.encode({**which._asdict(), "rate": rate})
+        redrive_id, total = new_job_id(), sum(share.jobs for share in shares)
+        asked = msgspec.json.encode({**_selection(which), "rate": rate})
         begun = 0
         for share in shares:
             own_rate = None if starts is None else starts * share.jobs / total
             call = self._server.queue(share.queue).start_redrive(
-                retry_id, share.groups, canary=canary, rate=own_rate, limit=share.jobs, asked=asked
+                redrive_id, share.groups, canary=canary, rate=own_rate, limit=share.jobs, asked=asked
             )
             begun += self._server.run(call)
-        return StartedRetry(retry_id if begun else "", begun)
+        return StartedRedrive(redrive_id if begun else "", begun)
 
-    def all(self) -> list[RetryView]:
+    def all(self) -> list[RedriveView]:
         """Return what is under way, and for a day what is over, the latest first."""
         with explained():
             views = list(self._views(self._server.queues()))
         return sorted(views, key=lambda view: (view.started_at, view.queue), reverse=True)
 
-    def stop(self, retry_id: str) -> bool:
-        """Retry no more; return whether it was still under way. Raises RetryNotFound."""
+    def stop(self, redrive_id: str) -> bool:
+        """Retry no more; return whether it was still under way. Raises RedriveNotFound."""
         answers = self._server.run_each(
-            [self._server.queue(name).stop_redrive(retry_id) for name in self._server.queues()]
+            [self._server.queue(name).stop_redrive(redrive_id) for name in self._server.queues()]
         )
         if set(answers) <= {"MISSING"}:
-            raise RetryNotFound(f"there is no retry {retry_id}, or it was over more than a day ago")
+            raise RedriveNotFound(f"there is no redrive {redrive_id}, or it ended more than a day ago")
         return "STOPPED" in answers
 
-    def _views(self, queues: Sequence[str]) -> Iterator[RetryView]:
+    def _views(self, queues: Sequence[str]) -> Iterator[RedriveView]:
         client, every = self._server.client, [self._server.keys.for_queue(queue) for queue in queues]
         found = ask(client, [("ZRANGE", keys.redrives, 0, _SHOWN - 1) for keys in every])
         places = [(keys, text(member)) for keys, ids in zip(every, found, strict=True) for member in ids]
@@ -102,6 +94,12 @@ class Redrives:
                 yield _view(redrive_id, keys.queue, {})
             elif record:
                 yield _view(redrive_id, keys.queue, {text(name): value for name, value in record.items()})
+
+
+def _selection(which: RetryAll) -> dict[str, str | None]:
+    """Return what is noted of a filter, by the names that it has in JSON."""
+    names = zip(which.__struct_fields__, which.__struct_encode_fields__, strict=True)
+    return {wire: getattr(which, name) for name, wire in names if name in SELECTING}
 
 
 def _starts(rate: str | None) -> float | None:
@@ -116,12 +114,12 @@ def _starts(rate: str | None) -> float | None:
     return starts
 
 
-def _view(retry_id: str, queue: str, record: Mapping[str, bytes]) -> RetryView:
+def _view(redrive_id: str, queue: str, record: Mapping[str, bytes]) -> RedriveView:
     salvage = Salvage()
     read = salvage.read
     asked = read("asked", lambda: msgspec.json.decode(record["asked"], type=_Asked), _Asked())
-    return RetryView(
-        retry_id=retry_id,
+    return RedriveView(
+        redrive_id=redrive_id,
         queue=queue,
         status=read("status", lambda: _status(record["state"]), NO_NAME),
         total=read("total", lambda: whole(record["total"]), 0),

@@ -8,7 +8,9 @@ import msgspec
 from gopher.base.salvage import Salvage, moment, text
 from gopher.base.times import to_rfc3339
 from gopher.errors import InvalidJob, ScheduleNotFound
+from gopher.interface import SchedulesInterface
 from gopher.jobs.cron import CronExpression
+from gopher.jobs.filters import MAX_PREVIEW
 from gopher.jobs.handlers import Registry
 from gopher.jobs.job import NO_METADATA, NewJob
 from gopher.jobs.models import PreviewRow, ScheduleView
@@ -17,11 +19,8 @@ from gopher.queue.store import Server
 from gopher.server.errors import explained
 from gopher.server.round_trips import Words, ask, ask_groups
 
-#: Times that are shown at once.
-MAX_PREVIEW = 1000
 
-
-class Schedules:
+class Schedules(SchedulesInterface):
     """The schedules of one installation, whatever queue their jobs go to."""
 
     def __init__(self, server: Server, registry: Registry | None = None) -> None:

@@ -26,7 +26,7 @@ from gopher.errors import (
     QueueBusy,
     QueueFull,
     QueueUnavailable,
-    RetryNotFound,
+    RedriveNotFound,
     RoleNeeded,
     ScheduleNotFound,
     ServerError,
@@ -218,7 +218,7 @@ def _meaning(answer: Answer, path: str, url: str) -> GopherError:
     if problem.code in _OTHERS:
         return _OTHERS[problem.code](said)
     if answer.status == 404:
-        kinds = {"/api/v1/schedules/": ScheduleNotFound, "/api/v1/dlq/retries/": RetryNotFound}
+        kinds = {"/api/v1/schedules/": ScheduleNotFound, "/api/v1/dlq/redrives/": RedriveNotFound}
         return next((kind for start, kind in kinds.items() if path.startswith(start)), JobNotFound)(said)
     if answer.status == 429:
         return QueueBusy(f"the API takes no more requests from us now: {said}")

@@ -11,8 +11,9 @@ from gopher.errors import InvalidJob
 
 from .handlers import Registry
 from .job import BARE_ENVELOPE, NewJob, new_job_ids, with_hint
+from .prepare import prepare_fields
 from .strict_json import are_checked
-from .submission import MAX_PAYLOAD, prepare_fields
+from .submission import MAX_PAYLOAD
 
 _encode_lines = msgspec.json.Encoder().encode_lines
 

@@ -42,7 +42,15 @@ QueueName = Annotated[
 ScheduleName = Annotated[
     str, Meta(description="The name of a schedule.", examples=["nightly"], extra_json_schema=_whole(SCHEDULE_NAME))
 ]
-Key = Annotated[str, Meta(description="A key of your own.", examples=["customer:42"], extra_json_schema=_whole(KEY))]
+Key = Annotated[
+    str,
+    Meta(
+        description="A key of your own.",
+        examples=["customer:42"],
+        extra_json_schema=_whole(KEY),
+        extra={"metavar": "KEY"},
+    ),
+]
 Priority = Annotated[str, Meta(examples=[DEFAULT_PRIORITY], extra_json_schema={"enum": list(PRIORITIES)})]
 Status = Annotated[str, Meta(examples=[State.PENDING], extra_json_schema={"enum": list(State)})]
 Time = Annotated[
@@ -58,6 +66,7 @@ SubmittedTime = Annotated[
     str,
     Meta(
         description="RFC 3339, with an offset, from the year 1970 to 9999 in UTC.",
+        extra={"metavar": "TIME"},
         examples=["2026-11-24T10:26:07.863Z"],
         extra_json_schema={"format": "date-time"},
     ),
@@ -69,6 +78,7 @@ Duration = (
         Meta(
             description="10s, 500ms, 1h30m, 2d, or seconds.",
             examples=["1h30m"],
+            extra={"metavar": "DURATION"},
             extra_json_schema=_whole(DURATION),
         ),
     ]
@@ -100,10 +110,10 @@ class Checked(msgspec.Struct, forbid_unknown_fields=True):
     """A request whose text has to be as the types of its fields say. Raises InvalidJob, naming the field."""
 
     def __post_init__(self) -> None:
-        for name, schema in _schemas_of(type(self)).items():
-            value = getattr(self, name)
+        for field, schema in _schemas_of(type(self)):
+            value = getattr(self, field.name)
             if value is not None:
-                check_text(value, schema, f"/{name}")
+                check_text(value, schema, f"/{field.encode_name}")
 
 
 def check_text(value: Any, schema: Mapping[str, Any], field: str) -> None:
@@ -116,9 +126,9 @@ def check_text(value: Any, schema: Mapping[str, Any], field: str) -> None:
 
 
 @cache
-def _schemas_of(kind: type[Checked]) -> Mapping[str, dict[str, Any]]:
-    """Return the schema of each text field that has one, by its name."""
-    return {each.name: schema for each in msgspec.structs.fields(kind) for schema in schemas_in(each.type)}
+def _schemas_of(kind: type[Checked]) -> list[tuple[msgspec.structs.FieldInfo, dict[str, Any]]]:
+    """Return each text field that has a schema, with it."""
+    return [(each, schema) for each in msgspec.structs.fields(kind) for schema in schemas_in(each.type)]
 
 
 def schemas_in(kind: Any) -> Iterator[dict[str, Any]]:

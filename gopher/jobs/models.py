@@ -3,11 +3,12 @@
 Times are RFC 3339 in UTC, durations and ages seconds.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from gopher.base.renamed import warn
 from gopher.base.states import State
 from gopher.config.kinds import Role
 
@@ -254,13 +255,26 @@ class GroupPage(msgspec.Struct):
     total_count: int
 
 
-class RetryView(msgspec.Struct, omit_defaults=True):
-    """Dead letters of one queue that are retried by and by: `canary` of them first, the rest at `rate`.
+class StartedRedrive(NamedTuple):
+    """A gradual redrive that was started: its id, "" when no dead letter matches; how many jobs it retries in all."""
+
+    redrive_id: str
+    total: int
+
+    @property
+    def retry_id(self) -> str:
+        """Deprecated: use `redrive_id`."""
+        warn("retry_id", "redrive_id")
+        return self.redrive_id
+
+
+class RedriveView(msgspec.Struct, omit_defaults=True):
+    """Dead letters of one queue that are redriven gradually: `canary` of them first, the rest at `rate`.
 
     `status` is canary (the first ones are under way), running, finished or stopped; `reason` says why it was stopped.
     """
 
-    retry_id: str
+    redrive_id: str
     queue: QueueName
     status: str
     #: How many went or will go back, and how many have.
@@ -278,6 +292,12 @@ class RetryView(msgspec.Struct, omit_defaults=True):
     finished_at: Time | None
     reason: str | None
     corrupt: Corrupt = []
+
+    @property
+    def retry_id(self) -> str:
+        """Deprecated: use `redrive_id`."""
+        warn("retry_id", "redrive_id")
+        return self.redrive_id
 
 
 class LimitView(msgspec.Struct, omit_defaults=True):

@@ -16,24 +16,29 @@ from gopher.errors import InvalidJob
 
 from .cron import CronExpression
 from .decoding import decode
-from .fields import Duration, JsonObject, Key, Metadata, Priority, QueueName, TypeName
+from .fields import JsonObject, Metadata, TypeName
 from .handlers import Registry
 from .job import NO_METADATA, NewJob, job_id_from
+from .prepare import prepare
 from .submission import (
     MISSED,
     NULL,
     OVERLAP,
+    ExpiresIn,
+    JobPriority,
+    JobQueue,
+    LimitKey,
     MaxRetries,
     Missed,
     Overlap,
     Recurring,
+    Retention,
+    RetryFor,
     Submission,
+    Timeout,
     Timezone,
-    prepare,
 )
-from .submission import (
-    CronExpression as CronText,
-)
+from .submission import CronExpression as CronText
 
 #: A time that is later than this (ms), or than half the period, was missed rather than late.
 TOLERANCE = 5_000
@@ -54,15 +59,15 @@ class ScheduleSpec(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     missed: Missed = "run_once"
     #: Whether a job is made while the last one is unfinished: allow, skip.
     overlap: Overlap = "allow"
-    paused: bool = False
-    priority: Priority = DEFAULT_PRIORITY
-    queue: QueueName = "default"
+    paused: Annotated[bool, Meta(description="Create the schedule paused.")] = False
+    priority: JobPriority = DEFAULT_PRIORITY
+    queue: JobQueue = "default"
     max_retries: MaxRetries | None = None
-    timeout: Duration | None = None
-    expires_in: Duration | None = None
-    retention: Duration | None = None
-    retry_for: Duration | None = None
-    limit_key: Key | None = None
+    timeout: Timeout | None = None
+    expires_in: ExpiresIn | None = None
+    retention: Retention | None = None
+    retry_for: RetryFor | None = None
+    limit_key: LimitKey | None = None
     metadata: Metadata = msgspec.field(default_factory=lambda: NULL)
     #: "handler" for a schedule that a handler carries itself; nobody else may say so.
     origin: Annotated[str, Meta(extra_json_schema={"const": "api"})] = "api"
@@ -73,19 +78,15 @@ class ScheduleSpec(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
     def submission(self) -> Submission:
         """Return the submission of one job."""
-        return Submission(
-            type=self.type,
-            payload=self.payload,
-            priority=self.priority,
-            queue=self.queue,
-            max_retries=self.max_retries,
-            timeout=self.timeout,
-            expires_in=self.expires_in,
-            retention=self.retention,
-            retry_for=self.retry_for,
-            limit_key=self.limit_key,
-            metadata=self.metadata,
-        )
+        return Submission(**_shared(self))
+
+
+#: The fields of a job that a schedule has too.
+_SHARED = [name for name in ScheduleSpec.__struct_fields__ if name in Submission.__struct_fields__]
+
+
+def _shared(source: ScheduleSpec | Submission) -> dict[str, Any]:
+    return {name: getattr(source, name) for name in _SHARED}
 
 
 _SPEC = msgspec.json.Decoder(ScheduleSpec)
@@ -152,27 +153,15 @@ def check_name(name: str, field: str = "/name") -> str:
 
 def from_recurring(recurring: Recurring, submission: Submission, registry: Registry | None) -> tuple[str, ScheduleSpec]:
     """Return the name and the schedule that a recurring submission asks for. Raises InvalidJob."""
-    for field in ("execute_at", "delay", "expires_at", "unique_key", "unique_for"):
-        if getattr(submission, field) is not None:
-            raise InvalidJob("can't be given together with recurring", f"/{field}")
-    if submission.after:
-        raise InvalidJob("can't be given together with recurring", "/after")
+    for field in msgspec.structs.fields(Submission):
+        if field.name not in (*_SHARED, "recurring", "on_parent_failure") and getattr(submission, field.name):
+            raise InvalidJob("can't be given together with recurring", f"/{field.name}")
     spec = ScheduleSpec(
         cron_expression=recurring.cron_expression,
         timezone=recurring.timezone,
         missed=recurring.missed,
         overlap=recurring.overlap,
-        type=submission.type,
-        payload=submission.payload,
-        priority=submission.priority,
-        queue=submission.queue,
-        max_retries=submission.max_retries,
-        timeout=submission.timeout,
-        expires_in=submission.expires_in,
-        retention=submission.retention,
-        retry_for=submission.retry_for,
-        limit_key=submission.limit_key,
-        metadata=submission.metadata,
+        **_shared(submission),
     )
     try:
         check_spec(spec, registry)

@@ -1,24 +1,15 @@
-"""A submission and its rules: what comes over HTTP, from the CLI or from a program becomes a `NewJob` here.
+"""A submission as it is declared: its fields with their texts, and how it is read. Its rules are in prepare.py."""
 
-Every rule that is broken is an `InvalidJob` that names the field (a JSON pointer) and the remedy.
-"""
-
-import time
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
-from typing import Annotated, Any
+from typing import Annotated, Any, TypedDict
 
 import msgspec
 from msgspec import Meta
 
-from gopher.base.durations import parse_duration
-from gopher.base.names import JOB_ID, KEY, QUEUE_NAME, TYPE_NAME, check_name
-from gopher.base.priorities import DEFAULT_PRIORITY, PRIORITIES
-from gopher.base.times import EXPECTED as EXPECTED_TIME
-from gopher.base.times import submitted_time
-from gopher.errors import InvalidJob, PayloadTooLarge
+from gopher.base.priorities import DEFAULT_PRIORITY
+from gopher.errors import InvalidJob
 
-from .decoding import decode
+from .decoding import decode, explain
 from .fields import (
     Duration,
     JobId,
@@ -32,17 +23,13 @@ from .fields import (
     TypeName,
     one_of,
 )
-from .handlers import Registry
-from .job import BARE_ENVELOPE, NO_METADATA, Envelope, NewJob, new_job_id, new_job_ids, with_hint
-from .ranges import LONGEST_TIMEOUT, LONGEST_WAIT, MOST_RETRIES
-from .strict_json import check_json, check_names
+from .strict_json import check_names
 
 #: Bytes of JSON.
 MAX_PAYLOAD = 256 * 1024
 MAX_METADATA = 4 * 1024
 #: Jobs of one batch.
 MAX_BATCH = 10_000
-#: Seconds: a job may wait, and its record be kept, for a leap year.
 #: Jobs that one job may wait for.
 MAX_PARENTS = 1000
 
@@ -55,14 +42,58 @@ PARENT_FAILURE = ("fail", "run")
 
 NULL = msgspec.Raw(b"null")
 
-Missed = Annotated[str, Meta(extra_json_schema=one_of(MISSED))]
-Overlap = Annotated[str, Meta(extra_json_schema=one_of(OVERLAP))]
-CronExpression = Annotated[
-    str, Meta(description="5 fields, or 6 with seconds first; or @hourly, @daily...", examples=["0 3 * * *"])
+Missed = Annotated[
+    str,
+    Meta(description="What to do about runs missed while no scheduler was running.", extra_json_schema=one_of(MISSED)),
 ]
-Timezone = Annotated[str, Meta(description="A name of the IANA database.", examples=["Europe/Berlin"])]
+Overlap = Annotated[
+    str,
+    Meta(description="skip: enqueue no job while the previous one is unfinished.", extra_json_schema=one_of(OVERLAP)),
+]
+CronExpression = Annotated[
+    str,
+    Meta(
+        description="Cron expression: 5 fields, 6 with seconds, or e.g. @daily.",
+        examples=["0 3 * * *"],
+        extra={"metavar": "EXPRESSION"},
+    ),
+]
+Timezone = Annotated[
+    str,
+    Meta(
+        description="Timezone, such as Europe/Berlin.",
+        examples=["Europe/Berlin"],
+        extra={"metavar": "ZONE"},
+    ),
+]
+JobPriority = Annotated[Priority, Meta(description="Job priority.")]
+JobQueue = Annotated[QueueName, Meta(description="Queue name.")]
 MaxRetries = Annotated[
-    int, Meta(description="Attempts after the first.", extra_json_schema={"minimum": 0, "maximum": 100})
+    int,
+    Meta(
+        description="Maximum number of retries; by default the handler's.",
+        extra_json_schema={"minimum": 0, "maximum": 100},
+    ),
+]
+Timeout = Annotated[Duration, Meta(description="Timeout of each attempt; by default the handler's.")]
+ExpiresIn = Annotated[Duration, Meta(description="Expire the job if it has not started within this time.")]
+Retention = Annotated[Duration, Meta(description="How long to keep the finished job; by default GOPHER_RESULT_TTL.")]
+RetryFor = Annotated[Duration, Meta(description="Start no attempt after this time from now.")]
+LimitKey = Annotated[Key, Meta(description="Apply the type's rate limit separately to jobs with this key.")]
+_Delay = Annotated[Duration, Meta(description="Run after this delay: 10s, 1h30m.")]
+_ExecuteAt = Annotated[SubmittedTime, Meta(description="Run at this time: 2030-01-31T08:00:00+01:00.")]
+_ExpiresAt = Annotated[SubmittedTime, Meta(description="Expire the job if it has not started by this time.")]
+_UniqueKey = Annotated[Key, Meta(description="Deduplicate: return the unfinished job with this key, if any.")]
+_UniqueFor = Annotated[Duration, Meta(description="Limit the deduplication to this time.")]
+_After = Annotated[
+    list[JobId | int],
+    Meta(description="Run after these jobs, by their ids.", extra_json_schema={"maxItems": MAX_PARENTS}),
+]
+_OnParentFailure = Annotated[
+    str,
+    Meta(
+        description="What to do if one of the `after` jobs does not complete.", extra_json_schema=one_of(PARENT_FAILURE)
+    ),
 ]
 
 
@@ -81,25 +112,53 @@ class Submission(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True)
 
     type: TypeName
     payload: JsonObject
-    priority: Priority = DEFAULT_PRIORITY
-    queue: QueueName = "default"
+    priority: JobPriority = DEFAULT_PRIORITY
+    queue: JobQueue = "default"
     max_retries: MaxRetries | None = None
-    timeout: Duration | None = None
-    execute_at: SubmittedTime | None = None
-    delay: Duration | None = None
-    expires_at: SubmittedTime | None = None
-    expires_in: Duration | None = None
-    retention: Duration | None = None
-    retry_for: Duration | None = None
-    unique_key: Key | None = None
-    unique_for: Duration | None = None
-    limit_key: Key | None = None
-    #: Ids of jobs; in a batch also the places of earlier ones.
-    after: Annotated[list[JobId | int], Meta(extra_json_schema={"maxItems": MAX_PARENTS})] = []
-    on_parent_failure: Annotated[str, Meta(extra_json_schema=one_of(PARENT_FAILURE))] = "fail"
+    timeout: Timeout | None = None
+    execute_at: _ExecuteAt | None = None
+    delay: _Delay | None = None
+    expires_at: _ExpiresAt | None = None
+    expires_in: ExpiresIn | None = None
+    retention: Retention | None = None
+    retry_for: RetryFor | None = None
+    unique_key: _UniqueKey | None = None
+    unique_for: _UniqueFor | None = None
+    limit_key: LimitKey | None = None
+    #: In a batch also the places of earlier jobs.
+    after: _After = []
+    on_parent_failure: _OnParentFailure = "fail"
     recurring: Recurring | None = None
     # A factory, since the document can't show a Raw as a default.
     metadata: Metadata = msgspec.field(default_factory=lambda: NULL)
+
+
+class SubmitOptions(TypedDict, total=False):
+    """The options of a submission from Python, as a type checker knows them: the fields of `Submission`."""
+
+    priority: str
+    queue: str
+    max_retries: int | None
+    timeout: str | float | None
+    execute_at: str | None
+    delay: str | float | None
+    expires_at: str | None
+    expires_in: str | float | None
+    retention: str | float | None
+    retry_for: str | float | None
+    unique_key: str | None
+    unique_for: str | float | None
+    limit_key: str | None
+    after: Sequence[str]
+    on_parent_failure: str
+    metadata: Any
+
+
+class JobFields(SubmitOptions):
+    """One of many jobs that are submitted from Python at once."""
+
+    type: str
+    payload: Any
 
 
 #: Read one by one, so that each bad one can be named.
@@ -147,6 +206,8 @@ def parse_batch(body: bytes) -> list[msgspec.Raw]:
 
 def submission_of(fields: Mapping[str, Any]) -> Submission:
     """Make a submission of Python values: `payload` and `metadata` become JSON."""
+    if unknown := fields.keys() - _KNOWN:
+        raise _unknown_option(min(unknown))
     # A text of another class, an enum's say, becomes a plain one: what writes it later may not know that class.
     values = {name: str.__str__(value) if isinstance(value, str) else value for name, value in fields.items()}
     for name in ("payload", "metadata"):
@@ -155,7 +216,18 @@ def submission_of(fields: Mapping[str, Any]) -> Submission:
     try:
         return msgspec.convert(values, Submission)
     except msgspec.ValidationError as error:
-        raise InvalidJob(str(error)) from None
+        raise explain(error) from None
+
+
+_KNOWN = frozenset(Submission.__struct_fields__)
+
+
+def _unknown_option(name: str) -> InvalidJob:
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, _KNOWN, 1, 0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"options are {', '.join(Submission.__struct_fields__[2:])}"
+    return InvalidJob(f"is not an option of a job: {hint}", f"/{name:.60}")
 
 
 def to_json(value: Any, field: str) -> bytes:
@@ -164,233 +236,3 @@ def to_json(value: Any, field: str) -> bytes:
         return msgspec.json.encode(value)
     except (TypeError, ValueError, RecursionError, OverflowError) as error:
         raise InvalidJob(f"can't be written as JSON: {error}", field) from None
-
-
-def prepare_fields(fields: Mapping[str, Any], registry: Registry | None = None, *, job_id: str | None = None) -> NewJob:
-    """Check Python values against every rule and make them a job: `submission_of` and `prepare` in one."""
-    if fields.keys() == _BARE and type(fields["type"]) is str:
-        return _bare_job(fields["type"], to_json(fields["payload"], "/payload"), registry, job_id, names=True)
-    return prepare(submission_of(fields), registry, job_id=job_id)
-
-
-def prepare(
-    submission: Submission,
-    registry: Registry | None = None,
-    *,
-    job_id: str | None = None,
-    now: float | None = None,
-    names: bool = True,
-) -> NewJob:
-    """Check a submission against every rule and make it a job, with the given id or a new one.
-
-    `registry` knows the types and their payloads; without one, any well-formed name and object pass
-    here, and the worker checks them. `now` is in Unix seconds; `names` is False for what `parse` has read, where no
-    object has a name twice. Raises InvalidJob.
-    """
-    if submission == Submission(submission.type, submission.payload):
-        return _bare_job(submission.type, bytes(submission.payload), registry, job_id, names=names)
-    if submission.recurring is not None:
-        raise InvalidJob("makes a schedule: send it as a single submission to /api/v1/jobs", "/recurring")
-    present = round((time.time() if now is None else now) * 1000)
-    due, execute_at = _due(submission, present)
-    _check_names(submission.type, submission.queue, submission.priority)
-    _check_payload(submission.type, bytes(submission.payload), registry, names=names)
-    envelope = Envelope(
-        payload=submission.payload,
-        max_retries=_max_retries(submission.max_retries),
-        timeout=_timeout(submission.timeout),
-        retry_for=_duration(submission.retry_for, "/retry_for"),
-        execute_at=execute_at,
-        metadata=_metadata(submission.metadata, names=names),
-    )
-    return NewJob(
-        id=job_id or new_job_id(submission.queue),
-        type=submission.type,
-        queue=submission.queue,
-        priority=submission.priority,
-        due=due,
-        expires=_expires(submission, present),
-        retention=_duration(submission.retention, "/retention"),
-        unique_key=_key(submission.unique_key, "/unique_key"),
-        unique_for=_unique_for(submission),
-        limit_key=_key(submission.limit_key, "/limit_key"),
-        after=_parents(submission.after),
-        on_parent_failure=_on_parent_failure(submission.on_parent_failure),
-        envelope=msgspec.json.encode(envelope),
-    )
-
-
-def prepare_batch(
-    entries: Sequence[bytes | msgspec.Raw], registry: Registry | None = None, ids: Sequence[str] | None = None
-) -> list[NewJob]:
-    """Make a batch's entries jobs, with new ids or the given ones. Raises InvalidBatch that names each bad entry."""
-    jobs: list[NewJob] = []
-    errors: list[tuple[int, InvalidJob]] = []
-    # Those of a request that may be repeated follow from its key; new ones hint at the queue.
-    own_ids = new_job_ids(len(entries)) if ids is None else list(ids)
-    for index, entry in enumerate(entries):
-        try:
-            submission = _with_parent_ids(parse(bytes(entry)), index, own_ids)
-            if ids is None:
-                own_ids[index] = with_hint(own_ids[index], submission.queue)
-            jobs.append(prepare(submission, registry, job_id=own_ids[index], names=False))
-        except InvalidJob as error:
-            errors.append((index, error))
-    if errors:
-        raise InvalidBatch(errors)
-    return jobs
-
-
-#: What nearly all submissions have, and nothing more. There are few rules then.
-_BARE = frozenset({"type", "payload"})
-
-
-def _bare_job(job_type: str, payload: bytes, registry: Registry | None, job_id: str | None, *, names: bool) -> NewJob:
-    _check_names(job_type, "default", DEFAULT_PRIORITY)
-    _check_payload(job_type, payload, registry, names=names)
-    return NewJob(job_id or new_job_id(), job_type, BARE_ENVELOPE % payload)
-
-
-def _with_parent_ids(submission: Submission, index: int, ids: Sequence[str]) -> Submission:
-    """Replace places in the batch, by which an entry may name earlier ones, by their ids."""
-    if not submission.after:
-        return submission
-    after: list[str | int] = []
-    for at, parent in enumerate(submission.after):
-        if isinstance(parent, int):
-            if not 0 <= parent < index:
-                raise InvalidJob(f"is {parent}: must be the place of an earlier job of the batch", f"/after/{at}")
-            parent = ids[parent]  # noqa: PLW2901
-        after.append(parent)
-    return msgspec.structs.replace(submission, after=after)
-
-
-@lru_cache(maxsize=1024)
-def _check_names(job_type: str, queue: str, priority: str) -> None:
-    check_name(TYPE_NAME, job_type, "/type")
-    check_name(QUEUE_NAME, queue, "/queue")
-    if priority not in PRIORITIES:
-        raise InvalidJob(f"is {priority!r:.60}: must be one of {', '.join(PRIORITIES)}", "/priority")
-
-
-def _check_payload(job_type: str, payload: bytes, registry: Registry | None, *, names: bool) -> None:
-    if len(payload) > MAX_PAYLOAD:
-        raise PayloadTooLarge(f"is {len(payload)} bytes of JSON: the most is {MAX_PAYLOAD}", "/payload")
-    handler = registry.require(job_type) if registry is not None else None
-    if not isinstance(check_json(payload, "/payload", names=names), dict):
-        raise InvalidJob("must be a JSON object", "/payload")
-    if handler is not None:
-        handler.decode(payload)
-
-
-def _metadata(metadata: msgspec.Raw, *, names: bool) -> msgspec.Raw:
-    text = bytes(metadata)
-    if text == b"null":
-        return NO_METADATA
-    if len(text) > MAX_METADATA:
-        raise InvalidJob(f"is {len(text)} bytes of JSON: the most is {MAX_METADATA}", "/metadata")
-    if not isinstance(check_json(text, "/metadata", names=names), dict):
-        raise InvalidJob("must be a JSON object", "/metadata")
-    return metadata
-
-
-def _max_retries(value: int | None) -> int | None:
-    if value is not None and not 0 <= value <= MOST_RETRIES:
-        raise InvalidJob(f"is {value}: must be from 0 to {MOST_RETRIES}", "/max_retries")
-    return value
-
-
-def _key(value: str | None, field: str) -> str:
-    if value is None:
-        return ""
-    if not KEY.fullmatch(value):
-        raise InvalidJob(
-            f"is {value!r:.60}: must have 1 to 200 printable characters other than spaces and commas", field
-        )
-    return value
-
-
-def _unique_for(submission: Submission) -> float:
-    seconds = _duration(submission.unique_for, "/unique_for")
-    if seconds is None:
-        return LONGEST_WAIT
-    if submission.unique_key is None:
-        raise InvalidJob("goes with unique_key: send that too", "/unique_for")
-    if seconds <= 0:
-        raise InvalidJob("must be longer than 0", "/unique_for")
-    return seconds
-
-
-def _parents(after: list[str | int]) -> tuple[str, ...]:
-    """Return the ids that a job waits for. Places in a batch have become ids before (`prepare_batch`)."""
-    if not after:
-        return ()
-    if len(after) > MAX_PARENTS:
-        raise InvalidJob(f"names {len(after)} jobs: the most is {MAX_PARENTS}", "/after")
-    for index, parent in enumerate(after):
-        if not isinstance(parent, str):
-            raise InvalidJob("is a place in a batch: name a single job's parents by their ids", f"/after/{index}")
-        if not JOB_ID.fullmatch(parent):
-            raise InvalidJob(f"is {parent!r:.60}: expected a job id", f"/after/{index}")
-    return tuple(dict.fromkeys(str(parent) for parent in after))
-
-
-def _on_parent_failure(value: str) -> str:
-    if value not in PARENT_FAILURE:
-        raise InvalidJob(f"is {value!r:.60}: must be {' or '.join(PARENT_FAILURE)}", "/on_parent_failure")
-    return value
-
-
-def _timeout(value: Duration | None) -> float | None:
-    seconds = _duration(value, "/timeout", LONGEST_TIMEOUT)
-    if seconds is not None and seconds <= 0:
-        raise InvalidJob("must be longer than 0", "/timeout")
-    return seconds
-
-
-def _duration(value: Duration | None, field: str, longest: float = LONGEST_WAIT) -> float | None:
-    if value is None:
-        return None
-    try:
-        seconds = parse_duration(value)
-    except ValueError as error:
-        raise InvalidJob(f"is {value!r:.60}: {error}", field) from None
-    if seconds > longest:
-        raise InvalidJob(f"is {value!r:.60}: the longest is {longest / 86400:g} days", field)
-    return seconds
-
-
-def _due(submission: Submission, present: int) -> tuple[str, int | None]:
-    """Return when the job is due as `NewJob` says it, and the time to show until then (ms)."""
-    if submission.execute_at is not None and submission.delay is not None:
-        raise InvalidJob("can't be given together with delay: send one of them", "/execute_at")
-    if submission.execute_at is not None:
-        due = _instant(submission.execute_at, "/execute_at", present)
-        return str(due), due
-    delay = round((_duration(submission.delay, "/delay") or 0) * 1000)
-    return (f"+{delay}", present + delay) if delay else ("", None)
-
-
-def _expires(submission: Submission, present: int) -> str:
-    """Return until when the job may be started as `NewJob` says it."""
-    if submission.expires_at is not None and submission.expires_in is not None:
-        raise InvalidJob("can't be given together with expires_in: send one of them", "/expires_at")
-    if submission.expires_at is not None:
-        expires = _instant(submission.expires_at, "/expires_at", present)
-        if expires <= present:
-            raise InvalidJob("is over already: the job could never run", "/expires_at")
-        return str(expires)
-    limit = _duration(submission.expires_in, "/expires_in")
-    if limit is not None and limit <= 0:
-        raise InvalidJob("must be longer than 0: the job could never run", "/expires_in")
-    return f"+{round(limit * 1000)}" if limit else ""
-
-
-def _instant(text: str, field: str, present: int) -> int:
-    try:
-        value = submitted_time(text)
-    except ValueError:
-        raise InvalidJob(f"is {text!r:.60}: expected {EXPECTED_TIME}", field) from None
-    if value > present + LONGEST_WAIT * 1000:
-        raise InvalidJob(f"is {text!r:.60}: the furthest is {LONGEST_WAIT / 86400:g} days ahead", field)
-    return value

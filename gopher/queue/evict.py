@@ -14,7 +14,8 @@ from gopher.server.calls import Command
 from gopher.telemetry.logs import get_logger
 
 from .keys import Keys
-from .moves import Evicted, Queue
+from .moves import Queue
+from .replies import Evicted
 
 log = get_logger("memory")
 

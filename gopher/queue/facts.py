@@ -2,7 +2,7 @@
 
 A script just mentions what it needs:
 
-* Tables (ENDED, PRIORITIES, ...) become a `local` right before the first piece that mentions them, and only those.
+* Tables (ENDED, PRIORITIES, ...) are definitions like those of the library (see `linker`).
 * Names (STATE.pending, COUNTER.enqueued, KEY.pending, EVERY.letter) are replaced by their values, so they cost nothing
   at run time, and a misspelt one is an error when the script is built.
 """
@@ -14,7 +14,15 @@ from gopher.base import counters, latencies, priorities, states
 
 from .keys import QUEUE_KEYS
 
+#: The states whose jobs are in a sorted set of the state's name.
+_SORTED = tuple(state for state in states.State if state in states.DEAD or state in states.TIMED)
+
 _Value = str | float | Sequence["_Value"] | Mapping[str, "_Value"] | frozenset[str]
+
+
+def _keys(names: Iterable[str]) -> str:
+    return ", ".join(f"P .. '{name}'" for name in names)
+
 
 #: The tables: sets as `{ name = true }`.
 TABLES: dict[str, _Value] = {
@@ -27,6 +35,7 @@ TABLES: dict[str, _Value] = {
     "RUNNING": states.RUNNING,
     "TIMED": states.TIMED,
     "IS_TIMED": frozenset(states.TIMED),
+    "SORTED": _SORTED,
     "PRIORITIES": priorities.PRIORITIES,
     "LETTERS": priorities.LETTERS,
     "PRIORITY_OF": {letter: name for name, letter in priorities.LETTERS.items()},
@@ -43,13 +52,14 @@ NAMES: dict[str, dict[str, str]] = {
     # From the most urgent priority down: letters, and the keys of their lists as arguments of a command.
     "EVERY": {
         "letter": f"'{priorities.STRICT_ORDER}'",
-        "pending": ", ".join(f"P .. '{QUEUE_KEYS['pending'].head}{name}'" for name in priorities.PRIORITIES),
+        "pending": _keys(QUEUE_KEYS["pending"].head + name for name in priorities.PRIORITIES),
+        # The sorted sets of states, as arguments as well.
+        "timed": _keys(states.TIMED),
+        "dead": _keys(state for state in _SORTED if state in states.DEAD),
     },
 }
 
-_WORD = re.compile(r"\b[A-Z][A-Z_]*\b")
 _NAME = re.compile(rf"\b({'|'.join(NAMES)})\.(\w+)\b")
-_COMMENT = re.compile(r"--[^\n]*")
 
 
 def with_names(script: str, source: str) -> str:
@@ -64,15 +74,9 @@ def with_names(script: str, source: str) -> str:
     return _NAME.sub(stands_for, source)
 
 
-def tables_in(source: str) -> list[str]:
-    """Return the names of the tables that a script's text mentions."""
-    words = set(_WORD.findall(_COMMENT.sub("", source)))
-    return [name for name in TABLES if name in words]
-
-
-def definitions(names: Iterable[str]) -> list[str]:
-    """Return the lines that define tables."""
-    return [f"local {name} = {_lua(TABLES[name])}" for name in names]
+def definitions() -> str:
+    """Return the lines that define the tables."""
+    return "\n".join(f"local {name} = {_lua(value)}" for name, value in TABLES.items())
 
 
 def _lua(value: _Value) -> str:

@@ -5,15 +5,33 @@ Each may be sent again with the same arguments: a repeat changes nothing more.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
-from gopher.base.salvage import order, text
 from gopher.jobs.job import NewJob
 from gopher.server.calls import Call, LateCall, written
 
 from .keys import QueueKeys
+from .replies import (
+    read_answer,
+    read_answers,
+    read_evicted,
+    read_fetched,
+    read_groups,
+    read_heartbeat,
+    read_one_enqueued,
+    read_promoted,
+    read_pruned,
+    read_purged,
+    read_reclaimed,
+    read_rescued,
+    read_sampled,
+    read_tick,
+    read_ticks,
+    reader_of_answers,
+    reader_of_enqueued,
+)
 from .scripts import script
 from .survey import read_forgotten, read_survey
 
@@ -30,150 +48,6 @@ class Request(NamedTuple):
     key: str
     digest: str
     answer: str
-
-
-class Enqueued(NamedTuple):
-    """What became of new jobs. `answers` has one a job: NEW, DUPLICATE, or id, state and priority of the one that has
-    its unique key.
-
-    `kind` is OK, REPLAYED (then `detail` is the first request's `answer`, and `answers` are those of the first time),
-    MISMATCH (another request had that idempotency key) or NOPARENT (then `detail` is the id of the job that does not
-    exist).
-    """
-
-    kind: str
-    detail: str
-    answers: list[str]
-
-
-class Ticks(NamedTuple):
-    """Schedules that are to fire: (name, time in ms, definition), as they stand; when the next after them is due."""
-
-    now: int
-    next_due: int | None
-    due: list[tuple[bytes, bytes, bytes]]
-
-
-class Prelude(NamedTuple):
-    """What came before an attempt: only its span tells of it."""
-
-    #: The token of the attempt before this one, "" for a first one.
-    previous: str = ""
-    #: Milliseconds that the job has waited since its time had come.
-    waited: int = 0
-
-
-class FetchedJob(msgspec.Struct, array_like=True):
-    """A job given out with a token; counters are those of this job so far. Its first fields are a row of a fetch."""
-
-    id: str
-    token: str
-    type: str
-    priority: str
-    attempt: int = 1
-    #: How its children died, e.g. `("SIGSEGV", "exit 0")`.
-    crashes: tuple[str, ...] = ()
-    lost: int = 0
-    #: "" unless the fetch asked for it.
-    prelude: Prelude | Literal[""] = ""
-    #: Until their results are here.
-    parent_ids: tuple[str, ...] = ()
-    envelope: bytes = b""
-    #: The results (JSON, b"" for none) of the jobs that it waited for, by their ids.
-    parents: dict[str, bytes] = msgspec.field(default_factory=dict)
-
-
-class Fetched(NamedTuple):
-    """What a fetch brought. `lost` means that the worker's lease was taken away.
-
-    `next_number` is that of the first token of the next fetch of this kind.
-    """
-
-    lost: bool
-    now: int
-    more: bool
-    jobs: list[FetchedJob]
-    next_number: int
-
-
-class Heartbeat(NamedTuple):
-    """The answer to a heartbeat: whether the lease is gone, how many jobs stand in the worker's list, and which running
-    jobs to cancel."""
-
-    lost: bool
-    now: int
-    listed: int
-    cancelling: list[str]
-
-
-class Reclaimed(NamedTuple):
-    """Jobs that stood in a worker's list and that it did not hold. `lost` means that its lease was taken away."""
-
-    lost: bool
-    job_ids: list[str]
-
-
-class Promoted(NamedTuple):
-    """How many jobs went, when the next is due (ms, None: nothing waits for a time), the server's now (ms)."""
-
-    moved: int
-    next_due: int | None
-    now: int
-
-
-class Rescued(NamedTuple):
-    """What a rescue found. `step` (ms) is set when the server's clock was set; then nobody was rescued."""
-
-    step: int | None
-    now: int
-    returned: int
-    died: int
-    workers: list[str]
-
-
-class Pruned(NamedTuple):
-    """How many left the index, where to look from next time, how many dead letters were deleted, and how many
-    jobs are set aside because their records were corrupted."""
-
-    finished: int
-    place: int
-    dead: int
-    corrupt: int
-
-
-class Evicted(NamedTuple):
-    """How many records were removed before their time, about how many bytes that freed, where to look from next time,
-    and how many stay only because their jobs have just ended."""
-
-    records: int
-    bytes: int
-    place: int
-    young: int
-
-
-class Purged(NamedTuple):
-    """How many jobs were deleted, and when (the server's ms) the purge began."""
-
-    jobs: int
-    began: int
-
-
-class Sampled(NamedTuple):
-    """How many samples were taken, the server's now (ms)."""
-
-    taken: int
-    now: int
-
-
-class GroupRow(NamedTuple):
-    """A group of dead letters: type, class of the error and place, a line each; times in Unix ms."""
-
-    group: str
-    name: bytes
-    jobs: int
-    first: int
-    last: int
-    last_job_id: str
 
 
 class Completion(msgspec.Struct, frozen=True):
@@ -219,12 +93,12 @@ class Queue:
         """
         if len(jobs) == 1 and jobs[0].is_plain and request is _NO_REQUEST:
             job = jobs[0]
-            return self._make("enqueue", (job.id, job.type, job.priority, job.envelope), _read_one_enqueued)
+            return self._make("enqueue", (job.id, job.type, job.priority, job.envelope), read_one_enqueued)
         values: list[str] = []
         for job in jobs:
             values += (job.id, job.type, job.priority, "" if job.is_plain else _special(job))
         arguments = (*request, _REPEATABLE_FOR, _pack(values), *[job.envelope for job in jobs])
-        return self._make("enqueue", arguments, _reader_of_enqueued(len(jobs)))
+        return self._make("enqueue", arguments, reader_of_enqueued(len(jobs)))
 
     def fetch(
         self,
@@ -240,9 +114,9 @@ class Queue:
     ) -> Call:
         """Move up to `want` jobs from next and pending into the worker's list (fetch.lua).
 
-        `number` is that of the first token; `order` the letters of the priorities from the
-        worker's place in its cycle on. Those that stand behind a blocking pop count for themselves, b1, b2, ...;
-        `lost_pops` are numbers of such ones whose replies never came. The reply is a `Fetched`.
+        `number` is that of the first token; `order` has the letters of the priorities whose turns come next, for one
+        cycle. Fetches behind a blocking pop have numbers of their own, b1, b2, ...; `lost_pops` are those whose replies
+        never came. The reply is a `Fetched`.
         """
         arguments = (
             worker,
@@ -255,7 +129,7 @@ class Queue:
             "1" if behind_pop else "",
             ",".join(map(str, lost_pops)),
         )
-        return self._call("fetch", arguments, _read_fetched)
+        return self._call("fetch", arguments, read_fetched)
 
     def complete(self, worker: str, completions: Sequence[Completion]) -> Call:
         """Move jobs from the worker's list to completed, with their results (complete.lua).
@@ -263,12 +137,12 @@ class Queue:
         The reply is a list with OK, ALREADY, STALE or MISSING for each.
         """
         rows = list(map(_completed, completions))
-        return self._call("complete", (worker, self._retention, _pack(rows)), _reader_of_answers(len(rows)))
+        return self._call("complete", (worker, self._retention, _pack(rows)), reader_of_answers(len(rows)))
 
     def retry(self, worker: str, failure: Failure, delay: float) -> Call:
         """Move a job from the worker's list to retrying, due after `delay` seconds (retry.lua)."""
         arguments = (worker, failure.job_id, failure.token, round(delay * 1000), *_attempt(failure), self._retention)
-        return self._call("retry", arguments, _read_answer)
+        return self._call("retry", arguments, read_answer)
 
     def dead_letter(self, worker: str, failure: Failure, error_class: str, place: str = "") -> Call:
         """Move a job from the worker's list to failed (dead_letter.lua).
@@ -276,36 +150,36 @@ class Queue:
         `place` is where in the handler's code it failed, e.g. `shop/mail.py:42 send`: dead letters are grouped by it.
         """
         arguments = (worker, failure.job_id, failure.token, error_class, *_attempt(failure), place)
-        return self._call("dead_letter", arguments, _read_answer)
+        return self._call("dead_letter", arguments, read_answer)
 
     def requeue(self, worker: str, job_id: str, token: str, delay: float = 0.0) -> Call:
         """Move a job back to the head of pending, or to scheduled, its attempt not counted (requeue.lua)."""
-        return self._call("requeue", (worker, job_id, token, round(delay * 1000), self._retention), _read_answer)
+        return self._call("requeue", (worker, job_id, token, round(delay * 1000), self._retention), read_answer)
 
     def throttle(self, worker: str, job_id: str, token: str, delay: float) -> Call:
-        """Give a job back, and its whole type no more for `delay` seconds; no attempt is counted (throttle.lua)."""
+        """Give a job back and hold its type back for `delay` seconds; no attempt is counted (throttle.lua)."""
         arguments = (worker, job_id, token, round(delay * 1000), self._retention)
-        return self._call("throttle", arguments, _read_answer)
+        return self._call("throttle", arguments, read_answer)
 
     def cancelled(self, worker: str, job_id: str, token: str, row: bytes, log: bytes) -> Call:
         """Move a job whose child was stopped from the worker's list to cancelled (cancelled.lua)."""
-        return self._call("cancelled", (worker, job_id, token, row, log, self._retention), _read_answer)
+        return self._call("cancelled", (worker, job_id, token, row, log, self._retention), read_answer)
 
     def cancel(self, job_id: str) -> Call:
         """Move a waiting job to cancelled, or mark a running one (cancel.lua).
 
         The reply is CANCELLED, CANCELLING, MISSING, or the state that the job had ended in.
         """
-        return self._call("cancel", (job_id, self._retention), _read_answer)
+        return self._call("cancel", (job_id, self._retention), read_answer)
 
     def report(self, reports: Sequence[tuple[str, str, bytes, bytes]]) -> Call:
         """Store progress and log (JSON, b"" for none) of running jobs: (id, token, progress, log) (report.lua)."""
-        return self._call("report", [value for report in reports for value in report], _read_answers)
+        return self._call("report", [value for report in reports for value in report], read_answers)
 
     def heartbeat(self, worker: str, lease: float, *, first: bool = False) -> Call:
         """Extend a worker's lease to `lease` seconds from now (heartbeat.lua). The reply is a `Heartbeat`."""
         arguments = (worker, round(lease * 1000), "1" if first else "0")
-        return self._call("heartbeat", arguments, _read_heartbeat)
+        return self._call("heartbeat", arguments, read_heartbeat)
 
     def reclaim(
         self,
@@ -323,32 +197,32 @@ class Queue:
         """
         pops = ",".join(map(str, lost_pops))
         return self._call(
-            "reclaim", (worker, limit, MAX_LOST, self._retention, number, blocking_pop, pops, *held), _read_reclaimed
+            "reclaim", (worker, limit, MAX_LOST, self._retention, number, blocking_pop, pops, *held), read_reclaimed
         )
 
     def resign(self, worker: str) -> Call:
         """Give the lease of a leaving worker back, unless it still holds jobs (resign.lua)."""
-        return self._call("resign", (worker,), _read_answer)
+        return self._call("resign", (worker,), read_answer)
 
     def promote(self, limit: int = 100) -> Call:
         """Move due jobs from scheduled and retrying to pending (promote.lua). The reply is a `Promoted`."""
-        return self._call("promote", (limit,), _read_promoted)
+        return self._call("promote", (limit,), read_promoted)
 
     def rescue(
         self, last_now: int | None, elapsed: float | Callable[[], float], limit: int | Callable[[], int] = 100
     ) -> Call:
         """Move the jobs of lost workers to the head of pending (rescue.lua). The reply is a `Rescued`.
 
-        `last_now` is the server's now (ms) in the answer to the caller's last look, `elapsed` the seconds since that
-        answer came by the caller's own steady clock: together they tell a clock that was set from time that passed.
-        A call that may wait for a server that is away is given functions, which are asked when it is sent.
+        `last_now` is the server's now (ms) in the reply to the caller's last call, `elapsed` the seconds since that
+        by the caller's own steady clock: together they tell a clock that was set from time that passed. A call that may
+        wait until the server can be reached takes functions, which are called when it is sent.
         """
 
         def since() -> int:
             return round((elapsed() if callable(elapsed) else elapsed) * 1000)
 
         last: tuple[Any, ...] = ("", "") if last_now is None else (last_now, since)
-        return LateCall(*self._call("rescue", (limit, MAX_LOST, self._retention, *last), _read_rescued))
+        return LateCall(*self._call("rescue", (limit, MAX_LOST, self._retention, *last), read_rescued))
 
     def redrive(self, job_ids: Sequence[str]) -> Call:
         """Move dead jobs from failed to pending, with fresh attempts (redrive.lua). The reply is a count."""
@@ -364,7 +238,7 @@ class Queue:
         limit: int | None = None,
         asked: bytes = b"{}",
     ) -> Call:
-        """Begin to redrive dead letters by and by, those of some groups or all (start_redrive.lua).
+        """Start a gradual redrive of dead letters, of some groups or all (start_redrive.lua).
 
         `canary` of them go first, the rest once those have completed, `rate` a second. The reply is how many that is.
         """
@@ -372,12 +246,12 @@ class Queue:
         return self._call("start_redrive", arguments, int)
 
     def continue_redrives(self, limit: int = 100) -> Call:
-        """Go on with what is redriven by and by (continue_redrives.lua). The reply is a `Promoted`."""
-        return self._call("continue_redrives", (limit, self._retention), _read_promoted)
+        """Continue gradual redrives (continue_redrives.lua). The reply is a `Promoted`."""
+        return self._call("continue_redrives", (limit, self._retention), read_promoted)
 
     def stop_redrive(self, redrive_id: str) -> Call:
-        """Redrive no more of them (stop_redrive.lua). The reply is STOPPED, MISSING or how it had ended."""
-        return self._call("stop_redrive", (redrive_id,), _read_answer)
+        """Stop a gradual redrive (stop_redrive.lua). The reply is STOPPED, MISSING or how it had ended."""
+        return self._call("stop_redrive", (redrive_id,), read_answer)
 
     def discard(self, job_ids: Sequence[str]) -> Call:
         """Delete dead jobs (discard.lua). The reply is a count."""
@@ -386,10 +260,10 @@ class Queue:
     def purge(self, state: str, limit: int = 1000, began: int | None = None) -> Call:
         """Delete up to `limit` jobs that are pending, scheduled, retrying or failed (purge.lua).
 
-        The reply is a `Purged`; further calls are given its `began`, so that they leave what came meanwhile.
+        The reply is a `Purged`; further calls are given its `began`, so that they leave jobs that came meanwhile.
         """
         arguments = (state, limit, "" if began is None else began)
-        return self._call("purge", arguments, lambda reply: Purged(*map(int, reply)))
+        return self._call("purge", arguments, read_purged)
 
     def set_limit(
         self,
@@ -402,7 +276,7 @@ class Queue:
     ) -> Call:
         """Set how many jobs of a type start a second and run at once (set_limit.lua). The reply is SET or KEPT."""
         arguments = (job_type, _text(rate), _text(burst), _text(concurrency), origin)
-        return self._call("set_limit", arguments, _read_answer)
+        return self._call("set_limit", arguments, read_answer)
 
     def pause(self, job_type: str = "") -> Call:
         """Stop giving out a type's jobs, or all of the queue (pause.lua). The reply: whether that is new."""
@@ -414,15 +288,15 @@ class Queue:
 
     def set_schedule(self, name: str, definition: bytes, next_time: int | None) -> Call:
         """Create or replace a schedule (set_schedule.lua). The reply is CREATED, REPLACED or UNCHANGED."""
-        return self._call("set_schedule", (name, definition, _text(next_time)), _read_answer)
+        return self._call("set_schedule", (name, definition, _text(next_time)), read_answer)
 
     def delete_schedule(self, name: str | bytes) -> Call:
-        """Forget a schedule (delete_schedule.lua). The reply: whether it was there."""
+        """Delete a schedule (delete_schedule.lua). The reply: whether it existed."""
         return self._call("delete_schedule", (name,), bool)
 
     def due_ticks(self, limit: int = 100) -> Call:
-        """Look which schedules are to fire (due_ticks.lua). The reply is a `Ticks`."""
-        return self._call("due_ticks", (limit,), _read_ticks)
+        """Read which schedules are due (due_ticks.lua). The reply is a `Ticks`."""
+        return self._call("due_ticks", (limit,), read_ticks)
 
     def tick(
         self,
@@ -439,10 +313,10 @@ class Queue:
         for job in jobs:
             arguments += (job.id, job.type, job.priority, _ms(job.retention), job.expires.lstrip("+"), job.envelope)
             arguments.append(job.limit_key)
-        return self._call("tick", arguments, lambda reply: reply[0].decode())
+        return self._call("tick", arguments, read_tick)
 
     def read_fields(self, job_ids: Sequence[str], fields: Sequence[str]) -> Call:
-        """Read fields of records (look.lua). The reply is a list with the values, or None, for each."""
+        """Read fields of records (read_fields.lua). The reply is a list with the values, or None, for each."""
         size = len(fields)
 
         def rows(values: list[bytes | None]) -> list[list[bytes | None]]:
@@ -456,28 +330,28 @@ class Queue:
 
     def read_groups(self, limit: int) -> Call:
         """Read the groups of dead letters (read_groups.lua). The reply is a list of `GroupRow`."""
-        return self._call("read_groups", (limit,), _read_groups)
+        return self._call("read_groups", (limit,), read_groups)
 
     def prune(self, place: int, dead_ttl: float, dead_max: int, limit: int = 1000) -> Call:
-        """Let go of old records (prune.lua). The reply is a `Pruned`."""
+        """Remove old records (prune.lua). The reply is a `Pruned`."""
         arguments = (limit, place, round(dead_ttl * 1000), dead_max)
-        return self._call("prune", arguments, lambda reply: Pruned(*map(int, reply)))
+        return self._call("prune", arguments, read_pruned)
 
     def evict(self, limit: int, place: int, until: int, keep_for: float) -> Call:
         """Remove up to `limit` records early, the oldest first, of jobs that ended until `until` (ms) (evict.lua).
 
-        Those that ended within the last `keep_for` seconds stay. The reply is a `Evicted`.
+        Those that ended within the last `keep_for` seconds are kept. The reply is an `Evicted`.
         """
         arguments = (limit, place, until, round(keep_for * 1000))
-        return self._call("evict", arguments, lambda reply: Evicted(*map(int, reply)))
+        return self._call("evict", arguments, read_evicted)
 
     def sample(self) -> Call:
-        """Note how far the counters are, where it is time to (sample.lua). The reply is a `Sampled`."""
+        """Note the values of the counters, if it is time to (sample.lua). The reply is a `Sampled`."""
         arguments = [number for series in SERIES for number in series]
-        return self._call("sample", arguments, lambda reply: Sampled(*map(int, reply)))
+        return self._call("sample", arguments, read_sampled)
 
     def survey(self) -> Call:
-        """Look what the queue holds (survey.lua). The reply is a `Survey`."""
+        """Read what the queue holds (survey.lua). The reply is a `Survey`."""
         return self._call("survey", (), read_survey)
 
     def forget(self) -> Call:
@@ -492,8 +366,6 @@ class Queue:
 
 
 _pack = msgspec.msgpack.Encoder().encode
-_decode_rows = msgspec.msgpack.Decoder(list[FetchedJob]).decode
-_decode_sizes = msgspec.msgpack.Decoder(list[int]).decode
 
 
 def _as_text(data: bytes) -> str:
@@ -526,97 +398,3 @@ def _text(value: float | None) -> str:
 
 def _attempt(failure: Failure) -> tuple[Any, ...]:
     return (failure.crash, f"{failure.duration:.3f}", failure.error, failure.row, failure.log)
-
-
-def _read_answer(reply: bytes) -> str:
-    return reply.decode()
-
-
-def _read_answers(reply: list[bytes]) -> list[str]:
-    return [answer.decode() for answer in reply]
-
-
-def _reader_of_answers(count: int) -> Callable[[list[Any]], list[str]]:
-    return lambda reply: _answers(reply, ["OK"] * count)
-
-
-def _answers(exceptions: list[Any], usual: list[str]) -> list[str]:
-    """Return an answer for each: what is usual, but for those of which a script tells the number and another one."""
-    for number, answer in zip(exceptions[0::2], exceptions[1::2], strict=True):
-        usual[number - 1] = answer.decode()
-    return usual
-
-
-def _read_fetched(reply: list[Any]) -> Fetched:
-    if reply[0] == b"LOST":
-        return Fetched(True, 0, False, [], 0)
-    _, now, more, number, rows, sizes, texts = reply
-    jobs = _decode_rows(rows)
-    pieces = iter(_cut(texts, _decode_sizes(sizes)))
-    for job in jobs:
-        job.envelope = next(pieces)
-        if job.parent_ids:
-            job.parents = {parent: next(pieces) for parent in job.parent_ids}
-            job.parent_ids = ()
-    return Fetched(False, now, bool(more), jobs, number)
-
-
-def _cut(texts: bytes, sizes: list[int]) -> list[bytes]:
-    """Return what was joined, piece by piece."""
-    pieces, at = [], 0
-    for size in sizes:
-        pieces.append(texts[at : at + size])
-        at += size
-    return pieces
-
-
-def _reader_of_enqueued(count: int) -> Callable[[list[Any]], Enqueued]:
-    def read(reply: list[Any]) -> Enqueued:
-        new = ["NEW"] * count
-        if reply[0] == b"OK":
-            return Enqueued("OK", "", _answers(reply[1:], new) if len(reply) > 1 else new)
-        if reply[0] == b"REPLAYED":
-            return Enqueued("REPLAYED", reply[1].decode(), _answers(reply[2:], new))
-        return Enqueued(reply[0].decode(), reply[1].decode() if len(reply) > 1 else "", [])
-
-    return read
-
-
-_read_one_enqueued = _reader_of_enqueued(1)
-
-
-def _read_ticks(reply: list[Any]) -> Ticks:
-    due = list(zip(reply[2::3], reply[3::3], reply[4::3], strict=True))
-    return Ticks(int(reply[0]), order(reply[1]) if reply[1] != b"" else None, due)
-
-
-def _read_heartbeat(reply: list[Any]) -> Heartbeat:
-    if reply[0] == b"LOST":
-        return Heartbeat(True, 0, 0, [])
-    return Heartbeat(False, int(reply[1]), int(reply[2]), _texts(reply[3:]))
-
-
-def _read_reclaimed(reply: list[bytes]) -> Reclaimed:
-    return Reclaimed(reply[0] == b"LOST", _texts(reply[1:]))
-
-
-def _texts(values: list[bytes]) -> list[str]:
-    return [value.decode() for value in values]
-
-
-def _read_groups(reply: list[Any]) -> list[GroupRow]:
-    rows = (reply[at : at + 6] for at in range(0, len(reply), 6))
-    return [
-        GroupRow(text(group), name, int(jobs), order(first), order(last), text(last_job_id))
-        for group, name, jobs, first, last, last_job_id in rows
-    ]
-
-
-def _read_promoted(reply: list[Any]) -> Promoted:
-    return Promoted(int(reply[0]), int(reply[1]) if reply[1] != b"" else None, int(reply[2]))
-
-
-def _read_rescued(reply: list[Any]) -> Rescued:
-    if reply[0] == b"STEP":
-        return Rescued(int(reply[1]), 0, 0, 0, [])
-    return Rescued(None, int(reply[1]), int(reply[2]), int(reply[3]), [worker.decode() for worker in reply[4:]])

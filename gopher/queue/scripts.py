@@ -1,49 +1,62 @@
-"""The Lua scripts, one a verb, joined with the shared pieces that each names in its `uses:` line."""
+"""The Lua scripts, one a verb, each linked with what it needs of the library and of the tables in Python."""
 
 import hashlib
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 
 from gopher.server.calls import Script
 
 from . import facts
+from .linker import Library, library_of, link
 
-_USES = re.compile(r"^-- uses: (.*)$", re.MULTILINE)
+_LUA = files("gopher.queue.lua")
 
 
-def join(name: str, source: str, replace: dict[str, str] | None = None) -> Script:
-    """Put the shared pieces that `source` names before it; `replace` has other texts for some of them."""
-    uses = _USES.search(source)
-    pieces = uses[1].split() if uses else []
-    texts = [*((replace or {}).get(piece) or _read(f"shared/{piece}") for piece in pieces), source]
-    whole = facts.with_names(name, "\n".join(_with_tables(texts)))
+def build(name: str, source: str, replace: Mapping[str, str] | None = None) -> Script:
+    """Build the script `name` from its text; `replace` has other texts for some pieces of the library."""
+    known = _library_of({**_pieces(), **replace}) if replace else library()
+    whole = link(facts.with_names(name, source), known)
     return Script(name, whole, hashlib.sha1(whole.encode(), usedforsecurity=False).hexdigest())
-
-
-def _with_tables(texts: Iterable[str]) -> Iterator[str]:
-    """Yield texts, each behind the tables that it mentions first: what returns before them does not pay for them."""
-    defined: set[str] = set()
-    for text in texts:
-        new = [name for name in facts.tables_in(text) if name not in defined]
-        defined.update(new)
-        yield "\n".join([*facts.definitions(new), text])
 
 
 @cache
 def script(name: str) -> Script:
     """Return the script of a verb, e.g. `script("enqueue")`."""
-    return join(name, _read(name))
+    return build(name, read(name))
 
 
 def names() -> list[str]:
     """Return the names of all scripts."""
-    return sorted(
-        entry.name.removesuffix(".lua") for entry in files("gopher.queue.lua").iterdir() if entry.name.endswith(".lua")
-    )
+    return _names_in(_LUA)
+
+
+def read(name: str) -> str:
+    """Return a text as it is written: that of a verb, or of a piece such as `library/base`."""
+    return _LUA.joinpath(f"{name}.lua").read_text()
+
+
+def pieces() -> list[str]:
+    """Return the names of the pieces of the library."""
+    return _names_in(_LUA.joinpath("library"))
+
+
+def _names_in(folder: Traversable) -> list[str]:
+    return sorted(text.name.removesuffix(".lua") for text in folder.iterdir() if text.name.endswith(".lua"))
 
 
 @cache
-def _read(name: str) -> str:
-    return files("gopher.queue.lua").joinpath(f"{name}.lua").read_text()
+def _pieces() -> dict[str, str]:
+    return {piece: read(f"library/{piece}") for piece in pieces()}
+
+
+@cache
+def library() -> Library:
+    """Return what scripts may use without defining it: the library's definitions and the tables, by name."""
+    return _library_of(_pieces())
+
+
+def _library_of(pieces: Mapping[str, str]) -> Library:
+    texts = {"facts": facts.definitions(), **pieces}
+    return library_of({piece: facts.with_names(piece, text) for piece, text in texts.items()})

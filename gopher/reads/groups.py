@@ -5,31 +5,20 @@ reading the records of the dead.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from gopher.base.names import JOB_ID, check_name
 from gopher.base.salvage import NO_ID, NO_NAME, NO_TIME, Salvage, moment, text
 from gopher.base.times import to_rfc3339
 from gopher.errors import InvalidJob
+from gopher.jobs.filters import MAX_GROUPS, SELECTING, DeadFilter
 from gopher.jobs.models import GroupPage, GroupView
-from gopher.queue.moves import GroupRow
+from gopher.queue.replies import GroupRow
 from gopher.queue.store import Server
 from gopher.server.errors import explained
 from gopher.server.round_trips import ask
 
-#: Groups of one queue that are shown, the ones with the latest deaths.
-MAX_GROUPS = 1000
 #: Groups of one queue among which a filter looks for those that fit.
 MAX_SEARCHED = 20_000
-
-
-class Which(NamedTuple):
-    """Which dead letters are meant: those that fit all that is not None."""
-
-    type: str | None = None
-    #: The class of the error, e.g. `ValueError`.
-    error: str | None = None
-    group: str | None = None
 
 
 class Groups:
@@ -54,7 +43,7 @@ class Groups:
         groups = sorted(found.values(), key=lambda view: (-view.count, view.group))
         return GroupPage(groups[:limit], len(groups))
 
-    def fitting(self, queue: str, which: Which) -> list[str] | None:
+    def fitting(self, queue: str, which: DeadFilter) -> list[str] | None:
         """Return the groups of a queue that hold what is meant, None when there are too many groups to tell."""
         client, keys = self._server.client, self._server.keys.for_queue(queue)
         with explained():
@@ -88,8 +77,17 @@ def _whole(name: bytes) -> list[str]:
     return parts
 
 
-def _fits(name: Sequence[str], which: Which) -> bool:
-    return which.type in (None, name[0]) and which.error in (None, name[1])
+def _fits(name: Sequence[str], which: DeadFilter) -> bool:
+    return matches(which, job_type=name[0], error=name[1])
+
+
+def matches(which: DeadFilter, **known: str | None) -> bool:
+    """Return whether a filter means a dead letter of which that is known; its group is not looked at.
+
+    A field that is asked for has to be among what is known: nothing is passed over, since that would mean too many.
+    """
+    asked = {name: getattr(which, name) for name in SELECTING if name != "group"}
+    return all(value is None or value == known[name] for name, value in asked.items())
 
 
 def _joined(known: GroupView | None, queue: str, row: GroupRow) -> GroupView:

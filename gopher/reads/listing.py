@@ -9,22 +9,21 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from gopher.base.names import QUEUE_NAME, check_name
 from gopher.base.priorities import PRIORITIES
 from gopher.base.salvage import NO_NAME, UNREADABLE, Salvage, order, text
 from gopher.base.states import DEAD, FINISHED, IN_SORTED_SETS, QUEUED, RUNNING, State
 from gopher.errors import InvalidJob
+from gopher.jobs.filters import MAX_LIMIT, DeadFilter, DeadListing, JobFilter
 from gopher.jobs.models import Page
 from gopher.queue.keys import QueueKeys
 from gopher.queue.store import Server
 from gopher.server.errors import explained
 from gopher.server.round_trips import Words, ask, ask_groups
 
-from .groups import Groups, Which
+from .groups import Groups, matches
 from .jobs import Inspector
 from .scan import Entry, Position, held_entries, look_into, next_entries, pending_entries, sorted_entries
 
-MAX_LIMIT = 500
 #: Entries that are looked at for one page: it may hold fewer jobs than asked for, and still have a next one.
 MAX_SCANNED = 2000
 #: Records read in one round trip.
@@ -97,35 +96,34 @@ class Listing:
         self._inspector = inspector
         self._groups = Groups(server)
 
-    def jobs(
-        self,
-        *,
-        status: str | None = None,
-        job_type: str | None = None,
-        queue: str | None = None,
-        error: str | None = None,
-        group: str | None = None,
-        limit: int = 50,
-        cursor: str | None = None,
-    ) -> Page:
-        """Return a page of jobs; `error` is the class of the error that they ended with, `group` that of dead letters.
+    def jobs(self, asked: JobFilter) -> Page:
+        """Return a page of jobs.
 
         Jobs may move between two pages: one that does is seen once at least if it stays older than the
-        cursor. Raises InvalidJob, naming /status, /queue, /limit or /cursor.
+        cursor. Raises InvalidJob, naming /limit or /cursor.
         """
-        _check(status, queue, limit)
+        return self._page(asked.status, DeadFilter(asked.job_type, queue=asked.queue), asked.limit, asked.cursor)
+
+    def dead_letters(self, asked: DeadListing) -> Page:
+        """Return a page of dead letters."""
+        return self._page(State.FAILED, asked, asked.limit, asked.cursor)
+
+    def _page(self, status: str | None, which: DeadFilter, limit: int, cursor: str | None) -> Page:
+        if not 1 <= limit <= MAX_LIMIT:
+            raise InvalidJob(f"is {limit}: must be from 1 to {MAX_LIMIT}", "/limit")
         start = Cursor.read(cursor) if cursor else None
         with explained():
-            names = self._server.queues() if queue is None else [queue]
-            entries = self._merged(names, status, Which(job_type, error, group), start)
-            fits = partial(self._fits, status=status, job_type=job_type, error=error)
-            chosen, end = _choose(entries, fits, limit, start)
+            names = self._server.queues() if which.queue is None else [which.queue]
+            entries = self._merged(names, status, which, start)
+            chosen, end = _choose(entries, partial(self._fits, status=status, which=which), limit, start)
         views = self._inspector.views((entry.queue, entry.id) for entry in chosen)
         # Between the two looks a job may have moved on.
         jobs = [view for view in views if status is None or view.status in (status, NO_NAME)]
         return Page(jobs, end.text() if end else None)
 
-    def _merged(self, queues: Sequence[str], status: str | None, which: Which, start: Cursor | None) -> Iterator[Entry]:
+    def _merged(
+        self, queues: Sequence[str], status: str | None, which: DeadFilter, start: Cursor | None
+    ) -> Iterator[Entry]:
         """Yield all entries of the places that a status is found in, newest first."""
         every = self._filled([self._server.keys.for_queue(name) for name in queues])
         places = [(keys, place) for keys in every for place in self._places(keys, status, which, every[keys])]
@@ -168,7 +166,7 @@ class Listing:
         of_lists = {at: _position_of(job_id, since) for (at, job_id), since in zip(ids.items(), times, strict=True)}
         return [of_lists[at] if at in of_lists else _head(reply) if reply else None for at, reply in enumerate(replies)]
 
-    def _places(self, keys: QueueKeys, status: str | None, which: Which, names: "_Names") -> Iterator[str]:
+    def _places(self, keys: QueueKeys, status: str | None, which: DeadFilter, names: "_Names") -> Iterator[str]:
         for place, states in _STATES.items():
             if (status is not None and status not in states) or place == QueueKeys.group.head:
                 continue
@@ -195,16 +193,13 @@ class Listing:
             return next_entries(server, keys, after, list(chain(*start.lists.values())) if start else [])
         return sorted_entries(server, keys, place, after)
 
-    def _fits(
-        self, entries: Sequence[Entry], *, status: str | None, job_type: str | None, error: str | None
-    ) -> list[bool]:
-        fields = ["state", "type", *(["error"] if error is not None else [])]
+    def _fits(self, entries: Sequence[Entry], *, status: str | None, which: DeadFilter) -> list[bool]:
+        fields = ["state", "type", *(["error"] if which.error is not None else [])]
         records = self._read(entries, fields)
         return [
             (state is not None or kind is not None)
             and _stands(entry, state, status)
-            and job_type in (None, text(kind or b""))
-            and (error is None or error == error_class(reason[0]))
+            and matches(which, job_type=text(kind or b""), error=error_class(reason[0]) if reason else None)
             for entry, (state, kind, *reason) in zip(entries, records, strict=True)
         ]
 
@@ -300,9 +295,9 @@ def _newest_first(streams: Iterable[tuple[Position, Callable[[], Iterator[Entry]
                 heapq.heappush(opened, _Newest(entry, newest.rest))
 
 
-def dead_places(groups: Groups, queue: str, which: Which) -> list[str]:
+def dead_places(groups: Groups, queue: str, which: DeadFilter) -> list[str]:
     """Return where the dead letters stand that are meant; others may stand there too where very many groups fit."""
-    fitting = None if which == Which() else groups.fitting(queue, which)
+    fitting = None if which.is_whole_queue else groups.fitting(queue, which)
     if fitting is None or len(fitting) > MAX_MERGED:
         return [State.FAILED]
     return [f"{QueueKeys.group.head}{group}" for group in fitting]
@@ -311,15 +306,6 @@ def dead_places(groups: Groups, queue: str, which: Which) -> list[str]:
 def error_class(error: bytes | None) -> str | None:
     """Return the class that a record's error names, None when there is none."""
     return Salvage().read("error", lambda: _ERROR_TYPE.decode(error).get("type"), None) if error else None
-
-
-def _check(status: str | None, queue: str | None, limit: int) -> None:
-    if status is not None and status not in list(State):
-        raise InvalidJob(f"is {status!r:.60}: must be one of {', '.join(State)}", "/status")
-    if queue is not None:
-        check_name(QUEUE_NAME, queue, "/queue")
-    if not 1 <= limit <= MAX_LIMIT:
-        raise InvalidJob(f"is {limit}: must be from 1 to {MAX_LIMIT}", "/limit")
 
 
 def _choose(

@@ -1,5 +1,6 @@
 """What the API does to jobs that are there: cancel, retry, delete, purge."""
 
+import re
 from uuid import uuid4
 
 import pytest
@@ -99,18 +100,35 @@ def test_shows_the_groups_of_dead_letters_and_retries_one(api, client, queue, wo
     assert api.get("/api/v1/dlq/groups", params={"limit": 0}).json()["field"] == "/limit"
 
 
-def test_retries_by_and_by_shows_how_far_it_is_and_stops(api, client, queue, worker, error_class):
+def test_a_gradual_redrive_shows_its_progress_and_stops(api, client, queue, worker, error_class):
     ids = bury(api, queue, worker, 3, error_class)
     answer = api.post("/api/v1/dlq/retry-all", json={"error": error_class, "canary": 1, "rate": "5/s"})
     assert (answer.status_code, answer.json()["count"]) == (202, 3)
-    retry_id = answer.json()["retry_id"]
+    redrive_id = answer.json()["redrive_id"]
     client.server.run(client.server.queue(queue).continue_redrives())
-    (shown,) = [each for each in api.get("/api/v1/dlq/retries").json()["retries"] if each["retry_id"] == retry_id]
+    rows = api.get("/api/v1/dlq/redrives").json()["redrives"]
+    (shown,) = [each for each in rows if each["redrive_id"] == redrive_id]
     assert (shown["status"], shown["retried"], shown["total"], shown["rate"]) == ("canary", 1, 3, "5/s")
-    assert api.post(f"/api/v1/dlq/retries/{retry_id}/stop").json() == {"retry_id": retry_id, "stopped": True}
+    stopped = api.post(f"/api/v1/dlq/redrives/{redrive_id}/stop").json()
+    assert stopped == {"redrive_id": redrive_id, "stopped": True}
     assert [state(client, queue, job_id) for job_id in ids] == ["pending", "failed", "failed"]
-    assert api.post("/api/v1/dlq/retries/nothing/stop").status_code == 404
+    assert api.post("/api/v1/dlq/redrives/nothing/stop").status_code == 404
     assert api.post("/api/v1/dlq/retry-all", json={"error": "None" + error_class, "canary": 1}).json() == {"count": 0}
+
+
+def test_the_old_names_of_redrives_answer_for_one_release_and_say_the_new_ones(api, queue, worker, error_class):
+    bury(api, queue, worker, 2, error_class)
+    redrive_id = api.post("/api/v1/dlq/retry-all", json={"error": error_class, "rate": "1/h"}).json()["retry_id"]
+    listed = api.get("/api/v1/dlq/retries")
+    new = [each for each in api.get("/api/v1/dlq/redrives").json()["redrives"] if each["redrive_id"] == redrive_id]
+    old = [each for each in listed.json()["retries"] if each["retry_id"] == redrive_id]
+    assert [{"redrive_id": each.pop("retry_id"), **each} for each in old] == new
+    stopped = api.post(f"/api/v1/dlq/retries/{redrive_id}/stop")
+    assert stopped.json() == {"retry_id": redrive_id, "stopped": True}
+    for answer, successor in ((listed, "redrives"), (stopped, f"redrives/{redrive_id}/stop")):
+        assert re.fullmatch(r"@\d+", answer.headers["Deprecation"])
+        assert answer.headers["Link"] == f'</api/v1/dlq/{successor}>; rel="successor-version"'
+    assert "Deprecation" not in api.get("/api/v1/dlq/redrives").headers
 
 
 @pytest.mark.parametrize(

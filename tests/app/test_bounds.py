@@ -5,9 +5,10 @@ from base64 import urlsafe_b64encode
 
 import msgspec
 import pytest
-from gopher.app import create_app, dead_letters, flow, jobs, schedules, timeline
+from gopher.app import create_app, jobs
 
 from gopher.config.settings import Settings
+from gopher.jobs import filters
 from gopher.jobs.schedule import ScheduleSpec
 from gopher.jobs.submission import Recurring, Submission
 
@@ -35,7 +36,7 @@ def api(redis_url):
 
 def bodies(kind, base):
     """Yield a body for each field of a Struct and each value, the rest as in `base`."""
-    for field in kind.__struct_fields__:
+    for field in kind.__struct_encode_fields__:
         others = "".join(f",{json.dumps(name)}:{json.dumps(value)}" for name, value in base.items() if name != field)
         for value in VALUES:
             yield f"{{{json.dumps(field)}:{value}{others}}}"
@@ -53,9 +54,9 @@ def check_pages(api):
         ("POST", "/api/v1/jobs", Submission, JOB),
         ("POST", "/api/v1/jobs?dry_run=1", Submission, JOB),
         ("PUT", "/api/v1/schedules/bounds", ScheduleSpec, SCHEDULE),
-        ("PUT", "/api/v1/limits/math", flow.LimitRequest, {"rate": "5/s"}),
-        ("POST", "/api/v1/dlq/retry-all", dead_letters.RetryAll, {}),
-        ("POST", "/api/v1/dlq/retry-all", dead_letters.RetryAll, {"rate": "1/s"}),
+        ("PUT", "/api/v1/limits/math", filters.LimitRequest, {"rate": "5/s"}),
+        ("POST", "/api/v1/dlq/retry-all", filters.RetryAll, {}),
+        ("POST", "/api/v1/dlq/retry-all", filters.RetryAll, {"rate": "1/s"}),
     ],
 )
 def test_a_body_with_any_number_or_time_is_taken_or_refused(api, method, path, kind, base):
@@ -79,12 +80,12 @@ def test_a_recurring_submission_with_any_number_or_time_is_taken_or_refused(api)
 @pytest.mark.parametrize(
     ("method", "path", "kind"),
     [
-        ("GET", "/api/v1/jobs", jobs.Filter),
-        ("GET", "/api/v1/dlq", dead_letters.DeadFilter),
-        ("GET", "/api/v1/dlq/groups", dead_letters.GroupFilter),
-        ("GET", "/api/v1/timeline", timeline.Window),
-        ("GET", "/api/v1/schedules/none/preview", schedules.HowMany),
-        ("DELETE", "/api/v1/dlq", dead_letters.DiscardAll),
+        ("GET", "/api/v1/jobs", filters.JobFilter),
+        ("GET", "/api/v1/dlq", filters.DeadListing),
+        ("GET", "/api/v1/dlq/groups", filters.GroupFilter),
+        ("GET", "/api/v1/timeline", filters.Window),
+        ("GET", "/api/v1/schedules/none/preview", filters.PreviewSize),
+        ("DELETE", "/api/v1/dlq", filters.DeadSelection),
         ("GET", "/api/v1/jobs/01a20d1c-ddf1-7545-ad89-39761f6a6c22", jobs.Waiting),
     ],
 )
@@ -92,7 +93,7 @@ def test_a_query_with_any_number_or_time_is_taken_or_refused(api, method, path, 
     cursors = [msgspec.json.encode([number, "x", {}]) for number in (-(2**63), 2**64 - 1, 0)]
     cursors += [b'[1e400,"x",{}]', b'[%s,"x",{}]' % (b"9" * 400), b'[1,"",{"default:pending:normal":["x"]}]']
     texts = [*TEXTS, *NUMBERS, *map(_cursor, cursors)]
-    for field in kind.__struct_fields__:
+    for field in kind.__struct_encode_fields__:
         for text in texts:
             # A wait that is taken is waited for.
             if len(text) < 4000 and (field, text) != ("wait", "1"):

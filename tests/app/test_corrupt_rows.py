@@ -381,22 +381,22 @@ def test_a_redrive_that_can_not_be_read_is_a_row_that_says_so(installation, fiel
     for _ in range(2):
         installation.job_in(State.FAILED)
     letters: DeadLetters = installation.client.dead_letters
-    good = letters.retry_gradually(rate="1/h").retry_id
+    good = letters.retry_gradually(rate="1/h").redrive_id
     bad = []
     for value in BAD:
-        bad.append(letters.retry_gradually(rate="1/h").retry_id)
+        bad.append(letters.retry_gradually(rate="1/h").redrive_id)
         key = installation.keys.redrive(bad[-1])
         if field == "everything":
             installation.redis.delete(key)
             installation.redis.set(key, value or b"nonsense")
         else:
             installation.redis.hdel(key, field) if value is None else installation.redis.hset(key, field, value)
-    rows = {row["retry_id"]: row for row in installation.get("/api/v1/dlq/retries")["retries"]}
+    rows = {row["redrive_id"]: row for row in installation.get("/api/v1/dlq/redrives")["redrives"]}
     assert rows.keys() >= {good, *bad}
     assert "corrupt" not in rows[good]
     if field in ("state", "asked", "total", "rate", "began", "everything"):
         assert rows[bad[2]]["corrupt"]
-    assert good in installation.run("retries")
+    assert good in installation.run("redrives")
     walk(installation)
 
 
@@ -454,7 +454,7 @@ def test_the_lists_of_gopherctl_show_what_is_corrupt_beside_what_is_not(installa
             assert re.search(r"^corrupt +\w", said, re.MULTILINE), (field, said)
         for command in ("logs", "why"):
             installation.run(command, job_id)
-    for command in ("stats", "health", "retries"):
+    for command in ("stats", "health", "redrives"):
         installation.run(command)
     installation.redis.zadd(installation.keys.scheduled, {"junk": "-inf", b"\xff": YEAR_0})
     examined = CliRunner().invoke(cli, ["doctor"], env=installation.environ)

@@ -46,7 +46,7 @@ BEYOND = re.compile(
 
 
 #: A path such as /dlq/groups also fits /dlq/{job_id}: its DELETE is allowed, and finds nothing.
-ALSO_AN_ID = {"/api/v1/dlq/groups", "/api/v1/dlq/retries", "/api/v1/dlq/retry-all"}
+ALSO_AN_ID = {"/api/v1/dlq/groups", "/api/v1/dlq/redrives", "/api/v1/dlq/retries", "/api/v1/dlq/retry-all"}
 ALSO_AN_ID |= {"/api/v1/jobs/batch", "/api/v1/jobs/types"}
 METHODS = [allow_header_conformance, unsupported_method]
 

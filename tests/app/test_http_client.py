@@ -1,6 +1,5 @@
 """`HttpClient`: what `Client` does, over the API."""
 
-import inspect
 import json
 import re
 import shutil
@@ -18,7 +17,6 @@ from gopher import Client, HttpClient, __version__
 from gopher.api_client.decode import read_view
 from gopher.config.tls import tls_context
 from gopher.errors import ApiUnavailable, ConfigurationError, JobConflict, JobNotFound, OutcomeUnknown
-from gopher.interface import Gopher
 from gopher.jobs.models import JobView
 from gopher.jobs.submission import InvalidBatch
 from gopher.queue.idempotency import IdempotencyMismatch
@@ -85,14 +83,6 @@ def lossy(api: Api, tls: ssl.SSLContext | None = None) -> Iterator[LossyProxy]:
     finally:
         proxy.close()
         thread.join()
-
-
-def test_has_every_method_that_the_interface_names_with_the_same_parameters() -> None:
-    asked = [name for name, value in vars(Gopher).items() if not name.startswith("_") and callable(value)]
-    assert len(asked) > 15
-    for name in asked:
-        ours, theirs = (list(inspect.signature(getattr(each, name)).parameters) for each in (HttpClient, Client))
-        assert ours == theirs, name
 
 
 def test_a_job_looks_the_same_over_http(http: HttpClient, client: Client, queue: str) -> None:
@@ -197,3 +187,16 @@ def test_a_certificate_is_checked_and_an_authority_of_ones_own_believed(
                 assert http.health().version == __version__
         finally:
             tls_context.cache_clear()
+
+
+def test_dead_letters_are_discarded_up_to_a_limit_as_on_the_server_itself(
+    http: HttpClient, client: Client, queue: str, worker
+) -> None:
+    http.enqueue_many({"type": "email", "payload": EMAIL, "queue": queue} for _ in range(3))
+    for job in worker.fetch(3):
+        worker.dead_letter(job, "KeyError")
+    assert http.dead_letters.count(queue=queue, error="KeyError") == 3
+    assert http.dead_letters.discard_all(queue=queue, limit=2) == 2
+    assert http.dead_letters.retry_gradually(queue=queue, canary=0, rate="1/h").total == 1
+    assert [view.total for view in http.dead_letters.redrives() if view.queue == queue] == [1]
+    assert client.dead_letters.count(queue=queue) == 1

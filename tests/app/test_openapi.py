@@ -8,6 +8,7 @@ from gopher.app.problems import FAILURES
 from jsonschema_rs import meta
 
 from gopher.config.settings import Settings
+from gopher.interface import DeadLettersInterface, FlowInterface, Gopher, SchedulesInterface
 from tests.app.conftest import EMAIL
 from tests.app.document import document, pointer_to, validator
 
@@ -40,6 +41,28 @@ def test_every_route_is_declared_beside_its_view_and_in_the_document():
     for rule in app.url_map.iter_rules():
         for method in set() if operations.operation_of(app, rule.endpoint).is_page else openapi.methods_of(rule):
             assert pointer_to(method, re.sub("<[^>]*>", "x", rule.rule)), f"{method} {rule.rule}"
+
+
+def test_every_call_of_the_api_is_an_operation_of_the_interface_and_every_operation_is_served():
+    kinds = (Gopher, DeadLettersInterface, FlowInterface, SchedulesInterface)
+    declared = [each.operation for kind in kinds for each in vars(kind).values() if hasattr(each, "operation")]
+    app = create_app(Settings())
+    served = {
+        (call.method, call.path): call.operation
+        for call in openapi.calls(app)
+        if call.path.startswith("/api/v1/") and not call.operation.is_deprecated
+    }
+    # A second way to cancel.
+    assert served.pop(("DELETE", "/api/v1/jobs/{job_id}")).route == "/api/v1/jobs/<job_id>/cancel"
+    places = {(each.method, re.sub("<(.*?)>", r"{\1}", each.route)): each for each in declared}
+    assert served.keys() == {place for place in places if place != ("GET", "/health")}
+    for place, each in served.items():
+        assert (each.role, each.codes, each.path) == (places[place].role, places[place].codes, places[place].path)
+
+
+def test_a_renamed_call_is_marked_as_deprecated():
+    marked = {path for path, calls in document()["paths"].items() for each in calls.values() if each.get("deprecated")}
+    assert marked == {"/api/v1/dlq/retries", "/api/v1/dlq/retries/{retry_id}/stop"}
 
 
 def test_every_call_says_what_it_does_and_has_a_name_of_its_own():

@@ -1,5 +1,7 @@
 """Dead letters and purging."""
 
+import re
+
 import pytest
 
 from gopher.client import Client
@@ -67,22 +69,34 @@ def test_retries_all_that_fit(run: Run, client: Client, dead: list[str]) -> None
 
 def test_retries_by_and_by_and_says_how_to_follow_and_to_stop_it(run: Run, client: Client, dead: list[str]) -> None:
     told = run("retry-all", "--canary", "1", "--rate", "5/s")
-    retry_id = client.dead_letters.retries()[0].retry_id
-    assert "2 jobs will be retried; gopherctl retries shows" in told.out
-    assert f"gopherctl retries stop {retry_id}" in told.out
+    redrive_id = client.dead_letters.redrives()[0].redrive_id
+    assert "2 jobs will be retried; see progress with gopherctl redrives" in told.out
+    assert f"gopherctl redrives stop {redrive_id}" in told.out
     assert "no scheduler is alive" in told.err
     client.server.run(client.server.queue("default").continue_redrives())
-    row = run("retries").out.splitlines()[1].split()
-    assert row[:7] == [retry_id, "default", "canary", "1", "2", "1", "5/s"]
-    assert run("retries", "stop", retry_id).out == f"{retry_id} is stopped\n"
-    assert run("retries", "stop", retry_id).code == 1
-    assert run("retries", "--json").json["retries"][0]["status"] == "stopped"
+    row = run("redrives").out.splitlines()[1].split()
+    assert row[:7] == [redrive_id, "default", "canary", "1", "2", "1", "5/s"]
+    assert run("redrives", "stop", redrive_id).out == f"{redrive_id} is stopped\n"
+    assert run("redrives", "stop", redrive_id).code == 1
+    assert run("redrives", "--json").json["redrives"][0]["status"] == "stopped"
+
+
+def test_the_old_name_of_redrives_answers_as_before_with_a_warning(run: Run, client: Client, dead: list[str]) -> None:
+    redrive_id = run("retry-all", "--rate", "1/h", "--json").json["retry_id"]
+    listed, new = run("retries", "--json"), run("redrives", "--json").json["redrives"]
+    assert listed.json == {"retries": [{"retry_id": each.pop("redrive_id"), **each} for each in new]}
+    assert run("retries", "list", "--json").json == listed.json
+    stopped = run("retries", "stop", redrive_id, "--json")
+    assert stopped.json == {"retry_id": redrive_id, "stopped": True}
+    for answer in (listed, stopped):
+        assert (answer.code, answer.err.count("`gopherctl retries` is deprecated: use `gopherctl redrives`")) == (0, 1)
+    assert "retries" not in re.findall(r"^  (\S+)", run("--help").out, re.MULTILINE)
 
 
 def test_nothing_is_begun_where_nothing_fits(run: Run, dead: list[str]) -> None:
-    assert run("retry-all", "--type", "report", "--rate", "1/s").out == "no dead letters of this kind\n"
-    answer = run("retries", "stop", "nothing")
-    assert (answer.code, "gopherctl retries" in answer.err) == (1, True)
+    assert run("retry-all", "--type", "report", "--rate", "1/s").out == "no matching dead letters\n"
+    answer = run("redrives", "stop", "nothing")
+    assert (answer.code, "gopherctl redrives" in answer.err) == (1, True)
 
 
 def test_deletes_dead_letters_only_when_told_so(run: Run, client: Client, dead: list[str]) -> None:

@@ -7,7 +7,7 @@ import msgspec
 
 from gopher.client import Client
 from gopher.jobs.owners import Submitter
-from gopher.jobs.submission import prepare_fields
+from gopher.jobs.prepare import prepare_fields
 from gopher.reads.listing import MAX_LIMIT
 from tests.helpers import wait_until
 from tests.seeding import SeedingWorker

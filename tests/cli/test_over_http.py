@@ -161,9 +161,10 @@ class Tour:
         tell("retry-all", "--type", "email")
         tell("retry-all", "--error", "KeyError", "--canary", "1", "--rate", "5/s")
         tell("retry-all", "--error", "KeyError", "--rate", "fast")
+        tell("redrives")
         tell("retries")
-        tell("retries", "stop", self.tell("retries", "--json").json["retries"][0]["retry_id"])
-        tell("retries", "stop", "nope")
+        tell("redrives", "stop", self.tell("redrives", "--json").json["redrives"][0]["redrive_id"])
+        tell("redrives", "stop", "nope")
         tell("retry-all", "--error", "KeyError", "--limit", "5")
         tell("purge", "-q", "failed", "--error", "KeyError", "--yes")
 

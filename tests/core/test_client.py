@@ -11,7 +11,8 @@ from gopher.client import Client
 from gopher.config.settings import Settings
 from gopher.errors import InvalidJob, JobConflict, JobNotFound, QueueUnavailable
 from gopher.jobs.job import NewJob, new_job_id
-from gopher.jobs.submission import parse, prepare
+from gopher.jobs.prepare import prepare
+from gopher.jobs.submission import parse
 from gopher.queue.idempotency import IdempotencyMismatch, request_for
 from tests.seeding import SeedingWorker
 

@@ -118,10 +118,10 @@ def test_a_group_is_retried_by_and_by_and_that_is_stopped(board, press, client, 
     form = form_of(board, "/dead/retry", own_error)
     answer = board.post(form.action, data={**form.fields, "canary": "1", "rate": "5/s"}, follow_redirects=True)
     assert "Retried by and by: 3 dead letters." in Page(answer).text
-    (retry,) = [each for each in client.dead_letters.retries() if each.group == own_error]
-    assert (retry.canary, retry.rate, retry.total) == (1, "5/s", 3)
-    press("/dead", f"/dead/retries/{retry.retry_id}/stop")
-    assert {each.status for each in client.dead_letters.retries() if each.group == own_error} == {"stopped"}
+    (redrive,) = [each for each in client.dead_letters.redrives() if each.group == own_error]
+    assert (redrive.canary, redrive.rate, redrive.total) == (1, "5/s", 3)
+    press("/dead", f"/dead/redrives/{redrive.redrive_id}/stop")
+    assert {each.status for each in client.dead_letters.redrives() if each.group == own_error} == {"stopped"}
 
 
 @pytest.mark.parametrize("fields", [{"canary": "many"}, {"rate": "fast"}, {"canary": "1000"}, {"group": ""}])

@@ -6,7 +6,7 @@ import pytest
 
 from gopher.jobs.job import new_job_id
 from gopher.jobs.owners import Submitter
-from gopher.jobs.submission import prepare_fields
+from gopher.jobs.prepare import prepare_fields
 from tests.app.conftest import EMAIL, running_api
 from tests.dashboard.conftest import sampled
 from tests.dashboard.reading import Page

@@ -18,7 +18,8 @@ from gopher.jobs.job import NewJob, new_job_id
 from gopher.jobs.schedule import ScheduleSpec
 from gopher.queue.invariants import findings
 from gopher.queue.keys import QueueKeys
-from gopher.queue.moves import SERIES, Completion, Failure, FetchedJob, Queue
+from gopher.queue.moves import SERIES, Completion, Failure, Queue
+from gopher.queue.replies import FetchedJob
 from gopher.queue.store import Server
 from gopher.server.calls import Call
 from tests.helpers import wait_until

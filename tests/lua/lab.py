@@ -2,14 +2,16 @@
 
 import json
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from gopher.jobs.job import NewJob, new_job_id
-from gopher.queue.moves import Completion, Failure, Fetched, FetchedJob, Queue
-from gopher.queue.scripts import join
+from gopher.queue.moves import Completion, Failure, Queue
+from gopher.queue.replies import Fetched, FetchedJob
+from gopher.queue.scripts import build, read
 from gopher.queue.store import Server
-from gopher.server.calls import Call
-from tests.invariants.lab import CLOCK, START, source
+from gopher.server.calls import Call, Script
+from tests.invariants.lab import CLOCK, START
 
 LEASE = 10.0
 ERROR = b'{"type":"ValueError","message":"it broke"}'
@@ -26,7 +28,7 @@ class ClockedQueue(Queue):
     """The moves of a queue by the clock that stands in a key of it."""
 
     def _make(self, verb: str, arguments: Sequence[Any], read: Any) -> Call:
-        return Call(join(verb, source(verb), {"clock": CLOCK}), self.keys.prefix, tuple(arguments), read)
+        return Call(_clocked(verb), self.keys.prefix, tuple(arguments), read)
 
 
 class Lab:
@@ -195,6 +197,11 @@ class Lab:
         self.redis.flushdb()
         for key, value in dumped.items():
             self.redis.restore(key, 0, value)
+
+
+@cache
+def _clocked(verb: str) -> Script:
+    return build(verb, read(verb), {"clock": CLOCK})
 
 
 def new_job(job_type: str = "email", **options: Any) -> NewJob:

@@ -1,15 +1,35 @@
-"""Every script has its tests, and a head that says what it takes and returns."""
+"""Every script has its tests, a head that says what it takes and returns, and no name that it does not have."""
 
 import re
 from pathlib import Path
 
 import pytest
 
+from gopher.base.priorities import PRIORITIES, STRICT_ORDER
+from gopher.base.states import State
 from gopher.queue import scripts
-from gopher.queue.scripts import join, script
-from tests.invariants.lab import source
+from gopher.queue.linker import statements
+from gopher.queue.scripts import build, read, script
 
 HERE = Path(__file__).parent
+ALL = [*scripts.names(), *(f"api/{name}" for name in ("admit", "drop", "register_queues"))]
+TEXTS = [*ALL, *(f"library/{piece}" for piece in scripts.pieces())]
+
+KEYWORDS = """and break do else elseif end false for function if in local nil not or repeat return then true until
+    while""".split()
+BUILTIN = """ARGV KEYS cmsgpack ipairs math next pairs redis string table tonumber tostring type unpack""".split()
+#: Where names are given a meaning: `local function f(a, b)`, `local a, b =`, `for a, b in`, `function(a, b)`.
+DEFINED = re.compile(r"local function (\w+)\(([^)]*)\)|local ([\w, ]+)|for ([\w, ]+?) (?:in\b|=)|function\(([^)]*)\)")
+
+
+def names_defined(code):
+    return {name for found in DEFINED.findall(code) for name in re.findall(r"\w+", " ".join(found))}
+
+
+def code_of(text):
+    """Return a text without comments, strings, fields, and keys of tables."""
+    text = re.sub(r"'(?:\\.|[^'\\\n])*'|--[^\n]*", "''", text)
+    return re.sub(r"(?<=[{,])\s*\w+ = ", " ", re.sub(r"(?<![.])[.:]\w+", "", text))
 
 
 @pytest.mark.parametrize("name", scripts.names())
@@ -19,9 +39,9 @@ def test_a_script_has_tests_of_its_own(name):
 
 @pytest.mark.parametrize("name", scripts.names())
 def test_its_head_says_what_it_does_takes_and_returns(name):
-    head = source(name).partition("\n\n")[0].partition("\nlocal ")[0]
-    assert head.startswith("-- ")
-    for line in ("\n-- KEYS  1 prefix\n", "\n-- Returns  ", "\n-- uses: "):
+    head = read(name).partition("\n\n")[0] + "\n"
+    assert all(line.startswith("--") for line in head.splitlines())
+    for line in ("\n-- KEYS  1 prefix\n", "\n-- Returns  "):
         assert line in head
 
 
@@ -30,20 +50,42 @@ def test_a_script_never_reads_a_payload(name):
     assert "cjson" not in script(name).source
 
 
-@pytest.mark.parametrize("name", scripts.names())
-def test_a_script_uses_all_that_it_names_and_nothing_else(lab, name):
+@pytest.mark.parametrize("name", ALL)
+def test_a_script_mentions_no_name_that_it_does_not_have(lab, name):
     """Loading compiles it; a global that it does not have would be an error only when it is reached."""
     lab.redis.script_load(script(name).source)
-    defined = set(re.findall(r"local function (\w+)|local (\w+(?:, \w+)*)", script(name).source))
-    names = {word for pair in defined for word in re.split(r",\s*", "".join(pair)) if word}
-    builtin = set("redis tonumber tostring ipairs pairs unpack next type".split())
-    code = re.sub(r"--[^\n]*|'[^']*'", "", script(name).source)
-    called = set(re.findall(r"(?<![.:\w])(\w+)\(", code)) - {"and", "or", "not", "if", "while", "function", "return"}
-    assert called <= names | builtin
+    code = code_of(script(name).source)
+    mentioned = set(re.findall(r"\b[A-Za-z_]\w*", code))
+    assert mentioned <= names_defined(script(name).source) | set(KEYWORDS) | set(BUILTIN)
 
 
-def test_a_piece_can_be_replaced_by_another_text():
-    clock = join("heartbeat", "-- uses: base clock\nreturn now", {"clock": "local now = 7"})
-    assert clock.source.endswith("local now = 7\n-- uses: base clock\nreturn now")
+@pytest.mark.parametrize("name", TEXTS)
+def test_a_name_of_the_library_means_the_same_everywhere(name):
+    """It is what a script is linked by."""
+    library = scripts.library()
+    for statement in statements(read(name)):
+        own = statement.defines if name.startswith("library/") else ()
+        assert not names_defined(statement.text) & set(library) - set(own), statement.text
+
+
+@pytest.mark.parametrize("name", scripts.names())
+def test_a_script_is_given_only_what_it_uses(name):
+    code = code_of(script(name).source)
+    for defined in re.findall(r"^local function (\w+)", code, re.MULTILINE):
+        assert len(re.findall(rf"\b{defined}\b", code)) > 1, f"{defined} is not used"
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_states_priorities_and_keys_come_from_the_tables(name):
+    """So that a new one is a row of a table, and a misspelt one an error when the script is built."""
+    code = re.sub(r"--[^\n]*", "", read(name))
+    spelt = re.findall(r"'(\w+):?'", code)
+    assert not {*State, *PRIORITIES, STRICT_ORDER} & set(spelt)
+    assert "P .. '" not in code
+
+
+def test_a_piece_of_the_library_can_be_replaced_by_another_text():
+    clock = build("heartbeat", "return now", {"clock": "local now = 7"})
+    assert clock.source == "local now = 7\nreturn now"
     assert clock.name == "heartbeat"
     assert clock.sha != script("heartbeat").sha

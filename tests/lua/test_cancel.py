@@ -38,7 +38,7 @@ def test_a_job_that_waits_for_its_time_leaves(lab, place):
     assert lab.standing(place) == []
 
 
-def test_a_parked_job_leaves(lab):
+def test_a_throttled_job_leaves(lab):
     lab.run(lab.queue.pause("email"))
     job_id = lab.enqueue()
     lab.hire()

@@ -161,7 +161,7 @@ def test_a_time_that_is_none_does_not_keep_the_others_from_a_worker_that_traces(
     assert [job.prelude for job in lab.run(call).jobs] == [job.prelude for job in lab.run(call).jobs] == [("", 0)] * 3
 
 
-def test_a_stray_does_not_block_its_worker(lab, spoil):
+def test_a_delivered_job_does_not_block_its_worker(lab, spoil):
     lab.seed_pending(2)
     lab.hire()
     spoil(lab.hand_over())
@@ -178,7 +178,7 @@ def test_the_jobs_behind_it_are_promoted(lab, spoil, state):
     assert lab.standing(state) == []
 
 
-def test_the_jobs_behind_it_are_unparked(lab, spoil):
+def test_the_throttled_jobs_behind_it_are_released(lab, spoil):
     lab.run(lab.queue.pause("email"))
     first, second = lab.seed_pending(2)
     lab.hire()

@@ -63,19 +63,22 @@ def test_the_next_number_is_behind_all_that_were_given_out(lab):
     assert lab.run(lab.queue.fetch("w1", 2, 10, "hnl", strict=True)).next_number == 10
 
 
-def test_what_was_drawn_and_not_begun_goes_back_to_the_head(lab):
+@pytest.mark.parametrize("want", [5, 64])
+def test_children_released_by_a_late_job_get_their_turns_and_nothing_is_left_in_the_workers_list(lab, want):
     lab.hire()
     lab.enqueue()
     parent = lab.enqueue(expires="+10")
     waiting = lab.seed_pending(90)
     lab.seed_pending(60, priority="high", after=(parent,), on_parent_failure="run")
     lab.pass_time(1)
-    jobs = lab.fetch(want=64, order="nnhlnnhl", strict=False)
-    given = [job.id for job in jobs]
-    assert len(given) == 64
-    assert "high" in {job.priority for job in jobs}
-    assert sorted(lab.standing("processing:w1")) == sorted(given)
-    assert [*lab.standing("next"), *lab.standing("pending:normal")] == [each for each in waiting if each not in given]
+    given = lab.fetch(want=want, order="nnhlnnhl", strict=False)
+    given += lab.fetch(want=4, order="nhlnnhln", strict=False)
+    ids = [job.id for job in given]
+    assert len(ids) == want + 4
+    assert "high" in {job.priority for job in given}
+    assert sorted(lab.standing("processing:w1")) == sorted(ids)
+    left = [*lab.standing("next"), *lab.standing("pending:normal")]
+    assert [each for each in left if each in waiting] == [each for each in waiting if each not in ids]
 
 
 def test_an_empty_queue_gives_nothing_and_changes_nothing(lab):
@@ -85,7 +88,7 @@ def test_an_empty_queue_gives_nothing_and_changes_nothing(lab):
     assert lab.everything() == before
 
 
-def test_it_takes_the_oldest_first_and_arms_next_again(lab):
+def test_it_takes_the_oldest_first_and_fills_next_again(lab):
     ids = lab.seed_pending(5)
     lab.hire()
     assert [job.id for job in lab.fetch(want=3)] == ids[:3]
@@ -100,7 +103,7 @@ def test_it_says_whether_more_is_waiting(lab):
     assert not lab.run(lab.fetch_call(want=2)).more
 
 
-def test_a_want_of_nothing_only_arms(lab):
+def test_a_want_of_nothing_only_fills_next(lab):
     lab.enqueue()
     lab.hire()
     assert lab.fetch(want=0) == []
@@ -123,7 +126,7 @@ def test_a_paused_queue_gives_nothing(lab):
     assert (fetched.jobs, fetched.more) == ([], False)
 
 
-# Strays and lost replies
+# Delivered jobs and lost replies
 
 
 def test_a_job_that_was_delivered_by_the_blocking_pop_is_begun(lab):
@@ -152,7 +155,7 @@ def test_the_same_call_again_brings_the_same_jobs_with_the_same_tokens(lab):
     assert by_id(first.jobs) == by_id(again.jobs)
 
 
-def test_a_bell_that_rings_before_a_lost_reply_is_asked_for_again_hides_nothing(lab):
+def test_a_blocking_pop_before_a_lost_reply_is_asked_for_again_hides_nothing(lab):
     first, second, third = lab.seed_pending(3)
     lab.hire()
     behind = lab.queue.fetch("w1", 1, 1, "hnl", strict=True, behind_pop=True)
@@ -166,7 +169,7 @@ def test_a_bell_that_rings_before_a_lost_reply_is_asked_for_again_hides_nothing(
     ]
 
 
-def test_a_job_that_a_lost_bell_has_begun_comes_when_its_number_is_named(lab):
+def test_a_job_of_a_lost_blocking_pop_comes_when_its_number_is_named(lab):
     (job_id,) = lab.seed_pending(1)
     lab.hire()
     lab.hand_over()
@@ -176,7 +179,7 @@ def test_a_job_that_a_lost_bell_has_begun_comes_when_its_number_is_named(lab):
     assert [(job.id, job.token, job.attempt) for job in lab.run(named).jobs] == [(job_id, "w1.b7", 1)]
 
 
-def test_a_bell_leaves_alone_what_other_fetches_have_begun(lab):
+def test_a_blocking_pop_leaves_alone_what_other_fetches_have_started(lab):
     lab.seed_pending(1)
     lab.hire()
     lab.run(lab.fetch_call(want=1))
@@ -230,7 +233,7 @@ def test_what_the_worker_knows_of_is_not_given_again(lab):
     assert lab.fetch(want=5) == []
 
 
-def test_a_stray_that_was_cancelled_is_passed_over(lab):
+def test_a_delivered_job_that_was_cancelled_is_skipped(lab):
     first, second = lab.seed_pending(2)
     lab.hire()
     lab.hand_over()
@@ -255,7 +258,7 @@ def test_a_job_that_is_too_late_expires(lab):
     assert 3_590_000 < lab.redis.pttl(lab.keys.job(late)) <= 3_600_000
 
 
-def test_a_stray_that_is_too_late_expires_too(lab):
+def test_a_delivered_job_that_is_too_late_expires_too(lab):
     late = lab.enqueue(expires="+2000", retention=0)
     lab.hire()
     lab.hand_over()
@@ -296,7 +299,7 @@ def test_it_passes_over_a_thousand_in_one_call_and_says_that_there_is_more(lab):
     for job_id in reversed(ids[1:2200]):
         lab.run(lab.queue.cancel(job_id))
     assert lab.tombstones() == {"normal": 2199}
-    # Cancelling the head arms `next` again: as far as one call goes.
+    # Cancelling the head fills `next` again: as far as one call goes.
     lab.run(lab.queue.cancel(ids[0]))
     assert (lab.tombstones(), lab.standing("next")) == ({"normal": 1199}, [])
     lab.hire()
@@ -334,6 +337,34 @@ def test_with_all_priorities_waiting_shares_are_the_weights_in_any_window_of_nin
     letters = take(full, 54, want, {"high": 5, "normal": 3, "low": 1})
     for start in range(len(letters) - 8):
         assert Counter(letters[start : start + 9]) == {"h": 5, "n": 3, "l": 1}, (start, letters)
+
+
+def by_turns(cycle, waiting):
+    """Return the letters of waiting jobs in the order of the turns, one after the other."""
+    left, place, letters = Counter(waiting), 0, ""
+    while left.total():
+        if left[cycle[place]]:
+            left[cycle[place]] -= 1
+            letters += cycle[place]
+        place = (place + 1) % len(cycle)
+    return letters
+
+
+@pytest.mark.parametrize("want", [1, 2, 5, 9, 64])
+@pytest.mark.parametrize("waiting", [{"h": 7, "n": 20, "l": 3}, {"h": 2, "n": 1, "l": 30}, {"n": 9}, {"h": 9, "l": 9}])
+def test_jobs_come_in_the_order_of_the_turns_though_priorities_run_out_and_jobs_were_cancelled(lab, waiting, want):
+    lab.run(lab.queue.pause())
+    for priority in ("high", "normal", "low"):
+        ids = lab.seed_pending(2 * waiting.get(priority[0], 0), priority=priority)
+        for job_id in ids[::2]:
+            # As if the list were a long one: the id stays where it is.
+            lab.redis.hset(lab.keys.job(job_id), "state", "cancelled")
+            lab.redis.hincrby(lab.keys.tombstones, priority, 1)
+    lab.run(lab.queue.resume())
+    letters = take(lab, sum(waiting.values()), want, {"high": 5, "normal": 3, "low": 1})
+    assert letters == by_turns(CYCLE, waiting)
+    assert not any(lab.tombstones().values())
+    lab.redis.flushdb()
 
 
 def test_several_workers_give_each_cycle_its_shares(full):
@@ -436,7 +467,7 @@ def test_a_limit_key_has_a_bucket_of_its_own(lab):
     assert lab.standing("throttled:email/a:normal") == [a2]
 
 
-def test_parked_jobs_keep_their_order_and_go_before_younger_ones(lab):
+def test_throttled_jobs_keep_their_order_and_go_before_younger_ones(lab):
     lab.run(lab.queue.set_limit("email", 1.0, 1.0, None))
     ids = lab.seed_pending(6)
     lab.hire()
@@ -448,7 +479,7 @@ def test_parked_jobs_keep_their_order_and_go_before_younger_ones(lab):
     assert given == ids
 
 
-def test_a_new_job_does_not_overtake_parked_ones_of_its_kind(lab):
+def test_a_new_job_does_not_overtake_throttled_ones_of_its_bucket(lab):
     lab.run(lab.queue.set_limit("email", 1.0, 1.0, None))
     first, second = lab.seed_pending(2)
     lab.hire()
@@ -461,7 +492,7 @@ def test_a_new_job_does_not_overtake_parked_ones_of_its_kind(lab):
     assert lab.standing("throttled:email:normal") == [second, younger]
 
 
-def test_a_paused_type_is_parked_and_goes_on_when_it_is_resumed(lab):
+def test_a_paused_type_is_throttled_and_goes_on_when_it_is_resumed(lab):
     lab.run(lab.queue.pause("email"))
     ids = lab.seed_pending(2)
     lab.hire()

@@ -70,7 +70,7 @@ def test_a_queue_that_holds_anything_stays_as_it_is(lab, fill):
     assert lab.everything() == before
 
 
-def test_jobs_that_are_parked_keep_it(lab):
+def test_throttled_jobs_keep_it(lab):
     lab.run(lab.queue.pause("email"))
     lab.enqueue()
     lab.hire()

@@ -56,7 +56,7 @@ def test_jobs_that_wait_for_others_never_come_due(lab):
     assert lab.standing("scheduled") == [child]
 
 
-def test_parked_jobs_go_when_it_is_time_to_look(lab):
+def test_throttled_jobs_go_when_their_bucket_is_due_for_a_check(lab):
     lab.run(lab.queue.set_limit("email", 1.0, 1.0, None))
     first, second, third = lab.seed_pending(3)
     lab.hire()

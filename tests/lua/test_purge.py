@@ -42,7 +42,7 @@ def test_running_jobs_stay(lab):
     assert lab.complete(job) == "OK"
 
 
-def test_parked_jobs_go_too(lab):
+def test_throttled_jobs_go_too(lab):
     lab.run(lab.queue.pause("email"))
     lab.seed_pending(3)
     lab.hire()

@@ -1,6 +1,6 @@
 """read_groups: what dead letters died of, how many, from when to when."""
 
-from gopher.queue.moves import GroupRow
+from gopher.queue.replies import GroupRow
 
 
 def test_each_group_is_told_with_its_first_and_last_death_the_latest_group_first(lab):

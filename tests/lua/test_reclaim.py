@@ -41,7 +41,7 @@ def test_a_job_whose_reply_may_be_on_its_way_stays(lab):
     assert reclaim(lab, [read], number + 1).job_ids == [under_way.id]
 
 
-def test_a_job_that_a_bell_may_be_bringing_or_a_fetch_gives_out_again_stays(lab):
+def test_a_job_that_a_blocking_pop_may_be_bringing_or_a_fetch_gives_out_again_stays(lab):
     lab.hire()
     job = ring(lab, 7)
     assert reclaim(lab, pop=7).job_ids == []

@@ -6,8 +6,8 @@ import msgspec
 
 from gopher.base.latencies import BOUNDS
 from gopher.queue.moves import SERIES
+from gopher.queue.scripts import read
 from gopher.reads.timeline import LISTED
-from tests.invariants.lab import source
 
 FINE, MIDDLE, COARSE = (step for step, _ in SERIES)
 
@@ -70,7 +70,7 @@ def test_after_a_clock_was_set_back_it_goes_on(lab):
     assert [sample["at"] for sample in samples(lab)] == [lab.now]
 
 
-def test_jobs_that_are_parked_or_cancelled_are_counted_as_the_figures_count_them(lab):
+def test_jobs_that_are_throttled_or_cancelled_are_counted_as_the_figures_count_them(lab):
     ids = lab.seed_pending(4)
     lab.run(lab.queue.set_limit("image", 0.001, 1.0, None))
     lab.seed_pending(3, job_type="image", priority="high")
@@ -94,4 +94,4 @@ def test_only_the_most_used_types_have_figures_of_their_own(lab):
 
 
 def test_the_number_of_types_is_that_which_the_reader_knows():
-    assert int(re.search(r"LISTED = (\d+)", source("sample"))[1]) == LISTED
+    assert int(re.search(r"LISTED = (\d+)", read("sample"))[1]) == LISTED

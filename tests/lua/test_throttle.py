@@ -14,7 +14,7 @@ def test_the_type_rests_and_the_job_goes_first_then(lab):
     assert [again.id for again in lab.fetch(want=5)] == [job.id, younger]
 
 
-def test_the_job_goes_before_those_that_are_parked_already(lab):
+def test_the_job_goes_before_those_that_are_throttled_already(lab):
     lab.run(lab.queue.set_limit("email", None, None, 1))
     job = lab.seed_processing()
     younger = lab.enqueue()

@@ -189,7 +189,7 @@ def test_reads_of_all_queues_take_few_round_trips(gopher, monkeypatch):
         gopher.schedules.all,
         gopher.dead_letters.count,
         gopher.dead_letters.groups,
-        gopher.dead_letters.retries,
+        gopher.dead_letters.redrives,
         gopher.inspector.all_totals,
         lambda: gopher.jobs(limit=1),
         lambda: gopher.timeline("1h"),

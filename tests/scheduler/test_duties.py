@@ -5,7 +5,8 @@ from gopher.scheduler.duties import LIMIT, LONGEST_SLEEP, Promoter, Pruner, Resc
 
 from gopher.config.settings import Settings
 from gopher.queue.keys import Keys
-from gopher.queue.moves import Promoted, Pruned, Queue, Rescued
+from gopher.queue.moves import Queue
+from gopher.queue.replies import Promoted, Pruned, Rescued
 from gopher.server.loop_connection import ALL_BACK
 
 NOW = 1000.0

@@ -128,8 +128,8 @@ def test_retries_dead_letters_once_the_first_ones_have_completed_and_goes_on_aft
     doomed.send(signal.SIGKILL)
     doomed.wait()
     start_scheduler()
-    wait_until(lambda: client.dead_letters.retries()[0].status == "finished")
-    assert (client.dead_letters.retries()[0].retried, client.stats().queue_size) == (8, 6)
+    wait_until(lambda: client.dead_letters.redrives()[0].status == "finished")
+    assert (client.dead_letters.redrives()[0].retried, client.stats().queue_size) == (8, 6)
     assert {state(client, job_id) for job_id in ids} == {"completed", "pending"}
 
 

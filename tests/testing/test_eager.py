@@ -11,7 +11,7 @@ from gopher import Cancelled, Client, Discard, Job, RateLimited, Retry, Snooze, 
 from gopher.errors import InvalidJob
 from gopher.jobs.handlers import Registry
 from gopher.jobs.owners import Submitter
-from gopher.jobs.submission import prepare_fields
+from gopher.jobs.prepare import prepare_fields
 from gopher.queue.invariants import findings
 
 calls: list[str] = []

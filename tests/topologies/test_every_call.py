@@ -10,7 +10,7 @@ import httpx
 import pytest
 from gopher.app import create_app
 from gopher.cli import debug, flow, main, schedules
-from gopher.cli.dead import retries
+from gopher.cli.redrives import redrives, retries
 
 from gopher.config.settings import Settings
 from tests.helpers import wait_until
@@ -44,12 +44,12 @@ class Here:
         assert self.client.wait(job_id, 20).status == "failed"
         return job_id
 
-    def retry(self) -> str:
+    def redrive(self) -> str:
         """Return a gradual redrive of dead letters."""
         self.dead()
         self.dead()
         answer = self.http.post("/api/v1/dlq/retry-all", json={"queue": "mail", "rate": "1/h"}).raise_for_status()
-        return str(answer.json()["retry_id"])
+        return str(answer.json()["redrive_id"])
 
     def schedule(self) -> str:
         self.http.put("/api/v1/schedules/yearly", json=SCHEDULE).raise_for_status()
@@ -82,7 +82,8 @@ JOBS: dict[str, Callable[[Here], str]] = {
 PARTS: dict[str, Callable[[Here], str]] = {
     "queue": lambda here: "mail",
     "job_type": lambda here: "math",
-    "retry_id": Here.retry,
+    "redrive_id": Here.redrive,
+    "retry_id": Here.redrive,
     "name": Here.schedule,
 }
 #: What is sent, and what is asked for.
@@ -145,8 +146,10 @@ COMMANDS: dict[str, Callable[[Here], list[str]]] = {
     "list-failed": lambda here: ["--groups"],
     "retry": lambda here: ["-i", here.dead()],
     "retry-all": lambda here: ["--queue", "mail"],
+    "redrives list": lambda here: [],
+    "redrives stop": lambda here: [here.redrive()],
     "retries list": lambda here: [],
-    "retries stop": lambda here: [here.retry()],
+    "retries stop": lambda here: [here.redrive()],
     "discard": lambda here: ["-y", "-i", here.dead()],
     "purge": lambda here: ["-y", "-q", "scheduled", "--queue", "images"],
     "pause": lambda here: ["--type", "cleanup"],
@@ -167,7 +170,13 @@ COMMANDS: dict[str, Callable[[Here], list[str]]] = {
 }
 #: Those that run on or take long: tests of their own.
 RUNNING = {"up", "web", "worker", "scheduler", "submit-many", "bench"}
-GROUPS = {"limits": flow.limits, "schedules": schedules.schedules, "retries": retries, "debug": debug.debug}
+GROUPS = {
+    "limits": flow.limits,
+    "schedules": schedules.schedules,
+    "redrives": redrives,
+    "retries": retries,
+    "debug": debug.debug,
+}
 
 
 def test_no_command_is_forgotten():

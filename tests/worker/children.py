@@ -9,7 +9,7 @@ from gopher.worker.children.handle import ChildHandle
 from gopher.worker.children.interrupt import Interrupt
 from gopher.worker.running import Running
 
-from gopher.queue.moves import FetchedJob
+from gopher.queue.replies import FetchedJob
 
 #: No process has this pid: a test that has a child killed kills nothing.
 NOBODY = 2**30

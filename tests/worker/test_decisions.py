@@ -15,7 +15,7 @@ from gopher.worker.queue_side.decisions import (
 
 from gopher.jobs.backoff import Backoff
 from gopher.jobs.handlers import Handler
-from gopher.queue.moves import FetchedJob
+from gopher.queue.replies import FetchedJob
 
 
 def job(attempt=1, crashes=(), lost=0):

@@ -18,7 +18,7 @@ from gopher.worker.worker_info import WorkerInfo
 
 from gopher.config.settings import Settings
 from gopher.jobs.handlers import Registry, handler
-from gopher.queue.moves import FetchedJob
+from gopher.queue.replies import FetchedJob
 from gopher.queue.store import Server
 from gopher.server.event_loop import EventLoop
 from gopher.telemetry.liveness import HealthFile

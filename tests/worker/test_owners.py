@@ -5,7 +5,8 @@ import pytest
 
 from gopher.jobs.models import JobView
 from gopher.jobs.owners import TRUSTED, Submitter
-from gopher.jobs.submission import Submission, prepare
+from gopher.jobs.prepare import prepare
+from gopher.jobs.submission import Submission
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from gopher.worker.messages import Failed
 from gopher.base.durations import format_duration
 from gopher.jobs.backoff import Backoff, crash_delay
 from gopher.jobs.handlers import Handler
-from gopher.queue.moves import FetchedJob
+from gopher.queue.replies import FetchedJob
 
 #: A type that no worker knows is tried again this often, so far apart (s): a deploy may be under way.
 NO_HANDLER_ATTEMPTS, NO_HANDLER_DELAY = 10, 10.0

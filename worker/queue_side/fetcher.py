@@ -12,7 +12,8 @@ from collections.abc import Callable
 from functools import partial
 
 from gopher.base.pauses import pauses
-from gopher.queue.moves import Fetched, FetchedJob, Queue
+from gopher.queue.moves import Queue
+from gopher.queue.replies import Fetched, FetchedJob
 from gopher.server.blocking_pop import BlockingPop
 from gopher.server.calls import Call, Command
 from gopher.server.crashpoints import reached

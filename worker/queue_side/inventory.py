@@ -10,7 +10,7 @@ beat after beat, is the list compared token by token, in a script.
 
 from collections.abc import Callable
 
-from gopher.queue.moves import Reclaimed
+from gopher.queue.replies import Reclaimed
 from gopher.telemetry.logs import get_logger
 
 from .fetcher import Fetcher

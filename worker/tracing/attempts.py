@@ -16,7 +16,7 @@ from gopher.worker.messages import Assignment
 from gopher import __version__
 from gopher.errors import Cancelled, RateLimited, Snooze, SoftTimeout
 from gopher.jobs.job import Envelope
-from gopher.queue.moves import Prelude
+from gopher.queue.replies import Prelude
 
 from .spans import Attempt, Killed
 

@@ -5,44 +5,43 @@
 -- KEYS  1 prefix
 -- ARGV  1 worker  2 default retention ms  3 the jobs, packed (MessagePack), each {id, token, duration ms, result, log},
 --       where result and log may be left out, and a result of false is none
--- Returns  of those for which it is not OK the number, from 1 on, and ALREADY, STALE or MISSING (see inherit_limits)
--- uses: base clock alarm arm dead ended finish release settle observe
-local worker, retention, exceptions = ARGV[1], ARGV[2], {}
-local own = P .. 'processing:' .. worker
-local completed = {} -- ids, to be taken out of the worker's list
-local finished = {} -- score and id of each, for one write
-open_when_full()
+-- Returns  of those for which it is not OK the number, from 1 on, and ALREADY, STALE or MISSING (see accept_outcome)
 
--- Take ids out of the worker's list. What was begun first stands at its right end, and ends first as a rule: there, two
--- writes do for all of them.
-local function take_out(ids)
+local worker, retention = ARGV[1], ARGV[2]
+local own = P .. KEY.processing .. worker
+local completed = {} -- ids, to be removed from the worker's list
+local finished = {} -- score and id of each, for one write
+local completed_of = {} -- job type -> number of jobs
+allow_when_full()
+
+-- Remove ids from the worker's list. Jobs that started first are at its right end, and as a rule end first: then two writes
+-- do for all of them.
+local function remove_from_list(ids)
   local tail = #ids > 1 and redis.call('LRANGE', own, -2 * #ids, -1) or {}
   local missing, left = {}, #ids
   for _, id in ipairs(ids) do
     missing[id] = true
   end
-  local at, stay = #tail, {}
+  local at, others = #tail, {}
   while left > 0 and at > 0 do
     local id = tail[at]
     if missing[id] then
       missing[id], left = nil, left - 1
     else
-      table.insert(stay, 1, id)
+      table.insert(others, 1, id)
     end
     at = at - 1
   end
   if at < #tail then
     redis.call('LTRIM', own, 0, at - #tail - 1)
   end
-  if #stay > 0 then
-    redis.call('RPUSH', own, unpack(stay))
+  if #others > 0 then
+    redis.call('RPUSH', own, unpack(others))
   end
   for id in pairs(missing) do
     redis.call('LREM', own, '-1', id)
   end
 end
-
-local ended_of = {} -- job type -> jobs that ended well
 
 local function note_completed(id, job_type, duration, kept)
   completed[#completed + 1] = id
@@ -50,66 +49,79 @@ local function note_completed(id, job_type, duration, kept)
     local at = #finished
     finished[at + 1], finished[at + 2] = now_text, id
   end
-  ended_of[job_type] = (ended_of[job_type] or 0) + 1
+  completed_of[job_type] = (completed_of[job_type] or 0) + 1
   observe('run', job_type, duration + 0, 1)
+end
+
+-- One write for all jobs, wherever that is possible.
+local function write_completed()
+  for job_type, jobs in pairs(completed_of) do
+    count(COUNTER.completed .. job_type, jobs)
+  end
+  if #completed > 0 then
+    remove_from_list(completed)
+  end
+  if #finished > 0 then
+    redis.call('ZADD', P .. KEY.finished, unpack(finished))
+  end
+  write_counts()
+  write_observations()
 end
 
 -- Complete an attempt of a plain job that has no log, as nearly all are, where records are kept by default. Returns false
 -- for any other: to that nothing was done.
 local function complete_plain(id, token, duration, result)
-  local record = P .. 'job:' .. id
+  local record = P .. KEY.job .. id
   local fields = redis.pcall('HMGET', record, 'token', 'state', 'plain', 'children', 'type')
   local job_type = fields[5]
-  if fields[1] ~= token or fields[2] ~= 'processing' or not fields[3] or fields[4] or not job_type then
+  if fields[1] ~= token or fields[2] ~= STATE.processing or not fields[3] or fields[4] or not job_type then
     return false
   end
   if result then
-    redis.call('HSET', record, 'state', 'completed', 'finished', now_text, 'duration', duration, 'result', result)
+    redis.call('HSET', record, 'state', STATE.completed, 'finished', now_text, 'duration', duration, 'result', result)
   else
-    redis.call('HSET', record, 'state', 'completed', 'finished', now_text, 'duration', duration)
+    redis.call('HSET', record, 'state', STATE.completed, 'finished', now_text, 'duration', duration)
   end
   redis.call('PEXPIRE', record, retention)
   note_completed(id, job_type, duration, true)
   return true
 end
 
--- Complete any job. Returns as inherit_limits does.
+local outcomes, others = cmsgpack.unpack(ARGV[3]), {}
+local keeps_records = tonumber(retention) > 0
+for i, each in ipairs(outcomes) do
+  if each[5] or not (keeps_records and complete_plain(each[1], each[2], each[3], each[4])) then
+    others[#others + 1] = i
+  end
+end
+if #others == 0 then
+  write_completed()
+  return {}
+end
+
+-- Complete any job. Returns what accept_outcome does.
 local function complete(id, token, duration, result, log)
-  local answer, job = inherit_limits(worker, id, token)
+  local answer, job = accept_outcome(worker, id, token)
   if answer == 'OK' then
     keep_log(id, log or '')
     local fields = result and { 'duration', duration, 'result', result } or { 'duration', duration }
-    note_completed(id, job.type, duration, finish_record(id, 'completed', job, retention, unpack(fields)))
+    note_completed(id, job.type, duration, finish_record(id, STATE.completed, job, retention, unpack(fields)))
   elseif answer == 'STALE' then
-    count('stale', 1)
+    count(COUNTER.stale, 1)
   end
   return answer
 end
 
-local keeps_records = is_kept(retention)
-for i, done in ipairs(cmsgpack.unpack(ARGV[3])) do
-  local id, token, duration, result, log = done[1], done[2], done[3], done[4], done[5]
-  if log or not (keeps_records and complete_plain(id, token, duration, result)) then
-    local answer = complete(id, token, duration, result, log)
-    if answer ~= 'OK' then
-      exceptions[#exceptions + 1] = i
-      exceptions[#exceptions + 1] = answer
-    end
+local exceptions = {}
+for _, i in ipairs(others) do
+  local answer = complete(unpack(outcomes[i], 1, 5))
+  if answer ~= 'OK' then
+    exceptions[#exceptions + 1] = i
+    exceptions[#exceptions + 1] = answer
   end
 end
-
-for job_type, many in pairs(ended_of) do
-  count('completed:' .. job_type, many)
+write_completed()
+if children_released > 0 then
+  ensure_next()
 end
-if #completed > 0 then
-  take_out(completed)
-end
-if #finished > 0 then
-  redis.call('ZADD', P .. 'finished', unpack(finished))
-end
-if ended_went > 0 then
-  arm()
-end
-write_counts()
-write_observations()
 return exceptions

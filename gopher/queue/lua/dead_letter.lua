@@ -7,27 +7,24 @@
 --       6 duration ms  7 error (JSON)  8 history row (JSON)  9 log or ''
 --       10 where it failed: file:line function, else ''
 -- Returns  OK, ALREADY, STALE or MISSING (see settle)
--- uses: base clock alarm arm dead ended release settle observe
+
 local worker, id, token = ARGV[1], ARGV[2], ARGV[3]
-local record = P .. 'job:' .. id
-local answer, job = settle(worker, id, token, ARGV[9])
+local record = P .. KEY.job .. id
+local answer, job = settle_failure(worker, id, token, ARGV[9])
 if answer ~= 'OK' then
-  if answer == 'STALE' then
-    redis.call('HINCRBY', P .. 'totals', 'stale', 1)
-  end
   return answer
 end
 
-redis.call('HSET', record, 'state', 'failed', 'settled', token, 'finished', now, 'duration', ARGV[6], 'error', ARGV[7],
+redis.call('HSET', record, 'state', STATE.failed, 'settled', token, 'finished', now, 'duration', ARGV[6], 'error', ARGV[7],
   'history', with_row(redis.call('HGET', record, 'history'), ARGV[8]))
 if ARGV[5] ~= '' then
   redis.call('HSET', record, 'crashes', with_row(redis.call('HGET', record, 'crashes'), ARGV[5]))
 end
-bury(id, job.type, ARGV[4], ARGV[10])
+add_dead_letter(id, job.type, ARGV[4], ARGV[10])
 observe('run', job.type, tonumber(ARGV[6]), 1)
-ended(id, false, job)
-if ended_went > 0 then
-  arm()
+after_end(id, false, job)
+if children_released > 0 then
+  ensure_next()
 end
 write_counts()
 write_observations()

@@ -4,16 +4,16 @@
 --
 -- KEYS  1 prefix
 -- ARGV  ids
--- Returns  how many there were
--- uses: base clock dead
-local gone = 0
+-- Returns  how many were deleted
+
+local discarded = 0
 for i = 1, #ARGV do
-  if exhume(ARGV[i]) then
-    redis.call('DEL', P .. 'job:' .. ARGV[i])
-    gone = gone + 1
+  if remove_dead_letter(ARGV[i]) then
+    redis.call('DEL', P .. KEY.job .. ARGV[i])
+    discarded = discarded + 1
   end
 end
-if gone > 0 then
-  redis.call('HINCRBY', P .. 'totals', 'discarded', gone)
+if discarded > 0 then
+  redis.call('HINCRBY', P .. KEY.totals, COUNTER.discarded, discarded)
 end
-return gone
+return discarded

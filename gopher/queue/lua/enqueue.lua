@@ -1,27 +1,55 @@
--- Store new jobs and put each where it waits. A repeat with the same ids, or under the same idempotency
--- key, stores nothing twice.
+-- Store new jobs and put each where it waits. A repeat with the same ids, or under the same idempotency key, stores
+-- nothing twice.
 --
 -- - -> pending (the first one goes on to `next`); scheduled when its time has not come, or when it waits
 -- for other jobs
 --
 -- KEYS  1 prefix
--- ARGV  for a single plain job without such a key: id, type, priority, envelope. Else
---       1 digest of the idempotency key or ''  2 digest of the request  3 what to answer a repeat with  4 for so
+-- ARGV  for a single plain job without an idempotency key: id, type, priority, envelope. Else
+--       1 digest of the idempotency key or ''  2 digest of the request  3 what to answer a repeat with  4 for how
 --       many ms  5 a packed list (MessagePack) of all jobs' values, then the envelope of each. The values are id, type,
---       priority, and '' for a plain job; for a special one lines of: due
+--       priority, and '' for a plain job; for any other lines of: due
 --       ('': now), expires ('': never), retention ms ('': the default), unique name (type, key, owner) or '', ms that it counts,
 --       limit key or '', ids that it waits for, joined by commas, or ''; 'run' or 'fail' when one of those does
---       not complete. Times are ms since 1970, or '+5000' for so many from now
+--       not complete. Times are ms since 1970, or '+5000' for that many from now
 -- Returns  {REPLAYED, what ARGV 3 was the first time} or {MISMATCH} for a known idempotency key,
 --       {NOPARENT, id} when a job to wait for does not exist, else OK, and of those jobs that are not new
---       the number, from 1 on, and DUPLICATE when its record was there already, or id, state and priority of the job
---       that has its unique key; behind REPLAYED stand those that were not new the first time
--- uses: clock plain base rare alarm arm dead ended over
+--       the number, from 1 on, and DUPLICATE when its record existed already, or id, state and priority of the job
+--       that has its unique key; after REPLAYED come those that were not new the first time
+
+-- Nearly every call has a single plain job, which is stored here. Only if others wait while `next` is empty, they have to
+-- be put in order, so that the job takes the general way below.
+local is_single = #ARGV == 4
+if is_single then
+  local id, job_type, priority = ARGV[1], ARGV[2], ARGV[3]
+  local record, first = P .. KEY.job .. id, P .. KEY.next
+  -- A key that is named twice counts twice, so that one command asks about both.
+  local existing = redis.call('EXISTS', record, first, first)
+  if existing % 2 == 1 then
+    return { 'OK', 1, 'DUPLICATE' }
+  end
+  local list
+  if existing == 2 then
+    list = P .. KEY.pending .. priority
+  elseif redis.call('EXISTS', P .. KEY.paused, EVERY.pending) == 0 then
+    list = first
+  end
+  if list then
+    -- The first write: a server that is out of memory refuses the call here.
+    redis.call('HSET', record, 'type', job_type, 'priority', priority, 'state', STATE.pending, 'since', now,
+      'envelope', ARGV[4], 'plain', '1')
+    redis.call('LPUSH', list, id)
+    redis.call('HINCRBY', P .. KEY.totals, COUNTER.enqueued .. job_type .. ':' .. priority, 1)
+    return { 'OK' }
+  end
+end
+
 local STRIDE = 4 -- values of a job in `jobs`
-local SPECIAL = '^' .. string.rep('([^\n]*)\n', 7) .. '([^\n]*)$'
+local OPTIONS = '^' .. string.rep('([^\n]*)\n', 7) .. '([^\n]*)$'
+local jobs = is_single and { ARGV[1], ARGV[2], ARGV[3], '' } or cmsgpack.unpack(ARGV[5])
 local answers, earliest = { 'OK' }, nil
 
-local request = not alone and ARGV[1] ~= '' and P .. 'idempotency:' .. ARGV[1] -- the key, if the call has such a one
+local request = not is_single and ARGV[1] ~= '' and P .. KEY.idempotency .. ARGV[1] -- the key, if the call has one
 
 local function known_request()
   local known = request and redis.call('GET', request)
@@ -32,7 +60,7 @@ local function known_request()
   if digest ~= ARGV[2] then
     return { 'MISMATCH' }
   end
-  local duplicates = redis.call('GET', P .. 'duplicates:' .. ARGV[1])
+  local duplicates = redis.call('GET', P .. KEY.duplicates .. ARGV[1])
   local replay = duplicates and cmsgpack.unpack(duplicates) or {}
   table.insert(replay, 1, answer)
   table.insert(replay, 1, 'REPLAYED')
@@ -44,7 +72,7 @@ local function note_request(has_duplicates)
   redis.call('SET', request, ARGV[2] .. ' ' .. ARGV[3], 'PX', ARGV[4])
   if has_duplicates then
     table.remove(answers, 1)
-    redis.call('SET', P .. 'duplicates:' .. ARGV[1], cmsgpack.pack(answers), 'PX', ARGV[4])
+    redis.call('SET', P .. KEY.duplicates .. ARGV[1], cmsgpack.pack(answers), 'PX', ARGV[4])
     table.insert(answers, 1, 'OK')
   end
 end
@@ -56,51 +84,51 @@ local function instant(text)
   return tonumber(text) or 0
 end
 
-local specials = {} -- place of a job's id in `jobs` -> what is special about the job
+local options = {} -- place of a job's id in `jobs` -> its options, if it is not plain
 
-local function read_special(text)
-  local due, expires, retention, unique, unique_for, limit_key, parents, on_failure = string.match(text, SPECIAL)
+local function parse_options(text)
+  local due, expires, retention, unique, unique_for, limit_key, parents, on_failure = string.match(text, OPTIONS)
   return {
     due = instant(due), expires = expires ~= '' and instant(expires) or nil, retention = retention, unique = unique,
     unique_for = unique_for, limit_key = limit_key, parents = parents, on_parent_failure = on_failure,
   }
 end
 
-local function read_specials()
+local function parse_all_options()
   for i = 1, #jobs, STRIDE do
     if jobs[i + 3] ~= '' then
-      specials[i] = read_special(jobs[i + 3])
+      options[i] = parse_options(jobs[i + 3])
     end
   end
 end
 
--- All checks come before the first write. A parent may stand earlier in the same call.
+-- All checks come before the first write. A parent may come earlier in the same call.
 local function missing_parent()
-  if not next(specials) then
+  if not next(options) then
     return nil
   end
-  local here = {}
+  local earlier = {}
   for i = 1, #jobs, STRIDE do
-    local parents = specials[i] and specials[i].parents or ''
-    -- A repeat may come when the parents' time is up: what was stored is stored.
-    local is_new = parents ~= '' and redis.call('EXISTS', P .. 'job:' .. jobs[i]) == 0
+    local parents = options[i] and options[i].parents or ''
+    -- A repeat may come after the parents' records have expired: what was stored is stored.
+    local is_new = parents ~= '' and redis.call('EXISTS', P .. KEY.job .. jobs[i]) == 0
     for parent in string.gmatch(is_new and parents or '', '[^,]+') do
-      if not here[parent] and redis.call('EXISTS', P .. 'job:' .. parent) == 0 then
+      if not earlier[parent] and redis.call('EXISTS', P .. KEY.job .. parent) == 0 then
         return parent
       end
     end
-    here[jobs[i]] = true
+    earlier[jobs[i]] = true
   end
 end
 
 -- Return the id of the job that is stored under a unique name, or nil. Earlier versions stored it under the key alone: such
 -- a job counts for trusted jobs of the same type, not for those of an owner, since its own owner is not known.
 local function stored_under(unique, job_type)
-  local id = redis.call('GET', P .. 'unique:' .. unique)
+  local id = redis.call('GET', P .. KEY.unique .. unique)
   local key = not id and string.match(unique, '^%S+ (%S+)$')
   if key then
-    id = redis.call('GET', P .. 'unique:' .. key)
-    id = id and redis.call('HGET', P .. 'job:' .. id, 'type') == job_type and id
+    id = redis.call('GET', P .. KEY.unique .. key)
+    id = id and redis.call('HGET', P .. KEY.job .. id, 'type') == job_type and id
   end
   return id or nil
 end
@@ -111,40 +139,39 @@ local function holder_of(unique, job_type)
   if not holder then
     return nil
   end
-  local fields = redis.call('HMGET', P .. 'job:' .. holder, 'state', 'priority', 'expires')
+  local fields = redis.call('HMGET', P .. KEY.job .. holder, 'state', 'priority', 'expires')
   local state, priority, expires = fields[1], fields[2], fields[3]
-  local waits = state == 'pending' or state == 'scheduled'
-  -- One that is too late to start has ended, though no worker has passed over it yet.
-  if not state or (waits and expires and tonumber(expires) <= now) then
+  -- One that is too late to start has ended, even if no worker has come to it yet.
+  if not state or (UNSTARTED[state] and expires and tonumber(expires) <= now) then
     return nil
   end
   return holder, holder .. ' ' .. state .. ' ' .. (priority or '')
 end
 
-local stand_ins = {} -- id of a job that is not stored -> that of the one which has its unique key
-local families = {} -- id of a job that others wait for -> its state, and their ids
+local holders = {} -- id of a job that is not stored -> id of the job that has its unique key
+local parents_seen = {} -- id of a job that others wait for -> its state, and their ids
 
-local function family_of(parent)
-  local family = families[parent]
-  if not family then
-    local fields = redis.call('HMGET', P .. 'job:' .. parent, 'state', 'children', 'readers')
-    family = { state = fields[1], children = { fields[2] or nil }, known_readers = fields[3] or '', readers = {} }
-    families[parent] = family
+local function parent_of(id)
+  local parent = parents_seen[id]
+  if not parent then
+    local fields = redis.call('HMGET', P .. KEY.job .. id, 'state', 'children', 'readers')
+    parent = { state = fields[1], children = { fields[2] or nil }, known_readers = fields[3] or '', readers = {} }
+    parents_seen[id] = parent
   end
-  return family
+  return parent
 end
 
--- Put the readers that are known already before the new ones, without some that have ended. Two are looked at for each
--- new one, and go to the end if they have not: so there are about twice as many at most as have not ended.
-local function with_known_readers(family)
-  local ids, new, at, looks = family.known_readers, family.readers, 1, 2 * #family.readers
-  while at <= #ids and looks > 0 do
+-- Put the known readers before the new ones, without some that have ended. Two are checked for each new one, and go to the
+-- end if they have not ended: so there are at most about twice as many as have not.
+local function with_known_readers(parent)
+  local ids, new, at, checks = parent.known_readers, parent.readers, 1, 2 * #parent.readers
+  while at <= #ids and checks > 0 do
     local comma = string.find(ids, ',', at, true) or #ids + 1
     local id = string.sub(ids, at, comma - 1)
-    if not is_over(id) then
+    if not has_ended(id) then
       new[#new + 1] = id
     end
-    at, looks = comma + 1, looks - 1
+    at, checks = comma + 1, checks - 1
   end
   if at <= #ids then
     table.insert(new, 1, string.sub(ids, at))
@@ -153,75 +180,80 @@ local function with_known_readers(family)
 end
 
 -- One write a parent, however many wait for it.
-local function write_families()
-  for parent, family in pairs(families) do
-    if #family.children > 0 then
-      set_rare(parent, 'children', table.concat(family.children, ','))
+local function write_parents()
+  for id, parent in pairs(parents_seen) do
+    if #parent.children > 0 then
+      set_extra(id, 'children', table.concat(parent.children, ','))
     end
-    if #family.readers > 0 then
-      redis.call('HSET', P .. 'job:' .. parent, 'readers', with_known_readers(family))
+    if #parent.readers > 0 then
+      redis.call('HSET', P .. KEY.job .. id, 'readers', with_known_readers(parent))
     end
   end
 end
 
--- Note a new job with those it waits for. Returns for how many, and one that has failed it already.
+-- Note a new job with those it waits for. Returns how many they are, and one that has failed it already.
 local function follow_parents(id, parents)
-  local waiting_for, culprit = 0, nil
-  for parent in string.gmatch(parents, '[^,]+') do
-    local family = family_of(parent)
-    if family.state == 'failed' or family.state == 'cancelled' or family.state == 'expired' then
-      culprit = culprit or parent
-    elseif family.state ~= 'completed' then
-      family.children[#family.children + 1] = id
+  local waiting_for, failed_parent = 0, nil
+  for each in string.gmatch(parents, '[^,]+') do
+    local parent = parent_of(each)
+    if not ENDED[parent.state] then
+      parent.children[#parent.children + 1] = id
       waiting_for = waiting_for + 1
+    elseif SUCCEEDED[parent.state] then
+      -- Its result is still to be read: see `after_end`.
+      parent.readers[#parent.readers + 1] = id
     else
-      -- Its result is still to be read: see `ended`.
-      family.readers[#family.readers + 1] = id
+      failed_parent = failed_parent or each
     end
   end
-  return waiting_for, culprit
+  return waiting_for, failed_parent
 end
 
-local queued, placed = { high = {}, normal = {}, low = {} }, 0 -- ids of jobs that may run at once, by priority
+local queued, queued_jobs = {}, 0 -- priority -> ids of jobs that may run at once, and how many these are
 
 local function queue_up(id, priority)
   local ids = queued[priority]
+  if not ids then
+    ids = {}
+    queued[priority] = ids
+  end
   ids[#ids + 1] = id
-  placed = placed + 1
+  queued_jobs = queued_jobs + 1
 end
 
--- Put a single job straight into `next` when nothing else waits. Returns whether it was.
+-- Put a single job straight into `next` when nothing else waits. Returns whether it did.
 local function went_to_next()
-  if placed > 1 or redis.call('EXISTS', P .. 'paused', P .. 'pending:high', P .. 'pending:normal', P .. 'pending:low') > 0 then
+  if queued_jobs > 1 or redis.call('EXISTS', P .. KEY.paused, EVERY.pending) > 0 then
     return false
   end
-  redis.call('LPUSH', P .. 'next', (queued.high[1] or queued.normal[1] or queued.low[1]))
+  local _, ids = next(queued)
+  redis.call('LPUSH', P .. KEY.next, ids[1])
   return true
 end
 
--- One write for each priority and thousand jobs: Lua hands over no more than some thousands of values.
+-- One write for each priority and thousand jobs: Lua passes on no more than some thousands of values.
 local function write_queued()
-  local armed = redis.call('EXISTS', P .. 'next') == 1
-  if not armed and went_to_next() then
+  local has_next = redis.call('EXISTS', P .. KEY.next) == 1
+  if not has_next and went_to_next() then
     return
   end
   for priority, ids in pairs(queued) do
     for at = 1, #ids, 1000 do
-      redis.call('LPUSH', P .. 'pending:' .. priority, unpack(ids, at, math.min(at + 999, #ids)))
+      redis.call('LPUSH', P .. KEY.pending .. priority, unpack(ids, at, math.min(at + 999, #ids)))
     end
   end
-  if not armed then
-    arm()
+  if not has_next then
+    ensure_next()
   end
 end
 
 local function envelope_of(i)
-  return ARGV[alone and 4 or 6 + (i - 1) / STRIDE]
+  return ARGV[is_single and 4 or 6 + (i - 1) / STRIDE]
 end
 
-local templates = {} -- type, priority, state -> key of a record without an envelope; '' while one job was like that
+local templates = {} -- type, priority, state -> key of a record without an envelope; '' after the first job like that
 
--- Write a job's record unless it is there. Those of a kind are copies of one record: a short one is copied in less time
+-- Write a job's record unless it exists. Those of a kind are copies of one record: a short one is copied in less time
 -- than it is written in, field by field. Returns whether it was written.
 local function write_record(i, record, state)
   local job_type, priority = jobs[i + 1], jobs[i + 2]
@@ -238,8 +270,8 @@ local function write_record(i, record, state)
     return true
   end
   if template == '' then
-    template = P .. 'new:' .. kind
-    -- One that is left of a call which has failed is not of this moment.
+    template = P .. KEY.new .. kind
+    -- One that is left of a call that failed has another time.
     redis.call('DEL', template)
     redis.call('HSET', template, 'type', job_type, 'priority', priority, 'state', state, 'since', now, 'plain', '1')
     templates[kind] = template
@@ -259,72 +291,72 @@ local function delete_templates()
   end
 end
 
-local function place(i, record, special, parents)
-  local id, job_type, due = jobs[i], jobs[i + 1], special.due
-  local waiting_for, culprit = follow_parents(id, parents)
-  if culprit and special.on_parent_failure ~= 'run' then
-    fail_with(culprit, id, record, job_type)
-    free_unique(id, special.unique)
+local function place(i, record, job, parents)
+  local id, job_type, due = jobs[i], jobs[i + 1], job.due
+  local waiting_for, failed_parent = follow_parents(id, parents)
+  if failed_parent and job.on_parent_failure ~= 'run' then
+    fail_child(failed_parent, id, record, job_type)
+    free_unique_key(id, job.unique)
   elseif waiting_for > 0 then
-    redis.call('HSET', record, 'state', 'scheduled', 'waiting_for', waiting_for, 'due', due)
-    redis.call('ZADD', P .. 'scheduled', NEVER, id)
+    redis.call('HSET', record, 'state', STATE.scheduled, 'waiting_for', waiting_for, 'due', due)
+    redis.call('ZADD', P .. KEY.scheduled, NEVER, id)
   elseif due > now then
     redis.call('HSET', record, 'due', due)
-    redis.call('ZADD', P .. 'scheduled', due, id)
+    redis.call('ZADD', P .. KEY.scheduled, due, id)
     earliest = math.min(earliest or due, due)
   else
     queue_up(id, jobs[i + 2])
   end
 end
 
-local function store_special(i, record, special)
-  local id, unique = jobs[i], special.unique
-  -- A repeat is one also when another job has the key meanwhile.
+local function store_with_options(i, record, job)
+  local id, unique = jobs[i], job.unique
+  -- A repeat is one even if another job has the key meanwhile.
   if unique ~= '' and redis.call('EXISTS', record) == 0 then
     local holder, answer = holder_of(unique, jobs[i + 1])
     if holder then
-      stand_ins[id] = holder
+      holders[id] = holder
       return answer
     end
   end
-  if not write_record(i, record, special.due > now and 'scheduled' or 'pending') then
+  if not write_record(i, record, job.due > now and STATE.scheduled or STATE.pending) then
     return 'DUPLICATE'
   end
-  if special.expires then
-    set_rare(id, 'expires', special.expires)
+  if job.expires then
+    set_extra(id, 'expires', job.expires)
   end
-  if special.retention ~= '' then
-    set_rare(id, 'retention', special.retention)
+  if job.retention ~= '' then
+    set_extra(id, 'retention', job.retention)
   end
   if unique ~= '' then
-    set_rare(id, 'unique', unique)
-    redis.call('SET', P .. 'unique:' .. unique, id, 'PX', special.unique_for)
+    set_extra(id, 'unique', unique)
+    redis.call('SET', P .. KEY.unique .. unique, id, 'PX', job.unique_for)
   end
-  if special.limit_key ~= '' then
-    set_rare(id, 'bucket', jobs[i + 1] .. '/' .. special.limit_key)
+  if job.limit_key ~= '' then
+    set_extra(id, 'bucket', jobs[i + 1] .. '/' .. job.limit_key)
   end
-  local parents = string.gsub(special.parents, '[^,]+', stand_ins)
+  local parents = string.gsub(job.parents, '[^,]+', holders)
   if parents ~= '' then
-    set_rare(id, 'parents', parents, 'on_parent_failure', special.on_parent_failure)
+    set_extra(id, 'parents', parents, 'on_parent_failure', job.on_parent_failure)
   end
-  place(i, record, special, parents)
+  place(i, record, job, parents)
   return nil
 end
 
 -- Store a job. Returns what to answer for it when it is not new.
 local function store(i)
-  local record, special = P .. 'job:' .. jobs[i], specials[i]
-  if special then
-    local answer = store_special(i, record, special)
+  local record, job = P .. KEY.job .. jobs[i], options[i]
+  if job then
+    local answer = store_with_options(i, record, job)
     if answer then
       return answer
     end
-  elseif write_record(i, record, 'pending') then
+  elseif write_record(i, record, STATE.pending) then
     queue_up(jobs[i], jobs[i + 2])
   else
     return 'DUPLICATE'
   end
-  count('enqueued:' .. jobs[i + 1] .. ':' .. jobs[i + 2], 1)
+  count(COUNTER.enqueued .. jobs[i + 1] .. ':' .. jobs[i + 2], 1)
   return nil
 end
 
@@ -332,10 +364,7 @@ local replay = known_request()
 if replay then
   return replay
 end
-if not alone then
-  jobs = cmsgpack.unpack(ARGV[5])
-end
-read_specials()
+parse_all_options()
 local missing = missing_parent()
 if missing then
   return { 'NOPARENT', missing }
@@ -349,14 +378,14 @@ for i = 1, #jobs, STRIDE do
   end
 end
 delete_templates()
-write_families()
+write_parents()
 if request then
-  note_request(next(stand_ins) ~= nil)
+  note_request(next(holders) ~= nil)
 end
 if earliest then
-  alarm('scheduled', earliest)
+  wake_scheduler_if_first(KEY.scheduled, earliest)
 end
-if placed > 0 then
+if queued_jobs > 0 then
   write_queued()
 end
 write_counts()

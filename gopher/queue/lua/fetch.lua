@@ -1,13 +1,13 @@
--- Give a worker up to `want` jobs: first the strays of its own list (just delivered by BRPOPLPUSH, or
--- given out in a reply that was lost), then `next`, then pending by the worker's order. Jobs of a type
--- that is over its limit are parked on the way; others pass them.
+-- Give a worker up to `want` jobs: first those of its own list that it has not (just delivered by BRPOPLPUSH, or given out
+-- in a reply that was lost), then `next`, then pending in the worker's order. Jobs of a type that is over its limit are
+-- throttled on the way; others pass them.
 --
 -- next, pending -> processing (expired when it is too late; throttled when its type is limited)
 --
 -- KEYS  1 prefix
--- ARGV  1 worker  2 want  3 number of the first token  4 order: the letters of the priorities from the
---       worker's place in its cycle on  5 '1' when the order is strict  6 retention ms of expired jobs
---       7 '1' to be told what came before each attempt, else ''  8 '1' when it stands behind a BRPOPLPUSH, else '':
+-- ARGV  1 worker  2 want  3 number of the first token  4 order: whose turns come next, the letters of the priorities for
+--       one cycle of the worker  5 '1' when the order is strict  6 retention ms of expired jobs
+--       7 '1' to get what came before each attempt, else ''  8 '1' when it comes behind a BRPOPLPUSH, else '':
 --       such fetches count their tokens for themselves  9 numbers, joined by commas, of those whose replies never came
 -- Returns  LOST when the worker's lease was taken away, else
 --       OK, now, 1 when more is waiting else 0; the number of the next token; a row for each job, packed (MessagePack);
@@ -15,126 +15,189 @@
 --       {id, token, type, priority}, and with any that has more to say of it
 --       {..., attempt, crashes, times lost, what came before, ids of parents}: before came, where that was asked for,
 --       {token of the attempt before or '', ms that it has waited}, else nothing ('')
--- uses: base clock observe begin alarm arm dead ended finish rare limits
-local worker, want = ARGV[1], tonumber(ARGV[2])
-local order, strict = ARGV[4], ARGV[5] == '1'
-local own = P .. 'processing:' .. worker
-local first, place = number, 1
-local parks_left = 100
-local FEW = 8 -- jobs whose turns are counted without a look at what there is
--- One look for all that is rare.
-local special = redis.call('EXISTS', P .. 'paused', P .. 'limited', P .. 'throttled') > 0
 
-open_when_full()
-if not redis.call('ZSCORE', P .. 'workers', worker) then
+local worker, want = ARGV[1], tonumber(ARGV[2])
+local first_number, with_prelude, behind_pop = tonumber(ARGV[3]), ARGV[7] == '1', ARGV[8] == '1'
+local own = P .. KEY.processing .. worker
+local number, token_head = first_number, worker .. (behind_pop and '.b' or '.')
+local started = string.format('%.0f', now)
+local rows, sizes, texts = {}, {}, {} -- of the reply
+
+-- What is read of every job; of a corrupt record, the error.
+local STATE_AT, TYPE, PRIORITY, SINCE, ENVELOPE, ATTEMPTS, PLAIN = 1, 2, 3, 4, 5, 6, 7
+
+local function read_common(record)
+  return redis.pcall('HMGET', record, 'state', 'type', 'priority', 'since', 'envelope', 'attempts', 'plain')
+end
+
+-- Return the ms since a time; 0 for none, and for NaN.
+local function waited_since(since)
+  local waited = now - (tonumber(since) or now)
+  return waited > 0 and waited or 0
+end
+
+-- The jobs of one call are much alike: those of a type and priority that came at the same time are counted together.
+local alike, alike_type, alike_priority, alike_since, alike_waited = 0, nil, nil, nil, nil
+
+local function count_alike()
+  if alike > 0 then
+    count(COUNTER.dequeued .. alike_type .. ':' .. alike_priority, alike)
+    observe('wait', alike_type, alike_waited, alike)
+  end
+end
+
+-- Count an attempt that starts. Returns the ms that the job has waited.
+local function count_started(job_type, priority, since)
+  if since ~= alike_since or job_type ~= alike_type or priority ~= alike_priority then
+    count_alike()
+    alike, alike_type, alike_priority, alike_since, alike_waited = 0, job_type, priority, since, waited_since(since)
+  end
+  alike = alike + 1
+  return alike_waited
+end
+
+-- Return whether a text can be a type or a priority: the worker could not read a reply with anything else.
+local function is_name(text)
+  return text and not string.find(text, '[\128-\255]')
+end
+
+local function add_text(text)
+  local at = #texts + 1
+  sizes[at], texts[at] = #text, text
+end
+
+-- The rows are packed: that costs both sides a third of a reply with an element for each field. Texts that came with jobs
+-- may hold anything, so they are apart, one behind the other.
+local function reply(has_more)
+  count_alike()
+  write_counts()
+  write_observations()
+  return { 'OK', now, has_more and 1 or 0, number, cmsgpack.pack(rows), cmsgpack.pack(sizes), table.concat(texts) }
+end
+
+-- Start the first attempt of a plain pending job, as nearly all are; its type must not be limited. Returns its priority; for
+-- any other job, to which nothing was done, false and what was read of it.
+local function start_plain(id)
+  local record = P .. KEY.job .. id
+  local job = read_common(record)
+  local job_type, priority = job[TYPE], job[PRIORITY]
+  if job[STATE_AT] ~= STATE.pending or not job[PLAIN] or job[ATTEMPTS] then
+    return false, job
+  end
+  if (job_type ~= alike_type or priority ~= alike_priority) and not (is_name(job_type) and is_name(priority)) then
+    return false, job
+  end
+  local token = token_head .. number
+  number = number + 1
+  redis.call('HSET', record, 'state', STATE.processing, 'token', token, 'started', started, 'attempts', '1')
+  local waited = count_started(job_type, priority, job[SINCE])
+  rows[#rows + 1] = with_prelude and { id, token, job_type, priority, 1, {}, 0, { '', waited }, {} }
+    or { id, token, job_type, priority }
+  add_text(job[ENVELOPE] or '')
+  return priority
+end
+
+-- Most fetches of an idle worker are about the one job that was just delivered to it, with no other in its list or queued.
+-- If that is a plain one, nothing below is needed.
+local delivered = want > 0 and redis.call('LRANGE', own, 0, 1) or {}
+if #delivered == 1
+    and redis.call('EXISTS', P .. KEY.limited, P .. KEY.throttled, P .. KEY.next, EVERY.pending) == 0
+    and redis.call('ZSCORE', P .. KEY.workers, worker) then
+  allow_when_full()
+  if start_plain(delivered[1]) then
+    return reply(false)
+  end
+end
+
+allow_when_full()
+if not redis.call('ZSCORE', P .. KEY.workers, worker) then
   -- On a server that was emptied it was never fenced: what its blocking pop is given would be held for good.
-  redis.call('ZADD', P .. 'fenced', 'NX', now, worker)
+  redis.call('ZADD', P .. KEY.fenced, 'NX', now, worker)
   return { 'LOST' }
 end
 
--- Read a job, or the rest of one that was looked at already. Where its record is corrupt it has no state, and the second
--- value is true.
+-- Whether the queue is paused, or a type is limited: one command asks about everything rare.
+local is_held_back = redis.call('EXISTS', P .. KEY.paused, P .. KEY.limited, P .. KEY.throttled) > 0
+local throttles_left = 100
+
+-- Read a job, or the rest of one that was read in part. If its record is corrupt it has no state, and the second value is
+-- true.
 local function read_job(id, job)
-  job = job or look_at(P .. 'job:' .. id)
-  if job.err or (job[STATE] == 'pending' and not (is_name(job[TYPE]) and is_name(job[PRIORITIZED]))) then
-    set_aside(id)
+  job = job or read_common(P .. KEY.job .. id)
+  if job.err or (job[STATE_AT] == STATE.pending and not (is_name(job[TYPE]) and is_name(job[PRIORITY]))) then
+    note_corrupt(id)
     return {}, true
   end
   if not job[PLAIN] then
-    local fields = read(id, 'expires', 'parents', 'parked')
+    local fields = read_record(id, 'expires', 'parents', 'parked')
     job.expires, job.parents, job.parked = fields[1], fields[2], fields[3]
   end
-  -- One that begins for the first time, as nearly all do, has none of these.
+  -- A job that starts for the first time, as nearly all do, has none of these.
   if job[ATTEMPTS] then
-    local fields = read(id, 'crashes', 'lost', 'token')
+    local fields = read_record(id, 'crashes', 'lost', 'token')
     job.crashes, job.lost, job.token = fields[1], fields[2], fields[3]
   end
   return job, false
 end
 
-local turns = {} -- place in the cycle -> whose turn it is there; forgotten when a letter is left out, or comes back
-local LETTER = { high = 'h', normal = 'n', low = 'l' }
-local after = { h = {}, n = {}, l = {} } -- letter -> place in the cycle -> the place behind its next turn
+-- Whose turn it is: `order` holds the letters of one cycle, and `turn` is the worker's place in it.
+local order, is_strict, turn = ARGV[4], ARGV[5] == '1', 1
 
-local function after_turn(letter, from)
-  local found = after[letter][from]
-  if not found then
-    local at = string.find(order, letter, from, true) or string.find(order, letter, 1, true)
-    found = at and at % #order + 1 or from
-    after[letter][from] = found
-  end
-  return found
-end
-
--- Step the cycle past the next turn of this priority, wherever the job came from.
+-- Go past the next turn of a priority, because a job of it was given out, wherever it came from; false for none.
 local function take_turn(priority)
-  if not strict and LETTER[priority] then
-    place = after_turn(LETTER[priority], place)
+  local letter = LETTERS[priority]
+  local at = letter and not is_strict and (string.find(order, letter, turn, true) or string.find(order, letter, 1, true))
+  if at then
+    turn = at % #order + 1
   end
 end
 
-local function from_here()
-  return strict and order or string.sub(order, place) .. string.sub(order, 1, place - 1)
+local function order_from_here()
+  return string.sub(order, turn) .. string.sub(order, 1, turn - 1)
 end
 
--- Ids, and how children died: in both there is ASCII only.
-local function split(text)
-  local found = {}
-  for word in string.gmatch(text or '', '[^,\128-\255]+') do
-    found[#found + 1] = word
-  end
-  return found
-end
-
--- A number of a record, whatever it was changed to: one that is not whole, or too large to be packed as such, would
--- spoil the whole reply.
-local function whole(text)
-  local value = tonumber(text)
-  return value and math.abs(value) < 2 ^ 53 and math.floor(value) or 0
-end
-
+-- Add a job to the reply.
 local function give(id, job, token, attempt, waited)
-  take_turn(job[PRIORITIZED])
-  local row = { id, token, job[TYPE], job[PRIORITIZED] }
+  local row = { id, token, job[TYPE], job[PRIORITY] }
   rows[#rows + 1] = row
   add_text(job[ENVELOPE] or '')
   if job[ATTEMPTS] or job.parents or with_prelude then
     -- '' for nothing: nil would leave a hole, and what has one is no array when it is packed.
     local before = with_prelude and { attempt > 1 and job.token ~= token and job.token or '', waited } or ''
     local parents = split(job.parents)
-    row[5], row[6], row[7], row[8], row[9] = attempt, split(job.crashes), whole(job.lost), before, parents
+    row[5], row[6], row[7], row[8], row[9] = attempt, split(job.crashes), whole_number(job.lost), before, parents
     for _, parent in ipairs(parents) do
-      add_text(read(parent, 'result')[1] or '')
+      add_text(read_record(parent, 'result')[1] or '')
     end
   end
 end
 
 local function expire(id, job)
   redis.call('LREM', own, 1, id)
-  count('expired:' .. job[TYPE], 1)
-  local fields = read(id, 'retention', 'unique', 'children')
+  count(COUNTER.expired .. job[TYPE], 1)
+  local fields = read_record(id, 'retention', 'unique', 'children')
   job.retention, job.unique, job.children = fields[1], fields[2], fields[3]
-  finish(id, 'expired', job, ARGV[6])
-  -- Its end may have let jobs go to a priority of which nothing was left.
-  drained, turns = {}, {}
+  finish(id, STATE.expired, job, ARGV[6])
+  -- Its end may have released jobs of a priority of which nothing was left.
+  drained = {}
 end
 
--- Park a job that may not start yet. Returns whether it was.
+-- Throttle a job that may not start yet. Returns whether it was throttled.
 local function throttle(id, job)
-  local bucket, was_parked = read(id, 'bucket')[1] or job[TYPE], job.parked and true or false
-  local look_at = refuse(id, job[TYPE], bucket, job[PRIORITIZED], was_parked)
-  if not look_at then
+  local bucket, was_throttled = read_record(id, 'bucket')[1] or job[TYPE], job.parked and true or false
+  local at = refuse(id, job[TYPE], bucket, job[PRIORITY], was_throttled)
+  if not at then
     return false
   end
-  park(id, bucket, job[PRIORITIZED], was_parked, look_at)
+  throttle_job(id, bucket, job[PRIORITY], was_throttled, at)
   redis.call('LREM', own, 1, id)
-  parks_left = parks_left - 1
+  throttles_left = throttles_left - 1
   return true
 end
 
--- Begin an attempt of a job that stands in the own list. Returns false when it must not run now.
-local function begin(id, job)
-  if job[STATE] ~= 'pending' then
+-- Start an attempt of any job of the own list. Returns its priority, or false when it must not run now.
+local function start(id, job)
+  if job[STATE_AT] ~= STATE.pending then
     redis.call('LREM', own, 1, id)
     return false
   end
@@ -142,232 +205,194 @@ local function begin(id, job)
     expire(id, job)
     return false
   end
-  if special and is_limited(job[TYPE]) and throttle(id, job) then
+  if is_held_back and is_limited(job[TYPE]) and throttle(id, job) then
     return false
   end
-  local attempt, token = job[ATTEMPTS] and whole(job[ATTEMPTS]) + 1 or 1, series .. number
+  local attempt, token = job[ATTEMPTS] and whole_number(job[ATTEMPTS]) + 1 or 1, token_head .. number
   number = number + 1
-  redis.call('HSET', P .. 'job:' .. id, 'state', 'processing', 'token', token, 'started', started, 'attempts', attempt)
-  local waited = count_begun(job[TYPE], job[PRIORITIZED], job[SINCE])
+  redis.call('HSET', P .. KEY.job .. id, 'state', STATE.processing, 'token', token, 'started', started, 'attempts', attempt)
   if job.parked then
-    redis.call('HDEL', P .. 'job:' .. id, 'parked')
+    redis.call('HDEL', P .. KEY.job .. id, 'parked')
   end
-  give(id, job, token, attempt, waited)
-  return true
+  give(id, job, token, attempt, count_started(job[TYPE], job[PRIORITY], job[SINCE]))
+  return job[PRIORITY]
 end
 
-local function give_again(id, job)
-  give(id, job, job.token, whole(job[ATTEMPTS]), waited_since(job[SINCE]))
+-- Start a job that start_plain has not started, with what that has read of it, if anything. `letter` is that of the pending
+-- list it came from, if it came from one. Returns what `start` does.
+local function start_other(id, read_already, letter)
+  local job, corrupt = read_job(id, read_already)
+  if letter and job[STATE_AT] ~= STATE.pending then
+    note_skipped(PRIORITY_OF[letter], corrupt)
+  end
+  return start(id, job)
 end
 
--- Give out again a job of the own list whose reply may not have arrived. Returns false for one of an answered fetch.
+-- Give out again a running job of the own list whose reply may not have arrived. Returns false for one of an answered fetch.
 --
--- Tokens count up, so what this fetch has begun when it was sent before has its number or a higher one. A fetch behind a
--- BRPOPLPUSH may be done long after it was sent, while others are answered: so such ones have numbers of their own
--- ('b7'), and those whose replies never came are named.
-local function adopt_begun(id, job)
-  local bell, given = string.match(job.token, '%.(b?)(%d+)$')
-  if bell == 'b' then
-    if string.find(',' .. ARGV[9] .. ',', ',' .. given .. ',', 1, true) then
-      give_again(id, job)
+-- Tokens count up, so what this fetch started when it was sent before has its number or a higher one. A fetch behind a
+-- BRPOPLPUSH may run long after it was sent, while others are answered: so such fetches have numbers of their own ('b7'),
+-- and those whose replies never came are named.
+local function give_again_if_lost(id, job)
+  local pop, given = string.match(job.token, '%.(b?)(%d+)$')
+  if pop == 'b' then
+    if not string.find(',' .. ARGV[9] .. ',', ',' .. given .. ',', 1, true) then
+      return true
     end
-    return true
-  end
-  if ARGV[8] == '1' or tonumber(given) < first then
+  elseif behind_pop or tonumber(given) < first_number then
     return false
+  else
+    number = math.max(number, tonumber(given) + 1)
   end
-  number = math.max(number, tonumber(given) + 1)
-  give_again(id, job)
+  take_turn(job[PRIORITY])
+  give(id, job, job.token, whole_number(job[ATTEMPTS]), waited_since(job[SINCE]))
   return true
 end
 
--- What was put into the own list since the last reply that arrived stands left of what that one brought. What was
--- begun comes before what was not: those tokens are taken already.
-local function adopt_strays()
-  local at, not_begun = 0, {}
+-- Give out what the own list has got since the last reply that arrived: it is left of what that one brought. What was
+-- started comes before what was not, since its tokens are taken.
+local function give_own_list()
+  local at, not_started = 0, {}
   while true do
     local id = redis.call('LINDEX', own, at)
     local job = id and read_job(id)
-    if not id or job[STATE] == 'processing' and not adopt_begun(id, job) then
+    if not id or job[STATE_AT] == STATE.processing and not give_again_if_lost(id, job) then
       break
     end
-    if job[STATE] ~= 'processing' then
-      not_begun[#not_begun + 1] = { id, job }
+    if job[STATE_AT] ~= STATE.processing then
+      not_started[#not_started + 1] = { id, job }
     end
     at = at + 1
   end
   -- The oldest first: the others stay where the next fetch finds them.
-  for i = #not_begun, 1, -1 do
+  for i = #not_started, 1, -1 do
     if #rows < want then
-      begin(unpack(not_begun[i]))
+      take_turn(start(unpack(not_started[i])))
     end
   end
 end
 
-local function draw_next()
-  local id = redis.call('LMOVE', P .. 'next', own, 'RIGHT', 'LEFT')
+local function give_next()
+  local id = redis.call('LMOVE', P .. KEY.next, own, 'RIGHT', 'LEFT')
   if id then
     local priority, job
-    if not special then
-      priority, job = begin_plain(id)
+    if not is_held_back then
+      priority, job = start_plain(id)
     end
-    if priority then
-      take_turn(priority)
-    else
-      begin(id, read_job(id, job))
-    end
-  elseif redis.call('EXISTS', P .. 'pending:high', P .. 'pending:normal', P .. 'pending:low') == 0 then
-    drained, turns = { h = true, n = true, l = true }, {}
-  end
-end
-
-local drawn, begun = {}, {} -- by letter: ids moved from pending to the own list, and how many of them were begun
-local left_out = {} -- letters of priorities of which no more is to be moved in this call
-
-local function first_wanted(letters)
-  for letter in string.gmatch(letters, '.') do
-    if not (drained[letter] or left_out[letter]) then
-      return letter
+    take_turn(priority or start_other(id, job))
+  elseif redis.call('EXISTS', EVERY.pending) == 0 then
+    for letter in pairs(PRIORITY_OF) do
+      drained[letter] = true
     end
   end
-  return false
 end
 
--- Return the priority whose turn it is at a place of the cycle, false when nothing is left of any.
-local function turn_at(at)
-  if turns[at] == nil then
-    local from = strict and 1 or at
-    turns[at] = first_wanted(string.sub(order, from) .. string.sub(order, 1, from - 1))
+local FEW = 8 -- turns that are served without asking first of which priorities there is nothing
+
+-- Return the next turns, `wanted` or one cycle of them, without those of priorities of which nothing is left: their letters,
+-- and for each the turn after it.
+local function turns_left(wanted)
+  local live, letters, following = '', {}, {}
+  for letter, priority in pairs(PRIORITY_OF) do
+    if wanted > FEW and redis.call('EXISTS', P .. KEY.pending .. priority) == 0 then
+      drained[letter] = true
+    end
+    live = drained[letter] and live or live .. letter
   end
-  return turns[at]
-end
-
-local function is_alone(letter)
-  for other in pairs(PRIORITY) do
-    if other ~= letter and not (drained[other] or left_out[other]) then
-      return false
+  for letter, after in string.gmatch(order_from_here(), live ~= '' and '([' .. live .. '])()' or '^$') do
+    letters[#letters + 1] = letter
+    following[#letters] = (turn + after - 2) % #order + 1
+    if #letters == wanted then
+      break
     end
   end
-  return true
+  if is_strict then
+    return { letters[1] }, { 1 }
+  end
+  return letters, following
 end
 
--- Return how many of the jobs that are still wanted are to come from a priority.
-local function share_of(letter)
-  if is_alone(letter) then
-    return want - #rows
+-- Move the jobs for `wanted` turns to the own list: two writes for each priority, however many jobs. Returns the ids of
+-- each, by letter; of none that has nothing.
+local function draw(letters, wanted)
+  local turns, drawn = {}, {}
+  for i, letter in ipairs(letters) do
+    turns[letter] = (turns[letter] or 0) + math.floor((wanted - i) / #letters) + 1
   end
-  local share, at = 0, place
-  for _ = #rows + 1, want do
-    local turn = turn_at(at)
-    share = share + (turn == letter and 1 or 0)
-    at = after_turn(turn, at)
-  end
-  return share
-end
-
--- Note of which priorities there is nothing at all: to ask costs less than to count the turns of each.
-local function note_drained()
-  for letter, name in pairs(PRIORITY) do
-    drained[letter] = redis.call('EXISTS', P .. 'pending:' .. name) == 0
-  end
-  turns = {}
-end
-
--- Move a priority's share to the own list: two writes, however many jobs.
-local function draw_share(letter)
-  if parks_left <= 0 or budget <= 0 then
-    left_out[letter], turns = true, {}
-    return
-  end
-  local ids = redis.call('RPOP', P .. 'pending:' .. PRIORITY[letter], share_of(letter))
-  if not ids then
-    drained[letter], turns = true, {}
-    return
-  end
-  redis.call('LPUSH', own, unpack(ids))
-  drawn[letter], begun[letter] = ids, 0
-end
-
--- Begin plain jobs of what was drawn of a priority, from a place there on, while it is that priority's turn. Returns the
--- place behind them, and what was read of the job there if it is one that is not plain.
-local function begin_plain_ones(ids, at, letter)
-  local steps, last = after[letter], math.min(#ids, at + want - #rows - 1)
-  while at <= last do
-    local priority, job = begin_plain(ids[at])
-    if not priority then
-      return at, job
-    end
-    at = at + 1
-    if not strict then
-      place = steps[place] or after_turn(letter, place)
-      if turns[place] ~= letter then
-        return at
-      end
+  for letter, many in pairs(turns) do
+    local ids = many > 0 and redis.call('RPOP', P .. KEY.pending .. PRIORITY_OF[letter], many)
+    if ids then
+      redis.call('LPUSH', own, unpack(ids))
+      ids.used, ids.letter = 0, letter
+      drawn[letter] = ids
+    elseif many > 0 then
+      drained[letter] = true
     end
   end
-  return at
+  return drawn
 end
 
--- Begin the next jobs by the order. Returns false when there are none.
-local function begin_pending()
-  local letter = turn_at(place)
-  if not letter then
+-- Move one more job of a priority, because one of those that were drawn must not run. Returns its id, false for none.
+local function draw_another(letter)
+  if throttles_left <= 0 or skips_left <= 0 then
     return false
   end
-  local ids = drawn[letter]
-  if not ids or begun[letter] == #ids then
-    draw_share(letter)
-    return true
-  end
-  local at, read_already = begun[letter] + 1, nil
-  if not special then
-    at, read_already = begin_plain_ones(ids, at, letter)
-    begun[letter] = at - 1
-    if not read_already then
-      return true
+  local id = redis.call('LMOVE', P .. KEY.pending .. PRIORITY_OF[letter], own, 'RIGHT', 'LEFT')
+  drained[letter] = not id
+  return id
+end
+
+-- Start the next job of a priority. Returns whether there was one.
+local function start_next_of(ids)
+  repeat
+    local at = ids.used + 1
+    ids.used = at
+    local id = ids[at] or draw_another(ids.letter)
+    if not id then
+      return false
     end
-  end
-  begun[letter] = at
-  local job, corrupt = read_job(ids[at], read_already)
-  if job[STATE] ~= 'pending' then
-    pass_over(PRIORITY[letter], corrupt)
-  end
-  begin(ids[at], job)
+    local started_plain, job
+    if not is_held_back then
+      started_plain, job = start_plain(id)
+    end
+  until started_plain or start_other(id, job, ids.letter)
   return true
 end
 
--- Give back what was drawn and not begun: a job that was too late let others go, and it was their turn then. In the own
--- list it would stand right of what runs, where nobody looks for more.
-local function give_back_drawn()
-  for letter, ids in pairs(drawn) do
-    for at = #ids, begun[letter] + 1, -1 do
-      redis.call('LREM', own, 1, ids[at])
-      redis.call('RPUSH', P .. 'pending:' .. PRIORITY[letter], ids[at])
-      drained[letter] = nil
+-- Give jobs for the next turns, as many as are still wanted. Returns false when nothing is left.
+local function give_turns()
+  local wanted = want - #rows
+  local letters, following = turns_left(wanted)
+  if #letters == 0 then
+    return false
+  end
+  local drawn, at = draw(letters, wanted), 0
+  for _ = 1, wanted do
+    at = at < #letters and at + 1 or 1
+    local ids = drawn[letters[at]]
+    if ids and start_next_of(ids) then
+      turn = following[at]
     end
   end
+  return true
 end
 
-local more
-if special then
-  -- Jobs may still be parked when the last limit has been taken away.
-  unpark_due()
+local has_more
+if is_held_back then
+  -- Jobs may still be throttled when the last limit has been removed.
+  release_throttled()
 end
-adopt_strays()
-if #rows < want and not (special and redis.call('EXISTS', P .. 'paused') == 1) then
-  draw_next()
-  if want - #rows > FEW then
-    note_drained()
+give_own_list()
+if #rows < want and not (is_held_back and redis.call('EXISTS', P .. KEY.paused) == 1) then
+  give_next()
+  while #rows < want and throttles_left > 0 and skips_left > 0 and give_turns() do
   end
-  while #rows < want and begin_pending() do
-  end
-  give_back_drawn()
-  more = fill_next(from_here())
+  has_more = fill_next(order_from_here())
 else
-  more = arm(from_here())
+  has_more = ensure_next(order_from_here())
 end
-end_parking()
-if earliest_look then
-  alarm('throttled', earliest_look)
+return_throttled_again()
+if earliest_check then
+  wake_scheduler_if_first(KEY.throttled, earliest_check)
 end
-return given(more)
+return reply(has_more)

@@ -5,19 +5,19 @@
 -- KEYS  1 prefix
 -- ARGV  1 type, or '' for the whole queue
 -- Returns  1 when that is new, 0 when it was paused already
--- uses: base clock
-open_when_full()
+
+allow_when_full()
 if ARGV[1] ~= '' then
-  redis.call('SADD', P .. 'limited', ARGV[1])
-  return redis.call('HSET', P .. 'limit:' .. ARGV[1], 'paused', now)
+  redis.call('SADD', P .. KEY.limited, ARGV[1])
+  return redis.call('HSET', P .. KEY.limit .. ARGV[1], 'paused', now)
 end
 
-local id = redis.call('LINDEX', P .. 'next', 0)
+local id = redis.call('LINDEX', P .. KEY.next, 0)
 if id then
-  local priority = read(id, 'priority')[1]
+  local priority = read_record(id, 'priority')[1]
   if priority then
-    redis.call('RPUSH', P .. 'pending:' .. priority, id)
+    redis.call('RPUSH', P .. KEY.pending .. priority, id)
   end
-  redis.call('LPOP', P .. 'next')
+  redis.call('LPOP', P .. KEY.next)
 end
-return redis.call('SET', P .. 'paused', now, 'NX') and 1 or 0
+return redis.call('SET', P .. KEY.paused, now, 'NX') and 1 or 0

@@ -1,20 +1,20 @@
--- Let go of old records: finished jobs whose record has run out leave the index, as do retries that are
--- over; the oldest dead letters are deleted.
+-- Remove old records: finished jobs whose record has expired leave the index, as do redrives that have
+-- ended; the oldest dead letters are deleted.
 --
 -- finished, failed -> -
 --
 -- KEYS  1 prefix
--- ARGV  1 limit  2 place in the index to look from  3 ms that a dead letter is kept  4 how many are kept
--- Returns  how many left the index, the place to look from next time (0: from the start), how many
---       dead letters were deleted, how many ids of corrupt records are set aside
--- uses: base clock dead redrives
+-- ARGV  1 limit  2 place in the index to start from  3 ms that a dead letter is kept  4 how many are kept
+-- Returns  how many left the index, the place to start from next time (0: from the beginning), how many
+--       dead letters were deleted, how many ids of corrupt records are noted
+
 local limit, place = tonumber(ARGV[1]), tonumber(ARGV[2])
-local finished, failed = P .. 'finished', P .. 'failed'
+local finished, failed = P .. KEY.finished, P .. KEY.failed
 
 local ids = redis.call('ZRANGE', finished, place, place + limit - 1)
 local gone = {}
 for _, id in ipairs(ids) do
-  if redis.call('EXISTS', P .. 'job:' .. id) == 0 then
+  if redis.call('EXISTS', P .. KEY.job .. id) == 0 then
     gone[#gone + 1] = id
   end
 end
@@ -29,16 +29,16 @@ if surplus > #dead then
   dead = redis.call('ZRANGE', failed, 0, math.min(surplus, limit) - 1)
 end
 for _, id in ipairs(dead) do
-  exhume(id)
-  redis.call('DEL', P .. 'job:' .. id)
+  remove_dead_letter(id)
+  redis.call('DEL', P .. KEY.job .. id)
 end
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'redrives', OVER, '+inf', 'LIMIT', 0, limit)) do
-  if redis.call('EXISTS', P .. 'redrive:' .. id) == 0 then
-    redis.call('ZREM', P .. 'redrives', id)
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. KEY.redrives, OVER, '+inf', 'LIMIT', 0, limit)) do
+  if redis.call('EXISTS', P .. KEY.redrive .. id) == 0 then
+    redis.call('ZREM', P .. KEY.redrives, id)
   end
 end
 
 if #dead > 0 then
-  redis.call('HINCRBY', P .. 'totals', 'pruned_dead', #dead)
+  redis.call('HINCRBY', P .. KEY.totals, COUNTER.pruned_dead, #dead)
 end
-return { #gone, next_place, #dead, redis.call('SCARD', P .. 'corrupt') }
+return { #gone, next_place, #dead, redis.call('SCARD', P .. KEY.corrupt) }

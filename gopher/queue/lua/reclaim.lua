@@ -1,5 +1,5 @@
--- Take back the jobs that stand in the list of a worker which lives and does not hold them: nothing more would be heard
--- of them. The worker says what it holds, and of which fetches it has read the replies.
+-- Take back the jobs in the list of a live worker that does not hold them: nothing more would be heard of them. The worker
+-- says what it holds, and of which fetches it has read the replies.
 --
 -- processing -> the head of pending, or failed when its worker was lost too often
 --
@@ -9,11 +9,11 @@
 --       7 numbers of such fetches, joined by commas, whose replies never came: a fetch gives their jobs out again
 --       then the tokens that it holds
 -- Returns  LOST when the lease was taken away, else OK, and the ids of those that it did not hold
--- uses: base clock alarm arm dead ended finish release settle give_back
+
 local worker, limit = ARGV[1], tonumber(ARGV[2])
-local own = P .. 'processing:' .. worker
-open_when_full()
-if not redis.call('ZSCORE', P .. 'workers', worker) then
+local own = P .. KEY.processing .. worker
+allow_when_full()
+if not redis.call('ZSCORE', P .. KEY.workers, worker) then
   return { 'LOST' }
 end
 
@@ -23,37 +23,37 @@ for i = 8, #ARGV do
 end
 
 -- Return whether the reply that brought a token was read: if not, it may be on its way.
-local function was_read(bell, number)
-  if bell == 'b' then
+local function was_read(pop, number)
+  if pop == 'b' then
     return number < tonumber(ARGV[6]) and not string.find(',' .. ARGV[7] .. ',', ',' .. number .. ',', 1, true)
   end
   return number < tonumber(ARGV[5])
 end
 
--- Return whether a job of the list must stay there: it is held, or a fetch will give it out.
-local function stays(state, token)
-  if state ~= 'processing' then
-    return state == 'pending'
+-- Return whether a job of the list must be left there: it is held, or a fetch will give it out.
+local function is_expected(state, token)
+  if state ~= STATE.processing then
+    return state == STATE.pending
   end
-  local owner, bell, number = string.match(token or '', '^(.*)%.(b?)(%d+)$')
-  return owner == worker and (held[token] or not was_read(bell, tonumber(number)))
+  local owner, pop, number = string.match(token or '', '^(.*)%.(b?)(%d+)$')
+  return owner == worker and (held[token] or not was_read(pop, tonumber(number)))
 end
 
 local ids = {}
 for _, id in ipairs(redis.call('LRANGE', own, 0, -1)) do
-  local fields = read(id, 'state', 'token')
-  if limit > 0 and not stays(fields[1], fields[2]) then
-    give_back(worker, id, 'reclaimed', tonumber(ARGV[3]), ARGV[4])
+  local fields = read_record(id, 'state', 'token')
+  if limit > 0 and not is_expected(fields[1], fields[2]) then
+    give_back(worker, id, COUNTER.reclaimed, tonumber(ARGV[3]), ARGV[4])
     redis.call('LREM', own, 1, id)
     limit = limit - 1
-    if fields[1] == 'processing' and string.match(fields[2] or '', '^(.*)%.') == worker then
+    if fields[1] == STATE.processing and string.match(fields[2] or '', '^(.*)%.') == worker then
       ids[#ids + 1] = id
     end
   end
 end
 
-if returned + ended_went > 0 then
-  arm()
+if returned + children_released > 0 then
+  ensure_next()
 end
 write_counts()
 return { 'OK', unpack(ids) }

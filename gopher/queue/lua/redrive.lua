@@ -1,22 +1,22 @@
--- Let dead jobs start afresh: same id and history, attempts from zero.
+-- Let dead jobs start over: same id and history, attempts from zero.
 --
 -- failed -> pending
 --
 -- KEYS  1 prefix
 -- ARGV  ids
 -- Returns  how many went back
--- uses: base clock arm dead revive
-local count_back = 0
-open_when_full()
+
+local redriven = 0
+allow_when_full()
 
 for i = 1, #ARGV do
-  if redis.call('ZSCORE', P .. 'failed', ARGV[i]) and revive(ARGV[i]) then
-    count_back = count_back + 1
+  if redis.call('ZSCORE', P .. KEY.failed, ARGV[i]) and revive(ARGV[i]) then
+    redriven = redriven + 1
   end
 end
 
-if count_back > 0 then
-  arm()
+if redriven > 0 then
+  ensure_next()
 end
 write_counts()
-return count_back
+return redriven

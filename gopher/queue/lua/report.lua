@@ -1,16 +1,16 @@
--- Store how far running jobs are and what they have logged so far.
+-- Store the progress of running jobs and what they have logged so far.
 --
 -- KEYS  1 prefix
 -- ARGV  for each job: id, token, progress (JSON) or '', log or ''
 -- Returns  for each job OK, or STALE when the attempt is over
--- uses: base clock alarm release settle
+
 local answers = {}
-open_when_full()
+allow_when_full()
 
 for i = 1, #ARGV, 4 do
-  local record = P .. 'job:' .. ARGV[i]
-  local fields = read(ARGV[i], 'token', 'state')
-  if fields[1] == ARGV[i + 1] and fields[2] == 'processing' then
+  local record = P .. KEY.job .. ARGV[i]
+  local fields = read_record(ARGV[i], 'token', 'state')
+  if fields[1] == ARGV[i + 1] and fields[2] == STATE.processing then
     if ARGV[i + 2] ~= '' then
       redis.call('HSET', record, 'progress', ARGV[i + 2])
     end

@@ -1,13 +1,13 @@
 -- Give a job back unfinished; its attempt is not counted.
 --
--- processing -> the head of pending, or scheduled when it shall wait
+-- processing -> the head of pending, or scheduled with a delay
 --
 -- KEYS  1 prefix
 -- ARGV  1 worker  2 id  3 token  4 delay ms (0: at once)  5 default retention ms
 -- Returns  OK, ALREADY, STALE or MISSING (see settle)
--- uses: base clock alarm arm dead ended finish release settle
+
 local worker, id, token, delay = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
-local record = P .. 'job:' .. id
+local record = P .. KEY.job .. id
 local answer, job = settle(worker, id, token, '')
 if answer ~= 'OK' then
   return answer
@@ -15,16 +15,16 @@ end
 
 redis.call('HINCRBY', record, 'attempts', -1)
 if job.cancel then
-  count('cancelled:' .. job.type, 1)
-  finish(id, 'cancelled', job, ARGV[5])
+  count(COUNTER.cancelled .. job.type, 1)
+  finish(id, STATE.cancelled, job, ARGV[5])
 elseif delay > 0 then
-  redis.call('HSET', record, 'state', 'scheduled', 'settled', token, 'due', now + delay)
-  redis.call('ZADD', P .. 'scheduled', now + delay, id)
-  alarm('scheduled', now + delay)
+  redis.call('HSET', record, 'state', STATE.scheduled, 'settled', token, 'due', now + delay)
+  redis.call('ZADD', P .. KEY.scheduled, now + delay, id)
+  wake_scheduler_if_first(KEY.scheduled, now + delay)
 else
-  redis.call('HSET', record, 'state', 'pending', 'settled', token, 'since', now)
-  redis.call('RPUSH', P .. 'pending:' .. redis.call('HGET', record, 'priority'), id)
+  redis.call('HSET', record, 'state', STATE.pending, 'settled', token, 'since', now)
+  redis.call('RPUSH', P .. KEY.pending .. redis.call('HGET', record, 'priority'), id)
 end
-arm()
+ensure_next()
 write_counts()
 return answer

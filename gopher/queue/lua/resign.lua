@@ -3,13 +3,13 @@
 -- KEYS  1 prefix
 -- ARGV  1 worker
 -- Returns  OK, or HOLDS when its list is not empty: then the lease runs out and the jobs are rescued
--- uses: base clock
-if redis.call('EXISTS', P .. 'processing:' .. ARGV[1]) == 1 then
+
+if redis.call('EXISTS', P .. KEY.processing .. ARGV[1]) == 1 then
   return 'HOLDS'
 end
--- Kept in mind for a while: its blocking pop may just be given a job.
-open_when_full()
-redis.call('ZADD', P .. 'fenced', now, ARGV[1])
-redis.call('ZREM', P .. 'workers', ARGV[1])
-redis.call('DEL', P .. 'cancelling:' .. ARGV[1])
+-- Remembered for a while: its blocking pop may just be given a job.
+allow_when_full()
+redis.call('ZADD', P .. KEY.fenced, now, ARGV[1])
+redis.call('ZREM', P .. KEY.workers, ARGV[1])
+redis.call('DEL', P .. KEY.cancelling .. ARGV[1])
 return 'OK'

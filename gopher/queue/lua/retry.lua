@@ -1,42 +1,39 @@
 -- Keep a failed attempt and let the job wait for its next one.
 --
--- processing -> retrying (cancelled, when somebody asked for that meanwhile)
+-- processing -> retrying (cancelled, when it was cancelled meanwhile)
 --
 -- KEYS  1 prefix
 -- ARGV  1 worker  2 id  3 token  4 delay ms  5 how the child died, e.g. SIGSEGV, else ''  6 duration ms
 --       7 error (JSON)  8 history row (JSON)  9 log or ''  10 default retention ms
 -- Returns  OK, ALREADY, STALE or MISSING (see settle)
--- uses: base clock alarm arm dead ended finish release settle observe
+
 local worker, id, token = ARGV[1], ARGV[2], ARGV[3]
-local record = P .. 'job:' .. id
-local answer, job = settle(worker, id, token, ARGV[9])
+local record = P .. KEY.job .. id
+local answer, job = settle_failure(worker, id, token, ARGV[9])
 if answer ~= 'OK' then
-  if answer == 'STALE' then
-    redis.call('HINCRBY', P .. 'totals', 'stale', 1)
-  end
   return answer
 end
 
 local history = with_row(redis.call('HGET', record, 'history'), ARGV[8])
 observe('run', job.type, tonumber(ARGV[6]), 1)
 if job.cancel then
-  count('cancelled:' .. job.type, 1)
-  finish(id, 'cancelled', job, ARGV[10], 'error', ARGV[7], 'history', history)
+  count(COUNTER.cancelled .. job.type, 1)
+  finish(id, STATE.cancelled, job, ARGV[10], 'error', ARGV[7], 'history', history)
 else
   local due = now + tonumber(ARGV[4])
-  redis.call('HSET', record, 'state', 'retrying', 'settled', token, 'error', ARGV[7], 'history', history,
+  redis.call('HSET', record, 'state', STATE.retrying, 'settled', token, 'error', ARGV[7], 'history', history,
     'due', due)
   -- It was started in time: it may be tried again later than that.
   redis.call('HDEL', record, 'progress', 'expires')
   if ARGV[5] ~= '' then
     redis.call('HSET', record, 'crashes', with_row(redis.call('HGET', record, 'crashes'), ARGV[5]))
   end
-  redis.call('ZADD', P .. 'retrying', due, id)
-  count('retried:' .. job.type, 1)
-  alarm('retrying', due)
+  redis.call('ZADD', P .. KEY.retrying, due, id)
+  count(COUNTER.retried .. job.type, 1)
+  wake_scheduler_if_first(KEY.retrying, due)
 end
-if ended_went > 0 then
-  arm()
+if children_released > 0 then
+  ensure_next()
 end
 write_counts()
 write_observations()

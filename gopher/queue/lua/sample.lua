@@ -1,23 +1,22 @@
--- Note how far the counters are, for plots over time: once a step of each series, whoever asks first.
+-- Note the values of the counters, for plots over time: once a step of each series, whoever calls first.
 --
 -- KEYS  1 prefix
 -- ARGV  for each series: step in ms, how many samples are kept
 -- Returns  how many samples were taken, now
--- uses: base clock observe
+
 local TYPES = 200 -- whose latencies are added up
 local LISTED = 50 -- types that a sample has figures of their own for
-local taken, sample = 0, nil
-open_when_full()
+allow_when_full()
 
--- Read the counters by event, and of each type those that end jobs.
+-- Read the counters by event, and of each type those that are counted by type.
 local function read_totals(into)
-  local flat = redis.call('HGETALL', P .. 'totals')
+  local flat = redis.call('HGETALL', P .. KEY.totals)
   local by_type, types = {}, {}
   for i = 1, #flat, 2 do
     local event, job_type = string.match(flat[i], '^([^:]+):?([^:]*)')
     local number = tonumber(flat[i + 1])
     into[event] = (into[event] or 0) + number
-    if job_type ~= '' and event ~= 'skipped_overlap' then
+    if job_type ~= '' and BY_TYPE[event] then
       if not by_type[job_type] then
         by_type[job_type] = {}
         types[#types + 1] = job_type
@@ -32,17 +31,17 @@ local function read_totals(into)
   return by_type, types
 end
 
--- Add the latency buckets of the types up.
+-- Add up the latency buckets of the types, by name of the histogram.
 local function read_latencies(types)
   local sums = {}
-  for _, name in ipairs({ 'wait', 'run' }) do
+  for _, name in ipairs(HISTOGRAMS) do
     sums[name] = {}
     for i = 1, #BOUNDS + 1 do
       sums[name][i] = 0
     end
   end
   for i = 1, math.min(#types, TYPES) do
-    local flat = redis.call('HGETALL', P .. 'histogram:' .. types[i])
+    local flat = redis.call('HGETALL', P .. KEY.histogram .. types[i])
     for j = 1, #flat, 2 do
       local name, number = string.match(flat[j], '^(%a+):([%w_]+)')
       -- The last one is the sum, in microseconds.
@@ -57,21 +56,22 @@ local function length(list)
   return redis.call('LLEN', P .. list)
 end
 
-local function waiting()
-  local sum = length('next')
-  for _, name in ipairs({ 'high', 'normal', 'low' }) do
-    sum = sum + length('pending:' .. name) - (tonumber(redis.call('HGET', P .. 'tombstones', name)) or 0)
-    for _, bucket in ipairs(redis.call('ZRANGE', P .. 'throttled', 0, 99)) do
-      sum = sum + length('throttled:' .. bucket .. ':' .. name)
+local function count_waiting()
+  local sum = length(KEY.next)
+  for _, priority in ipairs(PRIORITIES) do
+    local cancelled = tonumber(redis.call('HGET', P .. KEY.tombstones, priority)) or 0
+    sum = sum + length(KEY.pending .. priority) - cancelled
+    for _, bucket in ipairs(redis.call('ZRANGE', P .. KEY.throttled, 0, 99)) do
+      sum = sum + length(KEY.parked .. bucket .. ':' .. priority)
     end
   end
   return math.max(sum, 0)
 end
 
-local function running()
+local function count_running()
   local sum = 0
-  for _, worker in ipairs(redis.call('ZRANGE', P .. 'workers', 0, -1)) do
-    sum = sum + length('processing:' .. worker)
+  for _, worker in ipairs(redis.call('ZRANGE', P .. KEY.workers, 0, -1)) do
+    sum = sum + length(KEY.processing .. worker)
   end
   return sum
 end
@@ -79,21 +79,23 @@ end
 local function take_sample()
   local counted = {}
   local by_type, types = read_totals(counted)
-  local latencies = read_latencies(types)
   local listed = {}
   for i = 1, math.min(#types, LISTED) do
     listed[types[i]] = by_type[types[i]]
   end
-  return cmsgpack.pack({
-    at = now, counted = counted, types = listed, wait = latencies.wait, run = latencies.run, waiting = waiting(),
-    running = running(), scheduled = redis.call('ZCARD', P .. 'scheduled'),
-    retrying = redis.call('ZCARD', P .. 'retrying'), failed = redis.call('ZCARD', P .. 'failed'),
-  })
+  local sample = read_latencies(types)
+  sample.at, sample.counted, sample.types = now, counted, listed
+  sample.waiting, sample.running = count_waiting(), count_running()
+  for _, state in ipairs(SORTED) do
+    sample[state] = redis.call('ZCARD', P .. state)
+  end
+  return cmsgpack.pack(sample)
 end
 
+local taken, sample = 0, nil
 for i = 1, #ARGV, 2 do
   local step, kept = tonumber(ARGV[i]), tonumber(ARGV[i + 1])
-  local series, slot = P .. 'timeline:' .. ARGV[i], math.floor(now / step) * step
+  local series, slot = P .. KEY.timeline .. ARGV[i], math.floor(now / step) * step
   local last = redis.call('ZREVRANGE', series, 0, 0, 'WITHSCORES')
   -- After a clock that was set back, too.
   if not last[2] or tonumber(last[2]) < slot or tonumber(last[2]) > now + step then

@@ -3,16 +3,16 @@
 -- KEYS  1 prefix
 -- ARGV  1 name  2 definition (JSON)  3 next time (ms), '' while it is paused
 -- Returns  CREATED, REPLACED or UNCHANGED
--- uses: base clock alarm
-local known = redis.call('HGET', P .. 'schedules', ARGV[1])
+
+local known = redis.call('HGET', P .. KEY.schedules, ARGV[1])
 if known == ARGV[2] then
   return 'UNCHANGED'
 end
-redis.call('HSET', P .. 'schedules', ARGV[1], ARGV[2])
+redis.call('HSET', P .. KEY.schedules, ARGV[1], ARGV[2])
 if ARGV[3] == '' then
-  redis.call('ZREM', P .. 'ticks', ARGV[1])
+  redis.call('ZREM', P .. KEY.ticks, ARGV[1])
 else
-  redis.call('ZADD', P .. 'ticks', ARGV[3], ARGV[1])
-  alarm('ticks', tonumber(ARGV[3]))
+  redis.call('ZADD', P .. KEY.ticks, ARGV[3], ARGV[1])
+  wake_scheduler_if_first(KEY.ticks, tonumber(ARGV[3]))
 end
 return known and 'REPLACED' or 'CREATED'

@@ -1,10 +1,10 @@
--- Retry no more dead letters of those that were begun with. What was retried goes on.
+-- Stop a gradual redrive. What was redriven goes on.
 --
 -- KEYS  1 prefix
 -- ARGV  1 id
 -- Returns  STOPPED, MISSING, or the state that it had ended in before
--- uses: base clock redrives
-local state = redis.call('HGET', P .. 'redrive:' .. ARGV[1], 'state')
+
+local state = redis.call('HGET', P .. KEY.redrive .. ARGV[1], 'state')
 if not state then
   return 'MISSING'
 end

@@ -3,7 +3,7 @@
 import pytest
 
 from gopher.client import Client
-from gopher.errors import InvalidJob, JobConflict, JobNotFound, RetryNotFound
+from gopher.errors import InvalidJob, JobConflict, JobNotFound, RedriveNotFound
 from gopher.jobs.job import new_job_id
 from gopher.jobs.models import GroupPage
 from gopher.reads import groups, listing
@@ -215,11 +215,11 @@ def test_begins_a_retry_over_all_queues_that_share_its_rate_and_limit(client):
     bury(client, 6), bury(client, 3, queue="mail"), bury(client, 1, error="OSError")
     started = client.dead_letters.retry_gradually(error="ValueError", limit=8, canary=2, rate="8/s")
     assert started.total == 8
-    mail, default = sorted(client.dead_letters.retries(), key=lambda view: view.total)
+    mail, default = sorted(client.dead_letters.redrives(), key=lambda view: view.total)
     assert (default.queue, default.total, default.rate, mail.queue, mail.total, mail.rate) == (
         ("default", 6, "6/s", "mail", 2, "2/s")
     )
-    assert {view.retry_id for view in (default, mail)} == {started.retry_id}
+    assert {view.redrive_id for view in (default, mail)} == {started.redrive_id}
     assert (default.status, default.canary, default.retried, default.canaries) == ("canary", 2, 0, [])
     assert (default.error, default.type, default.group, default.finished_at) == ("ValueError", None, None, None)
 
@@ -228,9 +228,9 @@ def test_a_retry_that_is_stopped_leaves_the_rest_where_they_are(client):
     ids = bury(client, 3)
     started = client.dead_letters.retry_gradually(canary=1)
     client.server.run(client.server.queue("default").continue_redrives())
-    assert client.dead_letters.stop_retry(started.retry_id) is True
-    assert client.dead_letters.stop_retry(started.retry_id) is False
-    (view,) = client.dead_letters.retries()
+    assert client.dead_letters.stop_redrive(started.redrive_id) is True
+    assert client.dead_letters.stop_redrive(started.redrive_id) is False
+    (view,) = client.dead_letters.redrives()
     assert (view.status, view.retried, view.reason) == ("stopped", 1, "by hand")
     # Those that died in the same millisecond have no order.
     (canary,) = view.canaries
@@ -240,9 +240,9 @@ def test_a_retry_that_is_stopped_leaves_the_rest_where_they_are(client):
 def test_where_no_dead_letter_fits_no_retry_is_begun(client):
     bury(client, 1)
     assert client.dead_letters.retry_gradually(job_type="report", canary=1) == ("", 0)
-    assert client.dead_letters.retries() == []
-    with pytest.raises(RetryNotFound, match="no retry nothing"):
-        client.dead_letters.stop_retry("nothing")
+    assert client.dead_letters.redrives() == []
+    with pytest.raises(RedriveNotFound, match="no redrive nothing"):
+        client.dead_letters.stop_redrive("nothing")
 
 
 @pytest.mark.parametrize(
@@ -253,4 +253,4 @@ def test_refuses_a_retry_that_can_never_go_on(client, options, field):
     with pytest.raises(InvalidJob) as refused:
         client.dead_letters.retry_gradually(**options)
     assert refused.value.field == field
-    assert client.dead_letters.retries() == []
+    assert client.dead_letters.redrives() == []

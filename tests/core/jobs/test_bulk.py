@@ -13,8 +13,9 @@ from gopher.errors import InvalidJob
 from gopher.jobs.bulk import prepare_many
 from gopher.jobs.handlers import Registry, handler
 from gopher.jobs.job import Job
+from gopher.jobs.prepare import prepare_fields
 from gopher.jobs.strict_json import MAX_DEPTH
-from gopher.jobs.submission import MAX_PAYLOAD, prepare_fields
+from gopher.jobs.submission import MAX_PAYLOAD
 from tests.core.jobs.test_submission import nested
 
 BARE = {"type": "email", "payload": {"to": "a@example.com", "parts": [1, 2.5, None, "\u00e9\n{"]}}

@@ -9,18 +9,9 @@ from gopher.client import Client
 from gopher.errors import InvalidJob, InvalidJson, PayloadTooLarge, UnknownType
 from gopher.jobs.handlers import Registry, handler
 from gopher.jobs.job import BARE_ENVELOPE, Envelope, created_ms
+from gopher.jobs.prepare import prepare, prepare_batch, prepare_fields
 from gopher.jobs.strict_json import check_json
-from gopher.jobs.submission import (
-    MAX_BATCH,
-    MAX_PAYLOAD,
-    InvalidBatch,
-    parse,
-    parse_batch,
-    prepare,
-    prepare_batch,
-    prepare_fields,
-    submission_of,
-)
+from gopher.jobs.submission import MAX_BATCH, MAX_PAYLOAD, InvalidBatch, parse, parse_batch, submission_of
 
 NOW = 1_800_000_000.0
 ID = "01a20d05-ddeb-7751-9e18-76dc918d8252"

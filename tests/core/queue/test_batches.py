@@ -5,7 +5,8 @@ import pytest
 from gopher.client import Client
 from gopher.errors import OutcomeUnknown, QueueFull
 from gopher.jobs.job import new_job_id
-from gopher.jobs.submission import InvalidBatch, prepare_batch
+from gopher.jobs.prepare import prepare_batch
+from gopher.jobs.submission import InvalidBatch
 from gopher.queue.idempotency import ids_for, request_for
 
 

@@ -10,7 +10,7 @@ from gopher.base.latencies import BOUNDS
 from gopher.base.priorities import PRIORITIES, STRICT_ORDER
 from gopher.base.states import ENDED, State
 from gopher.queue import facts
-from gopher.queue.scripts import join, names, script
+from gopher.queue.scripts import build, names, script
 
 
 @pytest.fixture
@@ -20,31 +20,23 @@ def redis(redis_url):
 
 
 def ask(redis, lua):
-    return redis.eval(join("x", lua).source, 1, "p:")
+    return redis.eval(build("x", lua).source, 1, "p:")
 
 
 def test_a_table_is_defined_only_where_it_is_mentioned():
-    assert join("x", "return ENDED[ARGV[1]]").source.startswith("local ENDED = { ")
-    assert join("x", "-- not ENDED\nreturn ARGV[1]").source == "-- not ENDED\nreturn ARGV[1]"
-
-
-def test_a_table_is_defined_once_and_right_before_what_mentions_it_first():
-    whole = join("x", "-- uses: base over\nreturn ENDED", {"base": "local P = 1", "over": "local over = ENDED"})
-    first, table, *rest = whole.source.split("\n")
-    assert first == "local P = 1"
-    assert table.startswith("local ENDED = ")
-    assert rest == ["local over = ENDED", "-- uses: base over", "return ENDED"]
+    assert build("x", "return ENDED[ARGV[1]]").source.startswith("local ENDED = { ")
+    assert build("x", "-- not ENDED\nreturn ARGV[1]").source == "-- not ENDED\nreturn ARGV[1]"
 
 
 def test_names_are_replaced_when_the_script_is_built():
-    assert join("x", "return { STATE.pending, COUNTER.enqueued, COUNTER.stale, KEY.pending, KEY.next }").source == (
+    assert build("x", "return { STATE.pending, COUNTER.enqueued, COUNTER.stale, KEY.pending, KEY.next }").source == (
         "return { 'pending', 'enqueued:', 'stale', 'pending:', 'next' }"
     )
 
 
 def test_a_misspelt_name_is_noticed_when_the_script_is_built():
     with pytest.raises(ValueError, match=r"mail\.lua: there is no STATE\.complted: expected one of scheduled, "):
-        join("mail", "return STATE.complted")
+        build("mail", "return STATE.complted")
 
 
 def test_lua_reads_what_python_says(redis):
@@ -54,7 +46,7 @@ def test_lua_reads_what_python_says(redis):
     assert ask(redis, "return PRIORITY_OF[LETTERS.low]") == b"low"
     assert ask(redis, "return EVERY.letter").decode() == STRICT_ORDER
     lists = [f"p:pending:{name}".encode() for name in PRIORITIES]
-    assert ask(redis, "local P = KEYS[1]\nreturn { EVERY.pending }") == lists
+    assert ask(redis, "return { EVERY.pending }") == lists
     assert ask(redis, "local found = {} for i = 1, #BOUNDS - 1 do found[i] = BOUNDS[i] end return found") == list(
         BOUNDS
     )

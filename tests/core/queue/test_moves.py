@@ -5,7 +5,8 @@ import pytest
 
 from gopher.jobs.job import NewJob
 from gopher.queue.keys import Keys
-from gopher.queue.moves import MAX_LOST, Completion, Failure, FetchedJob, Queue, Request
+from gopher.queue.moves import MAX_LOST, Completion, Failure, Queue, Request
+from gopher.queue.replies import FetchedJob
 
 DAY = "86400000"
 unpack = msgspec.msgpack.decode

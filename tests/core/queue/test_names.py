@@ -9,8 +9,9 @@ from gopher.client import Client
 from gopher.config.settings import Settings
 from gopher.errors import InvalidJob, TooManyQueues
 from gopher.jobs.job import new_job_id, queue_hint, with_hint
+from gopher.jobs.prepare import prepare_fields
 from gopher.jobs.schedule import ScheduleSpec
-from gopher.jobs.submission import InvalidBatch, prepare_fields
+from gopher.jobs.submission import InvalidBatch
 from tests.helpers import wait_until
 from tests.seeding import SeedingWorker
 

@@ -1,4 +1,4 @@
-"""Scripts as they are joined and sent."""
+"""Scripts as they are built and sent."""
 
 import hashlib
 import re
@@ -8,7 +8,7 @@ import pytest
 from gopher.jobs.job import new_job_id
 from gopher.queue.keys import Keys
 from gopher.queue.moves import Queue
-from gopher.queue.scripts import join, names, script
+from gopher.queue.scripts import build, names, script
 
 
 def test_every_verb_of_the_queue_has_its_script():
@@ -24,20 +24,13 @@ def test_the_sha_is_that_of_what_is_sent(name):
 
 
 @pytest.mark.parametrize("name", names())
-def test_shared_pieces_stand_before_what_uses_them_and_only_once(name):
-    source = script(name).source
-    defined = re.findall(r"^local function (\w+)", source, re.MULTILINE)
+def test_what_a_script_is_given_is_defined_once(name):
+    defined = re.findall(r"^local (?:function )?(\w+)", script(name).source, re.MULTILINE)
     assert len(defined) == len(set(defined))
-    assert source.count("-- P is the prefix") == 1
 
 
-def test_a_script_that_uses_nothing_is_left_as_it_is():
-    assert join("x", "return 1").source == "return 1"
-
-
-def test_a_piece_that_does_not_exist_is_noticed():
-    with pytest.raises(FileNotFoundError):
-        join("x", "-- uses: base nonsense\nreturn 1")
+def test_a_script_that_needs_nothing_is_left_as_it_is():
+    assert build("x", "return 1").source == "return 1"
 
 
 def test_a_call_is_sent_by_its_sha_and_whole_when_the_server_does_not_know_it():

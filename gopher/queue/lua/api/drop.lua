@@ -1,8 +1,8 @@
--- Take a member out of a sorted set, unless it has another score by now.
+-- Remove a member from a sorted set, unless it has another score by now.
 --
 -- KEYS  1 the sorted set
--- ARGV  1 member  2 score, as the caller saw it
--- Returns  whether it was taken out
+-- ARGV  1 member  2 score, as the caller read it
+-- Returns  whether it was removed
 if redis.call('ZSCORE', KEYS[1], ARGV[1]) == ARGV[2] then
   return redis.call('ZREM', KEYS[1], ARGV[1])
 end

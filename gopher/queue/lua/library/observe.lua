@@ -1,4 +1,7 @@
-local seen = {} -- job type -> name -> what was counted: by number of a bucket, `sum` (ms), and the `bucket` of the last one
+-- Latencies are counted into histograms: of each job type, how long jobs waited ('wait') and how long attempts ran ('run').
+
+-- job type -> name -> what was counted: by number of the bucket, `sum` (ms), and `bucket`, where the last one went
+local observed = {}
 
 local function bucket_of(ms)
   for i = 1, #BOUNDS do
@@ -8,19 +11,19 @@ local function bucket_of(ms)
   end
 end
 
-local function first_seen(name, job_type)
-  seen[job_type] = seen[job_type] or {}
+local function observe_first(name, job_type)
+  observed[job_type] = observed[job_type] or {}
   local added = { sum = 0, bucket = 1 }
-  seen[job_type][name] = added
+  observed[job_type][name] = added
   return added
 end
 
--- Count `ms` into the histogram `name` of a job type, as often as `times` says, e.g. observe('wait', 'email', 12.5, 1).
+-- Count `ms` into the histogram `name` of a job type, `times` times, e.g. observe('wait', 'email', 12.5, 1).
 local function observe(name, job_type, ms, times)
-  local of_type = seen[job_type]
-  local added = of_type and of_type[name] or first_seen(name, job_type)
+  local of_type = observed[job_type]
+  local added = of_type and of_type[name] or observe_first(name, job_type)
   ms = ms > 0 and ms or 0
-  -- The jobs of one call are much alike.
+  -- The jobs of one call are much alike, so the last bucket is tried first.
   local bucket = added.bucket
   if ms > BOUNDS[bucket] or ms <= (BOUNDS[bucket - 1] or -1) then
     bucket = bucket_of(ms)
@@ -31,8 +34,8 @@ local function observe(name, job_type, ms, times)
 end
 
 local function write_observations()
-  for job_type, names in pairs(seen) do
-    local key = P .. 'histogram:' .. job_type
+  for job_type, names in pairs(observed) do
+    local key = P .. KEY.histogram .. job_type
     for name, added in pairs(names) do
       for bucket = 1, #BOUNDS do
         if added[bucket] then

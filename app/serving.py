@@ -1,0 +1,78 @@
+"""Serves the operations that the interface declares (gopher/interface): routes, roles and document follow from it.
+
+    workers = serve(blueprint, Gopher.workers)
+
+is all that most of them need. One whose answer is not just what the client's method returns has a view of its own:
+
+    @serves(blueprint, Gopher.job, query=Waiting)
+    def show(job_id: JobId, asked: Waiting) -> Response:
+        \"\"\"Show a job; with `wait`, once it has ended.\"\"\"
+
+`asked` is a Struct of the query's parameters, `sent` that of the body, all others are of the path.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from flask import Blueprint, Response
+
+from gopher.interface import DeadLettersInterface, FlowInterface, Gopher, SchedulesInterface
+from gopher.interface.operation import Operation, declaration_of
+from gopher.jobs.answers import Count
+
+from . import audit
+from .answers import answer
+from .context import gopher
+from .operations import View, checked, described
+
+#: Class of the interface -> the attribute of a client that has it.
+_PARTS = {kind.__name__: kind.part for kind in (Gopher, DeadLettersInterface, FlowInterface, SchedulesInterface)}
+
+
+def serves(
+    blueprint: Blueprint, method: Callable[..., Any], *also: tuple[str, str], **own: Any
+) -> Callable[[View], View]:
+    """Let a view serve an operation at its route, and `also` at others: (method, route).
+
+    `own` are fields of the operation that are not the same for who calls the API; so are summary and description where
+    the view has a docstring.
+    """
+    declared = declaration_of(method)
+
+    def register(view: View) -> View:
+        called = checked(view, replace(declared, **own, **described(view)))
+        for verb, route in [(declared.method, declared.route), *also]:
+            blueprint.add_url_rule(route, view.__name__, called, methods=[verb])
+        return called
+
+    return register
+
+
+def serve(blueprint: Blueprint, method: Callable[..., Any], name: str = "") -> View:
+    """Serve an operation by the client's method: what that returns is the answer, or a member of it.
+
+    `name` is that of the call in the document, where it is not the method's.
+    """
+    declared, part = declaration_of(method), _PARTS[method.__qualname__.partition(".")[0]]
+
+    def view(**arguments: Any) -> Response:
+        for asked in (arguments.pop("asked", None), arguments.pop("sent", None)):
+            if asked is not None:
+                arguments |= {name: getattr(asked, name) for name in asked.__struct_fields__}
+        result = getattr(getattr(gopher(), part) if part else gopher(), method.__name__)(**arguments)
+        return _answer(declared, arguments, result)
+
+    view.__name__, view.__module__ = name or method.__name__, blueprint.import_name
+    return serves(blueprint, method)(view)
+
+
+def _answer(declared: Operation, arguments: dict[str, Any], result: Any) -> Response:
+    if not declared.member and not declared.fixed:
+        return answer(result)
+    (kind,) = declared.answers.values()
+    members = {**arguments, **declared.fixed, **({declared.member: result} if declared.member else {})}
+    made = kind(**{name: members[name] for name in kind.__struct_fields__})
+    if isinstance(made, Count):
+        audit.note(count=made.count)
+    return answer(made)

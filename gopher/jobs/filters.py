@@ -1,0 +1,141 @@
+"""The filters of lists and of bulk actions, each declared once.
+
+The API reads them from a query or a body, a client's methods take their fields as arguments, and the command line has
+an option for each. A field's description is its text in the OpenAPI document and in `--help`. `job_type` is `type` in
+JSON, in a query and on the command line.
+"""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from .fields import Checked, Duration, QueueName, RateText, Status, TypeName, one_of
+from .job import State
+from .limit import MOST
+
+#: Entries of a page.
+MAX_LIMIT = 500
+#: Groups of dead letters that are listed.
+MAX_GROUPS = 1000
+#: Times of a schedule that are shown at once.
+MAX_PREVIEW = 1000
+#: Jobs that a gradual redrive tries first: each is looked at twice a second.
+MAX_CANARY = 100
+#: States whose jobs can be deleted all at once.
+PURGEABLE = (State.PENDING, State.SCHEDULED, State.RETRYING, State.FAILED)
+
+_Cursor = Annotated[str, Meta(description="Continue after the previous page.")]
+_PageSize = Annotated[int, Meta(ge=1, le=MAX_LIMIT, description="Maximum number of entries.")]
+_OnlyType = Annotated[TypeName, Meta(description="Only this job type.")]
+_OnlyQueue = Annotated[QueueName, Meta(description="Only this queue.")]
+
+_ErrorClass = Annotated[
+    str,
+    Meta(
+        description="Only this error class, such as ValueError.",
+        examples=["ValueError"],
+        extra={"metavar": "CLASS"},
+    ),
+]
+_Group = Annotated[
+    str,
+    Meta(description="Only this failure group; see `list-failed --groups` or /dlq/groups.", examples=["1c42e8b666bf"]),
+]
+_Most = Annotated[int, Meta(ge=1, le=10**9, description="Maximum number of jobs.")]
+_Canary = Annotated[int, Meta(ge=1, le=MAX_CANARY, description="Retry N of each queue first as a canary.")]
+_RedriveRate = Annotated[RateText, Meta(description="Maximum rate, e.g. 5/s.")]
+_Rate = Annotated[RateText, Meta(description="Start rate, such as 10/s, 600/m, 5/h.")]
+_Burst = Annotated[float, Meta(ge=1, le=MOST, description="Maximum burst; by default one second of the rate.")]
+_Concurrency = Annotated[int, Meta(ge=1, le=MOST, description="Maximum number of running jobs.")]
+
+
+class JobFilter(Checked, kw_only=True):
+    """Filters and page size."""
+
+    status: Annotated[Status, Meta(description="Only jobs in this state.")] | None = None
+    job_type: _OnlyType | None = msgspec.field(default=None, name="type")
+    queue: _OnlyQueue | None = None
+    limit: _PageSize = 50
+    cursor: _Cursor | None = None
+
+
+class _OfType(Checked):
+    job_type: _OnlyType | None = msgspec.field(default=None, name="type")
+
+
+class DeadFilter(_OfType, kw_only=True):
+    """Dead letters: those that match all filters."""
+
+    error: _ErrorClass | None = None
+    group: _Group | None = None
+    queue: _OnlyQueue | None = None
+
+    @property
+    def is_whole_queue(self) -> bool:
+        """Whether it selects all dead letters of the queues that it means."""
+        return all(getattr(self, name) is None for name in SELECTING)
+
+
+#: The fields of a filter that select among the dead letters of a queue.
+SELECTING = tuple(name for name in DeadFilter.__struct_fields__ if name != "queue")
+
+
+class DeadListing(DeadFilter, kw_only=True):
+    """Filters and page size."""
+
+    limit: _PageSize = 50
+    cursor: _Cursor | None = None
+
+
+class DeadSelection(DeadFilter, kw_only=True):
+    """The dead letters to retry or delete: those that match all filters, oldest first."""
+
+    limit: _Most | None = None
+
+
+class RetryAll(DeadSelection, kw_only=True):
+    """The dead letters to retry: those that match all filters, oldest first.
+
+    With `canary` or `rate` the redrive is gradual: the first `canary` jobs are retried, the rest once those have
+    completed; at most `rate` jobs (`5/s`) are retried per unit of time.
+    """
+
+    canary: _Canary | None = None
+    rate: _RedriveRate | None = None
+
+
+class GroupFilter(Checked):
+    """Filter and number of groups."""
+
+    queue: _OnlyQueue | None = None
+    limit: Annotated[int, Meta(ge=1, le=MAX_GROUPS, description="Maximum number of groups.")] = 100
+
+
+class Purge(Checked):
+    """The state of the jobs to delete."""
+
+    state: Annotated[str, Meta(description="State of the jobs to delete.", extra_json_schema=one_of(PURGEABLE))]
+
+
+class Window(Checked):
+    """Time span and queue."""
+
+    window: Annotated[Duration, Meta(description="Time span, e.g. 1h; up to 31d.")] = "1h"
+    queue: Annotated[QueueName, Meta(description="Only this queue.")] | None = None
+
+
+class PreviewSize(Checked):
+    """The number of times to show."""
+
+    count: Annotated[int, Meta(ge=1, le=MAX_PREVIEW, description="How many times to show.")] = msgspec.field(
+        default=10, name="n"
+    )
+
+
+class LimitRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """The limit to set: `{"rate": "10/s", "burst": 20, "concurrency": 4}`; each field is optional."""
+
+    rate: _Rate | None = None
+    burst: _Burst | None = None
+    concurrency: _Concurrency | None = None
