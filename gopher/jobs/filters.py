@@ -10,8 +10,9 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from gopher.base.states import PURGEABLE
+
 from .fields import Checked, Duration, QueueName, RateText, Status, TypeName, one_of
-from .job import State
 from .limit import MOST
 
 #: Entries of a page.
@@ -22,8 +23,6 @@ MAX_GROUPS = 1000
 MAX_PREVIEW = 1000
 #: Jobs that a gradual redrive tries first: each is looked at twice a second.
 MAX_CANARY = 100
-#: States whose jobs can be deleted all at once.
-PURGEABLE = (State.PENDING, State.SCHEDULED, State.RETRYING, State.FAILED)
 
 _Cursor = Annotated[str, Meta(description="Continue after the previous page.")]
 _PageSize = Annotated[int, Meta(ge=1, le=MAX_LIMIT, description="Maximum number of entries.")]
