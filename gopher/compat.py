@@ -4,11 +4,12 @@ Each function says why the public way does not do, and tests/frame/test_compat.p
 name once the library has changed. Nothing is imported from the libraries: what they made is handed in.
 """
 
+import _signal  # type: ignore[import-not-found]
 import _thread
 import os
 import socket
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from multiprocessing import forkserver, resource_tracker
 from typing import Any
 
@@ -121,3 +122,9 @@ def interpreter_flags() -> list[str]:
     """Return the options with which this Python was started, for another one: `multiprocessing` does it so too."""
     flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
     return flags
+
+
+#: `signal.getsignal` and `signal.pthread_sigmask` without the enums that they make of what these return. A child asks
+#: for all handlers and the mask after each job: 4 instead of 18 microseconds.
+signal_handler: Callable[[int], Any] = _signal.getsignal
+signal_mask: Callable[[int, Iterable[int]], set[int]] = _signal.pthread_sigmask

@@ -4,6 +4,7 @@ import ast
 import importlib
 import inspect
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -147,6 +148,16 @@ def test_multiprocessing_keeps_the_processes_that_help_it():
         "    os.kill(pid, 0)\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=30)
+
+
+def test_python_has_signal_functions_that_make_no_enums():
+    assert compat.signal_handler(signal.SIGTERM) == signal.getsignal(signal.SIGTERM)
+    assert type(compat.signal_handler(signal.SIGUSR1)) is int
+    before = compat.signal_mask(signal.SIG_BLOCK, [signal.SIGUSR1])
+    try:
+        assert compat.signal_mask(signal.SIG_BLOCK, ()) == before | {int(signal.SIGUSR1)}
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def test_subprocess_tells_the_options_that_python_was_started_with():

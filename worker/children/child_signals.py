@@ -6,8 +6,11 @@ import threading
 from collections.abc import Callable
 
 # Now, before `watch` puts others in their place, which would take our own calls for a job's.
-from signal import getsignal, pthread_sigmask, set_wakeup_fd, setitimer
+from signal import set_wakeup_fd, setitimer
 from types import FrameType
+
+from gopher.compat import signal_handler as getsignal
+from gopher.compat import signal_mask as pthread_sigmask
 
 from . import interrupt
 
