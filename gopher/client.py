@@ -18,6 +18,8 @@ from .base.pauses import looks
 from .base.times import to_rfc3339
 from .config.settings import Settings
 from .errors import InvalidJob, JobConflict, OutcomeUnknown, ServerError, TooManyQueues
+from .hooks.enqueuing import around_enqueue
+from .hooks.registered import enqueuing as hooks_around_enqueue
 from .interface import Gopher, Stored
 from .interface.operation import takes
 from .jobs.bulk import prepare_many
@@ -140,6 +142,13 @@ class Client(Gopher):
         Raises InvalidJob when a job to wait for does not exist, IdempotencyMismatch, a ServerError: OutcomeUnknown
         when some queues have stored their jobs and another one could not.
         """
+        if hooks_around_enqueue:
+            return around_enqueue(jobs, lambda hooked: self._store(hooked, request, patience, submitter))
+        return self._store(jobs, request, patience, submitter)
+
+    def _store(
+        self, jobs: Sequence[NewJob], request: Request | None, patience: float, submitter: Submitter | None
+    ) -> list[Stored]:
         submitter = submitter or current_submitter()
         jobs = owned_by(jobs, submitter.owner)
         # Parents that it may not see have to be told apart first: the script does not know owners.

@@ -46,6 +46,8 @@ class Failed(msgspec.Struct, array_like=True, tag="f", frozen=True):
     after: float | None
     #: Where in the handler's code it arose, e.g. `shop/mail.py:42 send`.
     place: str = ""
+    #: What middleware was told of it: nothing (0), that it has failed (1), also that no attempt follows (2).
+    told: int = 0
 
 
 class Progress(msgspec.Struct, array_like=True, tag="p", frozen=True):

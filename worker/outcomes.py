@@ -11,6 +11,7 @@ from .children.crash_reports import crash_report
 from .children.handle import ChildHandle
 from .children.system import describe_exit, oom_kills
 from .crew import Crew
+from .events import Events
 from .messages import Completed, Failed
 from .queue_side.decisions import CANCELLED, LOST, RELEASED, Decision, on_crash, on_failure, on_no_handler, on_timeout
 from .queue_side.served_queue import ServedQueue
@@ -31,12 +32,15 @@ class Outcomes:
         crew: Crew,
         info: WorkerInfo,
         exporter: Exporter | None,
+        events: Events | None,
     ) -> None:
         self._settings = settings
         self._queues = queues
         self._crew = crew
         self._info = info
         self._exporter = exporter
+        #: None without middleware that hears of failures.
+        self._events = events
         self._oom_kills = oom_kills()
 
     def finish(self, child: ChildHandle, outcome: Completed | Failed) -> None:
@@ -55,7 +59,8 @@ class Outcomes:
         decision = on_failure(
             running.job, outcome, running.handler, max_retries=running.max_retries, timeout=running.timeout
         )
-        settler.settle(running, decision, log_lines, now - outcome.seconds, now)
+        final = settler.settle(running, decision, log_lines, now - outcome.seconds, now)
+        self._tell(running, final, outcome.told)
 
     def no_handler(self, running: Running, now: float) -> None:
         """Settle a job whose type no handler here is registered for."""
@@ -66,6 +71,7 @@ class Outcomes:
         jobs = list(child.jobs)
         if jobs and child.killed == "lost":
             self._trace(jobs[0], LOST)
+            self._tell(jobs[0], LOST)
         elif jobs:
             first, *behind = jobs
             self._settle_death(child, first, self._how(status), now)
@@ -104,7 +110,12 @@ class Outcomes:
 
     def _end(self, running: Running, decision: Decision, log_lines: bytes, started: float, ended: float) -> None:
         self._trace(running, decision)
-        self._queues[running.queue].settler.settle(running, decision, log_lines, started, ended)
+        self._tell(running, self._queues[running.queue].settler.settle(running, decision, log_lines, started, ended))
+
+    def _tell(self, running: Running, decision: Decision, told: int = 0) -> None:
+        """Have middleware told what no child has told it."""
+        if self._events is not None:
+            self._events.tell(running, decision, told)
 
     def _give_back(self, running: Running) -> None:
         self._queues[running.queue].settler.requeue(running)

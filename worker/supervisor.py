@@ -11,6 +11,7 @@ import signal
 import time
 
 from gopher.config.settings import Settings
+from gopher.hooks.registered import failing as hooks_of_failures
 from gopher.jobs.handlers import Registry
 from gopher.queue.store import Server
 from gopher.server.event_loop import EventLoop
@@ -24,6 +25,7 @@ from .children.pool import Pool
 from .crew import Crew
 from .dispatcher import Dispatcher
 from .duties import Duties
+from .events import Events
 from .job_logs import job_fields
 from .lease import Lease
 from .outcomes import Outcomes
@@ -62,13 +64,19 @@ class Supervisor:
         presence = Presence(self._server, self._event_loop, self._clock, self._info, self._pool, self._queues)
         self._lease = Lease(self._server, self._queues, self._crew, presence, self._clock, self._health)
         self._duties = Duties(self._lease)
-        self._outcomes = Outcomes(settings, self._queues, self._crew, self._info, self._exporter)
+        #: None without middleware that hears of failures.
+        self._events = (
+            Events(lambda: [*self._own_descriptors(), *self._pool.descriptors()]) if hooks_of_failures else None
+        )
+        self._outcomes = Outcomes(settings, self._queues, self._crew, self._info, self._exporter, self._events)
         self._dispatcher = Dispatcher(
             settings, registry, self._queues, self._crew, self._lease, self._outcomes, self._clock
         )
         self._shutdown = Shutdown(self._crew, self._queues, self._event_loop, settings.worker_shutdown_timeout)
         self._child_io = ChildIO(self._selector, self._pool, self._outcomes)
         self._pool.opened, self._pool.closed = self._watch, self._child_io.unwatch
+        if self._events is not None:
+            self._pool.reaped = self._events.reaped
 
     # The loop
 
@@ -122,6 +130,8 @@ class Supervisor:
                 now,
                 with_prelude=self._exporter is not None,
             )
+            if self._events is not None:
+                self._queues[name].settler.refused = self._events.tell
         self._lease.begin()
         self._duties.begin(list(self._queues.values()), now)
 
@@ -131,6 +141,8 @@ class Supervisor:
         self._pool.maintain(now)
         if self._exporter is not None:
             self._exporter.maintain(now)
+        if self._events is not None:
+            self._events.maintain(now)
         self._shutdown.enforce(now)
         self._crew.take_from_stragglers(now)
         self._lease.stop_exclusive(now)
@@ -180,6 +192,8 @@ class Supervisor:
         settled = not self._shutdown.gave_up
         if settled:
             self._lease.resign()
+        if self._events is not None:
+            self._events.stop()
         if self._exporter is not None:
             self._exporter.stop()
         self._server.close()

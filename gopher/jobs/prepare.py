@@ -70,7 +70,7 @@ def prepare(
         timeout=_timeout(submission.timeout),
         retry_for=_duration(submission.retry_for, "/retry_for"),
         execute_at=execute_at,
-        metadata=_metadata(submission.metadata, names=names),
+        metadata=check_metadata(submission.metadata, names=names),
     )
     return NewJob(
         id=job_id or new_job_id(submission.queue),
@@ -152,7 +152,8 @@ def _check_payload(job_type: str, payload: bytes, registry: Registry | None, *, 
         handler.decode(payload)
 
 
-def _metadata(metadata: msgspec.Raw, *, names: bool) -> msgspec.Raw:
+def check_metadata(metadata: msgspec.Raw, *, names: bool) -> msgspec.Raw:
+    """Return metadata that keeps every rule. Raises InvalidJob."""
     text = bytes(metadata)
     if text == b"null":
         return NO_METADATA

@@ -15,6 +15,7 @@ ROOMS = (
     "base",
     "config",
     "jobs",
+    "hooks",
     "telemetry",
     "server",
     "queue",
@@ -23,14 +24,16 @@ ROOMS = (
     "admin",
     "client",
     "api_client",
+    "integrations",
 )
 #: Modules that hold nothing of their own: public names of what lies in a room.
-FACADES = {"registry", "retry", "submission", "views"}
+FACADES = {"middleware", "registry", "retry", "submission", "views"}
 PARTS = ("app", "worker", "scheduler", "cli", "testing")
 #: The parts of a worker, the lowest first. Its two sides, queue_side and children, do not know each other.
 WORKER = (
     "messages",
     "running",
+    "attempt",
     "job_logs",
     "signals",
     "children.failures",
@@ -46,6 +49,7 @@ WORKER = (
     "reports",
     "presence",
     "lease",
+    "events",
     "outcomes",
     "child_io",
     "dispatcher",

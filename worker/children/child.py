@@ -13,10 +13,11 @@ import time
 import traceback
 from collections.abc import Iterable
 from contextlib import suppress
+from contextvars import Context
 from types import CoroutineType, FrameType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-import msgspec
+from gopher.worker.attempt import job_of
 from gopher.worker.job_logs import JobFields
 from gopher.worker.messages import (
     Assignment,
@@ -34,12 +35,12 @@ from setproctitle import setproctitle
 from gopher.base.parent_death import die_with_parent
 from gopher.base.salvage import UNREADABLE
 from gopher.errors import Cancelled, Discard, InvalidJob, RateLimited, Retry, Snooze, SoftTimeout
+from gopher.hooks.registered import attempting as hooks_around_attempts
 from gopher.jobs.handlers import Handler, Registry
-from gopher.jobs.job import NO_METADATA, Envelope, Job, Reporter, decode_envelope, set_process_job
+from gopher.jobs.job import Envelope, Job, Reporter, decode_envelope, set_process_job
 from gopher.jobs.loading import start_child, stop_child
 from gopher.server.crashpoints import reached
 from gopher.telemetry import logs
-from gopher.telemetry.trace_context import trace_id
 
 from . import failures, interrupt, system
 from .capture import mark
@@ -47,6 +48,7 @@ from .channel import ChildEnd
 from .child_signals import ChildSignals
 from .claims import Claims
 from .coroutines import Coroutines
+from .hooked import Hooked
 from .offspring import prefer_alone_as_oom_victim
 from .process_state import ProcessState, report_crashes
 from .random_numbers import seed_anew
@@ -88,6 +90,8 @@ class Child:
         self._current = 0
         self._began = 0.0
         self._coroutines = Coroutines()
+        #: None without middleware.
+        self._hooked: Hooked | None = None
 
     def run(self, inherited: Iterable[int], output: int, parent: int) -> None:
         """Prepare the process, then work until the supervisor closes the channel."""
@@ -172,6 +176,8 @@ class Child:
         setproctitle(f"gopher: child of {parent}")
         self._process_state = ProcessState(self._streams, self._signals)
         self._context = self._process_state.context
+        if hooks_around_attempts:
+            self._hooked = Hooked(tuple(hooks_around_attempts), self._process_state.adopt_threads)
 
     def _restore(self, *, thoroughly: bool) -> bool:
         if thoroughly and os.getpid() != self._pid:
@@ -198,40 +204,63 @@ class Child:
             envelope = _envelope_of(given)
             self._fields.set(given, envelope)
             if self._attempts is None:
-                result = encode_result(self._call(given, envelope, handler))
+                result = self._call(given, envelope, handler)
             else:
                 with self._attempts.running(given, envelope):
-                    result = encode_result(self._call(given, envelope, handler))
+                    result = self._call(given, envelope, handler)
         except BaseException as error:  # noqa: BLE001 - a handler may raise SystemExit or anything else
             self._current = 0
-            return self._failure(given.number, error, handler)
+            failed = self._hooked.take_failed() if self._hooked else None
+            return failed or self._failure(given.number, error, handler)
         return Completed(given.number, self._seconds(), result)
 
-    def _call(self, given: Assignment, envelope: Envelope, handler: Handler) -> object:
-        payload = handler.decode(envelope.payload)
-        fetched = given.job
-        job = Job(
-            id=fetched.id,
-            type=fetched.type,
-            queue=given.queue,
-            priority=fetched.priority,
-            attempt=fetched.attempt,
-            max_retries=given.max_retries,
-            metadata={} if envelope.metadata is NO_METADATA else msgspec.json.decode(envelope.metadata),
-            deadline=time.time() + given.timeout,
-            parents=_decoded(fetched.parents) if fetched.parents else {},
-            trace_id=trace_id(envelope.trace) if envelope.trace else "",
-            owner=envelope.owner,
-            reporter=ChildReporter(self._channel, self._stop, given.number, self._streams),
-        )
+    def _call(self, given: Assignment, envelope: Envelope, handler: Handler) -> bytes:
+        """Return the result of a handler as JSON."""
+        job = job_of(given, envelope, ChildReporter(self._channel, self._stop, given.number, self._streams))
         set_process_job(job)
+        context = self._context()
+        if self._hooked:
+            return self._call_hooked(self._hooked, given, envelope, handler, job, context)
+        payload = handler.decode(envelope.payload)
         self._current = given.number
+        return encode_result(self._run(handler, job, payload, context))
+
+    def _run(self, handler: Handler, job: Job, payload: object, context: Context) -> object:
         try:
-            context = self._context()
             result = context.run(handler.function, job, payload)
             if type(result) is CoroutineType:
                 result = context.run(self._coroutines.run, result, self._leave_if_copy)
             return result
+        finally:
+            self._current = 0
+            if self._signals.in_copy:
+                self._leave_if_copy()
+
+    def _call_hooked(
+        self, hooked: Hooked, given: Assignment, envelope: Envelope, handler: Handler, job: Job, context: Context
+    ) -> bytes:
+        """Call a handler within the middleware: the job's timeout, and a cancel, count for all of it."""
+        result: object = None
+        self._current = given.number
+
+        def run() -> bytes:
+            nonlocal result
+            payload = handler.decode(envelope.payload)
+            result = self._run(handler, job, payload, context)
+            return encode_result(result)
+
+        try:
+            encoded = hooked.begin_and_run(job, context, run)
+        except BaseException as error:
+            self._current = 0
+            failed = self._failure(given.number, error, handler)
+            self._current = given.number
+            hooked.end_failed(given, envelope, handler, error, failed, context)
+            raise
+        else:
+            self._current = given.number
+            hooked.end_completed(result, context)
+            return encoded
         finally:
             self._current = 0
             if self._signals.in_copy:
@@ -269,10 +298,6 @@ def _envelope_of(given: Assignment) -> Envelope:
         return decode_envelope(given.job.envelope)
     except UNREADABLE as error:
         raise Discard(f"its record is corrupt: the envelope can't be read ({error})") from None
-
-
-def _decoded(parents: dict[str, bytes]) -> dict[str, Any]:
-    return {parent: msgspec.json.decode(result or b"null") for parent, result in parents.items()}
 
 
 #: What handlers raise, what it means, and which of its attributes names the time.

@@ -38,6 +38,13 @@ class Lasting:
     def _started_threads(self) -> bool:
         return _count_threads() != self._threads
 
+    def adopt_threads(self, number: int, before: set[threading.Thread]) -> None:
+        """Let the threads stay that were started since there were so many, and these."""
+        started = count_threads() - number
+        if started > 0:
+            self._threads += started
+            self._known.update(each for each in threading.enumerate() if each not in before)
+
     def restore(self) -> None:
         """Put back what may be put back by some users only, or not at all: a function was called that changes it."""
         self.restored = True

@@ -46,6 +46,8 @@ class Pool:
         #: Told of each child forked, and of each one's descriptors before they are closed.
         self.opened: Callable[[ChildHandle], None] = lambda child: None
         self.closed: Callable[[ChildHandle], None] = lambda child: None
+        #: Told of other processes that were reaped.
+        self.reaped: Callable[[int], None] = lambda pid: None
 
     # Children
 
@@ -82,7 +84,9 @@ class Pool:
             if not pid:
                 return dead
             child = self.children.pop(pid, None)
-            if child is not None:
+            if child is None:
+                self.reaped(pid)
+            else:
                 # What it has started and left behind in its group goes with it.
                 system.kill_group(pid)
                 self._note_death(child, now)

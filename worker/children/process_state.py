@@ -10,8 +10,11 @@ import os
 import resource
 import signal
 import socket
+import threading
 import time
-from contextlib import suppress
+from _thread import _count as count_threads
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from gopher.compat import environment
 
@@ -91,6 +94,15 @@ class ProcessState:
     def left_for_good(self) -> str:
         """Say what of the job is left and can't be put back; "" when there is nothing."""
         return self._lasting.changes()
+
+    @contextmanager
+    def adopt_threads(self) -> Iterator[None]:
+        """Count threads that are started meanwhile as the child's own, not as a job's: they may stay."""
+        number, before = count_threads(), set(threading.enumerate())
+        try:
+            yield
+        finally:
+            self._lasting.adopt_threads(number, before)
 
     def _restore_noted(self) -> None:
         """Put back what only functions change whose calls are noted."""

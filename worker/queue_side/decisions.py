@@ -7,6 +7,7 @@ up after `WORKER_MAX_CRASHES`, however many retries it has, and an outage burns 
 from typing import Any, Literal, NamedTuple
 
 import msgspec
+from gopher.worker.attempt import failures
 from gopher.worker.messages import Failed
 
 from gopher.base.durations import format_duration
@@ -105,11 +106,6 @@ def within(decision: Decision, give_up_in: float) -> Decision:
     error = msgspec.json.decode(decision.error)
     error["message"] += " (no further attempt: the time for retries, retry_for, is over)"
     return decision._replace(kind="dead", delay=0.0, error=msgspec.json.encode(error))
-
-
-def failures(job: FetchedJob) -> int:
-    """Return how many attempts have failed with this one: all but those that crashed or were lost."""
-    return max(job.attempt - len(job.crashes) - job.lost, 1)
 
 
 def history_row(attempt: int, decision: Decision, worker: str, started: int, ended: int) -> bytes:

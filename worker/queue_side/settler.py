@@ -30,6 +30,8 @@ class Settler:
         self.delivery = Delivery(queue.keys, pipeline, lease)
         #: Completions by the worker id that the jobs were given out to.
         self._completions: dict[str, list[_Done]] = {}
+        #: Told of an attempt whose outcome the server does not take.
+        self.refused: Callable[[Running, Decision], None] = lambda running, decision: None
 
     @property
     def waiting(self) -> bool:
@@ -70,16 +72,16 @@ class Settler:
         middle = len(done) // 2
         return Parcel(jobs, call, lambda: [self._results(worker_id, half) for half in (done[:middle], done[middle:])])
 
-    def settle(self, running: Running, decision: Decision, log_lines: bytes, started: float, ended: float) -> None:
-        """Carry out what was decided for an attempt; times are monotonic seconds."""
+    def settle(self, running: Running, decision: Decision, log_lines: bytes, started: float, ended: float) -> Decision:
+        """Carry out what was decided for an attempt; times are monotonic seconds. Returns what it came to."""
         job, worker_id = running.job, running.worker_id
         if decision.kind == "requeue":
             self.requeue(running, decision.delay)
-            return
+            return decision
         if decision.kind == "throttle":
             log.info("the type is held back", seconds=decision.delay, **job_fields(running))
             self.delivery.send(Parcel([running], self._queue.throttle(worker_id, job.id, job.token, decision.delay)))
-            return
+            return decision
         decision = within(decision, self._give_up_in(running, ended))
         row = history_row(job.attempt, decision, worker_id, self._clock.at(started), self._clock.at(ended))
         _log(running, decision)
@@ -95,6 +97,7 @@ class Settler:
             else:
                 call = self._queue.dead_letter(worker_id, failure, decision.error_type, decision.place)
         self.delivery.send(Parcel([running], call, instead=instead))
+        return decision
 
     def _dead(self, running: Running, started: float, ended: float) -> Callable[[str], Parcel]:
         """Return what makes a dead letter of a job whose outcome the server does not take, with little in it."""
@@ -102,6 +105,7 @@ class Settler:
         def parcel(reason: str) -> Parcel:
             job, worker_id = running.job, running.worker_id
             decision = on_refused_outcome(reason)
+            self.refused(running, decision)
             row = history_row(job.attempt, decision, worker_id, self._clock.at(started), self._clock.at(ended))
             failure = Failure(job.id, job.token, (ended - started) * 1000, decision.error, row, b"", "")
             return Parcel([running], self._queue.dead_letter(worker_id, failure, decision.error_type))

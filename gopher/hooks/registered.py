@@ -1,0 +1,109 @@
+"""The middleware of this process, in the order in which it was added."""
+
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from difflib import get_close_matches
+from typing import Any, NamedTuple
+
+from gopher.jobs.declared import Mistake
+from gopher.jobs.handlers import registry
+
+from .middleware import HOOKS, Middleware
+
+
+class Hooked(NamedTuple):
+    """One middleware's hooks; None is one that it does not have."""
+
+    name: str
+    before_enqueue: Callable[..., object] | None
+    after_enqueue: Callable[..., object] | None
+    before: Callable[..., object] | None
+    after: Callable[..., object] | None
+    on_failure: Callable[..., object] | None
+    on_dead: Callable[..., object] | None
+
+
+#: Those with hooks around enqueuing, around attempts, and for failures. Looked at where there is a hot path: nothing
+#: is to be done when one is empty.
+enqueuing: list[Hooked] = []
+attempting: list[Hooked] = []
+failing: list[Hooked] = []
+_added: list[object] = []
+
+
+def add(middleware: object) -> None:
+    """Call the hooks of a middleware from now on. Call it where handlers are declared, as their modules are imported.
+
+    It is a `Middleware`, or any object that has some of its methods. Raises ConfigurationError for anything else.
+    """
+    if any(middleware is each for each in _added):
+        return
+    if mistakes := list(_mistakes(middleware)):
+        place = sys._getframe(1)
+        name = type(middleware).__name__ if not isinstance(middleware, type) else middleware.__name__
+        file, line = place.f_code.co_filename, place.f_lineno
+        registry.refuse([Mistake(file, line, f"middleware {name}", each) for each in mistakes])
+        return
+    _added.append(middleware)
+    hooked = Hooked(type(middleware).__name__, *(_hook(middleware, name) for name in Hooked._fields[1:]))
+    if hooked.before_enqueue or hooked.after_enqueue:
+        enqueuing.append(hooked)
+    if hooked.before or hooked.after or hooked.on_failure or hooked.on_dead:
+        attempting.append(hooked)
+    if hooked.on_failure or hooked.on_dead:
+        failing.append(hooked)
+
+
+def clear() -> None:
+    """Forget all middleware: for tests."""
+    for each in (_added, enqueuing, attempting, failing):
+        each.clear()
+
+
+def _hook(middleware: object, name: str) -> Callable[..., object] | None:
+    found = getattr(middleware, name, None)
+    inherited = getattr(found, "__func__", None) is getattr(Middleware, name)
+    return None if found is None or inherited else found
+
+
+def _mistakes(middleware: object) -> Iterator[str]:
+    if isinstance(middleware, type):
+        yield f"is a class: add an instance, middleware.add({middleware.__name__}())"
+        return
+    hooks = [(name, hook) for name in HOOKS if (hook := _hook(middleware, name)) is not None]
+    for name, hook in hooks:
+        yield from _wrong_hook(name, hook)
+    for name in dir(middleware):
+        if name not in HOOKS and name.startswith(("before_", "after_", "on_")):
+            near = get_close_matches(name, HOOKS, 1, 0.5)
+            yield f"{name}() is no hook" + (f": did you mean {near[0]}()?" if near else f"; hooks are {_NAMES}")
+    if not hooks:
+        yield f"has no hook; hooks are {_NAMES}"
+
+
+_NAMES = ", ".join(HOOKS)
+
+
+def _wrong_hook(name: str, hook: Any) -> Iterator[str]:
+    if not callable(hook):
+        yield f"{name} is no method"
+    elif inspect.iscoroutinefunction(hook) or inspect.isgeneratorfunction(hook):
+        yield f"{name}() is a coroutine or a generator; a hook is a plain method"
+    else:
+        try:
+            inspect.signature(hook).bind(*[None] * HOOKS[name])
+        except TypeError:
+            yield f"{name}() must take {' and '.join(_TAKEN[name])}"
+        except ValueError:
+            return
+
+
+_TAKEN = {
+    "before_enqueue": ("jobs",),
+    "after_enqueue": ("jobs", "error"),
+    "before": ("job",),
+    "after": ("job", "outcome"),
+    "on_failure": ("job", "outcome"),
+    "on_dead": ("job", "outcome"),
+}
