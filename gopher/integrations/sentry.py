@@ -48,7 +48,7 @@ class SentryMiddleware(Middleware):
         with sentry_sdk.new_scope() as scope:
             _describe(scope, job)
             scope.set_tag("gopher.outcome", outcome.kind)
-            scope.set_tag("gopher.dead", outcome.dead)
+            scope.set_tag("gopher.dead", str(outcome.dead).lower())
             if outcome.error is not None:
                 sentry_sdk.capture_exception(outcome.error)
             else:
@@ -65,7 +65,7 @@ def _describe(scope: sentry_sdk.Scope, job: Job) -> None:
     scope.set_tag("gopher.job_id", job.id)
     scope.set_tag("gopher.job_type", job.type)
     scope.set_tag("gopher.queue", job.queue)
-    scope.set_tag("gopher.attempt", job.attempt)
+    scope.set_tag("gopher.attempt", str(job.attempt))
     scope.set_context(
         "gopher",
         {

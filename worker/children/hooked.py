@@ -68,7 +68,8 @@ class Hooked:
         outcome = Outcome(
             kind=kind,
             error=error,
-            error_type=failed.error_type,
+            # As the dead letter has it.
+            error_type="Timeout" if kind == "timeout" else failed.error_type,
             message=failed.message,
             traceback=failed.traceback,
             place=failed.place,
