@@ -34,7 +34,7 @@ def _option(field: msgspec.structs.FieldInfo, default: Any) -> Callable[[Command
     metas = [meta for _, each in choices for meta in each]
     described = next((meta.description for meta in reversed(metas) if meta.description), "")
     accepted = _accepted(field.encode_name, choices)
-    is_given = default is not None and default is not msgspec.NODEFAULT
+    is_given = default not in (None, msgspec.NODEFAULT, msgspec.UNSET)
     return click.option(
         *names_of(field.encode_name),
         field.name,

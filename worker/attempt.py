@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from gopher.jobs.job import NO_METADATA, Envelope, Job, Reporter, created_ms
-from gopher.queue.moves import FetchedJob
+from gopher.queue.replies import FetchedJob
 from gopher.telemetry.trace_context import trace_id
 
 from .messages import Assignment

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import msgspec
 from setproctitle import setproctitle
 
+from gopher.base.parent_death import die_with_parent
 from gopher.hooks import registered
 from gopher.hooks.attempts import tell
 from gopher.hooks.middleware import Outcome
@@ -157,7 +158,7 @@ def _run(events: list[Event], writer: int, inherited: Iterable[int], parent: int
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     for descriptor in inherited:
         os.close(descriptor)
-    system.die_with_parent(parent)
+    die_with_parent(parent, signal.SIGKILL)
     setproctitle(f"gopher: middleware of {parent}")
     for event in events:
         _tell(event)

@@ -14,7 +14,16 @@ from gopher.jobs.filters import MAX_PREVIEW
 from gopher.jobs.handlers import Registry
 from gopher.jobs.job import NO_METADATA, NewJob
 from gopher.jobs.models import PreviewRow, ScheduleView
-from gopher.jobs.schedule import ScheduleSpec, check_name, check_spec, job_now, parse_spec, salvaged_spec, tick_job
+from gopher.jobs.schedule import (
+    ScheduleSpec,
+    as_declared,
+    check_name,
+    check_spec,
+    job_now,
+    parse_spec,
+    salvaged_spec,
+    tick_job,
+)
 from gopher.queue.store import Server
 from gopher.server.errors import explained
 from gopher.server.round_trips import Words, ask, ask_groups
@@ -100,17 +109,15 @@ class Schedules(SchedulesInterface):
                 known = None
             if known is None or known.origin == "handler":
                 expression, timezone = handler.cron
-                self._put(
-                    handler.name,
-                    ScheduleSpec(
-                        cron_expression=expression,
-                        timezone=timezone,
-                        type=handler.name,
-                        payload=msgspec.Raw(b"{}"),
-                        paused=bool(known and known.paused),
-                        origin="handler",
-                    ),
+                spec = ScheduleSpec(
+                    cron_expression=expression,
+                    timezone=timezone,
+                    type=handler.name,
+                    payload=msgspec.Raw(b"{}"),
+                    paused=bool(known and known.paused),
+                    origin="handler",
                 )
+                self._put(handler.name, as_declared(spec, handler))
 
     def next_job_id(self, name: str) -> str | None:
         """Return the id that the next job of a schedule will have, None while it is paused."""

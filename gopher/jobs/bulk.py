@@ -9,6 +9,7 @@ import msgspec
 from gopher.base.names import TYPE_NAME, check_name
 from gopher.errors import InvalidJob
 
+from .defaults import declared_for
 from .handlers import Registry
 from .job import BARE_ENVELOPE, NewJob, new_job_ids, with_hint
 from .prepare import prepare_fields
@@ -62,6 +63,8 @@ def _bare_jobs(entries: Sequence[Mapping[str, Any]], registry: Registry | None, 
         raise InvalidJob("is to be looked at by itself")
     for job_type in {*types}:
         check_name(TYPE_NAME, job_type, "/type")
+        if declared_for(job_type, registry) is not None:
+            raise InvalidJob("has more than a type and a payload, as its handler declares")
     if registry is not None:
         for job_type, payload in zip(types, payloads, strict=True):
             registry.require(job_type).decode(payload)

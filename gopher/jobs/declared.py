@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 
 from gopher.base.durations import parse_duration
-from gopher.base.names import TYPE_NAME
+from gopher.base.names import QUEUE_NAME, TYPE_NAME
+from gopher.base.priorities import PRIORITIES
 from gopher.config.kinds import ROLES
 from gopher.errors import ConfigurationError, InvalidJob
 
@@ -20,7 +21,7 @@ from .backoff import Backoff
 from .declarations import declaration, underlying, wrong_kind
 from .decoding import explain
 from .limit import make_limit
-from .ranges import LONGEST_TIMEOUT, MOST_RETRIES
+from .ranges import LONGEST_TIMEOUT, LONGEST_WAIT, MOST_RETRIES
 
 
 class Mistake(msgspec.Struct, frozen=True):
@@ -52,6 +53,12 @@ class Declared:
     cron: Any
     timezone: Any
     needs: Any
+    queue: Any = None
+    priority: Any = None
+    retention: Any = None
+    expires_in: Any = None
+    unique_key: Any = None
+    unique_for: Any = None
 
     def mistakes(self, function: Any) -> list[Mistake]:
         """Return what is wrong with this function as a handler, and with its options."""
@@ -119,16 +126,49 @@ def _check_name(declared: Declared, function: Any) -> Iterator[str]:
         yield f"job type {name!r} must match {TYPE_NAME.pattern}"
 
 
-def _check_timeout(declared: Declared, _function: Any) -> Iterator[str]:
-    if declared.timeout is None:
+def _check_durations(declared: Declared, _function: Any) -> Iterator[str]:
+    for name, longest, shown in _DURATIONS:
+        value = getattr(declared, name)
+        if value is None:
+            continue
+        try:
+            seconds = parse_duration(value)
+        except (ValueError, TypeError) as error:
+            yield f"{name}={value!r:.60}: {error}"
+            continue
+        if not 0 < seconds <= longest and not (name == "retention" and seconds == 0):
+            yield f"{name}={value!r:.60}: must be longer than 0, and at most {shown}"
+
+
+_DURATIONS = (
+    ("timeout", LONGEST_TIMEOUT, f"{LONGEST_TIMEOUT / 3600:g}h"),
+    *((name, LONGEST_WAIT, f"{LONGEST_WAIT / 86400:g} days") for name in ("retention", "expires_in", "unique_for")),
+)
+
+
+def _check_queue(declared: Declared, _function: Any) -> Iterator[str]:
+    value = declared.queue
+    if value is not None and not (isinstance(value, str) and QUEUE_NAME.fullmatch(value)):
+        yield f"queue={value!r:.60}: must match {QUEUE_NAME.pattern}"
+    if declared.priority is not None and declared.priority not in PRIORITIES:
+        yield f"priority={declared.priority!r:.60}: must be one of {', '.join(PRIORITIES)}"
+
+
+def _check_unique(declared: Declared, _function: Any) -> Iterator[str]:
+    key = declared.unique_key
+    if key is None:
+        if declared.unique_for is not None:
+            yield "unique_for goes with unique_key: give that too"
+        return
+    if not callable(key):
+        yield f"unique_key={key!r:.60}: must be a function of the payload: unique_key=lambda payload: payload.customer"
         return
     try:
-        seconds = parse_duration(declared.timeout)
-    except (ValueError, TypeError) as error:
-        yield f"timeout={declared.timeout!r:.60}: {error}"
+        inspect.signature(key).bind(None)
+    except TypeError:
+        yield "unique_key: its function must take the payload, and nothing else"
+    except ValueError:
         return
-    if not 0 < seconds <= LONGEST_TIMEOUT:
-        yield f"timeout={declared.timeout!r:.60}: must be longer than 0, and at most {LONGEST_TIMEOUT / 3600:g}h"
 
 
 def _check_retries(declared: Declared, _function: Any) -> Iterator[str]:
@@ -205,7 +245,9 @@ def _is_integer(value: object) -> bool:
 _CHECKS = (
     _check_function,
     _check_name,
-    _check_timeout,
+    _check_durations,
+    _check_queue,
+    _check_unique,
     _check_retries,
     _check_backoff,
     _check_permanent,

@@ -20,6 +20,8 @@ from .job import Job
 from .limit import Limit, make_limit
 
 HandlerFunction = Callable[[Job, Any], Any]
+#: Returns a job's unique key, None for none, of its payload.
+UniqueKey = Callable[[Any], str | None]
 
 
 @dataclass(frozen=True)
@@ -43,10 +45,21 @@ class Handler:
     cron: tuple[str, str] | None = None
     #: The role that an API key must have to submit jobs of the type.
     needs: Role = "submit"
+    #: What its jobs have that do not say; None is the default. Durations in seconds.
+    queue: str | None = None
+    priority: str | None = None
+    retention: float | None = None
+    expires_in: float | None = None
+    unique_key: UniqueKey | None = None
+    unique_for: float | None = None
+    #: Whether there is any of those.
+    has_defaults: bool = field(init=False, repr=False, compare=False)
     _decoder: msgspec.json.Decoder[Any] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_decoder", msgspec.json.Decoder(self.payload_type))
+        declared = (self.queue, self.priority, self.retention, self.expires_in, self.unique_key)
+        object.__setattr__(self, "has_defaults", any(each is not None for each in declared))
 
     @property
     def description(self) -> str:
@@ -152,6 +165,12 @@ def handler(
     cron: str | None = None,
     timezone: str = "UTC",
     needs: Role = "submit",
+    queue: str | None = None,
+    priority: str | None = None,
+    retention: str | float | None = None,
+    expires_in: str | float | None = None,
+    unique_key: UniqueKey | None = None,
+    unique_for: str | float | None = None,
     into: Registry | None = None,
 ) -> Callable[[HandlerFunction], HandlerFunction]:
     """Register the decorated function as the handler of a job type.
@@ -164,11 +183,31 @@ def handler(
     schedule named as the type, with an empty payload. `exclusive=True` has a job stopped when the worker has lost
     touch with the server for nearly a lease, rather than perhaps run twice at once. `needs="admin"` (or "read") makes
     the API accept such jobs only from keys with at least that role.
+
+    `queue`, `priority`, `retention`, `expires_in`, `unique_key` and `unique_for` are those of jobs that are submitted
+    without; `unique_key` is a function of the payload: `unique_key=lambda payload: payload.customer`.
     """
 
     target = into if into is not None else registry
     declared = Declared(
-        name, timeout, max_retries, backoff, permanent, rate_limit, burst, concurrency, exclusive, cron, timezone, needs
+        name,
+        timeout,
+        max_retries,
+        backoff,
+        permanent,
+        rate_limit,
+        burst,
+        concurrency,
+        exclusive,
+        cron,
+        timezone,
+        needs,
+        queue,
+        priority,
+        retention,
+        expires_in,
+        unique_key,
+        unique_for,
     )
     given: Any = name
     if not isinstance(given, str | None):
@@ -193,6 +232,12 @@ def handler(
                 exclusive=exclusive,
                 cron=None if cron is None else (cron, timezone),
                 needs=needs,
+                queue=queue,
+                priority=priority,
+                retention=None if retention is None else parse_duration(retention),
+                expires_in=None if expires_in is None else parse_duration(expires_in),
+                unique_key=unique_key,
+                unique_for=None if unique_for is None else parse_duration(unique_for),
             )
         )
         return function

@@ -8,6 +8,7 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from gopher.base.priorities import DEFAULT_PRIORITY
 from gopher.base.renamed import warn
 from gopher.base.states import State
 from gopher.config.kinds import Role
@@ -87,6 +88,9 @@ class TypeView(msgspec.Struct):
     concurrency: int | None
     #: The role that an API key must have to submit such jobs.
     needs: Role = "submit"
+    #: Where its jobs go that do not say.
+    queue: QueueName = "default"
+    priority: Priority = DEFAULT_PRIORITY
 
 
 class HistoryRow(msgspec.Struct):

@@ -12,11 +12,12 @@ import msgspec
 
 from gopher.base.durations import parse_duration
 from gopher.base.names import JOB_ID, KEY, QUEUE_NAME, TYPE_NAME, check_name
-from gopher.base.priorities import PRIORITIES
+from gopher.base.priorities import DEFAULT_PRIORITY, PRIORITIES
 from gopher.base.times import EXPECTED as EXPECTED_TIME
 from gopher.base.times import submitted_time
 from gopher.errors import InvalidJob, PayloadTooLarge
 
+from .defaults import declared_for, filled
 from .fields import Duration
 from .handlers import Registry
 from .job import BARE_ENVELOPE, NO_METADATA, Envelope, NewJob, new_job_id, new_job_ids, with_hint
@@ -37,7 +38,7 @@ from .submission import (
 
 def prepare_fields(fields: Mapping[str, Any], registry: Registry | None = None, *, job_id: str | None = None) -> NewJob:
     """Check Python values against every rule and make them a job: `submission_of` and `prepare` in one."""
-    if fields.keys() == _BARE and type(fields["type"]) is str:
+    if fields.keys() == _BARE and type(fields["type"]) is str and declared_for(fields["type"], registry) is None:
         return _bare_job(fields["type"], to_json(fields["payload"], "/payload"), registry, job_id, names=True)
     return prepare(submission_of(fields), registry, job_id=job_id)
 
@@ -49,20 +50,24 @@ def prepare(
     job_id: str | None = None,
     now: float | None = None,
     names: bool = True,
+    as_declared: bool = True,
 ) -> NewJob:
     """Check a submission against every rule and make it a job, with the given id or a new one.
 
     `registry` knows the types and their payloads; without one, any well-formed name and object pass
     here, and the worker checks them. `now` is in Unix seconds; `names` is False for what `parse` has read, where no
-    object has a name twice. Raises InvalidJob.
+    object has a name twice. `as_declared` fills it with what the type's handler declares. Raises InvalidJob.
     """
+    if as_declared and (handler := declared_for(submission.type, registry)) is not None:
+        submission = filled(submission, handler)
     if submission == Submission(submission.type, submission.payload):
         return _bare_job(submission.type, bytes(submission.payload), registry, job_id, names=names)
     if submission.recurring is not None:
         raise InvalidJob("makes a schedule: send it as a single submission to /api/v1/jobs", "/recurring")
     present = round((time.time() if now is None else now) * 1000)
     due, execute_at = _due(submission, present)
-    _check_names(submission.type, submission.queue, submission.priority)
+    queue, priority = submission.queue or "default", submission.priority or DEFAULT_PRIORITY
+    _check_names(submission.type, queue, priority)
     _check_payload(submission.type, bytes(submission.payload), registry, names=names)
     envelope = Envelope(
         payload=submission.payload,
@@ -73,10 +78,10 @@ def prepare(
         metadata=check_metadata(submission.metadata, names=names),
     )
     return NewJob(
-        id=job_id or new_job_id(submission.queue),
+        id=job_id or new_job_id(queue),
         type=submission.type,
-        queue=submission.queue,
-        priority=submission.priority,
+        queue=queue,
+        priority=priority,
         due=due,
         expires=_expires(submission, present),
         retention=_duration(submission.retention, "/retention"),
@@ -100,9 +105,11 @@ def prepare_batch(
     for index, entry in enumerate(entries):
         try:
             submission = _with_parent_ids(parse(bytes(entry)), index, own_ids)
+            if (handler := declared_for(submission.type, registry)) is not None:
+                submission = filled(submission, handler)
             if ids is None:
-                own_ids[index] = with_hint(own_ids[index], submission.queue)
-            jobs.append(prepare(submission, registry, job_id=own_ids[index], names=False))
+                own_ids[index] = with_hint(own_ids[index], submission.queue or "default")
+            jobs.append(prepare(submission, registry, job_id=own_ids[index], names=False, as_declared=False))
         except InvalidJob as error:
             errors.append((index, error))
     if errors:

@@ -1,7 +1,7 @@
 """A schedule and its rules: what it is made of, which of its times become jobs, and what those jobs are."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Annotated, Any
 
@@ -16,8 +16,9 @@ from gopher.errors import InvalidJob
 
 from .cron import CronExpression
 from .decoding import decode
+from .defaults import declared_for, filled
 from .fields import JsonObject, Metadata, TypeName
-from .handlers import Registry
+from .handlers import Handler, Registry
 from .job import NO_METADATA, NewJob, job_id_from
 from .prepare import prepare
 from .submission import (
@@ -94,7 +95,22 @@ _SPEC = msgspec.json.Decoder(ScheduleSpec)
 
 def parse_spec(body: bytes, registry: Registry | None) -> ScheduleSpec:
     """Read a schedule from JSON and check it against every rule. Raises InvalidJob."""
-    return check_spec(decode(_SPEC, body), registry)
+    spec = decode(_SPEC, body)
+    handler = declared_for(spec.type, registry) if registry is not None else None
+    if handler is not None:
+        said = json_object(body)
+        spec = as_declared(spec, handler, [name for name in _DECLARED if name not in said])
+    return check_spec(spec, registry)
+
+
+#: The fields of a schedule that a handler may declare.
+_DECLARED = ("queue", "priority", "retention", "expires_in")
+
+
+def as_declared(spec: ScheduleSpec, handler: Handler, fields: Iterable[str] = _DECLARED) -> ScheduleSpec:
+    """Return a schedule with some fields as its handler declares them."""
+    values = {name: value for name in fields if (value := getattr(handler, name)) is not None}
+    return msgspec.structs.replace(spec, **values)
 
 
 def salvaged_spec(body: bytes, queue: str) -> tuple[ScheduleSpec, list[str]]:
@@ -143,7 +159,7 @@ def check_spec(spec: ScheduleSpec, registry: Registry | None) -> ScheduleSpec:
     if spec.origin not in ("api", "handler"):
         raise InvalidJob("is not a known field: leave it out", "/origin")
     CronExpression(spec.cron_expression, spec.timezone)
-    prepare(spec.submission(), registry)
+    prepare(spec.submission(), registry, as_declared=False)
     return spec
 
 
@@ -153,6 +169,11 @@ def check_name(name: str, field: str = "/name") -> str:
 
 def from_recurring(recurring: Recurring, submission: Submission, registry: Registry | None) -> tuple[str, ScheduleSpec]:
     """Return the name and the schedule that a recurring submission asks for. Raises InvalidJob."""
+    handler = declared_for(submission.type, registry)
+    submission = filled(submission, handler) if handler is not None else submission
+    submission = msgspec.structs.replace(
+        submission, queue=submission.queue or "default", priority=submission.priority or DEFAULT_PRIORITY
+    )
     for field in msgspec.structs.fields(Submission):
         if field.name not in (*_SHARED, "recurring", "on_parent_failure") and getattr(submission, field.name):
             raise InvalidJob("can't be given together with recurring", f"/{field.name}")
@@ -177,12 +198,13 @@ def from_recurring(recurring: Recurring, submission: Submission, registry: Regis
 def tick_job(spec: ScheduleSpec, name: str, namespace: str, fire: int) -> NewJob:
     """Return the job of one time (Unix ms). Its id follows from name and time: one tick is one job, however often
     it is tried."""
-    return msgspec.structs.replace(prepare(spec.submission()), id=job_id_from(fire, f"{namespace} {name} {fire}"))
+    job = prepare(spec.submission(), as_declared=False)
+    return msgspec.structs.replace(job, id=job_id_from(fire, f"{namespace} {name} {fire}"))
 
 
 def job_now(spec: ScheduleSpec) -> NewJob:
     """Return a job of a schedule out of turn."""
-    return prepare(spec.submission())
+    return prepare(spec.submission(), as_declared=False)
 
 
 def plan(spec: ScheduleSpec, expected: int, now: int, limit: int = MAX_CATCH_UP) -> tuple[list[int], int]:

@@ -4,9 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, TypedDict
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
-from gopher.base.priorities import DEFAULT_PRIORITY
 from gopher.errors import InvalidJob
 
 from .decoding import decode, explain
@@ -66,8 +65,8 @@ Timezone = Annotated[
         extra={"metavar": "ZONE"},
     ),
 ]
-JobPriority = Annotated[Priority, Meta(description="Job priority.")]
-JobQueue = Annotated[QueueName, Meta(description="Queue name.")]
+JobPriority = Annotated[Priority, Meta(description="Job priority; by default the handler's, else normal.")]
+JobQueue = Annotated[QueueName, Meta(description="Queue name; by default the handler's, else default.")]
 MaxRetries = Annotated[
     int,
     Meta(
@@ -112,8 +111,9 @@ class Submission(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True)
 
     type: TypeName
     payload: JsonObject
-    priority: JobPriority = DEFAULT_PRIORITY
-    queue: JobQueue = "default"
+    #: What is unset, or None, is the handler's (see `defaults`).
+    priority: JobPriority | UnsetType = UNSET
+    queue: JobQueue | UnsetType = UNSET
     max_retries: MaxRetries | None = None
     timeout: Timeout | None = None
     execute_at: _ExecuteAt | None = None

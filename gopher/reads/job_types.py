@@ -1,5 +1,6 @@
 """Job types as people and programs are shown them."""
 
+from gopher.base.priorities import DEFAULT_PRIORITY
 from gopher.base.rates import format_rate
 from gopher.config.settings import Settings
 from gopher.jobs.handlers import Handler
@@ -20,4 +21,6 @@ def describe(handler: Handler, settings: Settings) -> TypeView:
         rate_limit=None if limit is None or limit.rate is None else format_rate(limit.rate),
         concurrency=None if limit is None else limit.concurrency,
         needs=handler.needs,
+        queue=handler.queue or "default",
+        priority=handler.priority or DEFAULT_PRIORITY,
     )

@@ -12,7 +12,7 @@ from gopher.worker.running import Running
 
 from gopher import middleware
 from gopher.hooks import registered
-from gopher.queue.moves import FetchedJob
+from gopher.queue.replies import FetchedJob
 from tests.helpers import wait_until
 
 

@@ -38,9 +38,13 @@ class Lasting:
     def _started_threads(self) -> bool:
         return _count_threads() != self._threads
 
+    def threads(self) -> tuple[int, set[threading.Thread]]:
+        """Return how many threads there are, and those that Python knows."""
+        return _count_threads(), set(threading.enumerate())
+
     def adopt_threads(self, number: int, before: set[threading.Thread]) -> None:
         """Let the threads stay that were started since there were so many, and these."""
-        started = count_threads() - number
+        started = _count_threads() - number
         if started > 0:
             self._threads += started
             self._known.update(each for each in threading.enumerate() if each not in before)

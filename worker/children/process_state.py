@@ -10,9 +10,7 @@ import os
 import resource
 import signal
 import socket
-import threading
 import time
-from _thread import _count as count_threads
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -98,7 +96,7 @@ class ProcessState:
     @contextmanager
     def adopt_threads(self) -> Iterator[None]:
         """Count threads that are started meanwhile as the child's own, not as a job's: they may stay."""
-        number, before = count_threads(), set(threading.enumerate())
+        number, before = self._lasting.threads()
         try:
             yield
         finally:

@@ -1,0 +1,1 @@
+../../gopher/__init__.py

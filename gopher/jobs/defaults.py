@@ -1,0 +1,51 @@
+"""What a handler declares for its jobs, so that those who submit them need not know it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from msgspec import UNSET
+
+from gopher.errors import InvalidJob
+
+from .handlers import Handler, Registry
+from .handlers import registry as registered
+from .submission import Submission
+
+
+def declared_for(job_type: str, registry: Registry | None) -> Handler | None:
+    """Return the handler of a type if it declares something for its jobs.
+
+    Without a registry: the one of this process, where the modules of handlers are imported, as in a worker's children.
+    """
+    handler = (registered if registry is None else registry).get(job_type)
+    return handler if handler is not None and handler.has_defaults else None
+
+
+def filled(submission: Submission, handler: Handler) -> Submission:
+    """Return a submission with what its handler declares where it says nothing itself. Raises InvalidJob."""
+    values: dict[str, Any] = {}
+    for name in ("queue", "priority"):
+        if getattr(submission, name) is UNSET and (declared := getattr(handler, name)) is not None:
+            values[name] = declared
+    if submission.retention is None:
+        values["retention"] = handler.retention
+    if submission.expires_in is None and submission.expires_at is None:
+        values["expires_in"] = handler.expires_in
+    if submission.unique_key is None and handler.unique_key is not None and submission.recurring is None:
+        values["unique_key"] = _unique_key(handler, handler.unique_key, submission.payload)
+    if submission.unique_for is None and (submission.unique_key or values.get("unique_key")):
+        values["unique_for"] = handler.unique_for
+    return msgspec.structs.replace(submission, **values)
+
+
+def _unique_key(handler: Handler, of: Callable[[Any], str | None], payload: msgspec.Raw) -> str | None:
+    typed = handler.decode(payload)
+    try:
+        key = of(typed)
+    except Exception as error:
+        message = f"the handler's function can't tell it of this payload: {type(error).__name__}: {error}"
+        raise InvalidJob(message[:500], "/unique_key") from error
+    if not isinstance(key, str | None):
+        raise InvalidJob(f"the handler's function returns {key!r:.60}: must be a text, or None", "/unique_key")
+    return key
