@@ -1,7 +1,6 @@
 """The middleware of this process, in the order in which it was added."""
 
 import inspect
-import sys
 from collections.abc import Callable, Iterator
 from difflib import get_close_matches
 from typing import Any, NamedTuple
@@ -40,10 +39,9 @@ def add(middleware: object) -> None:
     if any(middleware is each for each in _added):
         return
     if mistakes := list(_mistakes(middleware)):
-        place = sys._getframe(1)
+        place = inspect.stack(0)[1]
         name = type(middleware).__name__ if not isinstance(middleware, type) else middleware.__name__
-        file, line = place.f_code.co_filename, place.f_lineno
-        registry.refuse([Mistake(file, line, f"middleware {name}", each) for each in mistakes])
+        registry.refuse([Mistake(place.filename, place.lineno, f"middleware {name}", each) for each in mistakes])
         return
     _added.append(middleware)
     hooked = Hooked(type(middleware).__name__, *(_hook(middleware, name) for name in Hooked._fields[1:]))

@@ -1,1 +1,0 @@
-../../gopher/__init__.py

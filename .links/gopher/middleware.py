@@ -1,1 +1,0 @@
-../../gopher/middleware.py

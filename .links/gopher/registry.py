@@ -1,1 +1,0 @@
-../../gopher/registry.py
