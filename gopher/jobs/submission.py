@@ -6,6 +6,7 @@ from typing import Annotated, Any, TypedDict
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from gopher.base.priorities import DEFAULT_PRIORITY
 from gopher.errors import InvalidJob
 
 from .decoding import decode, explain
@@ -65,8 +66,10 @@ Timezone = Annotated[
         extra={"metavar": "ZONE"},
     ),
 ]
-JobPriority = Annotated[Priority, Meta(description="Job priority; by default the handler's, else normal.")]
-JobQueue = Annotated[QueueName, Meta(description="Queue name; by default the handler's, else default.")]
+JobPriority = Annotated[Priority, Meta(description="Job priority.")]
+JobQueue = Annotated[QueueName, Meta(description="Queue name.")]
+_Priority = Annotated[Priority, Meta(description=f"Job priority; by default the handler's, else {DEFAULT_PRIORITY}.")]
+_Queue = Annotated[QueueName, Meta(description="Queue name; by default the handler's, else default.")]
 MaxRetries = Annotated[
     int,
     Meta(
@@ -112,8 +115,8 @@ class Submission(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True)
     type: TypeName
     payload: JsonObject
     #: What is unset, or None, is the handler's (see `defaults`).
-    priority: JobPriority | UnsetType = UNSET
-    queue: JobQueue | UnsetType = UNSET
+    priority: _Priority | UnsetType = UNSET
+    queue: _Queue | UnsetType = UNSET
     max_retries: MaxRetries | None = None
     timeout: Timeout | None = None
     execute_at: _ExecuteAt | None = None
