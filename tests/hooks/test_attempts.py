@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.helpers import wait_until
 from tests.worker.processes import error_of, result_of
 
 _DOWN = ["outer before", "inner before"]
@@ -160,3 +161,18 @@ def test_a_handler_enqueues_within_the_middleware_too(noted):
         "inner after_enqueue works stored",
         "outer after_enqueue works stored",
     ]
+
+
+def test_children_that_are_spawned_run_within_the_middleware_too(client, start_worker, tmp_path):
+    notes = tmp_path / "notes"
+    start_worker(
+        client,
+        GOPHER_HANDLERS="tests.hooks.noted_handlers",
+        NOTES=str(notes),
+        WORKER_CONCURRENCY="1",
+        WORKER_START_METHOD="spawn",
+    )
+    for job_type in ("works", "dies"):
+        client.wait(client.enqueue(job_type, {}), 30)
+    wait_until(lambda: "outer on_dead dies 1 crashed NoneType" in notes.read_text())
+    assert "outer after works 1 completed inner" in notes.read_text()
