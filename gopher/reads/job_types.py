@@ -1,4 +1,4 @@
-"""Job types as people and programs are shown them."""
+"""Job types for display."""
 
 from gopher.base.rates import format_rate
 from gopher.config.settings import Settings
@@ -9,7 +9,7 @@ from gopher.jobs.options import resolve
 
 
 def describe(handler: Handler, settings: Settings) -> TypeView:
-    """Return what there is to say of a handler's job type."""
+    """Return the details of a handler's job type."""
     options, limit = resolve(Envelope(), handler, settings), handler.limit
     return TypeView(
         name=handler.name,
