@@ -4,11 +4,11 @@ FROM python:3.12-slim AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 RUN python -m venv /opt/gopher
 WORKDIR /build
-# The pins first: they change less often than the code, so this layer is kept.
+# The pinned dependencies first: they change less often than the code, so this layer is cached.
 COPY requirements.txt .
 RUN sed '/^--editable/d' requirements.txt > pins.txt && /opt/gopher/bin/pip install -r pins.txt
 COPY . .
-# Not editable: the image has no checkout, and nothing of ours runs in one.
+# Not editable: the final image does not contain the checkout.
 RUN sed -i 's/^#: //' pins.txt && PIP_BUILD_CONSTRAINT=pins.txt PIP_CONSTRAINT=pins.txt /opt/gopher/bin/pip install --no-deps .
 
 FROM python:3.12-slim
@@ -20,7 +20,7 @@ ENV PATH=/opt/gopher/bin:$PATH \
     SERVER_HOST=0.0.0.0 \
     GOPHER_FILES=/var/lib/gopher/files \
     LOG_FORMAT=json
-# By number, so that a platform can see that it is not root.
+# Numeric, so that platforms can verify that it is not root.
 USER 10001
 WORKDIR /var/lib/gopher
 EXPOSE 8080

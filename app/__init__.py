@@ -1,4 +1,4 @@
-"""The HTTP API: submit, look, cancel, manage dead letters; probes, metrics and the dashboard."""
+"""The HTTP API: jobs, queues, schedules and dead letters; probes, metrics and the dashboard."""
 
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def create_app(settings: Settings | None = None) -> "Flask":
-    """Make the WSGI application. It connects to the server at the first request of a process, not here."""
+    """Create the WSGI application. It connects to the server with the first request of a process, not here."""
     from gopher.jobs.loading import load_handlers
 
     from . import (
@@ -60,14 +60,14 @@ def create_app(settings: Settings | None = None) -> "Flask":
 
 
 def run(settings: Settings) -> int:
-    """Become gunicorn, which serves the API; does not return.
+    """Replace this process by gunicorn, which serves the API; does not return.
 
-    Raises ConfigurationError when it would serve other machines without keys.
+    Raises ConfigurationError if it would accept other machines' requests without API keys.
     """
     import os
     import sys
 
     settings.check_listener()
-    # -P: a folder `gopher` in the current one must not be taken for the package.
+    # -P: a folder `gopher` in the working directory must not shadow the package.
     command = [sys.executable, "-P", "-m", "gunicorn", "--config", "python:gopher.app.gunicorn_conf"]
     os.execv(sys.executable, [*command, "gopher.app.wsgi:app"])  # noqa: S606 - our own Python, no shell

@@ -1,4 +1,4 @@
-"""`python -m gopher.app`: the API, with the settings of the environment."""
+"""`python -m gopher.app`: the API, configured by the environment."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Answers: JSON made of the views as they are, so that a payload comes back to the digit."""
+"""Responses: JSON, with payloads as they were sent."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -7,7 +7,7 @@ import msgspec
 from flask import Flask, Response
 from werkzeug.datastructures import Headers
 
-#: Of every answer whose view has not set them itself. JSON loads nothing, and is shown inside of nothing.
+#: Defaults of every response. JSON loads nothing, and can't be framed.
 HEADERS = [
     ("X-Content-Type-Options", "nosniff"),
     ("Cache-Control", "no-store"),
@@ -19,17 +19,17 @@ _NAMES = frozenset(name.lower() for name, _ in HEADERS)
 
 
 class Answer(Response):
-    """JSON of our own making: it has a body, and what its headers say is right as it stands."""
+    """A JSON response of this API, whose body and headers need no further checks."""
 
-    #: What is sent behind the other headers. They are constants, which `Headers` would check one by one.
+    #: Sent after the other headers. They are constants, which `Headers` would check one by one.
     hardening: Sequence[tuple[str, str]] = ()
 
     def get_wsgi_headers(self, environ: Any) -> Headers:
-        """Return the headers. Werkzeug would copy them, read Location as an IRI, and count the body's bytes."""
+        """Return the headers. Werkzeug would copy them, parse Location as an IRI, and count the body's bytes."""
         return self.headers
 
     def get_app_iter(self, environ: Any) -> Iterable[bytes]:
-        """Return the body. Werkzeug would have it closed by a generator's end; there is nothing to close."""
+        """Return the body. Werkzeug would wrap it in a generator to close it; there is nothing to close."""
         return () if environ["REQUEST_METHOD"] == "HEAD" else self.iter_encoded()
 
     def get_wsgi_response(self, environ: Any) -> tuple[Iterable[bytes], str, list[tuple[str, str]]]:
@@ -38,9 +38,9 @@ class Answer(Response):
 
 
 def answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
-    """Return a JSON answer of anything that msgspec can write. URLs in `headers` are plain ASCII."""
+    """Return a JSON response of anything that msgspec can encode. URLs in `headers` are plain ASCII."""
     data = msgspec.json.encode(body)
-    # Made by `Headers(...)` it takes twice as long.
+    # `Headers(...)` takes twice as long.
     said = Headers()
     said.add("Content-Type", "application/json")
     said.add("Content-Length", str(len(data)))
@@ -59,7 +59,7 @@ def install(app: Flask) -> None:
         if isinstance(response, Answer):
             response.hardening = missing
         else:
-            # `setdefault` raises and catches an error for each that is not there.
+            # `setdefault` raises and catches an exception for each missing one.
             for name, value in missing:
                 response.headers.add(name, value)
         return response

@@ -1,4 +1,4 @@
-"""Flask, without what it does for each request that this application has no use for."""
+"""Flask, without per-request work that this application does not need."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,25 +7,25 @@ from flask import Flask, Request
 from flask.sessions import SessionInterface, SessionMixin
 from werkzeug.routing import MapAdapter
 
-#: Names of the API that are remembered: clients call it by a few, strangers may send any.
+#: How many host names are cached: clients use a few, but requests may contain any.
 _HOSTS = 256
 
 
 class Application(Flask):
-    """Each of these is what Flask says may be overridden; the answers are the same."""
+    """Overrides only what Flask documents as overridable; the responses are the same."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self.session_interface = NoSessions()
-        #: Scheme, `Host` as it was sent -> that host as Flask reads it, and as its routes do.
+        #: (scheme, Host header) -> the host as Flask normalizes it, and as its routes use it.
         self._hosts: dict[tuple[str, str], tuple[str, str]] = {}
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a view or hook as it is: all are plain functions. Flask looks whether each is, at each call."""
+        """Return a view or hook unchanged: all are plain functions, which Flask would check with each call."""
         return func
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
-        """Return what finds the route of a request. Reads the name of a host once, not with each request for it."""
+        """Return the URL adapter of a request. Normalizes each host name once rather than with each request."""
         if request is None:
             return super().create_url_adapter(None)
         environ = request.environ
@@ -36,7 +36,7 @@ class Application(Flask):
         if known is None:
             return self._read_host(request, host)
         request.host, name = known
-        # PEP 3333: the bytes of the path, read as Latin-1.
+        # PEP 3333: the bytes of the path, decoded as Latin-1.
         path = path.encode("latin-1").decode(errors="replace")
         return MapAdapter(self.url_map, name, request.root_path, "", request.scheme, path, environ["REQUEST_METHOD"])
 
@@ -50,7 +50,7 @@ class Application(Flask):
 
 
 class NoSessions(SessionInterface):
-    """The dashboard has a cookie of its own (dashboard/gate.py)."""
+    """No Flask sessions: the dashboard has its own cookie (dashboard/gate.py)."""
 
     def __init__(self) -> None:
         self._none = self.null_session_class()

@@ -1,4 +1,4 @@
-"""One log line for every administrative act: who did what to what, to how many, and how it ended."""
+"""The audit log: one line for every administrative operation, with who, what, how many jobs, and the outcome."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,18 +12,18 @@ from gopher.telemetry.logs import get_logger
 from .context import current_request
 from .operations import operation_of
 
-#: Characters of a value.
+#: Values are truncated to this many characters.
 _LONGEST = 200
 _log = get_logger("audit")
 
 
 def note(**facts: Any) -> None:
-    """Add facts to the line of this request, such as `count=3`."""
+    """Add fields to this request's audit line, such as `count=3`."""
     g.audit = {**g.get("audit", {}), **facts}
 
 
 def act_as(view: Callable[..., Response], arguments: Mapping[str, Any]) -> None:
-    """Have the line of this request say that it did what a view of the API does: it came from a page."""
+    """Log this request, which came from the dashboard, as the given operation of the API."""
     g.acted = (f"{view.__module__.rpartition('.')[2]}.{view.__name__}", arguments)
     g.sent = arguments.get("asked")
 
@@ -57,7 +57,7 @@ def _is_administrative(app: Flask, asked: Request, about: Any) -> bool:
 
 
 def _said(sent: Any) -> dict[str, Any]:
-    """Return the plain fields of a body, as far as they were said; never a payload or metadata."""
+    """Return the plain fields of a body that were given; never a payload or metadata."""
     if not isinstance(sent, msgspec.Struct):
         return {}
     said = {each.encode_name: (getattr(sent, each.name), each.default) for each in msgspec.structs.fields(sent)}

@@ -1,6 +1,6 @@
-"""NDJSON bodies of `POST /api/v1/jobs/batch`: any number of jobs, one a line, in constant memory.
+"""NDJSON bodies of `POST /api/v1/jobs/batch`: any number of jobs, one per line, in constant memory.
 
-Each line stands for itself: what is good is stored, piece by piece, and each bad line is named.
+Lines are independent: valid ones are stored, in chunks, and each invalid line is reported.
 """
 
 import hashlib
@@ -33,25 +33,25 @@ from .incoming import Stream
 from .lines import MAX_LINES, TYPES, pieces
 from .problems import EntryProblem
 
-#: Bad lines that a JSON answer names.
+#: How many rejected lines a JSON response lists.
 _NAMED = 1000
-#: Bytes of an answer that are kept in memory, and sent at a time.
+#: Bytes of a response that are buffered in memory, and sent at a time.
 _IN_MEMORY, _CHUNK = 1024 * 1024, 64 * 1024
 
 
 class BulkAccepted(msgspec.Struct):
-    """What became of the lines. `duplicates` of the accepted were there before, with the same unique key."""
+    """The result of an NDJSON body. `duplicates` of the accepted jobs existed already, with the same unique key."""
 
     lines: int
     accepted: int
     duplicates: int
     rejected: int
-    #: The first 1,000 of the rejected.
+    #: The first 1,000 rejected lines.
     errors: list[EntryProblem]
 
 
 class Bulk:
-    """Works through a body; `describe` makes the answer to an accepted job."""
+    """Processes an NDJSON body; `describe` renders an accepted job."""
 
     def __init__(self, describe: Any, *, dry_run: bool) -> None:
         self._describe = describe
@@ -66,18 +66,18 @@ class Bulk:
             request_for(self._key, b"", 0)
 
     def work(self) -> None:
-        # Lines have limits of their own. (None would mean SERVER_MAX_BODY.)
+        # Lines have their own limits. (None would mean SERVER_MAX_BODY.)
         request.max_content_length = MAX_LINES * (LONGEST_LINE + 1)
         stream = request.environ["wsgi.input"]
         if isinstance(stream, Stream):
-            # By now it is known who sends them.
+            # By now the sender is authenticated.
             stream.start()
         for index, piece in enumerate(pieces(request.stream)):
             if time.monotonic() > self._give_up_at:
                 raise InvalidJob(f"took longer than {LONGEST_BULK:g} s: send the rest with another request", "/lines")
             self._take(index, piece)
         if not self.done.lines:
-            raise InvalidJob("holds no job: send one a line", "/lines")
+            raise InvalidJob("contains no jobs: send one per line", "/lines")
         if not self.done.accepted:
             first = self.done.errors[0]
             codes = {error.code for error in self.done.errors}
@@ -115,12 +115,12 @@ class Bulk:
     def _without_refused(
         self, lines: list[Line], jobs: list[NewJob], bad: list[tuple[int, EntryProblem]]
     ) -> tuple[list[Line], list[NewJob]]:
-        """Return the lines and jobs but for those whose queue would be one too many: they go to the bad ones."""
+        """Return the lines and jobs without those whose queue exceeds the limit, which are rejected."""
         try:
             check_queues(gopher().server, jobs)
         except (TooManyQueues, InvalidBatch) as error:
             if self._key is not None:
-                # A repeat may find room for them, and has to be answered as the first time.
+                # A repeated request must get the same response, even if there is room by then.
                 raise
             refused = error.errors if isinstance(error, InvalidBatch) else [(0, error)]
         else:
@@ -142,7 +142,7 @@ class Bulk:
         return gopher().store(jobs, request=made, submitter=self._submitter)
 
     def _request(self, index: int, piece: Sequence[Line]) -> Request | None:
-        """Return what the Idempotency-Key stands for in a piece of the body, None without one."""
+        """Return the idempotency record of a chunk of the body, None without a key."""
         if self._key is None:
             return None
         body = b"".join(line.text or b"\n" for line in piece)
@@ -152,10 +152,10 @@ class Bulk:
 
 
 def submit_lines(describe: Any, *, dry_run: bool) -> Response:
-    """Answer an NDJSON body."""
+    """Process an NDJSON body."""
     with context().permit_for_bulk() as permitted:
         if not permitted:
-            raise QueueBusy("as many bodies of lines are read as this process reads at once: try again in a moment")
+            raise QueueBusy("this process already reads the maximum number of NDJSON bodies: try again in a moment")
         bulk = Bulk(describe, dry_run=dry_run)
         try:
             bulk.work()
@@ -174,12 +174,12 @@ def _prepared(line: Line, registry: Registry) -> NewJob:
         raise PayloadTooLarge(f"is longer than {LONGEST_LINE} bytes", "")
     submission = parse(line.text)
     if submission.after:
-        raise InvalidJob("is not taken in a body of lines, where each stands for itself: send a JSON batch", "/after")
+        raise InvalidJob("is not supported in NDJSON bodies, whose lines are independent: send a JSON batch", "/after")
     return prepare(submission, registry, names=False)
 
 
 def _cut_short(error: Exception, done: BulkAccepted) -> Response:
-    """Answer an error as always, and say how far it came: what was accepted is stored."""
+    """Return the error response with the progress so far: accepted jobs are stored."""
     failed = current_app.make_response(current_app.handle_user_exception(error))
     told = {**msgspec.json.decode(failed.get_data()), **msgspec.to_builtins(done)}
     failed.set_data(msgspec.json.encode(told))

@@ -1,4 +1,4 @@
-"""What views work with: the client of this process, the job types, permits to wait."""
+"""The context of views: this process's clients, the job types, permits to wait."""
 
 import os
 import threading
@@ -17,7 +17,7 @@ from .capacity import BULKS, CONNECTIONS, PROBE_TIMEOUT, REDIS_TIMEOUT, WAITERS
 
 
 class Context:
-    """One a process. Clients are made when they are first used: after the fork, and anew in each process."""
+    """One per process. Clients are created on first use, thus after the fork."""
 
     def __init__(self, settings: Settings, registry: Registry) -> None:
         self.settings = settings
@@ -34,23 +34,23 @@ class Context:
 
     @property
     def probe(self) -> Client:
-        """A client that gives up early, with a connection of its own: probes answer while all others hang."""
+        """A client with a short timeout and its own connection: probes respond while all others hang."""
         return self._client("probe", PROBE_TIMEOUT, 1)
 
     @property
     def doorkeeper(self) -> Client:
-        """A client to count requests with, which gives up early: no request is held up for being counted."""
+        """A client that counts requests, with a short timeout, so that counting never delays a request."""
         return self._client("doorkeeper", PROBE_TIMEOUT, 2)
 
     @contextmanager
     def permit_to_wait(self) -> Iterator[bool]:
-        """Say whether this request may wait: never all threads do."""
+        """Yield whether this request may wait: some threads always stay free."""
         with _permit(self._permits) as permitted:
             yield permitted
 
     @contextmanager
     def permit_for_bulk(self) -> Iterator[bool]:
-        """Say whether this request may send a body of lines now."""
+        """Yield whether this request may send an NDJSON body now."""
         with _permit(self._bulk_permits) as permitted:
             yield permitted
 
@@ -80,17 +80,17 @@ def _permit(permits: threading.BoundedSemaphore) -> Iterator[bool]:
 
 
 def current_request() -> Request:
-    """Return the current request itself: Flask's `request` looks for it again at each use."""
+    """Return the current request itself: Flask's `request` proxy looks it up with each use."""
     found: Request = current(request)
     return found
 
 
 def context() -> Context:
-    """Return the context of the application that serves the current request."""
+    """Return the context of the current application."""
     found: Context = current_app.extensions["gopher"]
     return found
 
 
 def gopher() -> Client:
-    """Return the client to serve the current request with."""
+    """Return the client of this process."""
     return context().client

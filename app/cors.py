@@ -1,4 +1,4 @@
-"""Pages of other origins that may call the API: GOPHER_CORS_ORIGINS."""
+"""CORS: origins whose pages may call the API (GOPHER_CORS_ORIGINS)."""
 
 from flask import Flask
 

@@ -1,4 +1,4 @@
-"""Routes that were renamed: they are served for one release, and say in their headers where to go instead."""
+"""Renamed routes, served for one release with headers that have the new URL."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -35,7 +35,7 @@ class Retries(msgspec.Struct):
 
 
 class RetryStopped(msgspec.Struct):
-    """A redrive that was stopped; `stopped` says whether it was still running."""
+    """A redrive that is stopped; `stopped` is false if it had already ended."""
 
     retry_id: str
     stopped: bool

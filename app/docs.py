@@ -1,4 +1,4 @@
-"""/docs: the API's document as a page to read and to try it out. All that it loads comes from here."""
+"""/docs: Swagger UI for the OpenAPI document. It loads nothing from other hosts."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ blueprint = Blueprint("docs", __name__)
 
 _FOLDER = Path(__file__).parent / "static" / "docs"
 _FILES = frozenset(path.name for path in _FOLDER.iterdir() if path.suffix in (".css", ".js", ".txt"))
-#: The viewer sets styles of its own, and has its icons in them; scripts come from our files only.
+#: Swagger UI sets inline styles and has its icons in them; scripts are loaded from our files only.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -20,7 +20,7 @@ _POLICY = (
 @blueprint.get("/docs")
 @operation(None, {200: "text/html"})
 def page() -> Response:
-    """Show this document as a page on which every call can be tried."""
+    """Browse and try the API."""
     answered = send_from_directory(_FOLDER, "docs.html")
     answered.headers["Content-Security-Policy"] = _POLICY
     return answered
@@ -29,7 +29,7 @@ def page() -> Response:
 @blueprint.get("/docs/<name>")
 @operation(None, {200: "*/*"}, "not_found")
 def file(name: str) -> Response:
-    """Send one of the page's files."""
+    """Serve a file of the page."""
     if name not in _FILES:
         abort(404)
     answered = send_from_directory(_FOLDER, name)

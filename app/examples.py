@@ -1,4 +1,4 @@
-"""Examples made of schemas: a request for each job type, and what the API's document shows."""
+"""Examples generated from schemas: a request for each job type, and those in the OpenAPI document."""
 
 import json
 import shlex
@@ -8,15 +8,15 @@ _PLAIN = {"string": "text", "integer": 1, "number": 1.0, "boolean": True, "array
 
 
 def curl(base: str, job_type: str, schema: dict[str, Any]) -> str:
-    """Return a command that submits a job of this type to the API at `base` (`http://localhost:8080/`)."""
+    """Return a curl command that submits a job of this type to the API at `base` (`http://localhost:8080/`)."""
     body = json.dumps({"type": job_type, "payload": example(schema)}, ensure_ascii=False)
     return f"curl {shlex.quote(base)}api/v1/jobs -H 'Content-Type: application/json' -d {shlex.quote(body)}"
 
 
 def example(schema: dict[str, Any], root: dict[str, Any] | None = None, *, whole: bool = False) -> Any:
-    """Return a value of a schema: what it requires and what it has examples of; all that it knows for a `whole` one.
+    """Return an example of a schema: required properties and those with examples; all of them for a `whole` one.
 
-    `root` holds what the schema refers to, by the last part of the reference, in `$defs`.
+    `root` has the referenced schemas in `$defs`, by the last part of the reference.
     """
     return _Maker((root or schema).get("$defs", {}), whole=whole).value(schema)
 

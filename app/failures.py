@@ -1,4 +1,4 @@
-"""Whatever goes wrong becomes one shape of JSON: a sentence, a stable code, what exactly and where."""
+"""Turns all errors into one JSON format: a summary, a stable code, details and the field."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -29,14 +29,14 @@ from .rates import RateLimited
 _log = get_logger("api")
 View = Callable[[HTTPException], Response]
 
-_NO_JOB = FAILURES["not_found"]._replace(error="There is no such job.")
-_NO_SCHEDULE = FAILURES["not_found"]._replace(error="There is no such schedule.")
+_NO_JOB = FAILURES["not_found"]._replace(error="Job not found.")
+_NO_SCHEDULE = FAILURES["not_found"]._replace(error="Schedule not found.")
 _NO_REDRIVE = FAILURES["not_found"]._replace(error="There is no such redrive.")
 _RETRY_AFTER = {"Retry-After": "1"}
 
 
 def install(app: Flask, track: Callable[[View], View]) -> None:
-    """Register the error handlers; `track` counts a view's answers, for requests that reach none."""
+    """Register the error handlers; `track` counts responses, for requests that match no view."""
     app.register_error_handler(InvalidJob, _invalid)
     app.register_error_handler(JobNotFound, lambda error: _failed(_NO_JOB, str(error)))
     app.register_error_handler(JobConflict, lambda error: _failed(FAILURES["conflict"], str(error)))
@@ -68,7 +68,7 @@ def _invalid(error: InvalidJob) -> Response:
     more: dict[str, Any] = {"field": error.field} if error.field else {}
     if isinstance(error, InvalidBatch):
         more["errors"] = [_entry(index, each) for index, each in error.errors]
-        # A missing role counts for more than what else is wrong.
+        # A missing role takes precedence over other errors.
         refused = any(isinstance(each, RoleNeeded) for _, each in error.errors)
         return _failed(FAILURES["forbidden" if refused else error.code], error.details, **more)
     return _failed(FAILURES[error.code], error.details, **more)
@@ -89,16 +89,16 @@ def _outcome_unknown(error: OutcomeUnknown) -> Response:
     if "job_id" not in g:
         return _failed(FAILURES["outcome_unknown"], str(error), headers=_RETRY_AFTER)
     details = (
-        "it is not known whether the job was accepted; repeat with the same Idempotency-Key, "
-        f"or ask for /api/v1/jobs/{g.job_id} once the queue is back"
+        "the job may or may not have been accepted; repeat the request with the same Idempotency-Key, "
+        f"or check /api/v1/jobs/{g.job_id} once the queue is available again"
     )
     return _failed(FAILURES["outcome_unknown"], details, headers=_RETRY_AFTER, job_id=g.job_id)
 
 
 def _misconfigured(error: ConfigurationError) -> Response:
-    # A password or permission that the server refuses: the log says which, the caller can do nothing about it.
+    # The server rejects our password or permissions: logged in detail, since the caller can't fix it.
     _log.error("configuration", details=str(error))
-    details = "the API can't use its server; its log says why"
+    details = "the API can't use its server: see the API's log"
     return _failed(FAILURES["queue_unavailable"], details, headers=_RETRY_AFTER)
 
 
@@ -114,18 +114,18 @@ def _details(error: HTTPException) -> str:
     if isinstance(error, RequestEntityTooLarge):
         return f"the body is larger than {context().settings.server_max_body} bytes (SERVER_MAX_BODY)"
     if error.code == 404:
-        return f"{request.method} {request.path:.200}: see / for what there is"
+        return f"{request.method} {request.path:.200}: see GET / for the list of endpoints"
     if isinstance(error, MethodNotAllowed):
-        return f"{request.method:.20} is not known here: {', '.join(sorted(error.valid_methods or ()))} are"
+        return f"{request.method:.20} is not supported here: use {', '.join(sorted(error.valid_methods or ()))}"
     return error.description or error.name
 
 
 def _headers(error: HTTPException) -> dict[str, str]:
-    """Return those headers of an error that say something: Allow, WWW-Authenticate."""
+    """Return the relevant headers of an error: Allow, WWW-Authenticate."""
     headers = {name: value for name, value in error.get_headers() if name.lower() not in ("content-type",)}
     return {**headers, "WWW-Authenticate": "Bearer"} if error.code == 401 else headers
 
 
 def _unexpected(error: Exception) -> Response:
     _log.exception("unexpected error", exc_info=error)
-    return _failed(FAILURES["internal"], f"the log has it under request {g.request_id}")
+    return _failed(FAILURES["internal"], f"see the API's log for request {g.request_id}")

@@ -1,4 +1,4 @@
-"""Metrics of the whole fleet: job counters live in the server, so that one scrape of any API shows them all."""
+"""Metrics of the whole fleet: the server keeps the job counters, so that any API process returns them all."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,13 +14,13 @@ from gopher.jobs.handlers import Registry
 from gopher.jobs.models import QueueStats
 from gopher.reads.histogram import cumulated
 
-#: Label values that anybody could make up: so many have series of their own, the most frequent ones.
+#: Maximum number of series for label values that clients can choose freely: the most frequent values.
 _ERRORS, _QUEUES, _SCHEDULES = 60, 20, 20
 OTHER = "other"
 
 
 class Fleet:
-    """What one look at the server found, for the metrics library to write."""
+    """A snapshot of the server's figures, for the metrics library to render."""
 
     def __init__(self, client: Client, registry: Registry) -> None:
         self._known = {handler.name for handler in registry}
@@ -46,13 +46,13 @@ class Fleet:
             if not counter.metric:
                 continue
             metric = CounterMetricFamily(counter.metric, counter.meaning, labels=counter.labels)
-            # One without labels begins at 0, so that its first rise is seen.
+            # Without labels it starts at 0, so that the first increase is visible.
             for values, count in (self._by_labels(counter.name) or ({} if counter.labels else {(): 0})).items():
                 metric.add_metric(values, count)
             yield metric
 
     def _by_labels(self, event: str) -> Counter[tuple[str, ...]]:
-        """Return the counts of an event by its labels: what is not registered is summed up as `other`."""
+        """Return the counts of an event by labels; unregistered types are summed up as `other`."""
         counts: Counter[tuple[str, ...]] = Counter()
         for field, count in self._totals.items():
             name, _, rest = field.partition(":")
@@ -76,9 +76,9 @@ class Fleet:
             yield metric
 
     def _queues(self) -> Iterator[Metric]:
-        size = GaugeMetricFamily("gopher_queue_size", "Jobs that wait for a worker.", labels=["queue", "priority"])
+        size = GaugeMetricFamily("gopher_queue_size", "Jobs waiting for a worker.", labels=["queue", "priority"])
         age = GaugeMetricFamily(
-            "gopher_queue_oldest_age_seconds", "How long the first job of the queue has waited.", labels=["queue"]
+            "gopher_queue_oldest_age_seconds", "Age of the oldest waiting job of the queue.", labels=["queue"]
         )
         ages: dict[str, float] = {}
         sizes: Counter[tuple[str, ...]] = Counter()
@@ -94,7 +94,7 @@ class Fleet:
         yield age
 
     def _by_queue(self) -> Iterator[tuple[str, QueueStats]]:
-        """Yield the queues by their labels: the busiest have their own."""
+        """Yield the queues by label; all but the busiest are summed up."""
         busiest = sorted(self._stats.queues.items(), key=lambda item: (-item[1].total_enqueued, item[0]))
         for at, (queue, stats) in enumerate(busiest):
             yield queue if at < _QUEUES else OTHER, stats
@@ -106,19 +106,19 @@ class Fleet:
         for state in TIMED:
             yield _gauge(f"gopher_{state}_queue_size", state.meaning, sum(getattr(q, state) for q in queues))
         yield _gauge("gopher_dlq_size", "Dead letters.", sum(q.failed for q in queues))
-        yield _gauge("gopher_jobs_stuck", "Jobs that are processing for longer than they may run.", self._stuck)
+        yield _gauge("gopher_jobs_stuck", "Jobs that have been processing for longer than allowed.", self._stuck)
         yield _gauge("gopher_worker_count", "Live workers.", len(busy))
-        yield _gauge("gopher_active_workers", "Workers that run a job now.", sum(map(any, busy)))
+        yield _gauge("gopher_active_workers", "Workers that are running a job.", sum(map(any, busy)))
         yield _gauge(
             "gopher_worker_utilization",
-            "Share of the workers' children that run a job now.",
+            "Fraction of the workers' children that are running a job.",
             round(sum(map(sum, busy)) / children, 6) if children else 0.0,
         )
 
     def _schedules(self) -> Iterator[Metric]:
         overdue = GaugeMetricFamily(
             "gopher_schedule_overdue_seconds",
-            "How late a schedule is; 0 while its time has not come.",
+            "How late a schedule is; 0 if it is not due.",
             labels=["schedule"],
         )
         for name, seconds in self._overdue.items():
@@ -130,7 +130,7 @@ class Fleet:
 
 
 def _begun(totals: Mapping[str, int]) -> list[str]:
-    """Return the types of which attempts were begun: only those have latencies."""
+    """Return the types with attempts: only those have latencies."""
     return sorted({field.split(":")[1] for field in totals if field.startswith("dequeued:")})
 
 
@@ -142,7 +142,7 @@ def _sum(totals: Iterable[dict[str, int]]) -> Counter[str]:
 
 
 def _bounded(counts: Counter[tuple[str, ...]]) -> Counter[tuple[str, ...]]:
-    """Return the failures with so many pairs of a type and an error, the most frequent ones; the rest are `other`."""
+    """Return the failures by type and error: the most frequent pairs, and the rest as `other`."""
     kept = {labels for labels, _ in counts.most_common(_ERRORS)}
     bounded: Counter[tuple[str, ...]] = Counter()
     for labels, count in counts.items():

@@ -1,6 +1,6 @@
-"""Where a request's body ends (RFC 9112, sections 6 and 7): decoders that are fed what has come so far.
+"""Message framing (RFC 9112, sections 6 and 7): incremental decoders of request bodies.
 
-Each takes the bytes of its body from the front of a buffer and leaves what follows the body there.
+Each takes the bytes of its body from the front of a buffer and leaves what follows there.
 """
 
 from collections.abc import Callable
@@ -9,25 +9,25 @@ from typing import Protocol
 from gunicorn.http.body import CHUNK_EXT_RE  # type: ignore[import-untyped]
 from gunicorn.http.errors import ChunkMissingTerminator, InvalidChunkExtension, InvalidChunkSize  # type: ignore[import-untyped]
 
-#: Bytes of the line with a chunk's size, and of all trailers together.
+#: Maximum bytes of a chunk-size line, and of all trailers together.
 LONGEST_LINE = 1024
 LONGEST_TRAILERS = 8192
-#: Bytes of a chunk: anything larger is no size.
+#: Maximum bytes of a chunk: anything larger is not a valid size.
 _LARGEST = 2**63
-#: Bytes of chunk extensions and the like, beyond what sensible chunks need.
+#: Maximum bytes of chunk extensions and other framing, beyond what sensible chunks need.
 _MOST_EXCESS = 16 * 1024
 
 
 class Decoder(Protocol):
-    """What `Sized` and `Chunked` have in common."""
+    """Base of `Sized` and `Chunked`."""
 
-    #: Whether the whole body has been taken.
+    #: Whether the whole body has been read.
     ended: bool
-    #: Bytes that are known to be on their way: of the body, or of the current chunk.
+    #: Bytes still expected: of the body, or of the current chunk.
     missing: int
 
     def decode(self, buffer: bytearray) -> bytes:
-        """Take what has come of the body out of the buffer. Raises ParseException."""
+        """Take the received part of the body out of the buffer. Raises ParseException."""
 
 
 class Sized:
@@ -46,7 +46,7 @@ class Sized:
 
 
 class Chunked:
-    """A body in chunks. gunicorn's own reader of them wants to wait for what has not come yet, and holds a thread.
+    """A chunked body. gunicorn's own decoder blocks its thread until more data arrives.
 
     `check_trailers` gets the lines of the trailer section, if there is one.
     """
@@ -55,7 +55,7 @@ class Chunked:
         self.ended = False
         self._check_trailers = check_trailers
         self.missing = 0
-        #: Whether the end of the current chunk has not come yet.
+        #: Whether the current chunk is incomplete.
         self._is_open = False
         self._excess = 0
 
@@ -95,13 +95,13 @@ class Chunked:
         return b"".join(data)
 
     def _count(self, line: int) -> None:
-        """Refuse a body that is mostly framing, as Go's net/http does: it would cost much and say little."""
+        """Reject a body that is mostly framing, as Go's net/http does: it would cost a lot for little data."""
         self._excess = max(self._excess + line - 16 - 2 * self.missing, 0)
         if self._excess > _MOST_EXCESS:
-            raise InvalidChunkExtension("chunks hold too much that is not data")
+            raise InvalidChunkExtension("chunked body has too much framing for its data")
 
     def _end_of_trailers(self, buffer: bytearray, start: int) -> int:
-        """Return where the body ends, behind its last chunk's line; -1 when that has not come yet."""
+        """Return the end of the body, after the last chunk's line; -1 if it has not been received yet."""
         if buffer.startswith(b"\r\n", start):
             return start + 2
         end = buffer.find(b"\r\n\r\n", start, start + LONGEST_TRAILERS)
@@ -117,11 +117,11 @@ def _size(line: bytes) -> int:
     digits, semicolon, extension = line.partition(b";")
     if semicolon:
         digits = digits.rstrip(b" \t")
-    # int() takes more: signs, underscores, spaces.
+    # int() accepts more: signs, underscores, spaces.
     if not digits or digits.strip(b"0123456789abcdefABCDEF"):
         raise InvalidChunkSize(digits)
     if semicolon and not CHUNK_EXT_RE.fullmatch(b";" + extension):
-        raise InvalidChunkExtension("not a chunk extension")
+        raise InvalidChunkExtension("invalid chunk extension")
     size = int(digits, 16)
     if size >= _LARGEST:
         raise InvalidChunkSize(digits[:40])

@@ -1,4 +1,4 @@
-"""gunicorn's settings, made of Gopher's: `gunicorn --config python:gopher.app.gunicorn_conf gopher.app.wsgi:app`."""
+"""gunicorn's settings, from Gopher's: `gunicorn --config python:gopher.app.gunicorn_conf gopher.app.wsgi:app`."""
 
 import os
 import resource
@@ -19,41 +19,41 @@ except ConfigurationError as _error:
     sys.exit(str(_error))
 
 logs.configure(_settings)
-# The files in which the processes share their counters: there before any of them is started.
+# The folder of the processes' shared counters: created before any of them is started.
 multiproc.ensure()
 
 _host = f"[{_settings.server_host}]" if ":" in _settings.server_host else _settings.server_host
 bind = f"{_host}:{_settings.server_port}"
 proc_name = "gopher-api"
 
-# Threads, so that requests which wait for a job do not need a process each; no client holds one (gunicorn_worker.py).
+# Threads, so that requests that wait for a job don't need a process each; slow clients hold none (gunicorn_worker.py).
 worker_class = "gopher.app.gunicorn_worker.Worker"
 workers = _settings.web_concurrency
 threads = THREADS
-# Connections of a process. Each may have a file that is being sent; some systems let a process open only 1024.
+# Connections of a process. Each may also have a file open; some systems allow a process only 1024.
 _files, _limit = resource.getrlimit(resource.RLIMIT_NOFILE)
 if 0 <= _files < 4096:
     _files = 4096 if _limit < 0 else min(_limit, 4096)
     resource.setrlimit(resource.RLIMIT_NOFILE, (_files, _limit))
 worker_connections = 1000 if _files < 0 else max(min(1000, (_files - 100) // 2), threads + 1)
-# A process that does not answer its arbiter for so long is replaced. Single requests are bounded elsewhere.
+# A process that does not report to its arbiter for this long is replaced. Requests have their own limits.
 timeout = 30
-# Longer than a request may wait for a job, shorter than platforms wait before SIGKILL.
+# Longer than a request may wait for a job, shorter than platforms' delay before SIGKILL.
 graceful_timeout = 27
 keepalive = 5
-# What libraries may leak does not add up for ever; not all processes are replaced at once.
+# Processes are replaced now and then, not all at the same time, so that leaks of libraries don't accumulate.
 max_requests = 200_000
 max_requests_jitter = 50_000
-# The heartbeat file of each process: on a disk it could be held up by other writers.
+# The heartbeat file of each process: on a disk, other writers could delay it.
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - gunicorn makes a safe file
 
 limit_request_line = 4094
 limit_request_fields = 60
 limit_request_field_size = 8190
-# No header of a request sets a variable of the application's environment.
+# No request header may set a variable of the WSGI environment.
 forwarder_headers = ""
 
-# gunicorn's own remote control: it is off, since two installations on one machine would share its socket.
+# gunicorn's control socket is off: two installations on one machine would share it.
 control_socket_disable = True
 logger_class = "gopher.app.gunicorn_logs.Logger"
 

@@ -1,4 +1,4 @@
-"""gunicorn's log lines among ours, in the same format."""
+"""Logs gunicorn's messages in our format."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from gunicorn.glogging import Logger as GunicornLogger  # type: ignore[import-un
 
 
 class Logger(GunicornLogger):  # type: ignore[misc]
-    """Hands everything to the root logger, which `gopher.telemetry.logs` has set up. Requests are logged by the app."""
+    """Passes everything to the root logger, set up by `gopher.telemetry.logs`. Requests are logged by the app."""
 
     def setup(self, cfg: Any) -> None:
         super().setup(cfg)

@@ -1,8 +1,8 @@
-"""gunicorn's threaded worker, but clients never hold a thread: its loop does all that has to wait for one.
+"""gunicorn's threaded worker, except that slow clients never hold a thread: its loop does all waiting for clients.
 
-The loop receives requests and gives a thread those that are there as a whole (incoming.py), sends what a client
-does not read at once of its answer (outgoing.py), and waits for clients to close. Each of these has a deadline. So
-others are served while hundreds of clients send or read a byte now and then, also without a buffering proxy in front.
+The loop receives requests and passes complete ones to a thread (incoming.py), sends the part of a response that a
+client does not read immediately (outgoing.py), and waits for clients to close. Each of these has a deadline. So
+other clients are served while hundreds send or read a byte now and then, even without a buffering proxy in front.
 """
 
 import selectors
@@ -22,19 +22,19 @@ from .incoming import PIECE, Incoming
 from .outgoing import Outgoing
 from .refusals import Refused, request_id_of, written
 
-#: Bytes that requests of a process may hold before they are whole.
+#: Maximum bytes of all incomplete requests of a process.
 _HELD = 32 * 2**20
-#: Bytes that are dropped of what a client still sends behind the answer that refuses it.
+#: Maximum bytes to discard of what a client still sends after its request was rejected.
 _DROPPED = 8 * 2**20
-#: Seconds that a connection may still take once the worker is stopping.
+#: Seconds that a connection may take once the worker is stopping.
 _LAST_WORDS = 2.0
-#: Seconds between two looks for connections whose time is over.
+#: Seconds between two checks for expired connections.
 _BETWEEN_LOOKS = 0.25
 _log = get_logger("api")
 
 
 class Connection(TConn):  # type: ignore[misc]
-    """A client's connection. What the loop waits for on its behalf, until when, and what it does then or too late."""
+    """A client's connection: what the loop waits for, until when, and what it does then or on timeout."""
 
     act: "Act"
     overdue: "Act"
@@ -43,14 +43,14 @@ class Connection(TConn):  # type: ignore[misc]
     def __init__(self, *arguments: Any, read_timeout: float) -> None:
         super().__init__(*arguments)
         self.read_timeout = read_timeout
-        #: What has come and belongs to no request yet.
+        #: Received bytes that belong to no request yet.
         self.buffer = bytearray()
         self.incoming: Incoming | None = None
         self.request: Any = None
         self.outgoing: Outgoing | None = None
-        #: Bytes that are still dropped of what comes.
+        #: Bytes that may still be discarded.
         self.dropped = _DROPPED
-        #: What the poller looks for, 0 for nothing.
+        #: Events registered with the poller, 0 for none.
         self.event = 0
 
 
@@ -58,7 +58,7 @@ Act = Callable[[Connection], None]
 
 
 class Answering(NamedTuple):
-    """What gunicorn needs of a connection to have a request answered."""
+    """What gunicorn needs of a connection to handle a request."""
 
     sock: Outgoing
     client: Any
@@ -66,16 +66,16 @@ class Answering(NamedTuple):
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
-    """All that is new here runs in the loop's own thread, but for `handle`."""
+    """Everything added here runs in the loop's thread, except for `handle`."""
 
-    #: Set by gunicorn_conf: seconds for a request to arrive and for its answer to be read, bytes of the longest body.
+    #: Set by gunicorn_conf: timeouts for receiving a request and sending its response, and the maximum body size.
     read_timeout = 10.0
     write_timeout = 10.0
     longest_body = 2**20
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        #: All connections but those whose request a thread has.
+        #: All connections except those whose request is with a thread.
         self._waiting: set[Connection] = set()
         self._held = 0
         self._next_look = 0.0
@@ -85,17 +85,17 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         try:
             sock, address = listener.accept()
         except (BlockingIOError, ConnectionAbortedError):
-            # It is another process's by now, or gone again.
+            # Another process has accepted it by now, or the client has disconnected.
             return
         self.nr_conns += 1
         made = Connection(self.cfg, sock, address, listener.getsockname(), read_timeout=self.read_timeout)
         self._receive(made, self.read_timeout)
 
     def _receive(self, conn: Connection, seconds: float) -> None:
-        """Receive the next request, which has to begin within the given seconds."""
+        """Receive the next request, which has to start within the given seconds."""
         conn.incoming = Incoming(conn, self.longest_body)
         if conn.buffer:
-            # It came right behind the request before.
+            # Pipelined: it arrived together with the previous request.
             self._await(conn, selectors.EVENT_READ, self._on_more, self._too_slow, self.read_timeout)
             self._advance(conn, conn.incoming)
         else:
@@ -120,9 +120,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         except Refused as refusal:
             self._refuse(conn, refusal)
             return
-        except Exception:  # noqa: BLE001 - whatever a stranger has found: it ends a connection, not the process
-            _log.exception("a request can't be read")
-            self._refuse(conn, Refused(500, "the log has it"))
+        except Exception:  # noqa: BLE001 - any error of a request ends its connection, not the process
+            _log.exception("failed to read a request")
+            self._refuse(conn, Refused(500, "see the API's log"))
             return
         if is_whole:
             self._pass_on(conn, incoming)
@@ -132,12 +132,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self._hold(incoming)
 
     def _hold(self, incoming: Incoming) -> None:
-        """Count what is held of a request; when all of them are too large, the largest has to go."""
+        """Count the bytes held of a request; if all of them together are too large, drop the largest."""
         self._held += incoming.size - incoming.counted
         incoming.counted = incoming.size
         if self._held > max(_HELD, 2 * self.longest_body):
             largest = max(self._waiting, key=lambda conn: conn.incoming.counted if conn.incoming else 0)
-            details = "too many large requests arrive at the same time: try again in a moment"
+            details = "too many large requests at the same time: try again in a moment"
             self._refuse(largest, Refused(503, details))
 
     def _pass_on(self, conn: Connection, incoming: Incoming) -> None:
@@ -149,20 +149,20 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self.enqueue_req(conn)
 
     def handle(self, conn: Connection) -> bool:
-        """Answer a request; return whether another one may follow. Runs in a thread."""
+        """Handle a request; return whether the connection stays open. Runs in a thread."""
         outgoing = conn.outgoing
         assert outgoing is not None
         try:
             keep = self.handle_request(conn.request, Answering(outgoing, conn.client, conn.server))
             outgoing.flush()
         except (ConnectionError, StopIteration):
-            # The client has gone, or gunicorn has logged an answer that broke off.
+            # The client has disconnected, or gunicorn has logged an incomplete response.
             return False
         except (Exception, SystemExit):  # noqa: BLE001 - gunicorn and the application have caught what they expect
             request_id = request_id_of("")
             _log.exception("unexpected error", request_id=request_id)
             if not outgoing.has_begun:
-                outgoing.sendall(written(500, f"the log has it under request {request_id}", request_id))
+                outgoing.sendall(written(500, f"see the API's log for request {request_id}", request_id))
             return False
         return bool(keep)
 
@@ -194,15 +194,15 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self._linger(conn)
 
     def _refuse(self, conn: Connection, refusal: Refused) -> None:
-        """Answer a request that no thread is to have."""
+        """Reject a request without passing it to a thread."""
         request_id = request_id_of(conn.incoming.given_id if conn.incoming else "")
         address = conn.client[0] if conn.client else None
-        _log.info("request refused", status=refusal.status, why=refusal.reason, address=address, request_id=request_id)
+        _log.info("request rejected", status=refusal.status, why=refusal.reason, address=address, request_id=request_id)
         self._say(conn, written(refusal.status, str(refusal), request_id))
         self._linger(conn)
 
     def _linger(self, conn: Connection) -> None:
-        """Close a connection once its client has done so: before that, it might lose our answer."""
+        """Close a connection after its client has done so: an earlier close might lose our response."""
         self._leave(conn)
         try:
             conn.sock.shutdown(socket.SHUT_WR)
@@ -221,15 +221,15 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self._close(conn)
 
     def _too_slow(self, conn: Connection) -> None:
-        details = f"the request was not there as a whole within {self.read_timeout:g} s"
+        details = f"the request was not complete within {self.read_timeout:g} s"
         self._refuse(conn, Refused(408, details, "a client was too slow"))
 
     def _reads_too_slowly(self, conn: Connection) -> None:
-        self.log.info("a client was too slow: its connection was closed")
+        self.log.info("closed the connection of a client that read too slowly")
         self._close(conn)
 
     def murder_pending(self) -> None:
-        """Give up those who have taken too long; called after all that the loop waits for."""
+        """Time out connections; called after each round of the loop."""
         now = time.monotonic()
         if now < self._next_look:
             return
@@ -238,7 +238,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self._stops_at = now + _LAST_WORDS
         is_over = self._stops_at is not None and self._stops_at <= now
         for conn in list(self._waiting):
-            # An answer that is being read is not cut off by a stop.
+            # A response that is being sent is not cut off by a stop.
             if conn.deadline <= now or (is_over and conn.outgoing is None):
                 conn.overdue(conn)
 
@@ -260,7 +260,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         if conn in self._waiting:
             conn.act(conn)
         else:
-            # A thread has its request. Seldom does anything happen meanwhile, so one looks on until it does.
+            # A thread has its request. Events are rare meanwhile, so the connection stays registered until one occurs.
             self._look_away(conn)
 
     def _look_away(self, conn: Connection) -> None:
@@ -269,7 +269,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             conn.event = 0
 
     def _leave(self, conn: Connection) -> None:
-        """Wait for nothing more from a connection."""
+        """Unregister a connection from the poller."""
         self._waiting.discard(conn)
         if conn.incoming is not None:
             self._held -= conn.incoming.counted
@@ -284,7 +284,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         conn.close()
 
     def _read(self, conn: Connection) -> bytes | None:
-        """Return what a client has sent: b"" when it has gone, None when nothing has come."""
+        """Return what a client has sent: b"" if it has disconnected, None if nothing has arrived."""
         try:
             piece: bytes = conn.sock.recv(PIECE)
         except BlockingIOError:

@@ -1,4 +1,4 @@
-"""/health: for load balancers, platforms and people. Open to all, and answered while the server hangs."""
+"""/health: for load balancers, platforms and people. Needs no key, and responds even while the server hangs."""
 
 from typing import Literal
 
@@ -19,20 +19,20 @@ blueprint = Blueprint("health", __name__)
 
 
 class Alive(msgspec.Struct):
-    """The process is there."""
+    """The process is running."""
 
     version: str
     status: Literal["alive"] = "alive"
 
 
 class Ready(msgspec.Struct):
-    """The server is reached, and can be written to."""
+    """The server is reachable and writable."""
 
     status: Literal["ready"] = "ready"
 
 
 class Unhealthy(msgspec.Struct):
-    """The server can't be used."""
+    """The server is unavailable."""
 
     error: str
     status: Literal["unhealthy"] = "unhealthy"
@@ -49,14 +49,14 @@ def health() -> Response:
 @blueprint.get("/health/live")
 @operation(None, {200: Alive})
 def live() -> Response:
-    """Say that the process is there."""
+    """Liveness: the process is running."""
     return answer(Alive(__version__))
 
 
 @blueprint.get("/health/ready")
 @operation(None, {200: Ready, 503: Unhealthy})
 def ready() -> Response:
-    """Say whether the server is reached and can be written to."""
+    """Readiness: the server is reachable and writable."""
     try:
         check_writable(context().probe.server)
     except GopherError as error:

@@ -1,7 +1,7 @@
-"""By which names the API may be called: closed to DNS rebinding.
+"""Host names that the API accepts: protection against DNS rebinding.
 
-A page in a browser that reaches the API may let a name of its own lead here, and is then of the same origin: it can do
-whatever needs no key. The name in the Host header gives it away.
+A malicious page can make its own host name resolve to this API, which the browser then treats as the same origin, so
+that the page can do whatever needs no key. The Host header reveals it.
 """
 
 import ipaddress
@@ -17,10 +17,10 @@ _PLACE = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::[0-9]*)?")
 
 
 def check(asked: Request, settings: Settings) -> None:
-    """Refuse a request whose Host is not a name of this API.
+    """Reject a request whose Host is not a name of this API.
 
-    Where keys are set and no hosts, any name is taken: a page of others has no key. Addresses are taken where other
-    machines may call at all: no name leads elsewhere by one, and probes of platforms use them.
+    With keys and no configured hosts, any name is accepted: a malicious page has no key. IP addresses are accepted
+    where other machines may call at all: rebinding needs a name, and platforms' probes use addresses.
     """
     allowed = settings.allowed_hosts
     if (settings.api_keys and not allowed) or "*" in allowed:
@@ -28,8 +28,8 @@ def check(asked: Request, settings: Settings) -> None:
     if not _is_allowed(asked.host, allowed, settings.listens_beyond_loopback):
         remedy = "" if settings.api_keys else ", or set GOPHER_API_KEYS"
         raise Forbidden(
-            f"{asked.host[:80]!r} is not this machine, nor a host of GOPHER_ALLOWED_HOSTS: ask for http://localhost, "
-            f"add the host there{remedy}"
+            f"host {asked.host[:80]!r} is neither this machine nor in GOPHER_ALLOWED_HOSTS: use http://localhost, "
+            f"add the host to GOPHER_ALLOWED_HOSTS{remedy}"
         )
 
 
@@ -47,5 +47,5 @@ def _is_allowed(place: str, allowed: tuple[str, ...], any_address: bool) -> bool
 
 
 def _names(entry: str, host: str) -> bool:
-    """Return whether an entry of the list means a host: `.example.com` is all below example.com, and itself."""
+    """Return whether an entry matches a host: `.example.com` matches example.com and all its subdomains."""
     return host == entry.removeprefix(".") or (entry.startswith(".") and host.endswith(entry))

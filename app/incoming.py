@@ -1,6 +1,6 @@
-"""A request on its way: gunicorn's parser reads its head once that is there, and its body is decoded as it comes.
+"""Incoming requests: gunicorn's parser reads the complete head, and the body is decoded as it arrives.
 
-Nothing here waits. What a thread gets is a request whose body is there as a whole, or a `Stream` of lines.
+Nothing here blocks. A thread gets a request with its complete body, or with a `Stream` of NDJSON lines.
 """
 
 import io
@@ -21,19 +21,19 @@ from .framing import Chunked, Decoder, Sized
 from .lines import TYPES
 from .refusals import Refused, refused
 
-#: Bytes of a head. gunicorn_conf bounds its lines.
+#: Maximum bytes of a request's head. gunicorn_conf limits its lines.
 LONGEST_HEAD = 64 * 1024
 PIECE = 64 * 1024
 
 
 class Incoming:
-    """The next request of a connection, of which `buffer` is what has come."""
+    """The next request of a connection; `buffer` has the bytes received so far."""
 
     def __init__(self, connection: Any, longest_body: int) -> None:
         self.request: Any = None
-        #: Whether the client waits to be asked for the body before it sends it.
+        #: Whether the client waits for `100 Continue` before it sends the body.
         self.waits_to_be_asked = False
-        #: The worker's own: the size that it has counted.
+        #: Used by the worker: the size that it has counted.
         self.counted = 0
         self._connection = connection
         self._buffer: bytearray = connection.buffer
@@ -44,7 +44,7 @@ class Incoming:
 
     @property
     def size(self) -> int:
-        """Bytes that are held of it."""
+        """Bytes held in memory."""
         return len(self._buffer) + len(self._body)
 
     @property
@@ -53,7 +53,7 @@ class Incoming:
 
     @property
     def given_id(self) -> str:
-        """The request id that the client has chosen, "" without one."""
+        """The client's own request id, "" without one."""
         return next((value for name, value in self._headers if name == "X-REQUEST-ID"), "")
 
     @property
@@ -61,7 +61,7 @@ class Incoming:
         return self.request.headers if self.request is not None else []
 
     def advance(self) -> bool:
-        """Take in what has come; return whether a thread can answer now. Raises Refused."""
+        """Process received bytes; return whether the request is ready for a thread. Raises Refused."""
         try:
             if self._decoder is None:
                 head = self._take_head()
@@ -78,9 +78,9 @@ class Incoming:
             self._searched = len(self._buffer)
             if self._searched > LONGEST_HEAD:
                 raise Refused(431, f"the request's head is longer than {LONGEST_HEAD} bytes")
-            # Lines end with CRLF: such a head would never be there as a whole.
+            # Lines end with CRLF: this head would never be complete.
             if self._buffer.endswith(b"\n\n"):
-                raise Refused(400, "lines of a request's head end with CR and LF")
+                raise Refused(400, "header lines must end with CR LF")
             return None
         head = bytes(self._buffer[:end])
         del self._buffer[:end]
@@ -91,13 +91,13 @@ class Incoming:
         self.request = request = Request(connection.cfg, IterUnreader((head,)), connection.client)
         headers = dict(request.headers)
         if "HOST" not in headers and request.version >= (1, 1):
-            raise Refused(400, "HTTP/1.1 needs a Host header")
+            raise Refused(400, "HTTP/1.1 requires a Host header")
         if not isinstance(request.body.reader, ChunkedReader):
             return Sized(request.body.reader.length)
         codings = ",".join(value.lower() for name, value in request.headers if name == "TRANSFER-ENCODING")
-        # gunicorn passes compressed bodies on as they are.
+        # gunicorn does not decompress bodies.
         if not {coding.strip() for coding in codings.split(",")} <= {"chunked", "identity"}:
-            raise Refused(501, f"Transfer-Encoding {codings[:60]!r} is not supported: send chunked alone")
+            raise Refused(501, f"Transfer-Encoding {codings[:60]!r} is not supported: send only chunked")
         return Chunked(lambda trailers: request.parse_headers(trailers, from_trailer=True))
 
     def _take_body(self, decoder: Decoder) -> bool:
@@ -124,7 +124,7 @@ class Incoming:
             self._say_length(len(self._body))
 
     def _cut_off(self, decoder: Decoder) -> None:
-        """Let the application refuse a body by its length, and read no more of it; then the connection is closed."""
+        """Let the application reject a body by its length without reading it; the connection is closed afterwards."""
         take_expectation(self.request)
         self.request.body = io.BytesIO()
         self.request.force_close()
@@ -133,7 +133,7 @@ class Incoming:
         self._body.clear()
 
     def _say_length(self, length: int) -> None:
-        """Describe a body that was decoded: to all that follow, it came with a Content-Length."""
+        """Describe a decoded body to the application as one with a Content-Length."""
         headers = [each for each in self.request.headers if each[0] != "TRANSFER-ENCODING"]
         self.request.headers = [*headers, ("CONTENT-LENGTH", str(length))]
 
@@ -143,10 +143,10 @@ class Incoming:
 
 
 class Stream(io.RawIOBase):
-    """A body of lines, read by a thread as it comes. Nothing is read before `start`: first one knows who sends it.
+    """An NDJSON body, read by a thread as it arrives; not before `start`, when the sender is authenticated.
 
-    A client may be slow: it has SERVER_READ_TIMEOUT, and each LEAST_RATE bytes give back a second of that. Only the
-    time that is spent waiting for it counts.
+    A client may be slow: it has SERVER_READ_TIMEOUT, and LEAST_RATE bytes restore one second of it. Only time spent
+    waiting for the client counts.
     """
 
     def __init__(self, connection: Any, request: Any, decoder: Decoder, data: bytes) -> None:
@@ -177,7 +177,7 @@ class Stream(io.RawIOBase):
         piece, self._data = self._data[: len(target)], self._data[len(target) :]
         target[: len(piece)] = piece
         if self._decoder.ended and not self._data:
-            # All of it was read: another request may follow.
+            # It was read completely: another request may follow.
             self._request.must_close = False
         return len(piece)
 
@@ -188,7 +188,7 @@ class Stream(io.RawIOBase):
             sock.settimeout(max(min(self._left, ends_at - began), 0.001))
             piece = sock.recv(PIECE)
         except TimeoutError:
-            details = f"lines have to come at {LEAST_RATE} bytes a second at least, and within {LONGEST_BULK:g} s"
+            details = f"NDJSON bodies must arrive at {LEAST_RATE} or more bytes per second, within {LONGEST_BULK:g} s"
             raise RequestTimeout(details) from None
         except OSError as error:
             raise ClientDisconnected from error
@@ -197,7 +197,7 @@ class Stream(io.RawIOBase):
         if not piece:
             raise ClientDisconnected
         left = self._left + len(piece) / LEAST_RATE - (time.monotonic() - began)
-        # What came early is no excuse for a longer silence.
+        # Bytes sent early don't extend the timeout.
         self._left = min(left, self._connection.read_timeout)
         self._connection.buffer += piece
         self._decode()

@@ -1,4 +1,4 @@
-"""/: what is where."""
+"""/: the list of endpoints."""
 
 import msgspec
 from flask import Blueprint, Response
@@ -25,7 +25,7 @@ _LINKS = {
 
 
 class Index(msgspec.Struct):
-    """What is where."""
+    """Endpoints by name."""
 
     name: str
     version: str
@@ -35,5 +35,5 @@ class Index(msgspec.Struct):
 @blueprint.get("/")
 @operation("read", {200: Index})
 def index() -> Response:
-    """Say what is where."""
+    """List the endpoints."""
     return answer(Index("gopher", __version__, _LINKS))

@@ -1,4 +1,4 @@
-"""/api/v1/jobs: submit, look, wait, cancel."""
+"""/api/v1/jobs: submit, show, wait, cancel."""
 
 import hashlib
 import time
@@ -39,48 +39,48 @@ from .serving import serve, serves
 
 blueprint = Blueprint("jobs", __name__)
 
-#: Log lines that an answer holds at most: the last ones.
+#: Maximum number of log lines in a response: the last ones.
 _LINES = 200
 
 Wait = Annotated[
     float,
-    msgspec.Meta(ge=0, le=LONGEST_WAIT, description="Seconds to wait for the job's end.", examples=[20]),
+    msgspec.Meta(ge=0, le=LONGEST_WAIT, description="Seconds to wait for the job to finish.", examples=[20]),
 ]
-_DryRun = Annotated[bool, msgspec.Meta(description="Check it and say what would happen; store nothing.")]
+_DryRun = Annotated[bool, msgspec.Meta(description="Validate and report what would happen; store nothing.")]
 _IDEMPOTENCY = Annotated[
     str,
     msgspec.Meta(
         min_length=1,
         max_length=LONGEST_KEY,
-        description="The same key with the same request is stored once, for 24 hours.",
+        description="Requests with the same key and content are stored once within 24 hours.",
         examples=["order-42"],
     ),
 ]
-_PREFER = Annotated[str, msgspec.Meta(description="wait=20 is the same as ?wait=20.", examples=["wait=20"])]
+_PREFER = Annotated[str, msgspec.Meta(description="`wait=20` is the same as `?wait=20`.", examples=["wait=20"])]
 
 
-# UNSET, not None: in a query that would also be read from the word null.
+# UNSET, not None: in a query, None would also be parsed from the word null.
 class Submitting(Checked):
-    """How to submit."""
+    """Options of a submission."""
 
     wait: Wait | UnsetType = UNSET
     dry_run: _DryRun = False
 
 
 class DryRunOrNot(Checked):
-    """Whether to submit at all."""
+    """Options of a batch."""
 
     dry_run: _DryRun = False
 
 
 class Waiting(Checked):
-    """How long to wait."""
+    """Options for showing a job."""
 
     wait: Wait | UnsetType = UNSET
 
 
 class RecurringAccepted(msgspec.Struct):
-    """A schedule that was made of a submission; the job is its next one."""
+    """A schedule created by a recurring submission; the job is its next one."""
 
     job_id: JobId | None
     status: Status
@@ -93,7 +93,7 @@ class RecurringAccepted(msgspec.Struct):
 
 
 class BatchDryRun(msgspec.Struct):
-    """What would become of the jobs of a batch, in order."""
+    """The results of a dry run of a batch, in order."""
 
     jobs: list[DryRun]
 
@@ -110,11 +110,11 @@ class BatchDryRun(msgspec.Struct):
     headers={"Idempotency-Key": _IDEMPOTENCY, "Prefer": _PREFER},
 )
 def submit(asked: Submitting, sent: Submission) -> Response:
-    """Submit a job, or make a schedule of it.
+    """Submit a job, or create a schedule.
 
-    201: stored. 200: a job with its unique key was there; or, with `wait`, the job has ended; or it was a dry run.
-    202: with `wait`, the job has not ended yet. A schedule (`recurring`) needs the role `admin`, and a
-    job type may need a role too: `needs` in the list of types.
+    201: created. 200: a job with the same unique key exists; or, with `wait`, the job has finished; or it was a dry
+    run. 202: with `wait`, the job has not finished yet. A schedule (`recurring`) requires the role `admin`. A job type
+    may require a role, too: see `needs` in the list of types.
     """
     seconds = _preferred_wait() if asked.wait is UNSET else asked.wait
     if sent.recurring is not None:
@@ -127,7 +127,7 @@ def submit(asked: Submitting, sent: Submission) -> Response:
         return answer(here.client.dry_run(job))
     if request_made is not None:
         job = with_ids([job], request_made, int(request_made.answer))[0]
-    # For the answer when it can't be known whether the job was stored.
+    # For the error response if it is unknown whether the job was stored.
     g.job_id = job.id
     stored = here.client.store([job], request=request_made, submitter=access.submitter())[0]
     if stored.job_id != job.id:
@@ -146,10 +146,10 @@ def submit(asked: Submitting, sent: Submission) -> Response:
     headers={"Idempotency-Key": _IDEMPOTENCY},
 )
 def submit_batch(asked: DryRunOrNot) -> Response:
-    """Submit up to 10,000 jobs together: all are accepted or none, and each bad one is named.
+    """Submit up to 10,000 jobs together: all are accepted or none, and each invalid one is reported.
 
-    With `Content-Type: application/x-ndjson`, any number, a job a line. Then each line stands for itself: the good ones
-    are accepted, the bad ones are named. 201: all were accepted. 200: some were not.
+    With `Content-Type: application/x-ndjson`, any number of jobs, one per line. Lines are independent: valid ones are
+    accepted, invalid ones are reported. 201: all were accepted. 200: some were rejected.
     """
     if request.mimetype in lines.TYPES:
         return submit_lines(accepted, dry_run=asked.dry_run)
@@ -181,7 +181,7 @@ def types() -> Response:
 
 @serves(blueprint, Gopher.job, query=Waiting, headers={"Prefer": _PREFER})
 def show(job_id: JobId, asked: Waiting) -> Response:
-    """Show a job; with `wait`, once it has ended or that time is over."""
+    """Show a job; with `wait`, once it has finished or the time is over."""
     seconds = _preferred_wait() if asked.wait is UNSET else asked.wait
     return answer(_wait(job_id, seconds) if seconds else gopher().job(job_id))
 
@@ -193,9 +193,9 @@ def logs(job_id: JobId) -> Response:
 
 @serves(blueprint, Gopher.cancel, ("DELETE", "/api/v1/jobs/<job_id>"))
 def cancel(job_id: JobId) -> Response:
-    """Cancel a job: at once while it waits; 202 when it runs and its child is being stopped."""
+    """Cancel a job: immediately while it is waiting; 202 if it is running and being stopped."""
     status = gopher().cancel(job_id)
-    # A running job's child is stopped first: that takes a moment.
+    # The child of a running job has to be stopped first.
     return answer(JobStatus(job_id, status), 202 if status in RUNNING else 200)
 
 
@@ -203,7 +203,7 @@ def _preferred_wait() -> float:
     preferences = current_request().environ.get("HTTP_PREFER")
     if preferences is None:
         return 0.0
-    # A preference that can't be read is passed over (RFC 7240).
+    # Invalid preferences are ignored (RFC 7240).
     for preference in preferences.split(","):
         name, _, value = preference.partition(";")[0].partition("=")
         if name.strip().lower() == "wait" and value.strip().isascii() and value.strip().isdigit():
@@ -217,11 +217,11 @@ def _wait(job_id: str, seconds: float) -> JobView:
 
 
 def _waited_for(job: NewJob, stored: Stored, seconds: float, place: Mapping[str, str]) -> Response:
-    """Answer with the job once it has ended; whatever happens meanwhile, it is accepted."""
+    """Respond with the job once it has finished. Errors while waiting don't change that it is accepted."""
     try:
         view = _wait(stored.job_id, seconds)
     except (JobNotFound, ServerError):
-        # It has ended and its record was not to be kept, or the server went away after it took the job.
+        # It has finished and its record is not kept, or the server became unavailable after storing it.
         return answer(accepted(job, stored), 202, place)
     if not access.submitter().may_see(view.owner):
         return answer(accepted(job, stored), 202, place)
@@ -229,7 +229,7 @@ def _waited_for(job: NewJob, stored: Stored, seconds: float, place: Mapping[str,
 
 
 def _scheduled(submission: Submission, recurring: Recurring, *, dry_run: bool) -> Response:
-    """Make the schedule that a recurring submission asks for. The same again changes nothing."""
+    """Create the schedule of a recurring submission. Idempotent."""
     name, spec = from_recurring(recurring, submission, access.job_types())
     if dry_run:
         return answer(gopher().dry_run(job_now(spec)))
@@ -249,7 +249,7 @@ def _scheduled(submission: Submission, recurring: Recurring, *, dry_run: bool) -
 
 
 def _idempotency() -> Request | None:
-    """Return what the Idempotency-Key stands for, None without one. Keys of different callers do not meet."""
+    """Return the idempotency record of a request, None without a key. Keys are separate for each caller."""
     asked = current_request()
     key = asked.environ.get("HTTP_IDEMPOTENCY_KEY")
     if key is None:

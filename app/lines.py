@@ -1,4 +1,4 @@
-"""Bodies of lines (NDJSON), read a bounded piece at a time."""
+"""NDJSON bodies, read in bounded chunks."""
 
 import io
 from collections.abc import Iterator
@@ -9,15 +9,15 @@ from werkzeug.exceptions import ClientDisconnected
 from gopher.errors import InvalidJob
 from gopher.jobs.lines import Line, read_lines
 
-#: What a client may call them.
+#: Accepted content types.
 TYPES = ("application/x-ndjson", "application/ndjson", "application/jsonl")
 MAX_LINES = 1_000_000
-#: A piece ends after so many lines or bytes. A repeat of the same body is cut at the same places.
+#: Maximum lines and bytes of a chunk. A repeated request with the same body is split at the same places.
 PIECE_LINES, PIECE_BYTES = 1000, 1024 * 1024
 
 
 def pieces(stream: IO[bytes]) -> Iterator[list[Line]]:
-    """Yield the lines of a body in pieces. Raises InvalidJob when there are too many."""
+    """Yield the lines of a body in chunks. Raises InvalidJob if there are too many."""
     piece: list[Line] = []
     size = 0
     for line in _lines(stream):
@@ -31,12 +31,12 @@ def pieces(stream: IO[bytes]) -> Iterator[list[Line]]:
 
 
 def _lines(stream: IO[bytes]) -> Iterator[Line]:
-    # Without a buffer of its own such a stream is read byte by byte.
+    # An unbuffered stream would be read byte by byte.
     reader = io.BufferedReader(stream, 64 * 1024) if isinstance(stream, io.RawIOBase) else stream
     try:
         for line in read_lines(reader):
             if line.number > MAX_LINES:
-                raise InvalidJob(f"holds more than {MAX_LINES} lines: send the rest with another request", "/lines")
+                raise InvalidJob(f"contains more than {MAX_LINES} lines: send the rest with another request", "/lines")
             if not line.is_blank:
                 yield line
     except OSError as error:

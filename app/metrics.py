@@ -1,4 +1,4 @@
-"""/metrics: the fleet's figures, and the API's own over all of its processes."""
+"""/metrics: metrics of the fleet, and of all processes of this API."""
 
 import time
 from collections.abc import Callable
@@ -33,7 +33,7 @@ _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 
 @blueprint.get("/metrics")
 @operation("read", {200: "text/plain"})
 def metrics() -> Response:
-    """Show the figures of the whole fleet, for Prometheus."""
+    """Metrics for Prometheus."""
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     registry.register(_Once(_look()))
@@ -41,19 +41,19 @@ def metrics() -> Response:
 
 
 def _look() -> list[Metric]:
-    """Return the figures of the fleet; of a server that does not answer, that it does not."""
+    """Return the metrics of the fleet, or only `gopher_up 0` if the server does not respond."""
     try:
         found = list(Fleet(context().client, context().registry).collect())
     except ServerError:
         found = []
     up = GaugeMetricFamily(
-        "gopher_up", "Whether the server answered: without it there are no figures of jobs.", value=int(bool(found))
+        "gopher_up", "Whether the server responded; without it there are no job metrics.", value=int(bool(found))
     )
     return [up, *found]
 
 
 def install(app: Flask) -> Callable[[Any], Any]:
-    """Count and time the answers of all views; return what does so for one more."""
+    """Count and time the responses of all views; return a function that does so for another view."""
     exporter = MultiprocessInternalPrometheusMetrics.for_app_factory(export_defaults=False)
     requests = _Requests(app, exporter.registry)
     exporter.register_default(requests.counted, app=app)
@@ -71,20 +71,20 @@ class _Requests:
         self._app = app
         labels = ("method", "path")
         self._answered = Counter(
-            "gopher_api_requests_total", "Requests answered.", (*labels, "status"), registry=registry
+            "gopher_api_requests_total", "Requests handled.", (*labels, "status"), registry=registry
         )
         self._durations = Histogram(
             "gopher_api_request_duration_seconds",
-            "How long answers took.",
+            "Duration of requests.",
             labels,
             buckets=_BUCKETS,
             registry=registry,
         )
-        #: As few as there are series: each of these three is bounded.
+        #: No more entries than series: each of the three labels is bounded.
         self._series: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     def counted(self, view: Callable[..., Any]) -> Callable[..., Any]:
-        """Count and time the answers of a view, those that are made of what it raises among them."""
+        """Count and time the responses of a view, including error responses."""
         app = self._app
 
         @wraps(view)
@@ -93,7 +93,7 @@ class _Requests:
             began = time.perf_counter()
             try:
                 answered = view(*arguments, **named)
-            except Exception as error:  # noqa: BLE001 - what becomes of it is up to the error handlers
+            except Exception as error:  # noqa: BLE001 - the error handlers handle it
                 answered = app.handle_user_exception(error)
             passed = time.perf_counter() - began
             if not isinstance(answered, BaseResponse):
@@ -115,7 +115,7 @@ class _Requests:
 
 
 class _Once:
-    """A collector of what was found already, which the registry does not ask for its names when it is registered."""
+    """A collector of given metrics, which the registry does not call when it is registered."""
 
     def __init__(self, found: list[Metric]) -> None:
         self._found = found

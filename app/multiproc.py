@@ -1,4 +1,4 @@
-"""The folder in which the API's processes share their own counters (files mapped into memory)."""
+"""The folder in which the API's processes share their counters (memory-mapped files)."""
 
 import atexit
 import os
@@ -9,9 +9,9 @@ _VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 
 def ensure() -> None:
-    """Make a folder of our own, unless one is given; it goes when the process that made it ends.
+    """Create the folder unless one is configured; it is deleted when the process that created it ends.
 
-    The metrics library looks for it when it is imported, so this comes before.
+    The metrics library checks for it when it is imported, so this must be called before.
     """
     if os.environ.get(_VARIABLE):
         os.makedirs(os.environ[_VARIABLE], exist_ok=True)

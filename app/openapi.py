@@ -1,4 +1,4 @@
-"""/openapi.json: the document of the API (OpenAPI 3.1), made of what the views declare and of the types they use."""
+"""/openapi.json: the OpenAPI 3.1 document, generated from the views' declarations and types."""
 
 import re
 import sys
@@ -28,21 +28,21 @@ blueprint = Blueprint("openapi", __name__)
 
 _REF = "#/components/schemas/{name}"
 _INTRODUCTION = """\
-Jobs, their queues, schedules and dead letters. JSON in and out; times are RFC 3339 in UTC, durations `10s`, `500ms`,
-`1h30m` or seconds. A parameter or field that is not known is refused. `payload`, `metadata` and `result` are given back
-as they were sent, to the digit."""
+Jobs, queues, schedules and dead letters. Requests and responses are JSON. Times are RFC 3339 in UTC; durations are
+`10s`, `500ms`, `1h30m` or a number of seconds. Unknown parameters and fields are rejected. `payload`, `metadata` and
+`result` are returned exactly as they were sent, including the digits of numbers."""
 #: Types that hold a job type's name and its payload: there is one of each for every job type.
 _TYPED = (Submission, ScheduleSpec)
 _HEADERS = {
     "X-Request-ID": {
-        "description": "The id of the request: your own, or one that was made up.",
+        "description": "The request's id: the client's own, or a generated one.",
         "required": True,
         "schema": {"type": "string"},
     },
-    # A batch has none.
-    "Location": {"description": "Where to find what was made.", "schema": {"type": "string"}},
+    # A batch has no Location.
+    "Location": {"description": "URL of the created resource.", "schema": {"type": "string"}},
     "Retry-After": {
-        "description": "Seconds to wait before the next try.",
+        "description": "Seconds to wait before retrying.",
         "required": True,
         "schema": {"type": "integer"},
     },
@@ -55,7 +55,7 @@ _SCHEMES = {
 
 
 class Call(NamedTuple):
-    """One method at one path."""
+    """A method of a path."""
 
     path: str
     method: str
@@ -66,7 +66,7 @@ class Call(NamedTuple):
 @blueprint.get("/openapi.json")
 @operation("submit", {200: "application/json"})
 def openapi() -> Response:
-    """Show this document."""
+    """Get the OpenAPI document."""
     return Response(_encoded(current(current_app)), mimetype="application/json")
 
 
@@ -76,7 +76,7 @@ def _encoded(app: Flask) -> bytes:
 
 
 def calls(app: Flask) -> Iterator[Call]:
-    """Yield every call of the API, in the order of the paths."""
+    """Yield all operations of the API, sorted by path."""
     for rule in sorted(app.url_map.iter_rules(), key=lambda rule: rule.rule):
         declared = operations.operation_of(app, rule.endpoint)
         for method in sorted(methods_of(rule)):
@@ -85,12 +85,12 @@ def calls(app: Flask) -> Iterator[Call]:
 
 
 def methods_of(rule: Rule) -> set[str]:
-    """Return the methods of a route that stand for calls of their own."""
+    """Return the methods of a route that are operations, i.e. without HEAD and OPTIONS."""
     return set(rule.methods or ()) - {"HEAD", "OPTIONS"}
 
 
 def document(app: Flask) -> dict[str, Any]:
-    """Return the document of this application: its routes, and the job types that are registered in it."""
+    """Return the document of an application: its routes, and its registered job types."""
     gopher = app.extensions["gopher"]
     all_calls = list(calls(app))
     handlers = list(gopher.registry)
@@ -119,7 +119,7 @@ def document(app: Flask) -> dict[str, Any]:
 
 
 def _tags(app: Flask) -> list[dict[str, str]]:
-    """Return the parts of the API in the order in which they are put together, each with its own first sentence."""
+    """Return the tags in the order of the blueprints, each described by its module's first sentence."""
     named = {call.endpoint.partition(".")[0] for call in calls(app)}
     sentences = {name: (sys.modules[each.import_name].__doc__ or "") for name, each in app.blueprints.items()}
     return [
@@ -134,7 +134,7 @@ def _tag(blueprint: str) -> str:
 
 
 class _Schemas:
-    """The schemas of all types, so that each is written once."""
+    """The component schemas of all types."""
 
     def __init__(self, all_calls: Iterable[Call], handlers: list[Handler]) -> None:
         kinds: list[Any] = [Problem, *_TYPED, *(handler.payload_type for handler in handlers)]
@@ -149,18 +149,18 @@ class _Schemas:
                 self._split(self.schema_for(kind)["$ref"].rpartition("/")[2], handlers)
 
     def schema_for(self, kind: Any) -> dict[str, Any]:
-        """Return the schema of a type that was among those collected."""
+        """Return the schema of a collected type."""
         return dict(self._found[next(index for index, each in enumerate(self._kinds) if each is kind)])
 
     def resolved(self, schema: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a schema, or what it refers to."""
+        """Return a schema, or the one that it refers to."""
         return self.components[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else dict(schema)
 
     def example(self, schema: dict[str, Any], *, whole: bool) -> Any:
         return example(schema, {"$defs": self.components}, whole=whole)
 
     def _split(self, name: str, handlers: list[Handler]) -> None:
-        """Make of a schema that has a type and a payload one for each job type, with that type's payload."""
+        """Expand a schema with a type and a payload into one for each job type, with that type's payload."""
         whole = self.components[name]
         mapping = {}
         for handler in handlers:
@@ -182,11 +182,11 @@ class _Schemas:
 
 
 def _needs(role: Role) -> str:
-    return f"Needs the role `{role}`."
+    return f"Requires the role `{role}`."
 
 
 class _Described:
-    """One call as the document has it."""
+    """An operation as an OpenAPI object."""
 
     def __init__(self, call: Call, schemas: _Schemas, *, secured: bool) -> None:
         self._call = call
@@ -195,7 +195,7 @@ class _Described:
         self._secured = secured
 
     def as_dict(self) -> dict[str, Any]:
-        needs = _needs(self._operation.role) if self._operation.role else "Open to all."
+        needs = _needs(self._operation.role) if self._operation.role else "Requires no key."
         described: dict[str, Any] = {
             "summary": self._operation.summary,
             "description": f"{self._operation.description}\n\n{needs}".strip(),
@@ -258,7 +258,7 @@ class _Described:
         }
 
     def _sent(self, schema: dict[str, Any]) -> dict[str, Any]:
-        """Return a body with an example; of what depends on a job type, one of each."""
+        """Return a body with an example; if it depends on the job type, one for each type."""
         mapping = self._schemas.resolved(schema).get("discriminator", {}).get("mapping", {})
         if not mapping:
             return self._shown(schema, whole=False)
@@ -269,11 +269,11 @@ class _Described:
         return {"schema": schema, "example": self._schemas.example(schema, whole=whole)}
 
 
-_SENTENCES = {200: "Done.", 201: "Made.", 202: "Taken; not ended yet.", 503: "Not now."}
+_SENTENCES = {200: "OK.", 201: "Created.", 202: "Accepted; still running.", 503: "Temporarily unavailable."}
 
 
 def _types_of(answers: Iterable[Any]) -> Iterator[Any]:
-    """Yield the types among answers, which may be tuples of them, or media types."""
+    """Yield the types in declared answers, which may also be tuples of types, or media types."""
     for each in answers:
         if isinstance(each, tuple):
             yield from (kind for kind in each if not isinstance(kind, str))
@@ -295,7 +295,7 @@ def _parameter(name: str, place: str, schema: Mapping[str, Any], *, required: bo
 
 
 def _without_null(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the schema of a parameter that may be left out: in a query nothing is null."""
+    """Return the schema of an optional parameter without null, which a query can't contain."""
     left = {name: value for name, value in schema.items() if name != "default" or value is not None}
     choices = [choice for choice in left.get("anyOf", ()) if choice != {"type": "null"}]
     if len(choices) == 1:

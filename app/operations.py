@@ -1,15 +1,15 @@
-"""What a call of the API takes, answers and needs: read and checked before its view is called.
+"""Parses and validates a call of the API before its view is called.
 
-Most calls are operations of the interface and are declared there (serving.py). A call that no method of a client stands
-for is declared beside its view:
+Most calls are operations of the interface and are declared there (serving.py). A call without a method of the clients
+is declared at its view:
 
     @blueprint.get("/health/live")
     @operation(None, {200: Alive})
     def live() -> Response:
-        \"\"\"Say that the process is there.\"\"\"
+        \"\"\"Liveness: the process is running.\"\"\"
 
-The view's own parameters say the rest: `asked` is a Struct of the query's parameters, `sent` the type of the body, all
-others are of the path. access.py asks for the role, and openapi.py writes all of it into the document.
+The view's signature declares the rest: `asked` is a Struct of the query parameters, `sent` the type of the body, and
+all others are path parameters. access.py checks the role, and openapi.py generates the document.
 """
 
 import inspect
@@ -32,7 +32,7 @@ from .requests import body
 
 View = Callable[..., Response]
 Struct = TypeVar("Struct", bound=msgspec.Struct)
-#: Codes that every call may answer with.
+#: Error codes that every operation may return.
 _ALWAYS = ("internal",)
 _WITH_KEYS = ("unauthorized", "forbidden", "rate_limited")
 _WITH_A_BODY = ("bad_request", "invalid_json", "invalid_job", "payload_too_large", "unsupported_media_type")
@@ -51,11 +51,10 @@ def codes_of(declared: Operation) -> tuple[str, ...]:
 def operation(
     role: Role | None, answers: Mapping[int, Any], *codes: str, is_deprecated: bool = False
 ) -> Callable[[View], View]:
-    """Declare what a view is for its callers: the role it needs, its answers by status, its codes of errors.
+    """Declare a view as an operation: the role it requires, its responses by status, its error codes.
 
-    A call without a role is open to all and passes over query parameters that it does not know: probes and pages are
-    asked with all sorts of them. A page that does what a view does may call it too, with `asked` and `sent` of its own
-    making.
+    A call without a role is open to everyone and ignores unknown query parameters, which probes and pages may get.
+    Pages may also call a view directly, with their own `asked` and `sent`.
     """
 
     def declare(view: View) -> View:
@@ -112,26 +111,26 @@ def checked(view: View, declared: Operation) -> View:
     return called
 
 
-#: Blueprints of pages for people, with a gate of their own.
+#: Blueprints of pages, with their own access control.
 _PAGES = ("dashboard",)
 _PAGE = Operation(None, {200: "text/html"}, is_page=True)
 
 
 def operation_of(app: Flask, endpoint: str | None) -> Operation | None:
-    """Return what is declared of an endpoint; None for one that is not there, or not declared."""
+    """Return the operation of an endpoint; None for an unknown or undeclared one."""
     view = app.view_functions.get(endpoint or "")
     found: Operation | None = getattr(view, "operation", None)
     return _PAGE if found is None and view and (endpoint or "").partition(".")[0] in _PAGES else found
 
 
 class _Nothing(msgspec.Struct, forbid_unknown_fields=True):
-    """The query of a call that takes no parameters."""
+    """The query of an operation without parameters."""
 
 
 def _query(kind: type[msgspec.Struct]) -> msgspec.Struct:
-    """Return the query as a Struct. Raises InvalidJob, also for a parameter that is not known or given twice.
+    """Parse the query into a Struct. Raises InvalidJob, also for an unknown or duplicate parameter.
 
-    A filter that is misspelt must not select everything.
+    A misspelt filter must not select everything.
     """
     asked = current_request()
     if not asked.query_string:
@@ -139,15 +138,15 @@ def _query(kind: type[msgspec.Struct]) -> msgspec.Struct:
     known = kind.__struct_encode_fields__
     for name, values in asked.args.lists():
         if name not in known:
-            remedy = f"known here: {', '.join(known) or 'none'}"
-            raise InvalidJob(f"is not a known parameter: leave it out; {remedy}", f"/{name:.60}")
+            remedy = f"supported: {', '.join(known) or 'none'}"
+            raise InvalidJob(f"is not a known parameter: remove it; {remedy}", f"/{name:.60}")
         if len(values) > 1:
-            raise InvalidJob("is given more than once: send one", f"/{name}")
+            raise InvalidJob("is given more than once: send it once", f"/{name}")
     return read_texts(kind, asked.args.to_dict())
 
 
 def read_texts(kind: type[Struct], texts: Mapping[str, str]) -> Struct:
-    """Return a Struct of texts, as a query or a form has them. Raises InvalidJob, naming the field."""
+    """Parse the texts of a query or a form into a Struct. Raises InvalidJob, naming the field."""
     try:
         read = msgspec.convert(texts, kind, strict=False)
     except msgspec.ValidationError as error:
@@ -156,7 +155,7 @@ def read_texts(kind: type[Struct], texts: Mapping[str, str]) -> Struct:
         raise InvalidJob(f"is {text!r:.60}: {problem.details.partition(', got')[0]}", problem.field) from None
     for field, name in zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True):
         value = getattr(read, field)
-        # msgspec takes the words nan and inf, and NaN is within every bound.
+        # msgspec accepts the words nan and inf, and NaN passes every bound.
         if name in texts and isinstance(value, float) and not math.isfinite(value):
             raise InvalidJob(f"is {texts[name]!r:.60}: expected a number", f"/{name}")
     return read

@@ -1,4 +1,4 @@
-"""An answer on its way: a thread writes it down, and the loop sends what the client does not take at once."""
+"""Outgoing responses: a thread writes a response here, and the loop sends what the client does not read immediately."""
 
 import os
 import socket
@@ -6,14 +6,14 @@ import tempfile
 from collections import deque
 from typing import IO
 
-#: Bytes that are collected before some are sent, and that are kept in memory of what the client does not take.
+#: Bytes that are buffered before sending, and that are kept in memory while the client does not read.
 _PIECE = 64 * 1024
-#: Bytes that are sent before others have their turn.
+#: Maximum bytes sent before other connections are served.
 _MOST = 1024 * 1024
 
 
 class Part:
-    """A part of a file, which is read where it is sent."""
+    """A part of a file, read when it is sent."""
 
     def __init__(self, file: IO[bytes], start: int, end: int) -> None:
         self.file = file
@@ -22,15 +22,15 @@ class Part:
 
 
 class Outgoing:
-    """Stands in for the socket while a thread answers, so that no client holds a thread by reading slowly."""
+    """Replaces the socket while a thread responds, so that slow readers hold no thread."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
-        #: Whether there is anything of an answer: another one can't take its place.
+        #: Whether the response has been started, so that it can't be replaced by an error.
         self.has_begun = False
         self._pieces: list[bytes] = []
         self._collected = 0
-        #: What is sent before `_pieces`: files of the answer, and a temporary one of what is too much for memory.
+        #: Sent before `_pieces`: files of the response, and a temporary one of what is too large for memory.
         self._parts: deque[Part] = deque()
         self._spool: Part | None = None
 
@@ -48,7 +48,7 @@ class Outgoing:
                 self._put_aside()
 
     def sendfile(self, file: IO[bytes], offset: int, count: int) -> None:
-        """Send a part of a file, as gunicorn asks for it. The file may be closed before that."""
+        """Send a part of a file, as gunicorn requests it. The file may be closed before it is sent."""
         if self._pieces:
             self._put_aside()
         self._spool = None
@@ -56,7 +56,7 @@ class Outgoing:
         self._parts.append(Part(own, offset, offset + count))
 
     def flush(self) -> int:
-        """Send what the client takes now; return how much. Raises OSError when it takes nothing any more."""
+        """Send what the client accepts now; return how much. Raises OSError if the connection is closed."""
         total = 0
         try:
             while self._parts and total < _MOST:
@@ -77,13 +77,13 @@ class Outgoing:
         self._parts.clear()
 
     def shutdown(self, _how: int) -> None:
-        """Say to gunicorn, which ends broken answers itself, that this is done elsewhere."""
+        """Do nothing: gunicorn calls this for broken responses, which are ended elsewhere."""
         raise OSError
 
     def _send_part(self, part: Part) -> int:
         data = os.pread(part.file.fileno(), min(_PIECE, part.end - part.start), part.start)
         if not data:
-            raise ConnectionAbortedError("a file has become shorter while it was sent")
+            raise ConnectionAbortedError("a file was truncated while it was being sent")
         sent = self._sock.send(data)
         part.start += sent
         if part.start == part.end:
@@ -92,7 +92,7 @@ class Outgoing:
         return sent
 
     def _put_aside(self) -> None:
-        """Move what is collected into a file. Raises ConnectionAbortedError when there is no room: the answer ends."""
+        """Move the buffer into a file. Raises ConnectionAbortedError, which ends the response, if the disk is full."""
         data = b"".join(self._pieces)
         try:
             if self._spool is None:
@@ -101,6 +101,6 @@ class Outgoing:
             self._spool.file.write(data)
             self._spool.file.flush()
         except OSError as error:
-            raise ConnectionAbortedError(f"no room for an answer that is read slowly: {error}") from error
+            raise ConnectionAbortedError(f"no disk space to buffer a response for a slow client: {error}") from error
         self._spool.end += len(data)
         self._pieces, self._collected = [], 0

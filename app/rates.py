@@ -1,4 +1,4 @@
-"""GOPHER_API_RATE: how many requests one client may send. A client is an API key, or an address without one."""
+"""Rate limit of the API (GOPHER_API_RATE) for each client: an API key, or an address without one."""
 
 import math
 from collections.abc import Callable
@@ -17,15 +17,15 @@ _log = get_logger("api")
 
 
 class RateLimited(Exception):
-    """Raised when a client has sent more than it may."""
+    """Raised when a client has exceeded the rate limit."""
 
     def __init__(self, retry_after: float) -> None:
-        super().__init__(f"too many requests of this client: the next one is taken in {retry_after:.3g} s")
+        super().__init__(f"too many requests from this client: try again in {retry_after:.3g} s")
         self.retry_after = math.ceil(retry_after)
 
 
 def install(app: Flask, settings: Settings) -> Callable[[Request], None] | None:
-    """Tell clients where they stand; return what counts a request and refuses one too many, None without a rate."""
+    """Add rate limit headers to responses; return a function that counts a request, None without a rate limit."""
     rate = settings.api_rate
     if rate is None:
         return None
@@ -34,7 +34,7 @@ def install(app: Flask, settings: Settings) -> Callable[[Request], None] | None:
     def check(asked: Request) -> None:
         declared = operation_of(app, asked.endpoint)
         is_open = declared is not None and declared.role is None
-        # A page's forms count all the same: somebody may be trying keys.
+        # Forms of pages count, too: they could be used to guess keys.
         is_form = declared is not None and declared.is_page and asked.method == "POST"
         if asked.method == "OPTIONS" or (is_open and not is_form):
             return
@@ -42,8 +42,8 @@ def install(app: Flask, settings: Settings) -> Callable[[Request], None] | None:
         try:
             g.admission = turnstile.ask(context().doorkeeper.server, client)
         except ServerError as error:
-            # Whoever counts is away: the call itself says so, better than a refusal would.
-            _log.warning("requests are not counted", details=str(error), request_id=g.request_id)
+            # The server can't count. The operation itself will report it more clearly than a rejection here.
+            _log.warning("rate limit not applied", details=str(error), request_id=g.request_id)
             return
         if not g.admission.admitted:
             raise RateLimited(g.admission.retry_after)

@@ -1,4 +1,4 @@
-"""Answers to requests that never reach the application: what it would say, in the same shape."""
+"""Error responses to requests that never reach the application, in the application's format."""
 
 import os
 import re
@@ -11,7 +11,7 @@ from .answers import HEADERS
 from .problems import BY_STATUS, FAILURES, Failure, Problem
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-#: What gunicorn's errors of parsing are; all others are 400.
+#: Status codes of gunicorn's parse errors; all others are 400.
 _STATUSES: tuple[tuple[type[Exception], int], ...] = (
     (errors.UnsupportedTransferCoding, 501),
     (errors.LimitRequestLine, 414),
@@ -22,7 +22,7 @@ _FAILURES = {**BY_STATUS, 500: FAILURES["internal"], 503: FAILURES["busy"]}
 
 
 class Refused(Exception):
-    """Raised when a request is not to be passed on. `details` are for its sender, `reason` is for the log."""
+    """Raised to reject a request before the application. `details` are for the client, `reason` is for the log."""
 
     def __init__(self, status: int, details: str, reason: str | None = None) -> None:
         super().__init__(details)
@@ -31,19 +31,19 @@ class Refused(Exception):
 
 
 def refused(error: Exception) -> Refused:
-    """Return what an error of gunicorn's parser means for the client."""
+    """Convert an error of gunicorn's parser."""
     status = next((status for kind, status in _STATUSES if isinstance(error, kind)), 400)
-    # What is quoted of the request may be a part of a payload, which no log has.
+    # The error may quote a part of a payload, which must not be logged.
     return Refused(status, str(error)[:200] or "this is not HTTP/1.1", type(error).__name__)
 
 
 def request_id_of(given: str) -> str:
-    """Return the id that a client has given to its request, or a new one."""
+    """Return the client's id of a request, or a new one."""
     return given if _REQUEST_ID.fullmatch(given) else os.urandom(16).hex()
 
 
 def written(status: int, details: str, request_id: str) -> bytes:
-    """Return an answer as it is sent. The connection is closed behind it."""
+    """Return the bytes of a response, after which the connection is closed."""
     failure = _FAILURES.get(status) or Failure(status, "http_error", f"{HTTPStatus(status).phrase}.")
     body = msgspec.json.encode(Problem(error=failure.error, code=failure.code, details=details, request_id=request_id))
     headers = [

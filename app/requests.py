@@ -1,4 +1,4 @@
-"""Requests: their ids, what they may look like, and one log line for each."""
+"""Requests: ids, basic checks, and one log line for each."""
 
 import logging
 import time
@@ -18,7 +18,7 @@ from .tracing import let_go, take_up
 
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _FORM = "application/x-www-form-urlencoded"
-#: Asked all the time by machines.
+#: Polled by machines, hence not logged at info.
 _QUIET = ("/health", "/metrics")
 _log = logs.get_logger("api")
 
@@ -47,7 +47,7 @@ def body() -> bytes:
 
 def _read(asked: Request, most: int) -> bytes:
     length = asked.environ.get("CONTENT_LENGTH", "")
-    # Werkzeug reads by 64 KiB until nothing more comes. gunicorn says that its stream ends with the body.
+    # Werkzeug reads in steps of 64 KiB until the end. gunicorn declares that its stream ends with the body.
     ends = "wsgi.input_terminated" in asked.environ and "HTTP_TRANSFER_ENCODING" not in asked.environ
     if ends and length.isdecimal() and int(length) <= most:
         try:
@@ -56,14 +56,14 @@ def _read(asked: Request, most: int) -> bytes:
             raise ClientDisconnected from error
         return data
     data = asked.get_data(cache=False)
-    # Of a body without a Content-Length the rest would be cut off silently.
+    # A body without a Content-Length would otherwise be truncated silently.
     if len(data) >= most and asked.content_length is None:
         raise RequestEntityTooLarge
     return data
 
 
 def path_template(asked: Request) -> str:
-    """Return the route of a request, such as /api/v1/jobs/<job_id>: what may be a label or a log field."""
+    """Return the route of a request, such as /api/v1/jobs/<job_id>, for labels and log fields."""
     return asked.url_rule.rule if asked.url_rule else "unmatched"
 
 
@@ -76,25 +76,25 @@ def _begin(asked: Request) -> None:
 
 
 def _leave(_error: BaseException | None) -> None:
-    """The thread goes on to something else."""
+    """Reset the logging context: the thread handles another request next."""
     logs.unbind("request_id")
     let_go()
 
 
 def _check_origin(asked: Request, settings: Settings) -> None:
-    """Refuse what another site's page makes a browser send: a browser reaches a keyless API, its pages shall not."""
+    """Reject requests that another site's page makes a browser send: without keys, any page could use the API."""
     origin = asked.environ.get("HTTP_ORIGIN")
     if origin is None or asked.method in _SAFE_METHODS:
         return
     allowed = settings.cors_origins
     if urlsplit(origin).netloc != asked.host and origin not in allowed and "*" not in allowed:
-        raise Forbidden(f"pages of {origin[:80]} may not call this API: name it in GOPHER_CORS_ORIGINS if they shall")
+        raise Forbidden(f"origin {origin[:80]} may not call this API: add it to GOPHER_CORS_ORIGINS to allow it")
 
 
 def _check_body(asked: Request) -> None:
     encoding = asked.environ.get("HTTP_CONTENT_ENCODING", "identity").strip().lower()
     if encoding not in ("", "identity"):
-        raise UnsupportedMediaType(f"Content-Encoding {encoding[:40]!r} is not supported: send the body as it is")
+        raise UnsupportedMediaType(f"Content-Encoding {encoding[:40]!r} is not supported: send the body uncompressed")
     if asked.environ.get("CONTENT_TYPE") == "application/json":
         return
     kind = asked.mimetype

@@ -28,7 +28,7 @@ def put(name: ScheduleName, sent: ScheduleSpec) -> Response:
     """Create or replace a schedule. Idempotent."""
     spec = check_spec(sent, access.job_types())
     if spec.origin != "api":
-        raise InvalidJob("is not a known field: leave it out", "/origin")
+        raise InvalidJob("is not a known field: remove it", "/origin")
     view, what = gopher().schedules.put(name, spec)
     audit.note(what=what)
     return answer(view, 201 if what == "CREATED" else 200)
@@ -36,7 +36,7 @@ def put(name: ScheduleName, sent: ScheduleSpec) -> Response:
 
 @serves(blueprint, Gopher.run_schedule)
 def run(name: ScheduleName) -> Response:
-    # Jobs of a schedule are trusted, whichever key runs it.
+    # A schedule's jobs are checked when it is created, not against the key that runs it.
     job_id = gopher().run_schedule(name)
     audit.note(job_id=job_id)
     return answer(JobMade(job_id, name), 201, {"Location": f"/api/v1/jobs/{job_id}"})

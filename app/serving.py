@@ -2,13 +2,13 @@
 
     workers = serve(blueprint, Gopher.workers)
 
-is all that most of them need. One whose answer is not just what the client's method returns has a view of its own:
+is all that most of them need. An operation whose response is not just the result of the client's method has a view:
 
     @serves(blueprint, Gopher.job, query=Waiting)
     def show(job_id: JobId, asked: Waiting) -> Response:
-        \"\"\"Show a job; with `wait`, once it has ended.\"\"\"
+        \"\"\"Show a job; with `wait`, once it has finished.\"\"\"
 
-`asked` is a Struct of the query's parameters, `sent` that of the body, all others are of the path.
+`asked` is a Struct of the query parameters, `sent` that of the body, all others are path parameters.
 """
 
 from collections.abc import Callable
@@ -33,10 +33,10 @@ _PARTS = {kind.__name__: kind.part for kind in (Gopher, DeadLettersInterface, Fl
 def serves(
     blueprint: Blueprint, method: Callable[..., Any], *also: tuple[str, str], **own: Any
 ) -> Callable[[View], View]:
-    """Let a view serve an operation at its route, and `also` at others: (method, route).
+    """Let a view serve an operation at its route, and at the other routes in `also`: (method, route).
 
-    `own` are fields of the operation that are not the same for who calls the API; so are summary and description where
-    the view has a docstring.
+    `own` are fields of the operation that differ for the API; summary and description also differ if the view has a
+    docstring.
     """
     declared = declaration_of(method)
 
@@ -50,9 +50,9 @@ def serves(
 
 
 def serve(blueprint: Blueprint, method: Callable[..., Any], name: str = "") -> View:
-    """Serve an operation by the client's method: what that returns is the answer, or a member of it.
+    """Serve an operation by the client's method, whose result is the response, or a member of it.
 
-    `name` is that of the call in the document, where it is not the method's.
+    `name` is the operation's name in the document if it differs from the method's.
     """
     declared, part = declaration_of(method), _PARTS[method.__qualname__.partition(".")[0]]
 

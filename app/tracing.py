@@ -1,4 +1,4 @@
-"""The span of a request; and a caller's trace passed on to the jobs where we make no spans of our own."""
+"""Spans of requests; and passing a caller's trace on to jobs where tracing is off."""
 
 import os
 
@@ -7,13 +7,13 @@ from flask import Flask, Request
 from gopher.telemetry import tracing
 from gopher.telemetry.trace_context import REQUEST_ID, pass_on, read
 
-#: Asked all the time by machines; the variables of the instrumentation say otherwise.
+#: Polled by machines, hence not traced by default; the instrumentation's variables override it.
 _QUIET = r"/health(/|$),/metrics$"
 _OWN_WORD = ("OTEL_PYTHON_FLASK_EXCLUDED_URLS", "OTEL_PYTHON_EXCLUDED_URLS")
 
 
 def install(app: Flask) -> None:
-    """Make a span of each request. Comes before all that shall happen within it."""
+    """Create a span for each request. Must be set up before everything that belongs in the span."""
     if not tracing.is_on():
         return
     from opentelemetry.instrumentation.flask import FlaskInstrumentor
@@ -24,11 +24,11 @@ def install(app: Flask) -> None:
 
 
 def take_up(asked: Request, request_id: str) -> None:
-    """Have the jobs of a request carry its id, and the trace that it came with."""
+    """Attach a request's id and its incoming trace to its jobs."""
     came_with = read(asked.headers) if "HTTP_TRACEPARENT" in asked.environ else {}
     pass_on({**came_with, REQUEST_ID: request_id})
 
 
 def let_go() -> None:
-    """Have nothing else that this thread does carry the request's id or its trace."""
+    """Detach the request's id and trace from this thread."""
     pass_on({})

@@ -1,4 +1,4 @@
-"""The application as an HTTP server loads it: `gopher.app.wsgi:app`."""
+"""The WSGI application for HTTP servers: `gopher.app.wsgi:app`."""
 
 import sys
 
@@ -6,7 +6,7 @@ from gopher.errors import ConfigurationError
 
 from . import create_app
 
-#: With this code a process of gunicorn's says that others would fail as it did: then none is started any more.
+#: With this exit code, a gunicorn process reports that others would fail, too: no more are started.
 _NONE_WILL_START = 3
 
 try:

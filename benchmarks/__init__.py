@@ -1,1 +1,1 @@
-"""What Gopher and its peers do on one machine, in one run: `make bench`."""
+"""Benchmarks of Gopher and its peers on one machine, in one run: `make bench`."""

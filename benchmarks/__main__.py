@@ -29,7 +29,7 @@ def main() -> int:
     present = list(_prepared(contenders, results))
     for number in range(1, rounds + 1):
         _round(number, items, present, results)
-        print(f"round {number} of {rounds} is over", flush=True)
+        print(f"finished round {number} of {rounds}", flush=True)
     paths = results.write(cache_folder(), items)
     for path in paths + ([] if only else publish(paths, DOCS)):
         print(path)
@@ -53,7 +53,7 @@ def _prepared(contenders: Iterable[Contender], results: Results) -> Iterable[Con
         try:
             prepare(contender)
         except LeftOut as why:
-            print(f"{contender.name} is left out: {why}", flush=True)
+            print(f"{contender.name} is skipped: {why}", flush=True)
             results.left_out[contender.name] = str(why)
             continue
         results.versions[contender.name] = version(contender)

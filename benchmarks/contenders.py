@@ -1,4 +1,4 @@
-"""Who takes part: each contender's environment, driver, and about how fast it is."""
+"""The contenders: environment, driver, and approximate speed of each."""
 
 import shutil
 import subprocess
@@ -8,30 +8,30 @@ from pathlib import Path
 
 PEERS = Path(__file__).parent / "peers"
 ROOT = Path(__file__).parent.parent
-#: Where environments and results are kept.
+#: Folder of environments and results.
 CACHE = ROOT / ".bench"
 DOCS = ROOT / "docs"
 
 
 class LeftOut(Exception):
-    """Raised when a contender can't take part here; the message says why."""
+    """Raised when a contender can't run here; the message has the reason."""
 
 
 @dataclass(frozen=True)
 class Contender:
-    """One queue in one arrangement."""
+    """A queue in one configuration."""
 
     name: str
     driver: str
-    #: Jobs a second, about: how many to store before a drain begins. Too many cost time, too few end it early.
+    #: Approximate jobs per second, for the number to store before a drain: too many cost time, too few end it early.
     expected: int
-    #: What its environment needs from the package index; nothing for those that run in Gopher's own.
+    #: Packages of its environment; empty for those that run in Gopher's own.
     packages: tuple[str, ...] = ()
     folder: str = ""
     variant: str = ""
-    #: Whether it has a call that sends many.
+    #: Whether it has a bulk call.
     bulk: bool = False
-    #: Whether it runs pictures, i.e. Python functions.
+    #: Whether it can run the picture job, i.e. Python functions.
     pictures: bool = True
     environ: dict[str, str] = field(default_factory=dict)
 
@@ -39,7 +39,7 @@ class Contender:
         return [str(self.program()), str(PEERS / self.driver), *words]
 
     def program(self) -> Path:
-        """Return what runs the driver: its environment's Python, or node."""
+        """Return the interpreter of the driver: its environment's Python, or node."""
         if self.driver.endswith(".mjs"):
             return Path(shutil.which("node") or "node")
         return CACHE / self.folder / "bin" / "python" if self.packages else Path(sys.executable)
@@ -67,19 +67,19 @@ CONTENDERS = (
     Contender("rq without isolation", "with_rq.py", 1_000, _RQ, "rq", variant="simple", bulk=True),
     Contender("rq", "with_rq.py", 300, _RQ, "rq", bulk=True),
 )
-#: What is no Python queue: compared with by name only.
+#: Contenders that are not Python queues: compared only when named.
 NOT_PYTHON = ("limit", "BullMQ 50 at once", "BullMQ 1 at once")
 
 
 def cache_folder() -> Path:
-    """Return CACHE, made so that git passes it over."""
+    """Return CACHE, created with a .gitignore."""
     CACHE.mkdir(exist_ok=True)
     (CACHE / ".gitignore").write_text("*\n")
     return CACHE
 
 
 def prepare(contender: Contender) -> None:
-    """Make the contender's environment unless it is there. Raises LeftOut."""
+    """Create the contender's environment unless it exists. Raises LeftOut."""
     if not contender.packages:
         return
     home = cache_folder() / contender.folder
@@ -97,7 +97,7 @@ def prepare(contender: Contender) -> None:
 def _install(contender: Contender, home: Path) -> None:
     if contender.driver.endswith(".mjs"):
         if not (shutil.which("node") and shutil.which("npm")):
-            raise LeftOut("node and npm are not here")
+            raise LeftOut("node and npm are not installed")
         home.mkdir(exist_ok=True)
         _run("npm", "install", "--silent", "--no-fund", "--no-audit", "--prefix", str(home), *contender.packages)
         return

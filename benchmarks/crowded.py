@@ -36,7 +36,7 @@ _RARE = "rare"
 _ERRORS = ["ValueError", "TimeoutError", "ConnectionError", "KeyError"]
 _PLACES = [f"shop/jobs.py:{line} work" for line in range(10, 13)]
 _ROW = b'{"attempt":1,"outcome":"failed","worker":"w","started_at":1790000000000,"ended_at":1790000000012}'
-#: Jobs of one call.
+#: Jobs per call.
 _BULK = 1000
 
 
@@ -135,7 +135,7 @@ def _questions(http: httpx.Client) -> Iterator[tuple[str, Callable[[], Any]]]:
 
 
 def _deep_cursors(http: httpx.Client, path: str) -> Iterator[str]:
-    """Yield the cursors of pages one after the other, from the first of 30 large pages on."""
+    """Yield the cursors of successive pages, after 30 large pages."""
     cursor = None
     for _ in range(30):
         cursor = _get(http, path, cursor, limit=500)["next_cursor"]
@@ -169,7 +169,7 @@ def _measure(name: str, ask: Callable[[], Any], count: int, those: list[psutil.P
 
 
 def _spent(those: list[psutil.Process]) -> float:
-    """Return the seconds of processor time that processes, and their children that have ended, have used."""
+    """Return the CPU seconds of processes, including ended children."""
     return sum(sum(process.cpu_times()[:4]) for process in those)
 
 

@@ -1,4 +1,4 @@
-"""What the API is measured against: a view that takes a body and does one LPUSH, under the same gunicorn."""
+"""The baseline of the API: a view that reads a body and does one LPUSH, under the same gunicorn."""
 
 import os
 

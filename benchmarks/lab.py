@@ -1,4 +1,4 @@
-"""One measurement's surroundings: a fresh server, a folder for counts, and a contender's processes."""
+"""The environment of a measurement: a fresh server, a folder for counts, and a contender's processes."""
 
 import os
 import select
@@ -22,24 +22,24 @@ from gopher.server.embedded import EmbeddedServer
 from .contenders import CACHE, Contender
 from .server import program
 
-#: Nobody is measured while the server happens to write its file anew: that takes a core for a second.
+#: No rewrite of the append-only file during measurements: it takes a core for a second.
 OPTIONS = {"auto-aof-rewrite-percentage": "0"}
-#: Seconds until a worker must have done its first job.
+#: Timeout for a worker's first job, in seconds.
 START_TIMEOUT = 30.0
-#: Seconds that a sender may take for what it is asked for at once.
+#: Timeout for a sender's call, in seconds.
 SEND_TIMEOUT = 300.0
 
 
-#: Sends so many of a job, `one` by one or `many` at once; returns the seconds that it took.
+#: Sends a number of jobs, `one` by one or `many` in bulk; returns the seconds that it took.
 Send = Callable[[str, int, str], float]
 
 
 class Stuck(Exception):
-    """Raised when a contender does not get on; the message says with what."""
+    """Raised when a contender makes no progress; the message has the details."""
 
 
 def counted(folder: Path) -> int:
-    """Return how many jobs all processes have counted there."""
+    """Return the number of jobs counted by all processes."""
     files = (path.read_bytes() for path in folder.glob("count-*"))
     return sum(struct.unpack("<q", data)[0] for data in files if len(data) == 8)
 
@@ -52,7 +52,7 @@ def free_port() -> int:
 
 
 class Lab:
-    """A fresh server over TCP, and what one contender does with it."""
+    """A fresh server over TCP, and a contender's operations on it."""
 
     def __init__(self, contender: Contender, server: EmbeddedServer, folder: Path) -> None:
         self.contender = contender
@@ -60,7 +60,7 @@ class Lab:
         self.redis = Redis(port=server.port)
         self.url = f"redis://127.0.0.1:{server.port}"
         self._folder = folder
-        #: What the contender wrote on its standard outputs: looked at when it fails.
+        #: The contender's output, shown if it fails.
         self._log = folder / "log"
 
     def send(self, job: str, count: int, how: str = "one") -> float:
@@ -70,7 +70,7 @@ class Lab:
 
     @contextmanager
     def sender(self) -> Iterator[Send]:
-        """Run the contender's program that sends jobs; what is handed over has it send some."""
+        """Run the contender's sender; yields a function that makes it send jobs."""
         with self._log.open("ab") as log:
             process = subprocess.Popen(
                 self.contender.command("send"),
@@ -78,7 +78,7 @@ class Lab:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                # Nothing is kept for later: what a dead sender did not take would be an error once more at the end.
+                # Unbuffered: data that a dead sender did not read would be another error at the end.
                 bufsize=0,
             )
         assert process.stdin
@@ -108,7 +108,7 @@ class Lab:
 
     @contextmanager
     def worker(self, **environ: str) -> Iterator[psutil.Process]:
-        """Run the contender's worker, in a session of its own; it is killed at the end, with all that it started."""
+        """Run the contender's worker in its own session; it is killed at the end with all its descendants."""
         with self._log.open("ab") as log:
             process = subprocess.Popen(
                 self.contender.command("worker"),
@@ -126,13 +126,13 @@ class Lab:
             process.wait()
 
     def done(self) -> int:
-        """Return how many jobs were done so far."""
+        """Return how many jobs have been done so far."""
         return counted(self._folder)
 
     def wait_for(self, count: int, timeout: float = START_TIMEOUT, pause: float = 0.002) -> float:
         """Wait until `count` jobs are done; return the moment (perf_counter). Raises Stuck.
 
-        `pause` (s) is that between two looks. Each costs tens of microseconds of a core that the jobs have to share.
+        `pause` (s) is the polling interval. Each read costs tens of microseconds of CPU time.
         """
         deadline = time.monotonic() + timeout
         while self.done() < count:
@@ -142,7 +142,7 @@ class Lab:
         return time.perf_counter()
 
     def stamps(self) -> list[float]:
-        """Return how late each stamped job began, in milliseconds."""
+        """Return how late each stamped job started, in milliseconds."""
         path = self._folder / "stamps"
         return [int(line) / 1e6 for line in path.read_text().splitlines()] if path.exists() else []
 
@@ -172,7 +172,7 @@ class Lab:
 
 
 def halt(root: psutil.Process) -> None:
-    """Stop a worker and all that it has started, until it is let go on."""
+    """Suspend a worker and its descendants, until it is resumed."""
     _signal(root, signal.SIGSTOP)
 
 
@@ -181,7 +181,7 @@ def let_go_on(root: psutil.Process) -> None:
 
 
 def _signal(process: psutil.Process, number: int) -> None:
-    """Send a signal to a process, then to what it has started: so a stopped one starts no more meanwhile."""
+    """Send a signal to a process, then to its descendants, so that a suspended one starts no more."""
     try:
         process.send_signal(number)
         children = process.children()
@@ -192,7 +192,7 @@ def _signal(process: psutil.Process, number: int) -> None:
 
 
 def _kill(root: psutil.Process) -> None:
-    """Stop a worker: at first as an operator does, then for good. Only what it has started itself."""
+    """Stop a worker: with SIGTERM, then with SIGKILL, including its descendants."""
     family = [root, *_descendants(root)]
     for number in (signal.SIGTERM, signal.SIGKILL):
         for process in family:
@@ -226,12 +226,12 @@ def lab(contender: Contender) -> Iterator[Lab]:
 
 
 def family_memory(root: psutil.Process) -> float:
-    """Return the memory (PSS, MB) of a worker and all that it has started."""
+    """Return the memory (PSS, MB) of a worker and its descendants."""
     return sum(process.memory_full_info().pss for process in (root, *_descendants(root))) / 1e6
 
 
 def family_seconds(root: psutil.Process) -> float:
-    """Return the processor seconds of a worker and all that it has started."""
+    """Return the CPU seconds of a worker and its descendants."""
     times = (process.cpu_times() for process in (root, *_descendants(root)))
     return sum(each.user + each.system for each in times)
 

@@ -1,6 +1,6 @@
-"""Posts one body over and over on some kept connections, one request at a time on each, and counts the answers.
+"""Posts a body repeatedly on several persistent connections, one request at a time on each, and counts responses.
 
-`python -m benchmarks.load PORT PATH SECONDS CONNECTIONS < body` prints the answers a second.
+`python -m benchmarks.load PORT PATH SECONDS CONNECTIONS < body` prints the responses per second.
 """
 
 import selectors
@@ -27,7 +27,7 @@ class Line:
         self.socket.sendall(self._request)
 
     def answered(self) -> bool:
-        """Read; return whether an answer is whole. Raises RuntimeError for one that is no 201."""
+        """Read; return whether a response is complete. Raises RuntimeError unless it is a 201."""
         data = self.socket.recv(1 << 20)
         if not data:
             raise RuntimeError("the API closed a connection")
@@ -57,7 +57,7 @@ def request(path: str, body: bytes) -> bytes:
 
 
 def rate(port: int, path: str, body: bytes, seconds: float, connections: int = CONNECTIONS) -> float:
-    """Return the answers a second."""
+    """Return the responses per second."""
     selector = selectors.DefaultSelector()
     lines = [Line(port, request(path, body)) for _ in range(connections)]
     for line in lines:

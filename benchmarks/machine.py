@@ -1,4 +1,4 @@
-"""What a run came from: machine and versions, without any name of a host."""
+"""Machine and versions of a run, without host names."""
 
 import os
 import platform
@@ -11,7 +11,7 @@ from . import server
 
 
 def describe() -> dict[str, str]:
-    """Return what to write beside the figures."""
+    """Return the description for the report."""
     return {
         "cores": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
         "processor": _processor(),

@@ -1,4 +1,4 @@
-"""Medians, percentiles, and ratios with their least and greatest."""
+"""Medians, percentiles, and ratios with minimum and maximum."""
 
 import math
 import statistics
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Spread(NamedTuple):
-    """A median with the least and the greatest."""
+    """A median with minimum and maximum."""
 
     median: float
     least: float
@@ -24,7 +24,7 @@ def ratios(values: Sequence[float], others: Sequence[float]) -> Spread:
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """Return the value below which `percent` of the values lie (the nearest one)."""
+    """Return a percentile (the nearest value)."""
     if not values:
         return float("nan")
     ordered = sorted(values)
@@ -32,7 +32,7 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 
 def shown(value: float) -> str:
-    """Return a figure in three digits, thousands apart."""
+    """Format a figure with three digits, and thousands separators."""
     if value != value:
         return "-"
     if value >= 1000:

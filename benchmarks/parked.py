@@ -28,7 +28,7 @@ _FAR = "+9999999"
 
 
 class Side:
-    """A server with so many jobs that may not run yet, and a worker that takes the others."""
+    """A server with many jobs that can't run yet, and a worker that fetches the others."""
 
     def __init__(self, client: Client, waiting: int) -> None:
         self._server = client.server.client
@@ -45,7 +45,7 @@ class Side:
                 pass
 
     def round(self) -> tuple[float, float]:
-        """Return what it takes the server to store a job and to fetch one, the mean of a round (us)."""
+        """Return the server's mean time (us) in a round for storing a job and for fetching one."""
         before = self._spent()
         for _ in range(_OF_A_ROUND):
             self._run(self._queue.enqueue([_job("free")]))
@@ -61,7 +61,7 @@ class Side:
         return reply
 
     def _spent(self) -> float:
-        """Return the microseconds that scripts have taken so far."""
+        """Return the microseconds of scripts so far."""
         return float(self._server.info("commandstats")["cmdstat_evalsha"]["usec"])
 
 

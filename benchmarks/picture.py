@@ -1,4 +1,4 @@
-"""The picture: bars of what counts most, Gopher among its peers."""
+"""The chart: bars of the most important figures, Gopher and its peers."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ OURS, THEIRS, LIMIT = "#1f6feb", "#b6bec9", "#e3b341"
 
 
 def draw(results: "Results", path: Path) -> bool:
-    """Write the picture; return whether there was anything to draw, and something to draw with."""
+    """Write the chart; return False without data or matplotlib."""
     names = [name for name in TITLES if any(name in values for values in results.values.values())]
     try:
         import matplotlib as mpl
@@ -29,7 +29,7 @@ def draw(results: "Results", path: Path) -> bool:
     mpl.use("svg")
     import matplotlib.pyplot as plt
 
-    # Text as text, and nothing that differs from run to run.
+    # Text as text, and nothing that differs between runs.
     with mpl.rc_context({"svg.fonttype": "none", "font.size": 9, "svg.hashsalt": "gopher"}):
         figure, axes = plt.subplots(len(names), 1, figsize=(7, 2.6 * len(names)), squeeze=False)
         for axis, name in zip(axes[:, 0], names, strict=True):

@@ -68,7 +68,7 @@ class Results:
         self.failures[contender, item] += 1
 
     def best_peer(self, figure: Figure) -> str | None:
-        """Return the Python peer with the best median; None when none was measured."""
+        """Return the Python peer with the best median; None if none was measured."""
         medians = {
             name: spread(values[figure.name]).median
             for name, values in self.values.items()
@@ -78,7 +78,7 @@ class Results:
         return best(medians, key=lambda name: medians[name]) if medians else None
 
     def ratio(self, contender: str, figure: Figure) -> Spread | None:
-        """Return how many times as good as a contender Gopher was, round by round."""
+        """Return Gopher's ratio to a contender for each round."""
         ours = self.values.get(GOPHER, {}).get(figure.name)
         theirs = self.values.get(contender, {}).get(figure.name)
         # If a round failed for one of them, the rounds can't be paired.
@@ -97,7 +97,7 @@ class Results:
         parts += [self._comparison(figure) for figure in shared]
         if single:
             parts.append(f"{SINGLE_HEAD}\n" + "\n".join(map(self._single_row, single)))
-        parts += [f"{name} was left out: {why}." for name, why in self.left_out.items()]
+        parts += [f"{name} was skipped: {why}." for name, why in self.left_out.items()]
         parts += [
             f"Not measured: {name} in *{item}* ({count} of {self.rounds} rounds failed)."
             for (name, item), count in self.failures.items()

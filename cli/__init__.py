@@ -1,1 +1,1 @@
-"""`gopherctl`: the command line. One module a group of commands, imported when one of them is used."""
+"""`gopherctl`: the command line. One module per group of commands, imported on use."""

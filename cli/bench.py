@@ -1,7 +1,7 @@
-"""`bench`: how fast this installation is, beside what its server can do at most.
+"""`bench`: the performance of this installation, compared with the limits of its server.
 
-It works in a namespace of its own, with a worker of its own, and removes both: jobs of the installation are neither
-seen nor touched. What else the server and this machine have to do is part of the result.
+It uses a separate namespace and a separate worker, and removes both: the installation's own jobs are not touched.
+Other load on the server and this machine affects the results.
 """
 
 import os
@@ -27,18 +27,18 @@ from .processes import Process, Processes, gopherctl
 
 #: 100 bytes of JSON.
 PAYLOAD = {"x": "y" * 92}
-#: Seconds until the worker must have done its first job, and the next ones.
+#: Timeouts in seconds for the worker's first job, and for each further progress.
 START_TIMEOUT, STALL = 30.0, 30.0
-#: Jobs sent to the idle worker, and seconds between two.
+#: Jobs sent to the idle worker, and the seconds between them.
 SAMPLES, PAUSE = 100, 0.01
 
 
 class BenchFailed(GopherError):
-    """Raised when the worker does not get on."""
+    """Raised when the worker is making no progress."""
 
 
 class Rates(msgspec.Struct):
-    """What was measured: per second, and in milliseconds."""
+    """Results: per second, and in milliseconds."""
 
     children: int
     enqueue_one_by_one: float
@@ -52,12 +52,14 @@ class Rates(msgspec.Struct):
 
 
 @click.command()
-@click.option("--jobs", type=click.IntRange(1000, 10_000_000), default=20_000, help="Jobs to drain.", show_default=True)
+@click.option(
+    "--jobs", type=click.IntRange(1000, 10_000_000), default=20_000, help="Number of jobs.", show_default=True
+)
 @common
 def bench(out: Output, jobs: int) -> None:
-    """Measure throughput and latency of this installation, with the raw server's limit beside it.
+    """Measure throughput and latency of this installation, compared with the raw server.
 
-    A worker of WORKER_CONCURRENCY children is started for it, in a namespace of its own that is removed afterwards.
+    Starts a worker with WORKER_CONCURRENCY children in a separate namespace, which is removed afterwards.
     """
     settings = Settings.from_env()
     settings = replace(settings, namespace=f"{settings.namespace[:40]}-bench-{uuid4().hex[:8]}")
@@ -90,7 +92,7 @@ def _measure(client: Client, jobs: int) -> Rates:
 
 
 def _server_limit(client: Client, count: int) -> tuple[float, float, float]:
-    """Return the ms of a PING, LPUSHes a second, and jobs a second by BRPOPLPUSH + LREM in one trip."""
+    """Return the ms of a PING, LPUSHes per second, and jobs per second by BRPOPLPUSH + LREM in one round trip."""
     server, prefix = client.server.client, client.server.keys.for_queue("raw").prefix
     waiting, taken, job = f"{prefix}waiting", f"{prefix}taken", msgspec.json.encode(PAYLOAD)
 
@@ -98,7 +100,7 @@ def _server_limit(client: Client, count: int) -> tuple[float, float, float]:
         held = server.brpoplpush(waiting, taken, 1)
         for _ in range(count - 1):
             with server.pipeline(transaction=False) as pipe:
-                # By its name: redis-py keeps the method from the pipelines of a cluster, also for keys of one slot.
+                # As a raw command: redis-py's cluster pipelines lack the method, even for keys of one slot.
                 _, held = pipe.lrem(taken, -1, held).execute_command("BRPOPLPUSH", waiting, taken, 1).execute()
 
     with explained():
@@ -108,18 +110,18 @@ def _server_limit(client: Client, count: int) -> tuple[float, float, float]:
 
 
 def _drain(client: Client, process: Process, jobs: int) -> float:
-    """Return jobs a second, from when the first ones have ended to the last."""
+    """Return jobs per second, from the completion of the first ones to the last."""
     first = done = _next_count(client, process, 0, START_TIMEOUT)
     began = time.perf_counter()
     while done < jobs:
         done = _next_count(client, process, done, STALL)
     if done == first:
-        raise BenchFailed(f"{jobs} jobs were done before they could be timed: use more --jobs")
+        raise BenchFailed(f"{jobs} jobs finished before they could be timed: use more --jobs")
     return (done - first) / (time.perf_counter() - began)
 
 
 def _next_count(client: Client, process: Process, known: int, timeout: float) -> int:
-    """Wait until more than `known` jobs are done; return how many."""
+    """Wait until more than `known` jobs have finished; return how many."""
     deadline = time.monotonic() + timeout
     key = client.server.keys.for_queue("default").totals
     while True:
@@ -129,16 +131,16 @@ def _next_count(client: Client, process: Process, known: int, timeout: float) ->
         if done > known:
             return done
         if not process.running or time.monotonic() > deadline:
-            raise BenchFailed(f"the worker has done {known} jobs and does not get on")
+            raise BenchFailed(f"the worker is making no progress after {known} jobs")
 
 
 def _pick_up(client: Client) -> float:
-    """Return the milliseconds from before a job is sent to its first instruction."""
+    """Return the milliseconds from enqueueing a job to its first instruction."""
     time.sleep(PAUSE)
     sent = time.time_ns()
     view = client.wait(client.enqueue("bench_clock", PAYLOAD), 10.0)
     if view.status not in SUCCEEDED:
-        raise BenchFailed(f"a job is {view.status} after ten seconds on an idle worker")
+        raise BenchFailed(f"a job is still {view.status} after ten seconds on an idle worker")
     return (msgspec.json.decode(view.result, type=int) - sent) / 1e6
 
 
@@ -161,7 +163,7 @@ def _worker(settings: Settings) -> Iterator[Process]:
 
 @contextmanager
 def _removed_afterwards(client: Client) -> Iterator[None]:
-    """Delete every key of the client's namespace at the end: it is nobody's but ours."""
+    """Delete every key of the client's namespace at the end: it is used by this benchmark only."""
     try:
         yield
     finally:
@@ -185,12 +187,12 @@ def _show(out: Output, found: Rates) -> None:
     drain = f"{found.drain / found.server_brpoplpush_lrem:.1f} x the server's BRPOPLPUSH + LREM"
     enqueue = f"{found.enqueue_one_by_one / found.server_lpush:.2f} x the server's LPUSH"
     rows = [
-        ("enqueue, one by one", f"{found.enqueue_one_by_one:,.0f} jobs/s", enqueue),
-        ("enqueue, in bulk", f"{found.enqueue_bulk:,.0f} jobs/s", ""),
-        (f"drain, {found.children} children", f"{found.drain:,.0f} jobs/s", drain),
-        ("idle pick-up, median", f"{found.pick_up_p50_ms:.2f} ms", f"a PING takes {found.server_round_trip_ms:.2f} ms"),
-        ("idle pick-up, p99", f"{found.pick_up_p99_ms:.2f} ms", ""),
-        ("server: LPUSH", f"{found.server_lpush:,.0f} /s", "one client, one a round trip"),
-        ("server: BRPOPLPUSH + LREM", f"{found.server_brpoplpush_lrem:,.0f} /s", "one client, one a round trip"),
+        ("enqueue one by one", f"{found.enqueue_one_by_one:,.0f} jobs/s", enqueue),
+        ("enqueue in bulk", f"{found.enqueue_bulk:,.0f} jobs/s", ""),
+        (f"drain with {found.children} children", f"{found.drain:,.0f} jobs/s", drain),
+        ("pick-up latency p50", f"{found.pick_up_p50_ms:.2f} ms", f"a PING takes {found.server_round_trip_ms:.2f} ms"),
+        ("pick-up latency p99", f"{found.pick_up_p99_ms:.2f} ms", ""),
+        ("server: LPUSH", f"{found.server_lpush:,.0f} /s", "one client, one per round trip"),
+        ("server: BRPOPLPUSH + LREM", f"{found.server_brpoplpush_lrem:,.0f} /s", "one client, one per round trip"),
     ]
-    out.table(("what", "measured", "beside"), rows, empty="nothing was measured")
+    out.table(("benchmark", "result", "compared with"), rows, empty="no results")

@@ -1,4 +1,4 @@
-"""The jobs of `gopherctl bench`, run by a worker of its own in a namespace of its own."""
+"""The jobs of `gopherctl bench`, run by its own worker in its own namespace."""
 
 import time
 from typing import Any
@@ -14,5 +14,5 @@ def noop(job: Job, payload: dict[str, Any]) -> None:
 
 @handler("bench_clock")
 def clock(job: Job, payload: dict[str, Any]) -> int:
-    """Tells when it began, in nanoseconds since 1970."""
+    """Returns its start time in nanoseconds since 1970."""
     return time.time_ns()

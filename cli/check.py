@@ -18,7 +18,7 @@ _FAILED = 1
     "out",
     is_flag=True,
     callback=lambda context, parameter, value: Output(value),
-    help="Answer in JSON on stdout; messages go to stderr.",
+    help="Print JSON to stdout; messages go to stderr.",
 )
 def check(out: Output, modules: tuple[str, ...]) -> int:
     """Import MODULES (else GOPHER_HANDLERS) and list all that is wrong in their handlers; exit 1 if anything is.

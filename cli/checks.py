@@ -1,4 +1,4 @@
-"""What `doctor` finds out about the server: pure functions over what one look at it has brought."""
+"""`doctor`'s checks of the server: pure functions of one snapshot of its state."""
 
 import time
 from collections.abc import Iterator
@@ -13,22 +13,22 @@ from gopher.queue.store import Server
 from gopher.server.clock import now_at
 from gopher.server.errors import explained
 
-#: Seconds that the clocks may differ: delays and schedules are written by one and read by the other.
+#: Allowed clock difference in seconds: delays and schedules are written by one clock and read by the other.
 CLOCK_TOLERANCE = 1.0
-#: Share of the memory, and of the connections, from which on there is little left.
+#: Fraction of memory, and of connections, above which a warning is given.
 NEARLY = 0.8
 _MASTER = "master"
 
 
 class Finding(msgspec.Struct):
-    """Something that is wrong, and what to do about it."""
+    """A problem and its remedy."""
 
     message: str
     remedy: str
 
 
 class Check(msgspec.Struct, omit_defaults=True):
-    """One thing that was looked at: what was seen, what is wrong with it, or why it could not be seen."""
+    """A check: what was seen, the problems found, or why it was skipped."""
 
     name: str
     seen: str = ""
@@ -42,7 +42,7 @@ class Check(msgspec.Struct, omit_defaults=True):
 
 @dataclass(frozen=True)
 class ServerLook:
-    """What the server says of itself. `config` is empty where CONFIG is not permitted; `offset` in seconds."""
+    """The server's state. `config` is empty where CONFIG is not permitted; `offset` is in seconds."""
 
     info: dict[str, Any]
     config: dict[str, str]
@@ -50,7 +50,7 @@ class ServerLook:
 
 
 def look_at(server: Server) -> ServerLook:
-    """Ask the server. Raises a ServerError."""
+    """Query the server. Raises a ServerError."""
     with explained():
         info = one_node(server.client.info())
         before = time.time()
@@ -65,13 +65,13 @@ def _config(server: Server) -> dict[str, str]:
     try:
         found = server.client.config_get("maxmemory", "maxclients", "appendfsync", "save")
     except exceptions.ResponseError:
-        # Managed servers often do not let it through.
+        # Managed servers often don't permit it.
         return {}
     return {name: str(value) for name, value in one_node(found).items()}
 
 
 def server_checks(look: ServerLook, need: dict[str, int]) -> list[Check]:
-    """Return the checks of the server itself; `need` is how many connections each kind of process wants."""
+    """Return the checks of the server itself; `need` is the number of connections of each kind of process."""
     return [_version(look), _eviction(look), _memory(look), _persistence(look), _clock(look), _connections(look, need)]
 
 
@@ -81,9 +81,9 @@ def _version(look: ServerLook) -> Check:
     name = f"Valkey {info['valkey_version']}" if "valkey_version" in info else f"Redis {version}"
     if version_of(version) < OLDEST_SERVER:
         oldest = ".".join(map(str, OLDEST_SERVER))
-        findings.append(Finding(f"{name} is too old", f"Move to Redis {oldest} or newer, or to Valkey."))
+        findings.append(Finding(f"{name} is too old", f"Upgrade to Redis {oldest} or later, or Valkey."))
     if role != _MASTER:
-        findings.append(Finding("it is a replica: it refuses every write", "Let REDIS_URL name the master."))
+        findings.append(Finding("it is a read-only replica", "Point REDIS_URL to the primary."))
     return Check("server", f"{name}, a {role}, up {format_duration(info.get('uptime_in_seconds', 0))}", findings)
 
 
@@ -91,14 +91,14 @@ def _eviction(look: ServerLook) -> Check:
     policy, evicted = look.info.get("maxmemory_policy"), int(look.info.get("evicted_keys", 0))
     findings = []
     if policy is None:
-        return Check("eviction", skipped="the server does not tell its maxmemory-policy: make sure it is noeviction")
+        return Check("eviction", skipped="the server does not report its maxmemory-policy: make sure it is noeviction")
     if policy != "noeviction":
-        message = f"maxmemory-policy is {policy}: a full server drops jobs without a word, and no process starts"
-        remedy = "CONFIG SET maxmemory-policy noeviction, and the same in its configuration file."
+        message = f"maxmemory-policy is {policy}: a full server would silently drop jobs, so no process starts"
+        remedy = "CONFIG SET maxmemory-policy noeviction, and set it in the server's configuration file."
         findings.append(Finding(message, remedy))
     if evicted:
         message = f"{evicted:,} keys were evicted since it started: jobs may be lost"
-        remedy = "Look at `orphans` below; CONFIG RESETSTAT once you have."
+        remedy = "See `orphans` below; then run CONFIG RESETSTAT."
         findings.append(Finding(message, remedy))
     return Check("eviction", f"maxmemory-policy {policy}", findings)
 
@@ -110,24 +110,24 @@ def _memory(look: ServerLook) -> Check:
     what = f"maxmemory {_mib(limit)}" if limit else f"no maxmemory, the machine has {_mib(total)}"
     findings = []
     if of and used > NEARLY * of:
-        end = "records of finished jobs are removed early, then new jobs are refused"
-        message = f"{used / of:.0%} of its memory is used: {end if limit else 'then the kernel may kill it'}"
-        remedy = "Give it more, start more workers, shorten GOPHER_RESULT_TTL or GOPHER_DEAD_TTL, or purge."
+        end = "next, records of finished jobs are evicted early, then new jobs are rejected"
+        message = f"{used / of:.0%} of its memory is in use: {end if limit else 'next, the kernel may kill it'}"
+        remedy = "Add memory, start more workers, shorten GOPHER_RESULT_TTL or GOPHER_DEAD_TTL, or purge queues."
         findings.append(Finding(message, remedy))
     return Check("memory", f"{_mib(used)} used, {what}{_allocator(look)}", findings)
 
 
 def _allocator(look: ServerLook) -> str:
-    """Return which one the server was built with, where that costs time."""
-    # Each change of a record makes it grow; glibc's realloc seldom grows in place what is that small.
+    """Return a note about the server's memory allocator if it is slow."""
+    # Each change makes a record grow, and glibc's realloc rarely grows such small blocks in place.
     is_slow = look.info.get("mem_allocator") == "libc"
-    return ", allocator libc: jobs take it a quarter to a half longer than with jemalloc" if is_slow else ""
+    return ", allocator libc: jobs cost 25 to 50 % more CPU than with jemalloc" if is_slow else ""
 
 
 def _persistence(look: ServerLook) -> Check:
     info, fsync = look.info, look.config.get("appendfsync", "")
     if "aof_enabled" not in info:
-        return Check("persistence", skipped="the server does not tell: make sure that appendonly is yes")
+        return Check("persistence", skipped="the server does not report it: make sure that appendonly is yes")
     aof = bool(info["aof_enabled"])
     saves = look.config.get("save", "")
     seen = f"AOF {'on' if aof else 'off'}{f', appendfsync {fsync}' if aof and fsync else ''}"
@@ -136,19 +136,19 @@ def _persistence(look: ServerLook) -> Check:
 
 def _unsafe(info: dict[str, Any], aof: bool, fsync: str) -> Iterator[Finding]:
     if not aof:
-        remedy = "CONFIG SET appendonly yes, and the same in its configuration file."
-        yield Finding("the append-only file is off: a crash of the server loses jobs that were accepted", remedy)
+        remedy = "CONFIG SET appendonly yes, and set it in the server's configuration file."
+        yield Finding("the append-only file is off: a server crash loses accepted jobs", remedy)
     elif fsync == "no":
         remedy = "CONFIG SET appendfsync everysec."
-        yield Finding("appendfsync is no: a power cut loses whatever the kernel had not written yet", remedy)
+        yield Finding("appendfsync is no: a power failure loses what the kernel has not written yet", remedy)
     for field, what in (
         ("aof_last_write_status", "write to the append-only file"),
         ("aof_last_bgrewrite_status", "rewrite of the append-only file"),
         ("rdb_last_bgsave_status", "snapshot"),
     ):
         if info.get(field, "ok") != "ok":
-            remedy = "Make room on its disk, and look into its log."
-            yield Finding(f"its last {what} failed: it may refuse new jobs, and lose some in a crash", remedy)
+            remedy = "Free disk space on the server, and check its log."
+            yield Finding(f"its last {what} failed: it may reject new jobs, and lose some in a crash", remedy)
 
 
 def _clock(look: ServerLook) -> Check:
@@ -156,20 +156,20 @@ def _clock(look: ServerLook) -> Check:
     if away <= CLOCK_TOLERANCE:
         return Check("clock", f"{away * 1000:.0f} ms apart")
     which = "ahead of" if look.offset > 0 else "behind"
-    message = f"the server's clock is {format_duration(away)} {which} this machine's: schedules and times shift by that"
-    return Check("clock", f"{away:.1f} s apart", [Finding(message, "Let both keep time by NTP.")])
+    message = f"the server's clock is {format_duration(away)} {which} this machine's: times are off by that much"
+    return Check("clock", f"{away:.1f} s apart", [Finding(message, "Synchronize both clocks with NTP.")])
 
 
 def _connections(look: ServerLook, need: dict[str, int]) -> Check:
     limit = int(look.info.get("maxclients") or look.config.get("maxclients") or 0)
     here, wanted = int(look.info.get("connected_clients", 0)), sum(need.values())
     parts = ", ".join(f"{what} {count}" for what, count in need.items() if count)
-    seen = f"{here} open, {wanted} needed at most ({parts})"
+    seen = f"{here} open, up to {wanted} needed ({parts})"
     if not limit:
-        return Check("connections", seen, skipped="the server does not tell its maxclients")
+        return Check("connections", seen, skipped="the server does not report its maxclients")
     findings = []
     if max(here, wanted) > NEARLY * limit:
-        message = f"{max(here, wanted)} of {limit} connections: a deploy, when old and new run side by side, fails"
+        message = f"{max(here, wanted)} of {limit} connections: a rolling deploy needs more and would fail"
         remedy = "Raise maxclients (or the plan), or run fewer API processes (WEB_CONCURRENCY) or workers."
         findings.append(Finding(message, remedy))
     return Check("connections", f"{seen}, maxclients {limit}", findings)

@@ -1,4 +1,4 @@
-"""What the commands share: their two common options, the client, and the handlers known here."""
+"""What commands share: common options, clients, and the handlers of this installation."""
 
 import os
 from collections.abc import Callable
@@ -20,16 +20,16 @@ from .output import Output
 if TYPE_CHECKING:
     from gopher.api_client.client import HttpClient
 
-#: Rows of a list, where nothing else is said.
+#: Default number of rows of a list.
 ROWS = 20
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def setting(variable: str) -> Callable[[click.Context, click.Parameter, Any], None]:
-    """Return a callback that puts an option's value into the environment.
+    """Return a callback that sets an option's value as an environment variable.
 
-    So an option means what its variable means, is checked as that is, and reaches the handlers in the children.
+    So an option means the same as its variable, is validated the same way, and reaches the handlers in children.
     """
 
     def put(context: click.Context, parameter: click.Parameter, value: Any) -> None:
@@ -57,24 +57,24 @@ _REDIS_URL = click.option(
     metavar="URL",
     expose_value=False,
     callback=_put_redis_url,
-    help="The server; else REDIS_URL, else redis://localhost:6379.",
+    help="Server URL.  [default: REDIS_URL, or redis://localhost:6379]",
 )
 _JSON = click.option(
     "--json",
     "out",
     is_flag=True,
     callback=lambda context, parameter, value: Output(value),
-    help="Answer in JSON on stdout; messages go to stderr.",
+    help="Print JSON to stdout; messages go to stderr.",
 )
 
 
 def client() -> Gopher:
-    """Return a client that shows and moves what is there; use it in a `with`."""
+    """Return a client for existing jobs; use it in a `with`."""
     return _over_http() or _redis_client(None)
 
 
 def looking_client() -> Gopher:
-    """Return a client that shows jobs with their handlers' defaults, if the handlers can be loaded here."""
+    """Return a client that fills in handlers' defaults, if the handlers can be loaded here."""
     if gopher := _over_http():
         return gopher
     try:
@@ -84,30 +84,30 @@ def looking_client() -> Gopher:
 
 
 def checking_client() -> Gopher:
-    """Return a client that checks types and payloads: by the handlers here, or over HTTP by those of the API."""
+    """Return a client that validates types and payloads: with the handlers here, or with the API's over HTTP."""
     return _over_http() or _redis_client(load_registry(Settings.from_env()))
 
 
 def server_client() -> Client:
-    """Return a client of the server itself. Raises UsageError when it is to be reached over HTTP only."""
+    """Return a client of the server itself. Raises UsageError if only GOPHER_URL is configured."""
     if over_http():
         raise click.UsageError(f"{_SERVER_ONLY}.")
     return _redis_client(None)
 
 
 def over_http() -> bool:
-    """Return whether commands work over the API: GOPHER_URL is set, and no --redis-url was given."""
+    """Return whether commands use the API: GOPHER_URL is set, and --redis-url is not."""
     given = click.get_current_context().find_root().meta.get(_GIVEN, False)
     return Settings.from_env().url is not None and not given
 
 
 def needs_server() -> None:
-    """Raise UsageError when nothing says where the server is, but GOPHER_URL where an API is."""
+    """Raise UsageError if GOPHER_URL is configured, but no server."""
     if over_http() and not os.environ.get("REDIS_URL", "").strip():
-        raise click.UsageError(f"{_SERVER_ONLY}, and set REDIS_URL if it is not on this machine.")
+        raise click.UsageError(f"{_SERVER_ONLY}; set REDIS_URL if the server is not on this machine.")
 
 
-_SERVER_ONLY = "this works on the server itself, not over HTTP: leave GOPHER_URL out, or say --redis-url"
+_SERVER_ONLY = "this command needs the server itself and can't use the API: unset GOPHER_URL, or use --redis-url"
 _GIVEN = "gopher.redis_url"
 
 
@@ -126,12 +126,12 @@ def _redis_client(registry: Registry | None) -> Client:
 
 
 def load_registry(settings: Settings) -> Registry:
-    """Return the handlers of GOPHER_HANDLERS. Raises ConfigurationError when a module can't be imported."""
+    """Return the handlers of GOPHER_HANDLERS. Raises ConfigurationError if a module can't be imported."""
     return load_handlers(settings.handlers)
 
 
 def known_types(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    """Return the job types that begin with what was typed so far, for the shell's completion."""
+    """Return the job types that start with the incomplete word, for shell completion."""
     try:
         with context, checking_client() as gopher:
             return [view.name for view in gopher.types() if view.name.startswith(incomplete)]
@@ -140,7 +140,7 @@ def known_types(context: click.Context, parameter: click.Parameter, incomplete: 
 
 
 class Duration(click.ParamType[float]):
-    """A duration such as `10s`, as seconds."""
+    """A duration such as `10s`, converted to seconds."""
 
     name = "duration"
 

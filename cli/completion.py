@@ -1,4 +1,4 @@
-"""`completion`: the script that a shell sources to complete commands and options."""
+"""`completion`: shell completion scripts."""
 
 import click
 from click.shell_completion import get_completion_class
@@ -18,12 +18,12 @@ _HOW = {
 @click.argument("shell", type=click.Choice(list(_HOW)))
 @common
 def completion(out: Output, shell: str) -> None:
-    """Print the completion script of a shell.
+    """Print a shell's completion script.
 
     \b
-    eval "$(gopherctl completion bash)"                                        in ~/.bashrc
-    eval "$(gopherctl completion zsh)"                                         in ~/.zshrc
-    gopherctl completion fish > ~/.config/fish/completions/gopherctl.fish      once
+    bash, in ~/.bashrc:  eval "$(gopherctl completion bash)"
+    zsh, in ~/.zshrc:    eval "$(gopherctl completion zsh)"
+    fish, run once:      gopherctl completion fish > ~/.config/fish/completions/gopherctl.fish
     """
     found = get_completion_class(shell)
     assert found is not None

@@ -18,13 +18,13 @@ from .derived import options
 from .options import names_of
 from .output import Output, one_line, when
 
-#: What `purge -q` takes, and the state it means.
+#: Values of `purge -q`, and the states they mean.
 _PURGEABLE = {"main" if state in QUEUED else state.value: state for state in PURGEABLE}
 
 _ids = click.option(
     "-i", "--id", "job_ids", required=True, multiple=True, metavar="ID", help="Job id; may be repeated."
 )
-_yes = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+_yes = click.option("-y", "--yes", is_flag=True, help="Skip confirmation.")
 
 
 @click.command("list-failed")
@@ -32,11 +32,11 @@ _yes = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option("--groups", is_flag=True, help="Count by type, error class and place, largest groups first.")
 @common
 def list_failed(out: Output, groups: bool, **asked: Any) -> None:
-    """List the dead letters: jobs that failed for good, newest first."""
+    """List dead letters (permanently failed jobs), newest first."""
     if groups:
         chosen = {name: asked.pop(name) for name in GroupFilter.__struct_fields__}
         if any(asked.values()):
-            raise click.UsageError("--groups goes with --queue and --limit only.")
+            raise click.UsageError("--groups can be combined with --queue and --limit only.")
         _list_groups(out, **chosen)
         return
     with looking_client() as gopher:
@@ -47,7 +47,7 @@ def list_failed(out: Output, groups: bool, **asked: Any) -> None:
     out.table(columns, map(_row, page.jobs), empty="no dead letters")
     out.corrupt((view.job_id, view.corrupt or ()) for view in page.jobs)
     if page.next_cursor:
-        out.note(f"{len(page.jobs)} of {page.total_count:,}; more: --cursor {page.next_cursor}")
+        out.note(f"{len(page.jobs)} of {page.total_count:,}; next page: --cursor {page.next_cursor}")
 
 
 def _list_groups(out: Output, **asked: Any) -> None:
@@ -55,7 +55,7 @@ def _list_groups(out: Output, **asked: Any) -> None:
         page = gopher.dead_letters.groups(**asked)
     if out.data(page):
         return
-    columns = ("group", "jobs", "type", "error", "place", "first (UTC)", "last (UTC)")
+    columns = ("group", "jobs", "type", "error", "location", "first seen (UTC)", "last seen (UTC)")
     rows = [
         (view.group, view.count, view.type, view.error, view.place, when(view.first_seen), when(view.last_seen))
         for view in page.groups
@@ -63,7 +63,7 @@ def _list_groups(out: Output, **asked: Any) -> None:
     out.table(columns, rows, empty="no dead letters")
     out.corrupt((view.group, view.corrupt) for view in page.groups)
     if len(page.groups) < page.total_count:
-        out.note(f"{len(page.groups)} of {page.total_count:,} groups; more: --limit")
+        out.note(f"{len(page.groups)} of {page.total_count:,} groups; show more with --limit")
 
 
 def _row(view: JobView) -> tuple[str | int, ...]:
@@ -76,7 +76,7 @@ def _row(view: JobView) -> tuple[str | int, ...]:
 @_ids
 @common
 def retry(out: Output, job_ids: tuple[str, ...]) -> int:
-    """Give dead letters fresh attempts. They keep their ids and histories."""
+    """Retry dead letters, with a new set of attempts. They keep their ids and histories."""
     with client() as gopher:
         done = _each(out, job_ids, gopher.dead_letters.retry)
     if not out.data({"count": len(done), "jobs": done}):
@@ -123,8 +123,8 @@ def _retry_gradually(out: Output, **which: Any) -> None:
 @_yes
 @common
 def discard(out: Output, job_ids: tuple[str, ...], yes: bool) -> int:
-    """Delete dead letters for good."""
-    out.confirm(f"Delete {_jobs(len(job_ids))} for good?", yes)
+    """Delete dead letters permanently."""
+    out.confirm(f"Permanently delete {_jobs(len(job_ids))}?", yes)
     with client() as gopher:
         done = _each(out, job_ids, gopher.dead_letters.discard)
     if not out.data({"count": len(done), "jobs": done}):
@@ -146,7 +146,7 @@ def discard(out: Output, job_ids: tuple[str, ...], yes: bool) -> int:
 @_yes
 @common
 def purge(out: Output, place: str, queue: str, yes: bool, **which: Any) -> None:
-    """Delete all jobs of a queue that wait in one state, and say how many they were.
+    """Delete all jobs of a queue in a given state.
 
     Other filters than --queue go with `-q failed` only.
     """
@@ -154,12 +154,12 @@ def purge(out: Output, place: str, queue: str, yes: bool, **which: Any) -> None:
     chosen = any(which.values())
     if chosen and state not in DEAD:
         *others, last = (names_of(name)[-1] for name in DeadFilter.__struct_encode_fields__ if name != "queue")
-        raise click.UsageError(f"{', '.join(others)} and {last} go with -q failed only.")
+        raise click.UsageError(f"{', '.join(others)} and {last} require -q failed.")
     with client() as gopher:
         waiting = _waiting(gopher, queue, state)
         if chosen:
             waiting = gopher.dead_letters.count(queue=queue, **which)
-        out.confirm(f"Delete {_jobs(waiting, state)} of queue {queue!r} for good?", yes)
+        out.confirm(f"Permanently delete {_jobs(waiting, state)} of queue {queue!r}?", yes)
         if chosen:
             count = gopher.dead_letters.discard_all(queue=queue, **which)
         else:
@@ -178,11 +178,11 @@ def _waiting(gopher: Gopher, queue: str, state: State) -> int:
 
 
 class _NoQueue(GopherError):
-    """Raised when no job was ever put into a queue of that name."""
+    """Raised when a queue has never had a job."""
 
 
 def _each(out: Output, job_ids: tuple[str, ...], act: Callable[[str], object]) -> list[str]:
-    """Act on each job; say which are no dead letters (any more), and return those that were."""
+    """Apply a call to each job; report those that aren't dead letters, and return the others."""
     done = []
     for job_id in dict.fromkeys(job_ids):
         try:

@@ -1,4 +1,4 @@
-"""`debug`: for those who test Gopher itself. Not shown in `gopherctl --help`."""
+"""`debug`: for tests of Gopher itself. Not shown in `gopherctl --help`."""
 
 import click
 
@@ -8,13 +8,13 @@ from .output import Output
 
 @click.group()
 def debug() -> None:
-    """Look into Gopher itself."""
+    """Tools for testing Gopher itself."""
 
 
 @debug.command("crash-points")
 @common
 def crash_points(out: Output) -> None:
-    """List the points at which GOPHER_CRASH_AT=<name>[:n] has a process kill itself, one a line."""
+    """List the points at which GOPHER_CRASH_AT=<name>[:n] makes a process kill itself."""
     from gopher.queue.scripts import names as scripts
     from gopher.server.crashpoints import names
 

@@ -1,6 +1,6 @@
-"""`make demo`: all of Gopher at work, in a temporary folder: `python -m gopher.cli.demo`.
+"""`make demo`: runs all of Gopher in a temporary folder (`python -m gopher.cli.demo`).
 
-Real jobs over HTTP, run by a real worker, and each result checked. Exits 0 only if every job ended as it should.
+Submits real jobs over HTTP, runs them in a real worker, and checks each result. Exits 0 only if all checks pass.
 """
 
 import os
@@ -29,18 +29,18 @@ from .processes import Interruptions, Processes, gopherctl, interruptions
 if TYPE_CHECKING:
     from rich.live import Live
 
-#: Where the pictures stay.
+#: Where the pictures are kept.
 PICTURES = Path("demo-pictures")
-#: Seconds until everything is healthy, and until every job has ended.
+#: Timeouts in seconds: until everything is healthy, and until all jobs have finished.
 START_TIME, RUN_TIME = 30.0, 60.0
-#: Seconds that stopping may take.
+#: Timeout of stopping, in seconds.
 STOP_TIME = 15.0
 _LOOK_EVERY = 0.15
 _COLUMNS = ("job", "type", "status", "attempts", "duration", "result")
 
 
 class DemoFailed(GopherError):
-    """Raised when something did not go as it should."""
+    """Raised when the demo fails."""
 
 
 def main() -> int:
@@ -62,14 +62,14 @@ def _run(folder: Path) -> int:
         try:
             return Demo(Settings.from_env(environ), processes, noted, place).run()
         finally:
-            # As `up` does: nothing new is promised, then what runs may finish; our server last.
+            # Like `up`: first stop accepting jobs, then let running jobs finish; our server last.
             for names in (("web",), ("worker", "scheduler"), ("mail",)):
                 processes.stop(names, STOP_TIME, hurry=lambda: noted.count > 1)
             processes.close()
 
 
 class Demo:
-    """One run: submit, watch, check, tell."""
+    """One run: submit, watch, check, report."""
 
     def __init__(self, settings: Settings, processes: Processes, noted: Interruptions, place: Place) -> None:
         self._settings = settings
@@ -82,7 +82,7 @@ class Demo:
         self._told: dict[str, str] = {}
 
     def run(self) -> int:
-        """Return 0 if every job ended as it should."""
+        """Return 0 if all jobs ended as expected."""
         started = time.monotonic()
         try:
             self._start()
@@ -98,8 +98,8 @@ class Demo:
         if reasons:
             self._show_logs()
             return 1
-        self._out.line(f"\nAll {len(self._jobs)} jobs ended as they should, after {time.monotonic() - started:.1f} s.")
-        self._out.line(f"The pictures lie in {self._place.pictures.absolute()}")
+        self._out.line(f"\nAll {len(self._jobs)} jobs ended as expected, after {time.monotonic() - started:.1f} s.")
+        self._out.line(f"The pictures are in {self._place.pictures.absolute()}")
         return 0
 
     def _start(self) -> None:
@@ -110,24 +110,24 @@ class Demo:
         give_up_at = time.monotonic() + START_TIME
         while not is_ready(health := self._api.health()):
             self._go_on(0.1, give_up_at, f"Gopher is not healthy after {START_TIME:g} s: {health}")
-        self._out.line(f"Server, API, worker and scheduler run; the API is {self._api.url}. Submitting:\n")
+        self._out.line(f"Server, API, worker and scheduler are running; the API is {self._api.url}. Submitting jobs:\n")
 
     def _submit(self) -> None:
         for each in self._jobs:
             self._out.line(f"  curl {self._api.url}/api/v1/jobs --json '{_json(each.body)}'")
             status, answer = self._call("POST", "/api/v1/jobs", each.body)
             if status != 201:
-                raise DemoFailed(f"{each.title}: the API answers {status}: {answer}")
+                raise DemoFailed(f"{each.title}: the API responded with {status}: {answer}")
             each.id = answer["job_id"]
         self._out.line("")
 
     def _watch(self) -> None:
-        """Look at all jobs until each has ended, and retry the dead letter meanwhile."""
+        """Poll all jobs until each has ended, and retry the dead letter."""
         give_up_at = time.monotonic() + RUN_TIME
         with self._display() as live:
             while not all(self._has_ended(each) for each in self._jobs):
                 late = [each.title for each in self._jobs if not self._has_ended(each)]
-                self._go_on(_LOOK_EVERY, give_up_at, f"not ended after {RUN_TIME:g} s: {', '.join(late)}")
+                self._go_on(_LOOK_EVERY, give_up_at, f"not finished after {RUN_TIME:g} s: {', '.join(late)}")
                 for each in self._jobs:
                     self._look(each)
                 self._tell_changes() if live is None else live.update(self._table(), refresh=True)
@@ -141,26 +141,26 @@ class Demo:
             return
         status, each.job = self._call("GET", f"/api/v1/jobs/{each.id}")
         if status != 200:
-            raise DemoFailed(f"{each.title}: the API answers {status}: {each.job}")
+            raise DemoFailed(f"{each.title}: the API responded with {status}: {each.job}")
         if each.redriven and not each.note and each.job["status"] in DEAD:
             self._redrive(each)
 
     def _redrive(self, each: DemoJob) -> None:
-        """Find the dead letter, mend its cause and give it fresh attempts."""
+        """Find the dead letter, fix the cause and retry it."""
         _, letters = self._call("GET", "/api/v1/dlq")
         if each.id not in [letter["job_id"] for letter in letters["jobs"]]:
             raise DemoFailed(f"{each.title}: it failed, but the dead letter queue does not list it")
         if each.job["error"]["type"] != "FileNotFoundError":
-            raise DemoFailed(f"{each.title}: it failed of something else: {each.job['error']}")
+            raise DemoFailed(f"{each.title}: it failed for another reason: {each.job['error']}")
         mend(self._place)
         status, answer = self._call("POST", f"/api/v1/dlq/{each.id}/retry")
         if status != 200:
-            raise DemoFailed(f"{each.title}: its retry is answered with {status}: {answer}")
+            raise DemoFailed(f"{each.title}: its retry got the response {status}: {answer}")
         each.note = "retried from the dead letter queue"
         _, each.job = self._call("GET", f"/api/v1/jobs/{each.id}")
 
     def _judge(self, each: DemoJob) -> str:
-        """Check a job that has ended; return what is wrong with it, "" when nothing is."""
+        """Check a finished job; return what is wrong with it, or ""."""
         if each.job["status"] not in SUCCEEDED:
             return f"{each.title}: it is {each.job['status']}: {each.job['error']}"
         if each.job["attempts"] != each.attempts:
@@ -180,7 +180,7 @@ class Demo:
             raise DemoFailed(f"{method} {path}: {error!r}") from error
 
     def _go_on(self, pause: float, give_up_at: float, reason: str) -> None:
-        """Wait a little; raise DemoFailed when a process has ended, the time is over or somebody wants to leave."""
+        """Wait briefly; raise DemoFailed if a process has ended, on timeout, or on Ctrl-C."""
         for process in self._processes.pump(pause):
             raise DemoFailed(f"{process.name} {process.ending}")
         if self._noted.count:
@@ -190,7 +190,7 @@ class Demo:
 
     @contextmanager
     def _display(self) -> "Iterator[Live | None]":
-        """Give a table that is redrawn in place, on a terminal only."""
+        """Yield a table that is redrawn in place, on a terminal only."""
         if not self._out.terminal:
             yield None
             return
@@ -218,7 +218,7 @@ class Demo:
 
     def _show_logs(self) -> None:
         for name, process in self._processes.all.items():
-            self._out.note(f"\nThe last lines of {name}:")
+            self._out.note(f"\nLast lines of {name}:")
             for line in process.tail:
                 self._out.note(f"  {line}")
 
@@ -254,7 +254,7 @@ def _json(body: dict[str, Any]) -> str:
 
 @contextmanager
 def _folder() -> Iterator[Path]:
-    """Give a temporary folder, gone afterwards."""
+    """Yield a temporary folder, deleted afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="gopher-demo-"))
     try:
         yield folder
@@ -263,7 +263,7 @@ def _folder() -> Iterator[Path]:
 
 
 def _prepare(folder: Path) -> Place:
-    """Make the folders and put the photograph where the image handler may read it."""
+    """Create the folders and put the photograph where the image handler may read it."""
     place = Place(files=folder / "files", mails=folder / "mails", pictures=PICTURES)
     for each in (place.files, place.mails, place.pictures):
         each.mkdir(parents=True, exist_ok=True)
@@ -273,16 +273,16 @@ def _prepare(folder: Path) -> Place:
 
 def _photograph() -> Path:
     """Return a real photograph: Grace Hopper in 1984, public domain, among matplotlib's sample data."""
-    # Looked up without importing matplotlib, which takes a while.
+    # Found without importing matplotlib, which is slow.
     spec = find_spec("matplotlib")
     path = Path(spec.origin).parent / "mpl-data/sample_data" / PHOTOGRAPH if spec and spec.origin else None
     if path is None or not path.is_file() or find_spec("aiosmtpd") is None:
-        raise ConfigurationError("the demo needs more libraries: pip install 'gopherctl[demo,embedded]'")
+        raise ConfigurationError("the demo requires more libraries: pip install 'gopherctl[demo,embedded]'")
     return path
 
 
 def _environ(folder: Path, server: EmbeddedServer) -> dict[str, str]:
-    """Return the environment of the demo's processes: the defaults, whatever is set around us."""
+    """Return the environment of the demo's processes: defaults, regardless of our own environment."""
     ours = {variable.name for variable in Settings.variables()} - {"GOPHER_REDIS_SERVER"} | {"PORT"}
     others = {name: value for name, value in os.environ.items() if name not in ours and not name.startswith("OTEL_")}
     return others | {

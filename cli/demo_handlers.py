@@ -1,4 +1,4 @@
-"""Two handlers of the demo that fail on purpose: one recovers by itself, one needs an operator."""
+"""Two handlers of the demo that fail on purpose: one recovers on retry, one needs an operator."""
 
 import csv
 import re
@@ -12,13 +12,13 @@ from gopher.jobs.backoff import Backoff
 from gopher.jobs.handlers import handler
 from gopher.jobs.job import Job
 
-#: Short, so that the demo is.
+#: Short, to keep the demo short.
 _SOON = Backoff("constant", base="500ms", jitter=False)
 _NAME = re.compile(r"[a-z0-9_-]{1,40}(\.csv)?")
 
 
 class Unsteady(msgspec.Struct, forbid_unknown_fields=True):
-    """A service that is down for so many calls. `name` tells one such service from another."""
+    """A service, identified by `name`, that is down for the given number of calls."""
 
     name: str
     failures: int
@@ -28,7 +28,7 @@ class Unsteady(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Sum(msgspec.Struct, forbid_unknown_fields=True):
-    """A CSV file below GOPHER_FILES with a column `amount`."""
+    """A CSV file in GOPHER_FILES with a column `amount`."""
 
     file: str
 
@@ -39,7 +39,7 @@ class Sum(msgspec.Struct, forbid_unknown_fields=True):
 @handler("demo_unsteady", backoff=_SOON, max_retries=3)
 def unsteady(job: Job, payload: Unsteady) -> dict[str, Any]:
     """Calls a service that is down for its first calls, then works."""
-    # Each call is a line in a file: the attempts may run in different processes.
+    # Counted as lines of a file, since attempts may run in different processes.
     calls = _files() / f"{payload.name}.calls"
     with calls.open("a+") as file:
         file.write(f"{job.id} attempt {job.attempt}\n")

@@ -1,7 +1,7 @@
-"""The jobs of the demo, and how each of them should end.
+"""The jobs of the demo, and their expected results.
 
-A check looks at the finished job as the API shows it, and at what the job did in the world: the picture is
-opened, the mail read. It returns what to say about the result and raises `Wrong` with the reason otherwise.
+A check inspects the finished job as the API shows it, and its effects: it opens the picture or reads the mail. It
+returns a note about the result, and raises `Wrong` with the reason otherwise.
 """
 
 import email
@@ -14,7 +14,7 @@ from typing import Any
 
 Job = dict[str, Any]
 
-#: Sizes and formats that the photograph is resized to; one side follows from its aspect ratio of 512 x 600.
+#: Target sizes and formats of the photograph, whose aspect ratio is 512 x 600.
 PICTURES = (
     ({"width": 256, "format": "jpeg"}, (256, 300), "JPEG"),
     ({"height": 450, "format": "webp"}, (384, 450), "WEBP"),
@@ -24,19 +24,19 @@ PHOTOGRAPH = "grace_hopper.jpg"
 #: The hundredth Fibonacci number (OEIS A000045) and 30! (A000142).
 FIBONACCI_100 = 354224848179261915075
 FACTORIAL_30 = 265252859812191058636308480000000
-#: Seconds.
+#: In seconds.
 DELAY = 3
 FIGURES = "figures.csv"
 _FIGURES = {"january": 1200, "february": 950, "march": 1850}
 
 
 class Wrong(Exception):
-    """Raised when a job did not do what it should."""
+    """Raised when a job did not do what it should have done."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Folders of one run: what handlers read and write, the mails that arrived, the pictures that stay."""
+    """Folders of one run: the handlers' files, received mails, and the pictures to keep."""
 
     files: Path
     mails: Path
@@ -45,14 +45,14 @@ class Place:
 
 @dataclass
 class DemoJob:
-    """A job to submit. `attempts` is how many it should need, `redriven` whether through the dead letter queue."""
+    """A job to submit. `attempts` is the expected number, `redriven` whether it becomes a dead letter first."""
 
     title: str
     body: dict[str, Any]
     check: Callable[[Job, Place], str]
     attempts: int = 1
     redriven: bool = False
-    #: What is known so far: filled in while the demo runs.
+    #: The latest state, updated while the demo runs.
     id: str = ""
     job: Job = field(default_factory=dict)
     note: str = ""
@@ -107,7 +107,7 @@ def _failing_jobs() -> list[DemoJob]:
 
 
 def mend(place: Place) -> None:
-    """Do what an operator does before retrying a dead letter: here the missing file is put in its place."""
+    """Fix the cause, as an operator would before retrying a dead letter: create the missing file."""
     rows = "".join(f"{month},{amount}\n" for month, amount in _FIGURES.items())
     (place.files / FIGURES).write_text(f"month,amount\n{rows}")
 
@@ -147,7 +147,7 @@ def _mail_of(sent: dict[str, str]) -> Callable[[Job, Place], str]:
 
 def _number(value: int) -> Callable[[Job, Place], str]:
     def check(job: Job, place: Place) -> str:
-        # Text, since a JSON reader that knows only doubles would change it.
+        # A string, since JSON readers that know only doubles would change it.
         _equal("the number", job["result"]["result"], str(value))
         return str(value)
 
@@ -157,7 +157,7 @@ def _number(value: int) -> Callable[[Job, Place], str]:
 def _report(job: Job, place: Place) -> str:
     page = Path(job["result"]["path"]).read_text("utf-8")
     if "<html" not in page or "math" not in page:
-        raise Wrong("the report's page does not show the queue's figures")
+        raise Wrong("the report does not show the queue's statistics")
     return f"{len(page):,} characters of HTML, {job['result']['workers']} worker"
 
 
@@ -166,13 +166,13 @@ def _late_prime(job: Job, place: Place) -> str:
     created, started = (datetime.fromisoformat(job[name]) for name in ("created_at", "started_at"))
     late = (started - created).total_seconds()
     if not DELAY - 0.05 <= late < DELAY + 5:
-        raise Wrong(f"it started {late:.2f} s after its submission, not {DELAY} s")
+        raise Wrong(f"it started {late:.2f} s after submission instead of {DELAY} s")
     return f"started {late:.2f} s later; 2^61 - 1 is prime"
 
 
 def _third_call(job: Job, place: Place) -> str:
     _equal("calls", (job["result"]["calls"], len((place.files / "service.calls").read_text().splitlines())), (3, 3))
-    return "succeeded at the third call"
+    return "succeeded on the third attempt"
 
 
 def _figures(job: Job, place: Place) -> str:

@@ -1,4 +1,4 @@
-"""A mail server that keeps what it is sent: `python -m gopher.cli.demo_mail PORT FOLDER`.
+"""A mail server that stores received messages: `python -m gopher.cli.demo_mail PORT FOLDER`.
 
 It speaks real SMTP on the loopback interface; each message becomes a file `<number>.eml` in the folder.
 """
@@ -22,7 +22,7 @@ class Sink:
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
         self._count += 1
         path = self._folder / f"{self._count}.eml"
-        # Renamed when it is whole: somebody looks for it meanwhile.
+        # Renamed when complete: the demo polls for it.
         path.with_suffix(".part").write_bytes(envelope.content)
         path.with_suffix(".part").rename(path)
         print(f"message {self._count} for {', '.join(envelope.rcpt_tos)}", flush=True)

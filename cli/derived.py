@@ -47,7 +47,7 @@ def _option(field: msgspec.structs.FieldInfo, default: Any) -> Callable[[Command
 
 
 def _choices(kind: Any) -> Iterator[tuple[Any, list[Meta]]]:
-    """Yield the types that a field may have, but for None, each with what is said of it."""
+    """Yield the types of a field except None, each with its metadata."""
     if get_origin(kind) is Annotated:
         inner, *metas = get_args(kind)
         for each, own in _choices(inner):

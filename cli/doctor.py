@@ -1,4 +1,4 @@
-"""`doctor`: whether server, processes and jobs are as they should be, with the remedy where they are not."""
+"""`doctor`: checks server, processes and jobs, and suggests fixes."""
 
 from collections.abc import Iterator
 
@@ -23,25 +23,25 @@ from .fleet_checks import (
 )
 from .output import Output, printable
 
-#: Findings of one check that are told; --json has all.
+#: Maximum number of findings shown per check; --json has all.
 _TOLD = 20
 _COLOURS = {"ok": "green", "finding": "red", "skipped": "yellow"}
 
 
 @click.command()
-@click.option("--deep", is_flag=True, help="Read every job also of large queues, to see that each has its place.")
-@click.option("--acknowledge", is_flag=True, help="End the notices that the server was emptied and records went early.")
+@click.option("--deep", is_flag=True, help="Also read every job of large queues, to find orphans.")
+@click.option("--acknowledge", is_flag=True, help="Dismiss warnings about lost data and evicted records.")
 @common
 def doctor(out: Output, deep: bool, acknowledge: bool) -> int:
-    """Examine server, processes and jobs. Exits 1 on a finding; each comes with its remedy.
+    """Check server, processes and jobs, and suggest fixes. Exits 1 if it finds problems.
 
-    Looks at the server's version, writes, eviction, memory, persistence, clock and connections; whether a scheduler is
-    alive and on time; whether each type with waiting jobs has a worker; and whether a job stands where nobody looks.
-    Over HTTP only at what the API can tell: the server's own checks and --deep need the server.
+    Checks the server's version, writability, eviction policy, memory, persistence, clock and connections; whether a
+    scheduler is running and on time; whether there is a worker for each type with waiting jobs; and whether there are
+    orphaned jobs. Over HTTP, the checks of the server and --deep are skipped.
     """
     if acknowledge:
         if over_http():
-            raise click.UsageError("--acknowledge: run this where REDIS_URL reaches the server.")
+            raise click.UsageError("--acknowledge needs the server itself: run it where REDIS_URL reaches the server.")
         with server_client() as gopher:
             acknowledge_losses(gopher)
     checks = []
@@ -56,12 +56,12 @@ def doctor(out: Output, deep: bool, acknowledge: bool) -> int:
 
 
 def _checks(deep: bool) -> Iterator[Check]:
-    """Make the checks one after the other, each when the one before is shown."""
+    """Run the checks one by one, each after the previous one is shown."""
     if over_http():
         yield from _checks_over_http()
         return
     with server_client() as gopher:
-        # Raises when the server is not there at all: then there is nothing to examine.
+        # Raises if the server is unreachable: then there is nothing to check.
         look = look_at(gopher.server)
         yield from server_checks(look, connections_needed(gopher, Settings.from_env()))
         yield _writes(gopher)
@@ -76,15 +76,15 @@ def _writes(gopher: Client) -> Check:
     try:
         latency = check_writable(gopher.server)
     except (ServerError, ConfigurationError) as error:
-        return Check("writes", "refused", [Finding(str(error), "New jobs are refused until that is mended.")])
+        return Check("writes", "rejected", [Finding(str(error), "New jobs are rejected until this is fixed.")])
     return Check("writes", f"accepted after {latency * 1000:.1f} ms")
 
 
 def _checks_over_http() -> Iterator[Check]:
-    """Make the checks that the API can answer: it tells nothing of its server's settings."""
+    """Run the checks that are possible over the API, which does not expose the server's settings."""
     with client() as gopher:
         health = gopher.health()
-        yield Check("server", skipped="its own checks need the server: run this where REDIS_URL reaches it")
+        yield Check("server", skipped="not available over HTTP: run this where REDIS_URL reaches the server")
         yield Check("writes", f"accepted after {health.redis.latency_ms:.1f} ms")
         yield Check("scheduler", health.scheduler, [SCHEDULER_MISSING] if health.scheduler == "missing" else [])
         yield from worker_checks(gopher)

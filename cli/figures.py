@@ -1,4 +1,4 @@
-"""`stats` and `workers`: how the queues are, and who works on them."""
+"""`stats` and `workers`: statistics of queues, and the live workers."""
 
 import shutil
 import time
@@ -27,16 +27,16 @@ _COLUMNS = ("queue", *PRIORITIES, *COUNTED, "oldest", "enqueued", "completed", "
 
 
 @click.command()
-@click.option("--watch", is_flag=True, help="Show them anew each second, until Ctrl-C.")
-@click.option("--interval", type=DURATION, default=1.0, metavar="DURATION", help="How often --watch looks.")
+@click.option("--watch", is_flag=True, help="Refresh every second until Ctrl-C.")
+@click.option("--interval", type=DURATION, default=1.0, metavar="DURATION", help="Refresh interval of --watch.")
 @common
 def stats(out: Output, watch: bool, interval: float) -> None:
-    """Show the figures of every queue: what waits at each priority, what runs, what failed."""
+    """Show statistics of all queues: waiting jobs by priority, and jobs by state."""
     with client() as gopher:
         if watch:
             _watch(gopher, out, max(interval, 0.1))
         elif not out.data(figures := gopher.stats()):
-            out.table(_COLUMNS[:-1], [row[:-1] for row in _rows(figures)], empty="no queue was ever used")
+            out.table(_COLUMNS[:-1], [row[:-1] for row in _rows(figures)], empty="no queues yet")
             out.note(_summary(figures))
 
 
@@ -67,9 +67,9 @@ def _print_again(gopher: Gopher, out: Output, interval: float) -> None:
 
 
 def _looks(gopher: Gopher, interval: float) -> Iterator[tuple[Stats, Stats, float, str]]:
-    """Yield the figures, those of the look before, the seconds between, and why there are no new ones.
+    """Yield the statistics, the previous ones, the seconds between, and the error if there are no new ones.
 
-    A server that is away for a while does not end it, unless it was away from the beginning.
+    It continues while the server is temporarily unavailable, unless it was so from the start.
     """
     figures = before = gopher.stats()
     looked, since, problem = time.monotonic(), interval, ""
@@ -87,7 +87,7 @@ def _drawn(figures: Stats, before: Stats, since: float, problem: str) -> "Render
     from rich.console import Group
     from rich.text import Text
 
-    # What is redrawn in place must not run over the terminal's edge.
+    # Lines that are redrawn in place must not wrap.
     width = shutil.get_terminal_size().columns
     table = rich_table(*fitting(_COLUMNS, _texts(figures, before, since), width, _LESS_NEEDED))
     below = Text(problem, style="red") if problem else Text(_summary(figures), style="dim", no_wrap=True)
@@ -122,13 +122,13 @@ def _summary(figures: Stats) -> str:
 @click.command()
 @common
 def workers(out: Output) -> None:
-    """List the live workers and what each of their children runs."""
+    """List the live workers and what their children are running."""
     with client() as gopher:
         found = gopher.workers()
     if out.data({"workers": found}):
         return
     columns = ("worker", "host", "pid", "queues", "busy", "jobs done", "memory", "up")
-    out.table(columns, map(_worker_row, found), empty="no worker is alive: start one with `gopherctl worker`")
+    out.table(columns, map(_worker_row, found), empty="no workers are running: start one with `gopherctl worker`")
     out.corrupt((worker.id, worker.corrupt) for worker in found)
     running = [
         (child.job_id, child.job_type, worker.id, str(child.pid), _since(child.running_since))

@@ -1,4 +1,4 @@
-"""What `doctor` finds out about processes and jobs: who is missing, what stands still, what stands nowhere."""
+"""`doctor`'s checks of processes and jobs: missing processes, stuck and orphaned jobs."""
 
 import time
 from collections.abc import Iterator
@@ -23,11 +23,11 @@ from gopher.server.round_trips import ask
 from .checks import Check, Finding
 from .hints import unserved
 
-#: Pages of so many jobs that are read of each waiting state, to see of which types they are.
+#: How many pages of waiting jobs are read per state, to find their types; and the jobs per page.
 _PAGES, _PAGE = 4, 500
-#: A due job, or a lost worker, that nobody has seen to for so long (ms) will be seen to by nobody.
+#: A due job or a lost worker that has not been handled for this long (ms) is reported.
 _LATE = 30_000
-#: Jobs of a queue all of whose keys are read without being asked to; so often, since jobs move meanwhile; seconds.
+#: Queues of up to this many jobs are read completely without --deep; how often, since jobs move; seconds between.
 _FEW, _LOOKS, _BETWEEN = 20_000, 3, 0.3
 SCHEDULER_MISSING = Finding(NO_SCHEDULER, f"{START_SCHEDULER.capitalize()}.")
 #: Connections of each process (docs/deployment.md); a worker has one more for each queue.
@@ -35,7 +35,7 @@ _OF_API_PROCESS, _OF_WORKER, _OF_SCHEDULER = 4, 1, 3
 
 
 def connections_needed(gopher: Client, settings: Settings) -> dict[str, int]:
-    """Return how many connections each kind of process may have open, for one API of WEB_CONCURRENCY processes."""
+    """Return the maximum number of connections of each kind of process, with one API of WEB_CONCURRENCY processes."""
     return {
         "workers": sum(_OF_WORKER + len(worker.queues) for worker in gopher.workers()),
         "schedulers": _OF_SCHEDULER * gopher.inspector.schedulers(),
@@ -44,7 +44,7 @@ def connections_needed(gopher: Client, settings: Settings) -> dict[str, int]:
 
 
 def data_check(gopher: Client) -> Check:
-    """Look whether the server has lost what it held: all of it, or records of finished jobs before their time."""
+    """Check whether the server has lost data: all of it, or records of finished jobs that were evicted early."""
     server, now = gopher.server, gopher.inspector.now()
     with explained():
         mark = server.client.execute_command(*server.installation.read_command().words)
@@ -57,7 +57,7 @@ def data_check(gopher: Client) -> Check:
         rows = pipe.execute() if names else []
     found = []
     if emptied := notice(mark, now):
-        found.append(Finding(emptied, "Once that is done: `gopherctl doctor --acknowledge` ends this notice."))
+        found.append(Finding(emptied, "Then dismiss this warning with `gopherctl doctor --acknowledge`."))
     removed = [
         (name, at, until, int(count or 0))
         for name, (at, until), count in zip(names, rows[0::2], rows[1::2], strict=True)
@@ -65,38 +65,38 @@ def data_check(gopher: Client) -> Check:
     ]
     for name, at, until, count in removed:
         message = (
-            f"queue {name!r}: records of finished jobs were removed early to free memory, {count:,} so far, last at "
-            f"{to_rfc3339(int(float(at)))}: of jobs that had ended by {to_rfc3339(int(float(until or at)))}"
+            f"queue {name!r}: records of finished jobs were evicted early to free memory: {count:,} so far, last at "
+            f"{to_rfc3339(int(float(at)))}, of jobs that had ended by {to_rfc3339(int(float(until or at)))}"
         )
-        found.append(Finding(message, "Raise maxmemory, or shorten GOPHER_RESULT_TTL so that they go by themselves."))
-    return Check("data", "lost in part" if found else "no sign that any was lost", found)
+        found.append(Finding(message, "Raise maxmemory, or shorten GOPHER_RESULT_TTL so that records expire sooner."))
+    return Check("data", "some data was lost" if found else "no data loss detected", found)
 
 
 def acknowledge_losses(gopher: Client) -> None:
-    """Say that people know what was lost until now: `/health` and `doctor` tell of it no more."""
+    """Acknowledge data loss up to now, so that `/health` and `doctor` stop reporting it."""
     server, now = gopher.server, gopher.inspector.now()
     server.write(server.keys.meta, lambda: server.client.hset(server.keys.meta, "acknowledged", now))
 
 
 def scheduler_check(gopher: Client) -> Check:
-    """Look whether schedulers are alive, and whether what was due has gone."""
+    """Check that schedulers are running, and that nothing is overdue."""
     count = gopher.inspector.schedulers()
     found = []
     if not count:
         found.append(SCHEDULER_MISSING)
     for queue, what, late in _overdue(gopher):
-        message = f"queue {queue!r}: {what} is late by {format_duration(late / 1000)}"
-        found.append(Finding(message, "Look into the scheduler's log; restart it."))
+        message = f"queue {queue!r}: {what} is overdue by {format_duration(late / 1000)}"
+        found.append(Finding(message, "Check the scheduler's log, and restart it."))
     return Check("scheduler", f"{count} alive", found)
 
 
 def _overdue(gopher: Client) -> Iterator[tuple[str, str, int]]:
-    """Yield queue, what is late there, and by how many ms."""
+    """Yield queue, what is overdue there, and by how many ms."""
     now, every = gopher.inspector.now(), [gopher.server.keys.for_queue(queue) for queue in gopher.server.queues()]
     places = [
         (keys.queue, key, what)
         for keys in every
-        for key, what in ((keys.scheduled, "a delayed job"), (keys.retrying, "a retry"), (keys.ticks, "a schedule"))
+        for key, what in ((keys.scheduled, "a scheduled job"), (keys.retrying, "a retry"), (keys.ticks, "a schedule"))
     ]
     with explained():
         heads = ask(gopher.server.client, [("ZRANGE", key, 0, 0, "WITHSCORES") for _, key, _ in places])
@@ -106,17 +106,17 @@ def _overdue(gopher: Client) -> Iterator[tuple[str, str, int]]:
 
 
 def worker_checks(gopher: Gopher) -> list[Check]:
-    """Look who works, and whether each type that has waiting jobs has somebody."""
+    """Check that workers are running, and that each type with waiting jobs has one."""
     workers = gopher.workers()
     children = sum(len(worker.children) for worker in workers)
     versions = sorted({worker.version for worker in workers} | {__version__})
     found = []
     if not workers:
-        found.append(Finding("no worker is alive", "Start one: `gopherctl worker`."))
+        found.append(Finding("no workers are running", "Start one: `gopherctl worker`."))
     if len(versions) > 1:
-        message = f"several versions of Gopher run: {', '.join(versions)}"
-        found.append(Finding(message, "Restart what is old, with SIGTERM: it finishes what it runs."))
-    return [Check("workers", f"{len(workers)} alive, {children} children", found), _types(gopher, workers)]
+        message = f"workers run different versions of Gopher: {', '.join(versions)}"
+        found.append(Finding(message, "Restart the old ones with SIGTERM, which lets running jobs finish."))
+    return [Check("workers", f"{len(workers)} running, {children} children", found), _types(gopher, workers)]
 
 
 def _types(gopher: Gopher, workers: list[WorkerView]) -> Check:
@@ -125,7 +125,9 @@ def _types(gopher: Gopher, workers: list[WorkerView]) -> Check:
     for queue, job_type in sorted(waiting):
         problem, _, remedy = unserved(workers, job_type, queue).partition(": ")
         if problem:
-            found.append(Finding(f"jobs of type {job_type!r} wait, and {problem}", f"{remedy[0].upper()}{remedy[1:]}."))
+            found.append(
+                Finding(f"jobs of type {job_type!r} are waiting, and {problem}", f"{remedy[0].upper()}{remedy[1:]}.")
+            )
     return Check("types", f"{len({job_type for _, job_type in waiting})} with waiting jobs", found)
 
 
@@ -140,22 +142,22 @@ def _some(gopher: Gopher, state: str) -> Iterator[JobView]:
 
 
 def running_check(gopher: Client) -> Check:
-    """Look for jobs that are processing for longer than their timeout, the grace and a lease allow."""
+    """Find jobs that have been processing for longer than their timeout, the grace period and a lease allow."""
     running, found = 0, []
     for queue, stats in gopher.stats().queues.items():
         running += stats.processing
         for job in gopher.inspector.stuck(queue) if stats.processing else ():
             message = f"queue {queue!r}: job {job.job_id} should have ended {format_duration(job.late)} ago"
             remedy = (
-                f"Look into the log of worker {job.worker_id}: the server may refuse its outcomes. "
-                "If the job is not given back within a lease, restart that worker."
+                f"Check the log of worker {job.worker_id}: the server may be rejecting its outcomes. "
+                "If the job is not requeued within a lease, restart that worker."
             )
             found.append(Finding(message, remedy))
     return Check("running", f"{running} jobs", found)
 
 
 def orphan_check(gopher: Client, *, deep: bool) -> Check:
-    """Look for jobs that stand where nobody looks; in large queues only for those of lost workers, unless `deep`."""
+    """Find orphaned jobs; in large queues only those held by lost workers, unless `deep`."""
     found, large = [], []
     for queue in gopher.server.queues():
         keys = gopher.server.keys.for_queue(queue)
@@ -168,8 +170,10 @@ def orphan_check(gopher: Client, *, deep: bool) -> Check:
             sentences += _not_rescued(gopher, keys)
         found += [Finding(f"queue {queue!r}: {sentence}", _remedy(sentence, keys)) for sentence in sentences]
     if large:
-        return Check("orphans", f"of {', '.join(large)} only what workers hold: --deep reads every job", found)
-    return Check("orphans", "every job has its place", found)
+        return Check(
+            "orphans", f"for {', '.join(large)} only jobs held by workers were checked: --deep reads every job", found
+        )
+    return Check("orphans", "none", found)
 
 
 def _size(gopher: Client, keys: QueueKeys) -> int:
@@ -182,7 +186,7 @@ def _size(gopher: Client, keys: QueueKeys) -> int:
 
 
 def _lasting(gopher: Client, keys: QueueKeys) -> list[str]:
-    """Return what several looks have found: a job that moves while it is read may seem lost in one of them."""
+    """Return what repeated reads agree on: a job that moves while it is read may seem lost in one of them."""
     lasting = findings(gopher.server.client, keys)
     for _ in range(_LOOKS - 1):
         if lasting:
@@ -200,20 +204,20 @@ def _held_by_nobody(gopher: Client, keys: QueueKeys) -> Iterator[str]:
         worker = name.decode().removeprefix(prefix)
         if worker.encode() not in known:
             count = client.llen(name)
-            yield f"{count} jobs stand in processing:{worker}, and that worker is neither there nor lost"
+            yield f"{count} jobs are in processing:{worker}, and that worker is neither registered nor lost"
 
 
 def _not_rescued(gopher: Client, keys: QueueKeys) -> list[str]:
-    """Return the workers whose lease was over long ago, and whose jobs were not given back."""
+    """Return the workers whose lease expired long ago, and whose jobs have not been requeued."""
     lost = gopher.server.client.zrangebyscore(keys.workers, "-inf", gopher.inspector.now() - _LATE)
-    return [f"the worker {worker.decode()} is lost, and nobody has given its jobs back" for worker in lost]
+    return [f"worker {worker.decode()} is lost, and its jobs have not been requeued" for worker in lost]
 
 
 def _remedy(sentence: str, keys: QueueKeys) -> str:
-    if sentence.endswith("is neither there nor lost"):
+    if sentence.endswith("is neither registered nor lost"):
         worker = sentence.partition("processing:")[2].partition(",")[0]
-        # Its lease is over since 1970: whoever rescues next gives its jobs back.
+        # A lease that expired in 1970: the next rescue requeues its jobs.
         return f"Let it be rescued, within a lease: redis-cli ZADD '{keys.workers}' 0 '{worker}'"
-    if "nobody has given its jobs back" in sentence:
+    if "its jobs have not been requeued" in sentence:
         return "Start a scheduler: `gopherctl scheduler`, or a worker of this queue."
-    return "Keys were changed by hand, or Gopher has a bug: keep this answer and what `gopherctl job ID` says."
+    return "Keys were changed by hand, or this is a bug in Gopher: keep this output and that of `gopherctl job ID`."

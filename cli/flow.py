@@ -1,4 +1,4 @@
-"""How fast jobs start, and whether at all: `limits`, `pause`, `resume`, and `why` for one job."""
+"""Flow control: `limits`, `pause`, `resume` and `why`."""
 
 import click
 
@@ -13,7 +13,7 @@ from .output import Output, seconds
 @click.group(invoke_without_command=True)
 @common
 def limits(out: Output) -> None:
-    """Show and set how many jobs of a type start a second and run at once, over all workers."""
+    """Show and set limits of job types: start rate and concurrency across all workers."""
     if click.get_current_context().invoked_subcommand is None:
         _list(out)
 
@@ -21,7 +21,7 @@ def limits(out: Output) -> None:
 @limits.command("list")
 @common
 def list_limits(out: Output) -> None:
-    """List the types that are limited, paused or held back."""
+    """List the types that are limited, paused or throttled."""
     _list(out)
 
 
@@ -30,16 +30,16 @@ def _list(out: Output) -> None:
         views = gopher.flow.limits()
     if out.data({"limits": views}):
         return
-    columns = ("type", "queue", "rate", "burst", "at once", "running", "state", "set by")
+    columns = ("type", "queue", "rate", "burst", "concurrency", "running", "state", "set by")
     rows = [
         (
             view.type, view.queue, view.rate, view.burst, view.concurrency, view.running,
-            "paused" if view.paused else f"held back for {seconds(view.held_back_for)}" if view.held_back_for else "",
+            "paused" if view.paused else f"throttled for {seconds(view.held_back_for)}" if view.held_back_for else "",
             view.origin,
         )
         for view in views
     ]  # fmt: skip
-    out.table(columns, rows, empty="no type is limited: gopherctl limits set TYPE --rate 10/s")
+    out.table(columns, rows, empty="no limits: set one with gopherctl limits set TYPE --rate 10/s")
     out.corrupt((view.type, view.corrupt) for view in views)
 
 
@@ -48,14 +48,14 @@ def _list(out: Output) -> None:
 @options(LimitRequest)
 @common
 def set_limit(out: Output, job_type: str, rate: str | None, burst: float | None, concurrency: int | None) -> None:
-    """Limit a type; jobs that wait already count within a second."""
+    """Limit a job type. Takes effect within a second, for waiting jobs, too."""
     with client() as gopher:
         limit = gopher.flow.set_limit(job_type, rate, burst, concurrency)
     shown = None if limit.rate is None else format_rate(limit.rate)
     if not out.data({"type": job_type, "rate": shown, "burst": limit.burst, "concurrency": limit.concurrency}):
         words = [
             f"{shown} (burst {limit.burst:g})" if shown else "",
-            f"{limit.concurrency} at once" if limit.concurrency else "",
+            f"concurrency {limit.concurrency}" if limit.concurrency else "",
         ]
         out.line(f"{job_type}: {', '.join(word for word in words if word)}")
 
@@ -64,16 +64,16 @@ def set_limit(out: Output, job_type: str, rate: str | None, burst: float | None,
 @click.argument("job_type", metavar="TYPE")
 @common
 def clear_limit(out: Output, job_type: str) -> int:
-    """Take a limit away; what the handler itself declares counts again."""
+    """Clear a limit. The limit declared by the handler applies again."""
     with checking_client() as gopher:
         was_limited = gopher.flow.clear_limit(job_type)
     if not out.data({"type": job_type, "cleared": was_limited}):
-        out.line(f"{job_type} is not limited any more" if was_limited else f"{job_type} was not limited")
+        out.line(f"{job_type} is no longer limited" if was_limited else f"{job_type} was not limited")
     return 0 if was_limited else 1
 
 
-_queue = click.option("--queue", help="The jobs of this queue.")
-_type = click.option("--type", "job_type", metavar="TYPE", help="The jobs of this type, in every queue.")
+_queue = click.option("--queue", help="Queue name.")
+_type = click.option("--type", "job_type", metavar="TYPE", help="Job type, in all queues.")
 
 
 @click.command()
@@ -81,12 +81,12 @@ _type = click.option("--type", "job_type", metavar="TYPE", help="The jobs of thi
 @_type
 @common
 def pause(out: Output, queue: str | None, job_type: str | None) -> None:
-    """Give out no more jobs of a queue or of a type; what runs goes on."""
+    """Pause a queue or a job type. Running jobs finish."""
     what, name = _one(queue, job_type)
     with client() as gopher:
         changed = gopher.flow.pause_queue(name) if what == "queue" else gopher.flow.pause_type(name)
     if not out.data({what: name, "paused": True, "changed": changed}):
-        out.line(f"{what} {name} is paused" + ("" if changed else " already"))
+        out.line(f"{what} {name} is " + ("paused" if changed else "already paused"))
 
 
 @click.command()
@@ -94,19 +94,19 @@ def pause(out: Output, queue: str | None, job_type: str | None) -> None:
 @_type
 @common
 def resume(out: Output, queue: str | None, job_type: str | None) -> None:
-    """Give out the jobs of a queue or of a type again."""
+    """Resume a paused queue or job type."""
     what, name = _one(queue, job_type)
     with client() as gopher:
         changed = gopher.flow.resume_queue(name) if what == "queue" else gopher.flow.resume_type(name)
     if not out.data({what: name, "paused": False, "changed": changed}):
-        out.line(f"{what} {name} goes on" if changed else f"{what} {name} was not paused")
+        out.line(f"{what} {name} is resumed" if changed else f"{what} {name} was not paused")
 
 
 @click.command()
 @click.argument("job_id", metavar="ID")
 @common
 def why(out: Output, job_id: str) -> None:
-    """Say why a job isn't running yet, the first obstacle first."""
+    """Explain why a job isn't running yet."""
     with looking_client() as gopher:
         reasons = gopher.why(job_id)
     if not out.data({"job_id": job_id, "reasons": reasons}):
@@ -117,5 +117,5 @@ def why(out: Output, job_id: str) -> None:
 
 def _one(queue: str | None, job_type: str | None) -> tuple[str, str]:
     if (queue is None) == (job_type is None):
-        raise click.UsageError("say which: --queue NAME or --type TYPE.")
+        raise click.UsageError("specify --queue NAME or --type TYPE.")
     return ("queue", queue) if queue is not None else ("type", str(job_type))

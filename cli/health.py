@@ -1,4 +1,4 @@
-"""`health`: whether the server answers, and whether somebody works; or whether one worker lives."""
+"""`health`: checks server, workers and scheduler, or the liveness of one process."""
 
 from dataclasses import replace
 
@@ -11,25 +11,25 @@ from gopher.telemetry import liveness
 from .common import client, common, over_http, setting
 from .output import Output
 
-#: Seconds that one command may take: a probe is asked by what gives up early itself.
+#: Timeout of a command in seconds: callers of probes have short timeouts themselves.
 _TIMEOUT = 0.5
 
 
 @click.command()
-@click.option("--worker", is_flag=True, help="Look only whether the worker or scheduler with this health file lives.")
+@click.option("--worker", is_flag=True, help="Only check the worker or scheduler with this health file.")
 @click.option(
     "--health-file",
     metavar="PATH",
     expose_value=False,
     callback=setting("GOPHER_HEALTH_FILE"),
-    help="The file for --worker; else GOPHER_HEALTH_FILE.",
+    help="Health file for --worker.  [default: GOPHER_HEALTH_FILE]",
 )
 @common
 def health(out: Output, worker: bool) -> None:
-    """Check server, workers and scheduler. Exits 1 when the server can't be used; what is missing is said.
+    """Check server, workers and scheduler. Exits 1 if the server is unavailable.
 
-    With --worker, for a container's probe: exits 1 when the worker or scheduler beside it hangs, or hears nothing
-    from its server.
+    With --worker, for container probes: exits 1 if the worker or scheduler with this health file hangs or has lost its
+    server.
     """
     settings = Settings.from_env()
     if worker:
@@ -39,10 +39,10 @@ def health(out: Output, worker: bool) -> None:
 
 def _of_one(settings: Settings, out: Output) -> None:
     if settings.health_file is None:
-        raise click.UsageError("--worker: say which file, with --health-file or GOPHER_HEALTH_FILE.")
+        raise click.UsageError("--worker requires --health-file or GOPHER_HEALTH_FILE.")
     beat = liveness.check(settings.health_file)
     if not out.data(beat):
-        out.line(f"process {beat.pid} lives")
+        out.line(f"process {beat.pid} is alive")
 
 
 def _impatient(settings: Settings) -> Client:
@@ -64,4 +64,4 @@ def _of_all(settings: Settings, out: Output) -> None:
     for reason in found.reasons:
         out.note(reason)
     if not found.workers and not any("no worker" in reason for reason in found.reasons):
-        out.note("no worker is alive: start one with `gopherctl worker`")
+        out.note("no workers are running: start one with `gopherctl worker`")

@@ -1,4 +1,4 @@
-"""What is missing for a job to run: said beside an answer, never in its place."""
+"""Hints about missing processes, printed in addition to a command's output."""
 
 from gopher.base.states import TIMED
 from gopher.errors import GopherError
@@ -8,19 +8,19 @@ from gopher.reads.advice import NO_SCHEDULER, START_SCHEDULER
 
 
 def missing(client: Gopher, job_type: str, queue: str, status: str) -> list[str]:
-    """Return a sentence for each process that a job waits for and nobody runs."""
+    """Return a hint for each missing process that a job is waiting for."""
     try:
         hints = [unserved(client.workers(), job_type, queue)]
         if status in TIMED and client.health().scheduler == "missing":
             hints.append(f"{NO_SCHEDULER}; {START_SCHEDULER}")
     except GopherError:
-        # The job is stored: a failure here would speak of something else.
+        # The job is stored: an error here would be misleading.
         return []
     return [hint for hint in hints if hint]
 
 
 def unserved(workers: list[WorkerView], job_type: str, queue: str) -> str:
-    """Return what to start when no live worker takes jobs of this type from this queue, "" when one does."""
+    """Return what to start if no live worker takes jobs of this type from this queue, otherwise ""."""
     on_queue = [worker for worker in workers if queue in worker.queues]
     if any(job_type in worker.types for worker in on_queue):
         return ""

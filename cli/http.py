@@ -8,12 +8,12 @@ import msgspec
 from gopher.api_client import transport
 from gopher.errors import ApiUnavailable
 
-#: Seconds that one answer may take; one of /health, which is asked again and again.
+#: Timeouts in seconds of a request, and of /health, which is polled.
 _ANSWER, _HEALTH_ANSWER = 30.0, 2.0
 
 
 class Api:
-    """An API that listens on a host and port."""
+    """An API at a host and port."""
 
     def __init__(self, host: str, port: int) -> None:
         self.host, self.port = reachable(host), port
@@ -27,7 +27,7 @@ class Api:
         return answer.status, msgspec.json.decode(answer.body or b"null")
 
     def health(self) -> dict[str, Any]:
-        """Return what /health says; `{"status": "starting"}` while nobody answers."""
+        """Return the response of /health; `{"status": "starting"}` while there is none."""
         try:
             _, answer = self.call("GET", "/health", timeout=_HEALTH_ANSWER)
         except (ApiUnavailable, ValueError):
@@ -36,12 +36,12 @@ class Api:
 
 
 def is_ready(health: dict[str, Any]) -> bool:
-    """Return whether everything runs. Healthy is also a queue without jobs and workers: here one is awaited."""
+    """Return whether everything is running. /health accepts an idle queue without workers; here one is required."""
     return health["status"] == "healthy" and bool(health.get("workers"))
 
 
 def reachable(host: str) -> str:
-    """Return the host to call for what listens on `host`."""
+    """Return the host name to connect to for a listener on `host`."""
     if host in ("0.0.0.0", ""):  # noqa: S104 - compared, not bound
         return "127.0.0.1"
     if host == "::":
@@ -50,12 +50,12 @@ def reachable(host: str) -> str:
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """Return a port of `host` on which nobody listens now."""
+    """Return a free port of `host`."""
     return _bind(host, 0)
 
 
 def is_free(host: str, port: int) -> bool:
-    """Return whether we could listen there."""
+    """Return whether the port is free."""
     try:
         _bind(host, port)
     except OSError:
@@ -66,7 +66,7 @@ def is_free(host: str, port: int) -> bool:
 def _bind(host: str, port: int) -> int:
     family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     with socket.socket(family, kind, protocol) as listener:
-        # As the API's own socket does: a port of a server just stopped counts as free.
+        # Like the API's own socket: the port of a server that has just stopped is free.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
         return int(listener.getsockname()[1])

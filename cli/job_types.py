@@ -1,4 +1,4 @@
-"""`types`: which jobs can be submitted, and what their payloads look like."""
+"""`types`: job types and their payloads."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from .output import Output, seconds
 @click.argument("job_type", required=False, shell_complete=known_types)
 @common
 def types(out: Output, job_type: str | None) -> None:
-    """List the job types of GOPHER_HANDLERS, or show one of them with the fields of its payload."""
+    """List the job types of GOPHER_HANDLERS, or show one with the fields of its payload."""
     with checking_client() as gopher:
         known = gopher.types()
     shown = known if job_type is None else [view for view in known if view.name == job_type]
@@ -26,13 +26,13 @@ def types(out: Output, job_type: str | None) -> None:
         return
     if job_type is None:
         rows = [(view.name, _fields(view), view.description) for view in shown]
-        out.table(("type", "payload", "description"), rows, empty="no handler is registered: set GOPHER_HANDLERS")
+        out.table(("type", "payload", "description"), rows, empty="no handlers are registered: set GOPHER_HANDLERS")
     else:
         _show(out, shown[0])
 
 
 def _show(out: Output, view: TypeView) -> None:
-    limit = [view.rate_limit or "", f"{view.concurrency} at once" if view.concurrency else ""]
+    limit = [view.rate_limit or "", f"concurrency {view.concurrency}" if view.concurrency else ""]
     out.fields(
         [
             ("type", view.name),
@@ -40,7 +40,7 @@ def _show(out: Output, view: TypeView) -> None:
             ("max retries", str(view.max_retries)),
             ("timeout", seconds(view.timeout)),
             ("limit", ", ".join(each for each in limit if each)),
-            ("needs", "" if view.needs == "submit" else f"a key with the role {view.needs}"),
+            ("requires", "" if view.needs == "submit" else f"a key with the role {view.needs}"),
         ]
     )
     properties = _object(view)
@@ -50,7 +50,7 @@ def _show(out: Output, view: TypeView) -> None:
         for name, field in properties.get("properties", {}).items()
     ]
     out.line("")
-    out.table(("field", "kind", ""), rows, empty="the payload may be any JSON object")
+    out.table(("field", "type", ""), rows, empty="the payload can be any JSON object")
 
 
 def _fields(view: TypeView) -> str:

@@ -1,4 +1,4 @@
-"""`job`, `jobs`, `cancel`, `logs`: looking at jobs, and stopping one."""
+"""`job`, `jobs`, `cancel`, `logs`: show, list and cancel jobs."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ _COLUMNS = ("job", "type", "status", "queue", "priority", "attempts", "created (
 @click.argument("job_id")
 @common
 def job(out: Output, job_id: str) -> None:
-    """Show a job: its state, payload, result or error, and its attempts."""
+    """Show a job with its state, payload, result or error, and attempts."""
     with looking_client() as gopher:
         show_job(out, gopher.job(job_id))
 
@@ -47,28 +47,30 @@ def jobs(out: Output, limit: int, cursor: str | None, **filters: Any) -> None:
         )
         for view in page.jobs
     ]
-    out.table(_COLUMNS, rows, empty="no jobs" + (" of this kind" if any(filters.values()) else ""))
+    out.table(_COLUMNS, rows, empty="no matching jobs" if any(filters.values()) else "no jobs")
     out.corrupt((view.job_id, view.corrupt or ()) for view in page.jobs)
     if page.next_cursor:
-        out.note(f"more: --cursor {page.next_cursor}")
+        out.note(f"next page: --cursor {page.next_cursor}")
 
 
 @click.command()
 @click.argument("job_id")
 @common
 def cancel(out: Output, job_id: str) -> None:
-    """Cancel a job: a waiting one at once, of a running one the process is stopped."""
+    """Cancel a job: a waiting job immediately; the process of a running job is stopped."""
     with client() as gopher:
         status = gopher.cancel(job_id)
     if not out.data({"job_id": job_id, "status": status}):
-        out.line("cancelled" if status not in RUNNING else f"stopping it: `gopherctl wait {job_id}` tells when")
+        out.line(
+            "cancelled" if status not in RUNNING else f"stopping; `gopherctl wait {job_id}` waits until it has stopped"
+        )
 
 
 @click.command()
 @click.argument("job_id")
 @common
 def logs(out: Output, job_id: str) -> None:
-    """Show what each attempt of a job has logged or printed."""
+    """Show the log and output of a job's attempts."""
     with client() as gopher:
         lines = gopher.logs(job_id)
     if out.data({"job_id": job_id, "logs": lines}):
@@ -76,11 +78,11 @@ def logs(out: Output, job_id: str) -> None:
     for line in lines:
         out.line(f"{line.attempt}  {line.time[11:23]}  {line.line}")
     if not lines:
-        out.note("nothing was logged")
+        out.note("no output")
 
 
 def show_job(out: Output, view: JobView) -> None:
-    """Print one job with all that is known of it."""
+    """Print all details of a job."""
     if out.data(view):
         return
     error = _decoded(view.error) or {}
@@ -105,7 +107,7 @@ def show_job(out: Output, view: JobView) -> None:
             ("result", _unless_empty(view.result)),
             ("error", f"{error.get('type')}: {error.get('message')}" if error else None),
             ("traceback", str(error.get("traceback") or "").rstrip()),
-            # Names of what stands above that is only a substitute.
+            # Fields shown above whose values are only substitutes.
             ("corrupt", ", ".join(view.corrupt or ())),
         ]
     )

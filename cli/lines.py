@@ -1,16 +1,16 @@
-"""Lines of a file in batches: any number of them, in constant memory."""
+"""Reads a file's lines in batches, in constant memory."""
 
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
 from gopher.jobs.lines import Line, read_lines
 
-#: Lines, and bytes of lines, of one batch. An API takes 1 MiB in one request unless SERVER_MAX_BODY says otherwise.
+#: Maximum lines and bytes of a batch. The API accepts 1 MiB per request unless SERVER_MAX_BODY is set.
 BATCH_LINES, BATCH_BYTES = 1000, 900 * 1024
 
 
 class Batch(NamedTuple):
-    """Lines that are sent together. `last` is the number of its last line, `end` the bytes read so far."""
+    """Lines that are sent together. `last` is the number of the last line, `end` the bytes read so far."""
 
     lines: list[Line]
     last: int
@@ -18,7 +18,7 @@ class Batch(NamedTuple):
 
 
 def batches(file: BinaryIO) -> Iterator[Batch]:
-    """Yield a file's lines in batches, which are the same each time that the file is read."""
+    """Yield a file's lines in batches, which are the same each time the file is read."""
     lines: list[Line] = []
     size = last = end = 0
     for line in read_lines(file):

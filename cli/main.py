@@ -1,7 +1,7 @@
-"""The command `gopherctl`: which commands there are, and how every one of them ends.
+"""The command `gopherctl`: the table of commands, and error handling.
 
-Exit codes: 0 done, 1 failed or not found, 2 usage. Only click is imported here, so that `--help`, `--version`
-and the shell's completion answer at once.
+Exit codes: 0 success, 1 failed or not found, 2 usage error. Only click is imported here, so that `--help`,
+`--version` and shell completion are fast.
 """
 
 import os
@@ -17,52 +17,52 @@ from gopher import __version__
 from .options import option_of
 
 DONE, FAILED, USAGE = 0, 1, 2
-#: What shells use for a program that SIGINT ended.
+#: The shells' exit code of a program killed by SIGINT.
 INTERRUPTED = 130
 
-#: Command -> the module that has it, and its line in `gopherctl --help`, in the order of use.
+#: Command -> its module, and its line in `gopherctl --help`, in order of use.
 COMMANDS = {
     "up": ("up", "Run everything in one terminal: server, API, worker, scheduler."),
     "web": ("running", "Run the HTTP API."),
     "worker": ("running", "Run a worker."),
     "scheduler": ("running", "Run a scheduler."),
     "submit": ("submitting", "Submit a job."),
-    "submit-many": ("submit_many", "Submit the jobs of a file, one a line."),
+    "submit-many": ("submit_many", "Submit jobs from a file, one per line."),
     "job": ("jobs", "Show a job."),
     "jobs": ("jobs", "List jobs, newest first."),
-    "wait": ("waiting", "Wait until a job has ended."),
+    "wait": ("waiting", "Wait for a job to finish."),
     "cancel": ("jobs", "Cancel a job."),
-    "logs": ("jobs", "Show what a job has logged."),
-    "why": ("flow", "Say why a job isn't running yet."),
-    "stats": ("figures", "Show the figures of every queue."),
-    "workers": ("figures", "List the live workers and what they run."),
+    "logs": ("jobs", "Show the log and output of a job."),
+    "why": ("flow", "Explain why a job isn't running yet."),
+    "stats": ("figures", "Show statistics of all queues."),
+    "workers": ("figures", "List the live workers and what they are running."),
     "check": ("check", "Check the modules of handlers, for a build or before a deploy."),
-    "types": ("job_types", "List the job types that can be submitted."),
+    "types": ("job_types", "List the job types."),
     "health": ("health", "Check server, workers and scheduler."),
-    "doctor": ("doctor", "Examine server, processes and jobs, and say what to mend."),
-    "list-failed": ("dead", "List the dead letters, newest first."),
-    "retry": ("dead", "Give dead letters fresh attempts."),
-    "retry-all": ("dead", "Give all dead letters, or some kind of them, fresh attempts."),
+    "doctor": ("doctor", "Check server, processes and jobs, and suggest fixes."),
+    "list-failed": ("dead", "List dead letters, newest first."),
+    "retry": ("dead", "Retry dead letters by id."),
+    "retry-all": ("dead", "Retry all dead letters, or those that match filters."),
     "redrives": ("redrives", "Show and stop gradual redrives."),
     "discard": ("dead", "Delete dead letters."),
-    "purge": ("dead", "Delete all jobs that wait in one state."),
-    "pause": ("flow", "Give out no more jobs of a queue or a type."),
-    "resume": ("flow", "Give them out again."),
-    "limits": ("flow", "Show and set how many jobs of a type start and run."),
+    "purge": ("dead", "Delete all jobs of a queue in a given state."),
+    "pause": ("flow", "Pause a queue or a job type."),
+    "resume": ("flow", "Resume a paused queue or job type."),
+    "limits": ("flow", "Show and set rate and concurrency limits of job types."),
     "schedules": ("schedules", "Show and manage recurring jobs."),
     "bench": ("bench", "Measure throughput and latency of this installation."),
-    "completion": ("completion", "Print the shell's completion script."),
+    "completion": ("completion", "Print a shell's completion script."),
 }
 #: Commands that --help does not show: for those who test Gopher itself, and those that were renamed.
 HIDDEN = {"debug": "debug", "retries": "redrives"}
 
 _NEXT_STEPS = {
-    "QueueUnavailable": "Start everything with `gopherctl up`, or say where it is: --redis-url, REDIS_URL.",
-    "ApiUnavailable": "Look at GOPHER_URL; without it commands work on REDIS_URL.",
-    "AccessRefused": "Look at GOPHER_API_KEY.",
-    "OutcomeUnknown": "Look at `gopherctl jobs` before you repeat it.",
-    "QueueFull": "Give it more memory, or let `gopherctl purge` make room.",
-    "StorageFull": "Make room on its disk.",
+    "QueueUnavailable": "Start everything with `gopherctl up`, or set the server's URL with --redis-url or REDIS_URL.",
+    "ApiUnavailable": "Check GOPHER_URL; without it, commands use REDIS_URL.",
+    "AccessRefused": "Check GOPHER_API_KEY.",
+    "OutcomeUnknown": "Check `gopherctl jobs` before you repeat the command.",
+    "QueueFull": "Give the server more memory, or free some with `gopherctl purge`.",
+    "StorageFull": "Free disk space on the server.",
     "QueueBusy": "Try again in a moment.",
     "ScheduleNotFound": "`gopherctl schedules` lists them.",
     "RedriveNotFound": "`gopherctl redrives` lists them.",
@@ -71,7 +71,7 @@ _NEXT_STEPS = {
 
 
 class LazyGroup(click.Group):
-    """Imports a command's module when the command is used."""
+    """Imports a command's module on use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -91,7 +91,7 @@ class LazyGroup(click.Group):
             from difflib import get_close_matches
 
             near = " or ".join(f"`gopherctl {name}`" for name in get_close_matches(args[0], COMMANDS, 3, 0.5))
-            ctx.fail(f"there is no command {args[0]!r}.{f' Did you mean {near}?' if near else ''}")
+            ctx.fail(f"unknown command {args[0]!r}.{f' Did you mean {near}?' if near else ''}")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -102,23 +102,23 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="gopherctl")
 def cli() -> None:
-    """Gopher, a job queue: run it, submit jobs, look after them.
+    """Gopher, a job queue: run it, submit jobs, manage them.
 
-    Every command takes --json for machines and --redis-url (else REDIS_URL). With GOPHER_URL and GOPHER_API_KEY set,
-    commands work over that API instead. Exit codes: 0 done, 1 failed or not found, 2 usage.
+    Every command accepts --json and --redis-url (default: REDIS_URL). If GOPHER_URL and GOPHER_API_KEY are set,
+    commands use that API instead. Exit codes: 0 success, 1 failed or not found, 2 usage error.
     """
 
 
 def main() -> NoReturn:
     """Run `gopherctl` with the arguments of the process."""
-    # Modules of GOPHER_HANDLERS may lie in the current folder. Last, so that nothing there hides a library.
+    # Modules of GOPHER_HANDLERS may be in the current folder. Last, so that nothing there shadows a library.
     if "" not in sys.path:
         sys.path.append("")
     sys.exit(run())
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code. What the user can mend is said in a sentence on stderr."""
+    """Run a command and return its exit code. Errors that the user can fix are one sentence on stderr."""
     from gopher.errors import GopherError, InvalidJob, QueueUnavailable
 
     try:
@@ -127,10 +127,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
         error.show()
         return error.exit_code
     except click.Abort as abort:
-        # Ctrl-C, or a no to a question.
+        # Ctrl-C, or a declined confirmation.
         return INTERRUPTED if isinstance(abort.__cause__, KeyboardInterrupt) else FAILED
     except BrokenPipeError:
-        # The reader has left (`gopherctl jobs | head`): nothing more can be said, not even at exit.
+        # The reader has closed the pipe (`gopherctl jobs | head`): nothing more can be written, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except InvalidJob as error:
@@ -147,11 +147,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _server_in_this_folder() -> str:
-    """Return the next step when `gopherctl up` runs in the current folder, and nobody said so."""
+    """Return a hint if `gopherctl up` runs in the current folder, and REDIS_URL is not set to its server."""
     socket = os.path.abspath(".gopher/server.sock")
     if os.environ.get("REDIS_URL", "").strip() or not os.path.exists(socket):
         return ""
-    return f"`gopherctl up` has one in this folder: export REDIS_URL=unix://{socket}"
+    return f"`gopherctl up` is running one in this folder: export REDIS_URL=unix://{socket}"
 
 
 def _complain(sentence: str, next_step: str = "") -> None:

@@ -1,4 +1,4 @@
-"""What a field of the API is called on the command line."""
+"""Maps the API's fields to options of the command line."""
 
 #: Those whose options have other names than the field, or more.
 _NAMES = {
@@ -10,7 +10,7 @@ _NAMES = {
     "timezone": ("--tz",),
     "type": ("-t", "--type"),
 }
-#: Fields that stand in something else: an argument, or an option for the whole of which they are a part.
+#: Fields that are given otherwise: as an argument, or as part of the value of an option.
 _ELSEWHERE = {"name": "NAME", "recurring": "--cron"}
 
 
@@ -20,7 +20,7 @@ def names_of(field: str) -> tuple[str, ...]:
 
 
 def option_of(field: str) -> str:
-    """Return the option that gives a field, and the place in it: `-p /width` for `/payload/width`."""
+    """Return the option of a field, and the path within its value: `-p /width` for `/payload/width`."""
     name, _, rest = field.lstrip("/").partition("/")
     option = _ELSEWHERE.get(name) or names_of(name)[0]
     return f"{option} /{rest}" if rest else option

@@ -1,6 +1,6 @@
-"""How commands answer: JSON for machines, tables and colours on a terminal, plain text otherwise.
+"""Output of commands: JSON for machines, tables and colours on a terminal, plain text otherwise.
 
-Answers go to stdout, everything said beside them to stderr.
+Results go to stdout, everything else to stderr.
 """
 
 import sys
@@ -18,37 +18,37 @@ if TYPE_CHECKING:
 
 Cell = str | int | float | None
 
-#: Colours of a job's states.
+#: Colours of job states.
 COLOURS = {state.value: state.colour for state in State}
 
-#: Characters that the last column of a table has at least, if it needs them.
+#: Minimum width of the last column of a table, if its text needs it.
 _WORDS = 32
 
 
 class Output:
-    """Where a command puts its answer. `as_json` is what `--json` says."""
+    """The output of a command. `as_json` is the value of `--json`."""
 
     def __init__(self, as_json: bool = False) -> None:
         self.as_json = as_json
         self.terminal = sys.stdout.isatty()
 
     def data(self, value: Any) -> bool:
-        """Print `value` as JSON if that was asked for; return whether it was."""
+        """Print `value` as JSON with `--json`; return whether it was printed."""
         if self.as_json:
             text = msgspec.json.encode(value)
             click.echo(msgspec.json.format(text, indent=2) if self.terminal else text)
         return self.as_json
 
     def line(self, text: str) -> None:
-        """Print a line of the answer."""
+        """Print a line of the result."""
         click.echo(printable(text))
 
     def note(self, text: str) -> None:
-        """Say something beside the answer."""
+        """Print a message to stderr."""
         click.echo(printable(text), err=True)
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, empty: str) -> None:
-        """Print rows below a head; when there are none, say `empty` instead."""
+        """Print rows below a header; without rows, print `empty` to stderr instead."""
         texts = [[shown(cell) for cell in row] for row in rows]
         if not texts:
             self.note(empty)
@@ -58,13 +58,13 @@ class Output:
             click.echo(plain_table(columns, texts))
 
     def corrupt(self, rows: Iterable[tuple[str, Sequence[str]]]) -> None:
-        """Say which rows of a table are corrupt, by their names, and what of each can't be read."""
+        """Report the corrupt rows of a table by name, with the fields that can't be read."""
         for name, fields in rows:
             if fields:
                 self.note(f"{name} is corrupt: {', '.join(fields)} can't be read")
 
     def fields(self, pairs: Iterable[tuple[str, Cell]]) -> None:
-        """Print names and values, one a line; those without a value are left out."""
+        """Print names and values, one pair per line, without empty values."""
         told = [(name, shown(value)) for name, value in pairs if value not in (None, "")]
         width = max((len(name) for name, _ in told), default=0)
         for name, value in told:
@@ -72,20 +72,20 @@ class Output:
             click.echo(f"{click.style(name.ljust(width), dim=True)}  {click.style(indented, fg=COLOURS.get(value))}")
 
     def confirm(self, question: str, yes: bool) -> None:
-        """Ask before something is destroyed, unless `--yes` was given.
+        """Ask for confirmation, unless `--yes` was given.
 
-        Raises Abort for a no, UsageError when there is no terminal to ask on.
+        Raises Abort if declined, UsageError without a terminal.
         """
         if yes:
             return
         if not sys.stdin.isatty():
-            raise click.UsageError("this deletes for good, and there is no terminal to ask on: add --yes.")
+            raise click.UsageError("this deletes permanently, and there is no terminal to confirm it: add --yes.")
         if not click.confirm(question, err=True):
             self.note("nothing was deleted")
             raise click.Abort
 
     def progress(self, what: str) -> Callable[[int], None]:
-        """Return what shows a growing count, on a terminal only."""
+        """Return a function that shows a growing count, on a terminal only."""
         if not sys.stderr.isatty():
             return lambda count: None
         return lambda count: click.echo(f"\r{what}: {count:,}", nl=False, err=True)
@@ -94,13 +94,13 @@ class Output:
         from rich.console import Console
 
         console = Console(highlight=False)
-        # On a narrow terminal lines run over, as kubectl's do: an id in pieces can't be copied.
+        # Lines wrap on narrow terminals, like kubectl's: a split id could not be copied.
         console.width = max(console.width, least_width)
         console.print(renderable, crop=False)
 
 
 def printable(text: str) -> str:
-    """Return text with control characters written out: a job's output must not drive the reader's terminal."""
+    """Escape control characters: a job's output must not control the reader's terminal."""
     return written_out(text, keep="\n\t")
 
 
@@ -114,13 +114,13 @@ def shown(value: Cell) -> str:
 
 
 def one_line(value: object, width: int = 60) -> str:
-    """Return a value as one line of at most `width` characters."""
+    """Return a value as one line, truncated to `width` characters."""
     text = " ".join(str(value).split())
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
 def when(time: str | None) -> str:
-    """Return `2026-11-24 08:00:00` for an RFC 3339 time (UTC)."""
+    """Format an RFC 3339 time as `2026-11-24 08:00:00` (UTC)."""
     return time[:19].replace("T", " ") if time else "-"
 
 
@@ -132,7 +132,7 @@ def seconds(value: float | None) -> str:
 
 
 def plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return aligned text: one line a row, two spaces between columns."""
+    """Return aligned text: one line per row, two spaces between columns."""
     lines = [[column.upper() for column in columns], *([" ".join(cell.split()) for cell in row] for row in rows)]
     widths = [max(len(line[index]) for line in lines) for index in range(len(columns))]
     padded = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines)
@@ -142,7 +142,7 @@ def plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def fitting(
     columns: Sequence[str], rows: Sequence[Sequence[str]], width: int, less_needed: Iterable[str]
 ) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
-    """Return a table without as many of the less needed columns as it takes to fit into `width` characters."""
+    """Return a table that fits into `width` characters, without the less important columns if need be."""
     kept = list(range(len(columns)))
     for name in less_needed:
         shown = [[line[index] for index in kept] for line in (columns, *rows)]
@@ -153,13 +153,13 @@ def fitting(
 
 
 def _least_width(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
-    """Return the width at which no column but the last is broken, and that one has room for some words."""
+    """Return the width at which only the last column wraps, and has room for some words."""
     widths = [max(len(line[index]) for line in (columns, *rows)) for index in range(len(columns))]
     return sum(widths[:-1]) + 2 * (len(columns) - 1) + min(widths[-1], _WORDS)
 
 
 def rich_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> "RenderableType":
-    """Return a table for a terminal: states in their colours, only the last column broken over lines."""
+    """Return a table for a terminal: coloured states, and only the last column wraps."""
     from rich.table import Table
     from rich.text import Text
 

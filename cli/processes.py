@@ -1,7 +1,7 @@
-"""Child processes that are started, watched and stopped together: what `gopherctl up` and the demo run.
+"""Starts, watches and stops child processes, for `gopherctl up` and the demo.
 
-One thread, one loop: the caller calls `pump()` again and again, which hands over the lines that the children
-wrote and tells who has ended. Signals to us only count up; the caller looks at the count between two pumps.
+One thread, one loop: the caller calls `pump()` repeatedly, which passes on the children's output and reports those
+that have ended. Signals only increment a counter, which the caller checks between two pumps.
 """
 
 import os
@@ -18,18 +18,18 @@ from functools import partial
 
 from gopher.base.parent_death import die_with_parent
 
-#: Lines of each process that are kept, to be shown when it fails.
+#: How many lines of each process are kept, to be shown if it fails.
 TAIL = 30
-#: Longest time (s) until `pump` sees that a process has ended whose output somebody else holds open.
+#: Maximum time (s) until `pump` notices that a process has ended whose output another process keeps open.
 _REAP_EVERY = 0.2
 
 OnLine = Callable[[str, str], None]
 
 
 def gopherctl(*arguments: str) -> list[str]:
-    """Return the command that runs `gopherctl` with this Python, wherever it is installed.
+    """Return the command that runs `gopherctl` with this Python.
 
-    -P, so that folders in the current one are not taken for packages.
+    -P, so that folders in the current one don't shadow packages.
     """
     return [sys.executable, "-P", "-m", "gopher.cli", *arguments]
 
@@ -40,10 +40,10 @@ class Process:
 
     name: str
     popen: "subprocess.Popen[bytes]"
-    #: time.monotonic() of its start.
+    #: Start time (time.monotonic()).
     started: float
     tail: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL))
-    #: Whether `pump` has told that it ended.
+    #: Whether `pump` has reported its end.
     told: bool = False
     _rest: bytes = b""
 
@@ -53,12 +53,12 @@ class Process:
 
     @property
     def ending(self) -> str:
-        """How it ended, in words."""
+        """Describe how it ended."""
         code = self.popen.returncode
         return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
 
     def feed(self, data: bytes) -> Iterator[str]:
-        """Yield the lines that `data` completes; b"" is the end."""
+        """Yield the lines that `data` completes; b"" marks the end."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         if not data and self._rest:
             lines, self._rest = [self._rest], b""
@@ -69,10 +69,10 @@ class Process:
 
 
 class Processes:
-    """Children by name. Each has a session of its own: a Ctrl-C in the terminal reaches only us.
+    """Children by name. Each has its own session, so that a Ctrl-C in the terminal reaches only us.
 
-    On Linux a child gets SIGTERM when we die, however we die. Start them from the main thread, with no other
-    thread running.
+    On Linux a child gets SIGTERM when this process dies. Start children from the main thread, with no other thread
+    running.
     """
 
     def __init__(self, on_line: OnLine, environ: Mapping[str, str]) -> None:
@@ -82,7 +82,7 @@ class Processes:
         self._selector = selectors.DefaultSelector()
 
     def start(self, name: str, command: Sequence[str]) -> Process:
-        """Start a child under a name; one of that name which has ended is replaced."""
+        """Start a child under a name, replacing an ended one."""
         popen = subprocess.Popen(
             command,
             env=self._environ,
@@ -99,12 +99,12 @@ class Processes:
         return process
 
     def running(self, names: Iterable[str] | None = None) -> list[Process]:
-        """Return those that run; of these names only, if any are given."""
+        """Return the running children; only those with the given names, if any."""
         wanted = self.all.keys() if names is None else names
         return [self.all[name] for name in wanted if name in self.all and self.all[name].running]
 
     def pump(self, timeout: float) -> list[Process]:
-        """Hand over what the children write for up to `timeout` seconds; return at once when one has ended."""
+        """Pass on the children's output for up to `timeout` seconds; return immediately when one has ended."""
         deadline = time.monotonic() + timeout
         while True:
             left = max(deadline - time.monotonic(), 0.0)
@@ -122,7 +122,7 @@ class Processes:
         return ended
 
     def stop(self, names: Iterable[str], timeout: float, hurry: Callable[[], bool] = lambda: False) -> None:
-        """Send SIGTERM to these and wait until they have ended; SIGKILL after `timeout` seconds, or on `hurry`."""
+        """Send SIGTERM to children and wait for their end; SIGKILL after `timeout` seconds, or on `hurry`."""
         stopping = list(names)
         deadline = time.monotonic() + timeout
         for process in self.running(stopping):
@@ -135,7 +135,7 @@ class Processes:
         self._read(0)
 
     def kill(self, names: Iterable[str] | None = None) -> None:
-        """Send SIGKILL to these, or all, and to what they have started."""
+        """Send SIGKILL to these children, or all, and to their descendants."""
         for process in self.running(names):
             try:
                 os.killpg(process.popen.pid, signal.SIGKILL)
@@ -145,18 +145,18 @@ class Processes:
         self._read(0)
 
     def close(self) -> None:
-        """Kill what still runs and let go of everything."""
+        """Kill running children and release all resources."""
         self.kill()
         for key in list(self._selector.get_map().values()):
             self._let_go(key.fileobj)
         self._selector.close()
 
     def watch(self, fileobj: int) -> None:
-        """Let `pump` return when there is something to read from a descriptor: that of `Interruptions`."""
+        """Make `pump` return when a descriptor is readable: that of `Interruptions`."""
         self._selector.register(fileobj, selectors.EVENT_READ, None)
 
     def _read(self, timeout: float) -> bool:
-        """Read what is there; return whether the watched descriptor woke us."""
+        """Read available output; return whether the watched descriptor was readable."""
         woken = False
         for key, _ in self._selector.select(timeout):
             data = _read_some(key.fd)
@@ -176,7 +176,7 @@ class Processes:
 
 
 def _read_some(descriptor: int) -> bytes | None:
-    """Return up to 64 KiB, b"" at the end, None when there is nothing now."""
+    """Return up to 64 KiB, b"" at the end, None if there is nothing to read yet."""
     try:
         return os.read(descriptor, 65536)
     except BlockingIOError:
@@ -184,7 +184,7 @@ def _read_some(descriptor: int) -> bytes | None:
 
 
 class Interruptions:
-    """Counts SIGINT, SIGTERM and SIGHUP, and wakes who watches `descriptor`."""
+    """Counts SIGINT, SIGTERM and SIGHUP, and makes `descriptor` readable."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -198,7 +198,7 @@ class Interruptions:
 
 @contextmanager
 def interruptions() -> Iterator[Interruptions]:
-    """Count interruptions instead of being ended by them."""
+    """Count interruptions instead of being terminated by them."""
     noted = Interruptions()
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.signal(number, noted.note) for number in numbers}

@@ -1,4 +1,4 @@
-"""Bars that show how far something is: on a terminal only, on stderr."""
+"""Progress bars, on stderr and on a terminal only."""
 
 import os
 import stat
@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
-#: Called with how many are done, and how many bytes of the file were read for them.
+#: Called with the number done, and the bytes of the file read for them.
 Counter = Callable[[int, int], None]
 
 
 @contextmanager
 def counting(file: BinaryIO, what: str) -> Iterator[Counter]:
-    """Show a bar for the bytes of a file, with the count of what they have become, and how many a second."""
+    """Show a bar for the bytes of a file, with the count of processed entries, and the rate."""
     if not sys.stderr.isatty():
         yield lambda done, read: None
         return

@@ -54,7 +54,7 @@ def stop_redrive(out: Output, redrive_id: str) -> int:
     return 0 if stopped else 1
 
 
-# What it was called before: still taken for one release, and what it answers in JSON is as it was.
+# The old name, supported for one release with its JSON output unchanged.
 
 
 class _OldOutput(Output):
@@ -74,7 +74,7 @@ _OLD = {"redrives": "retries", "redrive_id": "retry_id"}
 
 
 def _renamed(command: click.Command) -> dict[str, Any]:
-    """Return what makes a command that warns, and does what the new one does."""
+    """Return a decorator that makes a deprecated command from a new one."""
     run: Callable[..., Any] = command.callback or (lambda **arguments: None)
 
     def callback(out: Output, **arguments: Any) -> Any:

@@ -1,4 +1,4 @@
-"""`web`, `worker`, `scheduler`: one process each, the three lines of the Procfile."""
+"""`web`, `worker`, `scheduler`: one process each, as in the Procfile."""
 
 import os
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from .output import Output
 
 
 def _run(run: Callable[[Settings], int], out: Output) -> int:
-    """Run a process that logs JSON when `--json` was said."""
+    """Run a process; it logs JSON with `--json`."""
     needs_server()
     if out.as_json:
         os.environ["LOG_FORMAT"] = "json"
@@ -24,14 +24,14 @@ _HEALTH_FILE = click.option(
     metavar="PATH",
     expose_value=False,
     callback=setting("GOPHER_HEALTH_FILE"),
-    help="Keep this file fresh, for `gopherctl health --worker`; else GOPHER_HEALTH_FILE.",
+    help="Update this file for `gopherctl health --worker`.  [default: GOPHER_HEALTH_FILE]",
 )
 
 
 @click.command()
 @common
 def web(out: Output) -> int:
-    """Run the HTTP API on SERVER_HOST and SERVER_PORT (or PORT). --json logs in JSON."""
+    """Run the HTTP API on SERVER_HOST and SERVER_PORT (or PORT). Logs in JSON with --json."""
     from gopher import app
 
     return _run(app.run, out)
@@ -43,19 +43,19 @@ def web(out: Output) -> int:
     metavar="NAMES",
     expose_value=False,
     callback=setting("WORKER_QUEUES"),
-    help="Queues to serve, comma-separated, in this order of preference; else WORKER_QUEUES.",
+    help="Queues to serve, comma-separated, in order of preference.  [default: WORKER_QUEUES]",
 )
 @click.option(
     "--concurrency",
     type=click.IntRange(1, 1000),
     expose_value=False,
     callback=setting("WORKER_CONCURRENCY"),
-    help="Jobs to run at once, each in its own process; else WORKER_CONCURRENCY.",
+    help="Number of child processes, which run one job each.  [default: WORKER_CONCURRENCY]",
 )
 @_HEALTH_FILE
 @common
 def worker(out: Output) -> int:
-    """Run a worker: it takes jobs from its queues and runs them. --json logs in JSON."""
+    """Run a worker, which fetches jobs from its queues and runs them. Logs in JSON with --json."""
     from gopher import worker as process
 
     return _run(process.run, out)
@@ -65,7 +65,7 @@ def worker(out: Output) -> int:
 @_HEALTH_FILE
 @common
 def scheduler(out: Output) -> int:
-    """Run a scheduler: what is due goes into the queues, jobs of dead workers go back. --json logs in JSON."""
+    """Run a scheduler, which enqueues due jobs and requeues those of lost workers. Logs in JSON with --json."""
     from gopher import scheduler as process
 
     return _run(process.run, out)

@@ -19,7 +19,7 @@ from .submitting import read_json
 @click.group(invoke_without_command=True)
 @common
 def schedules(out: Output) -> None:
-    """Show and manage schedules: jobs made by a cron expression."""
+    """Show and manage schedules: recurring jobs by cron expression."""
     if click.get_current_context().invoked_subcommand is None:
         _list(out)
 
@@ -27,7 +27,7 @@ def schedules(out: Output) -> None:
 @schedules.command("list")
 @common
 def list_schedules(out: Output) -> None:
-    """List all schedules with their next times."""
+    """List all schedules with their next run times."""
     _list(out)
 
 
@@ -44,17 +44,24 @@ def _list(out: Output) -> None:
         )
         for view in views
     ]  # fmt: skip
-    out.table(columns, rows, empty="no schedules: gopherctl schedules add NAME --cron '0 0 * * *' -t TYPE")
+    out.table(columns, rows, empty="no schedules: add one with gopherctl schedules add NAME --cron '0 0 * * *' -t TYPE")
     out.corrupt((view.name, view.corrupt) for view in views)
 
 
 @schedules.command("add")
 @click.argument("name")
 @options(ScheduleSpec, without=("payload", "metadata", "origin"))
-@click.option("-p", "--payload", default="{}", show_default=True, metavar="JSON", help="A JSON object, @FILE, or -.")
+@click.option(
+    "-p",
+    "--payload",
+    default="{}",
+    show_default=True,
+    metavar="JSON",
+    help="Job payload: a JSON object, @FILE, or - for stdin.",
+)
 @common
 def add(out: Output, name: str, payload: str, **fields: Any) -> None:
-    """Create or replace a schedule. The same again changes nothing."""
+    """Create or replace a schedule. Idempotent."""
     given = {field: value for field, value in fields.items() if value is not None}
     spec = ScheduleSpec(payload=msgspec.Raw(read_json(payload, "--payload")), **given)
     with checking_client() as gopher:
@@ -74,16 +81,16 @@ def show(out: Output, name: str) -> None:
 
 @schedules.command("preview")
 @click.argument("name", required=False)
-@click.option("-n", "count", type=click.IntRange(1, 1000), default=10, show_default=True, help="How many times.")
-@click.option("--cron", "expression", metavar="EXPRESSION", help="Of this expression instead of a schedule.")
+@click.option("-n", "count", type=click.IntRange(1, 1000), default=10, show_default=True, help="Number of times.")
+@click.option("--cron", "expression", metavar="EXPRESSION", help="Preview this expression instead of a schedule.")
 @click.option("--tz", "timezone", default="UTC", show_default=True, help="The timezone of --cron.")
 @common
 def preview(out: Output, name: str | None, count: int, expression: str | None, timezone: str) -> None:
-    """Show the next times, in UTC and on the wall, with marks where daylight saving plays a part."""
+    """Show the next run times, in UTC and local time, with changes of daylight saving time marked."""
     import time
 
     if (name is None) == (expression is None):
-        raise click.UsageError("say of what: a schedule's NAME, or --cron EXPRESSION.")
+        raise click.UsageError("specify a schedule's NAME or --cron EXPRESSION.")
     if name is not None:
         with looking_client() as gopher:
             rows: list[Any] = list(gopher.schedules.preview(name, count))
@@ -98,7 +105,7 @@ def preview(out: Output, name: str | None, count: int, expression: str | None, t
 @click.argument("name")
 @common
 def pause(out: Output, name: str) -> None:
-    """Let a schedule not fire until it is resumed."""
+    """Pause a schedule: it creates no jobs until it is resumed."""
     with client() as gopher:
         _said(out, gopher.schedules.pause(name), "is paused")
 
@@ -107,17 +114,17 @@ def pause(out: Output, name: str) -> None:
 @click.argument("name")
 @common
 def resume(out: Output, name: str) -> None:
-    """Let a paused schedule fire again; what it missed is not made up."""
+    """Resume a paused schedule. Runs missed while paused are not made up for."""
     with client() as gopher:
         view = gopher.schedules.resume(name)
-        _said(out, view, f"fires next at {view.next_run_at}")
+        _said(out, view, f"next run at {view.next_run_at}")
 
 
 @schedules.command("run")
 @click.argument("name")
 @common
 def run(out: Output, name: str) -> None:
-    """Make a job of a schedule now, once."""
+    """Enqueue a job of a schedule now."""
     with client() as gopher:
         job_id = gopher.run_schedule(name)
     if not out.data({"job_id": job_id, "schedule": name}):
@@ -126,11 +133,11 @@ def run(out: Output, name: str) -> None:
 
 @schedules.command("delete")
 @click.argument("name")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("-y", "--yes", is_flag=True, help="Skip confirmation.")
 @common
 def delete(out: Output, name: str, yes: bool) -> None:
-    """Delete a schedule; jobs that it has made go on."""
-    out.confirm(f"Delete the schedule {name!r}?", yes)
+    """Delete a schedule. Jobs that it has already created are not affected."""
+    out.confirm(f"Delete schedule {name!r}?", yes)
     with client() as gopher:
         gopher.schedules.delete(name)
     if not out.data({"name": name, "deleted": True}):
@@ -138,7 +145,7 @@ def delete(out: Output, name: str, yes: bool) -> None:
 
 
 def put_recurring(gopher: Gopher, name: str, spec: ScheduleSpec, out: Output) -> None:
-    """Make the schedule that `submit --cron` asks for, and say so."""
+    """Create the schedule of `submit --cron`, and report it."""
     view, what = gopher.schedules.put(name, spec)
     if not out.data(view):
         out.line(f"schedule {name} {what.lower()}: next at {view.next_run_at}")
@@ -161,6 +168,6 @@ def _show(out: Output, view: ScheduleView) -> None:
 
 def _cell(value: Any) -> Any:
     if isinstance(value, list):
-        # What is corrupt; mostly nothing.
+        # Corrupt fields, usually none.
         return ", ".join(value) or None
     return str(value) if isinstance(value, bool) else value

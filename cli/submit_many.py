@@ -1,4 +1,4 @@
-"""`submit-many`: jobs from a file, one a line."""
+"""`submit-many`: submits jobs from a file, one per line."""
 
 import sys
 from collections.abc import Iterator
@@ -20,38 +20,38 @@ from .lines import Batch, batches
 from .output import Output
 from .progress import counting
 
-#: Bad lines of one batch that are named when the first of them ends it all.
+#: Maximum number of invalid lines reported when the command stops at a batch.
 _NAMED = 10
 
 
 class Report(msgspec.Struct):
-    """What became of a file. `repeated` of the submitted jobs were there from an earlier run under the same key."""
+    """The result for a file. `repeated` of the jobs were stored by an earlier run with the same key."""
 
     key: str
-    #: Everything up to this line has been dealt with.
+    #: All lines up to this one have been processed.
     last_line: int = 0
     submitted: int = 0
     repeated: int = 0
-    #: Another job with the same unique key stands for so many of the submitted ones.
+    #: How many were duplicates of jobs with the same unique key.
     duplicates: int = 0
     bad: int = 0
 
 
 @click.command("submit-many")
 @click.argument("file", type=click.File("rb"))
-@click.option("--skip-bad", is_flag=True, help="Name bad lines, leave them out and go on; still exit 1.")
+@click.option("--skip-bad", is_flag=True, help="Report and skip invalid lines; the exit code is still 1.")
 @click.option(
     "--key",
     metavar="KEY",
-    help="The same file again under the same key, within 24 hours, stores nothing twice. Else a new key is made.",
+    help="Idempotency key: repeating a file with its key within 24 hours stores nothing twice.  [default: a new key]",
 )
 @common
 def submit_many(out: Output, file: BinaryIO, skip_bad: bool, key: str | None) -> int:
-    """Submit the jobs of FILE (- for stdin): one JSON object a line, as `POST /api/v1/jobs` takes it.
+    """Submit the jobs in FILE (- for stdin): one JSON object per line, in the format of `POST /api/v1/jobs`.
 
-    Lines are stored in batches of 1,000, each of them whole or not at all. The first bad line ends it, named with its
-    number and field, and nothing from its batch on is stored; mend it and repeat the command with the --key that
-    was said, and what is stored already is not stored again. --skip-bad leaves bad lines out instead.
+    Lines are stored in batches of 1,000, each atomically. The command stops at the first batch with an invalid line
+    and reports the line number and field. Fix the line and repeat the command with the printed --key: jobs that are
+    already stored are not stored again. With --skip-bad, invalid lines are skipped instead.
 
     \b
     gopherctl submit-many jobs.jsonl
@@ -69,7 +69,7 @@ def submit_many(out: Output, file: BinaryIO, skip_bad: bool, key: str | None) ->
 
 
 class Stream:
-    """Sends batches and counts what becomes of them."""
+    """Sends batches and counts the results."""
 
     def __init__(self, gopher: Gopher, report: Report, skip_bad: bool, out: Output) -> None:
         self._gopher = gopher
@@ -78,7 +78,7 @@ class Stream:
         self._out = out
 
     def send(self, batch: Batch) -> None:
-        """Store a batch. Raises BadLines, unless bad lines are to be skipped."""
+        """Store a batch. Raises BadLines, unless invalid lines are skipped."""
         good, bad = _sorted_out(batch.lines)
         if not bad or self._skip_bad:
             bad += self._store(good, batch)
@@ -90,9 +90,9 @@ class Stream:
         self._report.last_line = batch.last
 
     def _store(self, lines: list[Line], batch: Batch) -> "list[tuple[int, InvalidJob]]":
-        """Store lines, without those that turn out to be bad if they may be skipped; return the bad ones."""
+        """Store lines, except invalid ones if those are skipped; return the invalid ones."""
         bad: list[tuple[int, InvalidJob]] = []
-        # Made of what a repeat finds again: batches are the same each time.
+        # Derived from what a repeated run has again: batches are the same each time.
         key = f"{self._report.key}:{batch.last}"
         while lines:
             try:
@@ -100,8 +100,8 @@ class Stream:
             except IdempotencyMismatch:
                 first = batch.lines[0].number
                 raise ChangedLines(
-                    f"lines {first:,} to {batch.last:,} are not those that were stored under the key "
-                    f"{self._report.key} before: use the file as it was, or another --key"
+                    f"lines {first:,} to {batch.last:,} differ from those stored before with the key "
+                    f"{self._report.key}: use the original file, or another --key"
                 ) from None
             except InvalidBatch as error:
                 found = dict(error.errors)
@@ -118,17 +118,17 @@ class Stream:
 
 
 class ChangedLines(GopherError):
-    """Raised when a file is not the one that was sent under the same key before."""
+    """Raised when a file differs from the one sent before with the same key."""
 
 
 class BadLines(GopherError):
-    """Raised at the first batch with lines that can't be jobs."""
+    """Raised at the first batch with invalid lines."""
 
     def __init__(self, bad: list[tuple[int, InvalidJob]]) -> None:
         named = [_named(number, error) for number, error in bad[:_NAMED]]
         if len(bad) > _NAMED:
             named.append(f"and {len(bad) - _NAMED} more, up to line {bad[-1][0]:,}")
-        super().__init__("\n  ".join(["these lines can't be jobs:", *named]))
+        super().__init__("\n  ".join(["invalid lines:", *named]))
 
 
 def _named(number: int, error: InvalidJob) -> str:
@@ -136,7 +136,7 @@ def _named(number: int, error: InvalidJob) -> str:
 
 
 def _sorted_out(lines: list[Line]) -> "tuple[list[Line], list[tuple[int, InvalidJob]]]":
-    """Part the lines that can be sent from those that a batch would misread."""
+    """Separate the lines that can be sent from those that a batch would misread."""
     good: list[Line] = []
     bad: list[tuple[int, InvalidJob]] = []
     for line in lines:
@@ -150,33 +150,33 @@ def _sorted_out(lines: list[Line]) -> "tuple[list[Line], list[tuple[int, Invalid
 
 
 def _place_in_batch(text: bytes) -> InvalidJob | None:
-    """Return an error for a line that names another one by its place: batches are ours, not the file's."""
+    """Return an error for a line that refers to another by its index: batches are not the file's."""
     try:
         after = parse(text).after
     except InvalidJob as error:
         return error
     places = [index for index, parent in enumerate(after) if isinstance(parent, int)]
-    return InvalidJob("is a place in a batch: name jobs by their ids", f"/after/{places[0]}") if places else None
+    return InvalidJob("is an index in a batch: use job ids", f"/after/{places[0]}") if places else None
 
 
 @contextmanager
 def _resumable(report: Report, file: BinaryIO, out: Output) -> Iterator[None]:
-    """Say how to go on when something ends it early."""
+    """Print how to continue after an early end."""
     try:
         yield
     except (GopherError, OSError, KeyboardInterrupt):
         name = "-" if file is sys.stdin.buffer else file.name
-        stored = f"lines 1 to {report.last_line:,} are stored" if report.last_line else "no line is known to be stored"
+        stored = f"lines 1 to {report.last_line:,} are stored" if report.last_line else "no lines were stored"
         out.data(report)
-        out.note(f"{stored}; go on with: gopherctl submit-many {name} --key {report.key}")
+        out.note(f"{stored}; continue with: gopherctl submit-many {name} --key {report.key}")
         raise
 
 
 def _tell(out: Output, report: Report) -> None:
     if out.data(report):
         return
-    extra = [(report.repeated, "were there already"), (report.duplicates, "stand for an earlier one")]
+    extra = [(report.repeated, "were already stored"), (report.duplicates, "are duplicates by unique key")]
     told = ", ".join(f"{count:,} of them {words}" for count, words in extra if count)
     out.line(f"{report.submitted:,} jobs submitted{f' ({told})' if told else ''}")
     if report.bad:
-        out.note(f"{report.bad:,} bad line{'' if report.bad == 1 else 's'} left out")
+        out.note(f"{report.bad:,} invalid line{'' if report.bad == 1 else 's'} skipped")

@@ -1,4 +1,4 @@
-"""`submit`: a job from the command line."""
+"""`submit`: submits a job."""
 
 import sys
 from pathlib import Path
@@ -33,7 +33,7 @@ _FOREVER = "inf"
     required=True,
     metavar="TYPE",
     shell_complete=known_types,
-    help="The job's type, see `gopherctl types`.",
+    help="Job type; see `gopherctl types`.",
 )
 @click.option(
     "-p",
@@ -41,21 +41,21 @@ _FOREVER = "inf"
     default="{}",
     show_default=True,
     metavar="JSON",
-    help="The job's payload: a JSON object, @FILE to read it from a file, or - from stdin.",
+    help="Job payload: a JSON object, @FILE, or - for stdin.",
 )
 @options(Submission, without=("type", "payload", "recurring", "metadata"))
-@click.option("--metadata", metavar="JSON", help="A small JSON object given back with the job; @FILE works too.")
-@click.option("--cron", metavar="EXPRESSION", help="Make a schedule of it instead: '0 0 * * *', @daily.")
-@click.option("--tz", metavar="ZONE", help="The schedule's timezone, such as Europe/Berlin.")
-@click.option("--name", metavar="NAME", help="The schedule's name.")
-@click.option("--dry-run", is_flag=True, help="Check it and say how it would be dealt with; store nothing.")
+@click.option("--metadata", metavar="JSON", help="Small JSON object to store with the job, or @FILE.")
+@click.option("--cron", metavar="EXPRESSION", help="Create a schedule instead: '0 0 * * *', @daily.")
+@click.option("--tz", metavar="ZONE", help="Timezone of the schedule, such as Europe/Berlin.")
+@click.option("--name", metavar="NAME", help="Name of the schedule.")
+@click.option("--dry-run", is_flag=True, help="Validate and report what would happen; store nothing.")
 @click.option(
     "--wait",
     type=str,
     is_flag=False,
     flag_value=_FOREVER,
     metavar="[DURATION]",
-    help="Wait until it has ended, at most so long; exit 0 only if it completed.",
+    help="Wait for the job to finish, at most this long; exit 0 only if it completed.",
 )
 @common
 def submit(
@@ -73,7 +73,7 @@ def submit(
     patience = None if wait is None else _patience(wait)
     submission = _submission(fields)
     if cron is None and (tz or name):
-        raise click.UsageError("--tz and --name go with --cron.")
+        raise click.UsageError("--tz and --name require --cron.")
     with checking_client() as gopher:
         try:
             if cron is not None:
@@ -89,11 +89,11 @@ def submit(
 
 
 def _follow_up(gopher: Gopher, answer: Accepted, patience: float | None, out: Output) -> int:
-    """Say what was stored, and what is missing for it to run; wait for its end if that was asked for."""
+    """Report what was stored, with hints about missing processes; with `--wait`, wait for its end."""
     if patience is None:
         _tell(out, answer)
     if answer.duplicate:
-        out.note("a job with this unique key is there already")
+        out.note("a job with this unique key already exists")
     for hint in missing(gopher, answer.type, answer.queue, answer.status):
         out.note(hint)
     return 0 if patience is None else finish(gopher, answer.job_id, patience, out)
@@ -120,7 +120,7 @@ def _submission(fields: dict[str, Any]) -> Submission:
 
 
 def read_json(text: str, option: str) -> bytes:
-    """Return what an option holds or names, byte for byte."""
+    """Return the bytes of an option's value, or of the file that it names."""
     if text == "-":
         return sys.stdin.buffer.read(MAX_PAYLOAD + 1)
     if not text.startswith("@"):
@@ -133,12 +133,12 @@ def read_json(text: str, option: str) -> bytes:
 
 
 def _in_options(error: InvalidJob, job_type: str) -> str:
-    """Return the error with the option's name in place of the field's, and where to look."""
+    """Return the error with the option's name in place of the field's, and a hint."""
     name = (error.field or "").lstrip("/").partition("/")[0]
     where = f"{option_of(str(error.field))}: " if name else ""
-    step = " Set GOPHER_HANDLERS to the modules that have it." if name == "type" else ""
+    step = " Set GOPHER_HANDLERS to the module that registers it." if name == "type" else ""
     if name == "payload" and error.code == "invalid_job":
-        step = f" `gopherctl types {job_type}` shows its fields."
+        step = f" See its fields with `gopherctl types {job_type}`."
     return f"{where}{error.details}.{step}"
 
 

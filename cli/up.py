@@ -1,7 +1,7 @@
-"""`up`: everything in one terminal, for a laptop: server, API, worker and scheduler, stopped in order.
+"""`up`: runs server, API, worker and scheduler in one terminal, for development.
 
-Ctrl-C drains. First the API stops, so that nothing new is promised; then worker and scheduler, so that what
-runs can finish and its result be stored; the embedded server last. A second Ctrl-C kills what is left.
+Ctrl-C drains: first the API stops, so that no new jobs are accepted; then worker and scheduler, so that running jobs
+finish and their results are stored; the embedded server last. A second Ctrl-C kills what is left.
 """
 
 import json
@@ -24,15 +24,15 @@ from .processes import Interruptions, Process, Processes, gopherctl, interruptio
 
 #: Where the embedded server keeps its data.
 DATA_DIR = Path(".gopher")
-#: Seconds: a process that ends so soon after the first start can't work at all.
+#: A process that ends within this time (s) after the first start can't work at all.
 START_PERIOD = 3.0
-#: Seconds until everything should be healthy; then we say what is missing, and go on.
+#: Time (s) after which it is reported what is not healthy yet.
 PATIENCE = 20.0
-#: Seconds before a process that crashed is started again: doubled with each crash in a row, up to the cap.
+#: Delay (s) before a crashed process is restarted: doubled with each consecutive crash, up to the cap.
 RESTART_FIRST, RESTART_CAP = 1.0, 30.0
-#: A process that ran for so long (s) has recovered.
+#: A process that has run for this long (s) has recovered.
 STEADY = 60.0
-#: Seconds beside the drain itself for leaving.
+#: Time (s) for shutdown in addition to the drain.
 LEAVING = 5.0
 
 NAMES = ("web", "worker", "scheduler")
@@ -41,16 +41,16 @@ _FIRST_JOB = '{"type": "math", "payload": {"operation": "fibonacci", "number": 1
 
 
 class StartFailed(GopherError):
-    """Raised when a process can't work at all."""
+    """Raised when a process fails to start."""
 
 
 @click.command()
 @common
 def up(out: Output) -> int:
-    """Run everything in one terminal until Ctrl-C: server, API, worker, scheduler.
+    """Run server, API, worker and scheduler in one terminal until Ctrl-C.
 
-    Without REDIS_URL a server of our own is started, its data in ./.gopher/. Ctrl-C finishes what runs; a second
-    one does not wait for it.
+    Without REDIS_URL, an embedded server is started with its data in ./.gopher/. Ctrl-C lets running jobs finish; a
+    second Ctrl-C does not wait for them.
     """
     needs_server()
     with interruptions() as noted, _server() as server:
@@ -80,12 +80,12 @@ class Up:
         self._noted = noted
         self._out = out
         self._api = Api(settings.server_host, settings.server_port)
-        #: Name -> crashes in a row, and when to start it again (time.monotonic()).
+        #: Name -> consecutive crashes, and when to restart it (time.monotonic()).
         self._crashes: dict[str, int] = {}
         self._restarts: dict[str, float] = {}
 
     def run(self) -> int:
-        """Start everything, keep it running until an interruption, stop it in order. Return the exit code."""
+        """Start everything, keep it running until interrupted, stop it in order. Return the exit code."""
         try:
             for name in NAMES:
                 self._processes.start(name, gopherctl(name))
@@ -108,17 +108,17 @@ class Up:
             if is_ready(health) or (waited > PATIENCE and health["status"] in ("healthy", "degraded")):
                 self._welcome()
                 break
-        # Somebody else may answer on our port: then our own web process is about to give up.
+        # Another program may respond on our port: then our own web process is about to fail.
         while not self._noted.count and time.monotonic() - start < START_PERIOD:
             self._fail_if_ended(self._processes.pump(0.1))
 
     def _fail_if_ended(self, ended: list[Process]) -> None:
         for process in ended:
-            raise StartFailed(f"{process.name} {process.ending}; its last lines are above.")
+            raise StartFailed(f"{process.name} {process.ending}; see its last lines above.")
 
     def _tick(self) -> None:
         if self._server and not self._server.running:
-            self._say(f"the embedded server has ended: starting it again (its log: {self._server.log_path})")
+            self._say(f"the embedded server has ended: restarting it (log: {self._server.log_path})")
             self._server.start()
         for process in self._processes.pump(0.5):
             self._schedule_restart(process)
@@ -132,17 +132,19 @@ class Up:
             self._crashes[process.name] = 0
         crashes = self._crashes[process.name] = self._crashes.get(process.name, 0) + 1
         delay = min(RESTART_FIRST * 2 ** (crashes - 1), RESTART_CAP)
-        self._say(f"{process.name} {process.ending}: starting it again in {delay:g} s")
+        self._say(f"{process.name} {process.ending}: restarting it in {delay:g} s")
         self._restarts[process.name] = time.monotonic() + delay
 
     def _stop(self) -> None:
-        """Stop everything in order: see the top of this file."""
+        """Stop everything in order; see the module's docstring."""
         asked = self._noted.count
         drain = self._settings.worker_shutdown_timeout + self._settings.worker_kill_grace + LEAVING
         for names, timeout in ((("web",), LEAVING + self._settings.server_write_timeout), (NAMES[1:], drain)):
             left = [process.name for process in self._processes.running(names)]
             if left:
-                self._say(f"stopping {' and '.join(left)}: what runs may finish; Ctrl-C again does not wait for it")
+                self._say(
+                    f"stopping {' and '.join(left)}: waiting for running jobs; press Ctrl-C again to stop immediately"
+                )
             self._processes.stop(left, timeout, hurry=lambda: self._noted.count > max(asked, 1))
         self._say("stopped")
 
@@ -155,9 +157,9 @@ class Up:
             }
         ):
             return
-        self._say(f"gopherctl from another terminal: export REDIS_URL={self._settings.server_address}")
+        self._say(f"to use gopherctl in another terminal: export REDIS_URL={self._settings.server_address}")
         key = "" if not self._settings.api_keys else " -H 'Authorization: Bearer <secret>'"
-        self._say(f"ready: {self._api.url} (metrics at /metrics). A first job:")
+        self._say(f"ready: {self._api.url} (metrics at /metrics). Submit a first job:")
         self._say(f"  curl {self._api.url}/api/v1/jobs -H 'Content-Type: application/json'{key} -d '{_FIRST_JOB}'")
 
     def _say(self, text: str) -> None:
@@ -166,7 +168,7 @@ class Up:
 
 @contextmanager
 def _server() -> Iterator[EmbeddedServer | None]:
-    """Start a server of our own, unless REDIS_URL names one."""
+    """Start an embedded server, unless REDIS_URL is set."""
     if os.environ.get("REDIS_URL", "").strip():
         yield None
         return
@@ -175,10 +177,10 @@ def _server() -> Iterator[EmbeddedServer | None]:
 
 
 def _settings(server: EmbeddedServer | None) -> Settings:
-    """Return the settings of this run, the port a real one."""
+    """Return the settings of this run, with a concrete port."""
     if server:
         os.environ["REDIS_URL"] = server.url
-        # They are of some other server: ours has no password and one database in use.
+        # Settings of some other server: ours has no password and uses database 0.
         for name in ("REDIS_PASSWORD", "REDIS_DB"):
             os.environ.pop(name, None)
     settings = Settings.from_env()
@@ -189,8 +191,8 @@ def _settings(server: EmbeddedServer | None) -> Settings:
         return Settings.from_env()
     if not is_free(settings.server_host, settings.server_port):
         raise ConfigurationError(
-            f"{settings.server_host}:{settings.server_port} is taken by another program: stop that one, or choose "
-            "another port with SERVER_PORT (0 takes a free one)"
+            f"{settings.server_host}:{settings.server_port} is in use by another program: stop it, or choose "
+            "another port with SERVER_PORT (0 picks a free one)"
         )
     return settings
 
@@ -207,7 +209,7 @@ def _printer(out: Output) -> "Printer":
 
 
 class Printer:
-    """Prints the lines of all processes, each with the name of its process in front."""
+    """Prints the lines of all processes, prefixed with the process's name."""
 
     def __init__(self, *, to_stderr: bool = False) -> None:
         self._to_stderr = to_stderr

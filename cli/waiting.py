@@ -1,4 +1,4 @@
-"""`wait`: a job's progress while it runs, and how it ended."""
+"""`wait`: shows a job's progress until it has finished."""
 
 import sys
 import time
@@ -18,7 +18,7 @@ from .hints import missing
 from .jobs import show_job
 from .output import Output, one_line, printable, seconds
 
-#: A job that still waits after so many seconds may wait for a process that nobody runs.
+#: A job that still waits after this many seconds may be waiting for a process that is not running.
 _HINT_AFTER = 1.0
 
 Watch = Callable[[JobView], None]
@@ -31,21 +31,23 @@ class _Progress(msgspec.Struct):
 
 @click.command()
 @click.argument("job_id")
-@click.option("--timeout", type=DURATION, metavar="DURATION", help="Give up after that long.")
+@click.option("--timeout", type=DURATION, metavar="DURATION", help="Give up after this time.")
 @common
 def wait(out: Output, job_id: str, timeout: float | None) -> int:
-    """Wait until a job has ended and show it. Exits 0 only if it completed."""
+    """Wait for a job to finish and show it. Exits 0 only if it completed."""
     with looking_client() as gopher:
         return finish(gopher, job_id, float("inf") if timeout is None else timeout, out)
 
 
 def finish(gopher: Gopher, job_id: str, timeout: float, out: Output) -> int:
-    """Show a job's progress until it ends or `timeout` seconds have passed, then the job. Return the exit code."""
+    """Show a job's progress until it finishes or `timeout` seconds have passed, then the job. Return the exit code."""
     with _watching() as watch:
         view = _follow(gopher, job_id, timeout, watch, out)
     show_job(out, view)
     if view.status not in ENDED:
-        out.note(f"{job_id} is still {view.status} after {seconds(timeout)}: `gopherctl wait {job_id}` waits on")
+        out.note(
+            f"{job_id} is still {view.status} after {seconds(timeout)}: keep waiting with `gopherctl wait {job_id}`"
+        )
     return 0 if view.status in SUCCEEDED else 1
 
 
@@ -65,7 +67,7 @@ def _follow(gopher: Gopher, job_id: str, timeout: float, watch: Watch, out: Outp
 
 
 def progress_of(view: JobView) -> tuple[float, str]:
-    """Return how far a job is, 0 to 1, and what it says it does."""
+    """Return a job's progress, 0 to 1, and its message."""
     if view.progress is None:
         return (1.0 if view.status in SUCCEEDED else 0.0), ""
     progress = msgspec.json.decode(view.progress, type=_Progress)
@@ -74,7 +76,7 @@ def progress_of(view: JobView) -> tuple[float, str]:
 
 @contextmanager
 def _watching() -> Iterator[Watch]:
-    """Give what shows a job's state on stderr: a bar on a terminal, else a line for each change."""
+    """Yield a function that shows a job's state on stderr: a bar on a terminal, otherwise a line per change."""
     if not sys.stderr.isatty():
         yield _line_for_each_change()
         return

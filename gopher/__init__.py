@@ -1,7 +1,7 @@
-"""Gopher, a job queue: the names that a user's handlers and programs import.
+"""Gopher, a job queue: the public names for handlers and programs.
 
-Names are loaded when they are first used, so that a handler module does not pull in
-the queue's client and a program that only enqueues does not pull in the handlers.
+Names are imported on first use, so that a handler module does not load the queue's client, and a program that only
+enqueues does not load the handlers.
 """
 
 from importlib import import_module

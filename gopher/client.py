@@ -1,6 +1,6 @@
 """Gopher from Python: `Client(url).enqueue("image_resize", {...}, priority="high")`.
 
-The client is also what the API and `gopherctl` are made of: all of them say the same things here.
+The API and `gopherctl` are built on this client.
 """
 
 import itertools
@@ -48,17 +48,17 @@ from .telemetry.tracing import enqueuing
 
 __all__ = ["PURGEABLE", "Client", "Stored", "accepted"]
 
-#: Jobs that `enqueue_many` sends in one call.
+#: Jobs per call of `enqueue_many`.
 _BULK = 1000
 
 
 class Client(Gopher):
-    """Submits jobs and manages them. Threads may share one; make it anew after a fork.
+    """Submits and manages jobs. Threads may share a client; create a new one after a fork.
 
     `url` and `namespace` default to `REDIS_URL` and `GOPHER_NAMESPACE`. With a `registry`, types and
-    payloads are checked before anything is stored; without one, the worker does that. With `auto_pipelining`
-    threads that submit single jobs at the same time share round trips: for many threads that nobody
-    interrupts, by a signal's handler that raises or by a timeout of gevent.
+    payloads are validated before anything is stored; without one, the worker does that. With `auto_pipelining`,
+    threads that submit single jobs at the same time share round trips. Use it only for threads that are not
+    interrupted by signal handlers that raise, or by gevent timeouts.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Client(Gopher):
     def enqueue(self, job_type: str, payload: Any, **options: Unpack[SubmitOptions]) -> str:
         """Submit a job and return its id. `options` are the fields of `Submission`.
 
-        Raises InvalidJob for what breaks a rule, a ServerError when it can't be stored.
+        Raises InvalidJob if the submission is invalid, a ServerError if it can't be stored.
         """
         job = prepare_fields({"type": job_type, "payload": payload, **options}, self.registry)
         return self.store([job])[0].job_id
@@ -100,8 +100,7 @@ class Client(Gopher):
     def enqueue_many(self, jobs: Iterable[JobFields]) -> list[str]:
         """Submit many jobs, each `{"type": ..., "payload": ..., ...}`, and return their ids in order.
 
-        Up to 10,000 are accepted together or not at all; more go in pieces of 1,000, so that any number
-        can be streamed.
+        Up to 10,000 are accepted all or none; more are sent in batches of 1,000, so that any number can be streamed.
         """
         iterator = iter(jobs)
         ids: list[str] = []
@@ -112,15 +111,15 @@ class Client(Gopher):
         return ids
 
     def submit(self, submission: Submission) -> Accepted:
-        """Submit a job; what was submitted is answered. Raises as `enqueue` does."""
+        """Submit a job and return its details. Raises as `enqueue` does."""
         job = prepare(submission, self.registry)
         return accepted(job, self.store([job])[0])
 
     def submit_batch(self, entries: Sequence[bytes], *, idempotency_key: str | None = None) -> list[Stored]:
-        """Submit jobs that are JSON as the API takes it, all of one queue together or not at all.
+        """Submit jobs as JSON in the API's format; for each queue, all or none are stored.
 
-        The same entries again with the same key, within 24 h, store nothing and are answered as the first time.
-        Raises InvalidBatch, which names each bad entry, IdempotencyMismatch, a ServerError.
+        Repeating the same entries with the same key within 24 h stores nothing and returns the first result.
+        Raises InvalidBatch, which lists each invalid entry, IdempotencyMismatch, a ServerError.
         """
         if idempotency_key is None:
             return self.store(prepare_batch(entries, self.registry))
@@ -135,12 +134,12 @@ class Client(Gopher):
         patience: float = PATIENCE,
         submitter: Submitter | None = None,
     ) -> list[Stored]:
-        """Store prepared jobs: those of one queue in one call, all of them or none. Returns what became of each.
+        """Store prepared jobs: those of one queue in one call, all or none. Returns the result of each.
 
         They belong to the `submitter`, by default to the owner of the job that the calling code runs in, if any.
-        With a `request` (see `idempotency`) a repeat stores nothing and is answered as the first time.
-        Raises InvalidJob when a job to wait for does not exist, IdempotencyMismatch, a ServerError: OutcomeUnknown
-        when some queues have stored their jobs and another one could not.
+        With a `request` (see `idempotency`) a repeat stores nothing and returns the first result.
+        Raises InvalidJob if a job to wait for does not exist, IdempotencyMismatch, a ServerError: OutcomeUnknown
+        if some queues have stored their jobs and another one could not.
         """
         if hooks_around_enqueue:
             return around_enqueue(jobs, lambda hooked: self._store(hooked, request, patience, submitter))
@@ -151,7 +150,7 @@ class Client(Gopher):
     ) -> list[Stored]:
         submitter = submitter or current_submitter()
         jobs = owned_by(jobs, submitter.owner)
-        # Parents that it may not see have to be told apart first: the script does not know owners.
+        # Parents that the submitter may not see have to be checked first: the script does not know owners.
         restricted = not submitter.sees_all and any(job.after for job in jobs)
         if request is None and not restricted and (len(jobs) == 1 or len({job.queue for job in jobs}) == 1):
             return self._store_in_one(jobs[0].queue, jobs, patience)
@@ -174,7 +173,7 @@ class Client(Gopher):
             if reply.kind == "NOPARENT":
                 raise _no_parent(self.server, reply.detail, name, jobs)
             if reply.kind == "REPLAYED" and request:
-                # Made at the very same time: it was this call, whose reply was lost and which was sent again.
+                # With the very same time, it was this call, which was sent again because its reply was lost.
                 replayed, made = int(reply.detail) != made, int(reply.detail)
                 first = with_ids(jobs, request, made)
                 answered = [_stored(first[place], what) for place, what in zip(places, reply.answers, strict=True)]
@@ -203,7 +202,7 @@ class Client(Gopher):
         queue = self.server.queue(name)
         with enqueuing(name, jobs) as traced:
             call = queue.enqueue(traced, request) if request else queue.enqueue(traced)
-            # A large batch would hold up those that share its round trip.
+            # A large batch would delay others that share its round trip.
             shares = self._auto_pipelining and len(jobs) == 1
             run = self.server.run_with_others if shares else self.server.run
             reply: Enqueued = run(call, patience=patience)
@@ -212,21 +211,21 @@ class Client(Gopher):
         return reply
 
     def dry_run_submission(self, submission: Submission) -> DryRun:
-        """Return how a submission would be dealt with. Raises InvalidJob."""
+        """Return what would happen to a submission. Raises InvalidJob."""
         return self.dry_run(prepare(submission, self.registry))
 
     def dry_run(self, job: NewJob) -> DryRun:
-        """Return how a job would be dealt with, without storing it: options, retry times, limit, workers."""
+        """Return what would happen to a job, without storing it: options, retry times, limit, workers."""
         return self.dry_run_all([job])[0]
 
     def dry_run_all(self, jobs: Sequence[NewJob]) -> list[DryRun]:
-        """Return how jobs would be dealt with. What they have in common is looked up once. Raises InvalidJob."""
+        """Return what would happen to jobs. Common data is read once. Raises InvalidJob."""
         check_queues(self.server, jobs)
         limits, workers = self.flow.limits({job.queue for job in jobs}), self.workers()
         return [dry_run(job, self.settings, self.registry, limits, workers) for job in jobs]
 
     def run_schedule(self, name: str) -> str:
-        """Make a job of a schedule now, once; return its id. Raises ScheduleNotFound."""
+        """Enqueue a job of a schedule now; return its id. Raises ScheduleNotFound."""
         return self.store([self.schedules.job_now(name)], submitter=TRUSTED)[0].job_id
 
     # Looking
@@ -239,7 +238,7 @@ class Client(Gopher):
         return view
 
     def wait(self, job_id: str, timeout: float | None = None) -> JobView:
-        """Return a job once it has ended, or as it stands after `timeout` seconds. Raises JobNotFound."""
+        """Return a job once it has finished, or after `timeout` seconds. Raises JobNotFound."""
         queue = self.inspector.find(job_id)
         if queue is None:
             raise no_such_job(self.server, job_id)
@@ -258,14 +257,14 @@ class Client(Gopher):
         return self._listing.jobs(asked)
 
     def logs(self, job_id: str) -> list[LogLine]:
-        """Return what a job's attempts have logged. Raises JobNotFound."""
+        """Return the log of a job's attempts. Raises JobNotFound."""
         lines = self.inspector.logs(job_id)
         if lines is None:
             raise no_such_job(self.server, job_id)
         return lines
 
     def why(self, job_id: str) -> list[Reason]:
-        """Return why a job isn't running yet, the first obstacle first. Raises JobNotFound."""
+        """Return why a job isn't running yet, most immediate reason first. Raises JobNotFound."""
         reasons = self._explainer.why(job_id)
         if reasons is None:
             raise no_such_job(self.server, job_id)
@@ -276,7 +275,7 @@ class Client(Gopher):
 
     @takes(Window)
     def timeline(self, asked: Window) -> Timeline:
-        """Return what happened in the last hour, say, in steps: a plot's points. Raises InvalidJob."""
+        """Return time series of a span such as the last hour. Raises InvalidJob."""
         return timeline(self.server, asked.window, asked.queue)
 
     def workers(self) -> list[WorkerView]:
@@ -287,15 +286,15 @@ class Client(Gopher):
         return [describe(handler, self.settings) for handler in self.registry or ()]
 
     def health(self) -> Health:
-        """Return how server, workers and scheduler are. Raises a ServerError when the server can't be used."""
+        """Return the health of server, workers and scheduler. Raises a ServerError if the server is unavailable."""
         return examine(self.server)
 
     # Acting
 
     def cancel(self, job_id: str) -> str:
-        """Cancel a job: return `cancelled`, or `processing` when its child is being stopped.
+        """Cancel a job: return `cancelled`, or `processing` if its child is being stopped.
 
-        Raises JobNotFound, and JobConflict when it has ended already.
+        Raises JobNotFound, and JobConflict if it has already finished.
         """
         queue = self.inspector.find(job_id)
         answer = "MISSING" if queue is None else self.server.run(self.server.queue(queue).cancel(job_id))
@@ -305,12 +304,12 @@ class Client(Gopher):
             return State.CANCELLED
         if answer == "CANCELLING":
             return State.PROCESSING
-        raise JobConflict(f"job {job_id} has ended already: it is {answer}")
+        raise JobConflict(f"job {job_id} has already finished: it is {answer}")
 
     def purge(self, queue: str, state: str, progress: Callable[[int], None] = lambda count: None) -> int:
         """Delete all jobs of a queue in `state`, one of those that can be purged; return how many.
 
-        Pending jobs that come meanwhile stay, also those that the purge sets free because they waited for others.
+        Jobs that become pending meanwhile are kept, including those that were waiting for deleted jobs.
         """
         if state not in PURGEABLE:
             raise InvalidJob(f"is {state!r:.60}: must be one of {', '.join(PURGEABLE)}", "/state")
@@ -323,9 +322,9 @@ class Client(Gopher):
 
 
 def accepted(job: NewJob, stored: Stored) -> Accepted:
-    """Return the answer to a submission. An earlier job that stands for it has its type and queue."""
+    """Return the result of a submission. An earlier job with the same unique key has the same type and queue."""
     created = created_ms(stored.job_id)
-    # Against the time of the submission, so that a repeat is answered as the first one was.
+    # Relative to the time of the submission, so that a repeat gets the same result.
     waits = bool(job.after) or job.due.startswith("+") or (job.due != "" and int(job.due) > created)
     return Accepted(
         job_id=stored.job_id,
@@ -349,12 +348,12 @@ def _no_parent(server: Server, parent: str, queue: str, jobs: Sequence[NewJob]) 
 
 
 def _in_part(error: ServerError, stored: int, total: int) -> ServerError:
-    """Return what to raise when a queue could not store its jobs, after others had stored theirs."""
+    """Return the error if a queue could not store its jobs after others had stored theirs."""
     if not stored:
         return error
     return OutcomeUnknown(
-        f"{stored} of the {total} jobs are stored, in other queues ({error}): send all again with the same "
-        "Idempotency-Key, then the rest is stored too and none twice"
+        f"{stored} of the {total} jobs were stored, in other queues ({error}): repeat the request with the same "
+        "Idempotency-Key to store the others; none is stored twice"
     )
 
 

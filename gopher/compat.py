@@ -1,7 +1,7 @@
-"""The one place that reaches into private parts of libraries.
+"""All uses of private parts of libraries.
 
-Each function says why the public way does not do, and tests/frame/test_compat.py has a test of each that fails by its
-name once the library has changed. Nothing is imported from the libraries: what they made is handed in.
+Each function documents why there is no public way, and has a test in tests/frame/test_compat.py that fails once the
+library has changed. Nothing is imported from the libraries: functions get their objects as arguments.
 """
 
 import _signal  # type: ignore[import-not-found]
@@ -42,7 +42,7 @@ def free_places(pool: Any) -> int:
 
 
 def find_slots(cluster: Any) -> None:
-    """Have redis-py's RedisCluster look up anew which node has which slots. Raises what redis-py raises.
+    """Make redis-py's RedisCluster refresh its slots. Raises what redis-py raises.
 
     By itself it does so only when a command of its own is redirected; our scripts go past its commands.
     """
@@ -58,7 +58,7 @@ def environment() -> dict[Any, Any]:
     return found
 
 
-#: Whether OpenTelemetry makes a provider by itself when it is asked for one.
+#: Whether OpenTelemetry creates a provider by itself on request.
 _NAMED_PROVIDER = "OTEL_PYTHON_TRACER_PROVIDER" in os.environ
 
 
@@ -72,7 +72,7 @@ def may_have_provider(trace: Any) -> bool:
 
 
 def current(proxy: Any) -> Any:
-    """Return what one of Flask's proxies (`request`, `g`, `current_app`) stands for now.
+    """Return the current object of one of Flask's proxies (`request`, `g`, `current_app`).
 
     Flask documents it ("Notes On Proxies") under a private name. A proxy looks for its object at each use, which added
     up to a quarter of a submission's time (`make bench`, submissions over HTTP).

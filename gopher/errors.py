@@ -1,30 +1,30 @@
-"""Everything that Gopher raises.
+"""All exceptions of Gopher.
 
 GopherError
-├── ConfigurationError      settings that can't be used
-├── InvalidJob              a submission that breaks a rule; names the field and the remedy
-│   ├── InvalidJson         what was sent is not JSON
-│   ├── UnknownType         no handler is registered under that job type
-│   ├── RoleNeeded          the type needs an API key with a stronger role
-│   ├── PayloadTooLarge     more JSON than a job may carry
-│   └── TooManyQueues       its queue would be one more than there may be
-├── JobNotFound             no job of that id (any more)
-├── ScheduleNotFound        no schedule of that name
-├── RedriveNotFound         no redrive of that id (any more)
-├── JobConflict             the job's state does not allow what was asked
-├── AccessRefused           an API wants another key for that
+├── ConfigurationError      invalid settings
+├── InvalidJob              an invalid submission; has the field at fault and how to fix it
+│   ├── InvalidJson         not valid JSON
+│   ├── UnknownType         no handler is registered for the job type
+│   ├── RoleNeeded          the job type requires an API key with a higher role
+│   ├── PayloadTooLarge     the payload exceeds the limit
+│   └── TooManyQueues       a new queue would exceed the limit
+├── JobNotFound             no such job, or its record has expired
+├── ScheduleNotFound        no such schedule
+├── RedriveNotFound         no such redrive, or it has expired
+├── JobConflict             the job's state does not allow the operation
+├── AccessRefused           the API key is unknown, or lacks the role
 └── ServerError             the server could not do it
-    ├── QueueUnavailable    not reached, or it answers that it can't serve now
-    │   ├── ApiUnavailable  an API is not reached over HTTP
-    │   └── OutcomeUnknown  it may or may not have been done
-    ├── QueueFull           out of memory: nothing was stored
-    ├── StorageFull         it can't write to its disk: nothing was stored
-    └── QueueBusy           a script of somebody else holds it: nothing was stored
+    ├── QueueUnavailable    the server is unreachable or unavailable
+    │   ├── ApiUnavailable  the API is unreachable
+    │   └── OutcomeUnknown  the operation may or may not have taken effect
+    ├── QueueFull           the server is out of memory: nothing was stored
+    ├── StorageFull         the server can't write to its disk: nothing was stored
+    └── QueueBusy           another client's script blocks the server: nothing was stored
 
-Raised by handlers to say what becomes of the job:
+Raised by handlers to control what happens to the job:
 Retry, Discard, Snooze, RateLimited     (Exception)
 Raised inside handlers:
-SoftTimeout, Cancelled                  (BaseException, so that `except Exception` lets them through)
+SoftTimeout, Cancelled                  (BaseException, so that `except Exception` does not catch them)
 """
 
 from .base.durations import parse_duration
@@ -32,15 +32,15 @@ from .base.renamed import old_names
 
 
 class GopherError(Exception):
-    """Base of everything that Gopher raises to its callers."""
+    """Base class of Gopher's exceptions."""
 
 
 class ConfigurationError(GopherError):
-    """Raised when settings can't be used; the message lists every wrong one."""
+    """Raised for invalid settings; the message lists all of them."""
 
 
 class InvalidJob(GopherError):
-    """Raised when a submission breaks a rule.
+    """Raised when a submission is invalid.
 
     `field` is a JSON pointer (`/payload/width`), `code` the stable code of the API's error bodies.
     """
@@ -54,31 +54,31 @@ class InvalidJob(GopherError):
 
 
 class InvalidJson(InvalidJob):
-    """Raised when what was sent is not JSON, or JSON that readers understand differently."""
+    """Raised for invalid JSON, or JSON that parsers interpret differently."""
 
     code = "invalid_json"
 
 
 class UnknownType(InvalidJob):
-    """Raised when no handler is registered under a job type."""
+    """Raised when no handler is registered for a job type."""
 
     code = "unknown_type"
 
 
 class RoleNeeded(InvalidJob):
-    """Raised when an API key's role is too weak to submit jobs of a type."""
+    """Raised when an API key's role does not allow submitting jobs of a type."""
 
     code = "forbidden"
 
 
 class PayloadTooLarge(InvalidJob):
-    """Raised when a payload is larger than a job may carry."""
+    """Raised when a payload is too large."""
 
     code = "payload_too_large"
 
 
 class TooManyQueues(InvalidJob):
-    """Raised when queues would be more than there may be: nothing is stored. `queues` are those that are refused."""
+    """Raised when the maximum number of queues is exceeded: nothing is stored. `queues` are the rejected ones."""
 
     code = "too_many_queues"
 
@@ -88,11 +88,11 @@ class TooManyQueues(InvalidJob):
 
 
 class JobNotFound(GopherError):
-    """Raised when there is no job of that id, or no longer."""
+    """Raised when there is no such job, or its record has expired."""
 
 
 class ScheduleNotFound(GopherError):
-    """Raised when there is no schedule of that name."""
+    """Raised when there is no such schedule."""
 
 
 class RedriveNotFound(GopherError):
@@ -100,29 +100,29 @@ class RedriveNotFound(GopherError):
 
 
 class JobConflict(GopherError):
-    """Raised when a job's state does not allow what was asked: cancelling a finished one, say."""
+    """Raised when a job's state does not allow an operation, such as cancelling a finished job."""
 
 
 class AccessRefused(GopherError):
-    """Raised when an API does not know the key that it was sent, or that key's role does not cover the call."""
+    """Raised when the API key is unknown, or its role does not allow the call."""
 
 
 class ServerError(GopherError):
-    """Base of what is raised when the server could not do what was asked."""
+    """Base class of server errors."""
 
     code = "queue_unavailable"
 
 
 class QueueUnavailable(ServerError):
-    """Raised when the server is not reached, or answers that it can't serve now. Nothing was done."""
+    """Raised when the server is unreachable or unavailable. The operation had no effect."""
 
 
 class ApiUnavailable(QueueUnavailable):
-    """Raised when an API is not reached, or something else answers in its place. Nothing was done."""
+    """Raised when the API is unreachable, or something else responds in its place. The operation had no effect."""
 
 
 class OutcomeUnknown(QueueUnavailable):
-    """Raised when the reply was lost for good: what was asked may or may not have been done."""
+    """Raised when the reply was lost: the operation may or may not have taken effect."""
 
     code = "outcome_unknown"
 
@@ -140,28 +140,28 @@ class StorageFull(ServerError):
 
 
 class QueueBusy(ServerError):
-    """Raised when a long script of somebody holds the server. Nothing was stored."""
+    """Raised when another client's long-running script blocks the server. Nothing was stored."""
 
     code = "busy"
 
 
 class Retry(Exception):
-    """Raised by a handler: try this job again, `after` so long (default: by its backoff)."""
+    """Raised by a handler to retry the job after `after` (default: its backoff)."""
 
-    def __init__(self, reason: str = "the handler asked for a retry", *, after: str | float | None = None) -> None:
+    def __init__(self, reason: str = "retry requested by the handler", *, after: str | float | None = None) -> None:
         super().__init__(reason)
         self.after = None if after is None else parse_duration(after)
 
 
 class Discard(Exception):
-    """Raised by a handler: this job can never succeed, put it into the dead letter queue now."""
+    """Raised by a handler to dead-letter the job without further retries."""
 
-    def __init__(self, reason: str = "the handler discarded it") -> None:
+    def __init__(self, reason: str = "discarded by the handler") -> None:
         super().__init__(reason)
 
 
 class Snooze(Exception):
-    """Raised by a handler: not yet. The job comes back `after` so long, and no attempt is counted."""
+    """Raised by a handler to postpone the job by `after`, without counting the attempt."""
 
     def __init__(self, after: str | float) -> None:
         super().__init__(f"snoozed for {after}")
@@ -169,20 +169,20 @@ class Snooze(Exception):
 
 
 class RateLimited(Exception):
-    """Raised by a handler: the other side says "slow down". Jobs of this type rest for `retry_after`; the job
-    goes first then, and no attempt is counted."""
+    """Raised by a handler when a remote service rate-limits it: jobs of this type are throttled for `retry_after`, and
+    this job runs first afterwards, without counting the attempt."""
 
     def __init__(self, retry_after: str | float) -> None:
-        super().__init__(f"held back for {retry_after}")
+        super().__init__(f"throttled for {retry_after}")
         self.retry_after = parse_duration(retry_after)
 
 
 class SoftTimeout(BaseException):
-    """Raised inside a handler when its timeout has passed; `WORKER_KILL_GRACE` later it is killed."""
+    """Raised inside a handler on timeout; it is killed `WORKER_KILL_GRACE` later."""
 
 
 class Cancelled(BaseException):
-    """Raised inside a handler when its job was cancelled; `WORKER_KILL_GRACE` later it is killed."""
+    """Raised inside a handler when its job is cancelled; it is killed `WORKER_KILL_GRACE` later."""
 
 
 __getattr__ = old_names(__name__, {"RetryNotFound": ("RedriveNotFound", RedriveNotFound)})

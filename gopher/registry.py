@@ -1,4 +1,4 @@
-"""Declaring handlers, under the name that the documentation promises."""
+"""Public module for declaring handlers."""
 
 from .jobs.handlers import Handler, Registry, handler, registry
 from .jobs.loading import load_handlers

@@ -1,4 +1,4 @@
-"""How long to wait before another attempt, under the name that the documentation promises."""
+"""Public module for retry delays."""
 
 from .jobs.backoff import (
     Backoff,

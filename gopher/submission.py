@@ -1,4 +1,4 @@
-"""What is submitted, under the name that the documentation promises."""
+"""Public module for submissions."""
 
 from .jobs.submission import (
     InvalidBatch,

@@ -1,4 +1,4 @@
-"""The shapes of answers, under the name that the documentation promises."""
+"""Public module for the models of results."""
 
 from .base.renamed import old_names
 from .jobs.models import (

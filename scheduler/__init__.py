@@ -1,10 +1,10 @@
-"""The scheduler: lets jobs go when their time has come, rescues those of dead workers, prunes old records."""
+"""The scheduler: promotes due jobs, rescues jobs of lost workers, and prunes old records."""
 
 from gopher.config.settings import Settings
 
 
 def run(settings: Settings) -> int:
-    """Run a scheduler until it is told to stop; return its exit code."""
+    """Run a scheduler until it is stopped; return its exit code."""
     from gopher.jobs.loading import load_handlers
     from gopher.queue.preflight import check_server
     from gopher.queue.store import Server

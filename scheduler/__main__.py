@@ -1,4 +1,4 @@
-"""`python -m gopher.scheduler`: one scheduler, with the settings of the environment."""
+"""`python -m gopher.scheduler`: a scheduler, configured by the environment."""
 
 import sys
 

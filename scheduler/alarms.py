@@ -1,4 +1,4 @@
-"""Waiting for alarms: the server wakes a scheduler when something is due earlier than all else."""
+"""Waits for alarms, by which the server wakes a scheduler when something is due earlier."""
 
 from collections.abc import Callable
 
@@ -6,12 +6,12 @@ from gopher.server.blocking_pop import BlockingPop
 from gopher.server.calls import Command
 from gopher.server.event_loop import EventLoop
 
-#: Seconds that BLPOP waits on the server.
+#: Timeout of BLPOP in seconds.
 BLOCK = 30
 
 
 class Alarms:
-    """Blocks on the alarm lists: all of them on one connection, but in a cluster one each."""
+    """Blocks on the alarm lists: on one connection, or in a cluster on one for each list."""
 
     def __init__(self, event_loop: EventLoop, *, one_each: bool) -> None:
         self._event_loop = event_loop
@@ -25,8 +25,8 @@ class Alarms:
         if self._one_each or not self._blocking_pops:
             self._blocking_pops.append((self._event_loop.blocking_pop(key, self._popped), [key]))
         else:
-            # The next `listen` waits for it too. One that is under way goes on: what ended it could take an alarm with
-            # it, so that all queues would have to be looked at for each new one.
+            # The next `listen` includes it. The current one continues: interrupting it could lose an alarm, so that all
+            # queues would have to be checked for each new one.
             self._blocking_pops[0][1].append(key)
 
     def remove(self, key: str) -> None:
@@ -50,13 +50,13 @@ class Alarms:
     def _popped(self, blocking_pop: BlockingPop, now: float) -> None:
         (popped,) = blocking_pop.readable(now) or (None,)
         if isinstance(popped, list):
-            # One that was removed may still have been waited for.
+            # It may be one that was removed.
             self._callbacks.get(popped[0].decode(), _nothing)()
         elif not blocking_pop.connection.connected:
             self._ring(next(keys for each, keys in self._blocking_pops if each is blocking_pop))
 
     def _ring(self, keys: list[str]) -> None:
-        """Ring for all keys: an alarm may have been taken off its list and lost with the connection."""
+        """Trigger all alarms: one may have been popped and lost with the connection."""
         for key in keys:
             self._callbacks[key]()
 

@@ -1,7 +1,7 @@
-"""The duties of a scheduler, each for one queue, all of one shape: `call(now)` says what to send, `took`
-reads the answer and returns when to look again (monotonic seconds).
+"""The duties of a scheduler for a queue, with a common interface: `call(now)` returns the call to send, `took`
+processes the reply and returns when the duty is due again (monotonic seconds).
 
-Each is one atomic script with a limit. So any number of schedulers may run; none does a thing twice.
+Each is one atomic script with a limit, so that any number of schedulers can run without duplicating work.
 """
 
 import random
@@ -21,42 +21,41 @@ from gopher.telemetry.logs import get_logger
 
 log = get_logger("scheduler")
 
-#: Jobs that one script call moves: a larger one would hold up everybody else.
+#: Maximum number of jobs that a script call moves: larger calls would delay other clients.
 LIMIT = 100
 
 
 class Duty(ABC):
-    """Something that has to be looked at from time to time."""
+    """A periodic task for a queue."""
 
     @abstractmethod
     def call(self, now: float) -> Call:
-        """Return what to send."""
+        """Return the call to send."""
 
     @abstractmethod
     def took(self, reply: Any, now: float) -> float:
-        """Read the answer; return when to look again."""
+        """Process the reply; return when the duty is due again."""
 
     def follow_ups(self) -> list[Call]:
-        """Return what is to be sent because of the last answer."""
+        """Return calls that follow from the last reply."""
         return []
 
 
-#: Seconds that a duty sleeps at most until something is due. What comes earlier wakes it; this is for an alarm that got
-#: lost.
+#: Maximum seconds that a duty sleeps. Earlier due times wake it with an alarm; this covers lost alarms.
 LONGEST_SLEEP = 5.0
 
 
 class Sleeper(Duty):
-    """A duty that sleeps until the next thing is due."""
+    """A duty that sleeps until the next due time."""
 
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
-        #: Seconds; without an end where surveys tell what is due.
+        #: Seconds; infinite if surveys report what is due.
         self.longest_sleep = LONGEST_SLEEP
 
 
 class Promoter(Sleeper):
-    """Moves jobs whose time has come to pending."""
+    """Moves due jobs to pending."""
 
     def call(self, now: float) -> Call:
         return self._queue.promote(LIMIT)
@@ -68,34 +67,34 @@ class Promoter(Sleeper):
 
 
 def until(due: int, now: int) -> float:
-    """Return the seconds until something is due; both in the server's ms. It counts whole ones: half a one more."""
+    """Return the seconds until the due time; both in the server's ms, which it truncates: half a ms is added."""
     return max(due - now, 0) / 1000 + 0.0005
 
 
 class Redriver(Promoter):
-    """Goes on with dead letters that are retried by and by. It sleeps as the promoter does."""
+    """Continues gradual redrives. It sleeps like the promoter."""
 
     def call(self, now: float) -> Call:
         return self._queue.continue_redrives(LIMIT)
 
 
 class Rescuer(Duty):
-    """Gives back the jobs of workers that were not heard of for a lease.
+    """Requeues the jobs of workers without a heartbeat for a lease.
 
-    When the server is back after it was away for longer than that, all leases have run out, and workers that live
-    may find it a little later than we do. So a call that had to wait, or was refused for a while, rescues no jobs, and
-    the next one comes later.
+    If the server was unavailable for longer than that, all leases have expired, and live workers may reconnect a little
+    later than we do. So a call that had to wait, or was rejected for a while, rescues no jobs, and the next one is
+    delayed.
     """
 
     def __init__(self, queue: Queue, lease: float) -> None:
         self._queue = queue
-        #: Seconds between two looks.
+        #: Seconds between two calls.
         self._period = min(max(lease / 6, 0.5), 5.0)
-        #: Seconds until workers have shown that they live once the server is back.
+        #: Seconds for workers to send heartbeats once the server is back.
         self._grace = min(lease, ALL_BACK)
-        #: The server's now (ms) and ours (monotonic s) when the last answer came.
+        #: The server's time (ms) and ours (monotonic s) at the last reply.
         self._last: tuple[int, float] | None = None
-        #: When we asked first since the last answer.
+        #: When the first call since the last reply was sent.
         self._asked: float | None = None
         self._waited = False
 
@@ -111,7 +110,7 @@ class Rescuer(Duty):
     def took(self, reply: Rescued, now: float) -> float:
         self._asked = None
         if reply.step is not None:
-            log.warning("the server's clock was set; leases were moved along", by_ms=reply.step)
+            log.warning("the server's clock was changed; leases were shifted", by_ms=reply.step)
             self._last = None
             return now
         self._last = (reply.now, now)
@@ -119,7 +118,7 @@ class Rescuer(Duty):
             return now + self._grace
         if reply.returned or reply.died or reply.workers:
             log.warning(
-                "jobs of lost workers went back",
+                "requeued jobs of lost workers",
                 queue=self._queue.name,
                 jobs=reply.returned,
                 dead=reply.died,
@@ -129,10 +128,10 @@ class Rescuer(Duty):
 
 
 class Pruner(Duty):
-    """Lets go of what is too old: index entries of records that have run out, dead letters."""
+    """Prunes index entries of expired records, and old dead letters."""
 
     LIMIT = 1000
-    #: Seconds between two looks.
+    #: Seconds between two calls.
     PERIOD = 10.0
 
     def __init__(self, queue: Queue, settings: Settings) -> None:
@@ -145,18 +144,18 @@ class Pruner(Duty):
 
     def took(self, reply: Pruned, now: float) -> float:
         if reply.dead:
-            log.info("old dead letters were deleted", queue=self._queue.name, jobs=reply.dead)
+            log.info("deleted old dead letters", queue=self._queue.name, jobs=reply.dead)
         if reply.corrupt > self._corrupt:
-            log.error("corrupt records: their jobs are set aside", queue=self._queue.name, jobs=reply.corrupt)
+            log.error("quarantined jobs with corrupt records", queue=self._queue.name, jobs=reply.corrupt)
         self._corrupt = reply.corrupt
-        # Most of what has run out stands at the front of the index: go on there while there is some.
+        # Most expired entries are at the front of the index: continue there while there are some.
         more = reply.finished >= self.LIMIT // 2 or reply.dead >= self.LIMIT
         self._place = 0 if more else reply.place
         return now if more else now + self.PERIOD
 
 
 class Sampler(Duty):
-    """Notes how far the counters are, for plots over time."""
+    """Samples the counters for plots over time."""
 
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
@@ -170,14 +169,14 @@ class Sampler(Duty):
 
 
 class Surveyor(Duty):
-    """Looks what a queue holds. The number of looks a second is limited for all queues together."""
+    """Surveys a queue. The number of surveys per second is limited for all queues together."""
 
-    #: Seconds between two looks at a queue, at least; looks a second at all of them, at most.
+    #: Minimum seconds between two surveys of a queue; maximum surveys per second of all queues.
     PERIOD, RATE = 5.0, 5.0
 
     def __init__(self, queue: Queue, count: Callable[[], int]) -> None:
         self._queue = queue
-        #: Returns how many queues there are.
+        #: Returns the number of queues.
         self._count = count
         self._is_first = True
 
@@ -185,7 +184,7 @@ class Surveyor(Duty):
         return self._queue.survey()
 
     def took(self, reply: Survey, now: float) -> float:
-        # Those that became known together are not looked at together for ever.
+        # With jitter, so that queues that were registered together are not always surveyed together.
         shortest, self._is_first = 0.2 if self._is_first else 0.8, False
         period = max(self.PERIOD, self._count() / self.RATE)
         return now + period * random.uniform(shortest, 1.2)  # noqa: S311 - no secret

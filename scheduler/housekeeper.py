@@ -1,5 +1,5 @@
-"""What a scheduler does beside its duties, in a thread of its own since it waits for the server: it declares the
-handlers' schedules again when the server was emptied, and keeps the server's memory from running out.
+"""Housekeeping of a scheduler, in its own thread since it waits for the server: declares the handlers' schedules again
+if the server was emptied, and keeps the server's memory from running out.
 """
 
 import threading
@@ -14,9 +14,9 @@ from gopher.telemetry.logs import get_logger
 
 log = get_logger("scheduler")
 
-#: Seconds between two looks whether the server was emptied.
+#: Seconds between two checks whether the server was emptied.
 MARK_PERIOD = 1.0
-#: Seconds that the thread is waited for at the end: it may wait for a server that hangs.
+#: Timeout for stopping the thread, which may be waiting for a hanging server, in seconds.
 LAST_WAIT = 1.0
 
 
@@ -29,19 +29,19 @@ class Housekeeper:
         self._queues = queues
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="housekeeper", daemon=True)
-        #: Whether what handlers declare has been written since the server was emptied last.
+        #: Whether the handlers' declarations have been written since the server was last emptied.
         self._declared = False
-        #: The names of the queues as of the last look for the mark.
+        #: The names of the queues at the last check.
         self._names: set[str] = set()
-        #: When to look at the memory of each node again, by a key that it holds (monotonic s).
+        #: When to check the memory of each node again, by one of its keys (monotonic s).
         self._memory_due: dict[str, float] = {}
 
     def declare(self) -> None:
-        """Make the schedules that handlers carry. Raises InvalidJob; a server that is away is waited for later."""
+        """Create the handlers' schedules. Raises InvalidJob; if the server is unavailable, this is retried later."""
         try:
             self._keep_declared()
         except ServerError as error:
-            log.warning("the handlers' schedules can't be made now; they are once the server is back", error=str(error))
+            log.warning("could not create the handlers' schedules; retrying when the server is back", error=str(error))
 
     def start(self) -> None:
         self._thread.start()
@@ -65,17 +65,17 @@ class Housekeeper:
         try:
             chore()
         except ServerError as error:
-            # The loop says when the server is away; what is left undone comes with the next round.
-            log.debug("housekeeping has to wait for the server", error=str(error))
+            # The loop logs if the server is unavailable; the rest is done in the next round.
+            log.debug("housekeeping waits for the server", error=str(error))
         except Exception as error:  # noqa: BLE001 - one chore must not end the others
             log.error("housekeeping failed", error=repr(error))
 
     def _keep_declared(self) -> None:
-        """Declare what is this scheduler's to declare: at first, and when the server was emptied."""
+        """Declare schedules initially, and after the server was emptied."""
         names = set(self._queues())
         if self._server.look_for_mark():
             self._declared = False
-            # The loop may have found them gone already.
+            # The loop may have noticed the loss already.
             self._server.names.restore(names | self._names)
         self._names = names
         if not self._declared:
@@ -83,7 +83,7 @@ class Housekeeper:
             self._declared = True
 
     def _keep_memory(self) -> None:
-        """Have finished jobs' records removed early, on each node of the server where little memory is left."""
+        """Evict records of finished jobs on each node of the server that has little memory left."""
         now = time.monotonic()
         for key in self._a_key_of_each_node():
             if now >= self._memory_due.get(key, 0.0):

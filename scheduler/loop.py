@@ -1,4 +1,4 @@
-"""The scheduler's loop: one thread that sleeps until the next duty, or until an alarm rings."""
+"""The scheduler's loop: one thread that sleeps until the next duty is due, or an alarm arrives."""
 
 import os
 import selectors
@@ -29,18 +29,18 @@ from .queue_duties import QueueDuties
 
 log = get_logger("scheduler")
 
-#: Seconds between two looks for queues that are new; a new queue's first job rings too.
+#: Seconds between two checks for new queues; a new queue's first job also triggers an alarm.
 NEW_QUEUES_PERIOD = 5.0
-#: Seconds that a scheduler counts as alive after it was last heard of.
+#: Seconds that a scheduler counts as alive after its last heartbeat.
 ALIVE = 15.0
-#: Seconds for which it counts which queues have jobs and no worker, unless that is written anew.
+#: Seconds for which the record of queues with jobs and no worker is valid, unless it is written again.
 NOTED_FOR = 60
-#: Seconds between two notes of that, at least.
+#: Minimum seconds between two writes of it.
 NOTE_PERIOD = 1.0
 
 
 class Scheduler:
-    """Carries out the duties of all queues. `run` returns the exit code."""
+    """Runs the duties of all queues. `run` returns the exit code."""
 
     def __init__(self, settings: Settings, registry: Registry) -> None:
         self._settings = settings
@@ -54,15 +54,15 @@ class Scheduler:
         self._alarms.add(self._keys.alarm, self._look_soon)
         self._queues: dict[str, QueueDuties] = {}
         self._forgetter = Forgetter(self._keys, self._server.queue, self._send)
-        #: Queues that have jobs and no worker, what was noted of them, and when (monotonic s).
+        #: Queues that have jobs and no worker, what was written about them, and when (monotonic s).
         self._unserved: set[str] = set()
         self._noted: Unserved | None = None
         self._noted_at = float("-inf")
-        #: Queues that no survey has told of yet.
+        #: Queues that have not been surveyed yet.
         self._unsurveyed: set[str] = set()
-        #: The server's now (ms) and ours (monotonic s) when it was last heard of.
+        #: The server's time (ms) and ours (monotonic s) at its last reply.
         self._clock: tuple[int, float] | None = None
-        #: Whether to wait for the names of new queues before listening for alarms again.
+        #: Whether to read the names of new queues before listening for alarms again.
         self._learning = False
         self._health = HealthFile(settings.health_file, ALIVE / 3, 2 * ALIVE)
         self._look_at = self._show_at = 0.0
@@ -85,7 +85,7 @@ class Scheduler:
             if not self._learning:
                 self._alarms.listen(now, spare)
             for key, mask in self._selector.select(self._pause()):
-                # What an earlier event of this round has closed is not to be read any more.
+                # Skip what an earlier event of this round has closed.
                 if self._selector.get_map().get(key.fd) is key:
                     key.data(mask)
         self._health.remove()
@@ -97,7 +97,7 @@ class Scheduler:
     def _look_and_show(self, now: float) -> None:
         if now >= self._look_at:
             self._look_at = now + NEW_QUEUES_PERIOD
-            # In this order: a name that moves to `leaving` meanwhile is met once at least.
+            # In this order, so that a name that moves to `leaving` meanwhile is seen at least once.
             self._send(Command(self._keys.queues, ("SMEMBERS", self._keys.queues)), self._look_at_leaving)
         if now >= self._show_at:
             self._show_at = now + ALIVE / 3
@@ -170,7 +170,7 @@ class Scheduler:
             duties.survey_at(again)
 
     def _note_unserved(self, now: float) -> None:
-        """Note which queues have jobs and no worker, for who asks how all is."""
+        """Record which queues have jobs and no worker, for health checks."""
         if not self._queues or self._unsurveyed:
             return
         noted = Unserved.from_names(sorted(self._unserved))
@@ -182,7 +182,7 @@ class Scheduler:
 
     def _look_soon(self) -> None:
         self._look_at = 0.0
-        # On a cluster each queue has an alarm of its own.
+        # In a cluster each queue has its own alarm.
         self._learning = not self._server.pools.clustered
 
     def _show(self, reply: tuple[int, int] | Exception) -> None:
@@ -199,14 +199,14 @@ class Scheduler:
             for command in hide_scheduler(self._keys, self._id):
                 self._server.client.execute_command(*command.words)
         except Exception as error:  # noqa: BLE001 - it is forgotten in a few seconds anyhow
-            log.warning("could not say good-bye", error=str(error))
+            log.warning("could not deregister", error=str(error))
         self._server.close()
 
     def _pause(self) -> float:
         now = time.monotonic()
         wake_at = min(self._look_at, self._show_at)
         if not self._learning:
-            # Otherwise no connection would be made again, and it would be overdue all the time.
+            # Otherwise no reconnection would be attempted, and this would be overdue all the time.
             wake_at = min(wake_at, self._alarms.wake_at())
         wake_at = min([wake_at, *(duties.next_due for duties in self._queues.values())])
         wake_at = min(wake_at, *(pipeline.wake_at() for pipeline in self._event_loop.pipelines))
@@ -226,7 +226,7 @@ class Scheduler:
 
 
 def _queued(*_: object) -> None:
-    """Nothing to do here: the wakeup descriptor has it."""
+    """Does nothing: the wakeup descriptor reports the signal."""
 
 
 def _ignore(_reply: object) -> None:

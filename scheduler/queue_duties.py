@@ -1,4 +1,4 @@
-"""The duties for one queue: all of them all the time while a worker serves it, else what surveys find to be done."""
+"""The duties for a queue: all of them while a worker serves it, otherwise those that surveys find necessary."""
 
 import time
 from collections.abc import Callable
@@ -14,15 +14,15 @@ from .ticker import Ticker
 
 log = get_logger("scheduler")
 
-#: Seconds until a duty that was refused is tried again.
+#: Seconds until a rejected duty is retried.
 AFTER_ERROR = 1.0
-#: Queues up to which the counters of each are noted for plots also when nothing happens there.
+#: Up to this number of queues, idle ones are sampled for plots, too.
 _FEW = 10
 _NEVER = float("inf")
 
 
 class QueueDuties:
-    """What is done for one queue, and when. `count` returns how many queues there are; `surveyed` is told of each
+    """The duties for a queue and their times. `count` returns the number of queues; `surveyed` is called with each
     survey."""
 
     def __init__(
@@ -42,14 +42,14 @@ class QueueDuties:
         self._surveyor, self._count = Surveyor(queue, count), count
         self._counted = -1
         self._prune_at = self._sample_at = 0.0
-        #: No worker serves the queue, and none was lost.
+        #: Whether no worker serves the queue, and none was lost.
         self._quiet = True
-        #: When each is to be done next (monotonic s); infinity while its answer is under way. A survey comes first.
+        #: When each is due next (monotonic s); infinity while its call is in flight. A survey comes first.
         self._due: dict[Duty, float] = {
             **dict.fromkeys([*self._sleepers, self._rescuer, self._pruner, self._sampler], _NEVER),
             self._surveyor: 0.0,
         }
-        #: Until when a duty rests of whose calls one was refused.
+        #: Until when a duty pauses after one of its calls was rejected.
         self._rests: dict[Duty, float] = {}
 
     @property
@@ -57,7 +57,7 @@ class QueueDuties:
         return min(self._due.values())
 
     def do(self, now: float) -> None:
-        """Send what is to be done now."""
+        """Send the calls of due duties."""
         if self.next_due > now:
             return
         for duty, due in self._due.items():
@@ -66,20 +66,20 @@ class QueueDuties:
                 self._pipeline.add(duty.call(now), self._taker(duty))
 
     def look_soon(self) -> None:
-        """Look what is due: an alarm has rung."""
+        """Check what is due after an alarm."""
         self._due[self._surveyor] = 0.0
         if not self._quiet:
             self._due |= dict.fromkeys(self._sleepers, 0.0)
 
     def survey_at(self, when: float) -> None:
-        """Look what the queue holds at a time, or earlier."""
+        """Survey the queue at a given time, or earlier."""
         self._due[self._surveyor] = min(self._due[self._surveyor], when)
 
     def _taker(self, duty: Duty) -> Callable[[object], None]:
         def take(reply: object) -> None:
             now = time.monotonic()
             if isinstance(reply, Exception):
-                log.error("a duty was refused by the server", duty=type(duty).__name__, error=str(reply))
+                log.error("the server rejected a duty", duty=type(duty).__name__, error=str(reply))
                 self._due[duty] = now + AFTER_ERROR
                 return
             due = duty.took(reply, now)
@@ -97,8 +97,8 @@ class QueueDuties:
 
     def _take_follow_up(self, duty: Duty, reply: object) -> None:
         if isinstance(reply, Exception):
-            log.error("a schedule could not fire", error=str(reply))
-            # It is still due: without a rest it would be found and refused as fast as the server answers.
+            log.error("failed to enqueue a schedule's jobs", error=str(reply))
+            # It is still due: without a pause, it would be tried and rejected in a busy loop.
             self._rests[duty] = time.monotonic() + AFTER_ERROR
             self._due[duty] = max(self._due[duty], self._rests[duty])
 
@@ -114,7 +114,7 @@ class QueueDuties:
         self._surveyed(self, found, now)
 
     def _find_work(self, found: Survey, now: float) -> None:
-        """See to what is to be done for a queue that no worker serves, and to nothing else."""
+        """Run only the necessary duties of a queue without workers."""
         if found.next_due is not None:
             due = now + until(found.next_due, found.now)
             for sleeper in self._sleepers:

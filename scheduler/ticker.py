@@ -1,4 +1,4 @@
-"""The duty that makes jobs of schedules: one job a time, however many schedulers there are."""
+"""The duty that enqueues jobs of schedules: one job per time, regardless of the number of schedulers."""
 
 from typing import Any
 
@@ -15,14 +15,14 @@ from .duties import Sleeper, until
 
 log = get_logger("scheduler")
 
-#: Schedules that are looked at in one call.
+#: Maximum number of schedules per call.
 LIMIT = 100
-#: Milliseconds until a schedule that can't be read is looked at again.
+#: Milliseconds until a corrupt schedule is checked again.
 RESTS = 3_600_000
 
 
 class Ticker(Sleeper):
-    """Fires the schedules of one queue. Each fire compares and sets the next time: who comes second does nothing."""
+    """Fires the schedules of a queue. Each call compares and sets the next time, so that a second one has no effect."""
 
     def __init__(self, queue: Queue, namespace: str) -> None:
         super().__init__(queue)
@@ -35,7 +35,7 @@ class Ticker(Sleeper):
     def took(self, reply: Ticks, now: float) -> float:
         self._fires = [self._fire(*due, reply.now) for due in reply.due]
         if reply.due:
-            # Others may have become due meanwhile, and a fire may be refused because its schedule was changed.
+            # Others may have become due meanwhile, and a call may have been rejected because its schedule was changed.
             return now
         if reply.next_due is None:
             return now + self.longest_sleep
@@ -48,20 +48,20 @@ class Ticker(Sleeper):
     def _fire(self, stored_name: bytes, stored_time: bytes, definition: bytes, now: int) -> Call:
         name = text(stored_name)
         if not definition or name.encode() != stored_name:
-            # Nobody can see or delete it, and it would be due again at once.
-            log.error("a schedule has no definition, or its name is no text; it is removed", schedule=name)
+            # It can't be shown or deleted, and would be due again immediately.
+            log.error("removed a schedule without definition, or with an invalid name", schedule=name)
             return self._queue.delete_schedule(stored_name)
         try:
             spec, expected = parse_spec(definition, None), moment(stored_time)
             fires, next_time = plan(spec, expected, now)
         except (GopherError, *UNREADABLE) as error:
-            log.error("a schedule can't be read; it rests for an hour", schedule=name, error=str(error))
+            log.error("a schedule is corrupt; skipping it for an hour", schedule=name, error=str(error))
             return self._queue.tick(name, definition, stored_time, now + RESTS, [])
         jobs = [tick_job(spec, name, self._namespace, fire) for fire in fires]
-        log.info("schedule fires", schedule=name, jobs=len(jobs))
+        log.info("enqueued jobs of a schedule", schedule=name, jobs=len(jobs))
         left_out = dropped(spec, expected, fires, next_time)
         if left_out:
-            log.warning("more times were missed than are caught up on", schedule=name, left_out=left_out)
+            log.warning("dropped missed runs of a schedule", schedule=name, left_out=left_out)
         traced, stored = firing(name, self._queue.name, jobs)
         overlap = spec.overlap == "skip"
         call = self._queue.tick(name, definition, stored_time, next_time, traced, skip_overlap=overlap)

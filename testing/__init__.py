@@ -1,9 +1,9 @@
-"""For the tests of those who use Gopher: handlers run in process, and a client that runs what it is given.
+"""Test helpers for applications: run handlers in process, and a client that runs its jobs.
 
     from gopher.testing import EagerClient, run_job
 
-`run_job` calls one handler and returns its result. `EagerClient` is a `gopher.Client` on a server of its own, with a
-worker inside: the same scripts as in production, and every job has run when `enqueue` returns.
+`run_job` calls a handler and returns its result. `EagerClient` is a `gopher.Client` with its own server and an inline
+worker: it uses the same scripts as in production, and every job has run when `enqueue` returns.
 """
 
 from .eager import EagerClient

@@ -1,4 +1,4 @@
-"""A client that runs its jobs at once: the real client and the real scripts, on a server that only the tests use."""
+"""A client that runs its jobs immediately: the real client and scripts, on a server for tests only."""
 
 import atexit
 import shutil
@@ -24,7 +24,7 @@ from .inline import InlineWorker
 
 @cache
 def shared_server() -> EmbeddedServer:
-    """Return a server that lives as long as this process. Raises ConfigurationError when there is none to start."""
+    """Return a server that runs as long as this process. Raises ConfigurationError if there is no server program."""
     # Not the test's own folder: its path may be too long for a socket.
     folder = tempfile.mkdtemp(prefix="gopher-testing-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
@@ -35,12 +35,12 @@ def shared_server() -> EmbeddedServer:
 
 
 class EagerClient(Client):
-    """A `Client` whose jobs have run, with all their retries, when `enqueue` returns. Use it in a `with`.
+    """A `Client` whose jobs have run, including all retries, when `enqueue` returns. Use it in a `with`.
 
-    Without a `url` it starts a server of its own, once a process, and has a key space there that no other one has.
-    Delayed and snoozed jobs wait for `run_scheduled`; limits, pauses, unique keys and `after` hold as they do in
-    production. With `raise_errors` (the default) a job that ends as a dead letter raises what its handler raised;
-    without it the error stands in the job, as in production.
+    Without a `url` it starts a server, once per process, and uses a separate namespace there. Delayed and snoozed jobs
+    wait for `run_scheduled`; limits, pauses, unique keys and `after` work as in production. With `raise_errors` (the
+    default) a job that becomes a dead letter raises its handler's exception; otherwise the error is stored in the job,
+    as in production.
     """
 
     def __init__(
@@ -66,20 +66,20 @@ class EagerClient(Client):
         patience: float = PATIENCE,
         submitter: Submitter | None = None,
     ) -> list[Stored]:
-        """Store jobs as `Client.store` does, and run what can be run."""
+        """Store jobs like `Client.store`, and run all that can run."""
         stored = super().store(jobs, request=request, patience=patience, submitter=submitter)
         self.run_pending()
         return stored
 
     def wait(self, job_id: str, timeout: float | None = None) -> JobView:
-        """Return a job after running what can be run. Nothing can change after that, so it never waits."""
+        """Return a job after running all that can run. Nothing can change after that, so it never waits."""
         self.run_pending()
         return self.job(job_id)
 
     def run_pending(self) -> None:
-        """Run all jobs that can be run now: after a `dead_letters.retry`, say, or a `flow.resume_queue`."""
+        """Run all jobs that can run now, e.g. after a `dead_letters.retry` or a `flow.resume_queue`."""
         if self._running:
-            # A handler has submitted a job: it has its turn when that handler has returned.
+            # A handler has submitted a job, which runs after the handler has returned.
             return
         self._running = True
         try:
@@ -90,12 +90,12 @@ class EagerClient(Client):
             raise died[0]
 
     def run_scheduled(self, within: str | float | None = None) -> None:
-        """Run also what is delayed or snoozed, as if so much time had passed: `"10m"`; None is any time at all."""
+        """Also run delayed and snoozed jobs, as if the given time had passed, such as `"10m"`; None runs all."""
         self._worker.hurry(None if within is None else parse_duration(within))
         self.run_pending()
 
     def close(self) -> None:
-        """Close the connections and forget everything in this client's key space."""
+        """Close the connections and delete everything in this client's namespace."""
         keys = list(self.server.client.scan_iter(match=f"{self.settings.namespace}:*", count=1000))
         if keys:
             self.server.client.unlink(*keys)

@@ -1,4 +1,4 @@
-"""A worker inside the test's process: it moves jobs by the real scripts, and runs their handlers by a plain call."""
+"""A worker inside the test's process: it uses the real scripts, and calls handlers directly."""
 
 import time
 from itertools import count
@@ -23,14 +23,14 @@ from gopher.queue.store import Server
 
 from .running import Recorder, attempt
 
-#: What a handler may raise to end its attempt. An interrupt, or a test's own decision, ends the test.
+#: Exceptions that end an attempt. Others, such as interrupts or pytest's outcomes, end the test.
 _ENDS = (Exception, SoftTimeout, Cancelled, SystemExit)
-#: Seconds that one test may take.
+#: Maximum seconds of a test.
 _LEASE = 3600.0
 
 
 class InlineWorker:
-    """Runs what can be run, one job at a time, the most urgent first."""
+    """Runs all jobs that can run, one at a time, by priority."""
 
     def __init__(self, server: Server, registry: Registry) -> None:
         self._server = server
@@ -40,21 +40,21 @@ class InlineWorker:
         self._queues: dict[str, Queue] = {}
 
     def run_pending(self) -> list[BaseException]:
-        """Run all jobs that may start now, and what comes of them; return what those that died had raised."""
+        """Run all jobs that can start, including those that they enqueue; return the exceptions of dead letters."""
         died: list[BaseException] = []
         while any(self._run_one(queue, died) for queue in self._known()):
             pass
         return died
 
     def hurry(self, within: float | None) -> None:
-        """Let what is due within so many seconds (None: ever) be due now."""
+        """Make jobs that are due within the given seconds (None: all) due now."""
         client = self._server.client
         for queue in self._known():
             now = self._server.run(queue.promote()).now
             latest = "+inf" if within is None else now + round(within * 1000)
             for waiting in map(queue.keys.of_state, TIMED):
                 for job_id in client.zrangebyscore(waiting, "-inf", latest):
-                    # What waits for other jobs is not waiting for a time.
+                    # Jobs that wait for others have no due time.
                     if not client.hexists(queue.keys.job(job_id.decode()), "waiting_for"):
                         client.zadd(waiting, {job_id: now}, xx=True)
 
@@ -102,7 +102,7 @@ class InlineWorker:
         elif decision.kind == "cancelled":
             call = queue.cancelled(self._name, job.id, job.token, row, log)
         elif decision.kind == "retry":
-            # At once, whatever its backoff says: a test does not wait.
+            # Immediately, regardless of its backoff: tests don't wait.
             call = queue.retry(self._name, failure, 0.0)
         else:
             call = queue.dead_letter(self._name, failure, decision.error_type)

@@ -1,4 +1,4 @@
-"""One attempt of a job, in this process: what a child does, without the child."""
+"""Runs an attempt of a job in this process, like a child does."""
 
 import asyncio
 import json
@@ -19,9 +19,9 @@ from gopher.jobs.submission import to_json
 
 
 class Recorder(Reporter):
-    """Keeps what a handler reports: `lines` of its log, and `progress` as (fraction, message).
+    """Records a handler's reports: `lines` of its log, and `progress` as (fraction, message).
 
-    `asked_to_stop` is what `job.cancelled()` answers.
+    `asked_to_stop` is the result of `job.cancelled()`.
     """
 
     def __init__(self, *, asked_to_stop: bool = False) -> None:
@@ -64,11 +64,12 @@ def run_job(
     reporter: Reporter | None = None,
     **about: Unpack[AboutJob],
 ) -> Any:
-    """Run one attempt of a job here and return its result, as JSON would bring it back.
+    """Run an attempt of a job in this process and return its result, as decoded from JSON.
 
-    `job_type` is a name or the handler itself; `payload` anything that becomes JSON ({} when left out). `about` goes
-    to the `Job`: `attempt=3`, `metadata={...}`, `parents={...}`. What the handler raises is raised; InvalidJob, naming
-    the field, for a payload that does not fit; BadResult for a result that can't be stored. No timeout is kept.
+    `job_type` is a name or the handler itself; `payload` is anything that can be encoded as JSON (default: {}). `about`
+    sets attributes of the `Job`: `attempt=3`, `metadata={...}`, `parents={...}`. Raises the handler's exceptions;
+    InvalidJob, naming the field, for an invalid payload; BadResult for a result that can't be stored. There is no
+    timeout.
     """
     handler = _handler(job_type, registered if registry is None else registry)
     options = resolve(Envelope(), handler, Settings())
@@ -84,7 +85,7 @@ def run_job(
 
 
 def attempt(handler: Handler, job: Job, payload: bytes | msgspec.Raw) -> bytes:
-    """Call a handler as a child does and return its result as JSON, b"" for None. Raises whatever it raises."""
+    """Call a handler like a child and return its result as JSON, b"" for None. Raises the handler's exceptions."""
     typed = handler.decode(payload)
     before = running_job.set(job)
     try:
@@ -100,5 +101,5 @@ def _handler(job_type: str | HandlerFunction, registry: Registry) -> Handler:
     found = next((handler for handler in registry if handler.function is job_type), None)
     if found is None:
         name = getattr(job_type, "__qualname__", repr(job_type))
-        raise ConfigurationError(f"{name} is no handler: decorate it with @handler, or say in which registry it is")
+        raise ConfigurationError(f"{name} is not a handler: decorate it with @handler, or pass its registry")
     return found

@@ -1,4 +1,4 @@
-"""The worker: a supervisor that talks to the queue, and children that run handlers."""
+"""The worker: a supervisor that communicates with the queue, and children that run handlers."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -8,12 +8,12 @@ from gopher.config.settings import Settings
 if TYPE_CHECKING:
     from gopher.jobs.handlers import Registry
 
-#: Open files that a supervisor needs, and for each child.
+#: Open files of a supervisor, and in addition for each child.
 _DESCRIPTORS, _DESCRIPTORS_PER_CHILD = 40, 6
 
 
 def run(settings: Settings) -> int:
-    """Run a worker until it is told to stop; return its exit code."""
+    """Run a worker until it is stopped; return its exit code."""
     from gopher.queue.preflight import check_server
     from gopher.queue.store import Server
     from gopher.telemetry import logs, tracing
@@ -30,7 +30,7 @@ def run(settings: Settings) -> int:
     watch.begin()
     settings, registry = _load(settings)
     if tracing.is_on():
-        # Shared by all children, too; nothing of it starts a thread.
+        # Shared by all children, too; it starts no threads.
         tracing.preload()
     return Supervisor(settings, registry).run()
 

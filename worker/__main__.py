@@ -1,4 +1,4 @@
-"""`python -m gopher.worker`: one worker, with the settings of the environment."""
+"""`python -m gopher.worker`: a worker, configured by the environment."""
 
 import sys
 

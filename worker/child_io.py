@@ -1,4 +1,4 @@
-"""What comes out of the children: messages through their channels, what handlers print through their outputs."""
+"""Reads the children's messages from their channels, and handlers' output from their pipes."""
 
 import selectors
 import time
@@ -16,7 +16,7 @@ from .outcomes import Outcomes
 
 
 class ChildIO:
-    """Reads it, as the selector tells. A selector's data is called with the event mask."""
+    """Reads when the selector reports events. A selector's data is called with the event mask."""
 
     def __init__(self, selector: selectors.BaseSelector, pool: Pool, outcomes: Outcomes) -> None:
         self._selector = selector
@@ -34,7 +34,7 @@ class ChildIO:
                 self._selector.unregister(end)
 
     def read_last(self, child: ChildHandle) -> None:
-        """Read what a child had said before it died: a result that is whole is a result."""
+        """Read what a child had sent before it died: complete messages count."""
         if not child.killed:
             self._read_channel(child, 0)
         if self._is_watched(child.output):
@@ -42,7 +42,7 @@ class ChildIO:
             child.output.finish_line(child.running_number)
 
     def watch_for_room(self) -> None:
-        """Watch for room in the channels for which something waits."""
+        """Watch whether channels with unsent bytes are writable."""
         for child in self._pool.children.values():
             if child.channel.outbox:
                 self._watch_for_room(child)
@@ -56,20 +56,20 @@ class ChildIO:
             child.channel.flush()
         messages = child.channel.receive()
         if messages:
-            # What a job printed was written before it said that it ended.
+            # A job's output was written before its end was reported.
             child.output.read(child.running_number)
         for data in messages:
             try:
                 message = decode_message(data)
             except UNREADABLE:
-                # A handler has written into the channel: nothing that comes out of it can be trusted any more.
+                # A handler has written to the channel, so it can't be trusted any more.
                 self._pool.kill(child, "nonsense")
                 break
             self._take_message(child, message)
         self._watch_for_room(child)
 
     def _watch_for_room(self, child: ChildHandle) -> None:
-        """Watch for room in a child's channel only while something waits for it."""
+        """Watch whether a child's channel is writable only while there is something to send."""
         waits = bool(child.channel.outbox)
         if waits != child.writing and self._is_watched(child.channel):
             child.writing = waits

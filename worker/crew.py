@@ -1,4 +1,4 @@
-"""The children of a worker and the jobs in their hands or meant for them: what its other parts share."""
+"""The children of a worker and their jobs: state shared by its other parts."""
 
 import time
 from collections import deque
@@ -16,13 +16,13 @@ log = get_logger("worker")
 
 
 class Crew:
-    """The pool of children, and the backlog of jobs that none of them was given yet."""
+    """The pool of children, and the backlog of jobs that are not assigned yet."""
 
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
         self.prefetch = Prefetch(pool.children)
         self.backlog: deque[Running] = deque()
-        #: Whether it takes no more jobs.
+        #: Whether it fetches no more jobs.
         self.quiet = False
 
     def busy(self) -> bool:
@@ -34,47 +34,47 @@ class Crew:
         return not self.quiet and any(not child.ready for child in self.pool.children.values())
 
     def has_room(self) -> bool:
-        """Return whether there is, or soon will be, a child for one more job."""
+        """Return whether a child is, or soon will be, free for another job."""
         return self.is_growing() or self.prefetch.room() > len(self.backlog)
 
     def surplus(self, now: float) -> int:
-        """Return how many jobs of the backlog are more than the children can do with: others may have a free one."""
+        """Return how many jobs of the backlog exceed the children's capacity: other workers may have a free child."""
         if self.is_growing():
             return 0
         return len(self.backlog) - (0 if self.quiet else self.prefetch.room() + self.prefetch.held(now))
 
     def in_hand(self) -> Iterator[Running]:
-        """Yield the jobs that have not ended."""
+        """Yield the unfinished jobs."""
         yield from self.backlog
         for child in self.pool.children.values():
             yield from child.jobs
 
     def take_out(self, jobs: Collection[Running]) -> None:
-        """Take jobs out of the backlog."""
+        """Remove jobs from the backlog."""
         if jobs:
             taken = set(jobs)
             self.backlog = deque(running for running in self.backlog if running not in taken)
 
     def take_from_stragglers(self, now: float) -> None:
-        """Take back jobs that wait behind a long one in a child's channel, or in one that leaves, for others."""
+        """Take back jobs queued behind a long one in a child's channel, or in an exiting child, for other children."""
         for child in self.pool.children.values():
             if child.jobs and (child.leaving or child.holds_up(now)):
                 child.straggles = True
                 self.backlog.extend(self.pool.retract(child, now))
 
     def take_back_all(self) -> None:
-        """Take back the jobs that no child has begun."""
+        """Take back the jobs that no child has started."""
         for child in self.pool.children.values():
             self.backlog.extend(self.pool.retract(child, time.monotonic()))
 
     def cancel(self, job_ids: Container[str], now: float) -> None:
-        """Interrupt those of these jobs that run."""
+        """Interrupt those of the given jobs that are running."""
         for child in self.pool.children.values():
             if child.jobs and child.jobs[0].job.id in job_ids and not child.killed:
                 self.pool.interrupt(child, interrupt.CANCEL, now)
 
     def stop_exclusive(self, queues: Container[str]) -> None:
-        """Stop jobs of these queues that must never run twice at once."""
+        """Stop exclusive jobs of these queues."""
         for child in self.pool.children.values():
             head = child.head
             if head is None or head.queue not in queues or child.killed:
@@ -84,13 +84,13 @@ class Crew:
                 self.pool.kill(child, "shutdown")
 
     def stop_all(self) -> None:
-        """Kill the children that have a job still; their jobs are given back."""
+        """Kill the children that still have a job; their jobs are requeued."""
         for child in self.pool.children.values():
             if child.jobs and not child.killed:
                 self.pool.kill(child, "shutdown")
 
     def drop_all(self) -> None:
-        """Drop all jobs: they were given to other workers."""
+        """Drop all jobs: other workers have them."""
         self.backlog.clear()
         for child in self.pool.children.values():
             if child.jobs:

@@ -1,4 +1,4 @@
-"""How jobs come from the queues into the backlog, and from there to the children."""
+"""Moves jobs from the queues to the backlog, and from there to the children."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -19,7 +19,7 @@ from .running import Running
 
 
 class Dispatcher:
-    """Fetches jobs and hands them out. How many is said by `prefetch`."""
+    """Fetches jobs and assigns them. `prefetch` determines how many."""
 
     def __init__(
         self,
@@ -38,20 +38,20 @@ class Dispatcher:
         self._lease = lease
         self._outcomes = outcomes
         self._clock = clock
-        #: Jobs that the children can take beyond those that are here or asked for.
+        #: Number of jobs that the children can take in addition to those in the backlog or requested.
         self._room = 0
-        #: When a child for which a job is held has been busy for so long that it goes back (monotonic s).
+        #: When a held job is requeued because its child has been busy for too long (monotonic s).
         self._held_until = float("inf")
 
     # To the children
 
     def hand_out(self, now: float) -> None:
-        """Give the backlog to the children; what is more than they can do with goes back to the queues."""
+        """Assign the backlog to the children; requeue jobs beyond their capacity."""
         crew = self._crew
         if not crew.backlog:
             return
         if not crew.quiet:
-            # Once the lease has run out unheard, others may have them.
+            # After an unnoticed expiry of the lease, other workers may have them.
             held_back = self._of_queues(self._lease.unheard(now, self._lease.seconds))
             crew.take_out(held_back)
             self._settle_unknown(now)
@@ -65,7 +65,7 @@ class Dispatcher:
         return [running for running in self._crew.backlog if running.queue in queues] if queues else []
 
     def _settle_unknown(self, now: float) -> None:
-        """Settle jobs whose type no handler here is registered for."""
+        """Settle jobs of types without handler here."""
         unknown = [running for running in self._crew.backlog if running.handler is None]
         self._crew.take_out(unknown)
         for running in unknown:
@@ -77,7 +77,7 @@ class Dispatcher:
     # From the queues
 
     def take_in(self, now: float, spare: float) -> None:
-        """Ask for jobs that the children will have room for; connecting may take `spare` seconds."""
+        """Fetch jobs up to the children's capacity; connecting may take `spare` seconds."""
         room, held = self._wanted(now)
         for served in self._queues.values():
             if not served.may_take:
@@ -92,17 +92,17 @@ class Dispatcher:
                 worker_id = self._lease.worker_id
                 fetcher.listen(worker_id, now, spare, partial(self._take_popped, served, worker_id))
             if fetcher.asked_for and fetcher.more and fetcher.pipeline.connection.answers:
-                # There may be yet more than was asked for: those of less preference wait until that is known. Not for a
-                # node that is away.
+                # There may be more than was requested: queues of lower preference wait until that is known, except
+                # for an unavailable node.
                 room = held = 0
         self._room = room
 
     def _wanted(self, now: float) -> tuple[int, int]:
-        """Return how many jobs the children have room for, and how many more to have at hand."""
+        """Return the children's free capacity, and how many more jobs to prefetch."""
         crew = self._crew
         if crew.quiet:
             return 0, 0
-        # A node of a cluster that is away keeps nothing from the others: what it was asked for may never come.
+        # An unavailable cluster node must not block others: jobs requested from it may never arrive.
         fetchers = [served.fetcher for served in self._queues.values()]
         coming = sum(fetcher.asked_for for fetcher in fetchers if fetcher.pipeline.connection.answers)
         return crew.prefetch.room() - len(crew.backlog) - coming, crew.prefetch.held(now)
@@ -116,9 +116,9 @@ class Dispatcher:
         self._crew.backlog.extend(self._taken(served, worker_id, fetched))
 
     def _take_popped(self, served: ServedQueue, worker_id: str, fetched: Fetched) -> None:
-        """Take what a blocking pop has brought.
+        """Process the result of a blocking pop.
 
-        Where it waits others may wait too: nothing is held of that queue.
+        Other workers may be waiting with a blocking pop, too: hold no jobs of that queue.
         """
         for running in self._taken(served, worker_id, fetched):
             if self._crew.has_room():
@@ -127,9 +127,9 @@ class Dispatcher:
                 self._give_back(running)
 
     def _taken(self, served: ServedQueue, worker_id: str, fetched: Fetched) -> list[Running]:
-        """Return the jobs that were fetched under an id; none once its lease is lost."""
+        """Return the jobs that were fetched with an id; none if its lease is lost."""
         if worker_id != self._lease.worker_id:
-            # It was lost meanwhile: what this brought is rescued as the rest.
+            # It was lost meanwhile: these jobs are rescued like the others.
             return []
         if fetched.lost:
             self._lease.lose()
@@ -146,11 +146,11 @@ class Dispatcher:
         return Running(job, queue, handler, retries, timeout, worker_id, retry_for=envelope.retry_for)
 
     def wake_at(self) -> float:
-        """Return when to hand out, ask or send again (monotonic s)."""
+        """Return when to assign, fetch or send again (monotonic s)."""
         wake_at = self._held_until if self._crew.backlog else float("inf")
         for served in self._queues.values():
             if served.fetcher.pipeline.busy:
-                # Nothing of it is sent before that is answered.
+                # It sends nothing before that reply.
                 continue
             wake_at = min(wake_at, served.settler.delivery.wake_at())
             if self._room > 0 and served.may_take:

@@ -1,4 +1,4 @@
-"""The scheduler's most needed duties, done slowly by each worker: without one, jobs come late but never strand."""
+"""The scheduler's essential duties, run by each worker at a low rate: without a scheduler, jobs are late, not stuck."""
 
 import time
 
@@ -12,43 +12,43 @@ from .queue_side.served_queue import ServedQueue
 
 log = get_logger("worker")
 
-#: Seconds after the start until the first look at what others have left behind, which need not wait a whole period.
+#: Seconds after the start until the first rescue, which need not wait for a whole period.
 FIRST_LOOK = 1.0
-#: Jobs of lost workers that are given back in one look.
+#: Maximum number of jobs of lost workers that are requeued per call.
 RESCUED_AT_ONCE = 100
-#: Seconds until the next try at a queue whose server may be away.
+#: Seconds until the next attempt for a queue whose server may be unavailable.
 PAUSE = 0.1
 
 
 class QueueDuties:
-    """Those for one queue."""
+    """The duties for a queue."""
 
     def __init__(self, served: ServedQueue, lease: Lease, due_at: float) -> None:
         self._served = served
         self._lease = lease
         self._due_at = due_at
-        #: The server's now (ms) in the answer to the last rescue, and when that came (monotonic s).
+        #: The server's time (ms) in the reply to the last rescue, and when it arrived (monotonic s).
         self._last_now: int | None = None
         self._looked_at = 0.0
 
     @property
     def due_at(self) -> float:
-        """When they are due (monotonic s): other workers may need a moment longer to show that they live."""
+        """When they are due (monotonic s): other workers may need a little longer to send heartbeats."""
         return max(self._due_at, self._served.lease.all_back_at)
 
     def run(self, now: float) -> None:
-        """Do them now, or a moment later when the server may be away.
+        """Run them now, or a little later if the server may be unavailable.
 
-        What is asked of it now would then be done long after, and pile up. Or it refuses heartbeats: once it takes them
-        again, others may need a moment longer than we do to send theirs.
+        Calls would accumulate and be executed much later. Or it rejects heartbeats: once it accepts them again, other
+        workers may need a little longer to send theirs.
         """
         lease = self._served.lease
         if lease.unanswered or now - lease.heard_at > self._lease.seconds / 2:
             self._due_at = now + PAUSE
             return
         self._due_at = now + self._lease.seconds
-        # In one batch with it: should the server be away for longer than the lease just now, we do not find ourselves
-        # among the lost when it is back.
+        # In one batch with the heartbeat: if the server is unavailable for longer than the lease right now, we are not
+        # among the lost workers when it is back.
         self._lease.extend(self._served)
         queue, pipeline = self._served.queue, self._served.fetcher.pipeline
         pipeline.add(self._rescue(now), self._take_rescued)
@@ -57,7 +57,7 @@ class QueueDuties:
 
     def _rescue(self, asked_at: float) -> Call:
         looked_at = self._looked_at
-        # Nobody, when this had to wait: leases have run out that nobody could extend.
+        # No rescue if the call had to wait: leases have expired that could not be extended.
         return self._served.queue.rescue(
             self._last_now,
             lambda: time.monotonic() - looked_at,
@@ -68,16 +68,16 @@ class QueueDuties:
         if isinstance(reply, Exception) or reply.step is not None:
             self._last_now = None
             return
-        # When the answer came, not when we asked: it may have waited long for a server that was away.
+        # The time of the reply: the call may have waited long for an unavailable server.
         self._last_now, self._looked_at = reply.now, time.monotonic()
         if reply.workers or reply.returned:
             log.warning(
-                "jobs of lost workers went back", queue=self._served.name, jobs=reply.returned, workers=reply.workers
+                "requeued jobs of lost workers", queue=self._served.name, jobs=reply.returned, workers=reply.workers
             )
 
 
 class Duties:
-    """Those for all queues."""
+    """The duties for all queues."""
 
     def __init__(self, lease: Lease) -> None:
         self._lease = lease
@@ -90,7 +90,7 @@ class Duties:
         self._duties = [QueueDuties(served, self._lease, self.due_at) for served in queues]
 
     def run(self, now: float) -> None:
-        """Do those that are due."""
+        """Run the due ones."""
         for duties in self._duties:
             if now >= duties.due_at:
                 duties.run(now)

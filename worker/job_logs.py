@@ -1,4 +1,4 @@
-"""Who the running job is, for the lines that its handler logs."""
+"""Log fields of the running job."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class JobFields:
-    """The fields of the job that runs now; worked out only when something is logged."""
+    """The fields of the running job, determined only if something is logged."""
 
     def __init__(self) -> None:
         self._given: Assignment | None = None
@@ -36,7 +36,7 @@ class JobFields:
 
 
 def job_fields(running: "Running") -> dict[str, Any]:
-    """Return the fields of a job for a line of the supervisor; `worker` stands in all of its lines."""
+    """Return the fields of a job for the supervisor's lines, all of which also have `worker`."""
     job = running.job
     envelope = read_envelope(job.envelope)
     fields = {"job_id": job.id, "job_type": job.type, "queue": running.queue, "attempt": job.attempt}
@@ -44,7 +44,7 @@ def job_fields(running: "Running") -> dict[str, Any]:
 
 
 def trace_fields(envelope: Envelope | None) -> dict[str, str]:
-    """Return the ids of a job's trace and of the request that submitted it, where it has them."""
+    """Return the trace id and the request id of a job, if it has them."""
     carrier = envelope.trace if envelope is not None else {}
     found = {"trace_id": trace_id(carrier), "request_id": carrier.get(REQUEST_ID, "")}
     return {name: value for name, value in found.items() if value}

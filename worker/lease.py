@@ -1,6 +1,6 @@
-"""A worker's lease on the jobs in its hands: extended by heartbeats, lost when the server has not heard of it in time.
+"""A worker's lease on its jobs: extended by heartbeats, and lost if they are late.
 
-The lease is kept for each queue by itself: in a cluster each may lie on a node of its own.
+There is a separate lease for each queue, since in a cluster each may be on a different node.
 """
 
 import time
@@ -22,14 +22,14 @@ from .worker_info import new_worker_id
 
 log = get_logger("worker")
 
-#: Seconds between two heartbeats while jobs run: how soon a cancel reaches them, at most.
+#: Seconds between two heartbeats while jobs are running, which is the maximum delay of a cancellation.
 BUSY_BEAT = 1.0
-#: Share of the lease without an answer after which exclusive jobs are stopped.
+#: Fraction of the lease without a reply after which exclusive jobs are stopped.
 EXCLUSIVE_SHARE = 0.8
 
 
 class Lease:
-    """Keeps the lease on all queues, under one id."""
+    """Maintains the leases on all queues, with one id."""
 
     def __init__(
         self,
@@ -50,40 +50,40 @@ class Lease:
         self.seconds = server.settings.worker_lease
         #: When the next heartbeat is due (monotonic s).
         self.beat_at = 0.0
-        #: Heartbeats since a job ran.
+        #: Heartbeats since the last job.
         self._idle_beats = 0
 
     def begin(self) -> None:
-        """Ask for a lease on each queue, and declare what this worker declares."""
+        """Request a lease on each queue, and send this worker's declarations."""
         for served in self._queues.values():
             served.lease.granted = False
             self.extend(served)
             served.limits.declare()
-        # Else a server that is emptied before the second beat would not be noticed.
+        # Otherwise a server that is emptied before the second heartbeat would not be noticed.
         self._presence.look_for_mark()
         self._presence.show(self.worker_id)
         self.beat_at = 0.0
 
     def hurry(self, now: float) -> None:
-        """Have a heartbeat sent within a second while jobs run, or when there is something new to show."""
+        """Schedule a heartbeat within a second while jobs are running, or if the record has changed."""
         if self._presence.outdated or self._crew.busy():
             self.beat_at = min(self.beat_at, now + BUSY_BEAT)
 
     def beat(self, now: float) -> None:
-        """Show that this worker lives, learn what to cancel, report what runs."""
+        """Extend the lease, receive cancellations, report on running jobs."""
         slow = self.seconds / 6
         self._idle_beats = 0 if self._crew.busy() else self._idle_beats + 1
         self.beat_at = now + (slow if self._idle_beats else min(BUSY_BEAT, slow))
         self._health.beat()
-        # One at a time: while the server is away they would pile up.
+        # One at a time: while the server is unavailable they would accumulate.
         answering = [served for served in self._queues.values() if not served.lease.unanswered]
         for served in answering:
             self.extend(served)
             served.limits.declare_refused()
         report_running(self._crew.pool.children.values(), [served.fetcher for served in answering])
         if answering:
-            # The record of an idle worker says the same each time: every other beat will do to keep it. What its last
-            # jobs or a new child have changed is shown with the next one.
+            # The record of an idle worker does not change, so every other heartbeat is enough to keep it. Changes by
+            # its last jobs or a new child are written with the next one.
             if self._presence.outdated or not self._idle_beats or self._idle_beats % 2:
                 self._presence.show(self.worker_id)
             self._presence.look_for_mark()
@@ -99,7 +99,7 @@ class Lease:
         if asked_as != self.worker_id:
             return
         if isinstance(reply, Exception):
-            log.error("the heartbeat was refused by the server", queue=served.name, error=str(reply))
+            log.error("the server rejected a heartbeat", queue=served.name, error=str(reply))
         elif reply.lost:
             self.lose()
         else:
@@ -111,30 +111,30 @@ class Lease:
         served.inventory.compare(reply.listed, lambda: self._tokens(served), self.worker_id)
         self._clock.set(reply.now)
         if now - lease.heard_at > self.seconds / 2:
-            # The server was away: others may need a moment longer to show that they live.
+            # The server was unavailable: other workers may need a little longer to send their heartbeats.
             lease.all_back_at = now + min(self.seconds, ALL_BACK)
         lease.heard_at = now
         self._health.heard()
         self._crew.cancel(reply.cancelling, now)
 
     def _tokens(self, served: ServedQueue) -> list[str]:
-        """Return the tokens of all jobs of a queue that are in our hands, from the fetch's reply to the outcome's."""
+        """Return the tokens of all jobs of a queue that we hold, from the fetch to the confirmed outcome."""
         in_hand = [*self._crew.in_hand(), *served.settler.held()]
         return [each.job.token for each in in_hand if each.queue == served.name and each.worker_id == self.worker_id]
 
     def unheard(self, now: float, seconds: float) -> set[str]:
-        """Return the queues of which the server has not said for so long that the lease on them was extended."""
+        """Return the queues whose lease extension was not confirmed for the given time."""
         return {served.name for served in self._queues.values() if now - served.lease.heard_at > seconds}
 
     def stop_exclusive(self, now: float) -> None:
-        """Stop jobs that must never run twice at once where the lease may run out unseen."""
+        """Stop exclusive jobs of queues whose lease may expire unnoticed."""
         queues = self.unheard(now, self.seconds * EXCLUSIVE_SHARE)
         if queues:
             self._crew.stop_exclusive(queues)
 
     def lose(self) -> None:
-        """Our lease was taken away: others have our jobs. Drop them all and begin anew under another id."""
-        log.warning("the lease was lost: this worker was not heard of in time; its jobs were given to others")
+        """Handle a lost lease: other workers have our jobs. Drop all of them and start over with a new id."""
+        log.warning("the lease was lost because heartbeats were late; the jobs were requeued")
         self._crew.drop_all()
         self._presence.forget(self.worker_id)
         for served in self._queues.values():
@@ -147,11 +147,11 @@ class Lease:
         self.begin()
 
     def resign(self) -> None:
-        """Give the lease back; waits for the server."""
+        """Give up the lease; waits for the server."""
         try:
             for served in self._queues.values():
                 if self._server.run(served.queue.resign(self.worker_id)) == "HOLDS":
-                    log.warning("jobs were left behind; they are rescued when the lease runs out")
+                    log.warning("jobs were left behind; they are rescued when the lease expires")
             self._presence.hide(self.worker_id)
         except Exception as error:  # noqa: BLE001 - the lease runs out by itself
-            log.warning("could not give the lease back", error=str(error))
+            log.warning("could not give up the lease", error=str(error))

@@ -1,4 +1,4 @@
-"""What the supervisor and a child say to each other, as msgpack arrays."""
+"""Messages between the supervisor and a child, as msgpack arrays."""
 
 from collections.abc import Iterable, Iterator
 from typing import Literal
@@ -11,14 +11,14 @@ Kind = Literal["error", "retry", "discard", "snooze", "rate_limited", "timeout",
 
 
 class Assignment(msgspec.Struct, array_like=True, frozen=True):
-    """A job for the child to run. `number` counts the assignments of this child. Seconds."""
+    """A job for the child to run. `number` counts this child's assignments. Durations in seconds."""
 
     number: int
     job: FetchedJob
     queue: str
     max_retries: int
     timeout: float
-    #: Whether it was given while another one was still in the child's hands: then a mark tells their output apart.
+    #: Whether it was assigned while the child had another job: then a mark separates their output.
     follows: bool = False
 
 
@@ -33,8 +33,8 @@ class Completed(msgspec.Struct, array_like=True, tag="c", frozen=True):
 class Failed(msgspec.Struct, array_like=True, tag="f", frozen=True):
     """The handler raised, or was interrupted.
 
-    `after` (seconds, None: by its backoff) is when to try again; for a snooze, when the job comes back; for a
-    rate limit, how long its type rests.
+    `after` (seconds, None: by its backoff) is the delay of the retry or snooze; for a rate limit, how long the type is
+    throttled.
     """
 
     number: int
@@ -44,14 +44,14 @@ class Failed(msgspec.Struct, array_like=True, tag="f", frozen=True):
     message: str
     traceback: str
     after: float | None
-    #: Where in the handler's code it arose, e.g. `shop/mail.py:42 send`.
+    #: Where in the handler's code it was raised, e.g. `shop/mail.py:42 send`.
     place: str = ""
     #: What middleware was told of it: nothing (0), that it has failed (1), also that no attempt follows (2).
     told: int = 0
 
 
 class Progress(msgspec.Struct, array_like=True, tag="p", frozen=True):
-    """How far the handler says it is: a fraction from 0 to 1, and what it does."""
+    """Progress reported by the handler: a fraction from 0 to 1, and a message."""
 
     number: int
     fraction: float
@@ -59,7 +59,7 @@ class Progress(msgspec.Struct, array_like=True, tag="p", frozen=True):
 
 
 class Ready(msgspec.Struct, array_like=True, tag="r", frozen=True):
-    """The child has started and waits for jobs."""
+    """The child has started and is waiting for jobs."""
 
 
 class Retiring(msgspec.Struct, array_like=True, tag="x", frozen=True):
@@ -74,7 +74,7 @@ encode = msgspec.msgpack.Encoder().encode
 decode_assignments = msgspec.msgpack.Decoder(list[Assignment]).decode
 decode_message = msgspec.msgpack.Decoder(Message).decode
 
-#: Bytes of jobs that are given in one message: the child can begin before all of what is large has come.
+#: Maximum bytes of jobs per message, so that the child can start before all large ones have arrived.
 TOGETHER = 32 * 1024
 
 
@@ -93,6 +93,6 @@ def packed(assignments: Iterable[Assignment]) -> Iterator[bytes]:
 
 
 def _size(job: FetchedJob) -> int:
-    """Return about how many bytes an assignment of this job has: ids of its parents are as long as small results."""
+    """Estimate the bytes of an assignment: ids of parents are as long as small results."""
     parents = sum(len(parent) + len(result) for parent, result in job.parents.items()) if job.parents else 0
     return len(job.envelope) + 300 + parents

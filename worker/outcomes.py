@@ -1,4 +1,4 @@
-"""What becomes of attempts: of what children say and how they die, decisions are made and settled."""
+"""Outcomes of attempts: decides about children's reports and deaths, and settles the jobs."""
 
 import time
 from collections.abc import Mapping
@@ -44,7 +44,7 @@ class Outcomes:
         self._oom_kills = oom_kills()
 
     def finish(self, child: ChildHandle, outcome: Completed | Failed) -> None:
-        """Settle the attempt that a child says has ended."""
+        """Settle an attempt that a child has reported as ended."""
         reached("outcome.taken")
         now = time.monotonic()
         running = child.jobs[0]
@@ -63,11 +63,11 @@ class Outcomes:
         self._tell(running, final, outcome.told)
 
     def no_handler(self, running: Running, now: float) -> None:
-        """Settle a job whose type no handler here is registered for."""
+        """Settle a job of a type without handler here."""
         self._end(running, on_no_handler(running.job), b"", now, now)
 
     def bury(self, child: ChildHandle, status: int, now: float) -> None:
-        """Look after the jobs of a child that has died, all that it had said being read."""
+        """Settle the jobs of a dead child, after all of its messages were read."""
         jobs = list(child.jobs)
         if jobs and child.killed == "lost":
             self._trace(jobs[0], LOST)
@@ -78,13 +78,13 @@ class Outcomes:
             for running in behind:
                 self._give_back(running)
         if not child.killed:
-            log.warning("a child died", pid=child.pid, how=describe_exit(status), jobs=len(jobs))
+            log.warning("a child process died", pid=child.pid, how=describe_exit(status), jobs=len(jobs))
         child.jobs.clear()
         self._info.outdated = True
         self._crew.pool.close(child)
 
     def _how(self, status: int) -> str:
-        """Say how a child died: in a word, but for the kernel's reason where there is one."""
+        """Describe how a child died, including an out-of-memory kill."""
         kills, self._oom_kills = self._oom_kills, oom_kills()
         how = describe_exit(status)
         return "out of memory (killed by the system)" if how == "SIGKILL" and self._oom_kills > kills else how
@@ -121,7 +121,7 @@ class Outcomes:
         self._queues[running.queue].settler.requeue(running)
 
     def _trace(self, running: Running, decision: Decision) -> None:
-        """Have the span made of an attempt that no child could end itself."""
+        """Create the span of an attempt whose child could not end it."""
         if self._exporter is not None:
             lasted = max(time.monotonic() - running.started, 0.0)
             self._exporter.tell(killed(running.assignment(), decision, lasted))

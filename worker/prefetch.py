@@ -1,9 +1,9 @@
-"""How far a worker fetches ahead: a child has in its hands as many jobs as it starts within 20 ms, and the worker holds
-one more for each child that is likely to be free within 0.2 s.
+"""Prefetch policy: a child gets as many jobs as it starts within 20 ms, and the worker holds another one for each child
+that will probably be free within 0.2 s.
 
-What would have to wait longer is left in the queue, where any worker can take it. How long jobs take is learned from
-those that have ended. Round trips are saved on both sides: a few jobs or results wait for the reply that is on its way,
-so that they may become more.
+Jobs that would wait longer are left in the queue, where any worker can fetch them. Durations are estimated from
+finished jobs. Round trips are saved on both sides: small numbers of jobs or results wait for the reply in flight, to be
+sent together with more.
 """
 
 from collections.abc import Mapping
@@ -13,36 +13,36 @@ from gopher.server.pipeline import Pipeline
 from .children.channel import DEEPEST
 from .children.handle import ChildHandle
 
-#: Seconds within which a child starts what it has in its hands.
+#: Seconds within which a child starts its assigned jobs.
 STARTED_WITHIN = 0.02
-#: Jobs that all children of a worker may have in their hands together.
+#: Maximum number of jobs assigned to all children together.
 DEEPEST_OF_ALL = 512
-#: Seconds for which the worker holds the next job for a child that is busy, at most.
+#: Maximum seconds for which the worker holds the next job for a busy child.
 HELD = 0.2
-#: Jobs that are asked for in one call: the server has others to answer too.
+#: Maximum number of jobs per fetch, since the server has other clients, too.
 AT_ONCE = 128
-#: Jobs or results for which the server is not left without work until it has answered what was sent before.
+#: Number of jobs or results that are sent without waiting for earlier replies, to keep the server busy.
 MANY = 32
-#: Jobs in a child's hands that keep it busy for a while, the seconds that one takes at least, and the longest rest.
+#: Number of jobs that keep a child busy for a while, their minimum duration, and the maximum pause, in seconds.
 PLENTY, QUICKEST, LONGEST_REST = 8, 10e-6, 0.0005
 
 
 class Prefetch:
-    """Says how many jobs the children of a worker can do with, by how long jobs have taken."""
+    """Calculates how many jobs a worker's children need, from the durations of finished jobs."""
 
     def __init__(self, children: Mapping[int, ChildHandle]) -> None:
         self._children = children
         self._mean_seconds = 0.0
 
     def learn(self, seconds: float) -> None:
-        """Take into account how long a job took."""
-        # The first one is the best guess of how long the others are.
+        """Record the duration of a job."""
+        # The first one is the best estimate for the others.
         share = 0.1 if self._mean_seconds else 1.0
         self._mean_seconds += share * (seconds - self._mean_seconds)
 
     @property
     def depth(self) -> int:
-        """How many jobs each child may have in its hands."""
+        """The maximum number of jobs per child."""
         return depth_for(self._mean_seconds, len(self._children))
 
     def room(self) -> int:
@@ -51,15 +51,15 @@ class Prefetch:
         return sum([child.room(depth) for child in self._children.values()])
 
     def held(self, now: float) -> int:
-        """Return how many jobs to have at hand beyond those: one for each child that will need another one soon."""
+        """Return how many more jobs to hold: one for each child that will need another one soon."""
         return sum([now < end for end in self._held_until()]) if holds_for(self._mean_seconds) else 0
 
     def held_until(self, now: float) -> float:
-        """Return when the first job that is held for a child has been held for too long (monotonic s)."""
+        """Return when the first held job will have been held for too long (monotonic s)."""
         return min([end for end in self._held_until() if end > now], default=float("inf"))
 
     def rest(self) -> float:
-        """Return for how many seconds nobody needs us, as every child has plenty to do: outcomes gather meanwhile."""
+        """Return how long to pause while every child has enough jobs, so that outcomes are handled together."""
         fewest = min([len(child.jobs) for child in self._children.values() if child.ready], default=0)
         return min(fewest * QUICKEST, LONGEST_REST) if fewest >= PLENTY else 0.0
 
@@ -68,17 +68,17 @@ class Prefetch:
 
 
 def holds_for(mean_seconds: float) -> bool:
-    """Return whether the next jobs are to be at hand when children get free, with jobs that take so long on average.
+    """Return whether to prefetch the next jobs, for jobs with this average duration.
 
-    Shorter ones wait in the children's channels already, and while a long one runs any worker may take the next.
+    Shorter ones are already queued in the children's channels, and with longer ones any worker may take the next.
     """
     return 0 < mean_seconds <= HELD
 
 
 def depth_for(mean_seconds: float, children: int) -> int:
-    """Return how many jobs each of so many children may have in its hands when they take so long on average.
+    """Return how many jobs each child may have, for jobs with this average duration.
 
-    As many as it starts within 20 ms: at 1 ms a job twenty, at 8 ms two, at 20 ms one.
+    As many as it starts within 20 ms: twenty at 1 ms per job, two at 8 ms, one at 20 ms.
     """
     if mean_seconds <= 0:
         return 1
@@ -86,22 +86,22 @@ def depth_for(mean_seconds: float, children: int) -> int:
 
 
 def to_ask_for(room: int, held: int) -> int:
-    """Return how many jobs to ask for when children can take `room` and `held` more are to be at hand.
+    """Return how many jobs to fetch if children can take `room`, and `held` more should be held.
 
-    None while more than half of those held are at hand still: those that take their places come with one call.
+    0 while more than half of the held ones are left, so that their successors are fetched together in one call.
     """
     wanted = room + held
     return wanted if wanted > held / 2 else 0
 
 
 def most_of(pipeline: Pipeline) -> int:
-    """Return how many jobs to ask a server for in one call, at most.
+    """Return the maximum number of jobs per fetch.
 
-    Of a server that is away one will do: others may be asked for the same places.
+    One job from an unavailable server is enough: other servers may fill the same capacity.
     """
     return AT_ONCE if pipeline.connection.trouble is None else 1
 
 
 def may_send(pipeline: Pipeline, jobs: int) -> bool:
-    """Return whether to send now what concerns so many jobs: few wait for the last reply, that they may become more."""
+    """Return whether to send now: small numbers of jobs wait for the last reply, to be sent with more."""
     return not pipeline.busy or (pipeline.takes_another and jobs >= MANY)

@@ -1,4 +1,4 @@
-"""How a worker shows itself on the server, and what it declares there: again when the server was emptied."""
+"""Publishes a worker's record and declarations on the server; again after the server was emptied."""
 
 from collections.abc import Mapping
 
@@ -34,11 +34,11 @@ class Presence:
 
     @property
     def outdated(self) -> bool:
-        """Whether the record would tell something new."""
+        """Whether the record has changed."""
         return self._info.outdated
 
     def show(self, worker_id: str) -> None:
-        """Write the record; it lasts for a lease."""
+        """Write the record, which expires after a lease."""
         record = self._info.encode(worker_id, self._pool)
         lease = self._server.settings.worker_lease
         for command in show_worker(self._server.keys, worker_id, record, self._clock.now(), lease):
@@ -50,16 +50,16 @@ class Presence:
             self._server.client.execute_command(*command.words)
 
     def forget(self, worker_id: str) -> None:
-        """Let go of the connection that only the record of a former id needed."""
+        """Close the connection that only the record of a former id needed."""
         self._event_loop.forget(self._server.keys.worker(worker_id))
 
     def look_for_mark(self) -> None:
-        """Look whether the server was emptied since the last look."""
+        """Check whether the server was emptied since the last check."""
         installation = self._server.installation
         self._event_loop.pipeline_to(self._server.keys.meta).add(installation.read_command(), self._take_mark)
 
     def _take_mark(self, reply: object) -> None:
-        """Write again what this worker declares when the server was emptied, until the server has it."""
+        """Write this worker's declarations again after the server was emptied, until the server has accepted them."""
         installation = self._server.installation
         was_emptied = installation.saw(reply)
         if installation.is_untold:

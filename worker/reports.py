@@ -1,4 +1,4 @@
-"""What running jobs say before they end: their progress and the lines that they have logged so far."""
+"""Reports of running jobs: progress and log lines."""
 
 from collections.abc import Collection
 from functools import partial
@@ -7,12 +7,12 @@ from .children.handle import ChildHandle
 from .queue_side.fetcher import Fetcher
 from .running import Running
 
-#: Id and token of a job, its progress and log as `Queue.report` takes them.
+#: Id, token, progress and log of a job for `Queue.report`.
 _Report = tuple[str, str, bytes, bytes]
 
 
 def report_running(children: Collection[ChildHandle], fetchers: Collection[Fetcher]) -> None:
-    """Send what is new of the jobs that run in these queues."""
+    """Send new reports of the running jobs of these queues."""
     for fetcher in fetchers:
         heads = [(child, child.head) for child in children]
         ours = [(child, head) for child, head in heads if head is not None and head.queue == fetcher.queue.name]
@@ -32,7 +32,7 @@ def _report(child: ChildHandle, head: Running) -> _Report | None:
 
 
 def _take_answer(reports: list[tuple[Running, _Report]], reply: object) -> None:
-    """Have progress that was refused go with the next report, unless there is newer one."""
+    """Send rejected progress with the next report, unless there is newer one."""
     if isinstance(reply, Exception):
         for running, (_, _, progress, _) in reports:
             running.progress = running.progress or progress

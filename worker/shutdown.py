@@ -1,8 +1,8 @@
-"""How a worker leaves.
+"""Shutdown of a worker.
 
-The order, and why: first take nothing new, or it would have to be given back. Then give back what no child has begun:
-others can start it at once. Then let the children finish, and take the jobs of those that do not finish in time. Last
-of all the outcomes must reach the server; only then the lease goes.
+First stop fetching. Then requeue jobs that no child has started, so that other workers can start them immediately. Then
+let the children finish, and requeue the jobs of those that do not finish in time. Finally the outcomes have to reach
+the server, before the lease is given up.
 """
 
 import time
@@ -16,31 +16,31 @@ from .queue_side.served_queue import ServedQueue
 
 log = get_logger("worker")
 
-#: Seconds that the last outcomes may take to reach the server once all children have stopped.
+#: Seconds for the last outcomes to reach the server once all children have stopped.
 LAST_WORDS = 5.0
 
 
 class Shutdown:
-    """Knows whether the worker is told to stop, and when it has."""
+    """The state of the shutdown."""
 
     def __init__(self, crew: Crew, queues: Mapping[str, ServedQueue], event_loop: EventLoop, timeout: float) -> None:
         self._crew = crew
         self._queues = queues
         self._event_loop = event_loop
         self._timeout = timeout
-        #: When jobs that still run are stopped (monotonic s); None until told to stop.
+        #: When running jobs are stopped (monotonic s); None until the shutdown starts.
         self._stop_by: float | None = None
-        #: Whether it leaves although some outcomes have not reached the server.
+        #: Whether the worker exits although some outcomes have not reached the server.
         self.gave_up = False
 
     def be_quiet(self) -> None:
-        """Take no more jobs."""
+        """Fetch no more jobs."""
         self._crew.quiet = True
         for served in self._queues.values():
             served.fetcher.blocking_pop.close()
 
     def stop(self) -> None:
-        """Finish what runs, and leave."""
+        """Finish running jobs, and exit."""
         if self._stop_by is not None:
             return
         self.be_quiet()
@@ -49,7 +49,7 @@ class Shutdown:
         log.info("stopping", running=sum(1 for child in self._crew.pool.children.values() if child.jobs))
 
     def stop_or_hurry(self) -> None:
-        """Stop; when told to already, wait for no job any longer."""
+        """Stop; the second time, without waiting for running jobs."""
         if self._stop_by is None:
             self.stop()
         else:
@@ -62,7 +62,7 @@ class Shutdown:
             self.gave_up = self.gave_up or now > self._stop_by + LAST_WORDS
 
     def wake_at(self, now: float) -> float:
-        """Return when `enforce` has something to do (monotonic s). What comes of it wakes the event loop by itself."""
+        """Return when `enforce` is due (monotonic s). Its effects wake the event loop by themselves."""
         if self._stop_by is None:
             return float("inf")
         return self._stop_by if now < self._stop_by else self._stop_by + LAST_WORDS
@@ -76,7 +76,7 @@ class Shutdown:
         crew = self._crew
         if crew.busy() or crew.backlog or any(served.settler.waiting for served in self._queues.values()):
             return False
-        # While the server is away nothing more comes of a fetch: what it may have brought is rescued.
+        # While the server is unavailable, don't wait for fetches: their jobs will be rescued.
         return (
             all(pipeline.idle or not pipeline.connection.connected for pipeline in self._event_loop.pipelines)
             and not self._must_fetch()

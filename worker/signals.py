@@ -1,4 +1,4 @@
-"""Signals of the supervisor, as bytes in a pipe that its loop reads. A handler does nothing but queue."""
+"""Signals of the supervisor, queued as bytes in a pipe that its loop reads."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ HANDLED = (
 
 
 class Signals:
-    """Queues the signals that came since the last look."""
+    """Queues signals until they are read."""
 
     def __init__(self) -> None:
         self._reader, self._writer = os.pipe()
@@ -24,7 +24,7 @@ class Signals:
         os.set_blocking(self._writer, False)
 
     def install(self) -> None:
-        """Begin to queue. As PID 1 a process has no default actions, so every one is installed."""
+        """Start to queue. PID 1 has no default actions, so all handlers are installed."""
         for number in HANDLED:
             signal.signal(number, _queued)
         signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
@@ -36,7 +36,7 @@ class Signals:
         return self._reader, self._writer
 
     def received(self) -> list[int]:
-        """Return the signals that came, each once, in the order of HANDLED: the dead before the orders."""
+        """Return the received signals, each once, in the order of HANDLED: SIGCHLD before commands."""
         try:
             numbers = set(os.read(self._reader, 4096))
         except BlockingIOError:
@@ -45,4 +45,4 @@ class Signals:
 
 
 def _queued(_signal: int, _frame: FrameType | None) -> None:
-    """Nothing to do here: the wakeup descriptor has it."""
+    """Does nothing: the wakeup descriptor reports the signal."""

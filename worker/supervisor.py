@@ -1,8 +1,8 @@
-"""The supervisor: the one process of a worker that talks to the queue. It runs no handler code.
+"""The supervisor: the process of a worker that communicates with the queue. It runs no handler code.
 
-One thread and one event loop over the connections, the children's channels and outputs, signals and
-deadlines; nothing in it waits for anything else. So it knows at once which job a dead child had, keeps
-time while a child hangs in C, and shows that it is alive while every core is busy.
+One thread with an event loop for connections, the children's channels and output, signals and deadlines; nothing in it
+blocks. So it immediately knows which job a dead child had, enforces timeouts while a child hangs in C code, and sends
+heartbeats while every core is busy.
 """
 
 import gc
@@ -42,7 +42,7 @@ log = get_logger("worker")
 
 
 class Supervisor:
-    """One worker. `run` returns its exit code: 0 when every job was settled or given back."""
+    """A worker. `run` returns its exit code: 0 if every job was settled or requeued."""
 
     def __init__(self, settings: Settings, registry: Registry) -> None:
         self._settings = settings
@@ -54,7 +54,7 @@ class Supervisor:
         self._server = Server(settings, connections=2)
         self._event_loop = EventLoop(self._server, self._selector)
         self._queues: dict[str, ServedQueue] = {}
-        #: None when tracing is off.
+        #: None if tracing is off.
         self._exporter = (
             Exporter(lambda: [*self._descriptors(), *self._pool.descriptors()]) if tracing_is_on() else None
         )
@@ -81,17 +81,17 @@ class Supervisor:
     # The loop
 
     def run(self) -> int:
-        """Work until told to stop."""
+        """Work until stopped."""
         self._start()
         while not self._shutdown.done():
             now = time.monotonic()
             self._keep_time(now)
             self._exchange(now)
             if rest := self._crew.prefetch.rest():
-                # An answer of the server ends it: until the next calls come there is nothing to do there.
+                # A reply of the server ends the pause, since the server is idle until the next calls.
                 self._event_loop.wait_for_answer(rest)
             for key, mask in self._selector.select(self._pause()):
-                # What an earlier event of this round has closed is not to be read any more.
+                # Skip what an earlier event of this round has closed.
                 if self._selector.get_map().get(key.fd) is key:
                     key.data(mask)
         return self._leave()
@@ -101,12 +101,12 @@ class Supervisor:
         self._health.begin()
         self._signals.install()
         self._selector.register(self._signals.fileno(), selectors.EVENT_READ, lambda mask: self._handle_signals())
-        # Children share the memory of what is imported already; a collection would touch it all.
+        # Children share the memory of imported modules; garbage collection would copy it.
         gc.collect()
         gc.freeze()
         if self._exporter is not None:
             self._exporter.maintain(time.monotonic())
-        # Before there is a connection: children must not inherit one.
+        # Before connecting: children must not inherit a connection.
         self._pool.maintain(time.monotonic())
         self._serve()
         log.info(
@@ -114,8 +114,8 @@ class Supervisor:
             queues=",".join(self._settings.worker_queues),
             children=self._pool.wanted,
             types=",".join(handler.name for handler in self._registry),
-            signals="TERM/INT: finish and leave, INT twice: leave now, TSTP: fetch no more, "
-            "TTIN/TTOU: one child more/less, USR1: log what runs",
+            signals="TERM/INT: finish jobs and exit, INT twice: exit now, TSTP: stop fetching, "
+            "TTIN/TTOU: one child more/less, USR1: log running jobs",
         )
 
     def _serve(self) -> None:
@@ -136,7 +136,7 @@ class Supervisor:
         self._duties.begin(list(self._queues.values()), now)
 
     def _keep_time(self, now: float) -> None:
-        """Do what is due."""
+        """Run due tasks."""
         self._pool.enforce(now)
         self._pool.maintain(now)
         if self._exporter is not None:
@@ -153,8 +153,8 @@ class Supervisor:
         self._event_loop.check(now)
 
     def _exchange(self, now: float) -> None:
-        """Hand out what is here, send what is settled, ask for more."""
-        # Much of it is handed out while the server works on what is sent here.
+        """Assign jobs, send outcomes, fetch more."""
+        # Jobs are assigned while the server processes what is sent here.
         much = len(self._crew.backlog) >= MANY
         if not much:
             self._hand_out(now)
@@ -173,7 +173,7 @@ class Supervisor:
         self._child_io.watch_for_room()
 
     def _pause(self) -> float:
-        """Return for how many seconds there is nothing to do unless something happens."""
+        """Return the seconds until the next task is due."""
         now = time.monotonic()
         wake_at = min(
             self._pool.wake_at(),
@@ -183,7 +183,7 @@ class Supervisor:
             self._dispatcher.wake_at(),
             *(pipeline.wake_at() for pipeline in self._event_loop.pipelines),
         )
-        # At least once a second, for what has no moment of its own.
+        # At least once a second, for work without a deadline.
         return max(min(wake_at - now, 1.0), 0.0)
 
     def _leave(self) -> int:
@@ -199,7 +199,7 @@ class Supervisor:
         self._server.close()
         unheard = sum(len(served.settler.held()) for served in self._queues.values())
         if unheard:
-            log.error("outcomes did not reach the server; their jobs run again once the lease is over", jobs=unheard)
+            log.error("outcomes did not reach the server; their jobs will run again after the lease", jobs=unheard)
         log.info("worker stopped", jobs_done=self._info.jobs_done, settled=settled)
         return 0 if settled else 1
 
@@ -223,7 +223,7 @@ class Supervisor:
         self._shutdown.stop_or_hurry()
 
     def _handle_tstp(self) -> None:
-        log.info("quiet: fetching no more jobs")
+        log.info("quiet: no more jobs are fetched")
         self._shutdown.be_quiet()
 
     def _handle_ttin(self) -> None:
@@ -237,14 +237,14 @@ class Supervisor:
             head = child.head
             log.info("child", pid=child.pid, jobs_done=child.jobs_done, **(job_fields(head) if head else {}))
 
-    # What children see of it
+    # Children
 
     def _watch(self, child: ChildHandle) -> None:
         self._info.outdated = True
         self._child_io.watch(child)
 
     def _own_descriptors(self) -> list[int]:
-        """Return what a child must not inherit, but for the other children's pipes."""
+        """Return the descriptors that a child must not inherit, except for the other children's pipes."""
         return [*self._descriptors(), *(self._exporter.descriptors() if self._exporter else ())]
 
     def _descriptors(self) -> list[int]:

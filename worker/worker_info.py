@@ -1,4 +1,4 @@
-"""A worker's record: what `gopherctl workers` and the API show of it."""
+"""A worker's record, shown by `gopherctl workers` and the API."""
 
 import os
 import socket
@@ -17,7 +17,7 @@ from .queue_side.clock import ServerClock
 
 
 def new_worker_id() -> str:
-    """Return an id that no worker had before: host, pid, and 8 random bytes."""
+    """Return a unique id: host, pid, and 8 random bytes."""
     host = "".join(letter if letter.isalnum() or letter == "-" else "-" for letter in socket.gethostname())
     return f"{host[:40]}-{os.getpid()}-{os.urandom(8).hex()}"
 
@@ -31,16 +31,16 @@ class WorkerInfo:
         self._clock = clock
         self._started = clock.now()
         self.jobs_done = 0
-        #: Whether something that an idle worker does not change by itself has changed since it was last written.
+        #: Whether it has changed since it was last written, except for what an idle worker changes itself.
         self.outdated = False
 
     def job_done(self) -> None:
-        """Count a job that has ended."""
+        """Count an ended job."""
         self.jobs_done += 1
         self.outdated = True
 
     def encode(self, worker_id: str, pool: Pool) -> bytes:
-        """Return the record as JSON; it is up to date then."""
+        """Return the record as JSON, and mark it as written."""
         self.outdated = False
         view = WorkerView(
             id=worker_id,

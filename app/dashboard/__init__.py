@@ -1,7 +1,7 @@
-"""/dashboard: what the API shows and does, for people with a browser.
+"""/dashboard: the web interface.
 
-Pages are made on the server of the same functions that the API calls, and what a button does is a call of the
-API's own view: there is no second way in. Scripts only add: fresh figures, plots, a button to copy.
+Pages are rendered on the server with the functions that the API uses, and a button calls the API's own view, so both
+check and do the same. Pages work without scripts, which add live figures, plots and copy buttons.
 """
 
 from . import assets, dead, gate, jobs, limits, overview, problems, queues, schedules, workers  # noqa: F401 - each adds its pages to the blueprint

@@ -1,4 +1,4 @@
-"""What buttons do: each calls a view of the API with what a form says, so that an act is the same however it came."""
+"""Form actions: each calls the API's view with the form's fields, so that both do the same."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -12,9 +12,9 @@ Filled = TypeVar("Filled", bound=msgspec.Struct)
 
 
 def act(view: Callable[..., Response], **arguments: Any) -> dict[str, Any]:
-    """Do what a view of the API does; return its answer. The audit names the API's own call.
+    """Call a view of the API and return its response. The audit log names the API's operation.
 
-    `asked` and `sent` are what the API's callers send in the query and as JSON; the other arguments stand in its path.
+    `asked` and `sent` are the view's query and JSON body; the other arguments are its path parameters.
     """
     audit.act_as(view, arguments)
     answer: dict[str, Any] = msgspec.json.decode(view(**arguments).get_data())
@@ -22,6 +22,6 @@ def act(view: Callable[..., Response], **arguments: Any) -> dict[str, Any]:
 
 
 def filled(kind: type[Filled]) -> Filled:
-    """Return what the fields of a form say. Raises InvalidJob, naming the field."""
+    """Parse the fields of a form. Raises InvalidJob, naming the field."""
     texts = {name: request.form.get(name, "").strip() for name in kind.__struct_encode_fields__}
     return read_texts(kind, {name: text for name, text in texts.items() if text})

@@ -1,4 +1,4 @@
-"""Style sheet and scripts, all from here: no page asks another host for anything."""
+"""Style sheet and scripts, all served from here: pages load nothing from other hosts."""
 
 import hashlib
 from functools import cache
@@ -9,7 +9,7 @@ from flask import Response, send_from_directory, url_for
 from .frame import blueprint
 
 _FOLDER = Path(__file__).parents[1] / "static" / "dashboard"
-#: Seconds that a browser keeps a file: its address changes with it.
+#: Seconds that a browser caches a file: its URL changes with its content.
 _KEPT = 365 * 86400
 
 
@@ -22,7 +22,7 @@ def asset(digest: str, name: str) -> Response:
 
 @blueprint.app_template_global("asset")
 def address(name: str) -> str:
-    """Return the address of a file as it is now."""
+    """Return the URL of the current version of a file."""
     return url_for("dashboard.asset", digest=_digest(name), name=name)
 
 

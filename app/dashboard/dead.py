@@ -1,4 +1,4 @@
-"""/dashboard/dead: dead letters by what they died of; retry or discard a group of them, by and by if need be."""
+"""/dashboard/dead: dead letters grouped by failure; redrive or discard a group, gradually if need be."""
 
 from collections.abc import Iterable
 
@@ -18,7 +18,7 @@ from .acts import act, filled
 from .formats import counted
 from .frame import address, blueprint, done, filters, page
 
-#: Rows of a page, and groups of one.
+#: Rows and groups per page.
 ROWS, GROUPS = 50, 30
 #: Redrives that are over are shown so long as they are among the last few.
 _REDRIVES = 5
@@ -47,13 +47,13 @@ def dead() -> Response:
 
 @blueprint.post("/dead/retry")
 def retry_dead() -> BaseResponse:
-    """Retry a group, or all: `canary` of them first, at `rate`."""
+    """Redrive a group, or all: `canary` of them first, at `rate`."""
     which = filled(RetryAll)
     _check_which(which.group)
     count = act(api_dead_letters.retry_all, sent=which)["count"]
     if which.canary is None and which.rate is None:
-        return done(f"Another chance for {counted(count, 'dead letter')}.")
-    return done(f"Retried by and by: {counted(count, 'dead letter')}.")
+        return done(f"Retried {counted(count, 'dead letter')}.")
+    return done(f"Started a gradual redrive of {counted(count, 'dead letter')}.")
 
 
 @blueprint.post("/dead/discard")
@@ -61,22 +61,22 @@ def discard_dead() -> BaseResponse:
     which = filled(DeadSelection)
     _check_which(which.group)
     count = act(api_dead_letters.discard_all, asked=which)["count"]
-    return done(f"Deleted: {counted(count, 'dead letter')}.")
+    return done(f"Deleted {counted(count, 'dead letter')}.")
 
 
 @blueprint.post("/dead/redrives/<redrive_id>/stop")
 def stop_redrive(redrive_id: str) -> BaseResponse:
     act(api_dead_letters.stop_redrive, redrive_id=redrive_id)
-    return done("No more of them are retried.")
+    return done("Redrive stopped.")
 
 
 def _check_which(group: str | None) -> None:
-    """Raise InvalidJob when a form means neither a group nor, in so many words, all dead letters."""
+    """Raise InvalidJob unless the form names a group or explicitly all dead letters."""
     if group is None and request.form.get("which") != "all":
         raise InvalidJob("is required: a group, or which=all", "/group")
 
 
 def _last_of(groups: Iterable[GroupView]) -> dict[str, JobView]:
-    """Return the last dead letter of each group, by its id: what it says stands for the others."""
+    """Return the latest dead letter of each group, by its id, as an example of the group."""
     places = [(queue, group.last_job_id) for group in groups for queue in group.queues]
     return {view.job_id: view for view in gopher().inspector.views(places) if view.status in DEAD}

@@ -1,4 +1,4 @@
-"""How figures, times and JSON are written on a page."""
+"""Template filters: numbers, times, sizes and JSON."""
 
 import time
 from collections.abc import Callable
@@ -10,14 +10,14 @@ from gopher.base.durations import format_duration
 from gopher.base.times import from_rfc3339
 from gopher.jobs.models import HistoryRow
 
-#: Characters of a payload or result that a page shows.
+#: Payloads and results are truncated to this many characters.
 LONGEST = 20_000
 _NONE = "\u2013"
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
 def number(value: float | None) -> str:
-    """Return `12,345`, and a dash for None."""
+    """Return `12,345`, or a dash for None."""
     return _NONE if value is None else f"{value:,.0f}"
 
 
@@ -27,12 +27,12 @@ def counted(count: int, thing: str) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Return how long something took: `12ms`, `3.2s`, `1h30m`."""
+    """Return a duration: `12ms`, `3.2s`, `1h30m`."""
     return _NONE if seconds is None else format_duration(seconds)
 
 
 def age(seconds: float | None) -> str:
-    """Return how long something has been going on, in one unit: `12 s`, `3 min`, `5 h`, `2 d`; a dash for nothing."""
+    """Return an age in one unit: `12 s`, `3 min`, `5 h`, `2 d`; a dash for None."""
     if not seconds:
         return _NONE
     for size, name in _UNITS:
@@ -42,14 +42,14 @@ def age(seconds: float | None) -> str:
 
 
 def took(row: HistoryRow) -> float | None:
-    """Return the seconds that an attempt ran, None while it does."""
+    """Return the seconds that an attempt took, None while it runs."""
     if row.started_at is None or row.ended_at is None:
         return None
     return (from_rfc3339(row.ended_at) - from_rfc3339(row.started_at)) / 1000
 
 
 def when(text: str | None) -> str:
-    """Return an RFC 3339 time as seen from now: `12 s ago`, `in 3 min`."""
+    """Return an RFC 3339 time relative to now: `12 s ago`, `in 3 min`."""
     if text is None:
         return _NONE
     seconds = time.time() - from_rfc3339(text) / 1000
@@ -59,12 +59,12 @@ def when(text: str | None) -> str:
 
 
 def stamp(text: str | None) -> str:
-    """Return an RFC 3339 time as people read it: `2026-11-24 10:29:23.258 UTC`."""
+    """Return an RFC 3339 time for display: `2026-11-24 10:29:23.258 UTC`."""
     return _NONE if text is None else text.replace("T", " ").replace("Z", " UTC")
 
 
 def size(count: float | None) -> str:
-    """Return bytes as people read them: `12.3 MiB`."""
+    """Return a number of bytes for display: `12.3 MiB`."""
     if count is None:
         return _NONE
     for unit in ("B", "KiB", "MiB"):
@@ -75,29 +75,29 @@ def size(count: float | None) -> str:
 
 
 def pretty(raw: msgspec.Raw) -> str:
-    """Return JSON as it is stored, to the digit, a member a line; cut where it is very long."""
+    """Return JSON indented, with numbers unchanged; truncated if it is very long."""
     text = msgspec.json.format(bytes(raw), indent=2).decode("utf-8", "replace")
     return text if len(text) <= LONGEST else text[:LONGEST] + "\n…"
 
 
 def is_long(raw: msgspec.Raw) -> bool:
-    """Return whether `pretty` cuts it."""
+    """Return whether `pretty` truncates it."""
     return len(msgspec.json.format(bytes(raw), indent=2).decode("utf-8", "replace")) > LONGEST
 
 
 def brief(raw: msgspec.Raw) -> str:
-    """Return the beginning of a piece of JSON, for one line."""
+    """Return the beginning of a JSON text, on one line."""
     text = bytes(raw)[:400].decode("utf-8", "ignore")
     return text if len(text) <= 80 else text[:79] + "…"
 
 
 def json(value: Any) -> str:
-    """Return the JSON of a value of ours, for a script."""
+    """Return a value as JSON, for a script."""
     return msgspec.json.encode(value).decode()
 
 
 def decoded(raw: msgspec.Raw | None) -> Any:
-    """Return the value of a piece of JSON, None for none."""
+    """Decode JSON; None for None."""
     return None if raw is None else msgspec.json.decode(raw)
 
 
@@ -107,7 +107,7 @@ def says_something(raw: msgspec.Raw | None) -> bool:
 
 
 def short_id(job_id: str) -> str:
-    """Return the end of an id, which tells jobs of one moment apart; the beginning is the time."""
+    """Return the end of an id, which differs between jobs of the same moment; the beginning is the time."""
     return job_id[-12:]
 
 

@@ -1,4 +1,4 @@
-"""What the pages of the dashboard share: their blueprint, their frame, what is said after an act."""
+"""What all pages of the dashboard share: blueprint, layout, the notice after an action."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +17,7 @@ from . import formats
 
 blueprint = Blueprint("dashboard", __name__, url_prefix="/dashboard")
 
-#: What was done, told by the page that comes after.
+#: The notice about the last action, shown by the next page.
 _NOTICE = "gopher_notice"
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -27,11 +27,11 @@ _HEADERS = {
     "Content-Security-Policy": _POLICY,
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
-    # Not no-referrer: then a browser would not say either where a form comes from.
+    # Not no-referrer: a browser would then send forms without their Origin, too.
     "Referrer-Policy": "same-origin",
     "X-Frame-Options": "DENY",
 }
-#: The pages in the navigation: endpoint, and its name.
+#: The pages in the navigation: endpoint and title.
 PAGES = (
     ("overview", "Overview"),
     ("jobs", "Jobs"),
@@ -44,16 +44,16 @@ PAGES = (
 
 
 def page(template: str, *, polls: bool = True, **values: Any) -> Response:
-    """Return a page, or of a page that asks for its fresh figures only the part that holds them.
+    """Render a page, or only its live part if the page is refreshing itself.
 
-    `polls`: whether it will ask.
+    `polls`: whether the page refreshes itself.
     """
     dead = sum(queue.failed for queue in stats().queues.values())
     return bare_page(template, dead_count=dead, pages=PAGES, polls=polls, **values)
 
 
 def bare_page(template: str, status: int = 200, **values: Any) -> Response:
-    """Return a page that asks the server nothing."""
+    """Render a page without any query to the server."""
     visitor = g.get("visitor")
     html = render_template(
         f"dashboard/{template}",
@@ -73,36 +73,36 @@ def bare_page(template: str, status: int = 200, **values: Any) -> Response:
 
 
 def is_refresh() -> bool:
-    """Whether a page that is open asks for fresh figures."""
+    """Whether this request is an open page refreshing itself."""
     return request.headers.get("HX-Request") == "true"
 
 
 def filters(*names: str) -> Mapping[str, str]:
-    """Return those parameters of the query that say something: a form also sends its empty fields.
+    """Return the query parameters that are not empty: a form also sends its empty fields.
 
-    Raises InvalidJob for one that is not among `names`.
+    Raises InvalidJob for one that is not in `names`.
     """
     for name in request.args:
         if name not in names:
-            raise InvalidJob(f"is not a known parameter: leave it out; known here: {', '.join(names)}", f"/{name:.60}")
+            raise InvalidJob(f"is not a known parameter: remove it; supported: {', '.join(names)}", f"/{name:.60}")
     return {name: value.strip() for name, value in request.args.items() if value.strip()}
 
 
 def address(asked: Mapping[str, str], cursor: str | None) -> str:
-    """Return the address of this page with the same filters, from where `cursor` is; None is the first page."""
+    """Return the URL of this page with the same filters from `cursor` on; None is the first page."""
     others = {name: value for name, value in asked.items() if name != "cursor"}
     return f"{request.path}?{urlencode({**others, **({'cursor': cursor} if cursor else {})})}"
 
 
 def done(notice: str) -> BaseResponse:
-    """Say what was done, on the page that the form came from."""
+    """Redirect to the page that the form came from, with a notice."""
     answer = redirect(own_path(request.form.get("next")), 303)
     put_cookie(answer, _NOTICE, quote(notice), max_age=60)
     return answer
 
 
 def put_cookie(answer: BaseResponse, name: str, value: str, max_age: int | None = None) -> None:
-    """Set a cookie that no script reads and that no other site's page makes a browser send."""
+    """Set a cookie that scripts can't read and that is not sent with cross-site requests."""
     answer.set_cookie(
         name,
         value,
@@ -120,7 +120,7 @@ def forget(answer: BaseResponse, name: str) -> None:
 
 
 def stats() -> Stats:
-    """Return the figures of all queues, read once a request."""
+    """Return the statistics of all queues, read once per request."""
     if "stats" not in g:
         g.stats = gopher().stats()
     found: Stats = g.stats
@@ -128,7 +128,7 @@ def stats() -> Stats:
 
 
 def own_path(text: str | None) -> str:
-    """Return a path of the dashboard as it is, the overview's for anything else: nobody is sent elsewhere."""
+    """Return `path` if it is one of the dashboard's, otherwise the overview's: redirects never leave the dashboard."""
     start = url_for("dashboard.overview")
     try:
         parts = urlsplit(text or "")

@@ -1,6 +1,6 @@
-"""Who may see the dashboard, and do what: an API key is given once, and a signed cookie stands for it.
+"""Access to the dashboard: visitors sign in with an API key, and get a signed session cookie.
 
-Without API keys the API serves this machine only, and so does the dashboard: everybody who reaches it may do all.
+Without API keys, the dashboard is reachable from this machine only, like the API, and everyone may do everything.
 """
 
 import hashlib
@@ -21,17 +21,17 @@ from gopher.telemetry.logs import get_logger
 from .frame import bare_page, blueprint, forget, is_refresh, own_path, put_cookie
 
 _COOKIE = "gopher_dashboard"
-#: Seconds after which the key has to be given again.
+#: Lifetime of a session, in seconds.
 _LIFETIME = 12 * 3600
-#: Answered to everybody: nothing of the queues is in them.
+#: Open to everyone: they contain nothing about the queues.
 _OPEN = ("dashboard.asset", "dashboard.sign_in", "dashboard.open_session")
-#: What a key that may not change anything can still do.
+#: What a read-only key can still do.
 _HARMLESS = ("dashboard.sign_out",)
 _log = get_logger("api")
 
 
 class Visitor(NamedTuple):
-    """Who looks at the dashboard. `name` is the key's, None where there are no keys; forms carry `token`."""
+    """A signed-in visitor. `name` is the key's, None without keys; `token` is the CSRF token of forms."""
 
     name: str | None
     role: Role
@@ -55,7 +55,7 @@ def _admit() -> BaseResponse | None:
 
 @blueprint.after_request
 def _begin_session(answer: Response) -> Response:
-    """Without keys a cookie only ties forms to the browser that they were made for."""
+    """Without keys, the cookie only ties forms to the browser that they were rendered for."""
     if "new_session" in g:
         put_cookie(answer, _COOKIE, g.new_session)
     return answer
@@ -75,10 +75,10 @@ def open_session() -> BaseResponse:
     try:
         key = key_of(request.form.get("key", "").strip().encode(), context().settings.api_keys)
     except Unauthorized:
-        _log.warning("dashboard sign-in refused", address=request.remote_addr)
-        return _sign_in_page(target, "This key is not known here.", 401)
+        _log.warning("dashboard sign-in rejected", address=request.remote_addr)
+        return _sign_in_page(target, "Unknown API key.", 401)
     if key.role == "submit":
-        problem = f"The key {key.name} may only submit jobs. The dashboard needs one with the role read or admin."
+        problem = f"The key {key.name} has the role submit. The dashboard requires a key with the role read or admin."
         return _sign_in_page(target, problem, 403)
     g.key_name = key.name
     _log.warning("dashboard sign-in", address=request.remote_addr, role=key.role)
@@ -106,13 +106,13 @@ def _visitor() -> Visitor | None:
             _signer(key).loads(session, max_age=_LIFETIME)
         except BadData:
             continue
-        # Told by its key at each request: a role that is taken away, or a key, counts at once.
+        # Looked up with each request, so that a removed key or role takes effect immediately.
         return Visitor(key.name, key.role, _token(session)) if key.role != "submit" else None
     return None
 
 
 def _signer(key: ApiKey) -> URLSafeTimedSerializer:
-    """Return what signs the sessions of a key: any process can check them, and they end with the key."""
+    """Return the signer of a key's sessions. Any process can verify them, and they become invalid with the key."""
     return URLSafeTimedSerializer(
         key.digest,
         salt=f"gopher dashboard {key.name}",
@@ -121,16 +121,16 @@ def _signer(key: ApiKey) -> URLSafeTimedSerializer:
 
 
 def _token(session: str) -> str:
-    """Return what forms carry: only a page of ours, made for this very session, can know it."""
+    """Return the CSRF token of this session."""
     return hashlib.sha256(b"gopher form " + session.encode()).hexdigest()
 
 
 def _check_act(visitor: Visitor) -> None:
     given = request.form.get("token", "")
     if not hmac.compare_digest(given.encode(), visitor.token.encode()):
-        raise Forbidden("this form was not made for this session: go back, load the page anew and try again")
+        raise Forbidden("this form belongs to another session: go back, reload the page and try again")
     if visitor.role != "admin" and request.endpoint not in _HARMLESS:
-        raise Forbidden(f"key {visitor.name!r} has the role {visitor.role}: admin is needed")
+        raise Forbidden(f"key {visitor.name!r} has the role {visitor.role}: this requires admin")
 
 
 def _to_sign_in() -> BaseResponse:
@@ -139,7 +139,7 @@ def _to_sign_in() -> BaseResponse:
     if is_refresh():
         return Response("", 401, {"HX-Redirect": place})
     if request.headers.get("Sec-Fetch-Site") == "cross-site" and request.method == "GET":
-        # The cookie stays behind when a link on another site is followed. Our own page, loaded again, has it.
+        # The cookie is not sent when a link on another site is followed. Our own page, loaded again, sends it.
         return bare_page("again.html")
     return redirect(place, 303)
 

@@ -1,4 +1,4 @@
-"""/dashboard/jobs: find a job, look at everything that is known about it, cancel or retry it."""
+"""/dashboard/jobs: find a job, see its details, cancel or retry it."""
 
 from flask import Response, redirect, url_for
 from gopher.app import dead_letters as api_dead_letters
@@ -13,7 +13,7 @@ from gopher.errors import InvalidJob
 from .acts import act
 from .frame import address, blueprint, done, filters, page, stats
 
-#: Rows of a page.
+#: Rows per page.
 ROWS = 50
 _LINES = 200
 
@@ -32,13 +32,13 @@ def jobs() -> BaseResponse:
             limit=ROWS,
             cursor=asked.get("cursor"),
         )
-        problem = f"{wanted!r} is not the id of a job: paste the whole of it." if wanted else ""
+        problem = f"{wanted!r} is not a job id. Enter the complete id." if wanted else ""
     except InvalidJob as error:
-        # The form says what is wrong with what was put into it.
+        # The form shows what is wrong with its fields.
         found, problem = None, str(error)
     return page(
         "jobs.html",
-        # Older pages are read, not watched.
+        # Only the first page refreshes itself.
         polls="cursor" not in asked,
         jobs=found.jobs if found else [],
         problem=problem,
@@ -70,16 +70,16 @@ def job(job_id: str) -> Response:
 @blueprint.post("/jobs/<job_id>/cancel")
 def cancel(job_id: str) -> BaseResponse:
     status = act(api_jobs.cancel, job_id=job_id)["status"]
-    return done("The job is being stopped." if status in RUNNING else "The job is cancelled.")
+    return done("Stopping the job." if status in RUNNING else "Job cancelled.")
 
 
 @blueprint.post("/jobs/<job_id>/retry")
 def retry(job_id: str) -> BaseResponse:
     act(api_dead_letters.retry, job_id=job_id)
-    return done("The job gets another chance: it waits for a worker.")
+    return done("Job enqueued again.")
 
 
 @blueprint.post("/jobs/<job_id>/discard")
 def discard(job_id: str) -> BaseResponse:
     act(api_dead_letters.discard, job_id=job_id)
-    return done("The dead letter is deleted.")
+    return done("Dead letter deleted.")

@@ -1,4 +1,4 @@
-"""/dashboard/limits: how fast jobs of a type may start, how many run at once, and which types are paused."""
+"""/dashboard/limits: rate limits, concurrency limits and pauses of job types."""
 
 from flask import Response, request
 from gopher.app import flow as api_flow
@@ -26,28 +26,28 @@ def limits() -> Response:
 def set_limit() -> BaseResponse:
     job_type = _type()
     act(api_flow.set_limit, sent=filled(LimitRequest), job_type=job_type)
-    return done(f"The limit of {job_type} holds from now on, for waiting jobs too.")
+    return done(f"Limit of {job_type} updated. It also applies to waiting jobs.")
 
 
 @blueprint.post("/limits/clear")
 def clear_limit() -> BaseResponse:
     job_type = _type()
     act(api_flow.clear_limit, job_type=job_type)
-    return done(f"{job_type} is no longer limited, or as its handler declares.")
+    return done(f"Limit of {job_type} cleared. The limit declared by its handler applies, if any.")
 
 
 @blueprint.post("/types/pause")
 def pause_type() -> BaseResponse:
     job_type = _type()
     act(api_flow.pause_type, job_type=job_type)
-    return done(f"Jobs of the type {job_type} are paused: what runs goes on, nothing new starts.")
+    return done(f"Type {job_type} paused. Running jobs finish; no new ones start.")
 
 
 @blueprint.post("/types/resume")
 def resume_type() -> BaseResponse:
     job_type = _type()
     act(api_flow.resume_type, job_type=job_type)
-    return done(f"Jobs of the type {job_type} go on.")
+    return done(f"Type {job_type} resumed.")
 
 
 def _type() -> str:

@@ -1,4 +1,4 @@
-"""/dashboard: how it goes, at a glance."""
+"""/dashboard: the overview."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ def overview() -> Response:
         workers=workers,
         children=len(children),
         busy=sum(child.job_id is not None for child in children),
-        # The plots have a beat of their own.
+        # The plots refresh themselves.
         **({} if is_refresh() else _plots(span)),
     )
 

@@ -1,4 +1,4 @@
-"""The plots of the overview: how many jobs a second, and how long they wait and run, over a span that ends now."""
+"""The plots of the overview: throughput and latencies over a time span that ends now."""
 
 import math
 import time
@@ -17,9 +17,9 @@ from gopher.reads.timeline import Point, Timeline
 
 from .frame import blueprint, filters, stats
 
-#: Spans that can be looked at, and their names. In the first one new figures come in every two seconds.
+#: Time spans and their labels. The first one is live: it refreshes every two seconds.
 SPANS = {"5m": "Live", "1h": "Last hour", "24h": "Last day"}
-#: What a drawing is measured in; it is stretched to the room that there is.
+#: The coordinate system of a drawing, which is stretched to the available width.
 _WIDTH, _HEIGHT = 600, 160
 
 #: The values of a line; None where nothing is known.
@@ -52,7 +52,7 @@ class Series(msgspec.Struct):
     """Points of plots: `times` in Unix seconds, `rates` in jobs a second, `latencies` in seconds.
 
     `sums` has the counts of the span and its means in seconds, None where nothing was; `counters` how far the counters
-    are `at` a moment (Unix seconds), for who asks again.
+    are `at` a moment (Unix seconds), from which the page derives rates.
     """
 
     span: float
@@ -64,7 +64,7 @@ class Series(msgspec.Struct):
 
 
 class Drawing(NamedTuple):
-    """A plot for who runs no scripts: the path of each line, and what its top and bottom stand for."""
+    """A plot that needs no scripts: the path of each line, and the values at its top and bottom."""
 
     paths: dict[str, str]
     top: float
@@ -77,14 +77,14 @@ def series() -> Response:
 
 
 def span_of(text: str | None) -> str:
-    """Return one of the spans. Raises InvalidJob."""
+    """Validate a time span. Raises InvalidJob."""
     if text is not None and text not in SPANS:
         raise InvalidJob(f"is {text!r:.60}: must be one of {', '.join(SPANS)}", "/span")
     return text or next(iter(SPANS))
 
 
 def series_of(timeline: Timeline) -> Series:
-    """Return a timeline as plots want it: a list for each line."""
+    """Convert a timeline to columns: one list per line of the plots."""
     points = timeline.points
     return Series(
         span=timeline.window,
@@ -97,13 +97,13 @@ def series_of(timeline: Timeline) -> Series:
 
 
 def drawing_of(series: Series, lines: Mapping[str, Values]) -> Drawing:
-    """Return a plot of lines from zero up."""
+    """Return a linear plot that starts at zero."""
     top = max((value for line in lines.values() for value in line if value), default=1.0)
     return Drawing({name: _path(series, line, lambda value: value / top) for name, line in lines.items()}, top, 0.0)
 
 
 def logarithmic_drawing_of(series: Series, lines: Mapping[str, Values]) -> Drawing:
-    """Return a plot of lines between whole powers of ten, as the plot with scripts has them."""
+    """Return a logarithmic plot between powers of ten, like the one that uPlot draws."""
     logarithms = [math.log10(value) for line in lines.values() for value in line if value] or [-3.0, 0.0]
     bottom = math.floor(min(logarithms))
     height = max(math.ceil(max(logarithms)) - bottom, 1)
@@ -134,7 +134,7 @@ def _rate(point: Point, event: str) -> float | None:
 
 def _latency(point: Point, name: str) -> float | None:
     kind, _, quantile = name.partition("_")
-    # A plot by powers of ten has no zero.
+    # A logarithmic plot has no zero.
     return getattr(getattr(point, kind), quantile) or None
 
 

@@ -1,4 +1,4 @@
-"""What goes wrong, as a page: the API has said what it is, this only dresses it."""
+"""Renders the API's errors as pages."""
 
 import msgspec
 from flask import Response, request
@@ -9,7 +9,7 @@ from .frame import bare_page, blueprint, is_refresh
 
 
 class Problem(msgspec.Struct):
-    """An answer of the API that tells of an error."""
+    """An error response of the API."""
 
     error: str
     code: str
@@ -19,10 +19,10 @@ class Problem(msgspec.Struct):
 
 
 _PROBLEM = msgspec.json.Decoder(Problem)
-#: What to do about it.
+#: Advice by error code.
 _REMEDIES = {
-    "queue_unavailable": "This page tries again by itself.",
-    "not_found": "Records of finished jobs are kept for a while only: GOPHER_RESULT_TTL, or what the job asked for.",
+    "queue_unavailable": "This page reloads automatically.",
+    "not_found": "Finished jobs are deleted after their retention period: GOPHER_RESULT_TTL, or the job's own.",
 }
 
 
@@ -33,7 +33,7 @@ def nowhere(rest: str) -> Response:
 
 @blueprint.after_request
 def _dress(answer: Response) -> Response:
-    """Turn the API's JSON of an error into a page. What a script asked for stays as it is."""
+    """Render an error response as a page. Responses to scripts stay JSON."""
     if answer.status_code < 400 or answer.mimetype != "application/json" or is_refresh():
         return answer
     problem = _PROBLEM.decode(answer.get_data())
@@ -51,5 +51,5 @@ def _back() -> str | None:
     try:
         return request.form.get("next") if request.method == "POST" else None
     except (HTTPException, ParseException, OSError):
-        # A form that can't be read: that is what the page tells of.
+        # A form that can't be parsed is the error that the page shows.
         return None

@@ -1,4 +1,4 @@
-"""/dashboard/queues: every queue by priority; pause it, resume it, empty it."""
+"""/dashboard/queues: every queue by priority; pause, resume or empty it."""
 
 from flask import Response
 from gopher.app import flow as api_flow
@@ -23,17 +23,17 @@ def queues() -> Response:
 @blueprint.post("/queues/<queue>/pause")
 def pause_queue(queue: str) -> BaseResponse:
     act(api_flow.pause_queue, queue=queue)
-    return done(f"Queue {queue} is paused: what runs goes on, nothing new starts.")
+    return done(f"Queue {queue} paused. Running jobs finish; no new ones start.")
 
 
 @blueprint.post("/queues/<queue>/resume")
 def resume_queue(queue: str) -> BaseResponse:
     act(api_flow.resume_queue, queue=queue)
-    return done(f"Queue {queue} goes on.")
+    return done(f"Queue {queue} resumed.")
 
 
 @blueprint.post("/queues/<queue>/purge")
 def purge(queue: str) -> BaseResponse:
     which = filled(Purge)
     count = act(api_queues.purge, asked=which, queue=queue)["count"]
-    return done(f"Deleted: {counted(count, f'{which.state} job')} of queue {queue}.")
+    return done(f"Deleted {counted(count, f'{which.state} job')} from queue {queue}.")

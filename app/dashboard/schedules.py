@@ -1,4 +1,4 @@
-"""/dashboard/schedules: what runs when; run it now, pause it, resume it, delete it."""
+"""/dashboard/schedules: recurring jobs; run, pause, resume or delete a schedule."""
 
 from flask import Response
 from gopher.app import schedules as api_schedules
@@ -10,7 +10,7 @@ from gopher.errors import InvalidJob
 from .acts import act
 from .frame import blueprint, done, filters, page
 
-#: Times to come that the page of a schedule shows.
+#: How many future runs the page of a schedule shows.
 _TIMES = 10
 
 
@@ -27,7 +27,7 @@ def schedule(name: str) -> Response:
     try:
         times = gopher().schedules.preview(name, _TIMES)
     except InvalidJob:
-        # It is corrupt, as the page says.
+        # The schedule is corrupt, which the page shows.
         times = []
     return page("schedule.html", schedule=view, times=times)
 
@@ -35,22 +35,22 @@ def schedule(name: str) -> Response:
 @blueprint.post("/schedules/<name>/run")
 def run_schedule(name: str) -> BaseResponse:
     act(api_schedules.run, name=name)
-    return done(f"Schedule {name} has made a job now.")
+    return done(f"Enqueued a job of schedule {name}.")
 
 
 @blueprint.post("/schedules/<name>/pause")
 def pause_schedule(name: str) -> BaseResponse:
     act(api_schedules.pause, name=name)
-    return done(f"Schedule {name} is paused.")
+    return done(f"Schedule {name} paused.")
 
 
 @blueprint.post("/schedules/<name>/resume")
 def resume_schedule(name: str) -> BaseResponse:
     act(api_schedules.resume, name=name)
-    return done(f"Schedule {name} goes on from its next time.")
+    return done(f"Schedule {name} resumed.")
 
 
 @blueprint.post("/schedules/<name>/delete")
 def delete_schedule(name: str) -> BaseResponse:
     act(api_schedules.delete, name=name)
-    return done(f"Schedule {name} is deleted; jobs that it has made go on.")
+    return done(f"Schedule {name} deleted. Jobs that it has already created are not affected.")

@@ -1,4 +1,4 @@
-"""/dashboard/workers: who is there, and what each child runs."""
+"""/dashboard/workers: the live workers, and what each child is running."""
 
 from flask import Response
 from gopher.app.context import gopher

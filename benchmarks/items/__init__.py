@@ -1,4 +1,4 @@
-"""What is measured. Each module has `ITEM`: its figures with their units, who takes part, and how it is measured."""
+"""The benchmark items. Each module has an `ITEM`: figures with units, contenders, and how it is measured."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
@@ -9,12 +9,12 @@ from benchmarks.contenders import Contender
 
 #: A value for each figure.
 Found = dict[str, float]
-#: Measures contenders for about so many seconds each; yields what each has reached, or why it failed.
+#: Measures contenders for about the given seconds each; yields the values of each, or why it failed.
 Measure = Callable[[Sequence[Contender], float], Iterator[tuple[Contender, Found | Exception]]]
 
 
 class Figure(NamedTuple):
-    """One column of the table. `better` is `more` or `less`."""
+    """A column of the table. `better` is `more` or `less`."""
 
     name: str
     unit: str
@@ -22,7 +22,7 @@ class Figure(NamedTuple):
 
 
 class Item(NamedTuple):
-    """One kind of work."""
+    """A kind of work."""
 
     name: str
     figures: tuple[Figure, ...]
@@ -39,7 +39,7 @@ def alone(measure: Callable[[Contender, float], Found]) -> Measure:
         for contender in contenders:
             try:
                 yield contender, measure(contender, seconds)
-            except Exception as problem:  # noqa: BLE001 - one that fails is named, the others go on
+            except Exception as problem:  # noqa: BLE001 - a failing contender is reported, the others continue
                 yield contender, problem
 
     return measure_each
@@ -60,7 +60,7 @@ def interleaved(side: Callable[[Contender, float], AbstractContextManager[Callab
             for place in places:
                 try:
                     make_turn[place] = stack.enter_context(side(contenders[place], seconds))
-                except Exception as problem:  # noqa: BLE001 - one that fails is named, the others go on
+                except Exception as problem:  # noqa: BLE001 - a failing contender is reported, the others continue
                     failed[place] = problem
             for number in range(turns):
                 # The order alternates, so that no contender always follows the same one.
@@ -89,5 +89,5 @@ def gopher_only(contender: Contender) -> bool:
 
 
 def queues(contender: Contender) -> bool:
-    """Those that are queues: not the server's bare limit."""
+    """Contenders that are queues, without the bare server."""
     return not contender.name.startswith("limit")

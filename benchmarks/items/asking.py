@@ -26,7 +26,7 @@ from . import Figure, Item, alone, gopher_only
 BATCH = 1000
 #: Turns of each.
 TURNS = 21
-#: Seconds that gunicorn's processes may need until they answer.
+#: Timeout for gunicorn's processes to start, in seconds.
 LOADING = 20.0
 JOB = {"type": "noop", "payload": {"x": "y" * 92}}
 ROOT = Path(__file__).parent.parent.parent
@@ -51,7 +51,7 @@ def measure(contender: Contender, seconds: float) -> dict[str, float]:
 
 
 def _figures(rates: dict[str, list[float]]) -> dict[str, float]:
-    """Return the medians of all turns, and those of each turn's ratios."""
+    """Return the medians of all slices, and of their ratios."""
     empty, one = rates["empty view"], rates["HTTP one by one"]
     many = [rate * BATCH for rate in rates["HTTP batches"]]
     found: dict[str, Spread] = {
@@ -65,11 +65,11 @@ def _figures(rates: dict[str, list[float]]) -> dict[str, float]:
 
 
 def _warm(ask: Callable[[float], float]) -> None:
-    """Wait until there are answers (gunicorn listens before its processes have loaded the app), then a little more."""
+    """Wait for responses (gunicorn listens before its processes have loaded the app), then a little longer."""
     deadline = time.monotonic() + LOADING
     while not ask(0.3):
         if time.monotonic() > deadline:
-            raise Stuck("gunicorn does not answer")
+            raise Stuck("gunicorn does not respond")
     ask(0.5)
 
 

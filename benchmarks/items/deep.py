@@ -17,7 +17,7 @@ from . import Figure, Item, alone, gopher_only
 
 FEW = 100
 MANY = int(os.environ.get("BENCH_DEEP", "1000000"))
-#: Jobs a call, calls of one slice, and slices of each side in a second's measurement.
+#: Jobs per call, calls per slice, and slices of each side in a measurement of one second.
 BATCH, CALLS, TURNS = 16, 100, 30
 
 
@@ -49,7 +49,7 @@ class Side:
         self.client.server.run(self._queue.heartbeat("bench", 3600, first=True))
 
     def slice(self) -> float:
-        """Return the microseconds of the server's processor that one job took."""
+        """Return the server's CPU time per job in microseconds."""
         seconds = 0.0
         for _ in range(CALLS):
             # Fetched jobs are replaced outside the measured time, so that the number of waiting jobs stays constant.

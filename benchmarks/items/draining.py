@@ -16,9 +16,9 @@ from benchmarks.lab import Lab, Stuck, halt, lab, let_go_on
 from . import Figure, Found, Item, all_contenders, interleaved
 
 TURNS = 5
-#: Seconds that the processes have to get going before the first turn, and at the beginning of each.
+#: Warm-up in seconds: before the first slice, and at the start of each.
 WARM_UP, SETTLING = 0.4, 0.2
-#: Seconds after which a worker that does nothing is taken for dead.
+#: Seconds without progress after which a worker is considered dead.
 _PATIENCE = 3.0
 
 
@@ -44,13 +44,13 @@ def _turn(made: Lab, root: psutil.Process, count: int, seconds: float) -> float:
         time.sleep(SETTLING)
         at, began = made.done(), time.perf_counter()
         time.sleep(seconds)
-        # On a core that others keep busy a short turn may pass before the worker is given any of it.
+        # On a busy core, a short slice may pass before the worker gets any CPU time.
         made.wait_for(at + 1, _PATIENCE)
         done, ended = made.done(), time.perf_counter()
     finally:
         halt(root)
     if done >= count:
-        raise Stuck(f"all {count} jobs were done before the turn was over")
+        raise Stuck(f"all {count} jobs finished before the end of the slice")
     return (done - at) / (ended - began)
 
 

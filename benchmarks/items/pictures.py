@@ -22,9 +22,9 @@ from gopher.client import Client
 from . import Figure, Item, alone, gopher_only
 
 WARM = 4
-#: Seconds between two looks at how many are done, for all alike: who looks takes part of a core that they need.
+#: Seconds between two reads of the progress, the same for all, since reading takes CPU time from the workers.
 PAUSE = 0.01
-#: Pictures of a turn of a second's measurement, and turns of each side.
+#: Pictures per slice in a measurement of one second, and slices of each side.
 OF_A_TURN, TURNS = 24, 45
 
 
@@ -34,10 +34,10 @@ def measure(contender: Contender, seconds: float) -> dict[str, float]:
         with _bare_pool() as pool:
             return {"pictures": pool.turn(count)}
     with lab(contender) as made:
-        # All are there before: who sends them would take a core for a moment, too.
+        # All are stored before, since sending takes CPU time, too.
         made.send("image", WARM + count)
         with made.worker():
-            # By then the worker has started, and has loaded what it needs.
+            # By then the worker has started, and loaded what it needs.
             began = made.wait_for(WARM, pause=PAUSE)
             found = {"pictures": count / (made.wait_for(WARM + count, 30 + count, PAUSE) - began)}
             return found | (_beside_the_pool(made, int(OF_A_TURN * seconds)) if gopher_only(contender) else {})
@@ -54,7 +54,7 @@ def _beside_the_pool(made: Lab, count: int) -> dict[str, float]:
 
 
 class _Paused:
-    """Gopher with a queue that is paused between its turns, so that a turn's jobs are all there when it begins."""
+    """Gopher with a queue that is paused between slices, so that a slice's jobs are all stored when it starts."""
 
     def __init__(self, made: Lab, client: Client) -> None:
         self._made = made
@@ -62,7 +62,7 @@ class _Paused:
         self._queue = client.server.queue("default")
 
     def turn(self, count: int) -> float:
-        """Return how many pictures a second it makes."""
+        """Return the pictures per second."""
         run = self._client.server.run
         run(self._queue.pause())
         self._client.enqueue_many({"type": "image", "payload": {}} for _ in range(count))
@@ -78,7 +78,7 @@ class _Pool:
         self._folder = folder
 
     def turn(self, count: int) -> float:
-        """Return how many pictures a second it makes."""
+        """Return the pictures per second."""
         goal = counted(self._folder) + count
         began = time.perf_counter()
         self._pool.map_async(_picture, range(count), chunksize=1)

@@ -32,7 +32,7 @@ def measure(contender: Contender, seconds: float) -> dict[str, float]:
 
 
 def _commands_sent(port: int, seconds: float) -> int:
-    """Return how many commands clients send in so many seconds; those that a script runs are part of its call."""
+    """Return how many commands clients send within the given seconds; those in a script count as one."""
     deadline = time.monotonic() + seconds
     seen = b""
     with socket.create_connection(("127.0.0.1", port)) as connection:

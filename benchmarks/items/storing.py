@@ -1,4 +1,4 @@
-"""Bytes that the server needs for a waiting job with a payload of 100 bytes."""
+"""Bytes in the server per waiting job with a payload of 100 bytes."""
 
 from benchmarks.contenders import Contender
 from benchmarks.lab import lab

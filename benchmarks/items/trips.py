@@ -7,7 +7,7 @@ from benchmarks.lab import Lab, lab
 
 from . import Figure, Item, alone
 
-#: As little as a script can do that settles jobs and fetches the next ones.
+#: The minimal script that settles jobs and fetches the next ones.
 SCRIPT = """
 for i = 3, #ARGV do
   if redis.call('LREM', KEYS[2], -1, ARGV[i]) == 1 then redis.call('HSET', KEYS[3], ARGV[i], ARGV[2]) end
@@ -40,7 +40,7 @@ def _rate(contender: Contender, size: int, seconds: float) -> float:
 
 
 def _filled(made: Lab) -> list[str]:
-    """Have 100,000 ids wait and nothing taken."""
+    """Reset to 100,000 waiting ids."""
     made.redis.delete("next", "taken", "settled")
     for _ in range(100):
         made.redis.lpush("next", *IDS)

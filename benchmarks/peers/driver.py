@@ -1,8 +1,8 @@
 """The same three verbs for every contender: `send`, `trickle COUNT PAUSE`, `worker`.
 
-`send` sends what it is told to, a line `JOB COUNT HOW` each on stdin, and tells on stdout how many seconds each took.
+`send` reads lines `JOB COUNT HOW` from stdin, sends the jobs, and prints the seconds that each line took.
 
-Each peer's file hands over its own ways of sending, and how its workers are started: two processes.
+Each peer's file has its functions for sending, and starts its workers: two processes.
 """
 
 import os
@@ -28,12 +28,12 @@ def server_url(scheme: str = "redis") -> str:
 
 
 def program(name: str) -> str:
-    """Return a program of this environment."""
+    """Return the path of a program in this environment."""
     return os.path.join(os.path.dirname(sys.executable), name)
 
 
 def drive(send: Send, worker: Sequence[str] | Callable[[], None], send_many: SendMany | None = None) -> None:
-    """Do what the command line asks."""
+    """Run the command line."""
     verb, *rest = sys.argv[1:]
     if verb == "worker":
         if callable(worker):

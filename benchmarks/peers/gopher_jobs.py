@@ -7,13 +7,13 @@ from gopher import Job, handler
 
 @handler("noop")
 def noop(job: Job, payload: dict) -> None:
-    """Does nothing but count."""
+    """Only counts."""
     marks.noop()
 
 
 @handler("stamp")
 def stamp(job: Job, payload: dict) -> None:
-    """Notes how long after it was sent, or due, it began."""
+    """Records how long after it was sent, or due, it started."""
     marks.stamp(payload["sent"])
 
 
@@ -29,5 +29,5 @@ def warm(job: Job, payload: dict) -> None:
 
 
 def preload() -> None:
-    """Share what the picture needs, as the shipped image handler does."""
+    """Import what the picture job needs, like the built-in image handler."""
     import PIL.Image  # noqa: F401

@@ -1,7 +1,7 @@
-"""What every contender's jobs do: nothing but a count, a time stamp, or a picture. Needs the standard library only.
+"""The jobs of all contenders: a count, a time stamp, or a picture. Needs only the standard library.
 
-The counts lie in shared memory, a file a process, so that counting costs a job less than a microsecond and asks
-nothing of the server that is measured.
+Counts are in shared memory, a file per process, so that counting costs less than a microsecond per job and does not
+use the measured server.
 """
 
 import mmap
@@ -13,7 +13,7 @@ FOLDER = os.environ.get("BENCH_FOLDER", "")
 
 
 class _Counter:
-    """How many jobs this process has done."""
+    """The number of jobs done by this process."""
 
     def __init__(self) -> None:
         self.owner = os.getpid()
@@ -29,7 +29,7 @@ _counters: list[_Counter] = []
 
 def count() -> None:
     """Count one job as done, in this process's file."""
-    # A process that was forked after its parent had counted needs a file of its own.
+    # A process that was forked after its parent had counted needs its own file.
     if not _counters or _counters[0].owner != os.getpid():
         _counters[:] = [_Counter()]
     counter = _counters[0]
@@ -43,7 +43,7 @@ def noop() -> None:
 
 
 def stamp(sent: int) -> None:
-    """Note when a job began; `sent` is the time (ns) that it was sent or due."""
+    """Record when a job started; `sent` is the time (ns) at which it was sent or due."""
     line = b"%d\n" % (time.time_ns() - sent)
     descriptor = os.open(os.path.join(FOLDER, "stamps"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.write(descriptor, line)

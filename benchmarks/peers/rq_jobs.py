@@ -1,4 +1,4 @@
-"""The jobs of rq: it finds them by their names in an importable module."""
+"""The jobs of rq, which imports them by name."""
 
 import marks
 

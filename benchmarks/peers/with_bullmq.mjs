@@ -4,7 +4,7 @@ import { appendFileSync, openSync, writeSync } from "node:fs";
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
 
-// The package lies in the environment that the harness has made, not beside this file.
+// The package is in the environment created by the harness, not beside this file.
 const { Queue, Worker } = createRequire(`${process.env.BENCH_NODE_MODULES}/`)("bullmq");
 const connection = { host: "127.0.0.1", port: Number(process.env.BENCH_PORT) };
 const folder = process.env.BENCH_FOLDER;

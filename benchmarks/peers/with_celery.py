@@ -1,4 +1,4 @@
-"""celery: prefork, two processes beside the one that talks to the queue."""
+"""celery: prefork, two processes in addition to the main process."""
 
 import marks
 from celery import Celery

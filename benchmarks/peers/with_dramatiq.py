@@ -5,7 +5,7 @@ import marks
 from dramatiq.brokers.redis import RedisBroker
 from driver import drive, program, server_url
 
-# Without the middleware that serves Prometheus, as the peers do without metrics.
+# Without the Prometheus middleware, since the peers have no metrics, either.
 dramatiq.set_broker(RedisBroker(url=server_url()))
 
 

@@ -1,4 +1,4 @@
-"""The server's own limit: one Python process, BRPOPLPUSH and LREM pipelined, one round trip a job."""
+"""The server's limit: one Python process, BRPOPLPUSH and LREM pipelined, one round trip per job."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""rq: two workers, each of which forks a process for every job."""
+"""rq: two workers, each of which forks a process per job."""
 
 import os
 

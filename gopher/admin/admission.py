@@ -1,4 +1,4 @@
-"""How many requests a client of the API may send. The server counts, so that all processes do it together."""
+"""Rate limits of the API's clients, counted in the server, so that all processes share them."""
 
 import hashlib
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from gopher.server.calls import Call
 
 
 class Admission(NamedTuple):
-    """Whether a request may pass, and what the client has left; times in seconds."""
+    """Whether a request is admitted, and the client's remaining allowance; times in seconds."""
 
     admitted: bool
     left: int
@@ -21,19 +21,19 @@ class Admission(NamedTuple):
 
 
 class Turnstile:
-    """A bucket of tokens for each client: as many as the rate counts, filled again in the rate's period.
+    """A token bucket for each client: its size is the rate's count, and it refills within the rate's period.
 
-    With 100/m a client may send 100 at once, and then one every 0.6 s.
+    With 100/m, a client may send a burst of 100, and then one every 0.6 s.
     """
 
     def __init__(self, rate: Rate) -> None:
         self.tokens = max(int(rate.count), 1)
         self._interval = round(rate.period / rate.count * 1e6)
-        #: Seconds in which an empty bucket fills.
+        #: Seconds to fill an empty bucket.
         self.window = self.tokens * self._interval / 1e6
 
     def ask(self, server: Server, client: str) -> Admission:
-        """Take a token of a client's bucket. Raises a ServerError, at once when the server is away."""
+        """Take a token from a client's bucket. Raises a ServerError, immediately if the server is unavailable."""
         digest = hashlib.sha256(client.encode()).hexdigest()[:32]
         call = Call(script("api/admit"), server.keys.client(digest), (str(self.tokens), str(self._interval)), _read)
         admission: Admission = server.run(call, patience=0)

@@ -1,4 +1,4 @@
-"""The dead letter queue: jobs that were given up, waiting for somebody to retry or discard them."""
+"""The dead letter queue: failed jobs that an operator can retry or discard."""
 
 import heapq
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +24,7 @@ from gopher.server.round_trips import ask
 
 from .redrives import Redrives, Share
 
-#: Dead letters that are moved or deleted by one call, and read in one round trip.
+#: Dead letters that are moved or deleted per call, and read per round trip.
 _CHUNK = 100
 
 
@@ -92,7 +92,7 @@ class DeadLetters(DeadLettersInterface):
         return self._redrives.stop(redrive_id)
 
     def discard(self, job_id: str) -> None:
-        """Delete a dead letter for good. Raises JobNotFound, JobConflict."""
+        """Delete a dead letter permanently. Raises JobNotFound, JobConflict."""
         queue = self._queue_of(job_id, "discarded")
         self._server.run(queue.discard([job_id]))
 
@@ -112,8 +112,8 @@ class DeadLetters(DeadLettersInterface):
     def _queue_of(self, job_id: str, deed: str) -> Queue:
         """Return the queue of a dead letter.
 
-        Whether it is one is asked before, not told by the call's count: a call whose reply was lost is
-        sent again, and then counts none.
+        The state is read beforehand rather than derived from the call's count: a call whose reply was lost is sent
+        again, and then counts none.
         """
         name = self._inspector.find(job_id)
         state = self._inspector.state(name, job_id) if name else None
@@ -127,7 +127,7 @@ class DeadLetters(DeadLettersInterface):
         return self._server.queues() if queue is None else [queue]
 
     def _filled(self, names: Sequence[str]) -> list[str]:
-        """Return those queues that have dead letters."""
+        """Return the queues with dead letters."""
         with explained():
             there = ask(self._server.client, [("EXISTS", self._server.keys.for_queue(name).failed) for name in names])
         return [name for name, is_there in zip(names, there, strict=True) if is_there]
@@ -135,7 +135,7 @@ class DeadLetters(DeadLettersInterface):
     def _share(self, queue: str, which: DeadFilter) -> Share:
         groups = [] if which.is_whole_queue else self._groups.fitting(queue, which)
         if groups is None:
-            raise InvalidJob(f"is needed: queue {queue} has more groups than a filter can look at", "/group")
+            raise InvalidJob(f"is required: queue {queue} has more groups than a filter can scan", "/group")
         return Share(queue, groups, self._count(queue, which))
 
     def _move(self, verb: Callable[[Queue, Sequence[str]], Call], which: DeadSelection) -> int:
@@ -158,7 +158,7 @@ class DeadLetters(DeadLettersInterface):
         return sum(1 for _ in self._find(queue, which))
 
     def _find(self, queue: str, which: DeadFilter) -> Iterator[str]:
-        """Yield the ids of dead letters that fit, the oldest first, of those that are there now."""
+        """Yield the ids of the currently matching dead letters, oldest first."""
         newest = self._inspector.now()
         streams = [self._stream(queue, place, which, newest) for place in dead_places(self._groups, queue, which)]
         return (position.id for position in heapq.merge(*streams))

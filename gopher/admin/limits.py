@@ -1,4 +1,4 @@
-"""Operator actions on the flow of jobs: limits of types, pauses of queues and types."""
+"""Flow control by operators: limits of types, pauses of queues and types."""
 
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
@@ -21,7 +21,7 @@ _FIELDS = ("rate", "burst", "concurrency", "origin", "paused", "held_until")
 
 
 class Flow(FlowInterface):
-    """Limits and pauses. A limit of a type holds in every queue; each queue counts for itself."""
+    """Limits and pauses. A limit of a type applies to every queue; each queue counts separately."""
 
     def __init__(self, server: Server, registry: Registry | None = None) -> None:
         self._server = server
@@ -30,11 +30,11 @@ class Flow(FlowInterface):
     # Limits
 
     def limits(self, queues: Collection[str] | None = None) -> list[LimitView]:
-        """Return the types that are limited, paused or held back, by queue and type; in some queues or in all."""
+        """Return the types that are limited, paused or throttled, by queue and type; in some queues or in all."""
         names = self._server.queues() if queues is None else sorted(queues)
         with explained():
             found = list(self._limits_in(names)) if names else []
-        # A type stays noted when what it was held back for is over.
+        # A type's entry remains after its throttling has ended.
         return [view for view in found if view.origin or view.paused or view.held_back_for or view.corrupt]
 
     def set_limit(self, job_type: str, rate: str | None, burst: float | None, concurrency: int | None) -> Limit:
@@ -46,12 +46,12 @@ class Flow(FlowInterface):
             field = "/burst" if "burst" in str(error) else "/concurrency" if "concurrency" in str(error) else "/rate"
             raise InvalidJob(str(error), field) from None
         if limit is None:
-            raise InvalidJob("says nothing: send a rate, a concurrency, or both", "/rate")
+            raise InvalidJob("is required, or a concurrency, or both", "/rate")
         self._write(job_type, limit, "api")
         return limit
 
     def clear_limit(self, job_type: str) -> bool:
-        """Take an operator's limit away: what the handler itself declares counts again, if anything.
+        """Clear an operator's limit: the one declared by the handler applies again, if any.
 
         Returns whether the type was limited.
         """
@@ -65,7 +65,7 @@ class Flow(FlowInterface):
     # Pauses
 
     def pause_queue(self, queue: str) -> bool:
-        """Stop giving out a queue's jobs; returns whether that is new."""
+        """Pause a queue; returns whether it was not paused before."""
         check_name(QUEUE_NAME, queue, "/queue")
         self._server.register_queues(queue)
         return bool(self._server.run(self._server.queue(queue).pause()))
@@ -75,7 +75,7 @@ class Flow(FlowInterface):
         return bool(self._server.run(self._server.queue(queue).resume()))
 
     def pause_type(self, job_type: str) -> bool:
-        """Stop giving out a type's jobs in every queue; returns whether that is new."""
+        """Pause a type in every queue; returns whether it was not paused before."""
         check_name(TYPE_NAME, job_type, "/type")
         return any(self._server.run_each([self._server.queue(name).pause(job_type) for name in self._queues()]))
 
@@ -99,7 +99,7 @@ class Flow(FlowInterface):
     def _queues(self) -> Sequence[str]:
         queues = self._server.queues()
         if not queues:
-            # Before the first job: the limit shall count from that one on.
+            # Before the first job, so that the limit applies from that one on.
             self._server.register_queues("default")
             queues = ["default"]
         return queues

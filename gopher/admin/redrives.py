@@ -1,6 +1,6 @@
 """Gradual redrives of dead letters: a canary first, the rest once it has completed, at a rate.
 
-What is to be done stands in the server, a plan a queue; the scheduler goes on with it (continue_redrives.lua), so it
+The plan of each queue is stored in the server, and the scheduler continues it (continue_redrives.lua). So a redrive
 outlives every process, and any number of schedulers may run.
 """
 
@@ -22,12 +22,12 @@ from gopher.server.errors import explained
 from gopher.server.round_trips import ask, ask_rows
 
 _STATUSES = ("canary", "running", "finished", "stopped")
-#: Of one queue so many are shown.
+#: How many redrives are shown per queue.
 _SHOWN = 1000
 
 
 class _Asked(msgspec.Struct):
-    """Which dead letters were meant, as `start` notes it."""
+    """The filters of a redrive, as `start` stores them."""
 
     type: str | None = None
     error: str | None = None
@@ -35,7 +35,7 @@ class _Asked(msgspec.Struct):
 
 
 class Share(NamedTuple):
-    """A queue's part of what is to be retried."""
+    """A queue's part of a redrive."""
 
     queue: str
     #: [] for all.
@@ -70,7 +70,7 @@ class Redrives:
         return StartedRedrive(redrive_id if begun else "", begun)
 
     def all(self) -> list[RedriveView]:
-        """Return what is under way, and for a day what is over, the latest first."""
+        """Return active redrives, and those that ended within the last day; latest first."""
         with explained():
             views = list(self._views(self._server.queues()))
         return sorted(views, key=lambda view: (view.started_at, view.queue), reverse=True)
@@ -110,7 +110,7 @@ def _starts(rate: str | None) -> float | None:
     except ValueError:
         starts = 0.0
     if starts <= 0:
-        raise InvalidJob(f"is {rate!r:.60}: expected {EXPECTED}, and more than 0", "/rate")
+        raise InvalidJob(f"is {rate!r:.60}: expected {EXPECTED}, greater than 0", "/rate")
     return starts
 
 

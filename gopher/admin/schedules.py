@@ -1,4 +1,4 @@
-"""Schedules in the server: put, looked at, paused, run at once, deleted."""
+"""Manages schedules: create, show, pause, run, delete."""
 
 import time
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ from gopher.server.round_trips import Words, ask, ask_groups
 
 
 class Schedules(SchedulesInterface):
-    """The schedules of one installation, whatever queue their jobs go to."""
+    """The schedules of one installation, across all queues."""
 
     def __init__(self, server: Server, registry: Registry | None = None) -> None:
         self._server = server
@@ -56,11 +56,11 @@ class Schedules(SchedulesInterface):
         return self._views([(name, *self._find(name))])[0]
 
     def spec(self, name: str) -> ScheduleSpec:
-        """Return what a schedule was made of. Raises ScheduleNotFound."""
+        """Return the definition of a schedule. Raises ScheduleNotFound."""
         return parse_spec(self._find(name)[1], None)
 
     def all(self) -> list[ScheduleView]:
-        """Return all schedules by name."""
+        """Return all schedules, sorted by name."""
         queues = self._server.queues()
         with explained():
             found = ask(
@@ -74,7 +74,7 @@ class Schedules(SchedulesInterface):
         return self._views(sorted(rows))
 
     def delete(self, name: str) -> None:
-        """Forget a schedule; jobs that it has made go on. Raises ScheduleNotFound."""
+        """Delete a schedule; jobs that it has created are not affected. Raises ScheduleNotFound."""
         queue, _ = self._find(name)
         self._server.run(self._server.queue(queue).delete_schedule(name))
 
@@ -82,11 +82,11 @@ class Schedules(SchedulesInterface):
         return self._set_paused(name, paused=True)
 
     def resume(self, name: str) -> ScheduleView:
-        """Let a paused schedule fire again, from its next time on: what it missed in its pause is not made up."""
+        """Resume a paused schedule from its next time on; runs missed while paused are not made up for."""
         return self._set_paused(name, paused=False)
 
     def job_now(self, name: str) -> NewJob:
-        """Return a job of the schedule, to be stored now, once. Raises ScheduleNotFound."""
+        """Return a job of the schedule for running it now. Raises ScheduleNotFound."""
         return job_now(self.spec(name))
 
     def preview(self, name: str, count: int) -> list[PreviewRow]:
@@ -98,14 +98,14 @@ class Schedules(SchedulesInterface):
         return [PreviewRow(*row) for row in cron.preview(self._now(), count)]
 
     def declare(self, registry: Registry) -> None:
-        """Make the schedules that handlers carry themselves; what an operator has made of one stands."""
+        """Create the schedules that handlers declare; operators' changes to one are kept."""
         for handler in registry:
             if handler.cron is None:
                 continue
             try:
                 known = self.spec(handler.name)
             except (ScheduleNotFound, InvalidJob):
-                # One that can't be read is made anew.
+                # A corrupt one is replaced.
                 known = None
             if known is None or known.origin == "handler":
                 expression, timezone = handler.cron
@@ -136,7 +136,7 @@ class Schedules(SchedulesInterface):
         raise ScheduleNotFound(f"there is no schedule {name!r}")
 
     def _definitions(self, name: str) -> list[tuple[str, bytes]]:
-        """Return the queues that have a schedule of that name, with its definition: one but for a moment."""
+        """Return the queues that have a schedule of that name, with its definition: one, except briefly."""
         queues = self._server.queues()
         with explained():
             commands = [("HGET", self._server.keys.for_queue(queue).schedules, name) for queue in queues]
@@ -144,7 +144,7 @@ class Schedules(SchedulesInterface):
         return [(queue, definition) for queue, definition in zip(queues, found, strict=True) if definition is not None]
 
     def _views(self, rows: Sequence[tuple[str, str, bytes]]) -> list[ScheduleView]:
-        """Return what is shown of schedules: name, queue and definition of each."""
+        """Return schedules for display: name, queue and definition of each."""
         with explained():
             commands: list[list[Words]] = []
             for name, queue, _ in rows:

@@ -1,4 +1,4 @@
-"""Gopher over its HTTP API, from Python: what `Client` does, for who does not reach the server itself."""
+"""A Python client of the HTTP API with the interface of `Client`, where the server itself is not reachable."""
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,15 +25,15 @@ from .transport import Answer, Api, check_url
 
 _SUBMIT, _SUBMIT_BATCH = declaration_of(Gopher.submit), declaration_of(Gopher.submit_batch)
 _RAW = msgspec.json.Decoder(msgspec.Raw)
-#: Seconds that the API lets a request wait for a job at most, and jobs and bytes of one request here.
+#: Maximum seconds that the API lets a request wait for a job; and maximum jobs and bytes per request of this client.
 _LONGEST_WAIT, _BULK, _BULK_BYTES = 20.0, 1000, 900 * 1024
 
 
 class HttpClient(OverHttp, Gopher):
-    """Submits jobs and manages them over an API. It does what `Client` does, and the methods are the same.
+    """Submits and manages jobs over the API, with the same methods as `Client`.
 
-    `url` and `key` default to `GOPHER_URL` and `GOPHER_API_KEY`. The API checks types and payloads. Raises what
-    `Client` raises; AccessRefused when the key is not known or may not do that, ApiUnavailable when nobody answers.
+    `url` and `key` default to `GOPHER_URL` and `GOPHER_API_KEY`. The API validates types and payloads. Raises what
+    `Client` raises; AccessRefused if the key is unknown or lacks the role, ApiUnavailable if the API is unreachable.
     """
 
     def __init__(self, url: str | None = None, key: str | None = None) -> None:
@@ -41,7 +41,7 @@ class HttpClient(OverHttp, Gopher):
             settings = Settings.from_env()
             url, key = settings.url, settings.api_key if key is None else key
         if url is None:
-            raise ConfigurationError("say where the API is: HttpClient('https://...'), or GOPHER_URL")
+            raise ConfigurationError("no API URL: use HttpClient('https://...'), or set GOPHER_URL")
         super().__init__(Api(check_url(url), key))
         self.dead_letters: HttpDeadLetters = HttpDeadLetters(self._api)
         self.flow: HttpFlow = HttpFlow(self._api)
@@ -58,16 +58,16 @@ class HttpClient(OverHttp, Gopher):
         return self.submit(submission_of({"type": job_type, "payload": payload, **options})).job_id
 
     def enqueue_many(self, jobs: Iterable[JobFields]) -> list[str]:
-        """Submit many jobs and return their ids in order; they go in pieces of 1,000, each whole or not at all."""
+        """Submit many jobs and return their ids in order; they are sent in batches of 1,000, each atomic."""
         texts = (msgspec.json.encode(submission_of(job)) for job in jobs)
         return [stored.job_id for piece in _pieces(texts) for stored in self.submit_batch(piece)]
 
     def submit(self, submission: Submission) -> Accepted:
-        """Submit a job; what was submitted is answered."""
+        """Submit a job and return its details."""
         return read(Accepted, self._store(_SUBMIT, msgspec.json.encode(submission), str(uuid4())).body)
 
     def submit_batch(self, entries: Sequence[bytes], *, idempotency_key: str | None = None) -> list[Stored]:
-        """Submit jobs that are JSON as the API takes it, together or not at all. Raises InvalidBatch."""
+        """Submit jobs as JSON in the API's format, all or none. Raises InvalidBatch."""
         _check_entries(entries)
         body = b'{"jobs":[' + b",".join(entries) + b"]}"
         answer = self._store(_SUBMIT_BATCH, body, idempotency_key or str(uuid4()))
@@ -76,14 +76,14 @@ class HttpClient(OverHttp, Gopher):
         return [Stored(each.job_id, each.duplicate, replayed, each.status, each.priority) for each in accepted]
 
     def dry_run_submission(self, submission: Submission) -> DryRun:
-        """Return how a job would be dealt with, without storing it."""
+        """Return what would happen to a job, without storing it."""
         body = msgspec.json.encode(submission)
         return read(DryRun, self._api.call("POST", _SUBMIT.route, query={"dry_run": 1}, body=body).body)
 
     # Looking
 
     def wait(self, job_id: str, timeout: float | None = None) -> JobView:
-        """Return a job once it has ended, or as it stands after `timeout` seconds. Raises JobNotFound."""
+        """Return a job once it has finished, or after `timeout` seconds. Raises JobNotFound."""
         path = path_of(declaration_of(Gopher.job), {"job_id": job_id})
         until = float("inf") if timeout is None else time.monotonic() + timeout
         while True:
@@ -93,11 +93,11 @@ class HttpClient(OverHttp, Gopher):
             if view.status in ENDED or time.monotonic() >= until:
                 return view
             if time.monotonic() - asked < left / 2:
-                # The API had no thread to spare for one more that waits.
+                # The API had no free thread for another waiting request.
                 time.sleep(min(1.0, left))
 
     def health(self) -> Health:
-        """Return how server, workers and scheduler are. Raises QueueUnavailable when the server can't be used."""
+        """Return the health of server, workers and scheduler. Raises QueueUnavailable if the server is unavailable."""
         answer = send(self._api, declaration_of(Gopher.health), {}, accepted=(503,))
         if answer.status == 503:
             raise QueueUnavailable(msgspec.json.decode(answer.body)["error"])
@@ -108,8 +108,8 @@ class HttpClient(OverHttp, Gopher):
 
 
 def _check_entries(entries: Sequence[bytes]) -> None:
-    """Raise InvalidBatch for entries that are no JSON: among others they would be refused without saying which, and
-    one that holds two values would move the places of all after it."""
+    """Raise InvalidBatch for entries that are not JSON: in a batch they would be rejected without their index, and an
+    entry with two values would shift the indexes of all entries after it."""
     errors = []
     for index, entry in enumerate(entries):
         try:

@@ -1,4 +1,4 @@
-"""Views as they come over HTTP: read from the JSON that the API made of them."""
+"""Decodes the API's JSON to models."""
 
 import typing
 from functools import cache
@@ -14,9 +14,9 @@ _elements = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 def read_view(kind: type[View], text: bytes | msgspec.Raw) -> View:
-    """Return a view. What it has beside the kind's fields is passed over: an API may be newer than we are.
+    """Decode a model. Unknown fields are ignored, since the API may be newer than this client.
 
-    Field by field, since msgspec reads nothing but null for `Raw | None`.
+    Field by field, since msgspec decodes only null for `Raw | None`.
     """
     members, fields = _members(text), _fields(kind)
     return kind(**{name: _value(annotation, members[name]) for name, annotation in fields.items() if name in members})

@@ -94,7 +94,7 @@ class HttpSchedules(OverHttp, SchedulesInterface):
 
 
 def _definition(view: ScheduleView) -> list[Any]:
-    """Return what a schedule is, without what becomes of it."""
+    """Return the definition of a schedule, without its state."""
     changing = ("next_run_at", "last_job_id")
     values = [getattr(view, field) for field in view.__struct_fields__ if field not in changing]
     return [bytes(value) if isinstance(value, msgspec.Raw) else value for value in values]

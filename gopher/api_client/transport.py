@@ -1,4 +1,4 @@
-"""Calls of the HTTP API: sent, repeated where that is harmless, and their errors turned into ours."""
+"""Calls of the HTTP API: sends them, retries idempotent ones, and converts errors."""
 
 import time
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ from gopher.jobs.submission import InvalidBatch
 from gopher.queue.idempotency import IdempotencyMismatch
 from gopher.server.executor import PATIENCE
 
-#: Seconds to connect, and for an answer beside what the call itself may wait for.
+#: Timeouts in seconds: to connect, and for a response in addition to the call's own waiting time.
 _CONNECT, _ANSWER = 5.0, 30.0
 
 _INVALID: dict[str, type[InvalidJob]] = {
@@ -62,7 +62,7 @@ _OTHERS: dict[str, type[GopherError]] = {
 
 
 class Answer(NamedTuple):
-    """What the API answered; header names in lower case."""
+    """A response of the API; header names are in lower case."""
 
     status: int
     headers: dict[str, str]
@@ -70,7 +70,7 @@ class Answer(NamedTuple):
 
 
 class _Entry(msgspec.Struct):
-    """What is wrong with one entry of a batch."""
+    """The error of one entry of a batch."""
 
     index: int
     code: str
@@ -89,7 +89,7 @@ class _Problem(msgspec.Struct):
 
 
 class Api:
-    """One API, by its address and a key. Threads may share it; make it anew after a fork."""
+    """An API by URL and key. Threads may share it; create a new one after a fork."""
 
     def __init__(self, url: str, key: str | None = None) -> None:
         self.url = url.rstrip("/")
@@ -98,7 +98,7 @@ class Api:
             if not key.isascii() or not key.isprintable():
                 raise ConfigurationError("GOPHER_API_KEY: expected printable ASCII, without spaces or line ends")
             self._headers["Authorization"] = f"Bearer {key}"
-        # Reading the authorities takes a moment, so only for who needs them.
+        # Loading the certificate authorities is slow, thus only for https.
         context = tls_context() if self.url.startswith("https:") else None
         self._pool = httpcore.ConnectionPool(ssl_context=context, max_connections=10, keepalive_expiry=5.0)
 
@@ -119,10 +119,10 @@ class Api:
         wait: float = 0.0,
         accepted: tuple[int, ...] = (),
     ) -> Answer:
-        """Send a request and return its answer. Raises the error that the answer means.
+        """Send a request and return the response. Raises the error that an error response means.
 
-        What a repeat could do twice is sent once only: all but GET, PUT and what carries an Idempotency-Key.
-        Statuses in `accepted` are answers too.
+        Only GET, PUT and requests with an Idempotency-Key are retried; others could take effect twice. Statuses in
+        `accepted` are not errors.
         """
         asked = {name: value for name, value in (query or {}).items() if value is not None}
         url = f"{self.url}{path}{'?' + urlencode(asked) if asked else ''}"
@@ -156,7 +156,7 @@ class Api:
         return Answer(made.status, names, made.content)
 
     def _not_reached(self, error: Exception) -> ApiUnavailable:
-        return ApiUnavailable(f"the API at {self.url} is not reached ({_reason(error)})")
+        return ApiUnavailable(f"the API at {self.url} is unreachable ({_reason(error)})")
 
     def _exchange(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, wait: float) -> Answer:
         timeout = {"connect": _CONNECT, "pool": _CONNECT, "write": _ANSWER, "read": _ANSWER + wait}
@@ -174,7 +174,7 @@ class Api:
             time.sleep(pause)
         if sent and method != "GET":
             raise OutcomeUnknown(
-                f"the API's answer was lost ({_reason(problem)}): whether it was done is not known"
+                f"the API's response was lost ({_reason(problem)}): the request may or may not have taken effect"
             ) from problem
         raise self._not_reached(problem) from problem
 
@@ -184,21 +184,21 @@ def _reason(error: Exception) -> str:
 
 
 def segment(name: str) -> str:
-    """Return a name as a piece of a path. Raises InvalidJob for what no name can be."""
+    """Quote a name for a path. Raises InvalidJob for an invalid name."""
     if "/" in name or not name:
         raise InvalidJob(f"is {name!r:.60}: a name has at least one character, and no slash", "/name")
     return quote(name, safe="")
 
 
 def job_segment(job_id: str) -> str:
-    """Return a job's id as a piece of a path. Raises JobNotFound for what no id can be."""
+    """Quote a job id for a path. Raises JobNotFound for an invalid id."""
     if not JOB_ID.fullmatch(job_id):
-        raise JobNotFound(f"there is no job {job_id}, or its record has run out")
+        raise JobNotFound(f"there is no job {job_id}, or its record has expired")
     return job_id
 
 
 def check_url(url: str) -> str:
-    """Return the address of an API. Raises ConfigurationError."""
+    """Validate the URL of an API. Raises ConfigurationError."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None or parts.query:
         raise ConfigurationError(f"GOPHER_URL={url!r:.200}: expected a URL such as https://gopher.example.com")
@@ -206,12 +206,12 @@ def check_url(url: str) -> str:
 
 
 def _meaning(answer: Answer, path: str, url: str) -> GopherError:
-    """Return the error that an answer means."""
+    """Return the error that a response means."""
     try:
         problem = msgspec.json.decode(answer.body, type=_Problem)
     except msgspec.DecodeError:
-        where = f", and leads to {answer.headers['location']}" if "location" in answer.headers else ""
-        return ApiUnavailable(f"{url} answers {answer.status}{where}: no Gopher API is there")
+        where = f", a redirect to {answer.headers['location']}" if "location" in answer.headers else ""
+        return ApiUnavailable(f"{url} responded with {answer.status}{where}: this is not a Gopher API")
     said = problem.details or problem.error
     if problem.errors:
         return InvalidBatch([(each.index, _invalid(each.code, each.details, each.field)) for each in problem.errors])
@@ -221,10 +221,10 @@ def _meaning(answer: Answer, path: str, url: str) -> GopherError:
         kinds = {"/api/v1/schedules/": ScheduleNotFound, "/api/v1/dlq/redrives/": RedriveNotFound}
         return next((kind for start, kind in kinds.items() if path.startswith(start)), JobNotFound)(said)
     if answer.status == 429:
-        return QueueBusy(f"the API takes no more requests from us now: {said}")
+        return QueueBusy(f"the API's rate limit is exceeded: {said}")
     if answer.status < 500:
         return _invalid(problem.code, said, problem.field)
-    return ServerError(f"the API answers {answer.status}: {said}")
+    return ServerError(f"the API responded with {answer.status}: {said}")
 
 
 def _invalid(code: str, details: str, field: str | None) -> InvalidJob:

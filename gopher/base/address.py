@@ -1,10 +1,10 @@
-"""Where the server is: the URL of `REDIS_URL`, taken apart and put together again.
+"""Parses and formats server URLs (`REDIS_URL`).
 
 redis://[[user]:password@]host[:port][/db]         one server
 rediss://...                                       the same, over TLS
 unix://[[user]:password@]/path/of/socket[?db=n]    one server on this machine
-redis+sentinel://h1:26379,h2:26379/name[/db]       the master that Sentinel knows by that name
-redis+cluster://h1:7000,h2:7001                    a cluster, found through any of these
+redis+sentinel://h1:26379,h2:26379/name[/db]       the master with this name in Sentinel
+redis+cluster://h1:7000,h2:7001                    a cluster, discovered through any of these
 """
 
 import re
@@ -31,17 +31,17 @@ class ServerAddress:
     scheme: str
     hosts: tuple[tuple[str, int], ...] = ()
     path: str = ""
-    #: The master's name at Sentinel.
+    #: The master's name in Sentinel.
     service: str = ""
     db: int = 0
     username: str | None = None
     password: str | None = field(default=None, repr=False)
-    #: Further options, as the client library takes them in a URL.
+    #: Further options of the client library.
     options: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def parse(cls, url: str) -> "ServerAddress":
-        """Take a URL apart. Raises ValueError, saying what is expected, without repeating a password."""
+        """Parse a URL. Raises ValueError with what is expected, without repeating a password."""
         parts = urlsplit(url.strip())
         if parts.scheme not in SCHEMES:
             raise ValueError(f"expected {EXPECTED}")
@@ -57,7 +57,7 @@ class ServerAddress:
 
     @property
     def url(self) -> str:
-        """The whole URL, password included: for the client library, never for a log."""
+        """The complete URL with the password: for the client library, never for logs."""
         return self._build(None if self.password is None else quote(self.password, safe=""))
 
     def __str__(self) -> str:
@@ -80,7 +80,7 @@ class ServerAddress:
 
 
 def masked(url: str) -> str:
-    """Return any URL with its passwords replaced by `***`: for logs and messages."""
+    """Return a URL with passwords replaced by `***`, for logs and messages."""
     without = re.sub(r"(://[^/?#@\s]*?:)\S*@", rf"\1{_MASKED}@", url)
     return re.sub(r"([?&]password=)[^&\s]*", rf"\1{_MASKED}", without)
 
@@ -123,7 +123,7 @@ def _hosts(text: str, default_port: int) -> tuple[tuple[str, int], ...]:
         match = _HOST.fullmatch(entry.strip())
         port = int((match and match["port"]) or default_port)
         if match is None or not 0 < port < 65536:
-            # Not repeated here: when a password holds an unquoted / or #, this is a piece of it.
+            # Not repeated here: if a password contains an unquoted / or #, this is a part of it.
             raise ValueError("expected host or host:port (a password must be percent-encoded)")
         found.append((match["host"].strip("[]"), port))
     return tuple(found)

@@ -1,4 +1,4 @@
-"""Durations as people write them: `10s`, `500ms`, `1h30m`, `2d`, or a bare number of seconds."""
+"""Parses and formats durations: `10s`, `500ms`, `1h30m`, `2d`, or a number of seconds."""
 
 import re
 
@@ -6,19 +6,19 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 
-#: The text of a duration as documents give it, with all that is taken.
+#: What a duration looks like, for error messages.
 PATTERN = rf"\s*(?:{_NUMBER.pattern}|(?:{_NUMBER.pattern}(?:[mM][sS]|[sSmMhHdD]))+)\s*"
 EXPECTED = "a duration such as 10s, 500ms, 1h30m, 30d, or a bare number of seconds"
-#: Seconds: a hundred years. What is longer could not be added to a time, and is surely a mistake.
+#: Seconds: a hundred years. Longer ones could not be added to a time, and are surely mistakes.
 LONGEST = 36_525 * 86_400.0
 _TOO_LONG = f"expected {EXPECTED}, of at most {LONGEST / 86_400:.0f}d (a hundred years)"
 
 
 def parse_duration(value: str | float) -> float:
-    """Return the seconds that `value` stands for.
+    """Return a duration in seconds.
 
     `parse_duration("1h30m")` is 5400.0, `parse_duration("500ms")` is 0.5, `parse_duration(3)` is 3.0.
-    Raises ValueError, saying what is expected, for anything that is not a duration from 0 to a hundred years.
+    Raises ValueError with what is expected for anything but a duration from 0 to a hundred years.
     """
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError(f"expected {EXPECTED}")
@@ -31,7 +31,7 @@ def parse_duration(value: str | float) -> float:
 
 
 def _bounded(seconds: float) -> float:
-    # Compared first: an integer of hundreds of digits is no float.
+    # Compared first: an integer of hundreds of digits can't be converted to a float.
     if seconds > LONGEST:
         raise ValueError(_TOO_LONG)
     return float(seconds)
@@ -56,7 +56,7 @@ def in_seconds(milliseconds: float) -> float:
 
 
 def format_duration(seconds: float) -> str:
-    """Return `seconds` in the shortest form that people read: `5400` is `1h30m`, `0.25` is `250ms`."""
+    """Format seconds in the shortest form: `5400` is `1h30m`, `0.25` is `250ms`."""
     if seconds < 1:
         return f"{seconds * 1000:.0f}ms"
     if seconds < 60:

@@ -1,4 +1,4 @@
-"""Processes that do not outlive the one that started them, however that ends."""
+"""Processes that die with their parent."""
 
 import ctypes
 import os
@@ -10,7 +10,7 @@ _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 def die_with_parent(parent: int, signal: int) -> None:
-    """Have the kernel send this process a signal when `parent` dies; leave at once if it has died already.
+    """Let the kernel send this process a signal when `parent` dies; exit immediately if it has died already.
 
     The kernel takes the *thread* that forked for the parent. Where there is no such call, only the second holds.
     """

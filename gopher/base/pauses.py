@@ -1,14 +1,14 @@
-"""How long to wait before the next try."""
+"""Delays between attempts and polls."""
 
 import random
 from collections.abc import Callable, Iterator
 
-#: Seconds between two looks at what will change: at first, and at most.
+#: Seconds between two polls: initially, and at most.
 _FIRST_LOOK, _SLOWEST_LOOK = 0.005, 0.25
 
 
 def looks() -> Iterator[float]:
-    """Yield how long to wait before each further look at a job that has not ended."""
+    """Yield the delays between polls of an unfinished job."""
     pause = _FIRST_LOOK
     while True:
         yield pause
@@ -16,7 +16,7 @@ def looks() -> Iterator[float]:
 
 
 def pauses(first: float = 0.02, cap: float = 1.0, draw: Callable[[], float] = random.random) -> Iterator[float]:
-    """Yield how long to wait before each repeat: doubling up to `cap` seconds, with jitter from a half up."""
+    """Yield the delay before each retry: doubling up to `cap` seconds, with jitter between half and all of it."""
     ceiling = first
     while True:
         yield ceiling * (0.5 + draw() / 2)

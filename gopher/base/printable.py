@@ -1,4 +1,4 @@
-"""Characters that a text must not have where people read it."""
+"""Control characters, which must not be printed."""
 
 import re
 
@@ -8,7 +8,7 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069
 
 
 def printable(text: str, keep: str = "") -> str:
-    r"""Return a text with its control characters written out, `\x1b` or `\u202e`, but for those of `keep`."""
+    r"""Escape control characters, such as `\x1b` or `\u202e`, except those in `keep`."""
     return CONTROL.sub(lambda found: found[0] if found[0] in keep else _written_out(found[0]), text)
 
 

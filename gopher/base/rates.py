@@ -1,16 +1,16 @@
-"""Rates as people write them: `10/s`, `600/m`, `5/h`, `1/10s`."""
+"""Parses and formats rates: `10/s`, `600/m`, `5/h`, `1/10s`."""
 
 import re
 from dataclasses import dataclass
 
 _TEXT = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*/\s*([0-9]*)\s*(s|m|h|d)")
-#: Characters: as long as no number in it can be out of a float's range.
+#: Maximum number of characters, so that no number exceeds the range of a float.
 _LONGEST = 100
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
-#: Starts a second.
+#: Maximum starts per second.
 FASTEST = 1_000_000
-#: One in a year. A slower rate is 0, or a mistake.
+#: One per year. A slower rate is 0, or a mistake.
 SLOWEST = 1 / (366 * 86_400)
 EXPECTED = f"a rate such as 10/s, 600/m, 5/h or 1/10s, from 1/366d to {FASTEST}/s"
 
@@ -28,9 +28,9 @@ class Rate:
 
 
 def parse_rate(text: str) -> Rate:
-    """Return what a text says: `parse_rate("600/m")` is `Rate(600.0, 60.0)`.
+    """Parse a rate: `parse_rate("600/m")` is `Rate(600.0, 60.0)`.
 
-    Raises ValueError, saying what is expected, for what is no rate; none at all, `0/s`, is one.
+    Raises ValueError with what is expected; zero, such as `0/s`, is valid.
     """
     match = _TEXT.fullmatch(text.strip().lower()) if len(text) <= _LONGEST else None
     period = float(match[2] or 1) * _SECONDS[match[3]] if match else 0.0
@@ -44,7 +44,7 @@ def parse_rate(text: str) -> Rate:
 
 
 def format_rate(per_second: float) -> str:
-    """Return a rate in the unit that suits it, as `parse_rate` takes it.
+    """Format a rate in a suitable unit, in the format of `parse_rate`.
 
     `format_rate(10.0)` is `10/s`, `format_rate(5 / 3600)` `5/h`, `format_rate(1 / (2 * 86_400))` `1/2d`.
     """

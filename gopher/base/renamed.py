@@ -1,4 +1,4 @@
-"""Names that were changed and are still taken for one release, with a warning that says the new one."""
+"""Renamed names, supported for one release with a warning that has the new one."""
 
 import warnings
 from collections.abc import Callable, Mapping
@@ -15,7 +15,7 @@ def warn(old: str, new: str, depth: int = 2) -> None:
 
 
 def old_names(module: str, names: Mapping[str, tuple[str, Any]]) -> Callable[[str], Any]:
-    """Return the `__getattr__` of a module: old name -> (new name, what it stands for)."""
+    """Return the `__getattr__` of a module: old name -> (new name, its object)."""
 
     def find(name: str) -> Any:
         if name not in names:

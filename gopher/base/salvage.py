@@ -1,7 +1,7 @@
 """Reading what may be corrupt: a record written by other software, an older version, or by hand.
 
-A page never fails for one row. What can't be read of a row is replaced by something of the same type and named in the
-row's `corrupt`; the rest is shown as it is.
+A page never fails because of one row. Fields that can't be read are replaced by a substitute of the same type and
+listed in the row's `corrupt`; the others are shown unchanged.
 """
 
 import math
@@ -17,7 +17,7 @@ from .times import to_rfc3339
 T = TypeVar("T")
 S = TypeVar("S")
 
-#: What reading a value may raise that is not as we write it. (UnicodeDecodeError is a ValueError.)
+#: What reading a corrupt value may raise. (UnicodeDecodeError is a ValueError.)
 UNREADABLE = (
     ValueError,
     TypeError,
@@ -29,26 +29,26 @@ UNREADABLE = (
     msgspec.MsgspecError,
     InvalidJob,
 )
-#: Shown where there has to be a time, and none can be read.
+#: Substitute of a required time that can't be read.
 NO_TIME = to_rfc3339(0)
-#: Shown where there has to be the id of a job, and none can be read.
+#: Substitute of a required job id that can't be read.
 NO_ID = "00000000-0000-0000-0000-000000000000"
-#: Shown where there has to be a name of ours or a state, and none can be read.
+#: Substitute of a required name or state that can't be read.
 NO_NAME = "corrupt"
 
-#: The furthest whole number that a score of the server holds to the digit.
+#: The largest integer that a score (a double) represents exactly.
 _FURTHEST = 2.0**53
 _ANY = msgspec.json.Decoder()
 
 
 class Salvage:
-    """Reads the fields of one row, and notes those that can't be read."""
+    """Reads the fields of one row, and collects the names of those that can't be read."""
 
     def __init__(self) -> None:
         self.corrupt: list[str] = []
 
     def read(self, name: str, make: Callable[[], T], instead: S) -> T | S:
-        """Return what `make` makes of a field, or `instead` where it can't."""
+        """Return `make` applied to a field, or `instead` if it fails."""
         try:
             return make()
         except UNREADABLE:
@@ -57,7 +57,7 @@ class Salvage:
 
 
 def text(value: bytes) -> str:
-    """Return a name or an id, whatever bytes stand there: it can be written as JSON."""
+    """Decode a name or an id from any bytes, so that it can be written as JSON."""
     return value.decode("utf-8", "replace")
 
 
@@ -68,15 +68,15 @@ def texts(values: Mapping[bytes, bytes] | Sequence[bytes]) -> dict[str, str]:
 
 
 def finite(value: bytes | str | float) -> float:
-    """Return a number. Raises ValueError for NaN and infinity, which JSON has not."""
+    """Return a number. Raises ValueError for NaN and infinity, which JSON does not support."""
     number = float(value)
     if not math.isfinite(number):
-        raise ValueError(f"{number} is no finite number")
+        raise ValueError(f"{number} is not a finite number")
     return number
 
 
 def whole(value: bytes | str | int) -> int:
-    """Return a whole number that every reader of JSON takes. Raises ValueError."""
+    """Return an integer that every JSON reader supports. Raises ValueError."""
     number = int(value)
     if abs(number) > _FURTHEST:
         raise ValueError("the number is out of range")
@@ -91,7 +91,7 @@ def moment(value: bytes | str | float) -> int:
 
 
 def order(value: bytes | str | float | None, instead: int = 0) -> int:
-    """Return a whole number by which rows are ordered or added up, whether or not it can be shown as a time."""
+    """Return an integer for sorting or summing rows, whether or not it can be shown as a time."""
     try:
         number = float(value or "")
         return instead if math.isnan(number) else int(max(-_FURTHEST, min(number, _FURTHEST)))
@@ -100,7 +100,7 @@ def order(value: bytes | str | float | None, instead: int = 0) -> int:
 
 
 def raw_json(value: bytes) -> msgspec.Raw:
-    """Return JSON that can be put into an answer as it stands. Raises for what would make all of that unreadable."""
+    """Return JSON that can be embedded in a response unchanged. Raises if it would make the response invalid."""
     _ANY.decode(value)
     return msgspec.Raw(value)
 
@@ -114,13 +114,13 @@ def json_object(value: bytes) -> Mapping[str, Any]:
 
 
 def is_corrupt(reply: object) -> bool:
-    """Return whether a reply says that something else stands at a key of ours: a list where a hash should be."""
-    # redis-py's ResponseError, which is not loaded for this: handlers read the shapes of figures too.
+    """Return whether a reply is a WRONGTYPE error: one of our keys has another type."""
+    # redis-py's ResponseError, not imported here, since handlers use this module, too.
     return isinstance(reply, Exception) and str(reply).startswith("WRONGTYPE")
 
 
 def reply(read: Callable[..., Any], *arguments: Any) -> Any:
-    """Return the reply to one read, or its error where something else stands at the key."""
+    """Return the reply to one read, or its WRONGTYPE error."""
     try:
         return read(*arguments)
     except Exception as error:
@@ -130,7 +130,7 @@ def reply(read: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def replies(pipe: Any) -> list[Any]:
-    """Run a pipeline of reads; return its replies, among them the error of each key that holds something else."""
+    """Run a pipeline of reads; return its replies, with WRONGTYPE errors in place of replies."""
     found: list[Any] = pipe.execute(raise_on_error=False)
     for reply in found:
         if isinstance(reply, Exception) and not is_corrupt(reply):

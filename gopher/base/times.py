@@ -1,10 +1,10 @@
-"""Times: Unix milliseconds inside, RFC 3339 in UTC with `Z` outside. What can be read can be shown, and the reverse."""
+"""Converts times between Unix milliseconds and RFC 3339 in UTC with `Z`. Both directions cover the same range."""
 
 import re
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
-#: Unix milliseconds of the first and the last time that RFC 3339 can write in UTC: the years 1 to 9999.
+#: Unix milliseconds of the first and the last time that RFC 3339 can represent in UTC: the years 1 to 9999.
 FIRST, LAST = -62_135_596_800_000, 253_402_300_799_999
 EXPECTED = "an RFC 3339 time with an offset, such as 2026-11-24T08:00:00Z, from the year 1970 to 9999 in UTC"
 
@@ -28,9 +28,9 @@ def _to_the_second(seconds: int) -> str:
 
 
 def from_rfc3339(text: str) -> int:
-    """Return the Unix milliseconds of an RFC 3339 time. Raises ValueError for anything that `to_rfc3339` can't write.
+    """Return the Unix milliseconds of an RFC 3339 time. Raises ValueError for times that `to_rfc3339` can't format.
 
-    The seconds may be left out; a leap second is the one after it.
+    The seconds are optional; a leap second is read as the second after it.
     """
     match = _RFC3339.fullmatch(text)
     if match is None:
@@ -48,7 +48,7 @@ def from_rfc3339(text: str) -> int:
 
 
 def submitted_time(text: str) -> int:
-    """Return the Unix milliseconds of a time that a client gives. Raises ValueError, also for one before 1970."""
+    """Return the Unix milliseconds of a client's time. Raises ValueError, also for a time before 1970."""
     value = from_rfc3339(text)
     if value < 0:
         raise ValueError(f"expected {EXPECTED}")

@@ -1,6 +1,6 @@
-"""Values as people write them in an environment, and how each kind is read.
+"""The kinds of settings, and how each is parsed.
 
-A kind says what it expects, in words that end the sentence "expected ...", and turns text into a value.
+A kind parses text, and has a description of what it expects that completes the sentence "expected ...".
 """
 
 import hashlib
@@ -21,22 +21,22 @@ from gopher.base.priorities import PRIORITIES, TURNS
 T = TypeVar("T")
 
 Role = Literal["submit", "read", "admin"]
-#: From the weakest to the strongest: each may do all that the ones before it may.
+#: From the weakest to the strongest; each includes the ones before it.
 ROLES: tuple[Role, ...] = ("submit", "read", "admin")
 _ROLE_OF: dict[str, Role] = {role: role for role in ROLES}
-#: Shares of the waiting priorities, or always the most urgent first.
+#: Weights of the priorities, or None for strict order.
 Weights = dict[str, int] | Literal["strict"]
 
 _SIZES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmg]?i?b|)", re.IGNORECASE)
-#: Bytes: a TiB, more than any of these sizes means.
+#: Maximum of sizes, in bytes: a TiB.
 _LARGEST = 2**40
 _MODULE = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 _NAMESPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
-#: What a client's name is made of. Many generated secrets are not: one with a colon in it does not pass for a name.
+#: Names of clients. Many generated secrets don't match, so a secret with a colon is not mistaken for name:secret.
 _KEY_NAME = re.compile(r"[\w.@+-][\w .@+/-]{0,63}")
 _HOST_NAME = re.compile(r"\*|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*|\.?[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,252})")
-#: Characters that a secret has to have where other machines can try it.
+#: Minimum number of characters of a secret if the API is reachable from other machines.
 LEAST_SECRET = 16
 _HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):(\d{1,5})")
 _BOOLEANS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
@@ -44,22 +44,22 @@ _BOOLEANS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "fals
 
 @dataclass(frozen=True)
 class Kind(Generic[T]):
-    """A kind of value: `read` raises ValueError for text that is not one."""
+    """A kind of setting: `read` raises ValueError for invalid text."""
 
     expected: str
     read: Callable[[str], T]
-    #: A secret's text is never repeated in a message.
+    #: Whether the text must not be repeated in messages.
     secret: bool = False
 
 
 @dataclass(frozen=True)
 class ApiKey:
-    """One client's key; of its secret only the SHA-256 digest is kept."""
+    """A client's API key; only the SHA-256 digest of its secret is kept."""
 
     name: str
     digest: bytes = field(repr=False)
     role: Role
-    #: Has fewer than LEAST_SECRET characters: enough on this machine only.
+    #: Has fewer than LEAST_SECRET characters: accepted only if the API is not reachable from other machines.
     short: bool = False
 
 
@@ -112,7 +112,7 @@ def choice(*words: str) -> Kind[str]:
 
 
 def listing(what: str, item: Callable[[str], T]) -> Kind[tuple[T, ...]]:
-    """Read a comma-separated list without repeats; blanks around the commas do not matter."""
+    """Read a comma-separated list without duplicates; spaces around commas are ignored."""
 
     def read(text: str) -> tuple[T, ...]:
         items = tuple(item(part.strip()) for part in text.split(",") if part.strip())
@@ -120,16 +120,16 @@ def listing(what: str, item: Callable[[str], T]) -> Kind[tuple[T, ...]]:
             raise ValueError
         return items
 
-    return Kind(f"{what}, comma-separated, none twice", read)
+    return Kind(f"{what}, comma-separated, without duplicates", read)
 
 
 def optional(kind: Kind[T]) -> Kind[T | None]:
-    """The same kind, for a variable that may be left out: empty text is None."""
+    """The same kind for an optional variable: empty text is None."""
     return Kind(kind.expected, lambda text: kind.read(text) if text else None, kind.secret)
 
 
 def or_nothing(kind: Kind[tuple[T, ...]]) -> Kind[tuple[T, ...]]:
-    """The same list, for a variable that may be left out: empty text is no items."""
+    """The same list for an optional variable: empty text is an empty list."""
     return Kind(kind.expected, lambda text: kind.read(text) if text else (), kind.secret)
 
 
@@ -187,25 +187,25 @@ def _read_rate_or_off(text: str) -> rates.Rate | None:
 def _read_api_keys(text: str) -> tuple[ApiKey, ...]:
     entries = [entry.strip() for entry in text.split(",") if entry.strip()]
     if not entries:
-        raise ValueError("expected at least one key: leave the variable empty to have none")
+        raise ValueError("expected at least one key; leave the variable empty for none")
     keys = tuple(_read_api_key(entry, f"key {number} of {len(entries)}") for number, entry in enumerate(entries, 1))
     if len({key.digest for key in keys}) != len(keys):
         raise ValueError("expected each secret once")
     if len(keys) > 1 and not all(":" in entry for entry in entries):
-        # A secret with a comma in it would become two, of which the second may be short and has every right.
+        # A secret with a comma would be split in two keys, the second of which may be short and would be an admin.
         raise ValueError(
-            "expected name:secret or name:secret:role for each of several keys; a secret can't hold a comma, and one "
-            "without a name has to be alone"
+            "expected name:secret or name:secret:role for each of several keys; a secret can't contain a comma, and "
+            "only a single key can be without a name"
         )
     return keys
 
 
 def _read_api_key(text: str, which: str) -> ApiKey:
-    """Read one key. No message repeats a part of it: where a colon is in the wrong place, that may be the secret."""
-    # A platform's secret generator (Heroku's app.json) makes a bare secret: the owner's key.
+    """Read one key. Messages never repeat a part of it: with a misplaced colon, that could be the secret."""
+    # Secret generators of platforms (Heroku's app.json) generate a bare secret: the owner's key.
     parts = [part.strip() for part in text.split(":")] if ":" in text else ["owner", text]
     if len(parts) > 3:
-        raise ValueError(f"expected name:secret:role in {which}: neither name nor secret can hold a colon")
+        raise ValueError(f"expected name:secret:role in {which}: neither name nor secret can contain a colon")
     name, secret, role = parts if len(parts) == 3 else (*parts, "admin")
     if not _KEY_NAME.fullmatch(name):
         raise ValueError(
@@ -214,9 +214,9 @@ def _read_api_key(text: str, which: str) -> ApiKey:
     if not secret:
         raise ValueError(f"expected name:secret:role in {which}: its secret is missing")
     if secret.lower() in _ROLE_OF:
-        raise ValueError(f"expected name:secret:role in {which}: a role stands where its secret should")
+        raise ValueError(f"expected name:secret:role in {which}: it has a role in place of its secret")
     if len(parts) == 2 and name.lower() in ("submit", "read"):
-        raise ValueError(f"expected name:secret:role in {which}: its name is a role, so say which role it has")
+        raise ValueError(f"expected name:secret:role in {which}: its name is a role, so add its role explicitly")
     if role not in _ROLE_OF:
         raise ValueError(f"expected submit, read or admin as the role of {which} (or name:secret alone for admin)")
     return ApiKey(name, hashlib.sha256(secret.encode()).digest(), _ROLE_OF[role], len(secret) < LEAST_SECRET)

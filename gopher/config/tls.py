@@ -1,4 +1,4 @@
-"""Whom we believe in who they are."""
+"""TLS trust store: which certificate authorities are accepted."""
 
 import functools
 import ssl
@@ -8,7 +8,7 @@ import certifi
 
 @functools.cache
 def tls_context() -> ssl.SSLContext:
-    """Return the context that checks certificates: the system's authorities, or SSL_CERT_FILE, and certifi's."""
+    """Return a context that verifies certificates with the system's authorities, or SSL_CERT_FILE, and certifi's."""
     context = ssl.create_default_context()
     context.load_verify_locations(certifi.where())
     return context

@@ -1,7 +1,7 @@
-"""The handlers that Gopher ships: importing this package registers all five.
+"""Gopher's built-in handlers: importing this package registers all five.
 
-They are both of use and an example. What they need of large libraries (Pillow, httpcore, smtplib)
-is imported when a job first needs it, so that the API, which only checks payloads, stays small.
+They are useful by themselves, and examples. Large libraries (Pillow, httpcore, smtplib) are imported when a job first
+needs them, so that the API, which only validates payloads, stays small.
 """
 
 from . import cleanup, image, mail, maths, report
@@ -10,7 +10,7 @@ __all__ = ["cleanup", "image", "mail", "maths", "preload", "report"]
 
 
 def preload() -> None:
-    """Import what the handlers import late, so that processes forked after this share its memory."""
+    """Import what the handlers import lazily, so that processes forked afterwards share its memory."""
     from gopher.config.tls import tls_context
 
     from . import fetching, pictures, smtp

@@ -1,6 +1,6 @@
-"""`cleanup`: lets go of old records in every queue, and of old files that handlers wrote.
+"""`cleanup`: deletes old records of all queues, and old files written by handlers.
 
-The scheduler prunes records too, a little at a time; this does it all now, and says how much it was.
+The scheduler also prunes records, a few at a time; this prunes all at once, and returns how many.
 """
 
 import os
@@ -20,14 +20,14 @@ from . import files
 if TYPE_CHECKING:
     from gopher.queue.store import Server
 
-#: Records looked at in one call, so that the server is never held for long.
+#: Records scanned per call, so that the server is never blocked for long.
 STEP = 1000
 
 
 class Cleanup(msgspec.Struct, forbid_unknown_fields=True):
-    """What to clean: files older than a duration (a number is seconds), dead letters likewise.
+    """What to delete: files and dead letters older than a duration (a number is seconds).
 
-    `dead_older_than` defaults to GOPHER_DEAD_TTL. Only files that Gopher wrote are deleted.
+    `dead_older_than` defaults to GOPHER_DEAD_TTL. Only files written by Gopher are deleted.
     """
 
     files_older_than: str | float = "7d"
@@ -49,7 +49,7 @@ def _check_duration(name: str, value: str | float) -> None:
 
 @handler("cleanup", timeout="10m", needs="admin")
 def cleanup(job: Job, payload: Cleanup) -> dict[str, Any]:
-    """Prunes old results, dead letters, and files that handlers wrote."""
+    """Prunes old results, dead letters, and files written by handlers."""
     job.progress(0.0, "records")
     pruned = prune_records(job, payload.dead_older_than)
     job.progress(0.8, "files")
@@ -59,7 +59,7 @@ def cleanup(job: Job, payload: Cleanup) -> dict[str, Any]:
 
 
 def prune_records(job: Job, dead_older_than: str | float | None) -> dict[str, int]:
-    """Prune every queue; return how many results and dead letters went."""
+    """Prune every queue; return how many results and dead letters were deleted."""
     from gopher.config.settings import Settings
     from gopher.queue.store import Server
 
@@ -80,19 +80,19 @@ def prune_records(job: Job, dead_older_than: str | float | None) -> dict[str, in
 
 
 def _prune(server: "Server", queue: str, dead_ttl: float) -> Iterator[tuple[int, int]]:
-    """Yield (results, dead letters) of each step, until both are through."""
+    """Yield (results, dead letters) deleted by each step, until both are finished."""
     place = 0
     while True:
         pruned = server.run(server.queue(queue).prune(place, dead_ttl, server.settings.dead_max, STEP))
         yield pruned.finished, pruned.dead
         place = pruned.place
-        # Place 0 is the end of the index, but also where a step stays that has emptied the start of it.
+        # Position 0 is the end of the index, but also the position after a step that has emptied the start of it.
         if place == 0 and pruned.finished < STEP and pruned.dead < STEP:
             return
 
 
 def delete_files(folder: Path, age: float) -> tuple[int, int]:
-    """Delete the files of ours in a folder that are older than `age` seconds; return how many, and their bytes."""
+    """Delete our files in a folder that are older than `age` seconds; return how many, and their bytes."""
     count = freed = 0
     oldest = time.time() - age
     with os.scandir(folder) as entries:
@@ -101,7 +101,7 @@ def delete_files(folder: Path, age: float) -> tuple[int, int]:
                 continue
             status = entry.stat(follow_symlinks=False)
             if status.st_mtime < oldest:
-                # Another cleanup may have been faster.
+                # Another cleanup may have deleted it.
                 Path(entry.path).unlink(missing_ok=True)
                 count, freed = count + 1, freed + status.st_size
     return count, freed

@@ -1,7 +1,7 @@
-"""Fetches a URL that somebody else chose: guarded, with limits on size, time and redirects.
+"""Fetches untrusted URLs, with protection against SSRF and limits on size, time and redirects.
 
-The guard sits where the connection is made, below the HTTP client, so no way of writing a URL leads
-around it. The client knows no proxy, no cookies and no credentials.
+The guard checks addresses where the connection is made, below the HTTP client, so no form of URL can bypass it. The
+client uses no proxy, cookies or credentials.
 """
 
 import functools
@@ -20,34 +20,34 @@ from gopher.errors import Retry
 
 from .guard import FetchRefused, Guard
 
-#: Longest silence of a server, in seconds.
+#: Timeout of a single read, in seconds.
 SILENCE = 10.0
 MAX_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-#: 4xx answers that another time may be different.
+#: 4xx responses that are worth retrying.
 _PASSING = frozenset({408, 425, 429})
-#: The longest `Retry-After` that is kept to, in seconds.
+#: The longest `Retry-After` that is honoured, in seconds.
 _LONGEST_PAUSE = 3600.0
 _USUAL_PORTS = {"http": 80, "https": 443}
 _UNESCAPED = "/%:@!$&'()*+,;=~?"
 
 
 class FetchFailed(Exception):
-    """Raised when a fetch did not work this time: no answer, a broken one, or a server error."""
+    """Raised on temporary failures: no response, a broken one, or a server error."""
 
 
 class Download(msgspec.Struct, frozen=True):
-    """What a fetch brought: the body, and the URL that it came from in the end."""
+    """A fetched body, and its final URL."""
 
     content: bytes
     url: str
 
 
 def fetch(url: str, *, max_bytes: int, seconds: float, guard: Guard | None = None) -> Download:
-    """Fetch a URL within `seconds` altogether and return at most `max_bytes`.
+    """Fetch a URL within `seconds` in total and return at most `max_bytes`.
 
-    Raises FetchRefused for what no further attempt mends (an address inside, a wrong scheme, a 404,
-    too many bytes), FetchFailed or Retry for what may pass.
+    Raises FetchRefused on permanent failures (a private address, an unsupported scheme, a 404, too many bytes),
+    FetchFailed or Retry on temporary ones.
     """
     clock = _Clock(seconds)
     backend = _GuardedBackend(guard or Guard.from_env(), clock)
@@ -75,7 +75,7 @@ _TIMEOUTS = {"timeout": {"connect": SILENCE, "read": SILENCE, "write": SILENCE, 
 
 
 def _parse(url: str) -> httpcore.URL:
-    """Return the parts of a URL that may be fetched. The host is in lower case and ASCII."""
+    """Validate and split a URL. The host is in lower case and ASCII."""
     try:
         parts = urlsplit(url)
         host, port = (parts.hostname or "").rstrip("."), parts.port
@@ -83,9 +83,9 @@ def _parse(url: str) -> httpcore.URL:
     except (ValueError, UnicodeError):
         raise FetchRefused(f"{url!r} is not a URL") from None
     if parts.scheme not in _USUAL_PORTS or not ascii_host or "%" in ascii_host:
-        raise FetchRefused(f"{url!r} is refused: only http:// and https:// URLs with a plain host are fetched")
+        raise FetchRefused(f"{url!r} is not allowed: only http:// and https:// URLs with a plain host are")
     if parts.username is not None or parts.password is not None:
-        raise FetchRefused("a URL with a user name or password is refused")
+        raise FetchRefused("URLs with a user name or password are not allowed")
     target = quote(parts.path or "/", safe=_UNESCAPED)
     if parts.query:
         target += "?" + quote(parts.query, safe=_UNESCAPED)
@@ -111,7 +111,7 @@ def _check_answer(url: str, status: int, answer: dict[bytes, bytes], max_bytes: 
     if status != 200:
         raise FetchRefused(f"{url!r} answered {status}")
     if answer.get(b"content-encoding", b"identity").lower() != b"identity":
-        raise FetchRefused(f"{url!r} answered with a Content-Encoding that was not asked for")
+        raise FetchRefused(f"{url!r} responded with a Content-Encoding that was not requested")
     length = answer.get(b"content-length", b"")
     if length.isdigit() and int(length) > max_bytes:
         raise FetchRefused(f"{url!r} has {int(length)} bytes, more than the {max_bytes} allowed")
@@ -134,7 +134,7 @@ def _read(url: str, stream: Iterable[bytes], max_bytes: int) -> bytes:
 
 
 class _Clock:
-    """What is left of the time for the whole fetch, over every redirect and read."""
+    """The remaining time of the whole fetch, across all redirects and reads."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -148,7 +148,7 @@ class _Clock:
 
 
 class _GuardedBackend(httpcore.NetworkBackend):
-    """Connects to the addresses that the guard gives for a host, and to no other."""
+    """Connects only to the addresses that the guard returns for a host."""
 
     def __init__(self, guard: Guard, clock: _Clock) -> None:
         self._guard = guard
@@ -176,7 +176,7 @@ class _GuardedBackend(httpcore.NetworkBackend):
 
 
 class _TimedStream(httpcore.NetworkStream):
-    """Ends each wait when the time for the whole fetch is over: a server that trickles holds nobody."""
+    """Limits each wait to the remaining time of the fetch, so that slow servers can't extend it."""
 
     def __init__(self, stream: httpcore.NetworkStream, clock: _Clock) -> None:
         self._stream = stream

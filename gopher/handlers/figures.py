@@ -1,4 +1,4 @@
-"""The figures that reports are made of, read from the queues once and then only worked with."""
+"""The statistics for reports, read from the queues once."""
 
 import time
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gopher.queue.store import Server
     from gopher.reads.jobs import Inspector
 
-#: Points of the last day below which the last hour says more: a scheduler has not run for long.
+#: With fewer points of the last day, the last hour is shown instead: a scheduler has not been running for long.
 _FEW = 12
 
 #: What a report counts.
@@ -29,7 +29,7 @@ class Spread(Latency):
 
 
 class TypeFigures(msgspec.Struct):
-    """One job type over all queues, since counting began."""
+    """A job type over all queues, since counting began."""
 
     counts: dict[str, int]
     errors: dict[str, int]
@@ -38,19 +38,19 @@ class TypeFigures(msgspec.Struct):
 
 
 class Figures(msgspec.Struct):
-    """Everything at one moment. `schedulers` is how many are alive."""
+    """A snapshot. `schedulers` is the number of live ones."""
 
     generated_at: str
     stats: Stats
     types: dict[str, TypeFigures]
     workers: list[WorkerView]
     schedulers: int
-    #: The last day, or the last hour where there is no more yet.
+    #: The last day, or the last hour if there is no more data yet.
     timeline: Timeline
 
 
 def collect(server: "Server") -> Figures:
-    """Read the figures of all queues."""
+    """Read the statistics of all queues."""
     from gopher.reads.jobs import Inspector
 
     inspector = Inspector(server)
@@ -90,12 +90,12 @@ def _add(sums: dict[str, int], more: dict[str, int]) -> None:
 
 
 def _type_names(totals: dict[str, int]) -> set[str]:
-    """Return the types in counters such as `enqueued:email:high` and `failed:email:ValueError`."""
+    """Return the job types in counters such as `enqueued:email:high` and `failed:email:ValueError`."""
     return {parts[1] for parts in (field.split(":") for field in totals) if len(parts) > 1}
 
 
 def type_figures(name: str, totals: dict[str, int], histogram: dict[str, int]) -> TypeFigures:
-    """Return the figures of one type from the counters of all."""
+    """Return the statistics of one type from the counters of all types."""
     counts: dict[str, int] = dict.fromkeys(EVENTS, 0)
     errors: dict[str, int] = {}
     for field, count in totals.items():
@@ -116,7 +116,7 @@ def spread(name: str, histogram: dict[str, int]) -> Spread:
 
 
 def counts_of(figures: Figures) -> dict[str, dict[str, int]]:
-    """Return the counters by type, as a report keeps them for the next one to compare with."""
+    """Return the counters by type, which a report stores for the next one to compare with."""
     return {name: dict(each.counts) for name, each in figures.types.items()}
 
 

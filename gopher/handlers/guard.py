@@ -1,8 +1,8 @@
-"""Which addresses a handler may be sent to by a URL that somebody else chose.
+"""Protection against SSRF: which addresses a handler may connect to for an untrusted URL.
 
-A URL is an order to open a connection from inside the network. So a name is resolved once, every
-address it has must be a public one, and the connection goes to just these addresses: a name that
-answers differently the second time (DNS rebinding) is never asked a second time.
+A URL makes a handler open a connection from inside the network. So a name is resolved once, all of its addresses must
+be public, and the connection is made to these addresses only: a name that would resolve differently later (DNS
+rebinding) is not resolved again.
 """
 
 import socket
@@ -12,14 +12,13 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address
 
 from gopher.errors import Discard
 
-#: Given a host and a port, returns the addresses of the host as text.
+#: Returns the addresses of a host as text, given host and port.
 Resolver = Callable[[str, int], list[str]]
 
 _PORTS = frozenset({80, 443})
 
-# What IANA's special-purpose registries keep off the open internet. Written out, since what Python's
-# `is_global` says differs from version to version: 3.12.1 takes 192.0.0.192 for public, a metadata
-# service, and all take NAT64 and 6to4 for it.
+# Addresses that IANA's special-purpose registries reserve. Listed here, since Python's `is_global` differs between
+# versions: 3.12.1 considers 192.0.0.192, a metadata service, public, and all versions do so for NAT64 and 6to4.
 _SPECIAL_V4 = tuple(
     map(
         IPv4Network,
@@ -44,7 +43,7 @@ _SPECIAL_V4 = tuple(
     )
 )
 
-#: IPv6 that is routed at all. Outside lie loopback, link-local, unique local, multicast, the mapped
+#: Globally routed IPv6. It excludes loopback, link-local, unique local, multicast, the mapped
 #: `::ffff:127.0.0.1` and NAT64 `64:ff9b::7f00:1`.
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
 
@@ -62,11 +61,11 @@ _SPECIAL_V6 = tuple(
 
 
 class FetchRefused(Discard):
-    """Raised when a URL must not be fetched, or what it answers must not be used."""
+    """Raised when a URL must not be fetched, or its response must not be used."""
 
 
 def is_public(address: str) -> bool:
-    """Return whether an IP address is one of the open internet."""
+    """Return whether an IP address is public."""
     try:
         parsed = ip_address(address)
     except ValueError:
@@ -80,14 +79,14 @@ def is_public(address: str) -> bool:
 
 
 def resolve(host: str, port: int) -> list[str]:
-    """Return every address of a host, as the system's resolver gives them. Raises OSError."""
+    """Return all addresses of a host from the system's resolver. Raises OSError."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 @dataclass(frozen=True)
 class Guard:
-    """Decides where a fetch may connect to. `allowed` holds (host, port) pairs exempt from every rule."""
+    """Decides where a fetch may connect to. `allowed` contains (host, port) pairs exempt from all checks."""
 
     allowed: frozenset[tuple[str, int]] = frozenset()
     resolver: Resolver = field(default=resolve)
@@ -100,14 +99,14 @@ class Guard:
         return cls(frozenset(_host_and_port(entry) for entry in Settings.from_env().fetch_allow))
 
     def addresses(self, host: str, port: int) -> list[str]:
-        """Resolve a host, once, and return the addresses to connect to. Raises FetchRefused, OSError."""
+        """Resolve a host once and return the addresses to connect to. Raises FetchRefused, OSError."""
         allowed = (host, port) in self.allowed
         if port not in _PORTS and not allowed:
-            raise FetchRefused(f"port {port} of {host!r} is refused: only 80 and 443 are fetched from")
+            raise FetchRefused(f"port {port} of {host!r} is not allowed: only 80 and 443 are")
         addresses = self.resolver(host, port)
         private = [address for address in addresses if not is_public(address)]
         if private and not allowed:
-            raise FetchRefused(f"{host!r} is refused: its address {private[0]} is not a public one")
+            raise FetchRefused(f"{host!r} is not allowed: its address {private[0]} is not public")
         return addresses
 
 

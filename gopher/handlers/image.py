@@ -1,4 +1,4 @@
-"""`image_resize`: fetches a picture, resizes it and writes it below `GOPHER_FILES`."""
+"""`image_resize`: fetches a picture, resizes it and writes it to `GOPHER_FILES`."""
 
 import re
 import time
@@ -14,9 +14,9 @@ from . import files
 if TYPE_CHECKING:
     from .pictures import Fit
 
-#: Largest source, in bytes.
+#: Maximum size of the source, in bytes.
 MAX_BYTES = 20 * 1024 * 1024
-#: Longest fetch, in seconds; a job's own deadline may leave less.
+#: Timeout of the fetch, in seconds; the job's deadline may be earlier.
 FETCH_TIME = 30.0
 
 _EXTENSIONS = {"jpeg": "jpg", "jpg": "jpg", "png": "png", "webp": "webp", "gif": "gif"}
@@ -27,11 +27,11 @@ Side = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
 
 
 class ImageResize(msgspec.Struct, forbid_unknown_fields=True):
-    """A picture to resize. With one side given, the other follows from the aspect ratio.
+    """A picture to resize. If one side is given, the other follows from the aspect ratio.
 
-    With both, the picture has exactly that size: by default (`keep_aspect`, fit "cover") it is scaled to
-    cover it, undistorted, and what protrudes is cut off evenly. fit "contain" cuts nothing and may leave
-    one side shorter. `keep_aspect` false distorts.
+    If both are given, the result has exactly that size: by default (`keep_aspect`, fit "cover") the picture is scaled
+    to cover it and cropped evenly. With fit "contain" it is not cropped, and one side may be shorter. With
+    `keep_aspect` false it is stretched.
     """
 
     url: Annotated[str, msgspec.Meta(max_length=2048, examples=["https://example.com/cat.jpg"])]
@@ -52,7 +52,7 @@ class ImageResize(msgspec.Struct, forbid_unknown_fields=True):
 
 @handler("image_resize", timeout="60s", max_retries=5)
 def image_resize(job: Job, payload: ImageResize) -> dict[str, Any]:
-    """Resizes a picture from an http(s) URL, or a file: below GOPHER_FILES, to the given dimensions."""
+    """Resizes a picture from an http(s) URL, or a file: in GOPHER_FILES, to the given dimensions."""
     from . import pictures
 
     job.progress(0.05, "reading the source")

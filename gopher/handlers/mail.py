@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from email.headerregistry import Address
     from email.message import EmailMessage
 
-#: Longest wait for one answer of the mail server, in seconds; a job's own deadline may leave less.
+#: Timeout of a response of the mail server, in seconds; the job's deadline may be earlier.
 ANSWER_TIME = 20.0
 
-#: What an envelope address is made of: nothing that could end the SMTP command or start another.
+#: Characters of an envelope address: none that could end the SMTP command or start another.
 _PLAIN_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?")
 
 AddressText = Annotated[str, msgspec.Meta(min_length=3, max_length=1000)]
@@ -27,11 +27,11 @@ Addresses = AddressText | Annotated[list[AddressText], msgspec.Meta(min_length=1
 
 
 class HeaderRefused(Discard):
-    """Raised when an address or a header could say more than it should, or is no address at all."""
+    """Raised for an invalid address, and for an address or header that could inject others."""
 
 
 class Attachment(msgspec.Struct, forbid_unknown_fields=True):
-    """A text file to send along: what it is called, its media type, and what stands in it."""
+    """A text attachment: name, media type and content."""
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
     content: str
@@ -39,13 +39,13 @@ class Attachment(msgspec.Struct, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         if CONTROL.search(self.name) or "/" in self.name:
-            raise ValueError("name must be a file's, without folders and control characters")
+            raise ValueError("name must be a file name without folders and control characters")
 
 
 class Email(msgspec.Struct, forbid_unknown_fields=True):
     """A message to send. Addresses are `ann@example.com` or `Ann Lee <ann@example.com>`, one or a list.
 
-    `from` defaults to the `?from=` of SMTP_URL, else to gopher at this host. With `html`, `body` is the plain
+    `from` defaults to the `?from=` of SMTP_URL, or gopher at this host. With `html`, `body` is the plain text
     alternative.
     """
 
@@ -58,14 +58,14 @@ class Email(msgspec.Struct, forbid_unknown_fields=True):
     reply_to: AddressText | None = None
     attachments: Annotated[list[Attachment], msgspec.Meta(max_length=10)] = []
 
-    # Not msgspec's `pattern`: inside a list it crashes Python at its end, now and then (msgspec#717).
+    # Not msgspec's `pattern`: inside a list it sometimes crashes Python at exit (msgspec#717).
     def __post_init__(self) -> None:
         for name in ("to", "subject", "from_", "cc", "reply_to"):
             check_one_line(name.rstrip("_"), getattr(self, name))
 
 
 def check_one_line(name: str, value: str | list[str] | None) -> None:
-    """Raise ValueError when an address or a header has a line break or another control character in it."""
+    """Raise ValueError if an address or a header contains a line break or another control character."""
     for text in value if isinstance(value, list) else [value or ""]:
         if CONTROL.search(text):
             raise ValueError(f"{name} must be one line without control characters")
@@ -83,10 +83,10 @@ def email(job: Job, payload: Email) -> dict[str, Any]:
     to, cc = _parse(payload.to, "to"), _parse(payload.cc or [], "cc")
     message = _compose(job, payload, sender, to, cc)
     recipients = list(dict.fromkeys(address.addr_spec for address in (*to, *cc)))
-    job.log("handing the message for %d recipients to %s", len(recipients), server.host)
+    job.log("sending the message for %d recipients to %s", len(recipients), server.host)
     refused = server.send(message, sender.addr_spec, recipients, _time_left(job))
     for address, reason in refused.items():
-        job.log("%s was refused: %s", address, reason)
+        job.log("%s was rejected: %s", address, reason)
     return {
         "message_id": str(message["Message-ID"]),
         "recipients": [address for address in recipients if address not in refused],
@@ -107,7 +107,7 @@ def _compose(job: Job, payload: Email, sender: "Address", to: "list[Address]", c
         "Reply-To": payload.reply_to and _one(payload.reply_to, "reply_to"),
         "Subject": payload.subject,
         "Date": formatdate(),
-        # The same for each attempt of a job, so that a mail program can show a repeat once.
+        # The same for each attempt of a job, so that mail programs can recognize duplicates.
         "Message-ID": f"<{job.id}@{sender.domain}>",
         "Auto-Submitted": "auto-generated",
     }
@@ -134,10 +134,10 @@ def _set(message: "EmailMessage", name: str, value: Any) -> None:
 
 
 def _checked(message: "EmailMessage") -> "EmailMessage":
-    """Read the finished bytes as a receiver will, and refuse headers that were not set here.
+    """Parse the finished message like a receiver, and reject headers that were not set here.
 
-    An encoded word (`=?utf-8?q?x=0ABcc:...?=`) hides a newline from the check above, and versions of Python
-    before 3.11.10 and 3.12.5 write it out as one (CVE-2024-6923).
+    An encoded word (`=?utf-8?q?x=0ABcc:...?=`) hides a newline from the check above, and Python before 3.11.10 and
+    3.12.5 writes it unencoded (CVE-2024-6923).
     """
     from email import message_from_bytes
 
@@ -157,7 +157,7 @@ def _parse(texts: "Addresses | list[str]", field: str) -> "list[Address]":
             header = parse(field, text)
         except (HeaderParseError, ValueError, IndexError, AttributeError):
             raise HeaderRefused(f"{field}: {text!r} is not an address") from None
-        # A defect is what the parser had to guess.
+        # A defect means that the parser had to guess.
         if CONTROL.search(text) or header.defects or not header.addresses:
             raise HeaderRefused(f"{field}: {text!r} is not an address")
         found += [_ascii(address, field) for address in header.addresses]
@@ -172,7 +172,7 @@ def _one(text: str, field: str) -> "Address":
 
 
 def _ascii(address: "Address", field: str) -> "Address":
-    """Return the address with its domain in ASCII, or refuse it."""
+    """Return the address with its domain in ASCII. Raises HeaderRefused."""
     from email.headerregistry import Address
 
     try:
@@ -181,7 +181,7 @@ def _ascii(address: "Address", field: str) -> "Address":
         domain = ""
     plain = f"{address.username}@{domain}"
     if not _PLAIN_ADDRESS.fullmatch(plain) or CONTROL.search(address.display_name):
-        raise HeaderRefused(f"{field}: {plain!r} is not an address that can be sent to")
+        raise HeaderRefused(f"{field}: {plain!r} is not a valid recipient address")
     return Address(address.display_name, address.username, domain)
 
 

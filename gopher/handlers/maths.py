@@ -11,19 +11,19 @@ from gopher.jobs.job import Job
 
 from . import primes
 
-#: The largest numbers taken. A result has at most 64 KiB of text: the 250,000th Fibonacci number has
-#: 52,248 digits, the factorial of 15,000 has 56,130. A prime is looked for up to 1,000 digits.
+#: Maximum numbers. A result has at most 64 KiB of text: the 250,000th Fibonacci number has 52,248 digits, the
+#: factorial of 15,000 has 56,130. Primality is tested up to 1,000 digits.
 BOUNDS = {"fibonacci": 250_000, "factorial": 15_000, "prime": 10**1000 - 1}
 
-#: Beyond it a JSON reader that knows only doubles would change the number.
+#: JSON readers that know only doubles would change larger numbers.
 EXACT_IN_JSON = 2**53
 
 
 class Math(msgspec.Struct, forbid_unknown_fields=True):
-    """What to compute. `number` may be decimal text, for clients that can't write large integers.
+    """A computation. `number` can be a decimal string, for clients that don't support large integers.
 
-    `precision` rounds to so many significant digits, written as 1.23e+45; without it the result is exact.
-    It means nothing to "prime".
+    `precision` rounds the result to that number of significant digits, written as 1.23e+45; otherwise it is exact. It
+    is ignored for "prime".
     """
 
     operation: Literal["fibonacci", "prime", "factorial"]
@@ -41,7 +41,7 @@ class Math(msgspec.Struct, forbid_unknown_fields=True):
 
 @handler("math", timeout="30s")
 def math(job: Job, payload: Math) -> dict[str, Any]:
-    """Computes Fibonacci numbers and factorials exactly, and tests numbers for being prime."""
+    """Computes exact Fibonacci numbers and factorials, and tests numbers for primality."""
     number = int(payload.number)
     asked = {"operation": payload.operation, "number": _as_json(number)}
     if payload.operation == "prime":
@@ -72,7 +72,7 @@ def _prime(number: int) -> dict[str, Any]:
 
 
 def _value(value: int, precision: int | None) -> dict[str, Any]:
-    # Decimal turns integers of any size into text; int's own way ends at 4,300 digits.
+    # Decimal converts integers of any size to text; int's conversion is limited to 4,300 digits.
     digits = len(str(Decimal(value)))
     if precision is None:
         result = _as_json(value)
@@ -82,14 +82,14 @@ def _value(value: int, precision: int | None) -> dict[str, Any]:
         "result": f"{rounded.normalize(Context(prec=precision)):e}",
         "digits": digits,
         "exact": rounded == value,
-        "written_as": "scientific text",
+        "written_as": "string in scientific notation",
     }
 
 
 def _as_json(value: int) -> int | str:
-    """Return a number, or beyond 2^53 its decimal text."""
+    """Return a number, or a decimal string beyond 2^53."""
     return value if value <= EXACT_IN_JSON else str(Decimal(value))
 
 
 def _written_as(result: int | str) -> str:
-    return "number" if isinstance(result, int) else "decimal text, since it is beyond 2^53"
+    return "number" if isinstance(result, int) else "decimal string, since it is beyond 2^53"

@@ -1,4 +1,4 @@
-"""What reports show of the last day, or of the last hour where there is no more yet: three plots of the timeline."""
+"""The timeline plots of reports: the last day, or the last hour if there is no more data yet."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from gopher.reads.timeline import Point, Timeline
 from . import pages
 from .plots import Mark, lines, stacked
 
-#: Types that have a colour of their own; the others are one.
+#: Maximum number of types with their own colour; the others are combined.
 _TYPES = 5
 _OTHERS = "others"
 
@@ -21,7 +21,7 @@ def sections(timeline: Timeline) -> Iterator[str]:
     over = {3600.0: "hour", 86400.0: "day"}.get(timeline.window) or format_duration(timeline.window)
     points = timeline.points
     if not points:
-        yield pages.section(f"The last {over}", "<p>Nothing has been noted yet: plots begin when a scheduler runs.</p>")
+        yield pages.section(f"The last {over}", "<p>No data yet: plots start when a scheduler is running.</p>")
         return
     end = max(_time(point) for point in points)
     start = end - timedelta(seconds=timeline.window)
@@ -31,13 +31,13 @@ def sections(timeline: Timeline) -> Iterator[str]:
         name: [(at, getattr(point, name) / point.seconds * 60) for at, point in zip(places, points, strict=True)]
         for name in PLOTTED
     }
-    title = f"Jobs a minute over the last {over} (UTC)"
+    title = f"Jobs per minute over the last {over} (UTC)"
     yield pages.section(title, lines(title, throughput, marks))
     waits = {
         name: [(at, getattr(point.wait, field)) for at, point in zip(places, points, strict=True)]
-        for name, field in (("half waited at most", "p50"), ("95 % waited at most", "p95"))
+        for name, field in (("p50", "p50"), ("p95", "p95"))
     }
-    title = f"How long jobs waited over the last {over}"
+    title = f"Wait time over the last {over}"
     yield pages.section(title, lines(title, waits, marks, " s"))
     title = f"Jobs waiting over the last {over}"
     standing = {"waiting": [(at, float(point.waiting)) for at, point in zip(places, points, strict=True)]}

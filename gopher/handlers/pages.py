@@ -1,4 +1,4 @@
-"""Reports as HTML: one file that needs nothing else, no script, no network; plots are inline SVG."""
+"""Reports as HTML: a self-contained file without scripts; plots are inline SVG."""
 
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -33,7 +33,7 @@ _COLUMNS_HEIGHT = 160
 
 
 def page(title: str, when: str, parts: Iterable[str]) -> str:
-    """Return a whole page. `parts` are HTML already; title and time are text."""
+    """Return a complete page. `parts` are HTML; title and time are text."""
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
@@ -48,7 +48,7 @@ def section(title: str, *parts: str) -> str:
 
 
 def cards(values: Iterable[tuple[str, object]]) -> str:
-    """Return a row of large numbers with their names."""
+    """Return a row of large numbers with labels."""
     return (
         '<div class="cards">'
         + "".join(f"<div><b>{escape(shown(value))}</b><span>{escape(name)}</span></div>" for name, value in values)
@@ -57,7 +57,7 @@ def cards(values: Iterable[tuple[str, object]]) -> str:
 
 
 def findings(lines: Sequence[str]) -> str:
-    """Return what is wrong as a list, or that nothing is."""
+    """Return the findings as a list, or a note that there are none."""
     if not lines:
         return '<p class="good">Nothing needs attention.</p>'
     return '<ul class="bad">' + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>"
@@ -72,7 +72,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def bars(title: str, values: Sequence[tuple[str, float]]) -> str:
-    """Return a plot of one horizontal bar a value."""
+    """Return a plot of one horizontal bar per value."""
     largest = max((value for _, value in values), default=0)
     space = _WIDTH - _LABELS - 80
     rows = [
@@ -94,7 +94,7 @@ def _bar(index: int, label: str, value: float, length: float) -> str:
 
 
 def columns(title: str, values: Sequence[tuple[str, float]]) -> str:
-    """Return a plot of one column a value, for values that have an order: a histogram."""
+    """Return a plot of one column per value, such as a histogram."""
     largest = max((value for _, value in values), default=0)
     width = _WIDTH / max(1, len(values))
     drawn = [
@@ -118,7 +118,7 @@ def _column(index: int, width: float, label: str, value: float, height: float) -
 
 
 def svg(title: str, height: float, parts: Iterable[str]) -> str:
-    """Return a drawing as wide as all of ours."""
+    """Return an SVG of the common width."""
     return (
         f'<svg viewBox="0 0 {_WIDTH} {height:.0f}" role="img" aria-label="{escape(title)}">'
         f"<title>{escape(title)}</title>" + "".join(parts) + "</svg>"
@@ -126,7 +126,7 @@ def svg(title: str, height: float, parts: Iterable[str]) -> str:
 
 
 def shown(value: object) -> str:
-    """Return a value as people read it: 12,345, 0.25, a dash for None."""
+    """Format a value: 12,345, 0.25, a dash for None."""
     if value is None:
         return "\N{EN DASH}"
     if isinstance(value, float):

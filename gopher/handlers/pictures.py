@@ -1,7 +1,7 @@
-"""Resizing pictures with Pillow: which are let in, how the new size is found, and the work itself.
+"""Resizes pictures with Pillow.
 
-A picture is decoded by C code that trusts its header for how much memory to take. So the header is
-read first, and what is not one of four formats or has too many pixels is never decoded.
+Decoders are C code that allocates memory according to the header. So the header is read first, and only pictures of
+four formats without too many pixels are decoded.
 """
 
 import io
@@ -15,15 +15,15 @@ from PIL import Image, UnidentifiedImageError
 
 from gopher.errors import Discard
 
-#: A picture of more pixels is not decoded: 64 million take 256 MB as RGBA.
+#: Maximum number of pixels to decode: 64 million take 256 MB as RGBA.
 MAX_PIXELS = 64_000_000
-#: Colour profiles are kept up to this many bytes; a usual one has 0.5 to 4 KB.
+#: Colour profiles are kept up to this size; a typical one has 0.5 to 4 KB.
 MAX_PROFILE = 256 * 1024
 
 Fit = Literal["cover", "contain", "stretch"]
 
 _SOURCES = ("JPEG", "PNG", "WEBP", "GIF")
-#: How an EXIF orientation is undone; 1 is upright.
+#: The transposition for each EXIF orientation; 1 is upright.
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -37,12 +37,12 @@ _ORIENTATION = 0x0112
 
 
 class PictureRefused(Discard):
-    """Raised when a picture is of no allowed format, too large, or can't be decoded."""
+    """Raised when a picture has an unsupported format, is too large, or can't be decoded."""
 
 
 @dataclass(frozen=True)
 class Resized:
-    """A finished picture, encoded, with its own size and that of its source as it is looked at."""
+    """An encoded picture with its size and the size of its upright source."""
 
     content: bytes
     size: tuple[int, int]
@@ -50,19 +50,19 @@ class Resized:
 
 
 def load_formats() -> None:
-    """Load Pillow's decoders of the four formats. Without it the first WebP would load all forty."""
+    """Load Pillow's decoders of the four formats. Otherwise the first WebP would load all forty."""
     Image.preinit()
     import_module("PIL.WebPImagePlugin")
 
 
 def resize(content: bytes, width: int | None, height: int | None, fit: Fit, format: str, quality: int) -> Resized:  # noqa: A002 - the payload's own word
-    """Return a picture in another size and format. Raises PictureRefused."""
+    """Resize and convert a picture. Raises PictureRefused."""
     try:
         return _resize(content, width, height, fit, format, quality)
     except (PictureRefused, MemoryError):
         raise
     except Exception as error:
-        # Decoders raise nearly anything at a broken file.
+        # Decoders raise nearly anything for a broken file.
         raise PictureRefused(f"the picture can't be decoded: {error}") from error
 
 
@@ -84,7 +84,7 @@ def _resize(content: bytes, width: int | None, height: int | None, fit: Fit, for
 
 
 def _open(content: bytes) -> Image.Image:
-    """Read the header and refuse what must not be decoded."""
+    """Read the header and reject what must not be decoded."""
     Image.MAX_IMAGE_PIXELS = MAX_PIXELS
     load_formats()
     try:
@@ -92,7 +92,7 @@ def _open(content: bytes) -> Image.Image:
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise PictureRefused(f"the picture has more than the {MAX_PIXELS:,} pixels allowed") from None
     except UnidentifiedImageError:
-        raise PictureRefused(f"the source is no picture of an allowed format: {', '.join(_SOURCES)}") from None
+        raise PictureRefused(f"the source is not a picture of a supported format: {', '.join(_SOURCES)}") from None
     _check_pixels(picture.size, "the picture has")
     return picture
 
@@ -103,7 +103,7 @@ def _check_pixels(size: tuple[int, int], has: str) -> None:
 
 
 def new_size(source: tuple[int, int], width: int | None, height: int | None, fit: Fit) -> tuple[int, int]:
-    """Return the size of the new picture; a side that was not given follows from the aspect ratio.
+    """Return the size of the new picture; a missing side follows from the aspect ratio.
 
     (400, 300) to 200 x 200 is (200, 200), but for "contain" (200, 150); to a width of 200 it is (200, 150).
     """
@@ -125,7 +125,7 @@ def cover_box(source: tuple[int, int], size: tuple[int, int]) -> tuple[float, fl
 
 
 def _needed(source: tuple[int, int], size: tuple[int, int], fit: Fit) -> tuple[int, int]:
-    """Return how large the whole source must be decoded so that the part which is kept has its pixels."""
+    """Return the size at which to decode the source so that the cropped part has enough pixels."""
     if fit == "stretch":
         return size
     scale = max(size[0] / source[0], size[1] / source[1])
@@ -133,13 +133,13 @@ def _needed(source: tuple[int, int], size: tuple[int, int], fit: Fit) -> tuple[i
 
 
 def _decode_small(picture: Image.Image, needed: tuple[int, int]) -> None:
-    """Let the JPEG decoder give 1/2, 1/4 or 1/8 of the size, as long as that is twice what is needed."""
+    """Let the JPEG decoder scale by 1/2, 1/4 or 1/8, as long as the result is twice the required size."""
     picture.draft(None, (needed[0] * 2, needed[1] * 2))
     picture.load()
 
 
 def _plain(picture: Image.Image) -> Image.Image:
-    """Return the picture in a mode that can be resized without banding: L, RGB, LA or RGBA."""
+    """Convert the picture to a mode that can be resized without banding: L, RGB, LA or RGBA."""
     if picture.has_transparency_data:
         return picture.convert("RGBA")
     if picture.mode.startswith("I;16"):
@@ -153,12 +153,12 @@ def _upright(picture: Image.Image, orientation: int) -> Image.Image:
 
 
 def _turned(size: tuple[int, int], orientation: int) -> tuple[int, int]:
-    """Return a size as it is after turning upright, or, the other way round, before."""
+    """Return a size after rotation to upright, or, conversely, before."""
     return (size[1], size[0]) if orientation in (5, 6, 7, 8) else size
 
 
 def _encode(picture: Image.Image, format: str, quality: int, profile: bytes | None) -> bytes:  # noqa: A002
-    """Return the encoded picture. EXIF is left behind: it tells where a photograph was taken."""
+    """Return the encoded picture, without EXIF, which can contain where a photograph was taken."""
     options: dict[str, object] = {"quality": quality} if format in ("jpeg", "webp") else {}
     if profile and len(profile) <= MAX_PROFILE and picture.mode != "L":
         options["icc_profile"] = profile
@@ -171,7 +171,7 @@ def _encode(picture: Image.Image, format: str, quality: int, profile: bytes | No
 
 
 def _flattened(picture: Image.Image) -> Image.Image:
-    """Put a picture with transparency on white, which JPEG can't do without."""
+    """Put a picture with transparency on white, since JPEG does not support transparency."""
     if picture.mode != "RGBA":
         return picture
     white = Image.new("RGB", picture.size, "white")

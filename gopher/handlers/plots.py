@@ -1,4 +1,4 @@
-"""Plots over time as inline SVG, for reports: lines, and columns that are stacked."""
+"""Plots over time as inline SVG, for reports: lines and stacked columns."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,13 +10,13 @@ from .pages import shown, svg
 # In the units of the viewBox.
 _WIDTH, _HEIGHT = 720, 200
 _LEFT, _TOP, _BOTTOM = 56, 10, 24
-#: Of the series, one after the other; what comes later than the last has its colour.
+#: Colours of the series in order; further ones have the last colour.
 _COLOURS = ("var(--bar)", "#c77700", "#2e8b57", "#8e5bb5", "#b3261e", "#6b7785")
 _STEPS = 4
 
 
 class Mark(NamedTuple):
-    """A word below the plot: where, from 0 to 1, and what."""
+    """A label below the plot: its position, from 0 to 1, and text."""
 
     at: float
     text: str
@@ -35,7 +35,7 @@ def lines(
 
 
 def stacked(title: str, columns: Sequence[Mapping[str, float]], names: Sequence[str], marks: Iterable[Mark]) -> str:
-    """Return a plot of one column a step of time, made of the values of `names`, one upon the other."""
+    """Return a plot of one column per step of time, with the values of `names` stacked."""
     top = rounded(max((sum(column.values()) for column in columns), default=0.0))
     width = (_WIDTH - _LEFT) / max(len(columns), 1)
     drawn: list[str] = []
@@ -55,7 +55,7 @@ def stacked(title: str, columns: Sequence[Mapping[str, float]], names: Sequence[
 
 
 def rounded(top: float) -> float:
-    """Return the next round number from `top` up, for the end of an axis: 111 is 120, 0.83 is 1."""
+    """Round up to the end of an axis: 111 to 120, 0.83 to 1."""
     if top <= 0:
         return 0.0
     power: float = 10.0 ** math.floor(math.log10(top))

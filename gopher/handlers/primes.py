@@ -1,9 +1,9 @@
-"""Primality: trial division, Miller-Rabin, and Baillie-PSW for what is too large for a proof."""
+"""Primality: trial division, Miller-Rabin, and Baillie-PSW for numbers that are too large for a proof."""
 
 from math import isqrt
 
 _WITNESSES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41)
-#: Below it no composite passes Miller-Rabin to the witnesses above (Sorenson and Webster, 2015).
+#: Below it, no composite passes Miller-Rabin with the bases above (Sorenson and Webster, 2015).
 _PROVEN_BELOW = 3_317_044_064_679_887_385_961_981
 _TRIALS_UP_TO = 1_000_000
 
@@ -21,7 +21,7 @@ def is_prime(number: int) -> bool:
 
 
 def is_certain(number: int) -> bool:
-    """Return whether is_prime() is a proof for this number, not only a test that never failed."""
+    """Return whether is_prime() is a proof for this number, not only a test without known counterexample."""
     return number < _PROVEN_BELOW
 
 

@@ -1,6 +1,6 @@
-"""`report`: what the queues did and how they are, as a page for people and as JSON for programs.
+"""`report`: activity and state of the queues, as a page for people and as JSON for programs.
 
-Reading the figures, working out what they say and drawing the page are apart: `figures.py`, this file, `pages.py`.
+`figures.py` reads the statistics, this module evaluates them, `pages.py` renders the page.
 """
 
 from collections.abc import Iterator
@@ -20,18 +20,18 @@ from . import files, overtime, pages
 from .figures import EVENTS, Figures, Spread, collect, counts_of, grown
 from .mail import Addresses, check_one_line
 
-#: A queue whose oldest job waits longer than this (s) is a finding.
+#: A queue whose oldest job has waited longer than this (s) is a finding.
 LONG_WAIT = 60.0
-#: A type of whose ended jobs more than this share failed is a finding.
+#: A type of whose finished jobs more than this fraction failed is a finding.
 MANY_FAILURES = 0.1
 
 _TITLES = {"daily_summary": "Daily summary", "queue_health": "Queue health", "workers": "Workers"}
 
 
 class Report(msgspec.Struct, forbid_unknown_fields=True):
-    """Which report: what was done since the last daily summary, how the queues are, or the workers.
+    """Which report: activity since the last daily summary, health of the queues, or the workers.
 
-    With `mail_to`, one address or a list, the page is sent there by a job of type `email`.
+    With `mail_to`, an address or a list of addresses, the page is sent there by an `email` job.
     """
 
     report_type: Literal["daily_summary", "queue_health", "workers"]
@@ -43,11 +43,11 @@ class Report(msgspec.Struct, forbid_unknown_fields=True):
 
 @handler("report", timeout="60s", needs="read")
 def report(job: Job, payload: Report) -> dict[str, Any]:
-    """Writes a report on the queues, as HTML with plots and as JSON, below GOPHER_FILES."""
+    """Writes a report on the queues to GOPHER_FILES, as HTML with plots and as JSON."""
     from gopher.config.settings import Settings
     from gopher.queue.store import Server
 
-    job.progress(0.1, "reading the figures")
+    job.progress(0.1, "reading the statistics")
     server = Server(Settings.from_env(), connections=1)
     try:
         figures = collect(server)
@@ -65,7 +65,7 @@ def report(job: Job, payload: Report) -> dict[str, Any]:
 
 
 def mail(job: Job, payload: Report, summary: dict[str, Any], page: str) -> str:
-    """Submit a job that sends a report: its findings as text, the page as an attachment. Return the job's id."""
+    """Submit a job that mails a report: its findings as text, the page as an attachment. Return the job's id."""
     from gopher.client import Client
     from gopher.config.settings import Settings
     from gopher.jobs.handlers import registry
@@ -85,19 +85,19 @@ def mail(job: Job, payload: Report, summary: dict[str, Any], page: str) -> str:
 def _as_text(title: str, summary: dict[str, Any]) -> str:
     findings = summary["findings"] or ["Nothing needs attention."]
     totals = [f"{count:,} {event}" for event, count in summary["totals"].items()]
-    return "\n".join([title, "", *findings[:50], "", *totals, "", "The whole report is attached.", ""])
+    return "\n".join([title, "", *findings[:50], "", *totals, "", "The complete report is attached.", ""])
 
 
 def _short(summary: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what grows with the number of types and queues: a result has a limit, the JSON file has none."""
+    """Remove what grows with the number of types and queues: results have a size limit, the JSON file has none."""
     short = {name: value for name, value in summary.items() if name not in ("by_type", "counts")}
     return short | {"findings": summary["findings"][:20]}
 
 
 def summarise(report_type: str, figures: Figures, before: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Return what a report says in short: the head of its JSON file, and most of it the job's result.
+    """Return a report's summary: the head of its JSON file, and mostly also the job's result.
 
-    `before` is the JSON of the last daily summary; `by_type` then holds what came since, else all that was counted.
+    `before` is the JSON of the last daily summary; `by_type` then contains the counts since, otherwise all counts.
     """
     counts = counts_of(figures)
     by_type = grown(counts, before["counts"]) if before else counts
@@ -121,15 +121,15 @@ def _findings(figures: Figures) -> Iterator[str]:
         yield f"{NO_SCHEDULER[0].upper()}{NO_SCHEDULER[1:]}."
     for name, queue in figures.stats.queues.items():
         if queue.waiting and name not in served:
-            yield f"Queue {name}: {queue.waiting:,} jobs wait and no worker serves it."
+            yield f"Queue {name}: {queue.waiting:,} jobs are waiting and no worker serves it."
         if queue.oldest_waiting_age > LONG_WAIT:
-            yield f"Queue {name}: its oldest job has waited for {format_duration(queue.oldest_waiting_age)}."
+            yield f"Queue {name}: the oldest job has been waiting for {format_duration(queue.oldest_waiting_age)}."
         if queue.failed:
             yield f"Queue {name}: {queue.failed:,} dead letters."
     for name, each in figures.types.items():
         ended = each.counts["completed"] + each.counts["failed"]
         if each.counts["failed"] > MANY_FAILURES * ended:
-            yield f"Type {name}: {each.counts['failed']:,} of {ended:,} ended jobs failed."
+            yield f"Type {name}: {each.counts['failed']:,} of {ended:,} finished jobs failed."
 
 
 def draw(report_type: str, figures: Figures, summary: dict[str, Any]) -> str:
@@ -149,7 +149,7 @@ def _daily_summary(figures: Figures, summary: dict[str, Any]) -> Iterator[str]:
     yield pages.section("Completed jobs by type", pages.bars("Completed jobs by type", completed))
     rows = [(name, *(counts[event] for event in EVENTS)) for name, counts in by_type.items()]
     yield pages.section("Jobs by type", pages.table(("type", *EVENTS), rows))
-    yield _latencies("How long jobs ran (s), since counting began", {n: each.run for n, each in figures.types.items()})
+    yield _latencies("Run time (s), since counting began", {n: each.run for n, each in figures.types.items()})
     errors = [(name, error, count) for name, each in figures.types.items() for error, count in each.errors.items()]
     yield pages.section("Failures, since counting began", pages.table(("type", "error", "jobs"), errors))
 
@@ -170,7 +170,7 @@ def _queue_health(figures: Figures, summary: dict[str, Any]) -> Iterator[str]:
         for priority, each in queue.priorities.items()
     ]
     yield pages.section("Priorities", pages.table(("queue", "priority", "waiting", "oldest waiting (s)"), priorities))
-    yield _latencies("How long jobs waited (s), since counting began", {n: t.wait for n, t in figures.types.items()})
+    yield _latencies("Wait time (s), since counting began", {n: t.wait for n, t in figures.types.items()})
 
 
 def _workers(figures: Figures, summary: dict[str, Any]) -> Iterator[str]:
@@ -195,7 +195,7 @@ def _workers(figures: Figures, summary: dict[str, Any]) -> Iterator[str]:
 
 
 def _latencies(title: str, latencies: dict[str, Spread]) -> str:
-    """Return a histogram over all types and a table of each."""
+    """Return a histogram over all types, and a table of each."""
     counted = [sum(each.buckets[number] for each in latencies.values()) for number in range(len(BOUNDS) + 1)]
     names = [format_duration(bound / 1000) for bound in BOUNDS] + ["more"]
     used = [number for number, count in enumerate(counted) if count]
@@ -206,7 +206,7 @@ def _latencies(title: str, latencies: dict[str, Spread]) -> str:
 
 
 def _last_summary(job_id: str) -> dict[str, Any] | None:
-    """Return the newest daily summary that another job wrote here, None if there is none that can be read."""
+    """Return the latest readable daily summary of another job, or None."""
     folder = files.files_folder()
     others = [path for path in folder.glob("*-daily_summary.json") if not path.name.startswith(job_id)]
     for path in sorted((path for path in others if files.is_ours(path.name)), key=_written_at, reverse=True):

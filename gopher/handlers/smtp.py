@@ -1,4 +1,4 @@
-"""The mail server of `SMTP_URL`: how it is reached, and which of its refusals are final."""
+"""Sends mail through the server of `SMTP_URL`; distinguishes permanent and temporary rejections."""
 
 import contextlib
 import smtplib
@@ -12,24 +12,24 @@ import msgspec
 from gopher.errors import ConfigurationError, Discard
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-#: The port where mail programs hand in mail; STARTTLS is its custom (RFC 6409, RFC 8314).
+#: The submission port, which requires STARTTLS (RFC 6409, RFC 8314).
 _SUBMISSION = 587
 
 
 class MailRefused(Discard):
-    """Raised when the mail server refuses a message for good (a 5xx answer)."""
+    """Raised when the mail server permanently rejects a message (a 5xx response)."""
 
 
 class MailFailed(Exception):
-    """Raised when the mail server refuses a message for now (a 4xx answer)."""
+    """Raised when the mail server temporarily rejects a message (a 4xx response)."""
 
 
 class MailServer(msgspec.Struct, frozen=True):
-    """Where and how mail is handed in.
+    """The mail server, and how to connect to it.
 
-    `smtp://host` is port 25 in the clear, `smtps://host` port 465 under TLS. STARTTLS is demanded on port 587,
-    elsewhere with `?starttls=1`; `?starttls=0` does without. A password is sent in the clear to this machine
-    only, or where `starttls=0` says so. `?from=a@b.example` is the sender of mail that names none.
+    `smtp://host` is port 25 without TLS, `smtps://host` port 465 with TLS. STARTTLS is required on port 587, and
+    elsewhere with `?starttls=1`; `?starttls=0` disables it. A password is sent without TLS only to this machine, or
+    with `starttls=0`. `?from=a@b.example` is the default sender.
     """
 
     host: str
@@ -42,7 +42,7 @@ class MailServer(msgspec.Struct, frozen=True):
 
     @classmethod
     def from_url(cls, url: str) -> Self:
-        """Read an `SMTP_URL`. Raises ConfigurationError."""
+        """Parse an `SMTP_URL`. Raises ConfigurationError."""
         parts = urlsplit(url)
         options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
         tls = parts.scheme == "smtps"
@@ -57,7 +57,7 @@ class MailServer(msgspec.Struct, frozen=True):
         return cls(host, port, tls, starttls, user, password, options.get("from", ""))
 
     def send(self, message: EmailMessage, sender: str, recipients: list[str], timeout: float) -> dict[str, str]:
-        """Hand in a message; return the recipients that were refused while others were taken, with the reason.
+        """Send a message; return rejected recipients with reasons if others were accepted.
 
         Raises MailRefused, MailFailed, or what the connection raises (OSError, smtplib.SMTPException).
         """
@@ -80,7 +80,7 @@ class MailServer(msgspec.Struct, frozen=True):
             if self.user:
                 connection.login(self.user, self.password)
             refused = connection.sendmail(sender, recipients, message.as_bytes())
-            # The message is taken: a goodbye that fails must not send it again.
+            # The message was accepted: a failing QUIT must not send it again.
             with contextlib.suppress(smtplib.SMTPException, OSError):
                 connection.quit()
             return refused
@@ -96,7 +96,7 @@ class MailServer(msgspec.Struct, frozen=True):
 def _all_refused(recipients: dict[str, tuple[int, bytes]]) -> Exception:
     reasons = "; ".join(f"{address}: {code} {_text(text)}" for address, (code, text) in recipients.items())
     final = all(code >= 500 for code, _ in recipients.values())
-    return (MailRefused if final else MailFailed)(f"every recipient was refused: {reasons}")
+    return (MailRefused if final else MailFailed)(f"all recipients were rejected: {reasons}")
 
 
 def _text(answer: bytes | str) -> str:

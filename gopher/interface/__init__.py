@@ -1,7 +1,7 @@
-"""What can be asked of a Gopher, whichever way one reaches it: each operation is declared here, and nowhere else.
+"""The common interface of clients: each operation is declared here, and only here.
 
-Two classes have this interface: `Client` works on the server itself, `HttpClient` over the API. `gopherctl` asks
-nothing else, so that a command does the same both ways. The API's routes, roles and document follow from it too.
+Two classes implement it: `Client` uses the server itself, `HttpClient` the API. `gopherctl` uses only this interface,
+so that commands do the same either way. The API's routes, roles and document follow from it too.
 """
 # A method that is declared as an operation has its body from the decorator.
 # mypy: disable-error-code="empty-body"
@@ -43,13 +43,13 @@ from .operation import Operations, operation, takes
 __all__ = ["DeadLettersInterface", "FlowInterface", "Gopher", "SchedulesInterface", "Stored"]
 
 
-#: Codes of errors that submissions have.
+#: Error codes of submissions.
 _SUBMITTING = ("unknown_type", "too_many_queues", "idempotency_mismatch")
 
 
 class Stored(NamedTuple):
-    """What became of a submission: the id of the job that stands for it, whether that is an earlier job with
-    the same unique key, whether the whole request was a repeat; and of an earlier job its status and priority."""
+    """The result of a submission: the job's id, whether it is an earlier job with the same unique key, whether the
+    whole request was a repeat; and status and priority of an earlier job."""
 
     job_id: str
     duplicate: bool = False
@@ -61,7 +61,7 @@ class Stored(NamedTuple):
 class DeadLettersInterface(Operations):
     """Lists dead letters, retries or deletes them.
 
-    Which of them is said by the fields of a filter: those that match everything that is given.
+    The fields of a filter select them: all given ones must match.
     """
 
     part = "dead_letters"
@@ -170,7 +170,7 @@ class FlowInterface(Operations):
         member="changed", fixed={"paused": True},
     )  # fmt: skip
     def pause_queue(self, queue: QueueName) -> bool:
-        """Pause a queue: no new jobs start; running jobs finish. Return whether that is new."""
+        """Pause a queue: no new jobs start; running jobs finish. Return whether it was not paused before."""
 
     @operation(
         "POST", "/api/v1/queues/<queue>/resume", "admin", answers.QueuePaused,
@@ -184,7 +184,10 @@ class FlowInterface(Operations):
         member="changed", fixed={"paused": True},
     )  # fmt: skip
     def pause_type(self, job_type: TypeName) -> bool:
-        """Pause a job type in all queues: no new jobs start; running jobs finish. Return whether that is new."""
+        """Pause a job type in all queues: no new jobs start; running jobs finish.
+
+        Return whether it was not paused before.
+        """
 
     @operation(
         "POST", "/api/v1/types/<job_type>/resume", "admin", answers.TypePaused,
@@ -235,7 +238,7 @@ class SchedulesInterface(Operations):
 
 
 class Gopher(Operations):
-    """The whole: jobs, and what they are looked after with."""
+    """The complete interface."""
 
     dead_letters: DeadLettersInterface
     flow: FlowInterface
@@ -250,7 +253,7 @@ class Gopher(Operations):
         self.close()
 
     def close(self) -> None:
-        """Let the connections go."""
+        """Close the connections."""
         raise NotImplementedError
 
     # Submitting
@@ -268,13 +271,13 @@ class Gopher(Operations):
 
     @operation("POST", "/api/v1/jobs", "submit", {201: Accepted}, *_SUBMITTING, body=Submission)
     def submit(self, submission: Submission) -> Accepted:
-        """Submit a job and return what the API answers."""
+        """Submit a job and return its details."""
 
     @operation("POST", "/api/v1/jobs/batch", "submit", {201: answers.BatchAccepted}, *_SUBMITTING, body=Batch)
     def submit_batch(self, entries: Sequence[bytes], *, idempotency_key: str | None = None) -> list[Stored]:
-        """Submit jobs that are JSON as the API takes it, all of them or none.
+        """Submit jobs as JSON in the API's format, all or none.
 
-        The same entries again with the same key, within 24 h, store nothing and are answered as the first time.
+        Repeating the same entries with the same key within 24 h stores nothing and returns the first result.
         """
 
     def dry_run_submission(self, submission: Submission) -> DryRun:
@@ -297,7 +300,7 @@ class Gopher(Operations):
         """Show a job."""
 
     def wait(self, job_id: str, timeout: float | None = None) -> JobView:
-        """Return a job once it has ended, or as it is after `timeout` seconds. Raises JobNotFound."""
+        """Return a job once it has finished, or after `timeout` seconds. Raises JobNotFound."""
         raise NotImplementedError
 
     @operation("GET", "/api/v1/jobs", "read")
@@ -347,7 +350,7 @@ class Gopher(Operations):
     def purge(self, queue: QueueName, state: str, progress: Callable[[int], None] = lambda count: None) -> int:
         """Delete all jobs of a queue in a given state (pending, scheduled, retrying, failed); return how many.
 
-        Pending jobs that come meanwhile stay. Over HTTP no progress is reported.
+        Jobs that become pending meanwhile are kept. Over HTTP no progress is reported.
         """
 
 

@@ -1,4 +1,4 @@
-"""How an operation is declared: once, on the method of the interface that stands for it.
+"""Declares an operation once, on its method of the interface.
 
     @operation("GET", "/api/v1/dlq", "read")
     @takes(DeadListing)
@@ -28,12 +28,12 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Operation:
-    """A call of the API as it is declared. An answer is a type, several of them, or a media type such as text/html."""
+    """A declared call of the API. An answer is a type, several types, or a media type such as text/html."""
 
-    #: None: open to all.
+    #: None: requires no key.
     role: Role | None
     answers: Mapping[int, Any]
-    #: Its codes of errors, beside those that every call has.
+    #: Its error codes in addition to the common ones.
     codes: tuple[str, ...] = ()
     summary: str = ""
     description: str = ""
@@ -42,10 +42,10 @@ class Operation:
     query: type[msgspec.Struct] | None = None
     body: Any = None
     body_required: bool = True
-    #: Name -> type of each header that means something to the call.
+    #: Name -> type of each header that the operation uses.
     headers: Mapping[str, Any] = field(default_factory=dict)
     is_deprecated: bool = False
-    #: Not a call of the API, but a page that sees itself to who may see it and what it takes.
+    #: A page rather than an operation of the API: it checks access and parameters itself.
     is_page: bool = False
     # Of those that are declared on a method of the interface:
     method: str = ""
@@ -104,8 +104,8 @@ def operation(
 ) -> Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]:
     """Declare a method of an interface as an operation.
 
-    `answers` is what the API answers, by status or with 200; what the method returns if it is left out. A Struct that
-    the method `takes` is its query, or its body where it has one. `more` are other fields of `Operation`.
+    `answers` are the API's responses by status, or that with 200; by default the method's result. A Struct that the
+    method `takes` is its query, or its body if it has one. `more` are other fields of `Operation`.
     """
 
     def declare(method_: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
@@ -151,7 +151,7 @@ def operation(
 
 
 def declaration_of(method: Callable[..., Any]) -> Operation:
-    """Return what is declared of a method of the interface."""
+    """Return the operation of a method of the interface."""
     declared: Operation = cast("Any", method).operation
     return declared
 
@@ -163,7 +163,7 @@ def answer_types(declared: Operation) -> list[Any]:
 
 
 def without_none(values: msgspec.Struct | Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is said of a Struct's fields, by the names that they have in JSON: what is None is not said."""
+    """Return the given fields of a Struct by their JSON names, without None."""
     if isinstance(values, msgspec.Struct):
         names = zip(values.__struct_fields__, values.__struct_encode_fields__, strict=True)
         values = {wire: getattr(values, name) for name, wire in names}

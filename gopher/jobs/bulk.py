@@ -1,4 +1,4 @@
-"""Many submissions from Python at once. Those that have nothing but a type and a payload are checked all together."""
+"""Bulk submissions from Python. Those with only a type and a payload are validated together."""
 
 from collections.abc import Mapping, Sequence
 from operator import itemgetter
@@ -18,13 +18,13 @@ from .submission import MAX_PAYLOAD
 
 _encode_lines = msgspec.json.Encoder().encode_lines
 
-#: How many are checked together, where payloads are of about so many bytes: of longer ones the copies cost more.
+#: How many are validated together, and up to which payload size in bytes: copying larger ones costs more.
 _TOGETHER = 200
 _SHORT = 2_000
 
 
 def prepare_many(entries: Sequence[Mapping[str, Any]], registry: Registry | None = None) -> list[NewJob]:
-    """Check submissions as `prepare_fields` does, and make them jobs. Raises what that raises for the first bad one."""
+    """Validate submissions like `prepare_fields` and convert them to jobs. Raises the first one's error."""
     ids = new_job_ids(len(entries))
     jobs: list[NewJob] = []
     for at in range(0, len(entries), _TOGETHER):
@@ -36,31 +36,31 @@ def _prepared(entries: Sequence[Mapping[str, Any]], registry: Registry | None, i
     try:
         return _bare_jobs(entries, registry, ids)
     except (InvalidJob, LookupError, TypeError, ValueError, RecursionError, OverflowError):
-        # To look at each tells which one is bad, and why, if any is.
+        # Validate one by one, to find out which is invalid and why, if any.
         pass
     return [_prepared_one(fields, registry, job_id) for fields, job_id in zip(entries, ids, strict=True)]
 
 
 def _prepared_one(fields: Mapping[str, Any], registry: Registry | None, job_id: str) -> NewJob:
     job = prepare_fields(fields, registry, job_id=job_id)
-    # The ids were made before it was known to which queues the jobs go.
+    # The ids were created before the queues of the jobs were known.
     return job if job.queue == "default" else msgspec.structs.replace(job, id=with_hint(job_id, job.queue))
 
 
 def _bare_jobs(entries: Sequence[Mapping[str, Any]], registry: Registry | None, ids: Sequence[str]) -> list[NewJob]:
-    """Make jobs of submissions that have a type and a short payload alone, with a few calls for all of them.
+    """Convert submissions with only a type and a short payload to jobs, with a few calls for all of them.
 
-    Raises something unless all of them are good for sure.
+    Raises an exception unless all of them are certainly valid.
     """
-    # The first one tells of the others: the jobs of a call are alike as a rule.
+    # The first one decides for all: the jobs of a call are usually alike.
     if {*map(len, entries)} != {2} or len(_encode_lines([entries[0]["payload"]])) > _SHORT:
-        raise InvalidJob("has more than a type and a short payload")
+        raise InvalidJob("has other fields than a type and a short payload")
     types = [*map(itemgetter("type"), entries)]
     lines = _encode_lines(map(itemgetter("payload"), entries))
     payloads = lines.split(b"\n")[:-1]
     is_usual = {*map(type, types)} == {str} and len(payloads) == len(entries) and max(map(len, payloads)) <= MAX_PAYLOAD
     if not is_usual or not are_checked(lines):
-        raise InvalidJob("is to be looked at by itself")
+        raise InvalidJob("must be validated by itself")
     for job_type in {*types}:
         check_name(TYPE_NAME, job_type, "/type")
         if declared_for(job_type, registry) is not None:

@@ -1,18 +1,18 @@
-"""When a cron expression fires, in any timezone: pure functions of Unix milliseconds, on croniter.
+"""Times of cron expressions in any timezone: pure functions of Unix milliseconds, based on croniter.
 
-Five fields, or six with the seconds first (`*/10 * * * * *`), or `@hourly` and its like. What daylight saving does
-follows Debian's cron, as cronsim describes it:
+Five fields, or six with the seconds first (`*/10 * * * * *`), or `@hourly` and similar. Daylight saving time is handled
+like in Debian's cron, as cronsim describes it:
 
-* A clock-time expression, whose minute and hour do not begin with `*` (`30 2 * * *`), fires once a day that it
-  names: in the hour that is repeated the first time only, and when its minute is left out, at the next one there is.
-* Every other expression (`*/15 * * * *`, `0 * * * *`) follows real time: it fires whenever the clock on the wall
-  fits, in a repeated hour twice.
+* A clock-time expression, whose minute and hour do not start with `*` (`30 2 * * *`), fires once on each matching day:
+  in a repeated hour the first time only, and if its minute is skipped, at the next one that exists.
+* Every other expression (`*/15 * * * *`, `0 * * * *`) follows real time: it fires whenever the local time matches,
+  in a repeated hour twice.
 
-cronsim goes by clock times only where there are five fields. We do so with six too: a schedule is not to fire twice
-because its time is given to the second. And where a clock changes by, or at, a part of an hour, cronsim passes over
-times that the wall does show; we don't.
+cronsim handles clock-time expressions only with five fields. We also do so with six: a schedule must not fire twice
+because its time includes seconds. And where a clock changes by, or at, a fraction of an hour, cronsim skips existing
+local times; we don't.
 
-croniter is only ever asked about clocks without daylight saving; its own handling of it fires twice in a fold.
+croniter is only used for clocks without daylight saving time; its own handling fires twice in a fold.
 """
 
 import re
@@ -35,14 +35,14 @@ _ALIASES = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
 }
-#: Characters.
+#: Maximum number of characters.
 _LONGEST = 100
-#: What croniter reads as "somewhen", another one each time: R, and H as a hash.
+#: croniter's random (R) and hashed (H) values, which differ each time.
 _RANDOM = re.compile(r"(^|[\s,])[rh]($|[\s,/(])", re.IGNORECASE)
-#: Years in which an expression has to fire, from any time on: a 29 February that must be a Sunday (`0 0 29 2 */7`)
-#: comes every 28 years, and across 2100 after 40.
+#: Years within which an expression has to fire: a 29 February that must be a Sunday (`0 0 29 2 */7`) occurs every 28
+#: years, and across 2100 after 40.
 _HORIZON = 41
-#: Milliseconds that a preview looks ahead: a hundred years.
+#: Maximum range of a preview, in milliseconds: a hundred years.
 _PREVIEW = 36_525 * 86_400_000
 
 _DAY = timedelta(days=1)
@@ -50,7 +50,7 @@ _SECOND = timedelta(seconds=1)
 
 
 class Fire(NamedTuple):
-    """One time that an expression fires. `mark` says that daylight saving moved it or made it ambiguous."""
+    """A time at which an expression fires. `mark` is set if daylight saving time shifted it or made it ambiguous."""
 
     utc: str
     local: str
@@ -58,7 +58,7 @@ class Fire(NamedTuple):
 
 
 class CronExpression:
-    """A cron expression in a timezone. Raises InvalidJob (/cron_expression, /timezone) for what can't be used."""
+    """A cron expression in a timezone. Raises InvalidJob (/cron_expression, /timezone) if invalid."""
 
     def __init__(self, expression: str, timezone: str = "UTC") -> None:
         self.expression = expression
@@ -74,15 +74,15 @@ class CronExpression:
         return self._next(moment)[0]
 
     def fires_between(self, after: int, until: int, limit: int) -> list[int]:
-        """Return the times after `after` up to `until`, the oldest first, at most `limit` of them."""
+        """Return the times after `after` up to `until`, oldest first, at most `limit`."""
         found: list[int] = []
         while len(found) < limit and (after := self.next_after(after)) <= until:
             found.append(after)
         return found
 
     def last_until(self, moment: int, known: int) -> int:
-        """Return the last time up to `moment`. `known` is an earlier one; it is the answer when there is none since."""
-        # What comes next never goes back when the moment goes on, so halving finds it in some 40 steps at most.
+        """Return the last time up to `moment`: at least `known`, an earlier one."""
+        # The next time never decreases as the moment increases, so bisection finds it in about 40 steps.
         low, high = known, moment
         while low < high:
             middle = (low + high) // 2
@@ -99,7 +99,7 @@ class CronExpression:
         return self.next_after(first) - first
 
     def preview(self, after: int, count: int) -> list[Fire]:
-        """Return the next `count` times, in UTC and on the wall: fewer when a hundred years don't hold so many."""
+        """Return the next `count` times within a hundred years, in UTC and local time."""
         rows: list[Fire] = []
         end = after + _PREVIEW
         while len(rows) < count:
@@ -114,8 +114,8 @@ class CronExpression:
         return self._next_clock_time(moment) if self._clock_time else self._next_real_time(moment)
 
     def _next_clock_time(self, moment: int) -> tuple[int, Literal["", "gap", "fold"]]:
-        # On the wall's own time line a gap's minutes all stand for the moment behind it, a fold's for the first
-        # time round. So moments never go back along it, and the first one that is later is the next.
+        # In local time, all minutes of a gap map to the moment after it, and those of a fold to the first occurrence.
+        # So moments never decrease along it, and the first later one is the next.
         for wall in _walls(self._fields, _wall(moment, self._zone)):
             local = wall.replace(tzinfo=self._zone)
             instant = _ms(local)
@@ -125,11 +125,11 @@ class CronExpression:
                     return instant, "gap"
             elif instant > moment:
                 return instant, "fold" if local.utcoffset() != local.replace(fold=1).utcoffset() else ""
-        raise AssertionError("what has fired within the horizon fires again within it")
+        raise AssertionError("an expression that has fired within the horizon fires again within it")
 
     def _end_of_gap(self, wall: datetime) -> int:
-        """Return the first moment whose wall time is later than `wall`, which no clock shows."""
-        # Read with either offset, the two moments have the change between them.
+        """Return the first moment whose local time is later than `wall`, which does not exist."""
+        # Interpreted with either offset, the two moments have the change between them.
         early, late = sorted(_ms(wall.replace(tzinfo=self._zone, fold=fold)) for fold in (0, 1))
         return self._first_change(early, late)
 
@@ -143,7 +143,7 @@ class CronExpression:
                 local = _at(instant, self._zone)
                 ambiguous = local.replace(fold=0).utcoffset() != local.replace(fold=1).utcoffset()
                 return instant, "fold" if ambiguous else ""
-            # From there on the wall shows another time; that very moment counts too.
+            # From this moment on the offset differs; the moment itself counts, too.
             moment = change - 1000
             if self._fits(change):
                 return change, ""
@@ -154,7 +154,7 @@ class CronExpression:
         return next(_walls(self._fields, wall - _SECOND)) == wall
 
     def _change_between(self, start: int, end: int) -> int | None:
-        """Return the first moment in (start, end] at which the offset changes, None when it does not."""
+        """Return the first moment in (start, end] at which the offset changes, or None."""
         offset = _at(start, self._zone).utcoffset()
         while start < end:
             stop = min(start + 86_400_000, end)
@@ -187,14 +187,14 @@ def _fields(expression: str) -> str:
     text = " ".join(expression.split())
     if text.startswith("@"):
         if text.lower() not in _ALIASES:
-            raise _bad(expression, f"of the names with @ these are known: {', '.join(_ALIASES)}")
+            raise _bad(expression, f"expected one of {', '.join(_ALIASES)}")
         return _ALIASES[text.lower()]
     if len(text) > _LONGEST:
         raise _bad(expression, f"is longer than {_LONGEST} characters")
     if len(text.split()) not in (5, 6):
         raise _bad(expression, "expected 5 fields (minute hour day month weekday), or 6 with the seconds first")
     if _RANDOM.search(text):
-        raise _bad(expression, "R and H mean another time at each look: say which")
+        raise _bad(expression, "R and H are random: use fixed values")
     return text
 
 
@@ -212,7 +212,7 @@ def _check_fires(fields: str, expression: str) -> None:
 
 
 def _walls(fields: str, start: datetime) -> Iterator[datetime]:
-    """Yield the times of an expression strictly after `start` on a clock without daylight saving."""
+    """Yield the times of an expression strictly after `start` on a clock without daylight saving time."""
     iterator = croniter(
         fields,
         start.replace(tzinfo=UTC),

@@ -1,4 +1,4 @@
-"""Where a handler's function was declared, and whether it is one that can be run."""
+"""Where a handler's function is declared, and whether it can be a handler."""
 
 import functools
 import inspect
@@ -9,20 +9,20 @@ from typing import Any, NamedTuple
 
 
 class Declaration(NamedTuple):
-    """A function as the source declares it. Two of the same place differ by the load of the module."""
+    """A function's declaration in the source. Two of the same location differ by the load of the module."""
 
     function: object
     module: str
     name: str
     file: str
     line: int
-    #: What is the module's own: its names, and the spec that each load of it has anew.
+    #: The module's identity: its names, and the spec, which is new with each load.
     names: object
     spec: object
 
     def replaces(self, before: "Declaration") -> bool:
-        """Return whether this is the same function again, or the same source loaded anew: reloaded, or under another
-        name, as a script that is a module too."""
+        """Return whether this is the same function, or the same source loaded again: reloaded, or under another name,
+        such as a script that is also imported."""
         if self.function is before.function:
             return True
         same_source = (self.file, self.name) == (before.file, before.name)
@@ -34,7 +34,7 @@ class Declaration(NamedTuple):
 
 
 def underlying(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the function that runs when this is called: below a partial, a bound method or an object's `__call__`."""
+    """Return the function that runs when this is called: inside a partial, a bound method or an object's `__call__`."""
     while True:
         if isinstance(function, functools.partial):
             function = function.func
@@ -58,7 +58,7 @@ def declaration(function: Callable[..., Any]) -> Declaration:
         function=function,
         module=str(getattr(below, "__module__", "?")),
         name=str(getattr(below, "__qualname__", repr(below))),
-        # A script may be named from the folder that it was started in.
+        # The path of a script may be relative to the folder that it was started in.
         file=os.path.abspath(code.co_filename) if code else "",
         line=code.co_firstlineno if code else 0,
         names=names,
@@ -67,15 +67,15 @@ def declaration(function: Callable[..., Any]) -> Declaration:
 
 
 def wrong_kind(function: Callable[..., Any]) -> str:
-    """Say why something can't be a handler; "" when it can."""
+    """Return why something can't be a handler; "" if it can."""
     if inspect.isclass(function):
-        return "is a class; a handler is a function"
+        return "is a class; use a function"
     below = underlying(function)
     return next((f"is {kind}; {remedy}" for is_one, kind, remedy in _NOT_RUN if is_one(below)), "")
 
 
-#: What returns at once when it is called, without having done anything.
+#: Functions that return immediately when they are called, without having done anything.
 _NOT_RUN: tuple[tuple[Callable[[object], bool], str, str], ...] = (
-    (inspect.isasyncgenfunction, "an async generator", "a handler returns its result"),
-    (inspect.isgeneratorfunction, "a generator (it has a yield)", "a handler returns its result"),
+    (inspect.isasyncgenfunction, "an async generator", "return the result instead"),
+    (inspect.isgeneratorfunction, "a generator (it has a yield)", "return the result instead"),
 )

@@ -1,6 +1,6 @@
-"""What `@handler` was given, and what is wrong with it: all of that at once, when it is declared.
+"""Validates the arguments of `@handler`: all mistakes are reported together, at the declaration.
 
-The worker, the API, the scheduler and `gopherctl check` load handlers in the same way, so each refuses the same.
+The worker, the API, the scheduler and `gopherctl check` load handlers in the same way, so each rejects the same.
 """
 
 import inspect
@@ -25,7 +25,7 @@ from .ranges import LONGEST_TIMEOUT, LONGEST_WAIT, MOST_RETRIES
 
 
 class Mistake(msgspec.Struct, frozen=True):
-    """Something wrong in a module of handlers. `line` is 0 and `handler` "" where it is not in a declaration."""
+    """A mistake in a module of handlers. `line` is 0 and `handler` "" if it is not in a declaration."""
 
     file: str
     line: int
@@ -61,9 +61,9 @@ class Declared:
     unique_for: Any = None
 
     def mistakes(self, function: Any) -> list[Mistake]:
-        """Return what is wrong with this function as a handler, and with its options."""
+        """Return the mistakes of this handler's function and options."""
         if not callable(function):
-            return [Mistake("", 0, "", f"@handler() decorates a function, and {function!r} is none")]
+            return [Mistake("", 0, "", f"@handler() decorates a function, and {function!r} is not one")]
         found = declaration(function)
         return [
             Mistake(found.file, found.line, f"{found.module}.{found.name}", message)
@@ -90,7 +90,7 @@ def _check_function(declared: Declared, function: Any) -> Iterator[str]:
         yield "its parameters can't be seen; wrap it in a function of two"
         return
     if len(parameters) != 2 or any(each.kind not in _POSITIONAL for each in parameters):
-        yield "a handler takes exactly (job, payload)"
+        yield "a handler takes exactly two parameters, (job, payload)"
         return
     yield from _check_payload(declared, function)
 
@@ -117,7 +117,7 @@ def _check_payload(declared: Declared, function: Any) -> Iterator[str]:
 def _check_name(declared: Declared, function: Any) -> Iterator[str]:
     if declared.name is None:
         if getattr(function, "__name__", "<lambda>") == "<lambda>":
-            yield 'has no name of its own; give it one: @handler("name")'
+            yield 'has no usable name; give it one: @handler("name")'
             return
         name = function.__name__
     else:
@@ -137,7 +137,7 @@ def _check_durations(declared: Declared, _function: Any) -> Iterator[str]:
             yield f"{name}={value!r:.60}: {error}"
             continue
         if not 0 < seconds <= longest and not (name == "retention" and seconds == 0):
-            yield f"{name}={value!r:.60}: must be longer than 0, and at most {shown}"
+            yield f"{name}={value!r:.60}: must be greater than 0 and at most {shown}"
 
 
 _DURATIONS = (
@@ -190,11 +190,11 @@ def _check_permanent(declared: Declared, _function: Any) -> Iterator[str]:
     value = declared.permanent
     if not isinstance(value, tuple):
         remedy = f": give a tuple, permanent=({value.__name__},)" if isinstance(value, type) else ""
-        yield f"permanent={value!r:.60} is no tuple of exception classes{remedy}"
+        yield f"permanent={value!r:.60} is not a tuple of exception classes{remedy}"
         return
     for each in value:
         if not (isinstance(each, type) and issubclass(each, BaseException)):
-            yield f"permanent: {each!r:.60} is no exception class"
+            yield f"permanent: {each!r:.60} is not an exception class"
 
 
 def _check_limit(declared: Declared, _function: Any) -> Iterator[str]:

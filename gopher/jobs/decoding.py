@@ -1,4 +1,4 @@
-"""msgspec's errors in our words: which field (a JSON pointer), and what to do about it."""
+"""Converts msgspec's errors: the field as a JSON pointer, and how to fix it."""
 
 import re
 from typing import TypeVar
@@ -20,14 +20,14 @@ def explain(error: msgspec.ValidationError, base: str = "") -> InvalidJob:
     field = base + path.rstrip("`").replace("[", "/").replace("]", "").replace(".", "/")
     if named := _NAMED.match(details):
         missing = named[1].startswith("missing")
-        return InvalidJob("is required" if missing else "is not a known field: leave it out", f"{field}/{named[2]}")
+        return InvalidJob("is required" if missing else "is not a known field: remove it", f"{field}/{named[2]}")
     return InvalidJob(f"{details[0].lower()}{details[1:]}", field or None)
 
 
 def decode(decoder: msgspec.json.Decoder[T], text: bytes | msgspec.Raw, *, names: bool = True) -> T:
-    """Read JSON as the decoder's type. Raises InvalidJob that names the field, InvalidJson for what is not JSON.
+    """Decode JSON to the decoder's type. Raises InvalidJob, naming the field; InvalidJson for invalid JSON.
 
-    With `names`, no object in it may have a name twice.
+    With `names`, duplicate keys in objects are rejected.
     """
     try:
         value = decoder.decode(text)

@@ -1,4 +1,4 @@
-"""A dry run: how a job would be dealt with if it was submitted now."""
+"""Dry runs: what would happen to a job if it was submitted now."""
 
 import time
 from collections.abc import Sequence
@@ -16,12 +16,12 @@ from .job import NewJob, decode_envelope
 from .models import LimitView, WorkerView
 from .options import resolve
 
-#: Retries whose times are shown.
+#: How many retries are shown with their delays.
 _SHOWN = 10
 
 
 class DryRun(msgspec.Struct):
-    """How a job would be dealt with. Durations in seconds; `retry_delays` are the longest waits before each retry."""
+    """What would happen to a job. Durations in seconds; `retry_delays` are the maximum delays before each retry."""
 
     type: TypeName
     queue: QueueName
@@ -44,7 +44,7 @@ def dry_run(
     limits: Sequence[LimitView],
     workers: Sequence[WorkerView],
 ) -> DryRun:
-    """Return how a job would be dealt with by what is known now."""
+    """Return what would happen to a job in the current state."""
     handler = registry.get(job.type) if registry else None
     options = resolve(decode_envelope(job.envelope), handler, settings)
     backoff = handler.backoff if handler else Backoff()

@@ -1,7 +1,7 @@
-"""The types of fields in requests and answers, with what the API's document says of each.
+"""Types of fields in requests and responses, with their descriptions in the OpenAPI document.
 
-The rules stand where they are kept (names, job, durations) and are taken from there. A submission keeps them by checks
-of its own, with better words; what derives from `Checked` keeps them by themselves.
+Their patterns are defined where they are enforced (names, job, durations). Submissions are validated separately, with
+more specific messages; subclasses of `Checked` are validated by these types.
 """
 
 import re
@@ -23,29 +23,29 @@ _FROM, _TO = "^(?:", ")$"
 
 
 def _whole(pattern: re.Pattern[str] | str) -> dict[str, Any]:
-    """Return the schema of text that fits a pattern from its first to its last character."""
+    """Return the schema of text that matches a pattern completely."""
     return {"pattern": f"{_FROM}{pattern if isinstance(pattern, str) else pattern.pattern}{_TO}"}
 
 
 JobId = Annotated[
     str,
     Meta(
-        description="The id of a job.",
+        description="Id of a job.",
         examples=["01a20d1c-ddd6-7e46-9daa-2af634a7f173"],
         extra_json_schema=_whole(JOB_ID),
     ),
 ]
-TypeName = Annotated[str, Meta(description="A job type.", examples=["email"], extra_json_schema=_whole(TYPE_NAME))]
+TypeName = Annotated[str, Meta(description="Job type.", examples=["email"], extra_json_schema=_whole(TYPE_NAME))]
 QueueName = Annotated[
-    str, Meta(description="The name of a queue.", examples=["default"], extra_json_schema=_whole(QUEUE_NAME))
+    str, Meta(description="Name of a queue.", examples=["default"], extra_json_schema=_whole(QUEUE_NAME))
 ]
 ScheduleName = Annotated[
-    str, Meta(description="The name of a schedule.", examples=["nightly"], extra_json_schema=_whole(SCHEDULE_NAME))
+    str, Meta(description="Name of a schedule.", examples=["nightly"], extra_json_schema=_whole(SCHEDULE_NAME))
 ]
 Key = Annotated[
     str,
     Meta(
-        description="A key of your own.",
+        description="A key of your choice.",
         examples=["customer:42"],
         extra_json_schema=_whole(KEY),
         extra={"metavar": "KEY"},
@@ -61,7 +61,7 @@ Time = Annotated[
         extra_json_schema={"format": "date-time"},
     ),
 ]
-#: One that a client gives.
+#: A time given by a client.
 SubmittedTime = Annotated[
     str,
     Meta(
@@ -76,7 +76,7 @@ Duration = (
     Annotated[
         str,
         Meta(
-            description="10s, 500ms, 1h30m, 2d, or seconds.",
+            description="10s, 500ms, 1h30m, 2d, or a number of seconds.",
             examples=["1h30m"],
             extra={"metavar": "DURATION"},
             extra_json_schema=_whole(DURATION),
@@ -86,15 +86,15 @@ Duration = (
     | Annotated[float, Meta(extra_json_schema={"minimum": 0, "maximum": LONGEST})]
 )
 RateText = Annotated[
-    str, Meta(description="Starts in a time: 10/s, 600/m, 5/h, 1/10s; from 1/366d to 1000000/s.", examples=["10/s"])
+    str, Meta(description="Starts per period: 10/s, 600/m, 5/h, 1/10s; from 1/366d to 1000000/s.", examples=["10/s"])
 ]
-#: JSON that is handed on as it is, to the digit.
+#: JSON that is passed on unchanged.
 AnyJson = Annotated[Raw, Meta(description="Any JSON value.")]
 JsonObject = Annotated[Raw, Meta(description="A JSON object.", extra_json_schema={"type": "object"})]
 Metadata = Annotated[
     Raw,
     Meta(
-        description="A small JSON object that is given back with the job.",
+        description="A small JSON object, returned with the job.",
         examples=[{"order": 42}],
         extra_json_schema={"type": ["object", "null"]},
     ),
@@ -102,12 +102,12 @@ Metadata = Annotated[
 
 
 def one_of(words: tuple[str, ...]) -> dict[str, Any]:
-    """Return the schema of text that is one of some words."""
+    """Return the schema of an enumeration."""
     return {"enum": list(words)}
 
 
 class Checked(msgspec.Struct, forbid_unknown_fields=True):
-    """A request whose text has to be as the types of its fields say. Raises InvalidJob, naming the field."""
+    """A request whose text fields are validated by their types. Raises InvalidJob, naming the field."""
 
     def __post_init__(self) -> None:
         for field, schema in _schemas_of(type(self)):
@@ -117,7 +117,7 @@ class Checked(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def check_text(value: Any, schema: Mapping[str, Any], field: str) -> None:
-    """Raise InvalidJob for text that does not fit its schema."""
+    """Raise InvalidJob for text that does not match its schema."""
     if value not in schema.get("enum", (value,)):
         raise InvalidJob(f"is {value!r:.60}: must be one of {', '.join(schema['enum'])}", field)
     if isinstance(value, str) and not re.fullmatch(schema.get("pattern", ".*"), value, re.DOTALL):
@@ -132,7 +132,7 @@ def _schemas_of(kind: type[Checked]) -> list[tuple[msgspec.structs.FieldInfo, di
 
 
 def schemas_in(kind: Any) -> Iterator[dict[str, Any]]:
-    """Yield the schema of the text in a type: of `X | None` that of X."""
+    """Yield the schema of the text in a type: that of X for `X | None`."""
     arguments = get_args(kind)
     metas = [each for each in arguments if isinstance(each, Meta)]
     if metas and arguments[0] is str:

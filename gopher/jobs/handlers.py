@@ -1,4 +1,4 @@
-"""Which handler runs which job type: the decorator, the registry, and typed payloads."""
+"""Handlers: the decorator, the registry, and typed payloads."""
 
 import inspect
 from collections.abc import Callable, Iterator
@@ -26,7 +26,7 @@ UniqueKey = Callable[[Any], str | None]
 
 @dataclass(frozen=True)
 class Handler:
-    """A job type: its function and the options that jobs of the type have when they do not say."""
+    """A job type: its function and the default options of its jobs."""
 
     name: str
     function: HandlerFunction
@@ -36,23 +36,23 @@ class Handler:
     #: None is `WORKER_MAX_RETRIES`.
     max_retries: int | None = None
     backoff: Backoff = field(default_factory=Backoff)
-    #: Exceptions that no further attempt can mend.
+    #: Exceptions that are not retried.
     permanent: tuple[type[BaseException], ...] = ()
     limit: Limit | None = None
-    #: Better not finished than run twice at once: stopped when the lease may be lost.
+    #: Must never run twice at the same time: stopped if the lease may be lost.
     exclusive: bool = False
-    #: A schedule of the type's own: (cron expression, timezone).
+    #: The type's schedule: (cron expression, timezone).
     cron: tuple[str, str] | None = None
-    #: The role that an API key must have to submit jobs of the type.
+    #: The role that an API key requires to submit jobs of the type.
     needs: Role = "submit"
-    #: What its jobs have that do not say; None is the default. Durations in seconds.
+    #: Options of its jobs unless the submission says otherwise; None is the default. Durations in seconds.
     queue: str | None = None
     priority: str | None = None
     retention: float | None = None
     expires_in: float | None = None
     unique_key: UniqueKey | None = None
     unique_for: float | None = None
-    #: Whether there is any of those.
+    #: Whether the handler declares any of them.
     has_defaults: bool = field(init=False, repr=False, compare=False)
     _decoder: msgspec.json.Decoder[Any] = field(init=False, repr=False, compare=False)
 
@@ -71,7 +71,7 @@ class Handler:
         return msgspec.json.schema(self.payload_type)
 
     def decode(self, payload: bytes | msgspec.Raw) -> Any:
-        """Return the payload as the handler's own type. Raises InvalidJob, naming the field."""
+        """Return the payload as the handler's type. Raises InvalidJob, naming the field."""
         try:
             return self._decoder.decode(payload)
         except msgspec.ValidationError as error:
@@ -81,19 +81,19 @@ class Handler:
 
 
 class Registry:
-    """Handlers by the name of their job type."""
+    """Handlers by job type."""
 
     def __init__(self) -> None:
         self._handlers: dict[str, Handler] = {}
         #: The modules that were loaded into it (see `loading`).
         self.modules: tuple[str, ...] = ()
         self._collected: list[Mistake] | None = None
-        #: Where each was declared.
+        #: The declaration of each.
         self._declared: dict[str, Declaration] = {}
         self._admit: Callable[[Handler], None] = _admit_all
 
     def guarded(self, admit: Callable[[Handler], None]) -> "Registry":
-        """Return the same handlers; `require` calls `admit`, which raises for a type that may not be submitted."""
+        """Return a copy whose `require` calls `admit`, which raises for types that may not be submitted."""
         guarded = Registry()
         guarded._handlers, guarded._declared, guarded._admit = self._handlers, self._declared, admit
         return guarded
@@ -103,7 +103,7 @@ class Registry:
         declared = declaration(handler.function)
         before = self._declared.get(handler.name)
         if before is not None and not declared.replaces(before):
-            message = f"job type {handler.name!r} has two handlers: {before} and {declared}. Give one another name."
+            message = f"job type {handler.name!r} has two handlers: {before} and {declared}. Rename one of them."
             self.refuse([Mistake(declared.file, declared.line, "", message)])
             return
         self._handlers[handler.name] = handler
@@ -128,7 +128,7 @@ class Registry:
         return self._handlers.get(name)
 
     def require(self, name: str) -> Handler:
-        """Return the handler of a job type. Raises UnknownType, naming the known ones."""
+        """Return the handler of a job type. Raises UnknownType, listing the registered ones."""
         handler = self._handlers.get(name)
         if handler is None:
             known = ", ".join(sorted(self._handlers)) or "none"
@@ -144,7 +144,7 @@ class Registry:
 
 
 def _admit_all(_handler: Handler) -> None:
-    """Admit every type: clients of the server itself may submit any."""
+    """Allow all types: clients of the server itself may submit any."""
 
 
 #: Where `@handler` registers.
@@ -179,13 +179,13 @@ def handler(
     TypedDict or `dict`; its first docstring line describes the type. `name` defaults to the
     function's own. It returns any JSON value: the job's result.
 
-    `rate_limit="10/s"` (with `burst`) and `concurrency=4` hold over the whole fleet. `cron="0 3 * * *"` makes a
-    schedule named as the type, with an empty payload. `exclusive=True` has a job stopped when the worker has lost
-    touch with the server for nearly a lease, rather than perhaps run twice at once. `needs="admin"` (or "read") makes
-    the API accept such jobs only from keys with at least that role.
+    `rate_limit="10/s"` (with `burst`) and `concurrency=4` apply across all workers. `cron="0 3 * * *"` creates a
+    schedule with the name of the type and an empty payload. With `exclusive=True`, a job is stopped if the worker has
+    lost its server for nearly a lease, so that it can't run twice at the same time. With `needs="admin"` (or "read")
+    the API accepts such jobs only from keys with at least that role.
 
-    `queue`, `priority`, `retention`, `expires_in`, `unique_key` and `unique_for` are those of jobs that are submitted
-    without; `unique_key` is a function of the payload: `unique_key=lambda payload: payload.customer`.
+    `queue`, `priority`, `retention`, `expires_in`, `unique_key` and `unique_for` apply to jobs that are submitted
+    without them; `unique_key` is a function of the payload: `unique_key=lambda payload: payload.customer`.
     """
 
     target = into if into is not None else registry
@@ -247,6 +247,6 @@ def handler(
 
 def _not_a_name(name: object) -> Mistake:
     if not callable(name):
-        return Mistake("", 0, "", f"@handler({name!r}): a job type's name is a string")
+        return Mistake("", 0, "", f"@handler({name!r}): the job type must be a string")
     found = declaration(name)
     return Mistake(found.file, found.line, f"{found.module}.{found.name}", "write @handler(), with parentheses")

@@ -1,4 +1,4 @@
-"""A job as the parts of Gopher hand it to each other. Nothing here knows the server."""
+"""Jobs, independent of the server."""
 
 import hashlib
 import logging
@@ -22,19 +22,19 @@ NO_METADATA = msgspec.Raw(b"{}")
 
 
 class Envelope(msgspec.Struct, omit_defaults=True, frozen=True):
-    """What was submitted: stored once as JSON, never changed, never read by a script.
+    """The submitted part of a job: stored once as JSON, never changed, never read by a script.
 
-    What is None was not said: the worker that runs the job fills it from the handler's
-    own options, then from its settings. Durations in seconds, times in Unix milliseconds.
+    None means not given: the worker then uses the handler's option, or its settings. Durations in seconds, times in
+    Unix milliseconds.
     """
 
     payload: msgspec.Raw = msgspec.Raw(b"{}")
     max_retries: int | None = None
     timeout: float | None = None
-    #: No attempt is begun later than so long after the submission.
+    #: No attempt is started later than this after the submission.
     retry_for: float | None = None
     execute_at: int | None = None
-    #: The trace that it was submitted in (see `trace_context`).
+    #: The trace context of the submission (see `trace_context`).
     trace: dict[str, str] = {}
     #: The name of the API key that submitted it (see `owners`).
     owner: str = ""
@@ -42,14 +42,14 @@ class Envelope(msgspec.Struct, omit_defaults=True, frozen=True):
     metadata: msgspec.Raw = NO_METADATA
 
 
-#: How one is written that has a payload (JSON) and nothing else, as nearly all have.
+#: The JSON of an envelope with a payload only, as nearly all are.
 BARE_ENVELOPE = b'{"payload":%s}'
 
 decode_envelope = msgspec.json.Decoder(Envelope).decode
 
 
 def read_envelope(data: bytes) -> Envelope:
-    """Return an envelope. Of one that was corrupted nothing is known: its job fails in the child."""
+    """Decode an envelope. A corrupt one becomes an empty one, whose job fails in the child."""
     try:
         return decode_envelope(data)
     except UNREADABLE:
@@ -57,18 +57,18 @@ def read_envelope(data: bytes) -> Envelope:
 
 
 def with_field(envelope: bytes, field: bytes) -> bytes:
-    """Return an envelope with one more field, such as `"owner":"shop"`.
+    """Return an envelope with an additional field, such as `"owner":"shop"`.
 
-    An envelope is an object that we have written ourselves: to decode it would cost more than all the rest.
+    Inserted as text: decoding the envelope, which we have written ourselves, would cost more than everything else.
     """
     return b"%s%s%s}" % (envelope[:-1], b"" if envelope == b"{}" else b",", field)
 
 
 class NewJob(msgspec.Struct, frozen=True, gc=False):
-    """A job on its way into a queue.
+    """A job to be stored in a queue.
 
-    `due` and `expires` are Unix milliseconds as text, or `+5000` for so many from now by the server's
-    clock: whoever submits may have a wrong one. "" is at once, and never.
+    `due` and `expires` are Unix milliseconds as text, or `+5000` for milliseconds from now by the server's clock,
+    since the submitter's may be wrong. "" means immediately, and never.
     """
 
     id: str
@@ -78,25 +78,25 @@ class NewJob(msgspec.Struct, frozen=True, gc=False):
     priority: str = DEFAULT_PRIORITY
     due: str = ""
     expires: str = ""
-    #: Seconds that the record is kept after the end; None is the default.
+    #: Seconds to keep the finished job's record; None is the default.
     retention: float | None = None
-    #: While a job of its owner and type with this key waits or runs, at most `unique_for` seconds, another one is not
-    #: stored.
+    #: While a job of the same owner and type with this key is unfinished, for at most `unique_for` seconds, another one
+    #: is not stored.
     unique_key: str = ""
     unique_for: float = 366 * 86400.0
-    #: Jobs with the same key share a bucket of their type's limit; others have the type's own.
+    #: Jobs with the same key share a bucket of their type's rate limit; others share the type's bucket.
     limit_key: str = ""
-    #: Ids of the jobs in the same queue that must end first, and what happens when one does not complete.
+    #: Ids of the jobs in the same queue that must finish first, and what happens if one does not complete.
     after: tuple[str, ...] = ()
     on_parent_failure: str = "fail"
-    #: As the envelope has it (see `owners`).
+    #: As in the envelope (see `owners`).
     owner: str = ""
 
     @property
     def unique_name(self) -> str:
-        """Return type, unique key and owner in one, which no two unfinished jobs of a queue share; "" without a key.
+        """Return type, unique key and owner as one string, unique among unfinished jobs of a queue; "" without a key.
 
-        Types and keys contain no spaces, so the parts can't be confused.
+        Types and keys contain no spaces, so this is unambiguous.
         """
         if not self.unique_key:
             return ""
@@ -104,25 +104,25 @@ class NewJob(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def is_plain(self) -> bool:
-        """Whether it may run at once, at any time, and there is nothing else to it. Nearly all jobs are plain."""
+        """Whether the job runs immediately, does not expire, and has no other options. Nearly all jobs are plain."""
         special = self.due or self.expires or self.unique_key or self.limit_key or self.after
         return not special and self.retention is None
 
 
-#: Hexadecimal digits at the end of an id that hint at its queue.
+#: Number of hexadecimal digits at the end of an id that are a hint of its queue.
 HINT_DIGITS = 3
-#: Where an id has two bits that say its variant, 0b10: a random digit, and what is written for it.
+#: Maps a random digit to one with the two variant bits 0b10 of a UUID.
 _VARIANT = {f"{digit:x}": f"{digit & 0x3 | 0x8:x}" for digit in range(16)}
 
 
 @lru_cache(maxsize=4096)
 def queue_hint(queue: str) -> str:
-    """Return the last digits of the ids that are made for a queue: who looks for a job asks that queue first."""
+    """Return the last digits of ids of a queue's jobs, so that a job is searched in that queue first."""
     return f"{crc32(queue.encode()) & 0xFFF:0{HINT_DIGITS}x}"
 
 
 def with_hint(job_id: str, queue: str) -> str:
-    """Return an id that was made for another queue as one for this queue. Their order stays as it was."""
+    """Convert the id of another queue's job to one for this queue, without changing its order."""
     return job_id[:-HINT_DIGITS] + queue_hint(queue)
 
 
@@ -134,16 +134,16 @@ def new_job_id(queue: str = "default") -> str:
 
 
 def new_job_ids(count: int, queue: str = "default") -> list[str]:
-    """Return so many ids at once, in ascending order: they are of the same moment.
+    """Return `count` ids of the same moment, in ascending order.
 
-    What is random is the first one, and how far each is from the one before (RFC 9562, 6.2, method 2).
+    The first one and the increments are random (RFC 9562, 6.2, method 2).
     """
     first, hint = new_job_id(), queue_hint(queue)
-    # Of the 36 bits before the hint: where the first one is, and a step with which the last one has room.
+    # Within the 36 bits before the hint: the first value, and a maximum step so that the last value fits.
     head, place, furthest = first[:-12], int(first[-12:-HINT_DIGITS], 16), 2**35 // (count + 1)
     step = int.from_bytes(os.urandom(4)) % furthest + 1
     begin = place % (2**36 - count * step)
-    # With a digit before them that is cut off again: `hex` writes no zeros there, and takes half of what formats do.
+    # With an extra leading digit, which is removed again: `hex` omits leading zeros, and is twice as fast as formats.
     numbers = range(2**36 + begin, 2**36 + begin + count * step, step)
     return [head + hex(number)[-9:] + hint for number in numbers]
 
@@ -158,15 +158,15 @@ def job_id_from(made: int, seed: str) -> str:
 
 
 def created_ms(job_id: str) -> int:
-    """Return when an id was made, in Unix milliseconds, by the clock of who made it."""
+    """Return the creation time of an id in Unix milliseconds, by the creator's clock."""
     if job_id[8:9] == "-":
-        # As it is always written: at a tenth of what it takes to read all of it.
+        # The usual form, at a tenth of the time of a complete parse.
         return int(job_id[:8] + job_id[9:13], 16)
     return UUID(job_id).int >> 80
 
 
 class Reporter:
-    """Takes what a handler reports. This one, for handlers run in process, logs it; a child's sends it."""
+    """Receives a handler's reports. This one, for handlers run in process, logs them; a child's sends them."""
 
     def progress(self, fraction: float, message: str) -> None:
         logging.getLogger("gopher.job").info("progress %.0f%% %s", fraction * 100, message)
@@ -179,7 +179,7 @@ class Reporter:
 
 
 class Job(msgspec.Struct, kw_only=True, eq=False, weakref=True):
-    """What a handler is given beside its payload: who the job is, and how to report on it."""
+    """The handler's view of its job: attributes, and methods to report progress."""
 
     id: str
     type: str
@@ -188,26 +188,26 @@ class Job(msgspec.Struct, kw_only=True, eq=False, weakref=True):
     attempt: int = 1
     max_retries: int = 0
     metadata: dict[str, Any] = {}
-    #: When the soft timeout comes, in Unix seconds.
+    #: Time of the soft timeout, in Unix seconds.
     deadline: float | None = None
-    #: The results of the jobs that it waited for, by their ids.
+    #: Results of the jobs that it waited for, by id.
     parents: dict[str, Any] = {}
-    #: The trace that it belongs to, 32 hexadecimal digits; "" when it was submitted without one.
+    #: Its trace id, 32 hexadecimal digits; "" if it was submitted without one.
     trace_id: str = ""
-    #: The name of the API key that it was submitted with, "" when trusted. Jobs that its handler enqueues inherit it.
+    #: Name of the API key that submitted it, "" if trusted. Jobs that its handler enqueues inherit it.
     owner: str = ""
-    #: Takes what is reported; not for handlers.
+    #: Receives reports; not for handlers.
     reporter: Reporter = msgspec.field(default_factory=Reporter)
 
     def progress(self, fraction: float, message: str = "") -> None:
-        """Say how far the job is: a fraction from 0 to 1, and what is being done.
+        """Report progress: a fraction from 0 to 1, and a message.
 
-        What is no such number is left out, with a line in the job's log: reports never fail the work.
+        Invalid numbers are ignored, with a line in the job's log: reports never fail a job.
         """
         try:
             share = float(fraction)
         except Exception as error:  # noqa: BLE001 - an object of a handler may raise anything
-            self.reporter.log(f"progress({type(fraction).__name__}) was left out: {type(error).__name__}")
+            self.reporter.log(f"progress({type(fraction).__name__}) was ignored: {type(error).__name__}")
             return
         if share == share:
             self.reporter.progress(min(max(share, 0.0), 1.0), _text(message))
@@ -218,7 +218,7 @@ class Job(msgspec.Struct, kw_only=True, eq=False, weakref=True):
         self.reporter.log(_formatted(message, args) if args else _text(message))
 
     def cancelled(self) -> bool:
-        """Return whether somebody asked to cancel this job."""
+        """Return whether the job's cancellation was requested."""
         return self.reporter.cancelled()
 
     def __repr__(self) -> str:
@@ -248,14 +248,14 @@ def _shown(value: object) -> str:
         return f"[a {type(value).__name__} that can't be shown: {type(error).__name__}]"
 
 
-#: The job that the calling code runs in; set by what runs a handler.
+#: The job that the calling code runs in; set by the runner of the handler.
 running_job: ContextVar[Job | None] = ContextVar("gopher_current_job", default=None)
-#: The job that this process runs, in a child: threads that a handler starts have no context of their own to find it in.
+#: The job of this process, in a child: threads started by a handler don't inherit the context variable.
 _process_job: Job | None = None
 
 
 def set_process_job(job: Job) -> None:
-    """Make a job the current one in all threads of this process."""
+    """Set the current job for all threads of this process."""
     global _process_job  # noqa: PLW0603 - it is the process's own
     _process_job = job
 

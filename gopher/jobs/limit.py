@@ -10,7 +10,7 @@ MOST = FASTEST
 
 
 class Limit(NamedTuple):
-    """A type's limit: starts a second out of a bucket of `burst`, and how many run at once. None: no limit."""
+    """A type's limit: starts per second, from a bucket of `burst`, and the number of running jobs. None: no limit."""
 
     rate: float | None
     burst: float | None
@@ -18,9 +18,9 @@ class Limit(NamedTuple):
 
 
 def make_limit(rate: str | None, burst: float | None = None, concurrency: int | None = None) -> Limit | None:
-    """Return a limit, None when nothing is limited. `burst` defaults to what starts in one second.
+    """Return a limit, None if nothing is limited. `burst` defaults to one second of the rate.
 
-    Raises ValueError that says what is expected.
+    Raises ValueError with what is expected.
     """
     if rate is None and burst is not None:
         raise ValueError("expected a rate with the burst")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import IO, NamedTuple
 
-#: Bytes of a line: a payload and its metadata fit, whatever escapes they are written with.
+#: Maximum bytes of a line: a payload and its metadata fit, whatever escapes they are written with.
 LONGEST_LINE = 1024 * 1024
 
 _BOM = b"\xef\xbb\xbf"
@@ -22,7 +22,7 @@ class Line(NamedTuple):
 
 
 def read_lines(file: IO[bytes]) -> Iterator[Line]:
-    """Yield the lines of a file as they stand, without a byte order mark. Of one that is too long nothing is kept."""
+    """Yield the unmodified lines of a file, without a byte order mark. Lines that are too long have no text."""
     number = 0
     while text := file.readline(LONGEST_LINE + 1):
         number, size, too_long = number + 1, len(text), len(text) > LONGEST_LINE

@@ -1,4 +1,4 @@
-"""Importing the modules of handlers, and calling what they may define beside handlers: `preload`, and hooks."""
+"""Imports the modules of handlers, and calls their optional `preload` and hooks."""
 
 import sysconfig
 import traceback
@@ -19,7 +19,7 @@ Watched = Callable[[str], AbstractContextManager[object]]
 def load_handlers(modules: Iterable[str], watched: Watched = nullcontext) -> Registry:
     """Import the modules, so that their handlers are registered, and return the registry.
 
-    Raises ConfigurationError that lists all that is wrong in them.
+    Raises ConfigurationError with all mistakes in them.
     """
     names = tuple(modules)
     mistakes = find_mistakes(names, watched)
@@ -30,7 +30,7 @@ def load_handlers(modules: Iterable[str], watched: Watched = nullcontext) -> Reg
 
 
 def find_mistakes(modules: Iterable[str], watched: Watched = nullcontext) -> list[Mistake]:
-    """Import the modules, and return all that is wrong in them."""
+    """Import the modules, and return all mistakes in them."""
     with registry.collecting() as mistakes:
         for name in modules:
             with watched(name):
@@ -42,7 +42,7 @@ def find_mistakes(modules: Iterable[str], watched: Watched = nullcontext) -> lis
 
 
 def preload(modules: Iterable[str], watched: Watched = nullcontext) -> None:
-    """Call the `preload()` of each handler module that has one: it imports what children shall share."""
+    """Call `preload()` of the handler modules that have one, to import what children should share."""
     for name, function in _defined(modules, "preload"):
         with watched(f"{name}.preload()"):
             function()
@@ -72,7 +72,7 @@ def _defined(modules: Iterable[str], name: str) -> Iterator[tuple[str, Callable[
 
 def _not_imported(name: str, error: BaseException) -> Mistake:
     if isinstance(error, ModuleNotFoundError) and error.name and f"{name}.".startswith(f"{error.name}."):
-        remedy = "Name modules that Python finds: installed ones, or those in this folder."
+        remedy = "Use modules that Python can find: installed ones, or those in the current folder."
         return Mistake("", 0, "", f"GOPHER_HANDLERS: there is no module {error.name!r}. {remedy}")
     what = f"it calls sys.exit({error.code!r})" if isinstance(error, SystemExit) else _described(error)
     frames = _frames(error)

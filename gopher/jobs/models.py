@@ -1,4 +1,4 @@
-"""What the queues hold as people and programs are shown it: the shapes of the API's and the CLI's answers.
+"""The models of jobs, queues, workers and schedules that the API, CLI and clients return.
 
 Times are RFC 3339 in UTC, durations and ages seconds.
 """
@@ -31,7 +31,7 @@ from .fields import (
 Progress = Annotated[
     msgspec.Raw,
     Meta(
-        description="How far a running job is.",
+        description="Progress of a running job.",
         examples=[{"fraction": 0.5, "message": "decoding"}],
         extra_json_schema={"type": "object"},
     ),
@@ -43,20 +43,20 @@ _ERROR = {
 }
 _FAILED = {"type": "ValueError", "message": "no such picture", "traceback": "Traceback...", "permanent": False}
 Error = Annotated[
-    msgspec.Raw, Meta(description="The last attempt's error.", examples=[_FAILED], extra_json_schema=_ERROR)
+    msgspec.Raw, Meta(description="Error of the last attempt.", examples=[_FAILED], extra_json_schema=_ERROR)
 ]
 PastError = Annotated[dict[str, Any], Meta(examples=[_FAILED], extra_json_schema=_ERROR)]
 TraceId = Annotated[str, Meta(pattern="^[0-9a-f]{32}$", examples=["4bf92f3577b34da6a3ce929d0e0e4736"])]
 Owner = Annotated[
     str,
-    Meta(description='The name of the API key that it was submitted with, "" when trusted.', examples=["shop"]),
+    Meta(description='Name of the API key that submitted the job, "" if trusted.', examples=["shop"]),
 ]
-Cursor = Annotated[str, Meta(description="Where the next page starts: pass it as `cursor`.")]
+Cursor = Annotated[str, Meta(description="Start of the next page, to be passed as `cursor`.")]
 Corrupt = Annotated[
     list[str],
-    Meta(description="What can't be read, as it is stored; left out where all can.", examples=[["execute_at"]]),
+    Meta(description="Fields whose stored values can't be read; omitted if there are none.", examples=[["execute_at"]]),
 ]
-#: Also of a job whose state can't be read.
+#: Includes `corrupt` for jobs whose state can't be read.
 ShownStatus = Annotated[str, Meta(examples=[State.PENDING], extra_json_schema={"enum": [*State, "corrupt"]})]
 Outcome = Annotated[
     str,
@@ -65,7 +65,7 @@ Outcome = Annotated[
 
 
 class Accepted(msgspec.Struct, omit_defaults=True):
-    """A job that was submitted. With `duplicate` it is an earlier one with the same unique key."""
+    """A submitted job. With `duplicate`, it is an earlier one with the same unique key."""
 
     job_id: JobId
     status: Status
@@ -77,7 +77,7 @@ class Accepted(msgspec.Struct, omit_defaults=True):
 
 
 class TypeView(msgspec.Struct):
-    """A job type: what its payload has to be, and what its jobs have when they do not say. `timeout` in seconds."""
+    """A job type: the schema of its payload, and the default options of its jobs. `timeout` is in seconds."""
 
     name: TypeName
     description: str
@@ -86,7 +86,7 @@ class TypeView(msgspec.Struct):
     max_retries: int
     rate_limit: RateText | None
     concurrency: int | None
-    #: The role that an API key must have to submit such jobs.
+    #: The role that an API key requires to submit such jobs.
     needs: Role = "submit"
     #: Where its jobs go that do not say.
     queue: QueueName = "default"
@@ -94,7 +94,7 @@ class TypeView(msgspec.Struct):
 
 
 class HistoryRow(msgspec.Struct):
-    """One attempt: completed, failed, crashed, timeout, lost (its worker died), released or running."""
+    """An attempt: completed, failed, crashed, timeout, lost (its worker died), released or running."""
 
     attempt: int
     outcome: Outcome
@@ -105,9 +105,9 @@ class HistoryRow(msgspec.Struct):
 
 
 class JobView(msgspec.Struct, kw_only=True):
-    """A job. `payload`, `metadata` and `result` are given back as they were stored, to the digit.
+    """A job. `payload`, `metadata` and `result` are returned exactly as they were stored.
 
-    `corrupt` names what can't be read of its record, where that is anything; what stands there then is a substitute.
+    `corrupt`, if present, lists the fields of its record that can't be read; their values here are substitutes.
     """
 
     job_id: JobId
@@ -127,7 +127,7 @@ class JobView(msgspec.Struct, kw_only=True):
     duration: float | None
     worker: str | None
     owner: Owner = ""
-    #: The trace that it was submitted in.
+    #: Its trace id.
     trace_id: TraceId | None
     progress: Progress | None
     result: AnyJson
@@ -160,7 +160,7 @@ class LogLine(msgspec.Struct):
 
 
 class PriorityStats(msgspec.Struct):
-    """What waits at one priority of a queue."""
+    """The waiting jobs of one priority of a queue."""
 
     waiting: int
     oldest_waiting_age: float
@@ -182,7 +182,7 @@ class QueueStats(msgspec.Struct):
 
 
 class Stats(msgspec.Struct):
-    """The figures of all queues together, and of each."""
+    """Statistics of all queues together, and of each."""
 
     queue_size: int
     total_enqueued: int
@@ -191,7 +191,7 @@ class Stats(msgspec.Struct):
 
 
 class ChildView(msgspec.Struct):
-    """One child of a worker; `job_id` and what follows it are None while it is idle. `rss` in bytes."""
+    """A child of a worker; `job_id` and the fields after it are None while it is idle. `rss` is in bytes."""
 
     pid: int
     rss: int
@@ -202,7 +202,7 @@ class ChildView(msgspec.Struct):
 
 
 class WorkerView(msgspec.Struct, omit_defaults=True):
-    """A live worker. `rss` in bytes, of the supervisor alone."""
+    """A live worker. `rss` is in bytes, of the supervisor alone."""
 
     id: str
     host: str
@@ -226,7 +226,7 @@ class Page(msgspec.Struct):
 
 
 class DeadLetterPage(msgspec.Struct):
-    """A page of dead letters, newest first; `total_count` is of all that fit, on this page or not."""
+    """A page of dead letters, newest first; `total_count` is the number of all matches."""
 
     jobs: list[JobView]
     total_count: int
@@ -234,9 +234,9 @@ class DeadLetterPage(msgspec.Struct):
 
 
 class GroupView(msgspec.Struct, omit_defaults=True):
-    """Dead letters of one type that died of the same class of error at the same place, in all queues.
+    """A failure group: dead letters of one type with the same error class and location, in all queues.
 
-    `place` is the innermost frame of the handler's code, None where nobody can say; the last of them is `last_job_id`.
+    `place` is the innermost frame of the handler's code, None if unknown; `last_job_id` is the latest dead letter.
     """
 
     group: str
@@ -253,7 +253,7 @@ class GroupView(msgspec.Struct, omit_defaults=True):
 
 
 class GroupPage(msgspec.Struct):
-    """The largest groups of dead letters first; `total_count` is of all groups, shown here or not."""
+    """Failure groups, largest first; `total_count` is the number of all groups."""
 
     groups: list[GroupView]
     total_count: int
@@ -275,19 +275,19 @@ class StartedRedrive(NamedTuple):
 class RedriveView(msgspec.Struct, omit_defaults=True):
     """Dead letters of one queue that are redriven gradually: `canary` of them first, the rest at `rate`.
 
-    `status` is canary (the first ones are under way), running, finished or stopped; `reason` says why it was stopped.
+    `status` is canary, running, finished or stopped; `reason` is why it was stopped.
     """
 
     redrive_id: str
     queue: QueueName
     status: str
-    #: How many went or will go back, and how many have.
+    #: The total number of jobs to retry, and how many have been retried.
     total: int
     retried: int
     canary: int
-    #: Ids of the first ones.
+    #: Ids of the canary's jobs.
     canaries: list[JobId]
-    #: E.g. `5/s`, None for as fast as it goes.
+    #: E.g. `5/s`, None for unlimited.
     rate: RateText | None
     type: TypeName | None
     error: str | None
@@ -305,7 +305,7 @@ class RedriveView(msgspec.Struct, omit_defaults=True):
 
 
 class LimitView(msgspec.Struct, omit_defaults=True):
-    """A type that is limited, paused or held back, in one queue. `origin` is api, or handler for the code's own."""
+    """A limited, paused or throttled type in one queue. `origin` is api, or handler if declared in code."""
 
     type: TypeName
     queue: QueueName
@@ -320,7 +320,7 @@ class LimitView(msgspec.Struct, omit_defaults=True):
 
 
 class ScheduleView(msgspec.Struct, omit_defaults=True):
-    """A schedule. `next_run_at` is None while it is paused; `origin` is api, or handler for the code's own."""
+    """A schedule. `next_run_at` is None while it is paused; `origin` is api, or handler if declared in code."""
 
     name: ScheduleName
     cron_expression: str
@@ -346,7 +346,7 @@ class ScheduleView(msgspec.Struct, omit_defaults=True):
 
 
 class PreviewRow(msgspec.Struct):
-    """A time to come: in UTC and on the wall; `mark` is gap or fold where daylight saving plays a part."""
+    """A future run, in UTC and local time; `mark` is gap or fold at changes of daylight saving time."""
 
     utc: Time
     local: Time
@@ -354,7 +354,7 @@ class PreviewRow(msgspec.Struct):
 
 
 class Reason(msgspec.Struct):
-    """One reason why a job isn't running. `code` is stable; `until` is RFC 3339 where a time is known."""
+    """A reason why a job isn't running. `code` is stable; `until` is RFC 3339 if a time is known."""
 
     code: str
     message: str

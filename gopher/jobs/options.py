@@ -1,4 +1,4 @@
-"""What a job may do: its own options, else its handler's, else the settings."""
+"""Effective options of a job: its own, its handler's, or the settings."""
 
 import msgspec
 
@@ -9,14 +9,14 @@ from .job import Envelope
 
 
 class Options(msgspec.Struct, frozen=True):
-    """The options that count for one job. `timeout` in seconds."""
+    """Effective options of a job. `timeout` is in seconds."""
 
     max_retries: int
     timeout: float
 
 
 def resolve(envelope: Envelope, handler: Handler | None, settings: Settings) -> Options:
-    """Return the options of a job: what it says, else what its handler says, else the settings."""
+    """Return the effective options: those of the job, the handler or the settings, in this order."""
     max_retries, timeout = envelope.max_retries, envelope.timeout
     if handler is not None:
         max_retries = handler.max_retries if max_retries is None else max_retries

@@ -1,7 +1,6 @@
-"""Job ownership: a job belongs to the name of the API key that it was submitted with, or to the trusted owner "".
+"""Job ownership: a job belongs to the name of the API key that submitted it, or to the trusted owner "".
 
-The owner is a field of the envelope, which travels with the job anyway: so a job of any owner is stored, fetched and
-completed by the same commands.
+The owner is a field of the envelope, so that jobs of any owner are stored, fetched and completed by the same commands.
 """
 
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from .job import NewJob, current_job, with_field
 
 
 class Submitter(NamedTuple):
-    """Who submits jobs. With `sees_all` False it may learn about the jobs of its own owner only."""
+    """A submitter of jobs. With `sees_all` False it may only see jobs of its own owner."""
 
     owner: str = ""
     sees_all: bool = True
@@ -36,7 +35,7 @@ _read = msgspec.json.Decoder(_Owned).decode
 
 
 def current_submitter() -> Submitter:
-    """Return the submitter of the calling code: a handler inherits the owner of its job, other code is trusted."""
+    """Return the submitter of the calling code: a handler inherits its job's owner, other code is trusted."""
     job = current_job()
     return Submitter(job.owner) if job is not None and job.owner else TRUSTED
 
@@ -50,7 +49,7 @@ def owned_by(jobs: Sequence[NewJob], owner: str) -> Sequence[NewJob]:
 
 
 def owner_in(envelope: bytes) -> str:
-    """Return the owner of a stored job by its envelope, "" when that can't be read."""
+    """Return the owner in a stored envelope, "" if it can't be read."""
     try:
         return _read(envelope).owner
     except UNREADABLE:

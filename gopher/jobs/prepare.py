@@ -1,6 +1,6 @@
 """The rules of a submission: what comes over HTTP, from the CLI or from a program becomes a `NewJob` here.
 
-Every rule that is broken is an `InvalidJob` that names the field (a JSON pointer) and the remedy.
+Invalid submissions raise an `InvalidJob` with the field (a JSON pointer) and how to fix it.
 """
 
 import time
@@ -37,7 +37,7 @@ from .submission import (
 
 
 def prepare_fields(fields: Mapping[str, Any], registry: Registry | None = None, *, job_id: str | None = None) -> NewJob:
-    """Check Python values against every rule and make them a job: `submission_of` and `prepare` in one."""
+    """Validate Python values and convert them to a job: `submission_of` and `prepare` in one."""
     if fields.keys() == _BARE and type(fields["type"]) is str and declared_for(fields["type"], registry) is None:
         return _bare_job(fields["type"], to_json(fields["payload"], "/payload"), registry, job_id, names=True)
     return prepare(submission_of(fields), registry, job_id=job_id)
@@ -52,18 +52,18 @@ def prepare(
     names: bool = True,
     as_declared: bool = True,
 ) -> NewJob:
-    """Check a submission against every rule and make it a job, with the given id or a new one.
+    """Validate a submission and convert it to a job, with the given id or a new one.
 
-    `registry` knows the types and their payloads; without one, any well-formed name and object pass
-    here, and the worker checks them. `now` is in Unix seconds; `names` is False for what `parse` has read, where no
-    object has a name twice. `as_declared` fills it with what the type's handler declares. Raises InvalidJob.
+    `registry` validates the type and its payload; without one, any well-formed name and object are accepted here, and
+    the worker validates them. `now` is in Unix seconds; `names` is False for the result of `parse`, which has already
+    rejected duplicate keys. `as_declared` adds the options that the type's handler declares. Raises InvalidJob.
     """
     if as_declared and (handler := declared_for(submission.type, registry)) is not None:
         submission = filled(submission, handler)
     if submission == Submission(submission.type, submission.payload):
         return _bare_job(submission.type, bytes(submission.payload), registry, job_id, names=names)
     if submission.recurring is not None:
-        raise InvalidJob("makes a schedule: send it as a single submission to /api/v1/jobs", "/recurring")
+        raise InvalidJob("is not supported in a batch: send it as a single submission to /api/v1/jobs", "/recurring")
     present = round((time.time() if now is None else now) * 1000)
     due, execute_at = _due(submission, present)
     queue, priority = submission.queue or "default", submission.priority or DEFAULT_PRIORITY
@@ -97,10 +97,10 @@ def prepare(
 def prepare_batch(
     entries: Sequence[bytes | msgspec.Raw], registry: Registry | None = None, ids: Sequence[str] | None = None
 ) -> list[NewJob]:
-    """Make a batch's entries jobs, with new ids or the given ones. Raises InvalidBatch that names each bad entry."""
+    """Convert a batch's entries to jobs, with new ids or the given ones. Raises InvalidBatch, listing all errors."""
     jobs: list[NewJob] = []
     errors: list[tuple[int, InvalidJob]] = []
-    # Those of a request that may be repeated follow from its key; new ones hint at the queue.
+    # Ids of an idempotent request are derived from its key; new ones contain a hint of the queue.
     own_ids = new_job_ids(len(entries)) if ids is None else list(ids)
     for index, entry in enumerate(entries):
         try:
@@ -117,7 +117,7 @@ def prepare_batch(
     return jobs
 
 
-#: What nearly all submissions have, and nothing more. There are few rules then.
+#: The fields of nearly all submissions. If there are no others, few checks are needed.
 _BARE = frozenset({"type", "payload"})
 
 
@@ -128,14 +128,14 @@ def _bare_job(job_type: str, payload: bytes, registry: Registry | None, job_id: 
 
 
 def _with_parent_ids(submission: Submission, index: int, ids: Sequence[str]) -> Submission:
-    """Replace places in the batch, by which an entry may name earlier ones, by their ids."""
+    """Replace indexes in the batch, by which an entry may refer to earlier ones, by their ids."""
     if not submission.after:
         return submission
     after: list[str | int] = []
     for at, parent in enumerate(submission.after):
         if isinstance(parent, int):
             if not 0 <= parent < index:
-                raise InvalidJob(f"is {parent}: must be the place of an earlier job of the batch", f"/after/{at}")
+                raise InvalidJob(f"is {parent}: must be the index of an earlier job of the batch", f"/after/{at}")
             parent = ids[parent]  # noqa: PLW2901
         after.append(parent)
     return msgspec.structs.replace(submission, after=after)
@@ -151,7 +151,7 @@ def _check_names(job_type: str, queue: str, priority: str) -> None:
 
 def _check_payload(job_type: str, payload: bytes, registry: Registry | None, *, names: bool) -> None:
     if len(payload) > MAX_PAYLOAD:
-        raise PayloadTooLarge(f"is {len(payload)} bytes of JSON: the most is {MAX_PAYLOAD}", "/payload")
+        raise PayloadTooLarge(f"is {len(payload)} bytes of JSON: the maximum is {MAX_PAYLOAD}", "/payload")
     handler = registry.require(job_type) if registry is not None else None
     if not isinstance(check_json(payload, "/payload", names=names), dict):
         raise InvalidJob("must be a JSON object", "/payload")
@@ -165,7 +165,7 @@ def check_metadata(metadata: msgspec.Raw, *, names: bool) -> msgspec.Raw:
     if text == b"null":
         return NO_METADATA
     if len(text) > MAX_METADATA:
-        raise InvalidJob(f"is {len(text)} bytes of JSON: the most is {MAX_METADATA}", "/metadata")
+        raise InvalidJob(f"is {len(text)} bytes of JSON: the maximum is {MAX_METADATA}", "/metadata")
     if not isinstance(check_json(text, "/metadata", names=names), dict):
         raise InvalidJob("must be a JSON object", "/metadata")
     return metadata
@@ -192,21 +192,21 @@ def _unique_for(submission: Submission) -> float:
     if seconds is None:
         return LONGEST_WAIT
     if submission.unique_key is None:
-        raise InvalidJob("goes with unique_key: send that too", "/unique_for")
+        raise InvalidJob("requires unique_key", "/unique_for")
     if seconds <= 0:
-        raise InvalidJob("must be longer than 0", "/unique_for")
+        raise InvalidJob("must be greater than 0", "/unique_for")
     return seconds
 
 
 def _parents(after: list[str | int]) -> tuple[str, ...]:
-    """Return the ids that a job waits for. Places in a batch have become ids before (`prepare_batch`)."""
+    """Return the ids that a job waits for. Indexes in a batch have already been replaced (`prepare_batch`)."""
     if not after:
         return ()
     if len(after) > MAX_PARENTS:
-        raise InvalidJob(f"names {len(after)} jobs: the most is {MAX_PARENTS}", "/after")
+        raise InvalidJob(f"has {len(after)} jobs: the maximum is {MAX_PARENTS}", "/after")
     for index, parent in enumerate(after):
         if not isinstance(parent, str):
-            raise InvalidJob("is a place in a batch: name a single job's parents by their ids", f"/after/{index}")
+            raise InvalidJob("is an index in a batch: for a single job, use ids", f"/after/{index}")
         if not JOB_ID.fullmatch(parent):
             raise InvalidJob(f"is {parent!r:.60}: expected a job id", f"/after/{index}")
     return tuple(dict.fromkeys(str(parent) for parent in after))
@@ -221,7 +221,7 @@ def _on_parent_failure(value: str) -> str:
 def _timeout(value: Duration | None) -> float | None:
     seconds = _duration(value, "/timeout", LONGEST_TIMEOUT)
     if seconds is not None and seconds <= 0:
-        raise InvalidJob("must be longer than 0", "/timeout")
+        raise InvalidJob("must be greater than 0", "/timeout")
     return seconds
 
 
@@ -233,12 +233,12 @@ def _duration(value: Duration | None, field: str, longest: float = LONGEST_WAIT)
     except ValueError as error:
         raise InvalidJob(f"is {value!r:.60}: {error}", field) from None
     if seconds > longest:
-        raise InvalidJob(f"is {value!r:.60}: the longest is {longest / 86400:g} days", field)
+        raise InvalidJob(f"is {value!r:.60}: the maximum is {longest / 86400:g} days", field)
     return seconds
 
 
 def _due(submission: Submission, present: int) -> tuple[str, int | None]:
-    """Return when the job is due as `NewJob` says it, and the time to show until then (ms)."""
+    """Return when the job is due in the format of `NewJob`, and the time to show (ms)."""
     if submission.execute_at is not None and submission.delay is not None:
         raise InvalidJob("can't be given together with delay: send one of them", "/execute_at")
     if submission.execute_at is not None:
@@ -249,17 +249,17 @@ def _due(submission: Submission, present: int) -> tuple[str, int | None]:
 
 
 def _expires(submission: Submission, present: int) -> str:
-    """Return until when the job may be started as `NewJob` says it."""
+    """Return when the job expires in the format of `NewJob`."""
     if submission.expires_at is not None and submission.expires_in is not None:
         raise InvalidJob("can't be given together with expires_in: send one of them", "/expires_at")
     if submission.expires_at is not None:
         expires = _instant(submission.expires_at, "/expires_at", present)
         if expires <= present:
-            raise InvalidJob("is over already: the job could never run", "/expires_at")
+            raise InvalidJob("is in the past: the job would never run", "/expires_at")
         return str(expires)
     limit = _duration(submission.expires_in, "/expires_in")
     if limit is not None and limit <= 0:
-        raise InvalidJob("must be longer than 0: the job could never run", "/expires_in")
+        raise InvalidJob("must be greater than 0: the job would never run", "/expires_in")
     return f"+{round(limit * 1000)}" if limit else ""
 
 
@@ -269,5 +269,5 @@ def _instant(text: str, field: str, present: int) -> int:
     except ValueError:
         raise InvalidJob(f"is {text!r:.60}: expected {EXPECTED_TIME}", field) from None
     if value > present + LONGEST_WAIT * 1000:
-        raise InvalidJob(f"is {text!r:.60}: the furthest is {LONGEST_WAIT / 86400:g} days ahead", field)
+        raise InvalidJob(f"is {text!r:.60}: the maximum is {LONGEST_WAIT / 86400:g} days ahead", field)
     return value

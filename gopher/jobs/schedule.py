@@ -1,4 +1,4 @@
-"""A schedule and its rules: what it is made of, which of its times become jobs, and what those jobs are."""
+"""Schedules: their definition, which of their times become jobs, and these jobs."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -41,24 +41,24 @@ from .submission import (
 )
 from .submission import CronExpression as CronText
 
-#: A time that is later than this (ms), or than half the period, was missed rather than late.
+#: A time that is later than this (ms), or than half the period, counts as missed rather than late.
 TOLERANCE = 5_000
-#: Jobs that `run_all` makes at most at once.
+#: Maximum number of jobs that `run_all` creates together.
 MAX_CATCH_UP = 100
-#: Times that were dropped are counted so far: each costs time, and after a long absence there may be millions.
+#: Dropped times are counted up to this: counting costs time, and after a long absence there may be millions.
 MAX_COUNTED = 1_000
 
 
 class ScheduleSpec(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """What a schedule is made of: when, and what job. Durations as in a submission."""
+    """The definition of a schedule: its times and its job. Durations as in a submission."""
 
     cron_expression: CronText
     type: TypeName
     payload: JsonObject
     timezone: Timezone = "UTC"
-    #: What becomes of times that no scheduler was there for: skip, run_once, run_all.
+    #: What to do about missed times: skip, run_once, run_all.
     missed: Missed = "run_once"
-    #: Whether a job is made while the last one is unfinished: allow, skip.
+    #: Whether to create a job while the previous one is unfinished: allow, skip.
     overlap: Overlap = "allow"
     paused: Annotated[bool, Meta(description="Create the schedule paused.")] = False
     priority: JobPriority = DEFAULT_PRIORITY
@@ -70,11 +70,11 @@ class ScheduleSpec(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     retry_for: RetryFor | None = None
     limit_key: LimitKey | None = None
     metadata: Metadata = msgspec.field(default_factory=lambda: NULL)
-    #: "handler" for a schedule that a handler carries itself; nobody else may say so.
+    #: "handler" for a schedule declared by a handler; clients can't set it.
     origin: Annotated[str, Meta(extra_json_schema={"const": "api"})] = "api"
 
     def definition(self) -> bytes:
-        """Return the JSON that is stored; the same schedule gives the same bytes."""
+        """Return the stored JSON, which is the same for equal schedules."""
         return msgspec.json.encode(self, order="deterministic")
 
     def submission(self) -> Submission:
@@ -94,7 +94,7 @@ _SPEC = msgspec.json.Decoder(ScheduleSpec)
 
 
 def parse_spec(body: bytes, registry: Registry | None) -> ScheduleSpec:
-    """Read a schedule from JSON and check it against every rule. Raises InvalidJob."""
+    """Parse and validate a schedule. Raises InvalidJob."""
     spec = decode(_SPEC, body)
     handler = declared_for(spec.type, registry) if registry is not None else None
     if handler is not None:
@@ -114,9 +114,9 @@ def as_declared(spec: ScheduleSpec, handler: Handler, fields: Iterable[str] = _D
 
 
 def salvaged_spec(body: bytes, queue: str) -> tuple[ScheduleSpec, list[str]]:
-    """Return a schedule as it is stored in a queue, and the names of its fields that can't be read or used.
+    """Return a stored schedule, and the names of its invalid fields.
 
-    Those of which nothing can be shown stand at their defaults.
+    Fields that can't be shown have their defaults.
     """
     try:
         return parse_spec(body, None), []
@@ -136,28 +136,28 @@ def salvaged_spec(body: bytes, queue: str) -> tuple[ScheduleSpec, list[str]]:
     return ScheduleSpec(**known), list(dict.fromkeys([*salvage.corrupt, *unusable]))
 
 
-#: A schedule that keeps every rule, to try one field of another with.
+#: A valid schedule, for validating a single field of another one.
 _ANY_SPEC = ScheduleSpec(cron_expression="@daily", type="any", payload=NO_METADATA)
 
 
 def _field(field: msgspec.structs.FieldInfo, value: Any) -> Any:
-    """Return the value of one field if it keeps the rules, by itself. Raises InvalidJob, or as msgspec does."""
+    """Validate a single field and return its value. Raises InvalidJob, or an error of msgspec."""
     is_json = field.name in ("payload", "metadata")
     read = raw_json(msgspec.json.encode(value)) if is_json else msgspec.convert(value, field.type)
-    # A timezone or an expression that can't be used here, another host's say, is shown all the same.
+    # A timezone or an expression that is invalid here, but perhaps not on another host, is shown nevertheless.
     if field.name not in ("timezone", "cron_expression"):
         check_spec(msgspec.structs.replace(_ANY_SPEC, **{field.name: read}), None)
     return read
 
 
 def check_spec(spec: ScheduleSpec, registry: Registry | None) -> ScheduleSpec:
-    """Return a schedule that keeps every rule. Raises InvalidJob."""
+    """Validate a schedule. Raises InvalidJob."""
     if spec.missed not in MISSED:
         raise InvalidJob(f"is {spec.missed!r:.60}: must be one of {', '.join(MISSED)}", "/missed")
     if spec.overlap not in OVERLAP:
         raise InvalidJob(f"is {spec.overlap!r:.60}: must be one of {', '.join(OVERLAP)}", "/overlap")
     if spec.origin not in ("api", "handler"):
-        raise InvalidJob("is not a known field: leave it out", "/origin")
+        raise InvalidJob("is not a known field: remove it", "/origin")
     CronExpression(spec.cron_expression, spec.timezone)
     prepare(spec.submission(), registry, as_declared=False)
     return spec
@@ -168,7 +168,7 @@ def check_name(name: str, field: str = "/name") -> str:
 
 
 def from_recurring(recurring: Recurring, submission: Submission, registry: Registry | None) -> tuple[str, ScheduleSpec]:
-    """Return the name and the schedule that a recurring submission asks for. Raises InvalidJob."""
+    """Return the name and the schedule of a recurring submission. Raises InvalidJob."""
     handler = declared_for(submission.type, registry)
     submission = filled(submission, handler) if handler is not None else submission
     submission = msgspec.structs.replace(
@@ -196,29 +196,29 @@ def from_recurring(recurring: Recurring, submission: Submission, registry: Regis
 
 
 def tick_job(spec: ScheduleSpec, name: str, namespace: str, fire: int) -> NewJob:
-    """Return the job of one time (Unix ms). Its id follows from name and time: one tick is one job, however often
-    it is tried."""
+    """Return the job of one time (Unix ms). Its id is derived from name and time: a tick is one job, even if it is
+    retried."""
     job = prepare(spec.submission(), as_declared=False)
     return msgspec.structs.replace(job, id=job_id_from(fire, f"{namespace} {name} {fire}"))
 
 
 def job_now(spec: ScheduleSpec) -> NewJob:
-    """Return a job of a schedule out of turn."""
+    """Return a job of a schedule for running it now."""
     return prepare(spec.submission(), as_declared=False)
 
 
 def plan(spec: ScheduleSpec, expected: int, now: int, limit: int = MAX_CATCH_UP) -> tuple[list[int], int]:
-    """Return which times of a schedule become jobs at `now`, the oldest first, and when it fires next (Unix ms).
+    """Return which times of a schedule become jobs at `now`, oldest first, and the next time (Unix ms).
 
-    `expected` is the time that is due. With one every minute, expected 12:00 and now 12:03:10, the times 12:00 to
-    12:03 are due: run_once makes one job (of 12:03), run_all four, skip none, since each is more than 5 s late. Times
-    that are less late always become jobs; run_all makes `limit` jobs at most, of them and the oldest others.
+    `expected` is the due time. Example: every minute, expected 12:00 and now 12:03:10. The times 12:00 to 12:03 are
+    due: run_once creates one job (of 12:03), run_all four, skip none, since each is more than 5 s late. Times that are
+    less late always become jobs; run_all creates at most `limit` jobs, of these and the oldest others.
     """
     if expected > now:
         return [], expected
     cron = CronExpression(spec.cron_expression, spec.timezone)
     next_time = cron.next_after(now)
-    # A time later than the edge is on time, those up to it were missed.
+    # Times after the edge are on time, those up to it were missed.
     edge = now - min(TOLERANCE, cron.period_after(expected) // 2) - 1
     on_time = _times(cron, expected, edge, now, limit)
     if spec.missed == "skip" or (spec.missed == "run_once" and on_time):
@@ -230,7 +230,7 @@ def plan(spec: ScheduleSpec, expected: int, now: int, limit: int = MAX_CATCH_UP)
 
 
 def dropped(spec: ScheduleSpec, expected: int, fires: list[int], next_time: int) -> int:
-    """Return how many due times a `run_all` left out of what `plan` returned: MAX_COUNTED for that many or more."""
+    """Return how many due times `plan` dropped for `run_all`: MAX_COUNTED for that many or more."""
     if spec.missed != "run_all":
         return 0
     cron = CronExpression(spec.cron_expression, spec.timezone)
@@ -239,6 +239,6 @@ def dropped(spec: ScheduleSpec, expected: int, fires: list[int], next_time: int)
 
 
 def _times(cron: CronExpression, expected: int, after: int, until: int, limit: int) -> list[int]:
-    """Return the due times after `after` up to `until`; the expected one even if the zone's rules changed since."""
+    """Return the due times after `after` up to `until`; includes `expected` even if the zone's rules have changed."""
     first = [expected] if after < expected <= until else []
     return (first + cron.fires_between(max(after, expected), until, limit))[: max(limit, 0)]

@@ -1,6 +1,6 @@
-"""JSON that all readers read alike: what others would take for something else is refused, with its place.
+"""Strict JSON: rejects what other parsers would interpret differently, with its location.
 
-RFC 8259 leaves open what becomes of a name that an object has twice; readers take the first, the last, or both.
+RFC 8259 does not define the meaning of duplicate keys; parsers use the first, the last, or both.
 """
 
 import json
@@ -11,17 +11,17 @@ import msgspec
 
 from gopher.errors import InvalidJson
 
-#: Nesting of arrays and objects.
+#: Maximum nesting of arrays and objects.
 MAX_DEPTH = 64
 
 _SURROGATE = re.compile(rb"\\u[dD][89abAB]", re.ASCII)
 
 
 def check_json(text: bytes, field: str, *, names: bool = True) -> Any:
-    """Return the value of a JSON text, refusing what other readers would read differently.
+    """Parse JSON, rejecting what other parsers would interpret differently.
 
-    Raises InvalidJson for bad syntax, NaN, numbers out of range, lone surrogates, deep nesting, and with `names` for
-    an object that has a name twice.
+    Raises InvalidJson for invalid syntax, NaN, numbers out of range, lone surrogates, deep nesting, and with `names`
+    for duplicate keys.
     """
     if _depth_exceeds(text, MAX_DEPTH):
         raise InvalidJson(f"is nested more than {MAX_DEPTH} levels deep", field)
@@ -29,7 +29,7 @@ def check_json(text: bytes, field: str, *, names: bool = True) -> Any:
         value = msgspec.json.decode(text)
         if b"\\u" in text and _SURROGATE.search(text):
             msgspec.json.encode(value)
-        # What is written again as it stood there has lost no name: to compare is quicker than to look.
+        # If re-encoding gives the same text, no duplicate key was dropped: comparing is faster than searching.
         if names and msgspec.json.encode(value) != text:
             check_names(text, field)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
@@ -38,9 +38,9 @@ def check_json(text: bytes, field: str, *, names: bool = True) -> Any:
 
 
 def are_checked(lines: bytes) -> bool:
-    """Return whether each of many texts, a line each as msgspec writes them, is an object that passes `check_json`.
+    """Return whether all texts, one per line as encoded by msgspec, are objects that pass `check_json`.
 
-    That is so for sure; if it is not, some may pass nevertheless. Raises as `msgspec.json.decode` does.
+    True is certain; with False, some may pass nevertheless. Raises as `msgspec.json.decode` does.
     """
     values = msgspec.json.Decoder().decode_lines(lines)
     if not lines.startswith(b"{") or lines.count(b"\n{") != len(values) - 1:
@@ -48,34 +48,34 @@ def are_checked(lines: bytes) -> bool:
     has_nested = b"[" in lines or lines.count(b"{") > len(values)
     if has_nested and any(_depth_exceeds(line, MAX_DEPTH) for line in lines.split(b"\n")):
         return False
-    # A lone surrogate can't be written again either.
+    # A lone surrogate can't be encoded, either.
     return msgspec.json.Encoder().encode_lines(values) == lines
 
 
 def check_names(text: bytes | msgspec.Raw, field: str = "") -> None:
-    """Raise InvalidJson when an object of a JSON text has a name twice; `field` points to the text.
+    """Raise InvalidJson for duplicate keys in a JSON text; `field` points to the text.
 
-    The text has been read before, by msgspec: it is JSON.
+    The text has already been parsed by msgspec, so it is valid JSON.
     """
     try:
         whole = str(text, "utf-8").strip()
     except UnicodeDecodeError as error:
-        # msgspec passes over the strings that it keeps as they are.
+        # msgspec does not check strings that it keeps unchanged.
         raise InvalidJson(f"is not UTF-8: {error.reason} at byte {error.start}", field or None) from None
     try:
         _scan(whole)
         return
     except RecursionError:
-        raise InvalidJson("is nested too deep", field or None) from None
+        raise InvalidJson("is nested too deeply", field or None) from None
     except ValueError:
-        # A name is there twice, or int() refuses a number of thousands of digits. Slower, and tells which.
+        # A duplicate key, or int() rejects a number of thousands of digits. Slower, to find out which.
         place = _find(_PAIRS.decode(whole), field)
     if place is not None:
-        raise InvalidJson("stands twice in its object: send it once", place)
+        raise InvalidJson("is a duplicate key: send it once", place)
 
 
 class _Pairs(list[tuple[str, Any]]):
-    """An object as it was written."""
+    """An object as its list of pairs."""
 
 
 def _once(pairs: list[tuple[str, Any]]) -> None:
@@ -89,7 +89,7 @@ _PAIRS = json.JSONDecoder(object_pairs_hook=_Pairs, parse_int=len, parse_float=l
 
 
 def _find(value: Any, place: str) -> str | None:
-    """Return the place of the first name, from within, that its object has twice."""
+    """Return the path of the first duplicate key, innermost first."""
     if not isinstance(value, list):
         return None
     for name, each in value if isinstance(value, _Pairs) else enumerate(value):
@@ -105,7 +105,7 @@ def _find(value: Any, place: str) -> str | None:
 
 
 def _depth_exceeds(text: bytes, limit: int) -> bool:
-    # Brackets inside strings count too here; only a text that has many is looked at closely.
+    # Brackets inside strings count here, too; only a text with many brackets is checked closely.
     if text.count(b"[") + text.count(b"{") <= limit:
         return False
     depth, in_string, escaped = 0, False, False

@@ -25,19 +25,19 @@ from .fields import (
 )
 from .strict_json import check_names
 
-#: Bytes of JSON.
+#: Maximum bytes of JSON.
 MAX_PAYLOAD = 256 * 1024
 MAX_METADATA = 4 * 1024
-#: Jobs of one batch.
+#: Maximum number of jobs of a batch.
 MAX_BATCH = 10_000
-#: Jobs that one job may wait for.
+#: Maximum number of jobs that a job may wait for.
 MAX_PARENTS = 1000
 
-#: What becomes of a schedule's times that no scheduler was there for.
+#: What to do about a schedule's missed times.
 MISSED = ("skip", "run_once", "run_all")
-#: Whether a schedule makes a job while its last one is unfinished.
+#: Whether a schedule creates a job while its previous one is unfinished.
 OVERLAP = ("allow", "skip")
-#: What becomes of a job when one that it waits for does not complete.
+#: What happens to a job if one that it waits for does not complete.
 PARENT_FAILURE = ("fail", "run")
 
 NULL = msgspec.Raw(b"null")
@@ -100,7 +100,7 @@ _OnParentFailure = Annotated[
 
 
 class Recurring(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Makes a schedule of a submission; `name` defaults to one made of the type and the rest."""
+    """Turns a submission into a schedule; `name` defaults to one derived from the type and the other fields."""
 
     cron_expression: CronExpression
     timezone: Timezone = "UTC"
@@ -110,7 +110,7 @@ class Recurring(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class Submission(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """A job as it is asked for. Durations are `10s`, `1h30m` or seconds; times RFC 3339 with an offset."""
+    """A job to submit. Durations are `10s`, `1h30m` or a number of seconds; times are RFC 3339 with an offset."""
 
     type: TypeName
     payload: JsonObject
@@ -132,7 +132,7 @@ class Submission(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True)
     after: _After = []
     on_parent_failure: _OnParentFailure = "fail"
     recurring: Recurring | None = None
-    # A factory, since the document can't show a Raw as a default.
+    # A factory, since the OpenAPI document can't contain a Raw as a default.
     metadata: Metadata = msgspec.field(default_factory=lambda: NULL)
 
 
@@ -164,23 +164,23 @@ class JobFields(SubmitOptions):
     payload: Any
 
 
-#: Read one by one, so that each bad one can be named.
+#: Parsed one by one, so that each invalid one can be reported.
 Entry = Annotated[msgspec.Raw, Meta(extra_json_schema={"$ref": "#/components/schemas/Submission"})]
 
 
 class Batch(msgspec.Struct, forbid_unknown_fields=True):
-    """Jobs that are accepted together or not at all."""
+    """Jobs that are accepted all or none."""
 
     jobs: Annotated[list[Entry], Meta(extra_json_schema={"minItems": 1, "maxItems": MAX_BATCH})]
 
 
 class InvalidBatch(InvalidJob):
-    """Raised when entries of a batch break rules; `errors` holds (index, error) of each, in order."""
+    """Raised when entries of a batch are invalid; `errors` has (index, error) of each, in order."""
 
     def __init__(self, errors: Sequence[tuple[int, InvalidJob]]) -> None:
         first_index, first = errors[0]
         super().__init__(
-            f"{len(errors)} of the jobs can't be accepted, so none was; the first is {first_index}: {first}",
+            f"{len(errors)} of the jobs are invalid, so none was accepted; the first is {first_index}: {first}",
             f"/jobs/{first_index}{first.field or ''}",
         )
         self.errors = list(errors)
@@ -191,27 +191,27 @@ _BATCH = msgspec.json.Decoder(Batch)
 
 
 def parse(body: bytes) -> Submission:
-    """Read one submission from JSON."""
+    """Parse a submission from JSON."""
     return decode(_SUBMISSION, body)
 
 
 def parse_batch(body: bytes) -> list[msgspec.Raw]:
-    """Read the entries of a batch, each still as JSON: `parse` takes one."""
+    """Parse a batch into its entries, each still as JSON for `parse`."""
     entries = decode(_BATCH, body, names=False).jobs
-    # Within the entries names are looked at when each is read; here only, whether "jobs" stands there twice, also with
-    # letters written as \\u006a.
+    # Duplicate keys within entries are checked when each is parsed; here only a duplicate "jobs", which may also be
+    # written with escapes such as \\u006a.
     if body.count(b"jobs") != 1 or b"\\u006" in body or b"\\u007" in body:
         check_names(body)
     if not 1 <= len(entries) <= MAX_BATCH:
-        raise InvalidJob(f"holds {len(entries)} jobs: send from 1 to {MAX_BATCH}", "/jobs")
+        raise InvalidJob(f"contains {len(entries)} jobs: send from 1 to {MAX_BATCH}", "/jobs")
     return entries
 
 
 def submission_of(fields: Mapping[str, Any]) -> Submission:
-    """Make a submission of Python values: `payload` and `metadata` become JSON."""
+    """Create a submission from Python values: `payload` and `metadata` are encoded as JSON."""
     if unknown := fields.keys() - _KNOWN:
         raise _unknown_option(min(unknown))
-    # A text of another class, an enum's say, becomes a plain one: what writes it later may not know that class.
+    # Subclasses of str, such as enums, become plain strings: what encodes them later may not know the class.
     values = {name: str.__str__(value) if isinstance(value, str) else value for name, value in fields.items()}
     for name in ("payload", "metadata"):
         if name in values and not isinstance(values[name], msgspec.Raw):
@@ -234,8 +234,8 @@ def _unknown_option(name: str) -> InvalidJob:
 
 
 def to_json(value: Any, field: str) -> bytes:
-    """Return a Python value as JSON: dicts, dataclasses, msgspec Structs. Raises InvalidJob, naming the field."""
+    """Encode a Python value as JSON: dicts, dataclasses, msgspec Structs. Raises InvalidJob, naming the field."""
     try:
         return msgspec.json.encode(value)
     except (TypeError, ValueError, RecursionError, OverflowError) as error:
-        raise InvalidJob(f"can't be written as JSON: {error}", field) from None
+        raise InvalidJob(f"can't be encoded as JSON: {error}", field) from None

@@ -1,4 +1,4 @@
-"""What holds a batch together whose jobs go to several queues: each queue stores its own in one call, all or none."""
+"""Batches across several queues, each of which stores its jobs in one call, all or none."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,18 +13,18 @@ from .missing import Losses
 from .moves import Request
 from .store import Server
 
-#: Parents that are looked up in one call: an envelope may have a quarter of a megabyte.
+#: Parents that are read per call: an envelope may have a quarter of a megabyte.
 _LOOKED_UP = 50
 
 
 def check_parents(
     server: Server, jobs: Sequence[NewJob], by_queue: Mapping[str, Sequence[int]], submitter: Submitter
 ) -> None:
-    """Raise InvalidBatch that names each job which would wait for one that does not exist, before any is stored.
+    """Raise InvalidBatch, listing each job that would wait for a nonexistent one, before any is stored.
 
-    For a single job the error itself is raised. Jobs that the submitter may not see count as nonexistent.
-    `by_queue` has the places of each queue's jobs. The script checks the parents of its own queue, but jobs of other
-    queues may be stored by then, and it does not know owners.
+    For a single job its error is raised. Jobs that the submitter may not see count as nonexistent. `by_queue` has the
+    indexes of each queue's jobs. The script also checks the parents of its own queue, but jobs of other queues may be
+    stored by then, and it does not know owners.
     """
     missing = [
         (index, queue, parent)
@@ -41,12 +41,12 @@ def check_parents(
 
 
 def no_parent(parent: str, queue: str, losses: Losses) -> InvalidJob:
-    """Return the error for a job that would wait for one that does not exist."""
+    """Return the error for a job that would wait for a nonexistent one."""
     return InvalidJob(f"there is no job {parent} in queue {queue!r} to wait for{losses.why(parent)}", "/after")
 
 
 def check_queues(server: Server, jobs: Sequence[NewJob]) -> None:
-    """Raise what storing the jobs would raise because of too many queues: for each whose queue would be one more."""
+    """Raise the errors of jobs whose new queues would exceed the maximum number."""
     with explained():
         refused = server.names.refused(job.queue for job in jobs)
     if refused:
@@ -54,7 +54,7 @@ def check_queues(server: Server, jobs: Sequence[NewJob]) -> None:
 
 
 def refusal(server: Server, jobs: Sequence[NewJob], error: TooManyQueues) -> InvalidJob:
-    """Return the error for a job whose queue is refused, or for those of a batch."""
+    """Return the error for a job whose queue is rejected, or for those of a batch."""
     if len(jobs) == 1:
         return error
     return TooManyQueuesInBatch(
@@ -63,15 +63,15 @@ def refusal(server: Server, jobs: Sequence[NewJob], error: TooManyQueues) -> Inv
 
 
 class TooManyQueuesInBatch(InvalidBatch):
-    """Raised when queues of a batch would be more than there may be."""
+    """Raised when new queues of a batch would exceed the maximum number."""
 
     code = TooManyQueues.code
 
 
 def is_known(server: Server, request: Request, queues: Sequence[str]) -> bool:
-    """Return whether part of a request is stored already: then it was checked as a whole.
+    """Return whether part of a request has been stored, which means that the whole request was validated.
 
-    Raises IdempotencyMismatch when another request had its key: queues that do not know it would store their jobs.
+    Raises IdempotencyMismatch if another request used its key: other queues, which don't know the key, would store it.
     """
     with explained():
         found = [server.client.get(server.keys.for_queue(queue).idempotency(request.key)) for queue in queues]
@@ -84,7 +84,7 @@ def is_known(server: Server, request: Request, queues: Sequence[str]) -> bool:
 def _missing(
     server: Server, queue: str, jobs: Sequence[NewJob], places: Sequence[int], submitter: Submitter
 ) -> list[tuple[int, str]]:
-    """Return the place of each job with a parent that is neither stored nor an earlier one of the batch."""
+    """Return the index of each job with a parent that is neither stored nor an earlier job of the batch."""
     earlier: set[str] = set()
     outside: list[tuple[int, str]] = []
     for index in places:
@@ -96,8 +96,8 @@ def _missing(
 
 
 def _seen(server: Server, queue: str, ids: Sequence[str], submitter: Submitter) -> set[str]:
-    """Return which of these jobs exist as far as the submitter may know."""
-    # An envelope contains the whole payload: read only where the owner matters.
+    """Return which of these jobs exist and are visible to the submitter."""
+    # An envelope contains the whole payload, so it is read only if the owner matters.
     field = "state" if submitter.sees_all else "envelope"
     seen: set[str] = set()
     for at in range(0, len(ids), _LOOKED_UP):

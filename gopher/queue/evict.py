@@ -1,7 +1,7 @@
-"""Room on a full server: records of finished jobs are removed early, the oldest first, across all queues.
+"""Eviction on a full server: records of finished jobs are removed early, oldest first, across all queues.
 
-Two ask for it: a call that the server has refused because it is out of memory, before it is sent again; and the
-scheduler, which keeps the used memory below a share of `maxmemory` so that no call comes to that.
+It is triggered by calls that the server has rejected because it is out of memory, before they are sent again; and by
+the scheduler, which keeps the used memory below a fraction of `maxmemory`, so that calls are not rejected.
 """
 
 import threading
@@ -19,46 +19,46 @@ from .replies import Evicted
 
 log = get_logger("memory")
 
-#: Share of `maxmemory` from which on the scheduler removes records, and down to which.
+#: The scheduler evicts above the first fraction of `maxmemory`, down to the second.
 FULL, ENOUGH = 0.9, 0.87
-#: Seconds for which a record is kept if others can go: longer than a call is repeated, so that a repeat still finds
-#: what it has stored. And in any case: whoever waits for a job looks more often.
+#: Seconds for which a record is kept if others can be evicted: longer than calls are retried, so that a retry finds
+#: what it has stored. And in any case: longer than the polling interval of clients that wait for a job.
 KEPT, KEPT_IN_ANY_CASE = 3.0, 0.5
-#: Records that one script removes, and one refused call at most. The server is busy for 1 to 3 ms with a script.
+#: Records evicted per script, which takes the server 1 to 3 ms, and per rejected call.
 PIECE, MOST = 500, 20_000
-#: Seconds that one pass may take: others wait for it.
+#: Maximum seconds of a pass, for which other threads wait.
 LONGEST = 0.25
-#: What a refused call frees beyond what is missing, as a share of `maxmemory` and at most (bytes).
+#: Memory that a rejected call frees in addition to what is missing: as a fraction of `maxmemory`, and at most (bytes).
 SPARE, MOST_SPARE = 0.02, 4 * 2**20
-#: Seconds between two looks of the scheduler at a server without `maxmemory`, or that does not tell it.
+#: Seconds between the scheduler's checks of a server without, or with unknown, `maxmemory`.
 NO_LIMIT_PERIOD = 15.0
-#: Passes that did not lower the used memory until that is taken for useless; seconds until it is tried again.
+#: Passes without effect on the used memory after which eviction is suspended; seconds until it is tried again.
 STRIKES, REST, LONGEST_REST = 3, 1.0, 60.0
 #: Passes for one call after which the next ones tell. The first ones may have been used up by other calls, and by the
 #: connections that these were sent on.
 TELLING = 2
-#: Queues whose records are compared with each other in one pass: those with the oldest ones.
+#: Number of queues per pass: those with the oldest records.
 _QUEUES = 32
-#: Seconds for which the names of the queues, and what was passed over, are remembered; between two lines in the log.
+#: Seconds for which the names of queues and the skipped positions are cached; seconds between log lines.
 _NAMES_FOR, _PLACES_FOR, _LOG_EVERY = 1.0, 10.0, 60.0
 
 
 class Memory(NamedTuple):
-    """What a server says of its memory, in bytes. `limit` is 0 without a `maxmemory`."""
+    """A server's memory in bytes. `limit` is 0 without a `maxmemory`."""
 
     used: int
     limit: int
-    #: What it needs with nothing in it.
+    #: Memory of the empty server.
     least: int
 
 
 def read_memory(reply: Any) -> Memory | None:
-    """Return what INFO says; None where it may not be asked, or tells nothing."""
+    """Return the memory from INFO; None if INFO is not permitted or incomplete."""
     if not isinstance(reply, bytes):
         return None
     info = dict(line.split(":", 1) for line in reply.decode(errors="replace").splitlines() if ":" in line)
     try:
-        # What waits to be written to the file and to replicas counts as used, but not against the limit.
+        # Buffers of the append-only file and replicas count as used, but not towards the limit.
         used = int(info["used_memory"]) - int(info.get("mem_not_counted_for_evict", 0))
         return Memory(used, int(info["maxmemory"]), int(info.get("used_memory_startup", 0)))
     except (KeyError, ValueError):
@@ -66,17 +66,17 @@ def read_memory(reply: Any) -> Memory | None:
 
 
 class _Head(NamedTuple):
-    """When the first job in a queue's index has ended, of those that were not passed over (ms)."""
+    """The end time (ms) of the first job in a queue's index that was not skipped."""
 
     ended: int
     queue: str
 
 
 class Evictor:
-    """Removes records of finished jobs from one installation's queues. Threads share it.
+    """Evicts records of finished jobs of an installation. Threads share it.
 
-    `exchange` sends calls to one node and returns what came of each, an error or its reply; `names` are those of the
-    queues on the node that holds a key.
+    `exchange` sends calls to one node and returns the reply or error of each; `names` returns the names of the queues
+    on the node of a key.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Evictor:
         self._names = names
         self._lock = threading.Lock()
         self._known_names: dict[str, tuple[float, list[str]]] = {}
-        #: Where to look from in the index of a queue: what was passed over before must stay. Since when.
+        #: Start position in the index of each queue, after records that must stay; and since when.
         self._places: dict[str, int] = {}
         self._places_at = 0.0
         self._made_at = 0.0
@@ -98,14 +98,14 @@ class Evictor:
         self._logged_at = 0.0
 
     def make_room(self, key: str, passes: int = 0) -> bool:
-        """Free memory on the node that holds `key`, which has refused a call; return whether to send that again.
+        """Free memory on the node of `key`, which has rejected a call; return whether to send the call again.
 
-        `passes` is how often room was made for the call before: what it sends takes memory too, so more is made then.
+        `passes` is how often memory was freed for the call before: then more is freed, since sending takes memory, too.
         """
         asked = time.monotonic()
         with self._lock:
             if self._made_at > asked:
-                # Another thread has made some while this one waited.
+                # Another thread has freed memory while this one waited.
                 return True
             if asked < self._useless_until:
                 return False
@@ -115,11 +115,11 @@ class Evictor:
             return made
 
     def keep_below(self, key: str) -> float:
-        """Remove records on the node that holds `key` if little memory is left; return seconds until the next look."""
+        """Evict records on the node of `key` if little memory is left; return the seconds until the next check."""
         with self._lock:
             memory = self.memory(key)
             if memory is None or not memory.limit or memory.limit <= memory.least:
-                # It does not tell, or has no limit: calls that are refused make room themselves.
+                # Unknown or no limit: rejected calls free memory themselves.
                 return NO_LIMIT_PERIOD
             if memory.used < FULL * memory.limit:
                 return 1.0 if memory.used < (FULL - 0.1) * memory.limit else 0.2
@@ -136,7 +136,7 @@ class Evictor:
     def _make_room(self, key: str, passes: int) -> bool:
         memory = self.memory(key)
         if memory is not None and 0 < memory.limit <= memory.least:
-            # No record is to blame for that.
+            # Not because of records.
             self._give_up(0.25)
             return False
         missing = 0.0
@@ -150,14 +150,14 @@ class Evictor:
                 self._learn(key, memory, freed.bytes)
             return True
         if freed.young:
-            # They have ended just now: a moment later some may go.
+            # They have just ended: some can be evicted a moment later.
             time.sleep(0.1)
             return True
         self._give_up(0.25)
         return False
 
     def _free(self, key: str, missing: float, keep_for: float) -> Evicted:
-        """Remove records that take up the given bytes: at least one piece of them, at most what one pass may take."""
+        """Evict records of the given size: at least one batch, and for at most the time of a pass."""
         began = time.monotonic()
         if began - self._places_at > _PLACES_FOR:
             self._places, self._places_at = {}, began
@@ -168,7 +168,7 @@ class Evictor:
             records, size = records + piece.records, size + piece.bytes
             if size:
                 limit = max(min(round((missing - size) / (size / records)), PIECE), PIECE // 10)
-            # Where the server does not tell sizes, a piece is taken and the caller looks again.
+            # If sizes are unknown, one batch is evicted and the caller checks again.
             is_over = size >= missing or not size or records >= MOST or time.monotonic() - began > LONGEST
             if (records and is_over) or not (piece.records or piece.place):
                 break
@@ -176,7 +176,7 @@ class Evictor:
         return Evicted(records, size, 0, piece.young)
 
     def _remove(self, key: str, limit: int, keep_for: float) -> Evicted:
-        """Remove the oldest records, `limit` of them or a few more; `place` is how many were passed over."""
+        """Evict the oldest records, `limit` or a few more; `place` is how many are skipped."""
         heads = self._heads(key)
         if not heads:
             return Evicted(0, 0, 0, 0)
@@ -193,7 +193,7 @@ class Evictor:
         return Evicted(records, size, passed, young)
 
     def _heads(self, key: str) -> list[_Head]:
-        """Return the queues with finished jobs, that with the oldest one first."""
+        """Return the queues with finished jobs, the one with the oldest first."""
         names = self._queues_near(key)
         commands = []
         for name in names:
@@ -204,10 +204,10 @@ class Evictor:
         return sorted(_Head(int(float(head[1])), name) for name, head in heads if isinstance(head, list) and head)
 
     def _cut(self, heads: list[_Head], limit: int) -> int:
-        """Return until when jobs have ended that make about `limit` records in all queues together."""
-        # By the server's clock, of which ours may be far behind.
+        """Return the end time up to which there are about `limit` records in all queues together."""
+        # By the server's clock, since ours may be far behind.
         latest = max(int(time.time() * 1000), heads[-1].ended) + 60_000
-        # Of a queue beyond those that are compared nothing goes, so nothing younger than its oldest may go either.
+        # Nothing is evicted from further queues, so nothing younger than their oldest record may be evicted, either.
         latest = heads[_QUEUES].ended - 1 if len(heads) > _QUEUES else latest
         low, high = heads[0].ended, latest
         compared = heads[:_QUEUES]
@@ -244,7 +244,7 @@ class Evictor:
         return names
 
     def _learn(self, key: str, before: Memory, freed: int) -> None:
-        """Note whether removing has helped: what is not given back to the server need not be removed any more."""
+        """Record whether eviction has lowered the used memory; if not, it is suspended."""
         after = self.memory(key)
         if after is None or not freed:
             return
@@ -254,7 +254,7 @@ class Evictor:
         self._strikes += 1
         if self._strikes >= STRIKES:
             log.warning(
-                "removing records of finished jobs does not lower the server's memory: something else fills it",
+                "evicting records of finished jobs does not lower the server's memory: something else uses it",
                 used=after.used,
                 maxmemory=after.limit,
                 again_in=self._rest,
@@ -270,7 +270,7 @@ class Evictor:
         now = time.monotonic()
         if self._removed and (now - self._logged_at > _LOG_EVERY or not self._logged_at):
             log.warning(
-                "the server's memory is nearly full: records of finished jobs are removed early",
+                "the server's memory is nearly full: evicting records of finished jobs early",
                 records=self._removed,
                 remedy="raise maxmemory or shorten GOPHER_RESULT_TTL",
             )

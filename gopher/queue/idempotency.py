@@ -1,7 +1,7 @@
-"""Submissions that may be repeated: the same `Idempotency-Key` with the same body is stored once.
+"""Idempotent submissions: requests with the same `Idempotency-Key` and body are stored once.
 
-The ids of a request's jobs follow from its key and from when it was first made. So the server keeps
-only that time, however large the batch, and a repeat can be answered as the first one was.
+The ids of a request's jobs are derived from its key and the time of the first request. So the server stores only this
+time, however large the batch, and a repeat gets the same response.
 """
 
 import hashlib
@@ -14,35 +14,35 @@ from gopher.jobs.job import NewJob, job_id_from
 
 from .moves import Request
 
-#: Characters.
+#: Maximum number of characters.
 LONGEST_KEY = 255
 
 
 class IdempotencyMismatch(GopherError):
-    """Raised when an idempotency key comes with another request than the first time."""
+    """Raised when an idempotency key is reused for a different request."""
 
     code = "idempotency_mismatch"
 
-    def __init__(self, details: str = "this Idempotency-Key came with another request before: use a new one") -> None:
+    def __init__(self, details: str = "this Idempotency-Key was used for a different request: use a new one") -> None:
         super().__init__(details)
 
 
 def request_for(key: str, body: bytes, now: int) -> Request:
-    """Return what is stored of a request: digests, and when it was first made (Unix ms). Raises InvalidJob."""
+    """Return the record of a request: digests, and its time (Unix ms). Raises InvalidJob."""
     if not 0 < len(key) <= LONGEST_KEY:
         raise InvalidJob(f"must have 1 to {LONGEST_KEY} characters", "Idempotency-Key")
     return Request(_digest(key.encode()), _digest(body), str(now))
 
 
 def ids_for(request: Request, count: int) -> list[str]:
-    """Return the ids of a request's jobs, if this is the first time that it is made."""
+    """Return the ids of the jobs of a first request."""
     return [job_id_from(int(request.answer), f"{request.key} {index}") for index in range(count)]
 
 
 def with_ids(jobs: Sequence[NewJob], request: Request, made: int) -> list[NewJob]:
-    """Return the jobs of a request with the ids that they have if it was first made at `made` (ms).
+    """Return the jobs of a request with the ids derived from the time of the first request, `made` (ms).
 
-    Those that wait for others of the request wait for them by these ids.
+    Jobs that wait for others of the request refer to these ids.
     """
     ids = {job.id: job_id_from(made, f"{request.key} {index}") for index, job in enumerate(jobs)}
     return [

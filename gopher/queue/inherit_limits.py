@@ -1,4 +1,4 @@
-"""A queue that is new: what operators have said of job types holds in it too."""
+"""Copies operators' limits and pauses of job types to new queues."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -13,11 +13,10 @@ from .moves import Queue
 
 
 def inherit_limits(client: Any, keys: Keys, queues: Sequence[Queue]) -> Iterator[tuple[str, list[Call]]]:
-    """Yield for each of some new queues the calls, if any, that give it the limits and pauses which an operator has set
-    for types everywhere.
+    """Yield for each new queue the calls, if any, that set the limits and pauses which an operator has set for types.
 
-    Any other queue will do to read them from: each has them all, since it took them over when it was new itself.
-    What a handler declares is told to each queue by the workers that serve it.
+    They are read from any other queue: each has all of them, since it inherited them when it was new. Limits declared
+    by handlers are set by the workers of each queue.
     """
     other = client.srandmember(keys.queues)
     rows = [] if other is None else _limits_in(client, keys.for_queue(text(other)))
@@ -27,9 +26,9 @@ def inherit_limits(client: Any, keys: Keys, queues: Sequence[Queue]) -> Iterator
 
 
 def _limits_in(client: Any, known: QueueKeys) -> list[tuple[str, Limit | None, bool]]:
-    """Return types, the limit that an operator has set for each, and whether it is paused.
+    """Return the types, their limits set by an operator, and whether they are paused.
 
-    One that can't be read is left out: it is no reason to refuse a job.
+    Corrupt ones are skipped: they are not a reason to reject a job.
     """
     found = reply(client.smembers, known.limited)
     types = [] if is_corrupt(found) else sorted(map(text, found))

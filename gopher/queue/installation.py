@@ -1,8 +1,8 @@
-"""Whether the server still holds what it held: a mark that was there when a process first looked is gone, or another.
+"""Detects an emptied server: the mark that was there when a process first looked is missing or different.
 
-A server that was restarted without its file, or FLUSHALL, takes jobs as before, but what processes have written once
-is gone: names of queues, schedules and limits of handlers. Each process that notices writes again what it declares.
-The mark is the id of the installation in `<ns>:meta`; who finds it gone writes a new one, and when that was.
+After a restart without its data, or FLUSHALL, a server accepts jobs as before, but data that processes write only once
+is lost: names of queues, schedules and limits of handlers. Each process that notices writes its declarations again.
+The mark is the id of the installation in `<ns>:meta`; a process that finds it missing writes a new one, and the time.
 """
 
 import time
@@ -19,37 +19,36 @@ from .keys import Keys
 
 log = get_logger("server")
 
-#: Seconds for which `/health` and `doctor` tell of it, unless an operator says before that it is known.
+#: Seconds for which `/health` and `doctor` report it, unless an operator acknowledges it before.
 TOLD_FOR = 86_400.0
 CONSEQUENCE = (
-    "its jobs are gone, and so are schedules, limits and pauses that were set over the API or gopherctl: submit and "
-    "set them again"
+    "jobs were lost, and schedules, limits and pauses set with the API or gopherctl: submit and set them again"
 )
 
-#: Marks whose loss this process has logged: it may have several clients.
+#: Marks whose loss this process has already logged: it may have several clients.
 _logged: set[tuple[str, bytes]] = set()
 
 
 class Installation:
-    """What one connection pool knows of the mark."""
+    """The mark as known to a connection pool."""
 
     def __init__(self, keys: Keys) -> None:
         self._keys, self._meta = keys, keys.meta
         self._known: bytes | None = None
         self._seen_at = 0.0
-        #: Whether it was noticed that the server was emptied, and the server does not say so yet: it may refuse writes.
+        #: Whether the emptied server was noticed, but this has not been written yet: it may reject writes.
         self.is_untold = False
 
     def read_command(self) -> Command:
-        """Return the command whose reply `saw` takes."""
+        """Return the command whose reply is passed to `saw`."""
         return Command(self._meta, ("HMGET", self._meta, "instance", "emptied_at", "acknowledged"))
 
     def is_other(self, reply: Sequence[bytes | None]) -> bool:
-        """Return whether a look's reply has not the mark that is known."""
+        """Return whether a reply differs from the known mark."""
         return self._known is not None and reply[0] != self._known
 
     def saw(self, reply: Any) -> bool:
-        """Take a look's reply; return whether the server was emptied since the last one. The log tells it once."""
+        """Process a reply; return whether the server was emptied since the last one, which is logged once."""
         if not isinstance(reply, list):
             return False
         before, seen_at = self._known, self._seen_at
@@ -65,9 +64,9 @@ class Installation:
         return True
 
     def marks(self) -> list[Command]:
-        """Return the commands that write a mark where there is none, and when the server was found emptied if it was.
+        """Return the commands that write a missing mark, and when the server was found to be emptied, if it was.
 
-        They are to be sent again as long as that is untold.
+        They are sent again until they succeed.
         """
         commands = [Command(self._meta, ("HSETNX", self._meta, "instance", uuid.uuid4().hex))]
         if self.is_untold:
@@ -76,7 +75,7 @@ class Installation:
         return commands
 
     def declaring(self, queues: Sequence[str]) -> list[Command]:
-        """Return the commands that make queues known again on a server that was emptied, with a new mark."""
+        """Return the commands that register queues again on an emptied server, with a new mark."""
         names, alarm = self._keys.queues, self._keys.alarm
         return [
             *self.marks(),
@@ -87,7 +86,7 @@ class Installation:
 
 
 def notice(reply: Sequence[bytes | None], now: float) -> str | None:
-    """Return what people are told of a look's reply, None when there is nothing to tell. `now` in Unix ms."""
+    """Return the warning for a reply, None if there is none. `now` is in Unix ms."""
     emptied_at, acknowledged = order(reply[1]), order(reply[2])
     if emptied_at <= max(acknowledged, now - TOLD_FOR * 1000):
         return None

@@ -1,7 +1,7 @@
-"""What must be true of a queue's keys at any moment, checked by reading all of them (protocol of docs/internals.md).
+"""Invariants of a queue's keys, checked by reading all of them (see the protocol in docs/internals.md).
 
-For tests, and for an operator who suspects that somebody has changed keys by hand. It reads every key of the queue,
-so on a large one it takes its time.
+For tests, and for operators who suspect that keys were changed by hand. It reads every key of the queue, which is slow
+for large queues.
 """
 
 from collections import Counter
@@ -20,7 +20,7 @@ _NEXT, _PENDING, _PARKED, _PROCESSING = (
 )
 _FINISHED, _GROUP, _HOLDING = (each.head for each in (QueueKeys.finished, QueueKeys.group, QueueKeys.holding))
 
-#: What no record has that says it is plain.
+#: Fields that a record marked as plain must not have.
 _RARE = {"expires", "retention", "unique", "bucket", "parents", "children", "parked", "holds", "cancel"}
 
 
@@ -29,11 +29,11 @@ class _Look:
 
     def __init__(self, client: Any, keys: QueueKeys) -> None:
         self.records: dict[str, dict[str, str]] = {}
-        #: Ms until each record runs out, -1 for never.
+        #: Ms until each record expires, -1 for never.
         self.times: dict[str, int] = {}
         self.lists: dict[str, list[str]] = {}
         self.zsets: dict[str, list[str]] = {}
-        #: (parent, child) for each end of a job that a child is still to be told.
+        #: (parent, child) for each child that still has to be notified of its parent's end.
         self.telling: list[tuple[str, str]] = []
         self.redrives: dict[str, dict[str, str]] = {}
         #: Names of the groups of dead letters.
@@ -43,14 +43,14 @@ class _Look:
         self.totals = Counter[str]()
         self.tombstones: dict[str, int] = {}
         self.paused = False
-        # In a cluster it is one node that has them all.
+        # In a cluster, one node has all keys of a queue.
         pattern = keys.prefix.replace("[", "\\[").replace("*", "\\*") + "*"
         for raw, kind, time, value in _read_all(client, sorted(set(client.scan_iter(match=pattern, count=1000)))):
             self._take(text(raw).removeprefix(keys.prefix), kind, time, value)
 
     def _take(self, name: str, kind: str, time: int, value: Any) -> None:
         if not value:
-            # Its time ran out, or it was emptied, between the scan and the reading.
+            # It expired or was emptied between the scan and the read.
             return
         job_id, key = _part(QueueKeys.job.head, name), _part(QueueKeys.unique.head, name)
         if job_id and kind == "hash":
@@ -82,7 +82,7 @@ class _Look:
             self.tombstones = {field: order(count) for field, count in counts.items()}
 
     def places_of(self) -> dict[str, list[str]]:
-        """Return where each id stands: names of lists and sorted sets."""
+        """Return the places of each id: names of lists and sorted sets."""
         places: dict[str, list[str]] = {}
         for name, ids in self.lists.items():
             for job_id in ids:
@@ -99,7 +99,7 @@ def _part(head: str, name: str) -> str:
 
 
 def _read_all(client: Any, names: list[bytes]) -> Iterator[tuple[bytes, str, int, Any]]:
-    """Yield keys with their types, their time left (ms) and their values, read in two round trips."""
+    """Yield keys with types, remaining times (ms) and values, read in two round trips."""
     pipe = client.pipeline(transaction=False)
     for name in names:
         pipe.type(name)
@@ -121,7 +121,7 @@ def _read_all(client: Any, names: list[bytes]) -> Iterator[tuple[bytes, str, int
 
 
 def findings(client: Any, keys: QueueKeys) -> list[str]:
-    """Return what is wrong with a queue, a sentence each; nothing when all is well."""
+    """Return the violations in a queue, one sentence each."""
     look = _Look(client, keys)
     return [
         *_places(look),
@@ -147,11 +147,11 @@ def _places(look: _Look) -> Iterator[str]:
                 if priority := _part(_PENDING, name):
                     dead[priority] += 1
                 elif name != _FINISHED and not name.startswith((_PARKED, _PROCESSING)):
-                    yield f"{job_id} is {state} and stands in {name}"
+                    yield f"{job_id} is {state} and in {name}"
     for priority in PRIORITIES:
         if dead[priority] != look.tombstones.get(priority, 0):
             noted = look.tombstones.get(priority, 0)
-            yield f"{dead[priority]} ended jobs stand in {_PENDING}{priority}, {noted} are noted"
+            yield f"{dead[priority]} finished jobs are in {_PENDING}{priority}, {noted} are noted"
     for job_id, record in look.records.items():
         yield from _place(job_id, record, places.get(job_id, []))
 
@@ -163,10 +163,10 @@ def _place(job_id: str, record: dict[str, str], names: list[str]) -> Iterator[st
             yield f"{job_id} is {state} and not in {_FINISHED}"
         return
     if len(names) != 1:
-        yield f"{job_id} is {state} and stands in {len(names)} places: {', '.join(sorted(names))}"
+        yield f"{job_id} is {state} and in {len(names)} places: {', '.join(sorted(names))}"
         return
     if not _fits(state, names[0], record):
-        yield f"{job_id} is {state} (token {record.get('token')}) and stands in {names[0]}"
+        yield f"{job_id} is {state} (token {record.get('token')}) and in {names[0]}"
 
 
 def _fits(state: str, name: str, record: dict[str, str]) -> bool:
@@ -178,25 +178,25 @@ def _fits(state: str, name: str, record: dict[str, str]) -> bool:
 
 
 def _plain(look: _Look) -> Iterator[str]:
-    """A record that says it is plain has none of what nobody looks for then."""
+    """A record marked as plain has none of the fields that are then not checked."""
     for job_id, record in look.records.items():
         if "plain" in record and (rare := _RARE & record.keys()):
-            yield f"{job_id} says that it is plain and has {', '.join(sorted(rare))}"
+            yield f"{job_id} is marked as plain and has {', '.join(sorted(rare))}"
 
 
 def _sums(look: _Look) -> Iterator[str]:
-    """3: what was enqueued is somewhere, or has left in a way that was counted."""
+    """3: every enqueued job is in some place, or has left and was counted."""
     here = sum(record["state"] not in ENDED for record in look.records.values() if "state" in record)
     here += sum(len(look.zsets.get(state, [])) for state in DEAD)
     gone = sum(look.totals[event] for event in LEAVING)
     if look.totals["enqueued"] != here + gone:
-        yield f"{look.totals['enqueued']} jobs were enqueued, {here} are here and {gone} have left"
+        yield f"{look.totals['enqueued']} jobs were enqueued, but {here} are here and {gone} have left"
 
 
 def _armed(look: _Look) -> Iterator[str]:
-    """7: something eligible is pending, so `next` is armed; or a worker was just handed what was there."""
+    """7: if an eligible job is pending, `next` contains one, unless a worker has just fetched it."""
     if len(look.lists.get(_NEXT, [])) > 1:
-        yield "more than one job stands in next"
+        yield "more than one job is in next"
     strays = any(
         look.records.get(job_id, {}).get("state") in QUEUED
         for name, ids in look.lists.items()
@@ -208,17 +208,17 @@ def _armed(look: _Look) -> Iterator[str]:
     for priority in PRIORITIES:
         for job_id in look.lists.get(f"{_PENDING}{priority}", []):
             if look.records.get(job_id, {}).get("state") in QUEUED:
-                yield f"{job_id} is pending and nothing is in next"
+                yield f"{job_id} is pending but next is empty"
                 return
 
 
 def _holders(look: _Look) -> Iterator[str]:
-    """Places of a limited concurrency are held by running jobs only, unique keys by unfinished ones."""
+    """Slots of a concurrency limit are held by running jobs only, unique keys by unfinished ones."""
     for name, ids in look.sets.items():
         if name.startswith(_HOLDING):
             for job_id in ids:
                 if look.records.get(job_id, {}).get("state") not in RUNNING:
-                    yield f"{job_id} holds a place in {name} and does not run"
+                    yield f"{job_id} holds a slot in {name} but is not running"
     for key, holder in look.unique.items():
         record = look.records.get(holder, {})
         state = record.get("state")
@@ -229,37 +229,37 @@ def _holders(look: _Look) -> Iterator[str]:
 
 
 def _grouped(look: _Look) -> Iterator[str]:
-    """Each dead letter stands in the group that its record names, and only groups that hold some are known."""
+    """Each dead letter is in the group named in its record, and only nonempty groups are known."""
     groups = {_part(_GROUP, name): set(ids) for name, ids in look.zsets.items() if name.startswith(_GROUP)}
     for known in (set(look.zsets.get(QueueKeys.groups.head, [])), look.group_names):
         if known != set(groups):
-            yield f"the groups {sorted(known)} are known, and dead letters stand in {sorted(groups)}"
+            yield f"the groups {sorted(known)} are known, but dead letters are in {sorted(groups)}"
     dead = {job_id for state in DEAD for job_id in look.zsets.get(state, [])}
     for group, ids in groups.items():
         for job_id in ids - dead:
-            yield f"{job_id} stands in group {group} and is no dead letter"
+            yield f"{job_id} is in group {group} but is not a dead letter"
     for job_id in dead & set(look.records):
         if job_id not in groups.get(look.records[job_id].get("group", ""), set()):
-            yield f"{job_id} is a dead letter and stands in no group, or in another than its record says"
+            yield f"{job_id} is a dead letter but in no group, or in another one than its record names"
 
 
 def _stranded(look: _Look) -> Iterator[str]:
-    """11: somebody will look at every job that stands still: who rescues, who wakes buckets, what it waits for."""
+    """11: every waiting job will be picked up: by a rescue, by waking its bucket, or by the end of its parents."""
     known = {*look.zsets.get(QueueKeys.workers.head, []), *look.zsets.get(QueueKeys.fenced.head, [])}
     buckets = set(look.zsets.get(QueueKeys.throttled.head, []))
     for name, ids in look.lists.items():
         worker, parked = _part(_PROCESSING, name), _part(_PARKED, name)
         if worker and worker not in known:
-            yield f"{len(ids)} jobs stand in {name}, and that worker is neither there nor lost"
+            yield f"{len(ids)} jobs are in {name}, and that worker is neither registered nor lost"
         if parked and parked.rpartition(":")[0] not in buckets:
-            yield f"{len(ids)} jobs stand in {name}, and nobody looks at that bucket"
+            yield f"{len(ids)} jobs are in {name}, and that bucket is never checked"
     for job_id in sorted(look.sets.get(QueueKeys.corrupt.head, ())):
-        yield f"{job_id} was set aside: somebody has put something else in the place of its record"
+        yield f"{job_id} is marked as corrupt: its record was replaced by something else"
     for redrive_id, fields in look.redrives.items():
         if fields.get("state") in ("canary", "running") and redrive_id not in look.zsets.get(
             QueueKeys.redrives.head, []
         ):
-            yield f"dead letters are retried by {redrive_id}, and nobody goes on with it"
+            yield f"redrive {redrive_id} is active, but is never continued"
     for job_id, record in look.records.items():
         if "waiting_for" in record and record.get("state") in WAITING:
             yield from _waits(look, job_id, record)
@@ -270,11 +270,11 @@ def _waits(look: _Look, job_id: str, record: dict[str, str]) -> Iterator[str]:
     telling = [each for each in parents if job_id in look.records.get(each, {}).get("children", "").split(",")]
     ended = [parent for parent, child in look.telling if child == job_id]
     if len(telling) + len(ended) != order(record["waiting_for"]):
-        yield f"{job_id} waits for {record['waiting_for']} jobs, and {len(telling + ended)} will tell it of their end"
+        yield f"{job_id} waits for {record['waiting_for']} jobs, but {len(telling + ended)} will notify it of their end"
 
 
 def _kept_for_ever(look: _Look) -> Iterator[str]:
-    """12: what has ended goes when its time is up. Dead letters stay until an operator or `prune` takes them."""
+    """12: records of finished jobs expire. Dead letters stay until an operator or `prune` removes them."""
     for job_id, record in look.records.items():
         if record.get("state") in FINISHED and look.times.get(job_id) == -1:
-            yield f"{job_id} is {record['state']} and is kept for ever"
+            yield f"{job_id} is {record['state']} but never expires"

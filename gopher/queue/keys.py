@@ -76,21 +76,21 @@ class Keys(_Prefixed):
     """The keys of one installation."""
 
     queues = _key("set", "names of the queues")
-    leaving = _key("zset", "name of a queue that is to be forgotten, for it holds nothing -> since when (ms)")
-    forgotten = _key("hash", "what queues had counted that are forgotten, e.g. enqueued:<type>:<priority>")
-    newest = _key("list", "names of the queues that became known last")
-    unserved = _key("string", "which queues have jobs and no worker (JSON), as a scheduler has seen it")
+    leaving = _key("zset", "name of an empty queue that will be removed -> since when (ms)")
+    forgotten = _key("hash", "counters of removed queues, e.g. enqueued:<type>:<priority>")
+    newest = _key("list", "names of the latest new queues")
+    unserved = _key("string", "queues with jobs and without worker (JSON), as seen by a scheduler")
     meta = _key(
         "hash",
         "schema version, id of this installation (the mark that an emptied server has lost), when that was noticed "
         "(ms), until when an operator knows of losses (ms)",
     )
-    workers = _key("zset", "worker id -> lease end (ms): who is there")
-    worker = _key_of("worker:<id>", "hash", "a worker's record, for people")
+    workers = _key("zset", "worker id -> lease end (ms): live workers")
+    worker = _key_of("worker:<id>", "hash", "a worker's record, for display")
     schedulers = _key("zset", "scheduler id -> lease end (ms)")
-    alarm = _key("list", "at most one queue's name: a queue that schedulers may not know yet")
+    alarm = _key("list", "at most one name: a queue that schedulers may not know yet")
     client = _key_of(
-        "client:<digest>", "string", "when a client of the API has all its requests again (us), with GOPHER_API_RATE"
+        "client:<digest>", "string", "when a client's API rate limit is full again (us), with GOPHER_API_RATE"
     )
 
     def __init__(self, namespace: str) -> None:
@@ -106,56 +106,50 @@ class QueueKeys(_Prefixed):
 
     next = _key("list", "the head of the queue, at most one id: idle workers block here")
     pending = _key_of("pending:<priority>", "list", "ids; new ones come in at the left, the head is at the right")
-    processing = _key_of("processing:<worker>", "list", "what one worker was given and has not settled")
+    processing = _key_of("processing:<worker>", "list", "jobs fetched by one worker and not settled")
     scheduled = _key("zset", "id -> due (ms)")
     retrying = _key("zset", "id -> due (ms)")
-    failed = _key("zset", "id -> died (ms): the dead letter queue")
-    groups = _key("zset", "group -> when a job last died in it (ms): dead letters of one kind")
-    group_names = _key("hash", "group -> type, class of the error, place in the code: a line each")
+    failed = _key("zset", "id -> failed at (ms): the dead letter queue")
+    groups = _key("zset", "group -> latest failure (ms): dead letters with the same cause")
+    group_names = _key("hash", "group -> type, error class, location in the code: a line each")
     group = _key_of("group:<group>", "zset", "id -> died (ms)")
-    redrives = _key("zset", "id -> when to look at it again (ms): dead letters retried by and by")
-    redrive = _key_of("redrive:<id>", "hash", "how far it is: state, canaries, rate, left, ...")
-    telling = _key("list", "jobs that have ended, each with the ids of children that are still to be told")
-    corrupt = _key("set", "ids of jobs whose record somebody has corrupted: they are set aside")
+    redrives = _key("zset", "id -> when to continue (ms): gradual redrives of dead letters")
+    redrive = _key_of("redrive:<id>", "hash", "progress of a redrive: state, canaries, rate, left, ...")
+    telling = _key("list", "finished jobs, each with the ids of children that are still to be notified")
+    corrupt = _key("set", "ids of jobs whose record is corrupt: they are quarantined")
     finished = _key("zset", "id -> ended (ms): completed, cancelled, expired")
     evicted = _key(
         "hash", "when records were last removed early to free memory (at), of jobs that ended until when (ms)"
     )
     job = _key_of("job:<id>", "hash", "the record of a job")
-    new = _key_of(
-        "new:<kind>", "hash", "what the records of a batch are copies of; left only where storing one has failed"
-    )
+    new = _key_of("new:<kind>", "hash", "template of the records of a batch; remains only if storing one has failed")
     workers = _key("zset", "worker id -> lease end (ms) on what it holds in this queue")
-    fenced = _key("zset", "lost worker id -> when (ms): its calls are refused")
-    clock_set = _key("string", "when leases were moved along last, since the server's clock was set (ms)")
-    cancelling = _key_of("cancelling:<worker>", "set", "ids of running jobs that it shall stop")
-    tombstones = _key("hash", "priority -> cancelled ids that still stand in its list")
-    throttled = _key("zset", "bucket -> when to look at it again (ms)")
-    parked = _key_of_two(
-        "throttled:<bucket>:<priority>", "list", "ids of pending jobs that may not start yet, as in pending"
-    )
-    limited = _key("set", "types that are limited, paused or held back")
+    fenced = _key("zset", "lost worker id -> when (ms): its calls are rejected")
+    clock_set = _key("string", "when leases were last shifted because the server's clock was set (ms)")
+    cancelling = _key_of("cancelling:<worker>", "set", "ids of running jobs that it must stop")
+    tombstones = _key("hash", "priority -> number of cancelled ids still in its list")
+    throttled = _key("zset", "bucket -> when to check it again (ms)")
+    parked = _key_of_two("throttled:<bucket>:<priority>", "list", "ids of throttled jobs, as in pending")
+    limited = _key("set", "types that are limited, paused or throttled")
     limit = _key_of("limit:<type>", "hash", "rate, burst, concurrency, origin, paused, held_until")
-    bucket = _key_of("bucket:<bucket>", "hash", "tokens, stamp (ms); gone when it is full again")
+    bucket = _key_of("bucket:<bucket>", "hash", "tokens, stamp (ms); expires when it is full again")
     holding = _key_of("holding:<bucket>", "set", "ids of running jobs of a type with a limited concurrency")
-    registering = _key("string", "there for a moment while a new queue is given the limits of types")
-    paused = _key("string", "since when the queue gives out nothing (ms)")
+    registering = _key("string", "exists briefly while a new queue gets the limits of types")
+    paused = _key("string", "since when the queue is paused (ms)")
     unique = _key_of(
-        "unique:<name>", "string", 'id of the job that has the unique name: "<type> <key>", or "<type> <key> <owner>"'
+        "unique:<name>", "string", 'id of the job with the unique name: "<type> <key>", or "<type> <key> <owner>"'
     )
     idempotency = _key_of("idempotency:<digest>", "string", "digest of the request, when it was first made (ms)")
     duplicates = _key_of(
-        "duplicates:<digest>", "string", "for which of that request's jobs others stood, as it was answered (msgpack)"
+        "duplicates:<digest>", "string", "which of that request's jobs were duplicates, as in its response (msgpack)"
     )
     schedules = _key("hash", "name -> definition (JSON)")
-    ticks = _key("zset", "name of a schedule -> when it fires next (ms)")
-    last = _key("hash", "name of a schedule -> id of the last job that it made")
+    ticks = _key("zset", "name of a schedule -> next time (ms)")
+    last = _key("hash", "name of a schedule -> id of its last job")
     alarm = _key("list", "at most one due time (ms): wakes a sleeping scheduler")
     totals = _key("hash", "counters, e.g. enqueued:<type>:<priority>")
     histogram = _key_of("histogram:<type>", "hash", "latency buckets, e.g. wait:3, run:sum_us")
-    timeline = _key_of(
-        "timeline:<step>", "zset", "how far the counters were (msgpack) -> when (ms), one each `step` ms"
-    )
+    timeline = _key_of("timeline:<step>", "zset", "values of the counters (msgpack) -> when (ms), one every `step` ms")
 
     def __init__(self, namespace: str, queue: str) -> None:
         super().__init__(f"{namespace}:{{{queue}}}:")

@@ -15,10 +15,10 @@ from typing import NamedTuple
 
 Library = Mapping[str, "Statement"]
 
-#: A line that begins a statement: it starts in the first column and neither ends one nor goes on with one.
+#: A line that begins a statement: it starts in the first column and neither ends nor continues one.
 _BEGINS = re.compile(r"(?!(?:end|else|elseif|until)\b|[\s})\]]|--)")
 _DEFINES = re.compile(r"local (?:function (\w+)|([\w, ]+))")
-#: What holds no names: texts and comments.
+#: Parts without names: strings and comments.
 _NO_CODE = re.compile(r"""'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"|--[^\n]*""")
 #: A name that is not that of a field.
 _NAME = re.compile(r"(?<![\w:])(?<![^.]\.)[A-Za-z_]\w*")

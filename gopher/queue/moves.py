@@ -1,7 +1,7 @@
-"""The moves of a job, one method a verb: each says what it moves and returns the call that does it.
+"""The moves of a job, one method per script, each of which returns a call.
 
-A `Call` is a value. `Server.run` sends one and waits; a worker sends many in one round trip.
-Each may be sent again with the same arguments: a repeat changes nothing more.
+A `Call` is a value. `Server.run` sends one and waits; a worker sends many in one round trip. Calls can be sent again
+with the same arguments: scripts are idempotent.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -35,15 +35,14 @@ from .replies import (
 from .scripts import script
 from .survey import read_forgotten, read_survey
 
-#: What is kept for plots over time: a sample every so many ms, how many of them. An hour, a day and a month, and a bit.
+#: Samples for plots over time: interval in ms, and number. Slightly more than an hour, a day and a month.
 SERIES = ((10_000, 370), (300_000, 300), (3_600_000, 750))
-#: How often a job may lose its worker before it is taken for the cause (an outage is one loss).
+#: How often a job may lose its worker before it is considered the cause (an outage is one loss).
 MAX_LOST = 10
 
 
 class Request(NamedTuple):
-    """What an `Idempotency-Key` stands for: digests of the key and of the request, and what tells a repeat
-    how the first one was answered."""
+    """An idempotent request: digests of the key and of the request, and the data to repeat the first response."""
 
     key: str
     digest: str
@@ -51,7 +50,7 @@ class Request(NamedTuple):
 
 
 class Completion(msgspec.Struct, frozen=True):
-    """A result on its way into the record; `result` and `log` are JSON, b"" for none, `duration` in ms."""
+    """A result to be stored; `result` and `log` are JSON, b"" for none, `duration` in ms."""
 
     job_id: str
     token: str
@@ -61,7 +60,7 @@ class Completion(msgspec.Struct, frozen=True):
 
 
 class Failure(NamedTuple):
-    """A failed attempt on its way into the record; `error`, `row`, `log` are JSON, `duration` in ms."""
+    """A failed attempt to be stored; `error`, `row`, `log` are JSON, `duration` in ms."""
 
     job_id: str
     token: str
@@ -69,12 +68,12 @@ class Failure(NamedTuple):
     error: bytes
     row: bytes
     log: bytes
-    #: How the child died, e.g. SIGSEGV; "" when it did not.
+    #: How the child died, e.g. SIGSEGV; "" if it did not.
     crash: str
 
 
 _NO_REQUEST = Request("", "", "")
-#: Milliseconds for which a request with an idempotency key is known.
+#: Milliseconds for which a request with an idempotency key is stored.
 _REPEATABLE_FOR = str(24 * 3600 * 1000)
 
 
@@ -87,9 +86,9 @@ class Queue:
         self._retention = round(retention * 1000)
 
     def enqueue(self, jobs: Sequence[NewJob], request: Request = _NO_REQUEST) -> Call:
-        """Store new jobs and put them into pending, or scheduled when they are not due (enqueue.lua).
+        """Store new jobs in pending, or in scheduled if they are not due (enqueue.lua).
 
-        All of them are stored, or none. The reply is an `Enqueued`.
+        All or none are stored. The reply is an `Enqueued`.
         """
         if len(jobs) == 1 and jobs[0].is_plain and request is _NO_REQUEST:
             job = jobs[0]
@@ -147,13 +146,13 @@ class Queue:
     def dead_letter(self, worker: str, failure: Failure, error_class: str, place: str = "") -> Call:
         """Move a job from the worker's list to failed (dead_letter.lua).
 
-        `place` is where in the handler's code it failed, e.g. `shop/mail.py:42 send`: dead letters are grouped by it.
+        `place` is where in the handler's code it failed, e.g. `shop/mail.py:42 send`, for failure groups.
         """
         arguments = (worker, failure.job_id, failure.token, error_class, *_attempt(failure), place)
         return self._call("dead_letter", arguments, read_answer)
 
     def requeue(self, worker: str, job_id: str, token: str, delay: float = 0.0) -> Call:
-        """Move a job back to the head of pending, or to scheduled, its attempt not counted (requeue.lua)."""
+        """Move a job back to the head of pending, or to scheduled, without counting its attempt (requeue.lua)."""
         return self._call("requeue", (worker, job_id, token, round(delay * 1000), self._retention), read_answer)
 
     def throttle(self, worker: str, job_id: str, token: str, delay: float) -> Call:
@@ -168,7 +167,7 @@ class Queue:
     def cancel(self, job_id: str) -> Call:
         """Move a waiting job to cancelled, or mark a running one (cancel.lua).
 
-        The reply is CANCELLED, CANCELLING, MISSING, or the state that the job had ended in.
+        The reply is CANCELLED, CANCELLING, MISSING, or the final state of the job.
         """
         return self._call("cancel", (job_id, self._retention), read_answer)
 
@@ -190,10 +189,10 @@ class Queue:
         lost_pops: Iterable[int] = (),
         limit: int = 100,
     ) -> Call:
-        """Take back the jobs in the worker's list that it does not hold (reclaim.lua). The reply is a `Reclaimed`.
+        """Requeue the jobs in the worker's list that it does not hold (reclaim.lua). The reply is a `Reclaimed`.
 
-        `held` are the tokens of those that it holds. Fetches with a token from `number` on may still be answered, those
-        behind a blocking pop from `blocking_pop` on; jobs of `lost_pops` are given out by a fetch.
+        `held` are the tokens of the jobs that it holds. Replies to fetches from `number` on, and after blocking pops
+        from `blocking_pop` on, may still arrive; a fetch returns jobs of `lost_pops`.
         """
         pops = ",".join(map(str, lost_pops))
         return self._call(
@@ -201,7 +200,7 @@ class Queue:
         )
 
     def resign(self, worker: str) -> Call:
-        """Give the lease of a leaving worker back, unless it still holds jobs (resign.lua)."""
+        """Give up the lease of a stopping worker, unless it still holds jobs (resign.lua)."""
         return self._call("resign", (worker,), read_answer)
 
     def promote(self, limit: int = 100) -> Call:
@@ -225,7 +224,7 @@ class Queue:
         return LateCall(*self._call("rescue", (limit, MAX_LOST, self._retention, *last), read_rescued))
 
     def redrive(self, job_ids: Sequence[str]) -> Call:
-        """Move dead jobs from failed to pending, with fresh attempts (redrive.lua). The reply is a count."""
+        """Move dead letters from failed to pending, with a new set of attempts (redrive.lua). The reply is a count."""
         return self._call("redrive", job_ids, int)
 
     def start_redrive(
@@ -240,7 +239,7 @@ class Queue:
     ) -> Call:
         """Start a gradual redrive of dead letters, of some groups or all (start_redrive.lua).
 
-        `canary` of them go first, the rest once those have completed, `rate` a second. The reply is how many that is.
+        `canary` jobs are retried first, the rest once those have completed, `rate` per second. The reply is the total.
         """
         arguments = (redrive_id, ",".join(groups), canary, _text(rate), _text(limit), asked)
         return self._call("start_redrive", arguments, int)
@@ -254,7 +253,7 @@ class Queue:
         return self._call("stop_redrive", (redrive_id,), read_answer)
 
     def discard(self, job_ids: Sequence[str]) -> Call:
-        """Delete dead jobs (discard.lua). The reply is a count."""
+        """Delete dead letters (discard.lua). The reply is a count."""
         return self._call("discard", job_ids, int)
 
     def purge(self, state: str, limit: int = 1000, began: int | None = None) -> Call:
@@ -274,16 +273,16 @@ class Queue:
         *,
         origin: str = "api",
     ) -> Call:
-        """Set how many jobs of a type start a second and run at once (set_limit.lua). The reply is SET or KEPT."""
+        """Set the rate and the concurrency of a type (set_limit.lua). The reply is SET or KEPT."""
         arguments = (job_type, _text(rate), _text(burst), _text(concurrency), origin)
         return self._call("set_limit", arguments, read_answer)
 
     def pause(self, job_type: str = "") -> Call:
-        """Stop giving out a type's jobs, or all of the queue (pause.lua). The reply: whether that is new."""
+        """Pause a type, or the queue (pause.lua). The reply is whether it was not paused before."""
         return self._call("pause", (job_type,), bool)
 
     def resume(self, job_type: str = "") -> Call:
-        """Give out a type's jobs, or the queue's, again (resume.lua). The reply: whether it was paused."""
+        """Resume a type, or the queue (resume.lua). The reply is whether it was paused."""
         return self._call("resume", (job_type,), bool)
 
     def set_schedule(self, name: str, definition: bytes, next_time: int | None) -> Call:
@@ -308,7 +307,7 @@ class Queue:
         *,
         skip_overlap: bool = False,
     ) -> Call:
-        """Let a schedule fire and move its next time on (tick.lua). The reply is FIRED, SKIPPED or MOVED."""
+        """Fire a schedule and advance its next time (tick.lua). The reply is FIRED, SKIPPED or MOVED."""
         arguments: list[Any] = [name, definition, expected, _text(next_time), "1" if skip_overlap else "0"]
         for job in jobs:
             arguments += (job.id, job.type, job.priority, _ms(job.retention), job.expires.lstrip("+"), job.envelope)
@@ -338,7 +337,7 @@ class Queue:
         return self._call("prune", arguments, read_pruned)
 
     def evict(self, limit: int, place: int, until: int, keep_for: float) -> Call:
-        """Remove up to `limit` records early, the oldest first, of jobs that ended until `until` (ms) (evict.lua).
+        """Evict up to `limit` records, oldest first, of jobs that ended until `until` (ms) (evict.lua).
 
         Those that ended within the last `keep_for` seconds are kept. The reply is an `Evicted`.
         """
@@ -355,7 +354,7 @@ class Queue:
         return self._call("survey", (), read_survey)
 
     def forget(self) -> Call:
-        """Delete what is left of a queue that holds nothing (forget.lua). The reply: what it had counted, or None."""
+        """Delete what is left of an empty queue (forget.lua). The reply is its counters, or None."""
         return self._call("forget", [step for step, _ in SERIES], read_forgotten)
 
     def _call(self, verb: str, arguments: Sequence[Any], read: Callable[[Any], Any]) -> Call:
@@ -369,12 +368,12 @@ _pack = msgspec.msgpack.Encoder().encode
 
 
 def _as_text(data: bytes) -> str:
-    """Return JSON as text: the server's MessagePack has no other strings. What is none shall not stop the others."""
+    """Decode JSON to text, since the server's MessagePack has no other strings. Invalid text must not fail the call."""
     return data.decode(errors="replace")
 
 
 def _completed(done: Completion) -> tuple[str | bool, ...]:
-    """Return what complete.lua is told of a job: nothing of what there is none of."""
+    """Return the arguments of complete.lua for a job, without empty ones."""
     row = (done.job_id, done.token, f"{done.duration:.3f}")
     if done.log:
         return (*row, _as_text(done.result) if done.result else False, _as_text(done.log))
@@ -382,7 +381,7 @@ def _completed(done: Completion) -> tuple[str | bool, ...]:
 
 
 def _special(job: NewJob) -> str:
-    """Return what only some jobs have, as enqueue.lua reads it: line by line, since no name and no key ends one."""
+    """Return the rare fields of jobs for enqueue.lua, one per line, since names and keys contain no line breaks."""
     unique = (job.unique_name, str(_ms(job.unique_for)))
     parents = (",".join(job.after), job.on_parent_failure)
     return "\n".join((job.due, job.expires, str(_ms(job.retention)), *unique, job.limit_key, *parents))

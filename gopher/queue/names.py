@@ -1,11 +1,11 @@
-"""Which queues there are: their names in the server, and what this process knows of them.
+"""The names of queues: in the server, and as cached by this process.
 
-A queue is known from its first job on. One that holds nothing any more is forgotten by a scheduler (see
-`scheduler/forgetter.py`): it moves from `queues` to `leaving`, and only after every process has had to look again
-whether it is known (`KNOWN_FOR`) what is left of it is deleted. So a job that comes meanwhile brings it back.
+A queue is registered with its first job. A scheduler removes empty queues (see `scheduler/forgetter.py`): the name
+moves from `queues` to `leaving`, and what is left of the queue is deleted only after the cache of every process has
+expired (`KNOWN_FOR`). So a job that is enqueued meanwhile registers it again.
 
-The same look tells whether the server was emptied (see `Installation`). Then the names that this process has used are
-made known again, as far as there is room for them: there may be jobs in their queues that came before anybody noticed.
+The same read detects an emptied server (see `Installation`). Then the names that this process has used are registered
+again, up to the maximum number: their queues may contain jobs that were enqueued before the loss was noticed.
 """
 
 import time
@@ -25,15 +25,15 @@ from .scripts import script
 if TYPE_CHECKING:
     from .store import Server
 
-#: Seconds for which a process takes it for granted that a queue is known.
+#: Seconds for which a process caches that a queue is registered.
 KNOWN_FOR = 2.0
-#: Seconds that a queue stays in `leaving`: longer than any call can take that was begun while its name was known.
+#: Seconds that a queue stays in `leaving`: longer than any call can take that was started while its name was cached.
 LEAVING_FOR = 15.0
-#: Names of queues that are noted as the newest ones: a look at the health asks each of them.
+#: How many of the newest queues are recorded: health checks examine each of them.
 NEWEST = 8
-#: Names that a process keeps in mind, once it has looked for them again.
+#: Maximum number of cached names.
 _REMEMBERED = 10_000
-#: Seconds within which a new queue has the limits of types.
+#: Seconds within which a new queue gets the limits of types.
 _REGISTERING_FOR = 60
 
 
@@ -43,15 +43,15 @@ class QueueNames:
     def __init__(self, server: "Server") -> None:
         self._server = server
         self._keys = server.keys
-        #: Name -> until when it is taken for known (monotonic s).
+        #: Name -> until when it is cached (monotonic s).
         self._known: dict[str, float] = {}
-        #: Names that were lost with all else when the server was emptied.
+        #: Names that were lost when the server was emptied.
         self._lost: set[str] = set()
-        #: Hint -> names, as of the last look: where jobs are looked for first.
+        #: Hint -> names, as of the last read: where jobs are searched first.
         self._by_hint: dict[str, list[str]] = {}
 
     def is_known(self, name: str) -> bool:
-        """Return whether a queue needs no look now."""
+        """Return whether a queue is cached as registered."""
         return self._known.get(name, 0.0) > time.monotonic()
 
     def all(self) -> list[str]:
@@ -59,7 +59,7 @@ class QueueNames:
         found = self._look()
         missing = set(self._known) - found
         if missing:
-            # Most likely they were forgotten.
+            # Most of them have probably been removed.
             self._server.look_for_mark()
             for name in missing:
                 self._known.pop(name, None)
@@ -72,7 +72,7 @@ class QueueNames:
 
     def _look(self) -> set[str]:
         pipe = self._server.client.pipeline(transaction=False)
-        # In this order: what moves to `leaving` meanwhile is met in one of them at least.
+        # In this order, so that a name that moves to `leaving` meanwhile is seen at least once.
         pipe.smembers(self._keys.queues)
         pipe.zrange(self._keys.leaving, 0, -1)
         names, leaving = replies(pipe)
@@ -81,35 +81,35 @@ class QueueNames:
         return {text(name) for part in (names, [] if is_corrupt(leaving) else leaving) for name in part}
 
     def lose(self) -> None:
-        """Take note that the server was emptied: what was known is to be made known again."""
+        """Record that the server was emptied: the cached names have to be registered again."""
         self._lost |= set(self._known)
         self._known = {}
 
     def restore(self, names: Iterable[str]) -> set[str]:
-        """Make queues known again after the server was emptied, as far as there is room; return those."""
+        """Register queues again after the server was emptied, up to the maximum number; return those."""
         wanted = set(names)
         with explained():
             wanted -= set(self.refused(sorted(wanted)))
-            # Another process may have been faster.
+            # Another process may have registered them.
             with suppress(TooManyQueues):
                 self.register(sorted(wanted))
                 return wanted
         return set()
 
     def _restore_lost(self) -> set[str]:
-        """Make known again what an emptied server has lost; return those names."""
+        """Register the names that an emptied server has lost; return them."""
         lost, self._lost = self._lost, set()
         if not lost:
             return lost
         try:
             return self.restore(lost)
         except ServerError:
-            # That is no reason to refuse anything. Their queues may hold jobs all the same.
+            # Not a reason to reject jobs. The queues may contain jobs nevertheless.
             self._lost |= lost
             return lost
 
     def where_to_look(self, job_id: str) -> Iterator[list[str]]:
-        """Yield names of queues in which a job may be, the likeliest first; each list is worth one round trip."""
+        """Yield lists of queues in which a job may be, the most likely first; each list is for one round trip."""
         hint = job_id[-HINT_DIGITS:]
         asked = self._by_hint.get(hint, [])
         if asked:
@@ -118,21 +118,21 @@ class QueueNames:
         hinted = [name for name in self._by_hint.get(hint, []) if name not in asked]
         if hinted:
             yield hinted
-        # It was moved, or its id was made elsewhere.
+        # It was moved, or its id was created elsewhere.
         if others := [name for name in names if name not in hinted]:
             yield others
 
     def refused(self, names: Iterable[str]) -> list[str]:
-        """Return those that would be too many: new ones for which there is no room, and which no worker serves."""
+        """Return the new queues that exceed the maximum number, and that no worker serves."""
         unsure = [name for name in dict.fromkeys(names) if not self.is_known(name)]
         return self._refused(self._missing(unsure)) if unsure else []
 
     def register(self, names: Collection[str]) -> None:
-        """Make queues known to everybody: all of them, or none. Raises TooManyQueues."""
+        """Register queues, all or none. Raises TooManyQueues."""
         unsure = [name for name in dict.fromkeys(names) if not self.is_known(name)]
         if not unsure:
             return
-        # Before the look, since whatever is forgotten after it is so by what the look has seen.
+        # Before the read, since removals after it are based on what it has seen.
         now = time.monotonic()
         self._let_others_go_on(unsure, now)
         try:
@@ -149,13 +149,13 @@ class QueueNames:
         self._restore_lost()
 
     def _let_others_go_on(self, names: Sequence[str], now: float) -> None:
-        """Spare other threads the look that this one has begun, at queues that were known a moment ago."""
+        """Extend the cache of queues that this thread is checking, so that other threads don't check them, too."""
         for name in names:
             if now - self._known.get(name, 0.0) < KNOWN_FOR:
                 self._known[name] = now + KNOWN_FOR
 
     def _missing(self, names: Sequence[str]) -> list[str]:
-        """Return those that are not known to the server; look in the same round trip whether it was emptied."""
+        """Return the unregistered ones; check in the same round trip whether the server was emptied."""
         pipe = self._server.client.pipeline(transaction=False)
         pipe.execute_command(*self._server.installation.read_command().words)
         pipe.smismember(self._keys.queues, names)
@@ -175,7 +175,7 @@ class QueueNames:
     def _register_new(self, new: Sequence[str]) -> None:
         if refused := self._refused(new):
             raise self.too_many(refused)
-        # Before their names are known: who dies in between leaves them as new as they were.
+        # Before they are registered: if this process dies in between, they are still new.
         for name, calls in inherit_limits(self._server.client, self._keys, [self._server.queue(name) for name in new]):
             registering = self._keys.for_queue(name).registering
             marked: list[Any] = [Command(registering, ("SET", registering, "1", "EX", str(_REGISTERING_FOR))), *calls]
@@ -185,7 +185,7 @@ class QueueNames:
         self._server.write(self._keys.queues, lambda: self._tell_of(new))
 
     def _tell_of(self, new: Sequence[str]) -> None:
-        """Have schedulers, and who asks how all is, look at new queues first."""
+        """Notify schedulers of new queues, and record them for health checks."""
         pipe = self._server.client.pipeline(transaction=False)
         pipe.lpush(self._keys.newest, *new[-NEWEST:])
         pipe.ltrim(self._keys.newest, 0, NEWEST - 1)
@@ -194,9 +194,9 @@ class QueueNames:
         pipe.execute()
 
     def _register_beyond(self, new: Sequence[str]) -> None:
-        """Register queues that are too many together: those that workers serve always may be known."""
+        """Register queues that exceed the maximum together: those with workers are always allowed."""
         others = [name for name in new if not self._is_served(name)]
-        # Another process may have been faster.
+        # Another process may have registered them.
         if others and not self._server.run(self._noting(others)):
             raise self.too_many(others)
         if served := [name for name in new if name not in others]:
@@ -207,10 +207,10 @@ class QueueNames:
         return Call(script("api/register_queues"), self._keys.queues, (str(most), *new), bool)
 
     def too_many(self, names: Sequence[str]) -> TooManyQueues:
-        """Return the error for names that are refused."""
+        """Return the error for rejected names."""
         most = self._server.settings.max_queues
         which = repr(names[0]) if len(names) == 1 else f"{names[0]!r}, one of {len(names)} new names"
         return TooManyQueues(
-            f"is {which}: there may be {most} queues. Use one that exists, or raise GOPHER_MAX_QUEUES",
+            f"is {which}: the maximum is {most} queues. Use an existing one, or raise GOPHER_MAX_QUEUES",
             queues=frozenset(names),
         )

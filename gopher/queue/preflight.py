@@ -1,7 +1,7 @@
-"""What a process makes sure of before it begins: that the server can hold jobs at all.
+"""Preflight checks of a process: whether the server can store jobs safely.
 
-A server that is away, starting or busy is no reason not to start: the process waits for it. One that would lose
-jobs, or that refuses what Gopher needs, is.
+A process starts even if the server is unavailable, starting or busy, and waits for it. It does not start if the server
+would lose jobs, or does not permit what Gopher needs.
 """
 
 import uuid
@@ -14,14 +14,14 @@ from gopher.telemetry.logs import get_logger
 from .store import Server
 
 OLDEST_SERVER = (6, 2)
-#: Version of what is kept in the server. Code of an older schema refuses a newer one.
+#: Version of the data in the server. Code with an older schema does not start.
 SCHEMA = 1
 
 log = get_logger("start")
 
 
 def check_server(server: Server) -> None:
-    """Raise ConfigurationError when the server can't be used; say so and go on when it is away."""
+    """Raise ConfigurationError if the server is unusable; log a warning and continue if it is unavailable."""
     try:
         _check_version(server)
         _check_eviction(server)
@@ -29,7 +29,7 @@ def check_server(server: Server) -> None:
     except ConfigurationError:
         raise
     except ServerError as error:
-        log.warning("the server can't be asked now; going on when it answers", error=str(error))
+        log.warning("the server is unavailable; waiting for it", error=str(error))
 
 
 def _check_version(server: Server) -> None:
@@ -38,17 +38,17 @@ def _check_version(server: Server) -> None:
     version = str(info.get("redis_version", "0"))
     if version_of(version) < OLDEST_SERVER:
         oldest = ".".join(map(str, OLDEST_SERVER))
-        raise ConfigurationError(f"the server is version {version}: Gopher needs Redis {oldest} or newer, or Valkey")
+        raise ConfigurationError(f"the server is version {version}: Gopher requires Redis {oldest} or later, or Valkey")
 
 
 def _check_eviction(server: Server) -> None:
     policies = {each.get("maxmemory_policy") for each in _memory_of_each_node(server)}
     policy = next(iter(policies - {"noeviction"}), None)
     if None in policies:
-        log.warning("can't see maxmemory-policy: make sure that it is noeviction, else the server may drop jobs")
+        log.warning("can't read maxmemory-policy: make sure that it is noeviction, otherwise the server may drop jobs")
     if policy is not None:
         raise ConfigurationError(
-            f"the server's maxmemory-policy is {policy}: when memory runs out it would drop jobs without a word. "
+            f"the server's maxmemory-policy is {policy}: it would silently drop jobs when memory runs out. "
             "Set it to noeviction: CONFIG SET maxmemory-policy noeviction"
         )
 
@@ -61,8 +61,8 @@ def _check_schema(server: Server) -> None:
         schema = int(server.client.hget(meta, "schema") or SCHEMA)
     if schema > SCHEMA:
         raise ConfigurationError(
-            f"the data in the server has schema {schema}, this version of Gopher knows {SCHEMA}: update it, or use "
-            "another GOPHER_NAMESPACE"
+            f"the data in the server has schema {schema}, but this version of Gopher supports {SCHEMA}: update Gopher, "
+            "or use another GOPHER_NAMESPACE"
         )
 
 
@@ -76,12 +76,12 @@ def _memory_of_each_node(server: Server) -> list[dict[str, Any]]:
     with explained():
         if not server.pools.clustered:
             return [server.client.info("memory")]
-        # By name where there are several.
+        # A dict by node if there are several.
         found: dict[str, Any] = server.client.info("memory", target_nodes="primaries")
     return [found] if "used_memory" in found else list(found.values())
 
 
 def one_node(info: dict[str, Any]) -> dict[str, Any]:
-    """Return the answer of one node: a cluster's INFO has one for each."""
+    """Return the reply of one node: a cluster's INFO has one for each."""
     first = next(iter(info.values()), None)
     return first if isinstance(first, dict) and "redis_version" not in info and "maxmemory_policy" not in info else info

@@ -1,6 +1,6 @@
-"""Who is there: the plain commands by which workers and schedulers show themselves.
+"""Commands by which workers and schedulers publish their presence.
 
-These keys belong to no queue, so nothing that moves a job depends on them; leases do not either.
+These keys belong to no queue; neither the moves of jobs nor leases depend on them.
 """
 
 from gopher.server.calls import Command
@@ -9,7 +9,7 @@ from .keys import Keys
 
 
 def show_worker(keys: Keys, worker_id: str, record: bytes, now: int, ttl: float) -> list[Command]:
-    """Return the commands that show a worker's record (JSON) for `ttl` seconds; `now` is the server's (ms)."""
+    """Return the commands that publish a worker's record (JSON) for `ttl` seconds; `now` is the server's (ms)."""
     place = keys.worker(worker_id)
     until = now + round(ttl * 1000)
     return [
@@ -21,13 +21,13 @@ def show_worker(keys: Keys, worker_id: str, record: bytes, now: int, ttl: float)
 
 
 def hide_worker(keys: Keys, worker_id: str) -> list[Command]:
-    """Return the commands that make a leaving worker disappear."""
+    """Return the commands that remove a leaving worker."""
     place = keys.worker(worker_id)
     return [Command(place, ("DEL", place)), Command(keys.workers, ("ZREM", keys.workers, worker_id))]
 
 
 def show_scheduler(keys: Keys, scheduler_id: str, now: int, ttl: float) -> list[Command]:
-    """Return the commands that show a scheduler for `ttl` seconds; `now` is the server's (ms)."""
+    """Return the commands that publish a scheduler for `ttl` seconds; `now` is the server's (ms)."""
     until = now + round(ttl * 1000)
     return [
         Command(keys.schedulers, ("ZADD", keys.schedulers, until, scheduler_id)),

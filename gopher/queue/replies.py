@@ -35,14 +35,14 @@ class Ticks(NamedTuple):
 class Prelude(NamedTuple):
     """What came before an attempt, for its span."""
 
-    #: The token of the attempt before this one, "" for a first one.
+    #: The token of the previous attempt, "" for a first one.
     previous: str = ""
-    #: Milliseconds that the job has waited since its time had come.
+    #: Milliseconds that the job has waited since it was due.
     waited: int = 0
 
 
 class FetchedJob(msgspec.Struct, array_like=True):
-    """A job given out with a token; counters are those of this job so far. The first fields are a row of the reply."""
+    """A fetched job with its token; counters are those of this job so far. The first fields are a row of the reply."""
 
     id: str
     token: str
@@ -52,19 +52,19 @@ class FetchedJob(msgspec.Struct, array_like=True):
     #: How its children died, e.g. `("SIGSEGV", "exit 0")`.
     crashes: tuple[str, ...] = ()
     lost: int = 0
-    #: "" unless the fetch asked for it.
+    #: "" unless the fetch requested it.
     prelude: Prelude | Literal[""] = ""
-    #: Until their results are here.
+    #: Until their results are read.
     parent_ids: tuple[str, ...] = ()
     envelope: bytes = b""
-    #: The results (JSON, b"" for none) of the jobs that it waited for, by their ids.
+    #: The results (JSON, b"" for none) of the jobs that it waited for, by id.
     parents: dict[str, bytes] = msgspec.field(default_factory=dict)
 
 
 class Fetched(NamedTuple):
     """The jobs of a fetch. `lost` means that the worker's lease was taken away.
 
-    `next_number` is that of the first token of the next fetch of this kind.
+    `next_number` is the number of the first token of the next fetch of this kind.
     """
 
     lost: bool
@@ -129,21 +129,21 @@ class Evicted(NamedTuple):
 
 
 class Purged(NamedTuple):
-    """How many jobs were deleted, and when (the server's ms) the purge began."""
+    """The number of deleted jobs, and when (the server's ms) the purge started."""
 
     jobs: int
     began: int
 
 
 class Sampled(NamedTuple):
-    """How many samples were taken, the server's now (ms)."""
+    """The number of samples taken, and the server's time (ms)."""
 
     taken: int
     now: int
 
 
 class GroupRow(NamedTuple):
-    """A group of dead letters: type, class of the error and place, a line each; times in Unix ms."""
+    """A group of dead letters: type, error class and location, one per line; times in Unix ms."""
 
     group: str
     name: bytes

@@ -1,7 +1,6 @@
-"""The server with Gopher's queues in it: what all of Gopher calls, reads and writes through.
+"""The server with Gopher's queues: all calls, reads and writes go through it.
 
-Beside running calls, it keeps the names of the queues, notices that the server was emptied, and makes room on one that
-is full.
+It runs calls, caches the names of the queues, detects an emptied server, and evicts records on a full one.
 """
 
 import threading
@@ -18,7 +17,7 @@ from .keys import Keys
 from .moves import Queue
 from .names import QueueNames
 
-#: Queues whose keys are kept ready.
+#: Maximum number of queues whose keys are cached.
 _QUEUES = 10_000
 
 
@@ -32,7 +31,7 @@ class Server(Executor):
         self._taking_mark = threading.Lock()
         self.names = QueueNames(self)
         self._queues: dict[str, Queue] = {}
-        #: Makes room where the server is out of memory.
+        #: Frees memory if the server is out of memory.
         self.evictor = Evictor(self._outcomes, self.keys, self._queues_near)
 
     def queue(self, name: str) -> Queue:
@@ -41,7 +40,7 @@ class Server(Executor):
             queue = Queue(self.keys.for_queue(name), retention=self.settings.result_ttl)
             if self.names.is_known(name):
                 if len(self._queues) > _QUEUES:
-                    # Most of them may be forgotten.
+                    # Most of them may have been removed.
                     self._queues.clear()
                 self._queues[name] = queue
         return queue
@@ -50,22 +49,22 @@ class Server(Executor):
         return self.evictor.make_room(key, rooms)
 
     def register_queues(self, *queues: str) -> None:
-        """Make the names of queues known to everybody: all, or none. They are looked for now and then in each process,
-        since the server may be emptied. Raises TooManyQueues."""
+        """Register the names of queues, all or none. Each process checks them periodically, since the server may have
+        been emptied. Raises TooManyQueues."""
         if not all(map(self.names.is_known, queues)):
             with explained():
                 self.names.register(queues)
 
     def look_for_mark(self) -> bool:
-        """Look whether the server was emptied since the last look; then make that known. Raises a ServerError."""
+        """Check whether the server was emptied since the last check, and record it. Raises a ServerError."""
         with explained():
             return self.take_mark(self.client.execute_command(*self.installation.read_command().words))
 
     def take_mark(self, reply: Any) -> bool:
-        """Take the reply of a look for the mark (see `Installation`); return whether the server was emptied."""
+        """Process the reply to a read of the mark (see `Installation`); return whether the server was emptied."""
         with self._taking_mark:
             if self.installation.is_other(reply):
-                # Another thread may have written or learned it while this reply was on its way.
+                # Another thread may have written or read it while this reply was in flight.
                 with explained():
                     reply = self.client.execute_command(*self.installation.read_command().words)
             return self._take_newest_mark(reply)
@@ -75,7 +74,7 @@ class Server(Executor):
         if was_emptied:
             self.names.lose()
         if self.installation.is_untold or reply[0] is None:
-            # It is no reason to refuse a job when this can't be written now: the next look has it written.
+            # A failure to write it now is not a reason to reject a job: the next check writes it.
             with suppress(*ERRORS):
                 for command in self.installation.marks():
                     self.client.execute_command(*command.words)
@@ -88,7 +87,7 @@ class Server(Executor):
             return self.names.all()
 
     def _queues_near(self, key: str) -> list[str]:
-        """Return the names of the queues on the node that holds `key`."""
+        """Return the names of the queues on the node of `key`."""
         names = self.queues()
         if not self.pools.clustered:
             return names

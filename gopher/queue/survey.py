@@ -1,4 +1,4 @@
-"""What one cheap look at a queue tells (survey.lua), and what is left of one that is forgotten (forget.lua)."""
+"""A cheap summary of a queue (survey.lua), and the counters of a removed one (forget.lua)."""
 
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -7,27 +7,27 @@ from gopher.base.salvage import order, text
 
 from .keys import QueueKeys
 
-#: What the fields of a type's histogram begin with among the counters of forgotten queues.
+#: Prefix of the histogram fields among the counters of removed queues.
 _HISTOGRAM = QueueKeys.histogram.head
 
 
 class Survey(NamedTuple):
-    """What a queue holds; times in the server's ms."""
+    """The contents of a queue; times in the server's ms."""
 
     now: int
-    #: Whether a worker serves it, and whether jobs of a lost one may have to go back.
+    #: Whether a worker serves it, and whether jobs of a lost one may have to be requeued.
     served: bool
     fenced: bool
-    #: Whether jobs wait there for a worker, or for their time.
+    #: Whether jobs are waiting for a worker, or are scheduled.
     waits: bool
-    #: Whether it holds anything that it has to be known for.
+    #: Whether it contains anything that prevents its removal.
     holds: bool
-    #: Whether it holds jobs that have ended.
+    #: Whether it has finished jobs.
     ended: bool
     limited: bool
-    #: None when nothing waits for a time.
+    #: None if nothing is scheduled.
     next_due: int | None
-    #: Grows with whatever happens to jobs.
+    #: Increases with every change of a job.
     counted: int
 
 
@@ -47,19 +47,19 @@ def read_survey(reply: list[Any]) -> Survey:
 
 
 def read_forgotten(reply: list[bytes]) -> dict[str, int] | None:
-    """Return what a queue had counted by field, None when it is not to be forgotten: it holds something."""
+    """Return the counters of a removed queue by field, None if it was not removed because it is not empty."""
     if reply[0] == b"BUSY":
         return None
     return {text(field): order(count) for field, count in zip(reply[1::2], reply[2::2], strict=True)}
 
 
 def totals_of(counted: dict[bytes, bytes]) -> dict[bytes, bytes]:
-    """Return what forgotten queues have counted, without the histograms: as `totals` of a queue has it."""
+    """Return the counters of removed queues without histograms, in the format of a queue's `totals`."""
     return {field: count for field, count in counted.items() if not field.startswith(_HISTOGRAM.encode())}
 
 
 def histograms_of(counted: dict[bytes, bytes], job_types: Iterable[str]) -> dict[str, dict[str, int]]:
-    """Return the latency buckets of job types in forgotten queues: `{"email": {"run:3": 12, "run:sum_us": 9000}}`."""
+    """Return the latency buckets of job types in removed queues: `{"email": {"run:3": 12, "run:sum_us": 9000}}`."""
     found: dict[str, dict[str, int]] = {name: {} for name in job_types}
     for field, count in counted.items():
         name, _, rest = text(field).removeprefix(_HISTOGRAM).partition(":")

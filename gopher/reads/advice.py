@@ -1,4 +1,4 @@
-"""What is said in the same words wherever it is noticed: by /health, the CLI, the dashboard and the report."""
+"""Advice that /health, the CLI, the dashboard and the report have in common."""
 
-NO_SCHEDULER = "no scheduler is alive: delayed jobs and retries wait, and schedules do not fire"
+NO_SCHEDULER = "no scheduler is running: scheduled jobs, retries and schedules will not start"
 START_SCHEDULER = "start one with `gopherctl scheduler`"

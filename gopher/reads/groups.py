@@ -1,7 +1,7 @@
-"""The groups of dead letters: those of one type that died of the same class of error at the same place.
+"""Failure groups: dead letters of one type with the same error class and location.
 
-The scripts keep them, each group a sorted set beside `failed`. So what fits a filter is found and counted without
-reading the records of the dead.
+The scripts maintain them, each as a sorted set in addition to `failed`. So matches of a filter are found and counted
+without reading the dead letters' records.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from gopher.queue.store import Server
 from gopher.server.errors import explained
 from gopher.server.round_trips import ask
 
-#: Groups of one queue among which a filter looks for those that fit.
+#: Maximum number of groups per queue that a filter scans.
 MAX_SEARCHED = 20_000
 
 
@@ -28,7 +28,7 @@ class Groups:
         self._server = server
 
     def page(self, queue: str | None = None, limit: int = 100) -> GroupPage:
-        """Return the `limit` largest groups. Of one queue those 1,000 with the latest deaths are looked at.
+        """Return the `limit` largest groups, among the 1,000 of each queue with the latest failures.
 
         Raises InvalidJob, naming /limit.
         """
@@ -44,7 +44,7 @@ class Groups:
         return GroupPage(groups[:limit], len(groups))
 
     def fitting(self, queue: str, which: DeadFilter) -> list[str] | None:
-        """Return the groups of a queue that hold what is meant, None when there are too many groups to tell."""
+        """Return the groups of a queue that match, None if there are too many groups to scan."""
         client, keys = self._server.client, self._server.keys.for_queue(queue)
         with explained():
             if which.group is not None:
@@ -57,20 +57,20 @@ class Groups:
         return [group for group, name in names.items() if name is not None and _fits(_read(name), which)]
 
     def count(self, queue: str, groups: Sequence[str]) -> int:
-        """Return how many dead letters stand in groups."""
+        """Return how many dead letters are in groups."""
         keys = self._server.keys.for_queue(queue)
         with explained():
             return sum(ask(self._server.client, [("ZCARD", keys.group(group)) for group in groups]))
 
 
 def _read(name: bytes) -> list[str]:
-    """Return type, class of the error and place; of a name that is corrupt, the same number of texts."""
+    """Return type, error class and location; substitutes for a corrupt name."""
     job_type, error, place, *_ = [*text(name).split("\n", 2), "", ""]
     return [job_type, error, place]
 
 
 def _whole(name: bytes) -> list[str]:
-    """Return type, class of the error and place. Raises ValueError."""
+    """Return type, error class and location. Raises ValueError."""
     parts = name.decode().split("\n", 2)
     if len(parts) != 3 or not parts[0]:
         raise ValueError(name)
@@ -91,7 +91,7 @@ def matches(which: DeadFilter, **known: str | None) -> bool:
 
 
 def _joined(known: GroupView | None, queue: str, row: GroupRow) -> GroupView:
-    """Add a group of one queue to what other queues have of it."""
+    """Merge a group of one queue with those of other queues."""
     salvage = Salvage()
     first = salvage.read("first_seen", lambda: to_rfc3339(moment(row.first)), NO_TIME)
     last = salvage.read("last_seen", lambda: to_rfc3339(moment(row.last)), NO_TIME)

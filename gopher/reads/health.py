@@ -1,7 +1,7 @@
-"""Whether an installation works: the server answers and can be written to, workers run the jobs.
+"""Health of an installation: the server is reachable and writable, and workers run the jobs.
 
-A look costs the same however many queues, workers and jobs there are. It asks the newest few queues itself; of the
-others the scheduler, which visits them anyhow, has noted which ones have jobs and no worker.
+A check costs the same regardless of the number of queues, workers and jobs. It examines only the newest queues itself;
+the scheduler, which visits all queues anyway, records which others have jobs and no worker.
 """
 
 import time
@@ -24,19 +24,19 @@ from gopher.server.round_trips import Words, ask
 
 from .advice import NO_SCHEDULER, START_SCHEDULER
 
-#: Queues that reasons name, and that a scheduler notes.
+#: Maximum number of queues that reasons name, and that a scheduler records.
 NAMED = 10
 
 
 class ServerHealth(msgspec.Struct):
-    """The server as it answered; `url` without its password."""
+    """The server; `url` is without its password."""
 
     url: str
     latency_ms: float
 
 
 class Health(msgspec.Struct, omit_defaults=True):
-    """`status` is healthy, or degraded for the `reasons`: jobs are accepted, and some of them wait in vain."""
+    """`status` is healthy, or degraded for the given `reasons`: jobs are accepted, but some will not run."""
 
     status: str
     timestamp: str
@@ -48,7 +48,7 @@ class Health(msgspec.Struct, omit_defaults=True):
 
 
 class Unserved(msgspec.Struct):
-    """How many queues have jobs and no worker, and the first of them by name."""
+    """The number of queues with jobs and no worker, and the names of the first ones."""
 
     count: int
     queues: list[str]
@@ -59,7 +59,7 @@ class Unserved(msgspec.Struct):
 
 
 def examine(server: Server) -> Health:
-    """Look at server, workers and scheduler. Raises a ServerError when the server can't be used."""
+    """Check server, workers and scheduler. Raises a ServerError if the server is unavailable."""
     latency, mark = _write(server)
     keys = server.keys
     with explained():
@@ -92,15 +92,15 @@ def examine(server: Server) -> Health:
 
 
 def check_writable(server: Server) -> float:
-    """Return the seconds that a write took; it changes nothing. Raises a ServerError.
+    """Return the seconds of a write that changes nothing. Raises a ServerError.
 
-    A PING is also answered by a server that is out of memory or a replica; this is refused as a new job would be.
+    A server that is out of memory or a replica also responds to a PING; this is rejected like a new job.
     """
     return _write(server)[0]
 
 
 def _write(server: Server) -> tuple[float, list[bytes | None]]:
-    """Return the seconds that it took, and what was read beside it: the mark that an emptied server has lost."""
+    """Return the seconds of a write, and the mark that was read with it (see `Installation`)."""
     start = time.perf_counter()
 
     def write() -> list[bytes | None]:
@@ -118,7 +118,7 @@ def _write(server: Server) -> tuple[float, list[bytes | None]]:
 
 
 def _unserved(server: Server, now: int, queues: int, noted: bytes | None) -> Unserved:
-    """Return which queues have jobs and no worker: some are asked, of the others a scheduler has noted it."""
+    """Return the queues with jobs and no worker: from the newest queues, and from the scheduler's record."""
     words: Words = ("SMEMBERS", server.keys.queues) if queues <= NEWEST else ("LRANGE", server.keys.newest, 0, -1)
     asked = sorted({text(name) for name in ask(server.client, [words])[0]})
     every = [server.keys.for_queue(name) for name in asked]

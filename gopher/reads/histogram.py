@@ -9,7 +9,7 @@ from gopher.base.latencies import BOUNDS
 
 
 class Latency(msgspec.Struct):
-    """How long something took, over `count` of them. Seconds; None when there was none, or beyond the last bucket."""
+    """Latencies of `count` jobs, in seconds; None without data, or beyond the last bucket."""
 
     count: int
     mean: float | None
@@ -25,14 +25,14 @@ def latency(buckets: Sequence[int], microseconds: int) -> Latency:
 
 
 def growth(now: int, before: int) -> int:
-    """Return how far a counter has grown; one that has gone back was begun anew, and counts as it is."""
+    """Return the increase of a counter; one that decreased was reset, and counts in full."""
     return now - before if now >= before else now
 
 
 def buckets_of(fields: Mapping[str, int], name: str) -> list[int]:
     """Return how many fell into each bucket of one histogram.
 
-    `fields` are a type's counters as they are stored: `{"run:3": 12, "run:18": 1, "run:sum_us": 9000}`.
+    `fields` are a type's stored counters: `{"run:3": 12, "run:18": 1, "run:sum_us": 9000}`.
     """
     return [fields.get(f"{name}:{number}", 0) for number in range(1, len(BOUNDS) + 2)]
 
@@ -43,17 +43,17 @@ def latency_of(fields: Mapping[str, int], name: str) -> Latency:
 
 
 def cumulated(fields: Mapping[str, int], name: str) -> tuple[list[tuple[str, float]], float]:
-    """Return the buckets of one histogram as Prometheus wants them, and the sum, in seconds."""
+    """Return the buckets of a histogram in Prometheus' format, and the sum, in seconds."""
     bounds = [*(f"{bound / 1000:g}" for bound in BOUNDS), "+Inf"]
     sums = map(float, accumulate(buckets_of(fields, name)))
     return list(zip(bounds, sums, strict=True)), fields.get(f"{name}:sum_us", 0) / 1e6
 
 
 def quantile(buckets: Sequence[int], share: float) -> float | None:
-    """Return the time (s) within which that share of all was done, spread evenly over the bucket that it falls into.
+    """Return a quantile (s), interpolated linearly within its bucket.
 
-    With 10 jobs up to 10 ms and 10 up to 25 ms, 0.75 is in the middle of the second bucket: 17.5 ms. None when there
-    were none, or when it lies beyond the last bound.
+    With 10 jobs up to 10 ms and 10 up to 25 ms, 0.75 is in the middle of the second bucket: 17.5 ms. None without
+    data, or beyond the last bound.
     """
     wanted = share * sum(buckets)
     if not wanted:

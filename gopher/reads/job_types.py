@@ -1,4 +1,4 @@
-"""Job types as people and programs are shown them."""
+"""Job types for display."""
 
 from gopher.base.priorities import DEFAULT_PRIORITY
 from gopher.base.rates import format_rate
@@ -10,7 +10,7 @@ from gopher.jobs.options import resolve
 
 
 def describe(handler: Handler, settings: Settings) -> TypeView:
-    """Return what there is to say of a handler's job type."""
+    """Return the details of a handler's job type."""
     options, limit = resolve(Envelope(), handler, settings), handler.limit
     return TypeView(
         name=handler.name,

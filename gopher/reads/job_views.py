@@ -1,6 +1,6 @@
-"""A job's record in the server as people and programs are shown it.
+"""Converts a job's record to the model for display.
 
-Each field is read for itself, so that a record which is corrupt in one place is a row like any other (salvage.py).
+Each field is read separately, so that a partly corrupt record is shown with the fields that can be read (salvage.py).
 """
 
 import time
@@ -24,12 +24,12 @@ from gopher.jobs.models import HistoryRow, JobView, LogLine
 from gopher.jobs.options import Options, resolve
 from gopher.telemetry.trace_context import trace_id
 
-#: The fields of a record that a job's view is made of: all but the logs.
+#: The fields of a record that are shown: all except the logs.
 FIELDS = (
     "type state priority since envelope attempts crashes lost token started finished duration due expires "
     "progress result error history cancel"
 ).split()
-#: A record that has none of these is none any more: its job is gone.
+#: A record without any of these does not exist any more.
 _OF_EVERY_JOB = ("state", "type", "priority", "envelope")
 
 Record = Mapping[str, bytes]
@@ -42,12 +42,12 @@ _NO_OPTIONS = Options(0, 0.0)
 
 
 def is_there(record: Record) -> bool:
-    """Return whether fields of a record are of a job."""
+    """Return whether fields are those of an existing job."""
     return any(name in record for name in _OF_EVERY_JOB)
 
 
 def job_view(queue: str, job_id: str, record: Record, registry: Registry, settings: Settings) -> JobView:
-    """Return a job as it is shown; what can't be read of it is named in `corrupt`."""
+    """Return a job for display; fields that can't be read are listed in `corrupt`."""
     salvage = Salvage()
     read = salvage.read
     state = read("status", lambda: _state(record), NO_NAME)
@@ -62,7 +62,7 @@ def job_view(queue: str, job_id: str, record: Record, registry: Registry, settin
     worker = read("worker", lambda: _worker(record), None)
     history = _history(record, salvage)
     if state in RUNNING | SUCCEEDED and "started" in record:
-        # A success, or what runs now, is not kept as a row: it is in the record.
+        # The running or successful attempt has no history row: it is in the record.
         outcome = "completed" if state in SUCCEEDED else "running"
         history.append(HistoryRow(attempts, outcome, worker, started, finished, None))
     return JobView(
@@ -93,7 +93,7 @@ def job_view(queue: str, job_id: str, record: Record, registry: Registry, settin
 
 
 def log_lines(record: Mapping[bytes, bytes]) -> list[LogLine]:
-    """Return what the attempts of a job have logged, by its whole record; oldest line first."""
+    """Return the log of a job's attempts from its record, oldest line first."""
     logs: list[tuple[int, bytes]] = []
     salvage = Salvage()
     for name, value in record.items():
@@ -110,7 +110,7 @@ def _lines(attempt: int, value: bytes) -> Iterator[LogLine]:
         if line is not None:
             yield line
     if salvage.corrupt:
-        yield LogLine(attempt, NO_TIME, "(what stands here can't be read: the record is corrupt)")
+        yield LogLine(attempt, NO_TIME, "(unreadable: the record is corrupt)")
 
 
 def _line(attempt: int, row: Any) -> LogLine:
@@ -171,7 +171,7 @@ def _execute_at(record: Record, state: str, envelope: Envelope) -> str | None:
 
 
 def _progress(record: Record, state: str) -> msgspec.Raw | None:
-    """Return how far a running job is. The last report before the end says nothing any more."""
+    """Return the progress of a running job. After its end, the last report is meaningless."""
     if state not in RUNNING or "progress" not in record:
         return None
     progress = json_object(record["progress"])
@@ -192,7 +192,7 @@ def _check_error(error: Any) -> None:
 
 
 def _history(record: Record, salvage: Salvage) -> list[HistoryRow]:
-    """Return a row for each attempt that is kept as one; those that can't be read are left out."""
+    """Return the stored rows of attempts, without corrupt ones."""
     kept = record.get("history")
     if not kept:
         return []

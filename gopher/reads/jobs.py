@@ -1,4 +1,4 @@
-"""Looks at the queues without moving anything: jobs, figures, workers."""
+"""Reads jobs, statistics and workers."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -20,14 +20,14 @@ from .job_views import FIELDS, is_there, job_view, log_lines
 from .stats import counters, stats_of, sum_totals
 from .stuck import StuckJob, stuck_jobs
 
-#: What stands for all forgotten queues where figures are named by queue: no queue has that name.
+#: The key of all removed queues in statistics by queue: no queue can have this name.
 FORGOTTEN = ""
 
 _WORKER = msgspec.json.Decoder(WorkerView)
 
 
 class Inspector:
-    """Reads what the queues hold. `registry` has the defaults of jobs that do not say."""
+    """Reads queues. `registry` has the default options of jobs."""
 
     def __init__(self, server: Server, registry: Registry | None = None) -> None:
         self._server = server
@@ -35,7 +35,7 @@ class Inspector:
         self._registry = registry if registry is not None else Registry()
 
     def find(self, job_id: str) -> str | None:
-        """Return the name of the queue that holds a job, None when there is no such job (any more)."""
+        """Return the name of a job's queue, None if there is no such job."""
         for names in self._where_to_look(job_id):
             with explained():
                 pipe = self._server.client.pipeline(transaction=False)
@@ -48,7 +48,7 @@ class Inspector:
         return None
 
     def job(self, job_id: str) -> JobView | None:
-        """Return a job, None when there is none of that id (any more)."""
+        """Return a job, None if there is no such job."""
         for names in self._where_to_look(job_id):
             for view in self._views((name, job_id) for name in names):
                 return view
@@ -59,11 +59,11 @@ class Inspector:
             yield from self._server.names.where_to_look(job_id)
 
     def views(self, places: Iterable[tuple[str, str]]) -> list[JobView]:
-        """Return the jobs at (queue, job id), leaving out those that are gone."""
+        """Return the jobs at (queue, job id), without missing ones."""
         return list(self._views(places))
 
     def state(self, queue: str, job_id: str) -> str | None:
-        """Return where a job is; the cheapest look there is, for who waits."""
+        """Return a job's state; the cheapest read, for polling."""
         with explained():
             state = reply(self._server.client.hget, self._keys.for_queue(queue).job(job_id), "state")
         if is_corrupt(state):
@@ -71,7 +71,7 @@ class Inspector:
         return text(state) if state else None
 
     def logs(self, job_id: str) -> list[LogLine] | None:
-        """Return what the attempts of a job have logged, oldest line first; None when there is no such job."""
+        """Return the log of a job's attempts, oldest line first; None if there is no such job."""
         queue = self.find(job_id)
         if queue is None:
             return None
@@ -82,7 +82,7 @@ class Inspector:
         return log_lines(record)
 
     def stats(self) -> Stats:
-        """Return the figures of every queue; what forgotten ones have counted is in the sums."""
+        """Return the statistics of all queues; the sums include removed queues."""
         names = self._server.queues()
         with explained():
             now = self.now() if names else 0
@@ -102,7 +102,7 @@ class Inspector:
             return counters(ask(self._server.client, [("HGETALL", self._keys.for_queue(queue).totals)])[0])
 
     def all_totals(self) -> dict[str, dict[str, int]]:
-        """Return the counters of each queue, and under FORGOTTEN those of all that are no more."""
+        """Return the counters of each queue, and of removed queues under FORGOTTEN."""
         names = self._server.queues()
         with explained():
             commands = [[("HGETALL", self._keys.for_queue(name).totals)] for name in names]
@@ -137,7 +137,7 @@ class Inspector:
         }
 
     def workers(self) -> list[WorkerView]:
-        """Return the live workers, the longest running first."""
+        """Return the live workers, longest running first."""
         client = self._server.client
         with explained():
             now = self.now()
@@ -150,7 +150,7 @@ class Inspector:
         return sorted(views, key=lambda view: view.started_at)
 
     def overdue(self, limit: int) -> dict[str, float]:
-        """Return how late schedules are (s), by name: 0 where the time has not come. Of many, the latest ones."""
+        """Return how late schedules are (s), by name: 0 if not due. If there are many, only the most overdue ones."""
         names = self._server.queues()
         with explained():
             now = self.now()
@@ -160,13 +160,13 @@ class Inspector:
         return {text(name): in_seconds(max(now - due, 0)) for due, name in sorted(rows)[:limit]}
 
     def stuck(self, queue: str) -> list[StuckJob]:
-        """Return jobs of a queue that are `processing` for longer than they may run, the latest first."""
+        """Return jobs of a queue that have been `processing` for longer than allowed, most overdue first."""
         with explained():
             client, keys = self._server.client, self._keys.for_queue(queue)
             return stuck_jobs(client, keys, self._registry, self._server.settings, self.now())
 
     def schedulers(self) -> int:
-        """Return how many schedulers are alive."""
+        """Return the number of live schedulers."""
         with explained():
             return int(self._server.client.zcount(self._keys.schedulers, self.now(), "+inf"))
 
@@ -192,7 +192,7 @@ class Inspector:
 
 
 def _worker_view(worker_id: str, record: Any) -> WorkerView:
-    """Return a worker as its record says it; of one that can't be read, that it is there."""
+    """Return a worker from its record; with substitutes if the record is corrupt."""
     salvage = Salvage()
     nothing = WorkerView(
         id=worker_id,
@@ -212,7 +212,7 @@ def _worker_view(worker_id: str, record: Any) -> WorkerView:
 
 
 def _checked(view: WorkerView) -> WorkerView:
-    """Return a worker whose times can be read, and whose numbers can be shown. Raises ValueError or OverflowError."""
+    """Validate a worker's times and numbers. Raises ValueError or OverflowError."""
     msgspec.json.encode(view)
     for when in (view.started_at, view.last_heartbeat, *(child.running_since for child in view.children)):
         if when is not None:

@@ -1,4 +1,4 @@
-"""Jobs a page at a time, newest first, from all the places where jobs stand."""
+"""Lists jobs page by page, newest first, from all places of jobs."""
 
 import heapq
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -24,40 +24,40 @@ from .groups import Groups, matches
 from .jobs import Inspector
 from .scan import Entry, Position, held_entries, look_into, next_entries, pending_entries, sorted_entries
 
-#: Entries that are looked at for one page: it may hold fewer jobs than asked for, and still have a next one.
+#: Maximum number of entries scanned per page, which may have fewer jobs than requested, and still a next page.
 MAX_SCANNED = 2000
-#: Records read in one round trip.
+#: Records read per round trip.
 _BLOCK = 100
-#: Lists whose last ids a cursor carries: it has to fit into a URL.
+#: Maximum number of lists whose last ids are in a cursor: it has to fit into a URL.
 _CURSOR_LISTS = 10
-#: So many of each list: the very last may be cancelled between two pages.
+#: How many ids of each list: the very last one may be cancelled between two pages.
 _CURSOR_IDS = 3
 
-#: The states of the jobs that stand in each place. A list also holds ids of jobs cancelled meanwhile.
+#: The states of the jobs in each place. A list also contains ids of jobs that were cancelled meanwhile.
 _STATES: dict[str, frozenset[str]] = {
     QueueKeys.next.head: QUEUED,
     QueueKeys.pending.head: QUEUED,
-    # Pending jobs of a type that is over its limit, each bucket and priority in a list of its own.
+    # Throttled jobs: a list per bucket and priority.
     QueueKeys.parked.head: QUEUED,
-    # What a worker was handed and has not begun yet is still pending.
+    # Jobs that a worker has fetched and not started are still pending.
     QueueKeys.processing.head: RUNNING | QUEUED,
     **{state: frozenset({state}) for state in IN_SORTED_SETS},
-    # Dead letters by type, class of error and place: read instead of `failed` where only some of them are meant.
+    # Failure groups of dead letters: read instead of `failed` if filters apply.
     QueueKeys.group.head: DEAD,
     QueueKeys.finished.head: FINISHED,
 }
 _KNOWN = frozenset(State)
-#: Places that are lists in the order of waiting.
+#: Places that are lists in waiting order.
 _LISTS = (QueueKeys.pending.head, QueueKeys.parked.head)
-#: Groups that are read side by side; where more fit a filter, all dead letters are read.
+#: Maximum number of groups that are merged; if more match a filter, all dead letters are read.
 MAX_MERGED = 50
-#: Buckets that a listing looks into: there may be one a tenant.
+#: Maximum number of buckets that are read: there may be one per tenant.
 _BUCKETS = 200
 _ERROR_TYPE = msgspec.json.Decoder(type=dict[str, Any])
 
 
 class _Names(NamedTuple):
-    """What names the lists of a queue."""
+    """The names of a queue's lists."""
 
     buckets: list[str]
     workers: list[str]
@@ -65,7 +65,7 @@ class _Names(NamedTuple):
 
 #: The places that are sorted sets.
 _SORTED = (*IN_SORTED_SETS, QueueKeys.finished.head)
-#: Newer than any job: of such a place only reading tells.
+#: Newer than any job, for places whose newest entry is unknown before reading.
 _NEWEST = Position(2**63, "")
 
 
@@ -78,18 +78,18 @@ class Cursor(msgspec.Struct, array_like=True):
 
     @classmethod
     def read(cls, text: str) -> "Cursor":
-        """Read what `text()` wrote. Raises InvalidJob."""
+        """Parse the result of `text()`. Raises InvalidJob."""
         try:
             return msgspec.json.decode(urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=cls)
         except UNREADABLE:
-            raise InvalidJob("is not a cursor: send back the next_cursor of the page before", "/cursor") from None
+            raise InvalidJob("is not a cursor: use the next_cursor of the previous page", "/cursor") from None
 
     def text(self) -> str:
         return urlsafe_b64encode(msgspec.json.encode(self)).decode().rstrip("=")
 
 
 class Listing:
-    """Reads pages of jobs. Each state has its own time: waiting since, due, started, ended."""
+    """Reads pages of jobs. Each state is sorted by its own time: waiting since, due, started, ended."""
 
     def __init__(self, server: Server, inspector: Inspector) -> None:
         self._server = server
@@ -117,14 +117,14 @@ class Listing:
             entries = self._merged(names, status, which, start)
             chosen, end = _choose(entries, partial(self._fits, status=status, which=which), limit, start)
         views = self._inspector.views((entry.queue, entry.id) for entry in chosen)
-        # Between the two looks a job may have moved on.
+        # A job may have moved between the two reads.
         jobs = [view for view in views if status is None or view.status in (status, NO_NAME)]
         return Page(jobs, end.text() if end else None)
 
     def _merged(
         self, queues: Sequence[str], status: str | None, which: DeadFilter, start: Cursor | None
     ) -> Iterator[Entry]:
-        """Yield all entries of the places that a status is found in, newest first."""
+        """Yield all entries of a status's places, newest first."""
         every = self._filled([self._server.keys.for_queue(name) for name in queues])
         places = [(keys, place) for keys in every for place in self._places(keys, status, which, every[keys])]
         heads = self._heads(places)
@@ -137,7 +137,7 @@ class Listing:
         return _newest_first(streams)
 
     def _filled(self, every: Sequence[QueueKeys]) -> dict[QueueKeys, "_Names"]:
-        """Return the queues that hold anything, with what names their lists."""
+        """Return the nonempty queues, with the names of their lists."""
         client = self._server.client
         counts = ask(client, [("EXISTS", *_places_with_fixed_names(keys)) for keys in every])
         filled = [keys for keys, count in zip(every, counts, strict=True) if count]
@@ -158,7 +158,7 @@ class Listing:
         }
 
     def _heads(self, places: Sequence[tuple[QueueKeys, str]]) -> list[Position | None]:
-        """Return of each place a position that nothing there is newer than, None where nothing stands."""
+        """Return for each place an upper bound of its positions, None if it is empty."""
         client = self._server.client
         replies = ask(client, [_of_head(*where) for where in places])
         ids = {at: text(reply) for at, reply in enumerate(replies) if isinstance(reply, bytes)}
@@ -204,7 +204,7 @@ class Listing:
         ]
 
     def _read(self, entries: Sequence[Entry], fields: Sequence[str]) -> list[list[bytes | None]]:
-        """Return fields of the record of each entry: a call a queue."""
+        """Return fields of the records of entries, with one call per queue."""
         by_queue: dict[str, list[int]] = {}
         for index, entry in enumerate(entries):
             by_queue.setdefault(entry.queue, []).append(index)
@@ -219,16 +219,16 @@ class Listing:
 
 
 def _stands(entry: Entry, state: bytes | None, status: str | None) -> bool:
-    """Return whether a job stands where it does by its state, and in the status that is asked for.
+    """Return whether a job's state matches its place and the requested status.
 
-    Of one that is corrupt in its state its place is all that says where it is.
+    For a job with a corrupt state, only its place counts.
     """
     name = text(state or b"")
     return name not in _KNOWN or (name in _states_at(entry.place) and status in (None, name))
 
 
 def _states_at(place: str) -> frozenset[str]:
-    """Return the states of the jobs that stand in a place, such as `pending:high`."""
+    """Return the states of the jobs in a place, such as `pending:high`."""
     head, colon, _ = place.partition(":")
     return _STATES[head + colon]
 
@@ -238,7 +238,7 @@ def _decoded(names: Sequence[bytes]) -> list[str]:
 
 
 def _places_with_fixed_names(keys: QueueKeys) -> list[str]:
-    """Return the keys of which one is there where a job is to be listed."""
+    """Return the keys of which at least one exists if there are jobs to list."""
     pending = [keys.pending(priority) for priority in PRIORITIES]
     sorted_sets = [keys.prefix + place for place in _SORTED]
     return [keys.next, *pending, *sorted_sets, keys.throttled, keys.workers, keys.fenced]
@@ -254,19 +254,19 @@ def _of_head(keys: QueueKeys, place: str) -> Words:
 
 
 def _head(reply: Any) -> Position:
-    """Return where the head of a sorted set stands. Of what a worker holds only reading tells the order."""
+    """Return the position of the head of a sorted set. The order of a worker's jobs is known only after reading."""
     return Position(order(reply[1]), text(reply[0])) if isinstance(reply, list) else _NEWEST
 
 
 def _position_of(job_id: str, since: bytes | None) -> Position:
-    """Return where a job stands in the order of pages. Behind one whose record is gone or corrupt there may be others
-    that are newer."""
+    """Return a job's position in the order of pages. After one whose record is missing or corrupt there may be newer
+    ones."""
     time = order(since, -1)
     return _NEWEST if time < 0 else Position(time, job_id)
 
 
 class _Newest:
-    """An entry of an open stream, the newest one the least: so that a heap has it at its top."""
+    """An entry of an open stream; the newest one compares least, so that it is the top of a heap."""
 
     __slots__ = ("entry", "rest")
 
@@ -279,8 +279,8 @@ class _Newest:
 
 
 def _newest_first(streams: Iterable[tuple[Position, Callable[[], Iterator[Entry]]]]) -> Iterator[Entry]:
-    """Yield the entries of streams, the newest first. Each comes with a position that it holds nothing newer than, and
-    is opened only when it may be its turn: a page of a few jobs reads few of a thousand queues."""
+    """Merge streams, newest entry first. Each stream has an upper bound of its positions and is opened only when it may
+    be next, so that a page of a few jobs reads only a few of a thousand queues."""
     closed = sorted(streams, key=lambda stream: stream[0])
     opened: list[_Newest] = []
     while closed or opened:
@@ -296,7 +296,7 @@ def _newest_first(streams: Iterable[tuple[Position, Callable[[], Iterator[Entry]
 
 
 def dead_places(groups: Groups, queue: str, which: DeadFilter) -> list[str]:
-    """Return where the dead letters stand that are meant; others may stand there too where very many groups fit."""
+    """Return the places of matching dead letters, which may contain others, too, if very many groups match."""
     fitting = None if which.is_whole_queue else groups.fitting(queue, which)
     if fitting is None or len(fitting) > MAX_MERGED:
         return [State.FAILED]
@@ -304,29 +304,29 @@ def dead_places(groups: Groups, queue: str, which: DeadFilter) -> list[str]:
 
 
 def error_class(error: bytes | None) -> str | None:
-    """Return the class that a record's error names, None when there is none."""
+    """Return the error class in a record, None if there is none."""
     return Salvage().read("error", lambda: _ERROR_TYPE.decode(error).get("type"), None) if error else None
 
 
 def _choose(
     entries: Iterator[Entry], fits: Callable[[Sequence[Entry]], list[bool]], limit: int, start: Cursor | None
 ) -> tuple[Iterable[Entry], Cursor | None]:
-    """Return up to `limit` entries that fit, and where the next page starts, None when there is nothing more."""
+    """Return up to `limit` matching entries, and the start of the next page, None if there is none."""
     chosen: dict[str, Entry] = {}
     lists = dict(start.lists) if start else {}
     scanned = 0
     size = limit + 1
     while block := list(islice(entries, min(size, _BLOCK))):
-        # Few at first: each may be of another queue.
+        # Few at first, since each may be in another queue.
         size *= 2
         for index, (entry, fitting) in enumerate(zip(block, fits(block), strict=True)):
             scanned += 1
             if entry.place == QueueKeys.next.head or entry.place.startswith(_LISTS):
-                # Put last, since a cursor keeps the last few.
+                # Moved to the end, since a cursor keeps the last ones.
                 passed = lists.pop(name := f"{entry.queue}:{entry.place}", [])
                 lists[name] = [entry.id, *passed][:_CURSOR_IDS]
             if fitting:
-                # A job that moved while it was read may be met twice.
+                # A job that moved during the read may occur twice.
                 chosen.setdefault(entry.id, entry)
             if len(chosen) == limit or scanned == MAX_SCANNED:
                 more = index + 1 < len(block) or next(entries, None) is not None

@@ -1,7 +1,7 @@
-"""The places where jobs stand, read newest first: lists and sorted sets become streams of entries.
+"""Reads places of jobs, newest first: lists and sorted sets become streams of entries.
 
-Each stream reads a chunk at a time, and finds where to go on by a position, so that its cost is that of
-what is read, however many jobs stand there.
+Each stream reads a chunk at a time and continues by position, so that its cost depends only on how much is read, not
+on how many jobs there are.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -14,23 +14,23 @@ from gopher.queue.keys import QueueKeys
 from gopher.queue.store import Server
 from gopher.server.round_trips import ask
 
-#: Entries that a stream reads at a time.
+#: Entries per read.
 _CHUNK = 200
-#: Entries at either end of a list in which an id is looked for before the list is bisected.
+#: Entries at either end of a list in which an id is searched before the list is bisected.
 _NEAR_ENDS = 2000
-#: A worker holds no more jobs than this.
+#: Maximum number of jobs that a worker holds.
 _HELD = 2000
 
 
 class Position(NamedTuple):
-    """A point on the one time axis of all places (Unix ms), and the id that decides between equals."""
+    """A point in time (Unix ms), common to all places, and the id as a tie-breaker."""
 
     time: int
     id: str
 
 
 class Entry(NamedTuple):
-    """A job met in a place. `position` never rises along a stream, even where a list is out of order."""
+    """A job in a place. `position` never increases along a stream, even if a list is out of order."""
 
     position: Position
     id: str
@@ -39,7 +39,7 @@ class Entry(NamedTuple):
 
 
 def sorted_entries(server: Server, keys: QueueKeys, place: str, after: Position | None) -> Iterator[Entry]:
-    """Yield what stands in a sorted set (scheduled, retrying, failed, finished), the highest score first."""
+    """Yield the entries of a sorted set (scheduled, retrying, failed, finished), highest score first."""
     client, key = server.client, keys.prefix + place
     while True:
         start = seek(client, key, after) if after else 0
@@ -54,10 +54,10 @@ def sorted_entries(server: Server, keys: QueueKeys, place: str, after: Position 
 def pending_entries(
     server: Server, keys: QueueKeys, place: str, after: Position | None, passed: Sequence[str]
 ) -> Iterator[Entry]:
-    """Yield what stands in a pending list from its left end, or from behind `after` on.
+    """Yield the entries of a pending list from its left end, or after `after`.
 
-    `passed` are the last ids that were read from this very list, the very last first: a promoted job may be older
-    than its right neighbour, a rescued one newer than its left one, so ids find the way better than times.
+    `passed` are the last ids that were read from this list, latest first: a promoted job may be older than the next
+    one, a rescued job newer than the previous one, so ids are more reliable than times.
     """
     key = keys.prefix + place
     start = _place_in_list(server, keys, place, after, passed) if after else 0
@@ -71,8 +71,8 @@ def pending_entries(
 
 
 def next_entries(server: Server, keys: QueueKeys, after: Position | None, passed: Collection[str]) -> Iterator[Entry]:
-    """Yield the head of the queue. It came from a list, where jobs of one millisecond stand in no order of ids:
-    so it is new to a page unless its id is among the last that were `passed`."""
+    """Yield the head of the queue. It came from a list, where jobs of one millisecond are not ordered by id: so it is
+    new to a page unless its id is in `passed`."""
     ids = _decoded(server.client.lrange(keys.next, 0, 0))
     for since, job_id in zip(_times(server, keys, ids, "since"), ids, strict=True):
         if since is not None and (after is None or (since <= after.time and job_id not in passed)):
@@ -81,7 +81,7 @@ def next_entries(server: Server, keys: QueueKeys, after: Position | None, passed
 
 
 def held_entries(server: Server, keys: QueueKeys, place: str, after: Position | None) -> Iterator[Entry]:
-    """Yield what a worker holds, the last that was started first."""
+    """Yield the jobs of a worker, last started first."""
     ids = _decoded(server.client.lrange(keys.prefix + place, 0, _HELD - 1))
     found = zip(_times(server, keys, ids, "started", "since"), ids, strict=True)
     positions = sorted((Position(time, job_id) for time, job_id in found if time is not None), reverse=True)
@@ -91,9 +91,9 @@ def held_entries(server: Server, keys: QueueKeys, place: str, after: Position | 
 
 
 def seek(client: Any, key: str, after: Position, *, oldest_first: bool = False) -> int:
-    """Return the rank of what follows `after` in a sorted set, which need not stand there any more.
+    """Return the rank of the entry after `after` in a sorted set, which need not contain `after` any more.
 
-    Thousands may have one score (all that is due at midnight): among them the id is found by bisection.
+    Thousands may have the same score (all jobs due at midnight): among them the id is found by bisection.
     """
     if oldest_first:
         low, high = client.zcount(key, "-inf", f"({after.time}"), client.zcount(key, "-inf", after.time)
@@ -109,7 +109,7 @@ def seek(client: Any, key: str, after: Position, *, oldest_first: bool = False) 
 
 
 def _place_in_list(server: Server, keys: QueueKeys, place: str, after: Position, passed: Sequence[str]) -> int:
-    """Return the index of what follows `after` in a pending list."""
+    """Return the index of the entry after `after` in a pending list."""
     key, queue = keys.prefix + place, server.queue(keys.queue)
     for job_id, rank in product(passed, (1, -1)):
         index = server.client.lpos(key, job_id, rank=rank, maxlen=_NEAR_ENDS)
@@ -121,37 +121,37 @@ def _place_in_list(server: Server, keys: QueueKeys, place: str, after: Position,
         if job_id in equals:
             return first + equals.index(job_id) + 1
     if passed:
-        # They have left. What shares their millisecond is passed over rather than shown twice.
+        # They have left. Other jobs of the same millisecond are skipped rather than shown twice.
         first = server.run(queue.bisect(place, after.time - 1))
     return first
 
 
 def _times(server: Server, keys: QueueKeys, ids: Sequence[str], *fields: str) -> list[int | None]:
-    """Return of each record the first of `fields` that it has, in Unix ms; None where it has none, or is gone."""
+    """Return the first existing one of `fields` of each record, in Unix ms; None if there is none."""
     records = read_fields(server, keys, ids, [*fields, "state"])
     return [_time(job_id, *values) for job_id, values in zip(ids, records, strict=True)]
 
 
 def _time(job_id: str, *values: bytes | None) -> int | None:
-    """Return the first of a record's times; where it can't be true, that of the id: its job has a row all the same."""
+    """Return the first of a record's times; that of the id if it is implausible, so that the job is still listed."""
     if all(value is None for value in values):
         return None
     *times, _state = values
     made = Salvage().read("id", lambda: created_ms(job_id), 0)
     found = order(next(filter(None, times), None), made)
-    # No job waited before 1970.
+    # Times before 1970 are implausible.
     return made if found < 0 else found
 
 
 def read_fields(server: Server, keys: QueueKeys, ids: Sequence[str], fields: Sequence[str]) -> list[list[bytes | None]]:
-    """Return fields of records: None in all of them is no record, "" what stands at its key and is none."""
+    """Return fields of records: all None if there is no record, "" if its key has another type."""
     return look_into(server, [(keys, ids)], fields)[0] if ids else []
 
 
 def look_into(
     server: Server, wanted: Sequence[tuple[QueueKeys, Sequence[str]]], fields: Sequence[str]
 ) -> list[list[list[bytes | None]]]:
-    """Return what `look` does, of several queues together."""
+    """Like `look`, for several queues together."""
     found: list[list[list[bytes | None]]] = server.run_each(
         [server.queue(keys.queue).read_fields(ids, fields) for keys, ids in wanted]
     )

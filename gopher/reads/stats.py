@@ -1,4 +1,4 @@
-"""The figures of queues, read in three round trips however many there are."""
+"""Statistics of queues, read in three round trips regardless of their number."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -14,9 +14,9 @@ from gopher.server.round_trips import Words, ask_groups
 
 
 class _Look(NamedTuple):
-    """What a queue tells at first."""
+    """The result of the first round trip for a queue."""
 
-    #: How many stand in each of the sorted sets.
+    #: The number of jobs in each of the sorted sets.
     sizes: dict[str, int]
     live: list[bytes]
     fenced: list[bytes]
@@ -25,20 +25,20 @@ class _Look(NamedTuple):
     tombstones: list[bytes | None]
     #: The job in `next`.
     following: bytes | None
-    #: Of what is parked because its type is over its limit.
+    #: Of throttled jobs.
     buckets: list[bytes]
 
 
 def stats_of(client: Any, queues: Sequence[QueueKeys], now: int) -> dict[str, QueueStats]:
-    """Return the figures of queues by name; `now` is the server's (ms).
+    """Return the statistics of queues by name; `now` is the server's (ms).
 
-    Jobs that were cancelled where they wait do not count as waiting.
+    Cancelled jobs that are still in a list do not count as waiting.
     """
     looks = [_look(*replies) for replies in ask_groups(client, list(map(_first_questions, queues)))]
     lists = [_lists(keys, look) for keys, look in zip(queues, looks, strict=True)]
     held = [[*look.live, *look.fenced] for look in looks]
     lengths = ask_groups(client, [_lengths(*row) for row in zip(queues, lists, held, strict=True)])
-    # The oldest of a list is its head; the job in `next` was taken from one of them.
+    # The oldest job of a list is its head; the job in `next` came from one of them.
     heads = [
         [look.following, *replies[1 : 2 * len(names) : 2]]
         for look, names, replies in zip(looks, lists, lengths, strict=True)
@@ -68,7 +68,7 @@ def _look(*replies: Any) -> _Look:
 
 
 def _lists(keys: QueueKeys, look: _Look) -> list[tuple[str, str]]:
-    """Return (priority, key) of each list in which jobs wait: the pending ones first."""
+    """Return (priority, key) of each list of waiting jobs, pending lists first."""
     pending = [(priority, keys.pending(priority)) for priority in PRIORITIES]
     parked = [(name, keys.parked(text(bucket), name)) for bucket in look.buckets for name in PRIORITIES]
     return pending + parked
@@ -84,8 +84,8 @@ def _of_heads(keys: QueueKeys, heads: Sequence[bytes | None]) -> list[Words]:
 
 
 def _ages(records: Sequence[Sequence[bytes | None]], now: int) -> list[tuple[str | None, float]]:
-    """Return (priority, seconds waiting) of each job; (None, 0.0) where its record is gone."""
-    # Since when one waits that is corrupt is not known.
+    """Return (priority, seconds waiting) of each job; (None, 0.0) if its record is missing."""
+    # The waiting time of a corrupt one is unknown.
     return [
         (text(priority), in_seconds(max(now - order(since, now), 0))) if priority and since else (None, 0.0)
         for priority, since in records
@@ -118,7 +118,7 @@ def _figures(
 
 
 def sum_totals(totals: Mapping[bytes, bytes]) -> dict[str, int]:
-    """Add the counters up over types and priorities: `{"enqueued": 12, "failed": 1}`."""
+    """Sum the counters over types and priorities: `{"enqueued": 12, "failed": 1}`."""
     sums: dict[str, int] = {}
     for field, count in counters(totals).items():
         event = event_of(field)
@@ -127,5 +127,5 @@ def sum_totals(totals: Mapping[bytes, bytes]) -> dict[str, int]:
 
 
 def counters(found: Mapping[bytes, bytes]) -> dict[str, int]:
-    """Return counters by name. One that is no number counts as 0."""
+    """Return counters by name. Invalid ones count as 0."""
     return {text(name): order(count, 0) for name, count in found.items()}

@@ -1,7 +1,7 @@
-"""Jobs that are `processing` for longer than an attempt may last: nothing more will be heard of them.
+"""Stuck jobs: `processing` for longer than an attempt can take.
 
-An attempt ends by its timeout, or by a kill after a grace; a lost worker's jobs go back within a lease. The look is
-bounded: only at the jobs that each worker began first, and an envelope is read only of one that has run for long.
+An attempt ends on its timeout, or is killed after a grace period; a lost worker's jobs are requeued within a lease. The
+check is bounded: it reads only the oldest jobs of each worker, and envelopes only of jobs that have run for long.
 """
 
 from collections.abc import Iterable, Iterator
@@ -16,12 +16,12 @@ from gopher.jobs.job import read_envelope
 from gopher.jobs.options import resolve
 from gopher.queue.keys import QueueKeys
 
-#: Workers of a queue that are looked at, and the oldest jobs of each.
+#: Maximum number of workers per queue to check, and of jobs per worker.
 WORKERS, JOBS = 200, 20
 
 
 class StuckJob(NamedTuple):
-    """A job, the worker in whose list it stands, and for how long (s) it should have ended."""
+    """A job, the worker that holds it, and how long ago (s) it should have ended."""
 
     queue: str
     job_id: str
@@ -30,7 +30,7 @@ class StuckJob(NamedTuple):
 
 
 def stuck_jobs(client: Any, keys: QueueKeys, registry: Registry, settings: Settings, now: int) -> list[StuckJob]:
-    """Return the jobs of a queue that should have ended, the latest first; `now` is the server's (ms)."""
+    """Return the jobs of a queue that should have ended, most overdue first; `now` is the server's (ms)."""
     grace = settings.worker_kill_grace + settings.worker_lease
     rows = [row for row in _running(client, keys, now) if row.running > grace]
     stuck = [
@@ -45,12 +45,12 @@ class _Row(NamedTuple):
     worker_id: str
     job_id: str
     job_type: str
-    #: Seconds since the attempt began.
+    #: Seconds since the start of the attempt.
     running: float
 
 
 def _running(client: Any, keys: QueueKeys, now: int) -> Iterator[_Row]:
-    """Yield worker, id, type and seconds since the beginning of what workers began first."""
+    """Yield worker, id, type and running time in seconds of the jobs that workers started first."""
     pipe = client.pipeline(transaction=False)
     pipe.zrange(keys.workers, 0, WORKERS - 1)
     pipe.zrange(keys.fenced, 0, WORKERS - 1)
@@ -64,7 +64,7 @@ def _running(client: Any, keys: QueueKeys, now: int) -> Iterator[_Row]:
     for (worker, job_id), record in zip(places, _executed(pipe, places), strict=True):
         state, job_type, started = (None, None, None) if is_corrupt(record) else record
         if text(state or b"") in RUNNING:
-            # A time that can't be read counts as now.
+            # A corrupt time counts as now.
             yield _Row(worker, job_id, text(job_type or b""), in_seconds(now - order(started, now)))
 
 
@@ -79,5 +79,5 @@ def _timeouts(
 
 
 def _executed(pipe: Any, asked: Iterable[object]) -> list[Any]:
-    """Return the replies; of nothing asked none, which a pipeline would ask the server for."""
+    """Return the replies, without a round trip if there are no commands."""
     return replies(pipe) if asked else []

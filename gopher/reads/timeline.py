@@ -1,7 +1,7 @@
-"""What happened over the last hour, day or month: for plots. `Client.timeline("1h")`, `GET /api/v1/timeline?window=1h`.
+"""Time series of the last hour, day or month: `Client.timeline("1h")`, `GET /api/v1/timeline?window=1h`.
 
-The scheduler (or, slowly, a worker) has the server note how far its counters are, every ten seconds, five minutes
-and hour; a point is the difference of two neighbours.
+The scheduler (or, less often, a worker) makes the server sample its counters every ten seconds, five minutes and hour;
+a point is the difference of two adjacent samples.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,15 +25,14 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Types that a sample has figures of their own for, as in lua/sample.lua.
+#: Maximum number of types per sample, as in lua/sample.lua.
 LISTED = 50
 
 
 class Point(msgspec.Struct):
-    """What happened in the `seconds` before `at`, and how many stood where then.
+    """Counts of the `seconds` before `at`, and the numbers of jobs by state at that time.
 
-    `dequeued` counts attempts begun. `types` has the counters of each job type that moved; a type beyond the fifty
-    most used has none.
+    `dequeued` counts started attempts. `types` has the counters of each active job type, of the fifty most used ones.
     """
 
     at: str
@@ -56,7 +55,7 @@ class Point(msgspec.Struct):
 
 
 class Timeline(msgspec.Struct):
-    """The points of a window, the oldest first; each is about `step` seconds long. `window` in seconds."""
+    """The points of a window, oldest first; each covers about `step` seconds. `window` is in seconds."""
 
     window: float
     step: float
@@ -64,7 +63,7 @@ class Timeline(msgspec.Struct):
 
 
 class _Row(msgspec.Struct):
-    """A sample as it is stored. An empty table of Lua is an empty list."""
+    """A stored sample. An empty Lua table is an empty list."""
 
     at: int | float
     counted: dict[str, int] | list[None]
@@ -79,33 +78,33 @@ class _Row(msgspec.Struct):
 
 
 class _Sample(NamedTuple):
-    """How far the counters of one queue were, in one slot (ms) of a series."""
+    """The counters of one queue in one slot (ms) of a series."""
 
     slot: int
     at: int
     counted: Mapping[str, int]
     types: Mapping[str, Mapping[str, int]]
-    #: Buckets as the scripts count into them, and last the sum in microseconds.
+    #: Histogram buckets, and last the sum in microseconds.
     wait: Sequence[int]
     run: Sequence[int]
     gauges: tuple[int, ...]
 
 
 def window_of(text: str | float) -> float:
-    """Return a window in seconds. Raises InvalidJob."""
+    """Parse a window to seconds. Raises InvalidJob."""
     longest = SERIES[-1][0] * (SERIES[-1][1] - 1) / 1000
     try:
         seconds = parse_duration(text)
     except (ValueError, OverflowError) as error:
         raise InvalidJob(f"is {text!r:.60}: {error}", "/window") from None
     if not 0 < seconds <= longest:
-        raise InvalidJob(f"is {text!r:.60}: must be longer than 0, and at most {format_duration(longest)}", "/window")
+        raise InvalidJob(f"is {text!r:.60}: must be greater than 0 and at most {format_duration(longest)}", "/window")
     return seconds
 
 
 def timeline(server: "Server", window: str | float = "1h", queue: str | None = None) -> Timeline:
-    """Return what happened in a window that ends now, over all queues or in one of them. Raises InvalidJob."""
-    # Handlers know the shapes only, and shall not load the server's client for them.
+    """Return the time series of a window that ends now, of all queues or one of them. Raises InvalidJob."""
+    # Imported here, since handlers use this module's models without the server's client.
     from gopher.server.clock import now_at
     from gopher.server.errors import explained
 
@@ -114,7 +113,7 @@ def timeline(server: "Server", window: str | float = "1h", queue: str | None = N
     names = server.queues() if queue is None else [queue]
     with explained():
         now = now_at(server.client, server.keys.queues) // 1000 * 1000
-        # One more than the window has: the first point is the difference to it.
+        # One more than the window, for the difference of the first point.
         since = now - round(seconds * 1000) - step
         rows = _rows(server, [server.keys.for_queue(name).timeline(step) for name in names], since)
     by_queue = [_readable(of_queue) for of_queue in rows]
@@ -128,7 +127,7 @@ def timeline(server: "Server", window: str | float = "1h", queue: str | None = N
 
 def _along(samples: Sequence[_Sample], slots: Sequence[int]) -> Iterator[tuple[int, tuple[_Sample, _Sample]]]:
     """Yield for each slot the last two samples of a queue up to it. A queue without workers is sampled only when
-    something has happened there: until then all stays as it was."""
+    it has changed."""
     at = -1
     for slot in slots:
         while at + 1 < len(samples) and samples[at + 1].slot <= slot:
@@ -139,7 +138,7 @@ def _along(samples: Sequence[_Sample], slots: Sequence[int]) -> Iterator[tuple[i
 
 
 def _rows(server: "Server", series: Sequence[str], since: int) -> list[list[tuple[bytes, float]]]:
-    """Return the samples of each series since then, and the one before."""
+    """Return the samples of each series since then, and the previous one."""
     from gopher.server.round_trips import ask_groups
 
     groups = ask_groups(
@@ -160,7 +159,7 @@ def _with_scores(flat: Sequence[bytes]) -> list[tuple[bytes, float]]:
 
 
 def _readable(rows: Sequence[tuple[bytes, float]]) -> list[_Sample]:
-    """Return samples. One that is corrupt is left out, as if it had not been taken."""
+    """Decode samples, without corrupt ones."""
     found = (Salvage().read("sample", partial(_read, *row), None) for row in rows)
     return [sample for sample in found if sample is not None]
 
@@ -181,7 +180,7 @@ def _table(read: dict[str, T] | list[None]) -> Mapping[str, T]:
 
 
 def _point(slot: int, pairs: Sequence[tuple[_Sample, _Sample]]) -> Point:
-    """Add up what happened in the queues that were sampled in one slot."""
+    """Sum the changes of the queues that were sampled in one slot."""
     counts = {event: sum(_grown(a.counted, b.counted, event) for a, b in pairs) for event in TIMELINE}
     waiting, running, scheduled, retrying, dead = (
         sum(column) for column in zip(*(b.gauges for _, b in pairs), strict=True)
@@ -205,7 +204,7 @@ def _types(pairs: Sequence[tuple[_Sample, _Sample]]) -> dict[str, dict[str, int]
     sums: dict[str, dict[str, int]] = {}
     for before, after in pairs:
         for name in after.types:
-            # A type that comes into the list of the most used ones has been counted before.
+            # A type that enters the list of the most used ones has been counted before.
             if name not in before.types and len(before.types) >= LISTED:
                 continue
             for event in TIMELINE:

@@ -1,4 +1,4 @@
-"""Why a job isn't running yet: ordered reasons, the one that would have to go first at the top."""
+"""Explains why a job isn't running yet: reasons, most immediate first."""
 
 import math
 from collections.abc import Iterator
@@ -18,13 +18,13 @@ from gopher.server.errors import explained
 from .histogram import latency_of
 from .jobs import Inspector
 
-#: Entries of a list in which the job is looked for; beyond that its place is given as "more than".
+#: Maximum number of list entries searched for the job; beyond that its position is given as "more than".
 _LOOK = 100_000
 
 
 @dataclass(frozen=True)
 class _Look:
-    """Everything read at one moment: what MULTI/EXEC brought."""
+    """A consistent snapshot, read with MULTI/EXEC."""
 
     now: int
     record: dict[str, str]
@@ -39,14 +39,14 @@ class _Look:
 
 
 class Explainer:
-    """Answers why a job isn't running yet."""
+    """Explains why a job isn't running yet."""
 
     def __init__(self, server: Server, inspector: Inspector) -> None:
         self._server = server
         self._inspector = inspector
 
     def why(self, job_id: str) -> list[Reason] | None:
-        """Return the reasons, None when there is no such job (any more)."""
+        """Return the reasons, None if there is no such job."""
         queue = self._inspector.find(job_id)
         if queue is None:
             return None
@@ -57,15 +57,15 @@ class Explainer:
             workers = [worker for worker in self._inspector.workers() if queue in worker.queues]
             return list(_reasons(look, workers))
         except UNREADABLE as error:
-            return [Reason("corrupt", f"its record, or its type's limit, can't be read: {error}")]
+            return [Reason("corrupt", f"its record, or its type's limit, is corrupt: {error}")]
 
     def _look(self, queue: str, job_id: str) -> _Look | None:
         keys, client = self._server.keys.for_queue(queue), self._server.client
         with explained():
-            # These never change; all that may is read below, at one moment.
+            # These never change; everything else is read below in one transaction.
             names = reply(client.hmget, keys.job(job_id), "type", "priority", "bucket", "state")
             if is_corrupt(names):
-                raise TypeError("there is something else in its place")
+                raise TypeError("the key has another type")
             if not any(names):
                 return None
             job_type, priority, own_bucket, _ = names
@@ -86,7 +86,7 @@ class Explainer:
             record, paused, limit, tokens, holding, place, parked_place, histogram, *lengths = replies(pipe)
         latencies = {field: order(count) for field, count in texts(histogram).items()}
         lists = dict(zip(PRIORITIES, lengths, strict=False))
-        # Places count from the head, which is the right end of a list.
+        # Positions count from the head, which is the right end of a list.
         return _Look(
             now=now,
             record=texts(record),
@@ -104,22 +104,22 @@ class Explainer:
 def _reasons(look: _Look, workers: list[WorkerView]) -> Iterator[Reason]:
     state = look.record.get("state", "")
     if state in UNSTARTED and int(look.record.get("expires", look.now + 1)) <= look.now:
-        # No worker has passed over it yet.
-        yield Reason("ended", f"it has ended: {State.EXPIRED}")
+        # No worker has removed it yet.
+        yield Reason("ended", f"it has already finished: {State.EXPIRED}")
     elif state in RUNNING:
         worker = look.record.get("token", "").rpartition(".")[0]
-        yield Reason("running", f"it runs on {worker} since {_at(look.record['started'])}")
+        yield Reason("running", f"it has been running on {worker} since {_at(look.record['started'])}")
     elif "waiting_for" in look.record and state in WAITING:
         left = look.record["waiting_for"]
-        yield Reason("waits_for_jobs", f"{left} of the jobs that it waits for have not ended: {look.record['parents']}")
+        yield Reason("waits_for_jobs", f"it waits for {left} unfinished jobs of: {look.record['parents']}")
     elif state in TIMED:
         due = look.record.get("due")
         word = "its next attempt comes" if state in BETWEEN_ATTEMPTS else "its time comes"
-        yield Reason(state, f"{word} at {_at(due)}" if due else word, _at(due) if due else None)
+        yield Reason(state, f"{word} for {_at(due)}" if due else word, _at(due) if due else None)
     elif state in QUEUED:
         yield from _pending_reasons(look, workers)
     else:
-        yield Reason("ended", f"it has ended: {state}")
+        yield Reason("ended", f"it has already finished: {state}")
 
 
 def _pending_reasons(look: _Look, workers: list[WorkerView]) -> Iterator[Reason]:
@@ -134,26 +134,26 @@ def _pending_reasons(look: _Look, workers: list[WorkerView]) -> Iterator[Reason]
     if not workers:
         yield Reason("no_worker", "no live worker serves its queue: start one with gopherctl worker")
     elif not any(job_type in worker.types for worker in workers):
-        yield Reason("no_worker_for_type", f"no live worker knows the type {job_type!r}: see GOPHER_HANDLERS")
+        yield Reason("no_worker_for_type", f"no live worker has a handler for {job_type!r}: check GOPHER_HANDLERS")
     yield _position(look, workers)
 
 
 def _limit_reasons(look: _Look, job_type: str) -> Iterator[Reason]:
     held_until = int(look.limit.get("held_until", 0))
     if held_until > look.now:
-        yield Reason("held_back", f"the other side asked {job_type!r} to slow down", _at(held_until))
+        yield Reason("held_back", f"{job_type!r} is throttled by a handler's RateLimited", _at(held_until))
     if "rate" in look.limit:
         next_token = _next_token(look)
         if next_token is not None:
-            yield Reason("rate_limited", f"the rate limit of {job_type!r} is used up", next_token)
+            yield Reason("rate_limited", f"the rate limit of {job_type!r} is exhausted", next_token)
     concurrency = look.limit.get("concurrency")
     if concurrency and len(look.holding) >= int(concurrency):
         holders = ", ".join(look.holding[:5])
-        yield Reason("concurrency", f"{len(look.holding)} of {concurrency} {job_type!r} run already: {holders}")
+        yield Reason("concurrency", f"{len(look.holding)} of {concurrency} {job_type!r} are running: {holders}")
 
 
 def _next_token(look: _Look) -> str | None:
-    """Return when the next token is there, None when there is one."""
+    """Return when the next token is available, None if there is one now."""
     rate, burst = float(look.limit["rate"]), float(look.limit["burst"])
     if rate == 0:
         return "never: the rate is 0"
@@ -167,11 +167,11 @@ def _next_token(look: _Look) -> str | None:
 def _position(look: _Look, workers: list[WorkerView]) -> Reason:
     priority = look.record["priority"]
     if look.parked_place is not None:
-        return Reason("position", f"{look.parked_place} jobs of its type and priority are before it")
+        return Reason("position", f"{look.parked_place} jobs of its type and priority are ahead of it")
     if look.place is None:
-        return Reason("position", f"it is the next one, or more than {_LOOK} jobs are before it")
+        return Reason("position", f"it is next, or more than {_LOOK} jobs are ahead of it")
     higher = sum(look.ahead[name] for name in PRIORITIES[: PRIORITIES.index(priority)])
-    text = f"{look.place} jobs of priority {priority} are before it, and {higher} of higher priority have more turns"
+    text = f"{look.place} jobs of priority {priority} are ahead of it, and {higher} of higher priority"
     children = sum(len(worker.children) for worker in workers)
     if not children or not look.mean_seconds:
         return Reason("position", text)

@@ -1,4 +1,4 @@
-"""A command that waits on the server, on a connection of its own, while the event loop goes on."""
+"""A command that waits on the server, on its own connection, while the event loop continues."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -13,25 +13,25 @@ from .exchange import has_more, read_as, read_reply, send_calls
 from .executor import Executor
 from .loop_connection import REPLY_TIMEOUT, Connection
 
-#: Seconds that a blocking command rests when the server is out of memory.
+#: Seconds that a blocking command pauses if the server is out of memory.
 FULL_REST = 0.25
 
 
 class BlockingPop:
     """A blocking command, which returns when something happens on the server.
 
-    Calls may stand behind it: the server does them as soon as it has ended.
+    Calls may follow it: the server executes them as soon as it has ended.
     """
 
     def __init__(self, server: Executor, key: str) -> None:
         self.connection = Connection(server, key)
         self._rings_by = 0.0
-        #: Until when nothing is sent: the server is out of memory.
+        #: Until when nothing is sent because the server is out of memory.
         self._rests_until = 0.0
-        #: What is under way, the blocking command first, and the replies that have come.
+        #: Calls in flight, the blocking command first, and the received replies.
         self._calls: Sequence[Sendable] = ()
         self._replies: list[Any] = []
-        #: Told when the connection ends while calls are under way: they may be done, or be done some time later.
+        #: Called if the connection is lost with calls in flight: they may be executed, possibly later.
         self.given_up: Callable[[], None] = _nothing
 
     @property
@@ -39,22 +39,22 @@ class BlockingPop:
         return bool(self._calls)
 
     def is_free(self, now: float, spare: float) -> bool:
-        """Return whether something can be sent: not while a command is under way; connect if need be."""
+        """Return whether a command can be sent: not while one is in flight; connect if need be."""
         return not self._calls and now >= self._rests_until and self.connection.connect(now, spare)
 
     def wake_at(self) -> float:
-        """Return when to try again (monotonic s); infinity while nothing stands in the way."""
+        """Return when to try again (monotonic s); infinity if nothing prevents sending."""
         return self.connection.wake_at() if time.monotonic() >= self._rests_until else self._rests_until
 
     def wait(self, calls: Sequence[Sendable], block: float, now: float, spare: float) -> bool:
-        """Send a blocking command, which itself holds `block` as its timeout (s), and what is to be done after it.
+        """Send a blocking command, whose own timeout is `block` (s), and the calls to execute after it.
 
-        Returns whether it was sent: not unless it `is_free`.
+        Returns whether it was sent, which requires `is_free`.
         """
         if not self.is_free(now, spare):
             return False
         self._calls = calls
-        # A server that is idle looks at its timeouts ten times a second.
+        # An idle server checks its timeouts ten times a second.
         self._rings_by = now + block + REPLY_TIMEOUT
         try:
             send_calls(self.connection.raw, calls)
@@ -64,9 +64,9 @@ class BlockingPop:
         return True
 
     def readable(self, now: float) -> list[Any] | None:
-        """Return the replies as the calls read them, an exception for each that was refused, once all are there.
+        """Return the parsed replies, or exceptions for rejected calls, once all are received.
 
-        None before that, and when the connection was lost.
+        None before that, and if the connection was lost.
         """
         try:
             if not self._calls:
@@ -80,19 +80,19 @@ class BlockingPop:
         self._calls, self._replies = (), []
         if crashpoints.armed:
             crashpoints.reached_by((call.verb for call in calls), "after_reply")
-        # A script that the server does not know yet is no trouble: others bring it there.
+        # A script that the server has not cached is not a problem: other calls load it.
         trouble = next((each for each in replies if isinstance(each, Exception) and not _is_unknown(each)), None)
         if trouble is None:
             self.connection.sound()
         elif word_of(trouble) == "OOM":
-            # It refuses what may write, and answers all else: others make room, or what waits comes by the poll.
+            # It rejects only writes: other calls free memory, or the jobs are fetched by polling.
             self._rests_until = now + FULL_REST
         else:
             self.connection.fail(trouble, now)
         return [read_as(call, reply) for call, reply in zip(calls, replies, strict=True)]
 
     def check(self, now: float) -> None:
-        """Give the connection up when the command should have ended long ago."""
+        """Close the connection if the command is overdue."""
         if self._calls and now > self._rings_by:
             self._lose(TimeoutError("no reply"), now)
 
@@ -101,7 +101,7 @@ class BlockingPop:
         self._give_up()
 
     def _read_what_is_there(self) -> bool:
-        """Read replies; return whether none is missing any more."""
+        """Read replies; return whether all are received."""
         self._replies.append(read_reply(self.connection.raw))
         while len(self._replies) < len(self._calls) and has_more(self.connection.raw):
             self._replies.append(read_reply(self.connection.raw))

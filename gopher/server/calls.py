@@ -1,4 +1,4 @@
-"""What is sent to the server: calls of scripts and plain commands, each a value that knows how to read its reply."""
+"""Calls of scripts and plain commands, each a value that can parse its reply."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Protocol
 
 
 class Sendable(Protocol):
-    """What can be sent and answered: a `Call`, or a plain `Command`."""
+    """A `Call` or a plain `Command`."""
 
     @property
     def key(self) -> str: ...
@@ -19,7 +19,7 @@ class Sendable(Protocol):
 
 @dataclass(frozen=True)
 class Script:
-    """A script as the server takes it: its whole source, and the SHA-1 that EVALSHA names it by."""
+    """A script: its complete source, and the SHA-1 for EVALSHA."""
 
     name: str
     source: str
@@ -27,10 +27,10 @@ class Script:
 
 
 class Call(NamedTuple):
-    """One call of a script: what to send, and how to read the reply.
+    """A call of a script: what to send, and how to parse the reply.
 
-    What is sent is text or bytes: with a number hiredis makes the process crash when a signal's handler raises
-    just then, as that of a soft timeout does.
+    Arguments are text or bytes: with numbers, hiredis crashes the process if a signal handler raises during packing, as
+    a soft timeout does.
     """
 
     script: Script
@@ -46,12 +46,12 @@ class Call(NamedTuple):
         return ("EVALSHA", self.script.sha, "1", self.key, *self.arguments)
 
     def whole_command(self) -> tuple[Any, ...]:
-        """Return the command with the script's source, for a server that does not know it (any more)."""
+        """Return the command with the script's source, for a server that has not cached it."""
         return ("EVAL", self.script.source, "1", self.key, *self.arguments)
 
 
 class LateCall(Call):
-    """A call some of whose arguments are functions. They are asked each time that it is sent: it may have waited."""
+    """A call with functions as arguments, which are evaluated each time it is sent, since it may have waited."""
 
     def command(self) -> tuple[Any, ...]:
         return self._asked().command()
@@ -64,7 +64,7 @@ class LateCall(Call):
 
 
 class Command(NamedTuple):
-    """A plain command; sent as a `Call` is."""
+    """A plain command, sent like a `Call`."""
 
     key: str
     words: tuple[Any, ...]

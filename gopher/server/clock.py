@@ -1,4 +1,4 @@
-"""The server's clock, as it is told to who reads."""
+"""Reads the server's clock."""
 
 from typing import Any
 
@@ -6,10 +6,10 @@ from redis.cluster import RedisCluster
 
 
 def now_at(client: Any, key: str) -> int:
-    """Return the clock of the node that holds `key`, in Unix milliseconds.
+    """Return the clock of the node of `key`, in Unix milliseconds.
 
-    A call of its own: redis-py lets no TIME into a cluster's pipeline, and sends it alone to any node, whose clock
-    may be another one.
+    A separate call: redis-py does not allow TIME in a cluster's pipeline, and otherwise sends it to any node, whose
+    clock may differ.
     """
     nodes = {"target_nodes": client.get_node_from_key(key)} if isinstance(client, RedisCluster) else {}
     seconds, microseconds = client.time(**nodes)

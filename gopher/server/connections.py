@@ -1,7 +1,7 @@
 """Connections to the server, for each form of `REDIS_URL`.
 
-redis-py repeats every command ten times by default, writes and blocking pops too: a lost reply would
-push a job twice. Every connection made here repeats nothing; `server.py` does, where that is harmless.
+redis-py retries every command up to ten times by default, including writes and blocking pops: after a lost reply, a job
+would be pushed twice. Connections created here never retry; `executor.py` does so where it is safe.
 """
 
 import os
@@ -32,11 +32,11 @@ from gopher.config.settings import Settings
 
 from .locator import ClusterMap, Sentinels
 
-#: Seconds to wait for a connection to be made, and for a free one of the pool.
+#: Timeouts in seconds for connecting, and for a free connection of the pool.
 CONNECT_TIMEOUT = 1.0
 POOL_TIMEOUT = 2.0
 
-# Seconds: the first probe, between probes; then how many. A vanished peer is noticed within 20 s.
+# TCP keep-alive in seconds: first probe, interval, and number of probes. A vanished peer is noticed within 20 s.
 _KEEPALIVE: dict[int, int] = {
     getattr(socket, name): value
     for name, value in (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 3), ("TCP_KEEPCNT", 3))
@@ -45,8 +45,8 @@ _KEEPALIVE: dict[int, int] = {
 
 
 class IdleConnections:
-    """Connections of one pool that are at hand for the next call: to take one out of redis-py's pool costs as much
-    time as a small script. Threads may share it."""
+    """Idle connections of a pool, ready for the next call: taking one from redis-py's pool costs as much time as a
+    small script. Threads may share it."""
 
     def __init__(self, pool: ConnectionPool, size: int) -> None:
         self._pool = pool
@@ -55,11 +55,11 @@ class IdleConnections:
         self._idle: deque[Any] = deque()
         self._owner = os.getpid()
         self._retired = False
-        #: By descriptors: whether there is something to read.
+        #: Pollers by descriptor, to check whether there is something to read.
         self._polls: dict[int, select.poll] = {}
 
     def take(self) -> Any:
-        """Return a connection on which nothing is under way; connect it if need be."""
+        """Return an idle connection; connect it if need be."""
         connection = self._pop()
         if connection is None:
             connection = self._pool.get_connection()
@@ -67,14 +67,14 @@ class IdleConnections:
         return connection
 
     def lend(self) -> Any:
-        """Return a connection for another user of the pool, as redis-py expects it; None when there is none."""
+        """Return a connection for another user of the pool, as redis-py expects it, or None."""
         connection = self._pop()
         if connection is not None:
             _let_python_wait(connection)
         return connection
 
     def put(self, connection: Any) -> None:
-        """Take a connection back, once all replies were read or it was disconnected."""
+        """Return a connection after all replies were read, or after it was disconnected."""
         if connection.is_connected and len(self._idle) < self._size and self._others_find_some():
             self._idle.append(connection)
         else:
@@ -84,11 +84,11 @@ class IdleConnections:
             self._pool.release(connection)
 
     def _others_find_some(self) -> bool:
-        """Return whether the pool has a place left: who waits for one of its connections knows nothing of ours."""
+        """Return whether the pool has free capacity: threads that wait for its connections don't see idle ones here."""
         return not self._is_waited_for or bool(free_places(self._pool))
 
     def retire(self) -> None:
-        """Keep nothing from now on: the node has left, or does no longer what is asked of it."""
+        """Stop keeping connections: the node has left, or no longer serves the keys."""
         self._retired, self._size = True, 0
         self.clear()
 
@@ -98,18 +98,18 @@ class IdleConnections:
 
     def _pop(self) -> Any:
         if self._owner != os.getpid():
-            # We were forked: those are the parent's.
+            # After a fork: the connections are the parent's.
             self._idle.clear()
             self._owner = os.getpid()
         while self._idle:
             try:
                 connection = self._idle.pop()
             except IndexError:
-                # Another thread was faster.
+                # Another thread has created it.
                 break
             if not self._speaks(connection):
                 return connection
-            # The server has closed it: better noticed before something is sent.
+            # The server has closed it, which is better noticed before sending.
             self._discard(connection)
         return None
 
@@ -127,9 +127,9 @@ class IdleConnections:
 
 
 class SharingPool(BlockingConnectionPool):
-    """redis-py's pool, but who finds nothing in it is lent an idle connection: so most of them may lie idle."""
+    """redis-py's pool, extended to use `IdleConnections` when it is exhausted."""
 
-    #: Set once there is one.
+    #: Set on first use.
     idle: IdleConnections | None = None
 
     def get_connection(self, *_names: Any, **_options: Any) -> Any:
@@ -138,10 +138,10 @@ class SharingPool(BlockingConnectionPool):
 
 
 def _let_the_kernel_wait(connection: Any) -> None:
-    """Have the kernel keep a connection's timeout. Python keeps it by asking before each send and receive whether
-    it may: a sixth of a call's time. The kernel begins anew when a signal comes, and says BlockingIOError."""
+    """Let the kernel enforce a connection's timeout. Python polls before each send and receive, which takes a sixth of
+    a call's time. The kernel restarts the timeout after a signal, and raises BlockingIOError."""
     sock, timeout = socket_of(connection), connection.socket_timeout
-    # TLS waits in a way of its own.
+    # TLS sockets wait differently.
     if not timeout or type(sock) is not socket.socket:
         return
     limit = struct.pack("ll", int(timeout), max(int(timeout % 1 * 1e6), 1))
@@ -149,18 +149,18 @@ def _let_the_kernel_wait(connection: Any) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
     sock.settimeout(None)
     if not os.get_blocking(sock.fileno()):
-        # So does gevent.
+        # So do gevent's.
         sock.settimeout(timeout)
 
 
 def _let_python_wait(connection: Any) -> None:
-    """Have Python keep the timeout again, as redis-py expects it of connections of its pool."""
+    """Let Python enforce the timeout again, as redis-py expects of connections in its pool."""
     if connection.is_connected:
         socket_of(connection).settimeout(connection.socket_timeout)
 
 
 class LocatedConnection(Connection):
-    """A connection that asks where the server is each time it connects."""
+    """A connection that locates the server each time it connects."""
 
     def __init__(self, *, locate: Callable[[float], tuple[str, int]], **options: Any) -> None:
         self._locate = locate
@@ -173,24 +173,24 @@ class LocatedConnection(Connection):
 
 
 class Pools:
-    """Where connections come from: one pool, or one a node of a cluster."""
+    """The source of connections: one pool, or one per node of a cluster."""
 
     def __init__(self, settings: Settings, size: int) -> None:
         address = settings.server_address
         options = _options(settings, address)
         self._size = size
-        #: Whether another server takes over when one dies.
+        #: Whether another server takes over if one fails.
         self.fails_over = address.scheme in ("redis+sentinel", "redis+cluster")
         self._idle: dict[ConnectionPool, IdleConnections] = {}
         self._options = options
         self._cluster: RedisCluster | None = None
         if address.scheme == "redis+cluster":
             nodes = [ClusterNode(host, port) for host, port in address.hosts]
-            # Without a limit: a pipeline takes a connection of each node that it goes to, and threads that have one
-            # and wait for another could wait for each other. There are never more than threads.
+            # Without a limit: a pipeline takes a connection of each node that it uses, and threads that have one and
+            # wait for another could deadlock. There are never more connections than threads.
             self._cluster = RedisCluster(startup_nodes=nodes, **options)
             self.client: Redis | RedisCluster = self._cluster
-            #: For connections outside the pools; theirs go by what redis-py knows.
+            #: For connections outside the pools; those in pools use redis-py's topology.
             self._map = ClusterMap(address.hosts, address.username, address.password)
             return
         self._pool = _pool(address, options, size)
@@ -201,14 +201,14 @@ class Pools:
         return self._cluster is not None
 
     def pool_for(self, key: str) -> ConnectionPool:
-        """Return the pool of the node that holds `key`."""
+        """Return the pool of the node of `key`."""
         if self._cluster is None:
             return self._pool
         node = self._cluster.get_node_from_key(key)
         return self._cluster.get_redis_connection(node).connection_pool
 
     def idle(self, key: str) -> IdleConnections:
-        """Return where to take a connection from to the node that holds `key`, for a moment."""
+        """Return the idle connections of the node of `key`."""
         pool = self.pool_for(key)
         return self._idle.get(pool) or self._make_idle(pool)
 
@@ -219,27 +219,27 @@ class Pools:
         return self._idle.setdefault(pool, IdleConnections(pool, self._size))
 
     def connection(self, key: str, **options: Any) -> Any:
-        """Return a new connection to the node that holds `key`, not yet connected. No pool knows of it.
+        """Return a new, unconnected connection to the node of `key`, which belongs to no pool.
 
-        It finds its own way, so that making and connecting it takes no longer than its `socket_connect_timeout`
-        twice.
+        It locates the server itself, so that creating and connecting it takes at most twice its
+        `socket_connect_timeout`.
         """
         if self._cluster is not None:
             return LocatedConnection(locate=partial(self._map.locate, key), **self._options | options)
-        # Not the pool's `make_connection`, which counts each for good.
+        # Not the pool's `make_connection`, which counts each permanently.
         return self._pool.connection_class(**self._pool.connection_kwargs | options)
 
     def doubt(self) -> None:
-        """Have the next `connection` look up where things are: one was lost, or says that it is the wrong one."""
+        """Make the next `connection` look up locations: a connection was lost, or its node is the wrong one."""
         if self._cluster is not None:
             self._map.doubt()
 
     def place_of(self, key: str) -> object:
-        """Return what is the same for all keys that always lie on one node together."""
+        """Return an identifier shared by all keys that are always on the same node."""
         return None if self._cluster is None else self._cluster.keyslot(key)
 
     def refresh(self) -> None:
-        """Look up anew where things are: a slot has moved, or the master has changed."""
+        """Refresh locations: a slot has moved, or the master has changed."""
         if self._cluster is None:
             for idle in list(self._idle.values()):
                 idle.clear()
@@ -248,22 +248,22 @@ class Pools:
         try:
             find_slots(self._cluster)
         except (exceptions.RedisError, exceptions.RedisClusterException, OSError):
-            # What was known stands until a node answers.
+            # Keep the known topology until a node responds.
             return
         primaries = {node.redis_connection.connection_pool for node in self._cluster.get_primaries()}
         for pool in self._idle.keys() - primaries:
-            # Others may be about to put a connection back there.
+            # Other threads may be about to return a connection there.
             self._idle.pop(pool).retire()
 
     def refresh_cluster(self) -> None:
-        """Look up anew where the slots of a cluster are: a node has gone. Elsewhere who connects looks it up."""
+        """Refresh a cluster's slots: a node has gone. Otherwise connections locate the server themselves."""
         if self._cluster is not None:
             self.refresh()
 
     def close(self) -> None:
         self.client.close()
         if self._cluster is None:
-            # A client closes only a pool that it has made itself.
+            # A client closes only a pool that it has created itself.
             self._pool.disconnect()
 
 

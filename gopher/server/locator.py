@@ -1,8 +1,8 @@
-"""Where the server of a key is, as the sentinels or the nodes of a cluster say.
+"""Locates the server of a key with Sentinels or cluster nodes.
 
-All of them are asked at the same time, and the first who knows is believed: one that hangs costs nothing. An event
-loop asks here too, so no answer is waited for longer than the caller can spare. Only to look up a name can take
-longer; a name that was slow is left out while others answer.
+All of them are queried at the same time, and the first reply is used, so that a hanging one costs nothing. Event loops
+use it, too, so it never waits longer than the given limit. Only name resolution can take longer; names that were slow
+are skipped while others respond.
 """
 
 import selectors
@@ -17,18 +17,18 @@ from redis import exceptions
 from redis.crc import key_slot
 
 Address = tuple[str, int]
-#: What a name is looked up as.
+#: Arguments of name resolution.
 _Place = tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]
 Found = TypeVar("Found")
 
-#: Seconds without another question after none was answered: all connections that were lost look at once.
+#: Seconds without another query after none was answered, since all lost connections query at the same time.
 AFTER_SILENCE = 0.2
-#: Seconds from which on the look-up of a name is slow. It can't be bounded, and nothing else goes on meanwhile.
+#: Seconds above which name resolution is considered slow. It has no timeout and blocks the loop.
 SLOW_LOOKUP = 0.1
 
 
 class Sentinels:
-    """The master that sentinels know by a name: asked each time, since it may be another one now."""
+    """The current master by its name in Sentinel, queried each time, since it may have changed."""
 
     def __init__(self, sentinels: Sequence[Address], service: str) -> None:
         self._service = service
@@ -36,14 +36,14 @@ class Sentinels:
         self._sentinels = sentinels
 
     def locate(self, limit: float) -> Address:
-        """Return where it is; ask for `limit` seconds at most. Raises redis-py's ConnectionError."""
+        """Return its address within `limit` seconds. Raises redis-py's ConnectionError."""
         return self._inquiry.first(
-            self._sentinels, _master, limit, f"no sentinel names a master for {self._service!r}: see REDIS_URL"
+            self._sentinels, _master, limit, f"no Sentinel has a master named {self._service!r}: check REDIS_URL"
         )
 
 
 class ClusterMap:
-    """The primaries of a cluster by slots: asked for when there is a doubt."""
+    """The primaries of a cluster by slot, queried if they may have changed."""
 
     def __init__(self, nodes: Sequence[Address], username: str | None, password: str | None) -> None:
         login = [("AUTH", username or "default", password)] if password is not None else []
@@ -53,7 +53,7 @@ class ClusterMap:
         self._doubtful = True
 
     def locate(self, key: str, limit: float) -> Address:
-        """Return where `key` is; ask for `limit` seconds at most. Raises redis-py's ConnectionError."""
+        """Return the address of the node of `key` within `limit` seconds. Raises redis-py's ConnectionError."""
         if self._doubtful:
             self._ask(limit)
         found = self._slots[key_slot(key.encode())]
@@ -63,11 +63,11 @@ class ClusterMap:
         return found
 
     def doubt(self) -> None:
-        """Have the next `locate` ask: a connection was lost, or a node says that it is the wrong one."""
+        """Make the next `locate` query the nodes: a connection was lost, or its node is the wrong one."""
         self._doubtful = True
 
     def _ask(self, limit: float) -> None:
-        ranges = self._inquiry.first(self._nodes, _slot_ranges, limit, "no node of the cluster says who serves what")
+        ranges = self._inquiry.first(self._nodes, _slot_ranges, limit, "no node of the cluster reports its slots")
         slots: list[Address | None] = [None] * 16384
         for first, last, primary, _ in ranges:
             slots[first : last + 1] = [primary] * (last + 1 - first)
@@ -76,19 +76,19 @@ class ClusterMap:
 
 
 class _Inquiry:
-    """One question that any of several servers can answer."""
+    """A query that any of several servers can answer."""
 
     def __init__(self, commands: Sequence[tuple[Any, ...]]) -> None:
         self._request = b"".join(hiredis.pack_command(command) for command in commands)
         self._replies = len(commands)
         self._not_before = 0.0
-        #: Servers whose names were slow to look up: asked only when no other one answers.
+        #: Servers whose names were slow to resolve: queried only if no other one responds.
         self._slow: set[Address] = set()
 
     def first(
         self, servers: Sequence[Address], read: Callable[[Any, Address], Found | None], limit: float, silence: str
     ) -> Found:
-        """Return what `read` makes of the first reply that it makes something of."""
+        """Return the first reply that `read` can parse."""
         if time.monotonic() >= self._not_before:
             slow = [server for server in servers if server in self._slow]
             for some in ([server for server in servers if server not in self._slow], slow):
@@ -101,15 +101,15 @@ class _Inquiry:
         raise exceptions.ConnectionError(silence)
 
     def _replies_of(self, servers: Sequence[Address], limit: float, opened: ExitStack) -> Iterable[tuple[Any, Address]]:
-        """Yield (reply, server) of each that answers, the fastest first."""
+        """Yield (reply, server) of each server that responds, fastest first."""
         selector = opened.enter_context(selectors.DefaultSelector())
         for server in servers:
-            # A name may have addresses of both families, and the server listen on one of them.
+            # A name may have addresses of both families, while the server listens on only one of them.
             for place in self._look_up(server):
                 with suppress(OSError):
                     connection = opened.enter_context(_begin_to_connect(place))
                     selector.register(connection, selectors.EVENT_WRITE, (server, hiredis.Reader(), []))
-        # From here on: a slow look-up takes no time from the answers.
+        # From here on, so that slow name resolution does not reduce the time for replies.
         until = time.monotonic() + limit
         while selector.get_map() and (left := until - time.monotonic()) > 0:
             for key, mask in selector.select(left):
@@ -117,7 +117,7 @@ class _Inquiry:
                 connection = key.fileobj  # type: ignore[assignment]
                 try:
                     if mask & selectors.EVENT_WRITE:
-                        # Some hundred bytes on a new connection: they fit.
+                        # Some hundred bytes on a new connection fit into its buffer.
                         connection.sendall(self._request)
                         selector.modify(connection, selectors.EVENT_READ, key.data)
                     elif self._is_whole(connection, reader, replies):
@@ -127,7 +127,7 @@ class _Inquiry:
                     selector.unregister(connection)
 
     def _look_up(self, server: Address) -> Sequence[_Place]:
-        """Return all places that a server's name stands for; note whether that took long."""
+        """Resolve a server's name; record whether that was slow."""
         began, found = time.monotonic(), []
         with suppress(OSError):
             found = socket.getaddrinfo(*server, type=socket.SOCK_STREAM)
@@ -159,17 +159,17 @@ def _begin_to_connect(place: _Place) -> socket.socket:
 
 
 def _master(reply: Any, _sentinel: Address) -> Address | None:
-    """Read what a sentinel says: host and port, nil when it knows none of that name, or an error."""
+    """Parse a Sentinel's reply: host and port, nil for an unknown name, or an error."""
     return (reply[0].decode(), int(reply[1])) if isinstance(reply, list) and len(reply) == 2 else None
 
 
 def _slot_ranges(reply: Any, node: Address) -> list[tuple[int, int, Address, list[Address]]] | None:
-    """Read CLUSTER SLOTS: (first slot, last slot, primary, all nodes). A node that knows none does not count."""
+    """Parse CLUSTER SLOTS: (first slot, last slot, primary, all nodes). Raises if the node knows none."""
     if not isinstance(reply, list) or not reply:
         return None
     ranges = []
     for first, last, *nodes in reply:
-        # A node that does not know its own address leaves it to who asks.
+        # A node that does not know its own address omits it: use the address that was queried.
         addresses = [((each[0] or b"").decode() or node[0], int(each[1])) for each in nodes]
         ranges.append((int(first), int(last), addresses[0], addresses))
     return ranges

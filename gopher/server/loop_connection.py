@@ -1,4 +1,4 @@
-"""A connection of an event loop: it is made in the time that the loop can spare, and made again when it is lost."""
+"""A connection of an event loop, which connects within a time limit, and reconnects when it is lost."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -13,33 +13,33 @@ from .executor import Executor
 
 log = get_logger("pipeline")
 
-#: Seconds that a started reply may pause, and a connection attempt take, at most.
+#: Timeouts in seconds of reading a started reply, and of connecting.
 STALL = 0.4
-#: Seconds without a reply after which a connection is given up.
+#: Seconds without a reply after which a connection is closed.
 REPLY_TIMEOUT = 5.0
-#: Seconds within which everybody has found the server again once it is back.
+#: Seconds within which all connections are reestablished once the server is back.
 ALL_BACK = REPLY_TIMEOUT + 1.0
-#: Seconds between two tries to connect, at most: fewer where another server may take over at any moment.
+#: Maximum seconds between connection attempts: fewer if another server may take over.
 LONGEST_PAUSE, FAILOVER_PAUSE = 1.0, 0.3
 
 
 class Connection:
-    """One connection that comes back by itself, with growing pauses."""
+    """A connection that reconnects automatically, with increasing pauses."""
 
     def __init__(self, server: Executor, key: str) -> None:
         self._server = server
         self._key = key
         self._connection: Any = None
         self._pauses = self._new_pauses()
-        #: Of its socket, while connected.
+        #: Descriptor of its socket, while connected.
         self.descriptor = -1
         self._next_try = 0.0
-        #: The last trouble, None while all is well.
+        #: The last error, None while it works.
         self.trouble: str | None = None
-        #: Told the descriptor of each connection made, and before it is closed.
+        #: Called with the descriptor after connecting, and before closing.
         self.opened: Callable[[int], None] = _nobody
         self.closed: Callable[[int], None] = _nobody
-        #: Told when the server answers again.
+        #: Called when the server responds again.
         self.recovered: Callable[[], None] = _nothing
 
     @property
@@ -48,16 +48,16 @@ class Connection:
 
     @property
     def answers(self) -> bool:
-        """Whether it is connected, and nothing says that the server does not answer."""
+        """Whether it is connected and the server is responding."""
         return self._connection is not None and self.trouble is None
 
     @property
     def raw(self) -> Any:
-        assert self._connection is not None, "ask `connected` first"
+        assert self._connection is not None, "check `connected` first"
         return self._connection
 
     def connect(self, now: float, spare: float) -> bool:
-        """Try to connect if it is time to; take at most `spare` seconds. Returns whether it is connected."""
+        """Try to connect if it is time to, within `spare` seconds. Returns whether it is connected."""
         if self._connection is not None:
             return True
         if now < self._next_try:
@@ -67,7 +67,7 @@ class Connection:
             connection = self._server.pools.connection(self._key, socket_connect_timeout=limit, socket_timeout=limit)
             connection.connect()
         except ERRORS as error:
-            # The pause begins now: the try itself may have lasted longer, and the loop has more to do than that.
+            # The pause starts now: the attempt itself may have taken longer, and the loop has other work.
             self.fail(error, time.monotonic())
             return False
         connection.socket_timeout = STALL
@@ -80,15 +80,15 @@ class Connection:
         return True
 
     def sound(self) -> None:
-        """Say that the server has answered: the next trouble begins with a short pause again."""
+        """Record a response of the server, which resets the pauses."""
         if self.trouble is not None:
-            log.info("the server answers again", key=self._key)
+            log.info("the server is responding again", key=self._key)
             self.trouble = None
             self._pauses = self._new_pauses()
             self.recovered()
 
     def fail(self, error: Exception, now: float) -> None:
-        """Give the connection up; the next try comes after a pause."""
+        """Close the connection; the next attempt is after a pause."""
         self.close()
         self._server.pools.doubt()
         if self.trouble is None:
@@ -100,11 +100,11 @@ class Connection:
         return pauses(cap=FAILOVER_PAUSE if self._server.pools.fails_over else LONGEST_PAUSE)
 
     def hurry(self) -> None:
-        """Let the next try come at once: another connection is answered again."""
+        """Make the next attempt immediately: another connection works again."""
         self._next_try = 0.0
 
     def wake_at(self) -> float:
-        """Return when to try again (monotonic s); infinity while connected."""
+        """Return the time of the next attempt (monotonic s); infinity while connected."""
         return float("inf") if self._connection is not None else self._next_try
 
     def close(self) -> None:

@@ -1,8 +1,7 @@
-"""Calls for an event loop: sent at once, answered when the reply is there, repeated when it got lost.
+"""Calls for an event loop: sent immediately, handled when the reply arrives, and sent again if it is lost.
 
-Worker and scheduler live in one thread that must never wait for the server: a child whose time is up
-has to be killed on time also when the server hangs. So nothing here blocks, but for connecting, which
-is given no more time than the loop can spare.
+Worker and scheduler have one thread that must never wait for the server: a child that exceeds its timeout has to be
+killed even while the server hangs. So nothing here blocks, except connecting, which has a time limit.
 """
 
 from collections import deque
@@ -18,10 +17,10 @@ from .exchange import has_more, read_as, read_reply, send_calls, send_whole
 from .executor import Executor
 from .loop_connection import REPLY_TIMEOUT, Connection
 
-#: Seconds after which a call that was not sent yet has waited for a server that is away.
+#: Seconds after which an unsent call counts as delayed by an unavailable server.
 WAITED = 1.0
 
-#: Takes the reply as the call reads it, or the exception that the server answered with.
+#: Receives the parsed reply, or the exception.
 Callback = Callable[[Any], None]
 
 
@@ -30,41 +29,42 @@ def _ignore(_reply: object) -> None:
 
 
 class _ScriptsMissing(Exception):
-    """Raised when the server does not know a script (any more), and another batch is under way."""
+    """Raised if the server has not cached a script while another batch is in flight."""
 
 
 class Pipeline:
-    """Sends batches of calls, up to two at once: the server has work while we read what it has answered.
+    """Sends batches of calls, up to two at a time, so that the server is busy while we read its replies.
 
-    What is added meanwhile makes the next. A batch whose reply is lost is sent again as it was, before anything
-    else, and alone. Calls that a server refuses as a whole go with the next batch, after a pause.
+    Calls added meanwhile form the next batch. A batch whose reply is lost is sent again unchanged, before anything
+    else, and alone. Calls that are rejected because the server is unavailable are sent with the next batch after a
+    pause.
     """
 
     def __init__(self, server: Executor, key: str) -> None:
-        #: The first key that it was made for.
+        #: The first key that it was created for.
         self.key = key
         self.connection = Connection(server, key)
         self._lease = server.settings.worker_lease
         self._waiting: deque[tuple[Sendable, Callback]] = deque()
-        #: Those that are not answered yet, the oldest first, and how many of them are sent.
+        #: Batches without reply, oldest first, and how many of them are sent.
         self._batches: deque[list[tuple[Sendable, Callback]]] = deque()
         self._sent = 0
-        #: When the oldest was sent, or the one before it answered.
+        #: When the oldest was sent, or the previous one got its reply.
         self._sent_at = 0.0
 
     @property
     def idle(self) -> bool:
-        """Whether nothing waits to be sent or answered."""
+        """Whether no calls are queued or in flight."""
         return not self._waiting and not self._batches
 
     @property
     def busy(self) -> bool:
-        """Whether a batch is under way."""
+        """Whether a batch is in flight."""
         return bool(self._batches)
 
     @property
     def takes_another(self) -> bool:
-        """Whether a batch is under way, and one more may follow it at once."""
+        """Whether a batch is in flight, and another one may follow immediately."""
         return len(self._batches) == self._sent == 1
 
     def add(self, call: Sendable, callback: Callback = _ignore) -> None:
@@ -72,7 +72,7 @@ class Pipeline:
         self._waiting.append((call, callback))
 
     def flush(self, now: float, spare: float) -> None:
-        """Send what waits, unless two batches are under way or the server can't be reached."""
+        """Send queued calls, unless two batches are in flight or the server is unavailable."""
         if self.takes_another:
             if self._waiting:
                 self._send(self._next_batch(), now)
@@ -80,29 +80,29 @@ class Pipeline:
             self._send(self._batches[0] if self._batches else self._next_batch(), now)
 
     def readable(self, now: float) -> None:
-        """Take the replies of the batches under way, or notice that the connection has ended."""
+        """Read the replies of the batches in flight, or detect that the connection was closed."""
         if not self._sent:
             self._lose(ConnectionError("the server closed the connection"), now)
             return
         self._take_replies(now)
-        # Those of the second may have come along, and the selector would not tell.
+        # Replies of the second may have been read, too, and the selector would not report them.
         if self._sent and self._has_more(now):
             self._take_replies(now)
 
     def check(self, now: float) -> None:
-        """Give the connection up when a reply is overdue."""
+        """Close the connection if a reply is overdue."""
         if self._sent and now - self._sent_at > self._reply_timeout:
             self._lose(TimeoutError("no reply"), now)
 
     def wake_at(self) -> float:
-        """Return when this wants to be flushed or checked again (monotonic s)."""
+        """Return when to flush or check again (monotonic s)."""
         if self._sent:
             return self._sent_at + self._reply_timeout
         return float("inf") if self.idle else self.connection.wake_at()
 
     @property
     def _reply_timeout(self) -> float:
-        # A heartbeat that was lost on its way is sent again while the lease holds.
+        # So that a lost heartbeat is sent again before the lease expires.
         return min(REPLY_TIMEOUT, self._lease / 3)
 
     def _next_batch(self) -> list[tuple[Sendable, Callback]]:
@@ -122,7 +122,7 @@ class Pipeline:
         self._sent += 1
 
     def _take_replies(self, now: float) -> None:
-        """Take the replies of the oldest batch."""
+        """Handle the replies of the oldest batch."""
         batch = self._batches[0]
         try:
             replies = self._read_all(batch)
@@ -130,7 +130,7 @@ class Pipeline:
             self._lose(error, now)
             return
         except _ScriptsMissing:
-            # Nothing is wrong with the connection; only what is still on its way there is of no use.
+            # The connection works, only the replies in flight are useless.
             self._sent = 0
             self.connection.close()
             return
@@ -142,7 +142,7 @@ class Pipeline:
         if trouble is None:
             self.connection.sound()
         else:
-            # All replies are here, so nothing of these was done. What comes goes with them: a heartbeat may pass.
+            # All replies are here, so none of these was executed. They are sent with new calls: a heartbeat may pass.
             refused = [entry for entry, reply in zip(batch, replies, strict=True) if is_of_server(reply)]
             self._waiting.extendleft(reversed(refused))
             self._lose(trouble, now)
@@ -156,7 +156,7 @@ class Pipeline:
         missing = [at for at, reply in enumerate(replies) if isinstance(reply, exceptions.NoScriptError)]
         if missing:
             if self._sent > 1:
-                # What is read next are the replies of the other batch: begin again, one after the other.
+                # The next replies are those of the other batch: start over, one after the other.
                 raise _ScriptsMissing
             again: Sequence[Any] = [batch[at][0] for at in missing]
             for at, reply in zip(missing, send_whole(connection, again), strict=True):

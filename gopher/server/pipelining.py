@@ -1,7 +1,7 @@
-"""Auto-pipelining, as clients of Redis call it: threads that call at the same time share a round trip.
+"""Auto-pipelining: concurrent calls of threads share round trips.
 
-Calls on a key that come while a batch for that key is under way go together in the next one. Nobody waits for others
-to come: a single call goes at once. Nor does anybody wait long: a connection may hang while others do not.
+Calls on a key that are made while a batch for that key is in flight are sent together in the next one. No call waits
+for others to join: a single call is sent immediately. Waiting is bounded, since connections may hang.
 """
 
 import threading
@@ -10,16 +10,16 @@ from typing import Any
 
 from .calls import Call
 
-#: Seconds for which a batch that is under way is waited for.
+#: Maximum seconds to wait for a batch in flight.
 LONG = 0.25
 
 
 class Interrupted(Exception):
-    """Raised when the thread that had sent the call was interrupted before it could hand over the reply."""
+    """Raised if the thread that sent the call was interrupted before it could pass on the reply."""
 
 
 class _Slot:
-    """A call, and what came of it."""
+    """A call and its outcome."""
 
     __slots__ = ("batch", "call", "outcome", "ready")
 
@@ -27,14 +27,14 @@ class _Slot:
         self.call = call
         #: The reply, or an exception.
         self.outcome: Any = None
-        #: The batch that this call's thread is to send as its leader, if any.
+        #: The batch that this call's thread has to send as its leader, if any.
         self.batch: _Batch | None = None
-        #: Of one that has to wait: free once there is an outcome, or a batch to send.
+        #: A lock of a waiting call, released when there is an outcome, or a batch to send.
         self.ready: threading.Lock | None = None
 
 
 class _Batch:
-    """Calls that go together, and those that have come since and wait for the next batch."""
+    """Calls that are sent together, and those queued for the next batch."""
 
     __slots__ = ("slots", "waiting")
 
@@ -48,10 +48,10 @@ class _Batch:
 
 
 class AutoPipeline:
-    """Runs calls for the threads of one process. They may not be interrupted while they wait, by a signal's handler
-    that raises or by a timeout of gevent: others may have to wait for them.
+    """Runs calls for the threads of a process. They must not be interrupted while they wait, by a signal handler that
+    raises or a gevent timeout: other threads may depend on them.
 
-    `exchange` takes calls on one key and returns what came of each, in order: the reply or an exception.
+    `exchange` sends calls on one key and returns the reply or exception of each, in order.
     """
 
     def __init__(self, exchange: Callable[[Sequence[Call]], list[Any]]) -> None:
@@ -62,16 +62,16 @@ class AutoPipeline:
 
     @property
     def idle(self) -> bool:
-        """Whether no batch is under way."""
+        """Whether no batch is in flight."""
         return not self._under_way
 
     @property
     def waiting(self) -> int:
-        """How many calls wait for the next batch."""
+        """The number of calls queued for the next batch."""
         return sum(len(batch.waiting) for batch in self._under_way.values())
 
     def run(self, call: Call) -> Any:
-        """Return the reply to a call. Raises what came of it; an `Interrupted` call may have been done or not."""
+        """Return the reply to a call, or raise its exception; an `Interrupted` call may have been executed."""
         slot = _Slot(call)
         with self._lock:
             before = self._under_way.get(call.key)
@@ -100,16 +100,16 @@ class AutoPipeline:
             if slot in before.waiting:
                 self._begin(slot, before.take_waiting())
         if slot.batch is None:
-            # It goes with a batch that another thread sends.
+            # Another thread sends it with its batch.
             slot.ready.acquire()
 
     def _flush(self, leader: _Slot, batch: _Batch) -> None:
-        """Send a batch, and hand the outcomes over."""
+        """Send a batch, and distribute the outcomes."""
         outcomes: list[Any] = []
         try:
             outcomes = self._exchange([slot.call for slot in batch.slots])
         finally:
-            # The next batch first: it has a round trip before it.
+            # The next batch first, since it has a round trip ahead.
             self._hand_over(leader.call.key, batch)
             for at, slot in enumerate(batch.slots):
                 slot.outcome = outcomes[at] if outcomes else Interrupted("the thread that sent this was interrupted")
@@ -120,7 +120,7 @@ class AutoPipeline:
         """End a batch; the call that has waited longest leads the next one."""
         with self._lock:
             if self._under_way.get(key) is not batch:
-                # It took too long, and the next one did not wait.
+                # It took too long, and the next one has started.
                 return
             if not batch.waiting:
                 del self._under_way[key]

@@ -1,13 +1,13 @@
-"""Many commands in one round trip; on a cluster in one for each node."""
+"""Sends many commands in one round trip, or in one per node of a cluster."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from gopher.base.salvage import is_corrupt, replies
 
-#: Commands that are sent at a time: the replies of more would have to be held by the server.
+#: Maximum commands per round trip, whose replies the server has to buffer.
 _TOGETHER = 5000
-#: Commands whose reply is a number, and those whose reply is a list.
+#: Commands that reply with a number, and those that reply with a list.
 _COUNTS = {"EXISTS", "LLEN", "SCARD", "ZCARD", "ZCOUNT"}
 _LISTS = {"LRANGE", "ZRANGE", "ZRANGEBYSCORE", "ZREVRANGE", "ZREVRANGEBYSCORE"}
 
@@ -15,16 +15,16 @@ Words = tuple[str | int, ...]
 
 
 def ask(client: Any, commands: Sequence[Words]) -> list[Any]:
-    """Send plain commands, each with a key behind its name, and return the replies in order.
+    """Send plain commands, whose first argument is a key, and return the replies in order.
 
-    Where something else stands at a key (a list where a hash should be), the reply is that of a key that is not there.
+    If a key has another type, the reply is that of a missing key.
     """
     found = ask_rows(client, commands)
     return [_nothing(words) if is_corrupt(reply) else reply for words, reply in zip(commands, found, strict=True)]
 
 
 def ask_rows(client: Any, commands: Sequence[Words]) -> list[Any]:
-    """Do what `ask` does, but return the error where something else stands at a key: to show that in a row."""
+    """Like `ask`, but return the error if a key has another type, to show it in a row."""
     found: list[Any] = []
     for at in range(0, len(commands), _TOGETHER):
         pipe = client.pipeline(transaction=False)
@@ -35,13 +35,13 @@ def ask_rows(client: Any, commands: Sequence[Words]) -> list[Any]:
 
 
 def ask_groups(client: Any, groups: Sequence[Sequence[Words]]) -> list[list[Any]]:
-    """Send groups of commands together as `ask` does, and return the replies in the same groups."""
+    """Send groups of commands like `ask`, and return the replies in the same groups."""
     found = iter(ask(client, [words for group in groups for words in group]))
     return [[next(found) for _ in group] for group in groups]
 
 
 def _nothing(words: Words) -> Any:
-    """Return what the server answers to a command whose key is not there."""
+    """Return the server's reply to a command for a missing key."""
     name = words[0]
     if name == "HGETALL":
         return {}

@@ -1,7 +1,7 @@
-"""A file that a worker or a scheduler keeps fresh: for probes of containers, which can't ask it over the network.
+"""The health file of a worker or scheduler, for probes of containers, since these processes have no network port.
 
-Its age says whether the process turns round at all, its content whether the server still answers it. A worker that
-hangs is better restarted; one whose server is away is not: it goes on by itself when that is back.
+Its age shows whether the process hangs, its content whether its server responds. A worker that hangs should be
+restarted; one whose server is unavailable should not: it continues by itself when the server is back.
 """
 
 import os
@@ -20,12 +20,12 @@ log = get_logger("health")
 
 
 class NotAlive(GopherError):
-    """Raised when a process does not keep its health file fresh, or hears nothing from its server."""
+    """Raised if a process does not update its health file, or its server does not respond."""
 
 
 class Beat(msgspec.Struct):
-    """What stands in the file. `heard_at` is when the server last answered (Unix s), `every` the longest time
-    between two beats (s), `patience` how long the server may be silent (s)."""
+    """The content of the file. `heard_at` is the server's last response (Unix s), `every` the maximum time between
+    two updates (s), `patience` how long the server may not respond (s)."""
 
     pid: int
     heard_at: float
@@ -34,7 +34,7 @@ class Beat(msgspec.Struct):
 
 
 class HealthFile:
-    """The writer's side. Without a path it does nothing."""
+    """Writes the file. Without a path it does nothing."""
 
     def __init__(self, path: Path | None, every: float, patience: float) -> None:
         self._path = path
@@ -42,7 +42,7 @@ class HealthFile:
         self._heard_at = time.time()
 
     def begin(self) -> None:
-        """Write the file for the first time. Raises ConfigurationError when that can't be done."""
+        """Write the file for the first time. Raises ConfigurationError if that fails."""
         try:
             self._write()
         except OSError as error:
@@ -51,11 +51,11 @@ class HealthFile:
             ) from None
 
     def heard(self) -> None:
-        """Note that the server has answered."""
+        """Record a response of the server."""
         self._heard_at = time.time()
 
     def beat(self) -> None:
-        """Say that the process lives."""
+        """Update the file if it is time to."""
         try:
             self._write()
         except OSError as error:
@@ -66,7 +66,7 @@ class HealthFile:
             return
         new = self._path.with_name(f".{self._path.name}.{os.getpid()}")
         new.write_bytes(msgspec.json.encode(Beat(os.getpid(), self._heard_at, self._every, self._patience)))
-        # At once, so that no probe reads half of it.
+        # Atomically, so that no probe reads an incomplete file.
         new.replace(self._path)
 
     def remove(self) -> None:
@@ -76,16 +76,16 @@ class HealthFile:
 
 
 def check(path: Path) -> Beat:
-    """Return the last beat of the process that keeps a file. Raises NotAlive, saying what is wrong."""
+    """Check a health file. Raises NotAlive with the reason."""
     try:
         age = time.time() - path.stat().st_mtime
         beat = msgspec.json.decode(path.read_bytes(), type=Beat)
     except (OSError, msgspec.DecodeError) as error:
-        raise NotAlive(f"{path} can't be read ({error}): no worker or scheduler with this health file runs") from None
+        raise NotAlive(f"{path} can't be read ({error}): no process is running with this health file") from None
     if age > 3 * beat.every:
-        raise NotAlive(f"process {beat.pid} hangs: it wrote {path} {age:.0f} s ago, and should every {beat.every:g} s")
+        raise NotAlive(f"process {beat.pid} hangs: it updated {path} {age:.0f} s ago instead of every {beat.every:g} s")
     silent = time.time() - beat.heard_at
     if silent > beat.patience:
         since = to_rfc3339(beat.heard_at * 1000)
-        raise NotAlive(f"process {beat.pid} lives, but its server has not answered since {since}")
+        raise NotAlive(f"process {beat.pid} is alive, but its server has not responded since {since}")
     return beat

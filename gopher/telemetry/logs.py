@@ -1,6 +1,6 @@
-"""Logging: one line an event, for people (`console`) or for machines (`json`).
+"""Logging: one line per event, for people (`console`) or for machines (`json`).
 
-What belongs to a job or a request carries its fields: job_id, job_type, queue, attempt, worker, trace_id, request_id.
+Lines about a job or a request have its fields: job_id, job_type, queue, attempt, worker, trace_id, request_id.
 Payloads, results and secrets are never logged.
 """
 
@@ -18,15 +18,15 @@ from .tracing import current_trace_id
 
 Event = MutableMapping[str, Any]
 
-#: Of a traceback, for people, line breaks and tabs stay.
+#: In tracebacks for people, line breaks and tabs are kept.
 _MULTILINE = ("exception", "stack")
 
-#: How this process logs: set by `configure`.
+#: This process's configuration, set by `configure`.
 _level, _format = logging.INFO, "console"
 
 
 def configure(settings: Settings) -> None:
-    """Set up structlog and the standard library's logging for this process; lines go to stderr."""
+    """Configure structlog and the standard library's logging for this process; lines go to stderr."""
     global _level, _format
     _level, _format = getattr(logging, settings.log_level.upper()), settings.log_format
     structlog.configure(
@@ -41,7 +41,7 @@ def configure(settings: Settings) -> None:
 
 
 def debugging() -> bool:
-    """Return whether lines of the debug level are written: to ask is quicker than to have one thrown away."""
+    """Return whether debug messages are logged: checking is faster than having one discarded."""
     return _level <= logging.DEBUG
 
 
@@ -51,12 +51,12 @@ def get_logger(part: str) -> Any:
 
 
 def bind(**fields: Any) -> None:
-    """Have the lines that follow in this thread carry fields, until `unbind()`."""
+    """Add fields to this thread's further lines, until `unbind()`."""
     structlog.contextvars.bind_contextvars(**fields)
 
 
 def unbind(*names: str) -> None:
-    """Undo `bind` for these fields; for all that there are, which takes longer, when none is named."""
+    """Undo `bind` for these fields; without names, for all fields, which is slower."""
     if names:
         structlog.contextvars.unbind_contextvars(*names)
     else:
@@ -64,15 +64,15 @@ def unbind(*names: str) -> None:
 
 
 def configure_for_jobs(job_log: IO[str], process_log: IO[str], fields: Callable[[], dict[str, Any]]) -> None:
-    """Set up logging in a process that runs handlers: by `logging` or by structlog, it goes to two places.
+    """Configure logging in a process that runs handlers; `logging` and structlog both write to two places.
 
-    To the job's own log as plain lines, and to the process's log in its format, with the `fields` of the job.
+    To the job's log as plain lines, and to the process's log in its format, with the `fields` of the job.
     """
 
     def add_fields(_logger: Any, _method: str, event: Event) -> Event:
         return {**fields(), **event}
 
-    # What this process was forked from has bound is its own.
+    # Fields bound by the parent process don't apply.
     unbind()
     ours = logging.StreamHandler(job_log)
     ours.setFormatter(_formatter([structlog.stdlib.add_logger_name, *_shared()[:2], _exceptions], [_plain_line]))
@@ -93,7 +93,7 @@ def configure_for_jobs(job_log: IO[str], process_log: IO[str], fields: Callable[
 
 
 class _Quiet(logging.StreamHandler[IO[str]]):
-    """A handler for a stream that may be closed behind its back: a line is not worth a job."""
+    """A handler for a stream that may be closed by others: failing to log must not fail a job."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         pass
@@ -124,9 +124,9 @@ def _rendering(stream: IO[str]) -> list[Any]:
 
 
 def _formatter(before: list[Any], render: list[Any]) -> logging.Formatter:
-    """Return a formatter of the standard library's records, and of structlog's that come that way."""
+    """Return a formatter of records of the standard library, and of structlog's that are passed through it."""
     remove = structlog.stdlib.ProcessorFormatter.remove_processors_meta
-    # What wrap_for_formatter hands over has been through nothing of `before`.
+    # Records from wrap_for_formatter have not been processed by `before`.
     return structlog.stdlib.ProcessorFormatter(foreign_pre_chain=None, processors=[*before, remove, *render])
 
 
@@ -147,7 +147,7 @@ def _escaped(name: str, value: Any) -> Any:
 
 
 def _plain_line(_logger: Any, _method: str, event: Event) -> str:
-    """Return `WARNING shop.orders: no such order order=7`, and the traceback below it."""
+    """Format as `WARNING shop.orders: no such order order=7`, followed by the traceback."""
     level, name, text = str(event.pop("level", "")).upper(), event.pop("logger", ""), event.pop("event", "")
     exception = event.pop("exception", "")
     more = "".join(f" {field}={value!r}" for field, value in event.items())

@@ -1,6 +1,6 @@
-"""The trace that a job belongs to, as its envelope carries it (W3C Trace Context). Nothing here knows OpenTelemetry.
+"""The trace context of jobs, stored in their envelopes (W3C Trace Context), independent of OpenTelemetry.
 
-A carrier is what HTTP would have as headers: `{"traceparent": "00-<trace id>-<span id>-01", "tracestate": "..."}`.
+A carrier has the HTTP headers as keys: `{"traceparent": "00-<trace id>-<span id>-01", "tracestate": "..."}`.
 """
 
 import re
@@ -16,30 +16,30 @@ from gopher.jobs.job import NewJob, with_field
 
 Carrier = Mapping[str, str]
 
-#: Characters of all of a carrier's values: a longer one loses its baggage and its tracestate.
+#: Maximum characters of a carrier's values: baggage and tracestate are dropped from longer ones.
 MAX_CARRIER = 1024
 
-#: The request that submitted the job, beside its trace.
+#: The id of the request that submitted the job.
 REQUEST_ID = "request_id"
 
 _FIELDS = ("traceparent", "tracestate", "baggage")
-# A version above 00 may have more behind the flags.
+# Versions above 00 may have more after the flags.
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 _PRINTABLE = re.compile(r"[\x20-\x7e]*")
 
 _NONE: Carrier = MappingProxyType({})
-#: What a caller's own trace is, where nobody here makes spans: it goes on with the jobs as it came.
+#: The caller's trace where tracing is off here: it is passed on to jobs unchanged.
 _passed_on: ContextVar[Carrier] = ContextVar("gopher_trace", default=_NONE)
 
 
 class Headers(Protocol):
-    """What has headers, or variables of the environment, by name."""
+    """Headers or environment variables by name."""
 
     def get(self, name: str, /) -> str | None: ...
 
 
 def read(headers: Headers) -> dict[str, str]:
-    """Return the carrier in headers (or in the environment, lower-cased); {} when there is no valid `traceparent`."""
+    """Return the carrier in headers (or in the lower-cased environment); {} without a valid `traceparent`."""
     if not _TRACEPARENT.fullmatch((headers.get("traceparent") or "").strip()):
         return {}
     carrier = {name: text for name in _FIELDS if (text := (headers.get(name) or "").strip())}
@@ -47,20 +47,20 @@ def read(headers: Headers) -> dict[str, str]:
 
 
 def bounded(carrier: Carrier) -> dict[str, str]:
-    """Return a carrier that is no larger than a job may carry."""
+    """Limit the size of a carrier."""
     if sum(map(len, carrier.values())) <= MAX_CARRIER:
         return dict(carrier)
     return {name: text for name, text in carrier.items() if name == "traceparent"}
 
 
 def trace_id(carrier: Carrier) -> str:
-    """Return the id of a carrier's trace, 32 hexadecimal digits; "" when it has none."""
+    """Return the trace id of a carrier, 32 hexadecimal digits; "" without one."""
     found = _TRACEPARENT.fullmatch(carrier.get("traceparent", ""))
     return found[1] if found else ""
 
 
 def pass_on(carrier: Carrier) -> None:
-    """Have what this thread submits from now on carry a trace that somebody else began."""
+    """Attach a foreign trace to this thread's further submissions."""
     _passed_on.set(carrier)
 
 
@@ -78,7 +78,7 @@ def passing_on(carrier: Carrier) -> Iterator[None]:
 
 
 def carrying(jobs: Sequence[NewJob], carrier: Carrier) -> Sequence[NewJob]:
-    """Return the jobs with a trace in their envelopes; as they are when there is none."""
+    """Add the current trace to the jobs' envelopes, if there is one."""
     if not carrier:
         return jobs
     field = b'"trace":' + msgspec.json.encode(carrier)

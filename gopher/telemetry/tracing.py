@@ -1,7 +1,7 @@
-"""OpenTelemetry: spans of what is submitted, and how a process exports its spans.
+"""OpenTelemetry: spans of submissions, and the export of a process's spans.
 
-Tracing is on when the standard variables name an endpoint. When it is off nothing of OpenTelemetry is imported here;
-what is submitted within a span of the caller's own program, which has imported it, carries that one's trace.
+Tracing is on if the standard variables set an endpoint. If it is off, OpenTelemetry is not imported here; submissions
+within a span of the calling program, which has imported it, still carry that trace.
 """
 
 import os
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 
-#: Seconds that the last spans of a process may take to be exported.
+#: Timeout for exporting the last spans of a process, in seconds.
 LAST_SPANS = 5.0
-#: Ended spans that wait for their export at most, unless OTEL_BSP_MAX_QUEUE_SIZE says.
+#: Maximum number of spans queued for export, unless OTEL_BSP_MAX_QUEUE_SIZE is set.
 _QUEUE = 16_384
 
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
@@ -33,7 +33,7 @@ _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL
 
 
 def is_on(environ: Mapping[str, str] = os.environ) -> bool:
-    """Return whether spans are made and exported. Raises ConfigurationError when they can't be."""
+    """Return whether tracing is on. Raises ConfigurationError if it is misconfigured."""
     if not any(environ.get(name) for name in _ENDPOINTS):
         return False
     if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
@@ -44,19 +44,19 @@ def is_on(environ: Mapping[str, str] = os.environ) -> bool:
     for name in _PROTOCOLS:
         if environ.get(name, "http/protobuf") not in ("", "http/protobuf"):
             raise ConfigurationError(
-                f"{name}={environ[name]!r}: expected http/protobuf; collectors take it on port 4318"
+                f"{name}={environ[name]!r}: expected http/protobuf, which collectors accept on port 4318"
             )
     if find_spec("opentelemetry.exporter") is None:
         raise ConfigurationError(
-            "OTEL_EXPORTER_OTLP_ENDPOINT is set, but what traces is not installed: pip install 'gopherctl[tracing]'"
+            "OTEL_EXPORTER_OTLP_ENDPOINT is set, but tracing is not installed: pip install 'gopherctl[tracing]'"
         )
     return True
 
 
 def start(service: str) -> None:
-    """Have this process export its spans, in a thread: for processes that do not fork. Does nothing when it is off.
+    """Export this process's spans in a thread, for processes that don't fork. Does nothing if tracing is off.
 
-    `service` is the name of the service, unless OTEL_SERVICE_NAME or OTEL_RESOURCE_ATTRIBUTES says.
+    `service` is the service name, unless OTEL_SERVICE_NAME or OTEL_RESOURCE_ATTRIBUTES set it.
     """
     if not is_on():
         return
@@ -69,7 +69,7 @@ def start(service: str) -> None:
 
 
 def preload() -> None:
-    """Import what makes and exports spans, so that processes forked after this have it at once."""
+    """Import the SDK, so that processes forked afterwards share it."""
     from opentelemetry import propagate
     from opentelemetry.exporter.otlp.proto.http import trace_exporter
 
@@ -77,9 +77,9 @@ def preload() -> None:
 
 
 def take_up(service: str, environ: Mapping[str, str] = os.environ) -> None:
-    """Go on with the trace that TRACEPARENT in the environment names, as a build hands it to a command.
+    """Continue the trace of TRACEPARENT in the environment, as set by CI builds for commands.
 
-    `stop()` is to be called at the end.
+    `stop()` must be called at the end.
     """
     carrier = read({name.lower(): text for name, text in environ.items()})
     pass_on(carrier)
@@ -91,7 +91,7 @@ def take_up(service: str, environ: Mapping[str, str] = os.environ) -> None:
 
 
 def stop(timeout: float = LAST_SPANS) -> None:
-    """Export what has ended, for `timeout` seconds at most; nothing is exported after that."""
+    """Export ended spans within `timeout` seconds; nothing is exported afterwards."""
     if "opentelemetry.sdk.trace" not in sys.modules:
         return
     from opentelemetry import trace
@@ -99,8 +99,8 @@ def stop(timeout: float = LAST_SPANS) -> None:
 
     provider = trace.get_tracer_provider()
     if isinstance(provider, TracerProvider):
-        # In a thread, since the SDK's own flush pays no regard to a timeout. And flushed first: its shutdown drops
-        # what a busy machine has not begun to export within a tenth of a second.
+        # In a thread, since the SDK's flush ignores its timeout. And flushed first, since its shutdown drops spans
+        # that a busy machine has not started to export within a tenth of a second.
         thread = threading.Thread(target=_flush_and_shut_down, args=(provider,), daemon=True)
         thread.start()
         thread.join(timeout)
@@ -112,7 +112,7 @@ def _flush_and_shut_down(provider: "TracerProvider") -> None:
 
 
 def exporting() -> "SpanProcessor":
-    """Return what exports ended spans in batches, as the OTEL_EXPORTER_OTLP_* and OTEL_BSP_* variables say."""
+    """Return a batch exporter, configured by the OTEL_EXPORTER_OTLP_* and OTEL_BSP_* variables."""
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
@@ -121,7 +121,7 @@ def exporting() -> "SpanProcessor":
 
 
 def resource(service: str) -> "Resource":
-    """Return who makes the spans. What the environment says of it stands."""
+    """Return the tracer provider. The environment takes precedence."""
     from opentelemetry.sdk.resources import Resource
 
     ours = {"service.version": __version__}
@@ -132,7 +132,7 @@ def resource(service: str) -> "Resource":
 
 
 def enqueuing(queue: str, jobs: Sequence[NewJob]) -> AbstractContextManager[Sequence[NewJob]]:
-    """Give the jobs that are stored meanwhile, as they carry the trace of this: one span, however many they are."""
+    """Yield the jobs with the trace of an enqueue span, which ends with the block: one span for all of them."""
     trace = _in_use()
     if trace is None:
         return nullcontext(carrying(jobs, passed_on()))
@@ -148,9 +148,9 @@ def _spanning(trace: Any, queue: str, jobs: Sequence[NewJob]) -> Iterator[Sequen
 
 
 def firing(schedule: str, queue: str, jobs: Sequence[NewJob]) -> tuple[Sequence[NewJob], Callable[[], None]]:
-    """Return the jobs of a schedule as they carry the trace that begins with them, and what makes its first span.
+    """Return a schedule's jobs with a new trace, and a function that creates its first span.
 
-    That is to be called once they are stored: another scheduler may have been faster.
+    Call it once the jobs are stored, since another scheduler may have stored them.
     """
     trace = _in_use()
     if trace is None or not jobs:
@@ -165,7 +165,7 @@ def firing(schedule: str, queue: str, jobs: Sequence[NewJob]) -> tuple[Sequence[
 
 
 def _in_use() -> Any:
-    """Return OpenTelemetry's module `trace` if this program makes spans; redis-py imports it whether or not it does."""
+    """Return OpenTelemetry's module `trace` if this program uses it; redis-py imports it in any case."""
     trace = sys.modules.get("opentelemetry.trace")
     if trace is None:
         return None
@@ -174,7 +174,7 @@ def _in_use() -> Any:
 
 
 def producer_attributes(queue: str, jobs: Sequence[NewJob]) -> dict[str, Any]:
-    """Return the attributes of the span of an enqueue, by the semantic conventions for messaging."""
+    """Return the attributes of an enqueue span by the semantic conventions for messaging."""
     attributes: dict[str, Any] = {
         "messaging.system": "gopher",
         "messaging.operation.name": "enqueue",
@@ -191,7 +191,7 @@ def producer_attributes(queue: str, jobs: Sequence[NewJob]) -> dict[str, Any]:
 
 
 def current_carrier() -> dict[str, str]:
-    """Return the current span as a carrier, {} when there is none."""
+    """Return the current span as a carrier, {} if there is none."""
     from opentelemetry import propagate
 
     carrier: dict[str, str] = {}
@@ -200,7 +200,7 @@ def current_carrier() -> dict[str, str]:
 
 
 def current_trace_id() -> str:
-    """Return the id of the trace that the calling code belongs to, 32 hexadecimal digits; "" when there is none."""
+    """Return the current trace id, 32 hexadecimal digits; "" if there is none."""
     trace = sys.modules.get("opentelemetry.trace")
     if trace is not None:
         context = trace.get_current_span().get_span_context()

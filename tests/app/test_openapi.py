@@ -131,7 +131,7 @@ def test_a_payload_is_described_by_its_handlers_own_type():
         ("limit=0", "/limit", "is '0': expected `int` >= 1"),
         ("limit=many", "/limit", "is 'many': expected `int`"),
         ("limit=1&limit=2", "/limit", "more than once"),
-        ("statsu=failed", "/statsu", "known here: status, type, queue, limit, cursor"),
+        ("statsu=failed", "/statsu", "supported: status, type, queue, limit, cursor"),
     ],
 )
 def test_a_query_that_can_not_be_read_is_refused_with_the_remedy(api, query, field, says):

@@ -274,7 +274,7 @@ def test_a_type_that_needs_a_role_is_refused_to_keys_without_it(api, client, que
     told = refused(form(api, {**job, "queue": queue}, secret, dry_run=dry_run), form)
     assert told["code"] == "forbidden"
     assert told["field"].endswith("/type")
-    assert f"type {job['type']!r} needs a key with the role {needed}" in told["details"]
+    assert f"type {job['type']!r} requires a key with the role {needed}" in told["details"]
     assert not client.server.client.exists(client.server.keys.for_queue(queue).totals)
 
 
@@ -351,8 +351,8 @@ def test_the_list_of_types_says_which_role_each_needs(api):
 
 def test_a_client_over_http_is_told_which_role_is_missing(api):
     with HttpClient(str(api.base_url), "shop-1") as client:
-        with pytest.raises(AccessRefused, match="needs a key with the role admin"):
+        with pytest.raises(AccessRefused, match="requires a key with the role admin"):
             client.enqueue("cleanup", {})
-        with pytest.raises(InvalidBatch, match="needs a key with the role admin") as caught:
+        with pytest.raises(InvalidBatch, match="requires a key with the role admin") as caught:
             client.submit_batch([msgspec.json.encode(MATH), msgspec.json.encode(CLEANUP)])
     assert [index for index, _ in caught.value.errors] == [1]

@@ -98,7 +98,7 @@ def test_the_report_names_the_machine_and_who_is_missing(results):
     results.failed("saq", "wake", "did 0 of 5 jobs")
     text = results.table([ITEM])
     assert text.startswith("cores 2, server Valkey 9.1.2 (libc). 3 rounds of about 2 s")
-    assert "rq was left out: could not be installed (no index)." in text
+    assert "rq was skipped: could not be installed (no index)." in text
     assert "Not measured: saq in *wake* (1 of 3 rounds failed)." in text
     assert "did 0 of 5 jobs" not in text, "what peers log is for results.json"
 

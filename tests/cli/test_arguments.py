@@ -11,7 +11,7 @@ from gopher.cli.output import one_line, plain_table, printable
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["fly"], "there is no command 'fly'"),
+        (["fly"], "unknown command 'fly'"),
         (["submit"], "Missing option '-t'"),
         (["submit", "-t", "math", "--priority", "urgent"], "'urgent' is not one of"),
         (["submit", "-t", "math", "-r", "101"], "101 is not in the range 0<=x<=100"),
@@ -22,7 +22,7 @@ from gopher.cli.output import one_line, plain_table, printable
         (["jobs", "--status", "lost"], "'lost' is not one of"),
         (["jobs", "--limit", "0"], "0 is not in the range"),
         (["retry"], "Missing option '-i'"),
-        (["discard", "-i", "x"], "no terminal to ask on: add --yes"),
+        (["discard", "-i", "x"], "no terminal to confirm it: add --yes"),
         (["purge"], "Missing option '-q'"),
         (["purge", "-q", "running"], "'running' is not one of"),
         (["completion", "tcsh"], "'tcsh' is not one of"),

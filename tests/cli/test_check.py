@@ -66,8 +66,8 @@ async def good(job, payload): pass
 """
 WORDS = {
     8: "write @handler(), with parentheses",
-    11: "timeout=0: must be longer than 0, and at most 24h",
-    14: "timeout='30d': must be longer than 0",
+    11: "timeout=0: must be greater than 0 and at most 24h",
+    14: "timeout='30d': must be greater than 0",
     17: "max_retries=-1: must be a whole number from 0 to 100",
     20: "give a tuple, permanent=(ValueError,)",
     23: "cron: is '61 * * * *'",
@@ -139,8 +139,8 @@ def nowhere(job, payload: "Nothing"): ...  # noqa: F821
 @pytest.mark.parametrize(
     ("function", "options", "words"),
     [
-        (keywords, {}, r"exactly \(job, payload\)"),
-        (keyword_only, {}, r"exactly \(job, payload\)"),
+        (keywords, {}, r"exactly two parameters, \(job, payload\)"),
+        (keyword_only, {}, r"exactly two parameters, \(job, payload\)"),
         (nowhere, {}, "annotation of its payload can't be read: name 'Nothing'"),
         (positional, {"timeout": "soon"}, "timeout='soon': "),
         (positional, {"timeout": []}, r"timeout=\[\]: "),
@@ -148,8 +148,8 @@ def nowhere(job, payload: "Nothing"): ...  # noqa: F821
         (positional, {"max_retries": "3"}, "max_retries='3': "),
         (positional, {"max_retries": True}, "max_retries=True: "),
         (positional, {"max_retries": 10**9}, "max_retries=1000000000: "),
-        (positional, {"permanent": ("ValueError",)}, "'ValueError' is no exception class"),
-        (positional, {"permanent": [ValueError]}, "is no tuple of exception classes"),
+        (positional, {"permanent": ("ValueError",)}, "'ValueError' is not an exception class"),
+        (positional, {"permanent": [ValueError]}, "is not a tuple of exception classes"),
         (positional, {"backoff": "steep"}, "backoff 'steep'"),
         (positional, {"backoff": None}, "backoff None"),
         (positional, {"rate_limit": 10}, 'rate_limit=10: must be a text such as "10/s"'),

@@ -29,7 +29,7 @@ def test_lists_dead_letters_with_their_errors(run: Run, dead: list[str]) -> None
 
 def test_counts_dead_letters_by_group_and_takes_a_group_as_a_filter(run: Run, client: Client, dead: list[str]) -> None:
     told = run("list-failed", "--groups").out.splitlines()
-    assert told[0].split()[:5] == ["GROUP", "JOBS", "TYPE", "ERROR", "PLACE"]
+    assert told[0].split()[:5] == ["GROUP", "JOBS", "TYPE", "ERROR", "LOCATION"]
     groups = {view["error"]: view for view in run("list-failed", "--groups", "--json").json["groups"]}
     assert {error: view["count"] for error, view in groups.items()} == {"ValueError": 1, "KeyError": 1}
     group = groups["KeyError"]["group"]
@@ -40,7 +40,7 @@ def test_counts_dead_letters_by_group_and_takes_a_group_as_a_filter(run: Run, cl
 
 def test_groups_are_not_filtered(run: Run) -> None:
     answer = run("list-failed", "--groups", "--type", "math")
-    assert (answer.code, "--groups goes with" in answer.err) == (2, True)
+    assert (answer.code, "--groups can be combined with" in answer.err) == (2, True)
 
 
 def test_no_dead_letters_is_no_error(run: Run) -> None:
@@ -72,7 +72,7 @@ def test_retries_by_and_by_and_says_how_to_follow_and_to_stop_it(run: Run, clien
     redrive_id = client.dead_letters.redrives()[0].redrive_id
     assert "2 jobs will be retried; see progress with gopherctl redrives" in told.out
     assert f"gopherctl redrives stop {redrive_id}" in told.out
-    assert "no scheduler is alive" in told.err
+    assert "no scheduler is running" in told.err
     client.server.run(client.server.queue("default").continue_redrives())
     row = run("redrives").out.splitlines()[1].split()
     assert row[:7] == [redrive_id, "default", "canary", "1", "2", "1", "5/s"]
@@ -144,7 +144,7 @@ def test_purges_only_the_dead_letters_that_fit(run: Run, client: Client, dead: l
 def test_filters_of_dead_letters_do_not_go_with_other_states(run: Run, client: Client) -> None:
     client.enqueue("math", {})
     answer = run("purge", "-q", "main", "--type", "email", "--yes")
-    assert (answer.code, "go with -q failed only" in answer.err) == (2, True)
+    assert (answer.code, "require -q failed" in answer.err) == (2, True)
     assert client.stats().queue_size == 1
 
 
@@ -167,6 +167,6 @@ def test_asks_on_a_terminal_and_does_as_it_is_told(
 ) -> None:
     client.enqueue("math", {})
     told = answer_on_a_terminal(environ, answer, "purge", "-q", "main")
-    assert "Delete 1 pending job of queue 'default' for good? [y/N]" in told.out
+    assert "Permanently delete 1 pending job of queue 'default'? [y/N]" in told.out
     assert told.code == code
     assert client.stats().queue_size == left

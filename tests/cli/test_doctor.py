@@ -60,7 +60,7 @@ def test_a_sound_installation_has_no_finding_and_exits_0(run: Run, client: Clien
 def test_findings_are_told_with_their_remedies_and_exit_1(run: Run) -> None:
     answer = run("doctor")
     assert answer.code == 1
-    assert "no scheduler is alive" in answer.out
+    assert "no scheduler is running" in answer.out
     assert "-> Start one with `gopherctl scheduler`." in answer.out
     assert answer.err == "2 findings\n"
 
@@ -68,7 +68,7 @@ def test_findings_are_told_with_their_remedies_and_exit_1(run: Run) -> None:
 def test_a_server_that_is_away_is_an_error_and_not_a_finding(run: Run) -> None:
     answer = run("doctor", "--redis-url", "redis://127.0.0.1:1", "--json")
     assert (answer.code, answer.out) == (1, "")
-    assert "the server is not reached" in answer.err
+    assert "the server is unreachable" in answer.err
 
 
 # The server
@@ -85,18 +85,18 @@ def own_client() -> Iterator[Client]:
         yield client
 
 
-SPOILT = {
+ENDANGERED = {
     "eviction": ({"maxmemory-policy": "allkeys-lru"}, "maxmemory-policy is allkeys-lru", "maxmemory-policy noeviction"),
     "persistence": ({"appendonly": "no"}, "the append-only file is off", "CONFIG SET appendonly yes"),
     "persistence-fsync": ({"appendfsync": "no"}, "appendfsync is no", "CONFIG SET appendfsync everysec"),
     "connections": ({"maxclients": "9"}, "8 of 9 connections", "Raise maxclients"),
-    "memory": ({"maxmemory": "1"}, "of its memory is used: records of finished jobs are removed early", "Give it more"),
+    "memory": ({"maxmemory": "1"}, "of its memory is in use: next, records of finished jobs are evicted", "Add memory"),
 }
 
 
-@pytest.mark.parametrize("name", SPOILT)
+@pytest.mark.parametrize("name", ENDANGERED)
 def test_a_setting_that_endangers_jobs_is_found(own_client: Client, name: str) -> None:
-    settings, message, remedy = SPOILT[name]
+    settings, message, remedy = ENDANGERED[name]
     server = own_client.server.client
     before = server.config_get(*settings)
     for option, value in settings.items():
@@ -120,7 +120,7 @@ def changed(client: Client, **info: object) -> ServerLook:
     ("info", "name", "message"),
     [
         ({"redis_version": "6.0.16"}, "server", "too old"),
-        ({"role": "slave"}, "server", "it is a replica"),
+        ({"role": "slave"}, "server", "it is a read-only replica"),
         ({"evicted_keys": 3}, "eviction", "3 keys were evicted"),
         ({"aof_last_write_status": "err"}, "persistence", "last write to the append-only file failed"),
         ({"rdb_last_bgsave_status": "err"}, "persistence", "last snapshot failed"),
@@ -165,15 +165,17 @@ def test_jobs_of_a_type_that_no_worker_knows_are_found(client: Client) -> None:
     show_fleet(client)
     workers, types = worker_checks(client)
     assert not workers.findings
-    assert "jobs of type 'email' wait, and no worker on queue 'default' knows 'email' -> Start one with" in told(types)
-    assert "jobs of type 'report' wait, and no worker serves 'report' on queue 'slow'" in told(types)
+    assert "jobs of type 'email' are waiting, and no worker on queue 'default' knows 'email' -> Start one with" in told(
+        types
+    )
+    assert "jobs of type 'report' are waiting, and no worker serves 'report' on queue 'slow'" in told(types)
     assert "gopherctl worker --queues slow" in told(types)
     assert len(types.findings) == 2
 
 
 def test_workers_of_another_version_are_found(client: Client) -> None:
     show_fleet(client, version="0.0.1")
-    assert "several versions of Gopher run: 0.0.1, " in told(worker_checks(client)[0])
+    assert "workers run different versions of Gopher: 0.0.1, " in told(worker_checks(client)[0])
 
 
 def test_jobs_and_schedules_that_should_have_gone_are_found(client: Client) -> None:
@@ -184,8 +186,8 @@ def test_jobs_and_schedules_that_should_have_gone_are_found(client: Client) -> N
     client.server.client.zadd(keys.scheduled, {job_id: client.inspector.now() - 90_000})
     client.server.client.zadd(keys.ticks, {"nightly": client.inspector.now() - 3_600_000})
     found = told(scheduler_check(client))
-    assert "queue 'default': a delayed job is late by 1m30" in found
-    assert "a schedule is late by 1h" in found
+    assert "queue 'default': a scheduled job is overdue by 1m30" in found
+    assert "a schedule is overdue by 1h" in found
 
 
 @pytest.mark.parametrize("large", [False, True])
@@ -200,7 +202,7 @@ def test_jobs_held_by_nobody_are_found_and_the_remedy_brings_them_back(
     assert not orphan_check(client, deep=False).findings
     server.zrem(keys.workers, worker.name)
     (finding,) = orphan_check(client, deep=False).findings
-    assert f"1 jobs stand in processing:{worker.name}, and that worker is neither there nor lost" in finding.message
+    assert f"1 jobs are in processing:{worker.name}, and that worker is neither registered nor lost" in finding.message
     _, _, command = finding.remedy.partition("redis-cli ")
     server.execute_command(*command.replace("'", "").split())
     client.server.run(client.server.queue("default").rescue(client.inspector.now(), 0.0))
@@ -218,15 +220,15 @@ def test_a_record_without_a_place_is_found_also_in_a_large_queue_when_asked(
     client.server.client.zrem(client.server.keys.for_queue("default").scheduled, job_id)
     check = orphan_check(client, deep=False)
     assert not check.findings
-    assert check.seen == "of default only what workers hold: --deep reads every job"
-    assert f"{job_id} is scheduled and stands in 0 places" in told(orphan_check(client, deep=True))
+    assert check.seen == "for default only jobs held by workers were checked: --deep reads every job"
+    assert f"{job_id} is scheduled and in 0 places" in told(orphan_check(client, deep=True))
 
 
 def test_a_lost_worker_that_nobody_rescues_is_found(client: Client, worker: SeedingWorker) -> None:
     keys = client.server.keys.for_queue("default")
     client.server.client.zadd(keys.workers, {worker.name: client.inspector.now() - 60_000})
     client.server.register_queues("default")
-    assert f"the worker {worker.name} is lost, and nobody has given its jobs back" in told(
+    assert f"worker {worker.name} is lost, and its jobs have not been requeued" in told(
         orphan_check(client, deep=False)
     )
 
@@ -274,13 +276,13 @@ def test_records_that_went_early_and_an_emptied_server_are_found_until_that_is_a
     assert client.server.run(client.server.queue("default").evict(10, 0, 2**52, 0.0)).records == 1
     emptied, removed = data_check(client).findings
     assert "the server was emptied" in emptied.message
-    assert "queue 'default': records of finished jobs were removed early to free memory, 1 so far" in removed.message
+    assert "queue 'default': records of finished jobs were evicted early to free memory: 1 so far" in removed.message
     assert "shorten GOPHER_RESULT_TTL" in removed.remedy
     acknowledge_losses(client)
     assert data_check(client).findings == []
     assert not any("emptied" in reason for reason in examine(client.server).reasons)
     # What was removed is still told to whoever asks for it.
-    with pytest.raises(JobNotFound, match="removed early"):
+    with pytest.raises(JobNotFound, match="evicted early"):
         client.job(job_id)
 
 

@@ -8,7 +8,7 @@ from .conftest import Run
 def test_sets_lists_and_clears_a_limit(run: Run, client: Client) -> None:
     client.enqueue("email", {})
     assert run("limits", "set", "email", "--rate", "600/m", "--burst", "5", "--concurrency", "2").out == (
-        "email: 10/s (burst 5), 2 at once\n"
+        "email: 10/s (burst 5), concurrency 2\n"
     )
     listed = run("limits", "list", "--json").json["limits"]
     assert [(view["type"], view["rate"], view["concurrency"]) for view in listed] == [("email", "10/s", 2)]
@@ -30,8 +30,8 @@ def test_pauses_and_resumes_a_queue_and_a_type(run: Run, client: Client) -> None
     assert run("pause", "--type", "email").out == "type email is paused\n"
     reasons = run("why", job_id, "--json").json["reasons"]
     assert [reason["code"] for reason in reasons[:2]] == ["queue_paused", "type_paused"]
-    assert run("resume", "--queue", "default").out == "queue default goes on\n"
-    assert run("resume", "--type", "email").out == "type email goes on\n"
+    assert run("resume", "--queue", "default").out == "queue default is resumed\n"
+    assert run("resume", "--type", "email").out == "type email is resumed\n"
     assert run("why", job_id, "--json").json["reasons"][0]["code"] == "no_worker"
     assert run("pause").code == 2
 

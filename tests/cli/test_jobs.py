@@ -60,7 +60,7 @@ def test_filters_jobs(run: Run, client: Client, worker: SeedingWorker) -> None:
     client.enqueue("math", {})
     worker.complete(worker.fetch())
     assert [job["job_id"] for job in run("jobs", "--status", "completed", "--json").json["jobs"]] == [done]
-    assert "no jobs of this kind" in run("jobs", "--type", "email").err
+    assert "no matching jobs" in run("jobs", "--type", "email").err
 
 
 def test_cancels_a_waiting_job_once(run: Run, client: Client) -> None:
@@ -69,7 +69,7 @@ def test_cancels_a_waiting_job_once(run: Run, client: Client) -> None:
     assert client.job(job_id).status == "cancelled"
     again = run("cancel", job_id)
     assert again.code == 1
-    assert "has ended already" in again.err
+    assert "has already finished" in again.err
 
 
 def test_cancelling_a_running_job_says_that_it_takes_a_moment(run: Run, client: Client, worker: SeedingWorker) -> None:

@@ -63,7 +63,7 @@ def test_stores_nothing_when_it_refuses(run: Run, client: Client) -> None:
 def test_says_what_to_start_when_nobody_would_run_the_job(run: Run) -> None:
     answer = run("submit", "-t", "report", "-p", '{"report_type": "workers"}', "--delay", "1h", "--queue", "slow")
     assert "no worker serves 'report' on queue 'slow': start one with `gopherctl worker --queues slow`" in answer.err
-    assert "no scheduler is alive" in answer.err
+    assert "no scheduler is running" in answer.err
     assert "gopherctl scheduler" in answer.err
 
 

@@ -59,7 +59,7 @@ BAD = {
     '{"type": "math", "payload": {"operation": "prime", "number": -1}}': "/payload/number: expected `int` >= 0",
     '{"type": "math"': "the body is not valid JSON",
     line(1, queue="No"): "/queue: is 'No': must match",
-    line(1, after=[0]): "/after/0: is a place in a batch: name jobs by their ids",
+    line(1, after=[0]): "/after/0: is an index in a batch: use job ids",
     line(1, after=["019f0000-0000-7000-8000-000000000000"]): "/after: there is no job 019f0000",
     line(1, recurring={"cron_expression": "@daily"}): "/recurring: makes a schedule",
     line(1, metadata={"x": "y" * LONGEST_LINE}): f"is longer than {LONGEST_LINE} bytes",
@@ -73,7 +73,7 @@ def test_a_bad_line_is_named_with_its_number_and_field_and_nothing_is_stored(
     answer = run("submit-many", write(tmp_path / "jobs.jsonl", 20, {17: bad}))
     assert answer.code == 1
     assert f"line 17: {BAD[bad]}" in answer.err
-    assert "no line is known to be stored" in answer.err
+    assert "no lines were stored" in answer.err
     assert enqueued(client) == 0
 
 
@@ -84,7 +84,7 @@ def test_skip_bad_names_every_bad_line_stores_the_others_and_fails(run: Run, cli
     for number, bad in changed.items():
         assert f"line {number}: {BAD[bad]}" in answer.err
     assert answer.out == f"{1500 - len(BAD):,} jobs submitted\n"
-    assert f"{len(BAD)} bad lines left out" in answer.err
+    assert f"{len(BAD)} invalid lines skipped" in answer.err
     assert enqueued(client) == 1500 - len(BAD)
 
 
@@ -94,13 +94,14 @@ def test_a_mended_file_goes_on_under_its_key_where_it_stopped(run: Run, client: 
     assert first.code == 1
     assert (first.json["submitted"], first.json["last_line"]) == (2000, 2000)
     assert (
-        f"lines 1 to 2,000 are stored; go on with: gopherctl submit-many {name} --key {first.json['key']}" in first.err
+        f"lines 1 to 2,000 are stored; continue with: gopherctl submit-many {name} --key {first.json['key']}"
+        in first.err
     )
     key = first.json["key"]
     assert enqueued(client) == 2000
     write(tmp_path / "jobs.jsonl", 3000)
     again = run("submit-many", name, "--key", key)
-    assert again.out == "3,000 jobs submitted (2,000 of them were there already)\n"
+    assert again.out == "3,000 jobs submitted (2,000 of them were already stored)\n"
     assert enqueued(client) == 3000
 
 
@@ -117,13 +118,13 @@ def test_what_was_stored_is_not_changed_under_the_same_key(run: Run, client: Cli
     assert run("submit-many", write(tmp_path / "jobs.jsonl", 10), "--key", "nightly").code == 0
     answer = run("submit-many", write(tmp_path / "jobs.jsonl", 10, {3: line(99)}), "--key", "nightly")
     assert answer.code == 1
-    assert "lines 1 to 10 are not those that were stored under the key nightly before" in answer.err
+    assert "lines 1 to 10 differ from those stored before with the key nightly" in answer.err
     assert enqueued(client) == 10
 
 
 def test_counts_lines_that_an_earlier_job_with_the_same_unique_key_stands_for(run: Run, client: Client) -> None:
     answer = run("submit-many", "-", stdin="\n".join(line(number, unique_key="one") for number in range(3)))
-    assert answer.out == "3 jobs submitted (2 of them stand for an earlier one)\n"
+    assert answer.out == "3 jobs submitted (2 of them are duplicates by unique key)\n"
     assert enqueued(client) == 1
 
 

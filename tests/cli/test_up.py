@@ -134,7 +134,7 @@ def test_starts_a_process_again_that_died_later(up: Callable[..., Running]) -> N
     wait_until(lambda: worker.create_time() + 4 < _now())
     worker.kill()
     wait_until(lambda: running.children().get("worker", worker).pid != worker.pid, 60)
-    assert "worker was killed by SIGKILL: starting it again in 1 s" in running.log
+    assert "worker was killed by SIGKILL: restarting it in 1 s" in running.log
 
 
 def test_a_process_that_can_not_start_stops_everything_with_the_reason(up: Callable[..., Running]) -> None:
@@ -148,7 +148,7 @@ def test_a_port_that_is_taken_is_told_before_anything_starts(up: Callable[..., R
     with socket.create_server(("127.0.0.1", 0)) as taken:
         running = up(SERVER_HOST="127.0.0.1", SERVER_PORT=str(taken.getsockname()[1]))
         assert running.process.wait(15) == 1
-    assert "is taken by another program" in running.log
+    assert "is in use by another program" in running.log
     assert "worker " not in running.log
 
 

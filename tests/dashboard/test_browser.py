@@ -183,7 +183,7 @@ def test_the_keyboard_reaches_every_button_and_asks_before_it_destroys(tab, clie
     page.keyboard.press("Enter")
     tab_to(page, "discard-yes")
     page.keyboard.press("Enter")
-    page.get_by_text("The dead letter is deleted.").wait_for()
+    page.get_by_text("Dead letter deleted.").wait_for()
     assert client.inspector.job(job_id) is None
     assert tab.all_that_is_wrong() == []
 

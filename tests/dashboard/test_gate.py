@@ -96,7 +96,7 @@ def test_a_key_that_may_read_sees_everything_and_has_no_buttons(reader, client, 
     sign_out = page.forms[0].fields
     refused = reader.post(f"/dashboard/jobs/{job_id}/cancel", data=sign_out)
     assert refused.status_code == 403
-    assert "admin is needed" in Page(refused).text
+    assert "this requires admin" in Page(refused).text
     assert client.job(job_id).status == "pending"
 
 
@@ -141,7 +141,7 @@ def test_without_keys_only_a_name_of_this_machine_leads_to_it(board):
     """A page may have its own name lead to 127.0.0.1: then its scripts would be at home here."""
     answer = board.get("/dashboard", headers={"Host": "evil.example"})
     assert answer.status_code == 403
-    assert "is not this machine" in Page(answer).text
+    assert "is neither this machine" in Page(answer).text
     for host in ("[::1", "a b", "127.0.0.1.evil.example", "localhost.evil.example", "192.168.0.7", ""):
         assert board.get("/dashboard", headers={"Host": host}).status_code in (400, 403)
     for host in ("localhost:8080", "127.0.0.1", "[::1]:80", "gopher.localhost"):

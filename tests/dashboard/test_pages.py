@@ -67,7 +67,7 @@ def test_the_overview_has_a_drawing_of_the_last_minutes_and_hours(board, read, c
     client.enqueue("email", EMAIL, queue=queue)
     worker.complete(worker.fetch())
     sampled(client, queue)
-    for span, words in (("5m", "in the last five minutes"), ("1h", "in the last hour"), ("24h", "in the last day")):
+    for span, words in (("5m", "in the last five minutes"), ("1h", "last hour"), ("24h", "last 24 hours")):
         page = read("", span=span)
         assert words in page.text
         assert len([tag for tag, _ in page.tags if tag == "path"]) == 8
@@ -94,13 +94,13 @@ def test_jobs_are_found_by_status_type_and_queue(read, client, queue, worker):
     assert {link[-36:] for link in read("/jobs", queue=queue).links if "/jobs/" in link} == {done, waits}
     found = read("/jobs", queue=queue, status="pending", type="email", id="").links
     assert {link[-36:] for link in found if "/jobs/" in link} == {waits}
-    assert "No job fits." in read("/jobs", queue=queue, type="report").text
+    assert "No matching jobs." in read("/jobs", queue=queue, type="report").text
 
 
 def test_a_whole_id_leads_to_its_job(read, client, queue):
     job_id = client.enqueue("email", EMAIL, queue=queue)
     assert read("/jobs", id=f"  {job_id.upper()} ").path == f"/dashboard/jobs/{job_id}"
-    assert "is not the id of a job" in read("/jobs", id="01a2").text
+    assert "is not a job id" in read("/jobs", id="01a2").text
 
 
 @pytest.mark.parametrize(
@@ -177,14 +177,14 @@ def test_what_is_very_long_is_cut_and_says_where_the_rest_is(read, client, queue
     job_id = client.enqueue("email", {"text": "x" * 200_000}, queue=queue)
     page = read(f"/jobs/{job_id}")
     assert len(page.text) < 30_000
-    assert f"gopherctl job {job_id} shows all" in page.text
+    assert f"See all of it with gopherctl job {job_id}" in page.text
 
 
 def test_a_job_that_is_not_there_is_a_page_that_says_so(read):
     for job_id in (new_job_id(), "nonsense"):
         page = read(f"/jobs/{job_id}")
         assert page.status == 404
-        assert "There is no such job." in page.text
+        assert "Job not found." in page.text
     assert read("/nowhere").status == 404
 
 
@@ -193,7 +193,7 @@ def test_says_that_the_server_is_away_and_tries_again(folder):
         answer = api.get("/dashboard")
     assert answer.status_code == 503
     assert answer.headers["Refresh"] == "5"
-    assert "The queue can't be reached." in Page(answer).text
+    assert "The queue is unreachable." in Page(answer).text
 
 
 # What jobs say is text

@@ -128,7 +128,7 @@ def _kill_worker(name: str, ground: Ground, fate: Fate) -> None:
         wait_until(lambda: not worker.running or worker.pid in {view.pid for view in ground.client.workers()}, 20)
         fate.ids += plan.poke(ground.client, queue, worker, fate.ids)
     if points.who(name) == "child":
-        wait_until(lambda: '"a child died"' in worker.log or not worker.running, 20)
+        wait_until(lambda: '"a child process died"' in worker.log or not worker.running, 20)
         fate.reached = '"how": "SIGKILL"' in worker.log
         # The next child would die there too.
         worker.stop()

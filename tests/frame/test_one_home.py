@@ -13,7 +13,7 @@ HOMES = {
     r"x1f\\x7f|u202a": "gopher/base/printable.py",
     "PR_SET_PDEATHSIG": "gopher/base/parent_death.py",
     r"\b10[3-8]\b.*darwin|sun_path": "gopher/base/address.py",
-    "(?i)no scheduler (is alive|runs)": "gopher/reads/advice.py",
+    "(?i)no scheduler (is alive|is running|runs)": "gopher/reads/advice.py",
     r"& 0x3F \| 0x80": "gopher/jobs/job.py",
 }
 

@@ -75,7 +75,7 @@ def test_refuses_symbolic_links_at_any_step(cats: Path) -> None:
 
 def test_does_not_wait_for_a_pipe(cats: Path) -> None:
     os.mkfifo(cats / "pipe")
-    with pytest.raises(FileRefused, match="not a plain file"):
+    with pytest.raises(FileRefused, match="not a regular file"):
         read_source("file:pipe", 100)
 
 

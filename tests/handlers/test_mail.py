@@ -193,7 +193,7 @@ def test_names_the_refused_among_several(run: Any, mailbox: Mailbox, recorder: R
     result = run("email", {**HELLO, "to": ["ann@example.com", "bo@example.com"]}, job)
     assert result["recipients"] == ["ann@example.com"]
     assert result["refused"] == {"bo@example.com": "550 no such user"}
-    assert recorder.lines[-1] == "bo@example.com was refused: 550 no such user"
+    assert recorder.lines[-1] == "bo@example.com was rejected: 550 no such user"
 
 
 def test_tries_again_when_nobody_listens(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:

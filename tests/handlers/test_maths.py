@@ -43,7 +43,7 @@ def test_answers_small_results_as_numbers(run: Any) -> None:
 def test_answers_results_beyond_2_to_53_as_text(run: Any) -> None:
     result = run("math", {"operation": "factorial", "number": 19})
     assert result["result"] == "121645100408832000"
-    assert result["written_as"].startswith("decimal text")
+    assert result["written_as"].startswith("decimal string")
     assert run("math", {"operation": "fibonacci", "number": 78})["result"] == 8944394323791464
     assert run("math", {"operation": "fibonacci", "number": 79})["result"] == "14472334024676221"
 

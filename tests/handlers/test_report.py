@@ -119,11 +119,11 @@ def test_finds_what_needs_attention() -> None:
     lone.workers.clear()
     lone.schedulers = 0
     assert summarise("queue_health", lone)["findings"] == [
-        "No scheduler is alive: delayed jobs and retries wait, and schedules do not fire.",
-        "Queue default: 3 jobs wait and no worker serves it.",
-        "Queue default: its oldest job has waited for 1m30s.",
+        "No scheduler is running: scheduled jobs, retries and schedules will not start.",
+        "Queue default: 3 jobs are waiting and no worker serves it.",
+        "Queue default: the oldest job has been waiting for 1m30s.",
         "Queue default: 2 dead letters.",
-        "Type email: 3 of 11 ended jobs failed.",
+        "Type email: 3 of 11 finished jobs failed.",
     ]
     healthy = figures(failed=0)
     healthy.types = {}
@@ -196,7 +196,7 @@ def drawings(page: str) -> dict[str, ElementTree.Element]:
 def test_a_daily_summary_shows_the_last_day() -> None:
     made = figures()
     plots = drawings(draw("daily_summary", made, summarise("daily_summary", made)))
-    throughput = plots["Jobs a minute over the last day (UTC)"]
+    throughput = plots["Jobs per minute over the last day (UTC)"]
     # 50 jobs in five minutes are ten a minute: the most there is, at the top; 22 hours after the beginning.
     first = next(throughput.iter("path")).get("d", "")
     assert [part for part in re.split("[ML]", first) if part] == [
@@ -206,7 +206,7 @@ def test_a_daily_summary_shows_the_last_day() -> None:
     ]
     assert "10" in [text.text for text in throughput.iter("text")]
     assert "04:00" in [text.text for text in throughput.iter("text")]
-    waiting = next(plots["How long jobs waited over the last day"].iter("path")).get("d", "")
+    waiting = next(plots["Wait time over the last day"].iter("path")).get("d", "")
     # A gap where nobody waited.
     assert waiting.count("M") == 2
     failures = plots["Failed attempts by type over the last day"]
@@ -224,7 +224,7 @@ def test_many_types_that_fail_share_a_colour() -> None:
 
 
 def test_without_a_past_it_says_so_and_without_failures_too() -> None:
-    assert "Nothing has been noted yet" in "".join(overtime.sections(Timeline(86400.0, 300.0, [])))
+    assert "No data yet" in "".join(overtime.sections(Timeline(86400.0, 300.0, [])))
     page = "".join(overtime.sections(Timeline(3600.0, 10.0, [point("08:00", completed=1), point("08:05")])))
     assert '<p class="good">None.</p>' in page
     assert "over the last hour" in page

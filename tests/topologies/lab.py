@@ -63,7 +63,7 @@ class Node:
             return ""
 
     def synchronized(self) -> bool:
-        """Return whether it is a replica that has all that its primary had when it came."""
+        """Return whether it is a read-only replica that has all that its primary had when it came."""
         try:
             return self.client.info("replication").get("master_link_status") == "up"
         except (RedisError, OSError):
@@ -112,7 +112,7 @@ class Topology(ABC):
 
     @abstractmethod
     def bring_back(self, node: Node) -> None:
-        """Start a node that was killed, and wait until it is a replica that has everything."""
+        """Start a node that was killed, and wait until it is a read-only replica that has everything."""
 
 
 class Trio(Topology):

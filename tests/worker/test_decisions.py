@@ -142,7 +142,7 @@ def test_no_retry_begins_after_the_time_for_retries():
     assert within(again, 10.0) is again
     late = within(again, 9.9)
     assert late.kind == "dead"
-    assert error_of(late)["message"].startswith("broken (no further attempt")
+    assert error_of(late)["message"].startswith("broken (not retried")
 
 
 def test_the_time_for_retries_changes_nothing_else():

@@ -21,7 +21,7 @@ def test_a_process_that_lives_is_told_from_one_that_hangs_and_one_that_left(requ
     process = request.getfixturevalue(part)(GOPHER_HEALTH_FILE=str(path), WORKER_LEASE="3s")
     wait_until(path.exists)
     said = probe(path)
-    assert (said.returncode, said.stdout.strip()) == (0, f"process {process.pid} lives")
+    assert (said.returncode, said.stdout.strip()) == (0, f"process {process.pid} is alive")
     process.send(signal.SIGSTOP)
     try:
         # As if so much time had passed.
@@ -45,7 +45,7 @@ def test_a_worker_that_hears_nothing_lives_but_is_not_well(own_server, start_wor
         wait_until(path.exists)
         own_server.stop()
         said = wait_until(lambda: (found := probe(path)).returncode == 1 and found, 20, "the probe to say no")
-        assert f"process {worker.pid} lives, but its server has not answered since" in said.stderr
+        assert f"process {worker.pid} is alive, but its server has not responded since" in said.stderr
         written = path.stat().st_mtime
         wait_until(lambda: path.stat().st_mtime > written, 5, "it to go on")
 

@@ -66,7 +66,7 @@ def test_the_workers_log_has_it_too_with_the_fields_of_the_job(client, worker):
 def test_a_job_that_dies_is_an_error_with_the_same_fields(client, worker):
     job = run(client, fail=True)
     line = wait_until(
-        lambda: next((event for event in events(worker) if event["event"] == "job is dead"), None), 5, "the line"
+        lambda: next((event for event in events(worker) if event["event"] == "job failed"), None), 5, "the line"
     )
     assert (line["level"], line["error_type"]) == ("error", "ValueError")
     assert line.items() >= {

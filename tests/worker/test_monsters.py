@@ -51,7 +51,7 @@ MONSTERS = {
     "returns a set": ("return_object", {"kind": "set"}, "ResultNotJson", "result.sizes[1] is a set"),
     "returns NaN": ("return_object", {"kind": "nan"}, "ResultNotJson", "result.a is nan"),
     "returns a ring": ("return_object", {"kind": "cycle"}, "ResultNotJson", "contains itself"),
-    "returns too much": ("return_object", {"kind": "huge"}, "ResultTooLarge", "the most is 65536"),
+    "returns too much": ("return_object", {"kind": "huge"}, "ResultTooLarge", "the maximum is 65536"),
     "has a message that raises": ("bad_str", {}, "Nasty", "its message can't be shown: RuntimeError"),
     "asks to exit": ("raise", {"error": "SystemExit"}, "SystemExit", "boom"),
     "is interrupted": ("raise", {"error": "KeyboardInterrupt"}, "KeyboardInterrupt", "boom"),
@@ -111,7 +111,7 @@ def test_fifty_megabytes_of_output_hold_up_nobody_and_leave_their_end(client):
     assert (job.status, error_of(job), result_of(job)) == ("completed", {}, "said it all")
     lines = [line.line for line in client.logs(job_id)]
     assert lines[-1] == "the end"
-    assert "earlier lines left out" in lines[0]
+    assert "earlier lines omitted" in lines[0]
     assert len(lines) <= 201
 
 

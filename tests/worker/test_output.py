@@ -165,7 +165,7 @@ def test_a_flood_leaves_its_last_lines_and_says_how_many_are_missing(wired):
         if number % 50 == 0:
             wired.captured.read(1)
     log = wired.log(1)
-    assert log[0] == f"[{1000 - MAX_LINES} earlier lines left out]"
+    assert log[0] == f"[{1000 - MAX_LINES} earlier lines omitted]"
     assert log[1:] == [f"line {number}" for number in range(1000 - MAX_LINES, 1000)]
 
 
@@ -174,7 +174,7 @@ def test_a_flood_takes_nothing_from_the_job_before(wired):
     for number in range(2 * MAX_LINES):
         wired.say(2, f"line {number}")
     assert wired.log(1) == ["one"]
-    assert wired.log(2)[0] == f"[{MAX_LINES} earlier lines left out]"
+    assert wired.log(2)[0] == f"[{MAX_LINES} earlier lines omitted]"
     assert wired.log(2)[-1] == f"line {2 * MAX_LINES - 1}"
 
 

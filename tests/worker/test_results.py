@@ -58,13 +58,13 @@ def deep():
         (b"x", "result is a bytes"),
         ({(1, 2): "x"}, "result has a key that is a tuple"),
         ({"name": "\ud800"}, "result.name has a lone surrogate"),
-        (cycle(), "is nested too deep, or contains itself"),
-        (deep(), "is nested too deep, or contains itself"),
+        (cycle(), "is nested too deeply, or contains itself"),
+        (deep(), "is nested too deeply, or contains itself"),
         (msgspec.Raw(b"{}"), "result is a Raw"),
     ],
 )
 def test_names_the_place_that_json_can_not_hold(value, place):
-    with pytest.raises(BadResult, match="the handler returned what JSON can't hold") as caught:
+    with pytest.raises(BadResult, match="the handler returned a value that JSON does not support") as caught:
         encode_result(value)
     assert caught.value.error_type == "ResultNotJson"
     assert place in str(caught.value)
@@ -73,7 +73,7 @@ def test_names_the_place_that_json_can_not_hold(value, place):
 
 def test_a_result_may_be_as_large_as_the_limit_and_no_larger():
     assert len(encode_result("x" * (MAX_RESULT - 2))) == MAX_RESULT
-    with pytest.raises(BadResult, match=f"{MAX_RESULT + 1} bytes of JSON: the most is {MAX_RESULT}") as caught:
+    with pytest.raises(BadResult, match=f"{MAX_RESULT + 1} bytes of JSON: the maximum is {MAX_RESULT}") as caught:
         encode_result("x" * (MAX_RESULT - 1))
     assert caught.value.error_type == "ResultTooLarge"
 

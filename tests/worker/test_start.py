@@ -85,7 +85,7 @@ def test_fetches_no_more_when_told_to_be_quiet(client, start_worker):
     worker = start_worker()
     assert client.wait(client.enqueue("echo", {}), 5).status == "completed"
     worker.send(signal.SIGTSTP)
-    wait_until(lambda: "fetching no more jobs" in worker.log)
+    wait_until(lambda: "no more jobs are fetched" in worker.log)
     job_id = client.enqueue("echo", {})
     other = start_worker()
     done = client.wait(job_id, 5)

@@ -1,9 +1,8 @@
-"""What handlers print: from the child's file descriptors 1 and 2 through a pipe into the job's log.
+"""Captures handlers' output: from the child's file descriptors 1 and 2 through a pipe to the job's log.
 
-The child writes a mark with the assignment's number before each job that it was given behind another one, so that
-their lines never mix, be they printed by Python, by C code or by a program. One that is given to an idle child needs
-none: it would wake the supervisor for nothing. The supervisor always reads, so that no child is held up by its output,
-and keeps the last lines only.
+The child writes a mark with the assignment's number before each job that it got while busy, so that their lines never
+mix, whether printed by Python, C code or another program. A job for an idle child needs no mark, which would wake the
+supervisor needlessly. The supervisor always reads, so that no child blocks on its output, and keeps the last lines.
 """
 
 import os
@@ -17,29 +16,29 @@ from gopher.base.printable import printable
 
 from .channel import DEEPEST
 
-#: Lines and bytes of a job's log that are kept, and bytes of one line.
+#: Maximum lines and bytes of a job's log, and maximum bytes of a line.
 MAX_LINES = 200
 MAX_BYTES = 64 * 1024
 MAX_LINE = 4 * 1024
-#: Bytes read from one child before another gets its turn.
+#: Bytes read from one child before the next one.
 _AT_ONCE = 256 * 1024
-#: Where they are read to: a new place each time costs more than to read.
+#: The read buffer: allocating a new one each time costs more than reading.
 _SPACE = memoryview(bytearray(64 * 1024))
 
-#: More jobs than a child can be ahead of what the supervisor knows: a mark beyond that is none, a job printed it.
+#: A mark that is further ahead than this is not one, but was printed by a job.
 _AHEAD = DEEPEST + 72
 
 _MARK = re.compile(rb"\x00(\d{1,18})\x00\n")
-#: What most jobs leave behind: their marks, and nothing printed.
+#: The output of most jobs: only marks.
 _MARKS_ALONE = re.compile(rb"(?:\x00\d{1,18}\x00\n)*\x00(\d{1,18})\x00\n")
 
 
 def mark(descriptor: int, number: int) -> None:
-    """Write, on the child's side, that assignment `number` begins: what follows is said by it."""
+    """Write the mark of assignment `number`, on the child's side: the output after it belongs to it."""
     try:
         os.write(descriptor, b"\x00%d\x00\n" % number)
     except OSError:
-        # A handler has closed it: the jobs that come after that have no log, but they run.
+        # A handler has closed it: further jobs run without log.
         pass
 
 
@@ -71,7 +70,7 @@ class CapturedOutput:
         self._reader, self.writer = os.pipe()
         os.set_blocking(self._reader, False)
         self._partial = b""
-        #: The assignment that spoke last, and the last one that is over.
+        #: The assignment with the latest output, and the last one that has ended.
         self._number = self._over = 0
         self._jobs: dict[int, _Lines] = {}
         self._changed: set[int] = set()
@@ -84,14 +83,14 @@ class CapturedOutput:
         os.close(self.writer)
 
     def begin(self, number: int) -> None:
-        """Note that assignment `number` is given to an idle child: what it says next is of this one, without a mark."""
-        # What somebody has said since the last job's end is nobody's.
+        """Record that assignment `number` is sent to an idle child: further output without mark belongs to it."""
+        # Output since the last job's end belongs to no job.
         self.read(0)
         self._number, self._partial = number, b""
         self._jobs.pop(number, None)
 
     def read(self, running: int) -> bool:
-        """Take in what is there; what carries no mark belongs to `running`. Returns False at the end."""
+        """Read available output; without mark it belongs to `running`. Returns False at the end."""
         taken = 0
         while taken < _AT_ONCE:
             try:
@@ -103,7 +102,7 @@ class CapturedOutput:
             taken += size
             self._take(bytes(_SPACE[:size]), running)
             if size < len(_SPACE):
-                # The pipe was empty then; what comes later is told by the selector.
+                # The pipe was empty; the selector reports later output.
                 return True
         return True
 
@@ -112,14 +111,14 @@ class CapturedOutput:
         return number in self._changed
 
     def encode(self, number: int) -> bytes:
-        """Return a job's log as JSON, `[[ms, line], ...]`; b"" when it has none."""
+        """Return a job's log as JSON, `[[ms, line], ...]`; b"" without one."""
         lines = self._jobs.get(number)
         if lines is None:
             return b""
         self._changed.discard(number)
         rows: list[tuple[int, str]] = list(lines.lines)
         if lines.dropped:
-            rows.insert(0, (rows[0][0] if rows else 0, f"[{lines.dropped} earlier lines left out]"))
+            rows.insert(0, (rows[0][0] if rows else 0, f"[{lines.dropped} earlier lines omitted]"))
         return msgspec.json.encode(rows)
 
     def lines(self, number: int) -> list[str]:
@@ -128,7 +127,7 @@ class CapturedOutput:
         return [text for _, text in lines.lines] if lines else []
 
     def close_job(self, number: int) -> bytes:
-        """Return a job's whole log as `encode` does, and drop what it still says from now on: a thread it left, say."""
+        """Return a job's log like `encode`, and drop its further output, e.g. of a remaining thread."""
         if self._partial:
             self.finish_line(number)
         log = b""
@@ -140,7 +139,7 @@ class CapturedOutput:
         return log
 
     def finish_line(self, running: int) -> None:
-        """Count an unfinished last line as one: nothing more comes of this job."""
+        """Complete an unfinished last line, since the job has ended."""
         if self._partial and self._number <= running:
             self._add(self._partial, running)
             self._partial = b""
@@ -167,7 +166,7 @@ class CapturedOutput:
         self._add_last(lines[begin:], running)
 
     def _add_last(self, lines: list[bytes], running: int) -> None:
-        """Add lines of one job. Of a flood only the end is kept: what can't stay is not decoded."""
+        """Add lines of a job. Only the end of a flood is kept; the rest is not decoded."""
         left_out = len(lines) - MAX_LINES
         if left_out > 0 and (kept := self._lines_of(running)) is not None:
             kept.dropped += left_out
@@ -178,7 +177,7 @@ class CapturedOutput:
         return number <= max(running, self._over) + _AHEAD
 
     def _lines_of(self, running: int) -> _Lines | None:
-        # A mark of a job that is over, or none yet: what comes now is of the one that runs.
+        # A mark of an ended job, or none yet: the output belongs to the running one.
         number = max(self._number, running)
         if number <= self._over:
             return None

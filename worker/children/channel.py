@@ -1,11 +1,11 @@
-"""The pipe pair between the supervisor and one child: a pair of stream sockets, a message behind its length.
+"""The channel between the supervisor and a child: a pair of stream sockets, with length-prefixed messages.
 
-A stream, so that the supervisor reads with one call what a child has said of many jobs. A child that dies within a
-message leaves an unfinished one, which is dropped: never half a result.
+A stream, so that the supervisor reads many messages of a child with one call. A child that dies within a message leaves
+an unfinished one, which is dropped: never half a result.
 
-A child's end may have several speakers: a handler's threads, processes that it has forked, each stopped by a signal at
-any time. So a child says what is long in pieces, each short enough that the kernel takes it whole or not at all, and
-what another one says may come between them.
+A child's end may have several writers: threads of a handler and processes that it has forked, each of which may be
+stopped by a signal at any time. So long messages are written in chunks, each short enough that the kernel accepts it
+completely or not at all, and chunks of other writers may be interleaved.
 """
 
 import os
@@ -13,17 +13,17 @@ import socket
 from collections import deque
 from struct import Struct
 
-#: Where bytes are read to, as many at once, for all channels: a new place each time costs more than to read.
+#: The read buffer for all channels: allocating a new one each time costs more than reading.
 _SPACE = memoryview(bytearray(64 * 1024))
-#: Bytes that a child says in one piece. Linux takes twice as many as one.
+#: Maximum bytes of a chunk. Linux accepts twice as many atomically.
 PIECE = 16 * 1024
-#: Jobs that a child may have in its hands, at most.
+#: Maximum number of jobs of a child, including queued ones.
 DEEPEST = 128
-#: Bytes of a message to a child, at most.
+#: Maximum bytes of a message to a child.
 LONGEST = 2**28
-#: Set in the length of a piece that others follow, and in that of the last one.
+#: Flags in the length of a chunk that others follow, and of the last one.
 _MORE, _LAST = 2**30, 2**31
-#: Stands for what came instead of a message: nothing can be read from it.
+#: Returned in place of an invalid message, after which the stream can't be parsed.
 NONSENSE = b""
 _LENGTH = Struct("<I")
 
@@ -40,18 +40,18 @@ def _pieces(message: bytes) -> list[bytes]:
 
 
 class Messages:
-    """Cuts a stream into messages. What says that it is longer than `longest` bytes is no length."""
+    """Splits a stream into messages. Lengths above `longest` bytes are invalid."""
 
     def __init__(self, longest: int) -> None:
         self._longest = longest
-        #: The beginning of the next message, and how many bytes are missing before more can be told.
+        #: The start of the next message, and how many bytes are needed to continue.
         self._beginning: list[bytes] = []
         self._missing = _LENGTH.size
-        #: Of a message that was said in pieces.
+        #: Chunks of a message.
         self._said: list[bytes] = []
 
     def split(self, data: bytes) -> list[bytes]:
-        """Return the messages that are whole with these further bytes."""
+        """Return the messages that these bytes complete."""
         if len(data) < self._missing:
             self._beginning.append(data)
             self._missing -= len(data)
@@ -117,7 +117,7 @@ class ChildEnd:
         return status.st_dev, status.st_ino
 
     def receive(self) -> bytes | None:
-        """Return the next message, None when the supervisor is gone or closes."""
+        """Return the next message, None if the supervisor has died or closed the channel."""
         while not self._received:
             size = self._socket.recv_into(_SPACE)
             if not size:
@@ -131,7 +131,7 @@ class ChildEnd:
 
 
 class SupervisorEnd:
-    """The supervisor's end: never blocks; what the child can't take yet waits in `outbox`."""
+    """The supervisor's end: never blocks; unsent bytes are queued in `outbox`."""
 
     def __init__(self) -> None:
         self._socket, self._child_socket = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -155,7 +155,7 @@ class SupervisorEnd:
         self.flush()
 
     def flush(self) -> None:
-        """Send what waits, as far as the child's buffer takes it."""
+        """Send queued bytes, as far as the child's buffer accepts them."""
         while self.outbox:
             first = self.outbox[0]
             try:
@@ -163,7 +163,7 @@ class SupervisorEnd:
             except BlockingIOError:
                 return
             except OSError:
-                # The child is dead: whoever reaps it looks after its jobs.
+                # The child is dead: its jobs are handled when it is reaped.
                 self.outbox.clear()
                 return
             if sent < len(first):
@@ -172,7 +172,7 @@ class SupervisorEnd:
                 self.outbox.popleft()
 
     def receive(self) -> list[bytes]:
-        """Return the messages that are there as a whole."""
+        """Return the complete messages."""
         messages: list[bytes] = []
         while True:
             try:
@@ -185,11 +185,11 @@ class SupervisorEnd:
                 return messages
 
     def descriptors(self) -> tuple[int, int]:
-        """Return what another child must not inherit."""
+        """Return the descriptors that other children must not inherit."""
         return self._socket.fileno(), self._child_socket.fileno()
 
     def hang_up(self) -> None:
-        """Tell the child that nothing more comes."""
+        """Close the sending side, which makes the child exit."""
         self._socket.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
-"""A child: takes jobs from its channel, one at a time, runs their handlers, says how they ended.
+"""A child: reads jobs from its channel, runs their handlers one at a time, and reports outcomes.
 
-It has nothing of the queue in it. Whatever a handler does to this process, the supervisor sees it die,
-knows what it ran, and forks another.
+It has no connection to the queue. Whatever a handler does to this process, the supervisor notices its death, knows what
+it was running, and forks another.
 """
 
 import logging
@@ -59,14 +59,14 @@ from .watch import watch
 if TYPE_CHECKING:
     from gopher.worker.tracing.attempts import Attempts
 
-#: Seconds between two reports of a job's progress.
+#: Minimum seconds between two progress reports of a job.
 _PROGRESS_PERIOD = 0.1
-#: Seconds of a job so short that to look after it thoroughly would take a share of it that counts.
+#: Jobs shorter than this (s) get no thorough cleanup, which would cost a considerable fraction of their time.
 _QUICK = 0.0002
 
 
 class Child:
-    """One child process, from the fork to its end."""
+    """A child process, from the fork to its end."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class Child:
         spans: socket.socket | None = None,
     ) -> None:
         self._memory_limit = memory_limit
-        #: Where spans go, when tracing is on.
+        #: The exporter's socket, if tracing is on.
         self._spans = spans
         self._attempts: Attempts | None = None
         self._channel = channel
@@ -86,7 +86,7 @@ class Child:
         self._claims = claims
         self._registry = registry
         self._fields = JobFields()
-        #: The assignment that may be interrupted now, 0 between jobs.
+        #: The assignment that can be interrupted now, 0 between jobs.
         self._current = 0
         self._began = 0.0
         self._coroutines = Coroutines()
@@ -125,7 +125,7 @@ class Child:
                 logging.getLogger("gopher.worker").error("%s() has failed", hook, exc_info=error)
 
     def _work(self, assignments: list[Assignment]) -> bool:
-        """Run jobs; return False when one of them has changed this process for good."""
+        """Run jobs; return False if one of them has changed this process permanently."""
         for given in assignments:
             reached("job.taken")
             if self._claims.begin(given.number):
@@ -140,7 +140,7 @@ class Child:
         return True
 
     def interrupted(self, _signal: int, _frame: FrameType | None) -> None:
-        """Raise in the handler what the supervisor asks for, if it still runs what is meant."""
+        """Raise the requested exception in the handler, if it is still running the given assignment."""
         reason = self._stop.reason_for(self._current) if self._current else 0
         if reason:
             self._current = 0
@@ -149,21 +149,21 @@ class Child:
                 raise error
 
     def _after_fork(self, inherited: Iterable[int], output: int, parent: int) -> None:
-        # First of all: die when the supervisor does, also when it died just now.
+        # First: die with the supervisor, even if it has just died.
         die_with_parent(parent, signal.SIGKILL)
-        # A group of its own, so that one kill reaches what the handler has started too.
+        # Its own process group, so that a kill reaches processes started by the handler, too.
         os.setpgid(0, 0)
         self._signals = ChildSignals(self.interrupted)
-        # The supervisor's connections and the other children's pipes: a copy here would keep them open.
+        # The supervisor's connections and the other children's pipes: copies would keep them open.
         for descriptor in inherited:
             os.close(descriptor)
         self._process_log = process_log = open(os.dup(2), "w", buffering=1, encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
         self._streams = Streams(output)
         report_crashes()
         logs.configure_for_jobs(self._streams.log, process_log, self._fields)
-        # Every child would draw the same numbers.
+        # Otherwise all children would generate the same numbers.
         seed_anew()
-        # When memory runs out, the kernel shall take a child and never the supervisor.
+        # When memory runs out, the kernel should kill a child rather than the supervisor.
         prefer_alone_as_oom_victim()
         if self._memory_limit is not None:
             system.limit_memory(self._memory_limit)
@@ -193,7 +193,7 @@ class Child:
             return self._process_state.restore(thoroughly=True)
 
     def _attempt(self, given: Assignment) -> Completed | Failed:
-        """Run one job to its end, whatever that is."""
+        """Run a job to its end."""
         if given.follows:
             mark(self._streams.output, given.number)
         self._began = time.perf_counter()
@@ -297,7 +297,7 @@ def _envelope_of(given: Assignment) -> Envelope:
     try:
         return decode_envelope(given.job.envelope)
     except UNREADABLE as error:
-        raise Discard(f"its record is corrupt: the envelope can't be read ({error})") from None
+        raise Discard(f"its record is corrupt: can't decode the envelope ({error})") from None
 
 
 #: What handlers raise, what it means, and which of its attributes names the time.
@@ -330,7 +330,7 @@ def what_becomes(error: BaseException, handler: Handler | None) -> tuple[Kind, f
 
 
 class ChildReporter(Reporter):
-    """Sends what a handler reports to the supervisor."""
+    """Sends a handler's reports to the supervisor."""
 
     def __init__(self, channel: ChildEnd, stop: interrupt.Interrupt, number: int, streams: Streams) -> None:
         self._streams = streams
@@ -355,7 +355,7 @@ class ChildReporter(Reporter):
 
 
 def _leave_copy(error: BaseException | None) -> NoReturn:
-    """End a process that a handler has forked and not ended: its job is the business of the one that forked it."""
+    """Exit a process that a handler has forked and that returned here: the job belongs to the original process."""
     code = 0
     try:
         if isinstance(error, SystemExit):

@@ -1,8 +1,8 @@
-"""Which of the jobs in its hands a child has begun: the supervisor can take back the others, and none runs twice.
+"""Claims: which of its assigned jobs a child has started. The supervisor can take back the others; none runs twice.
 
-A child is given several short jobs in one packet. When one of them turns out to be a long one, those behind it must
-not wait, and they lie in the child's memory, where nobody else can reach. So a child claims each job before it
-begins it, in a few bytes of shared memory under a lock that costs no system call.
+A child gets several short jobs at a time. If one of them turns out to be long, the jobs after it must not wait, but
+they are in the child's memory, where no other process can reach them. So a child claims each job before it starts it,
+in a few bytes of shared memory, under a lock that costs no system call.
 """
 
 import mmap
@@ -10,8 +10,8 @@ from multiprocessing import get_context
 
 from .shared import FileLock
 
-#: Seconds that the supervisor waits for a child that claims a job just now: far more than that takes. One that was
-#: killed in that moment keeps the lock for ever; it is reaped soon.
+#: Seconds that the supervisor waits while a child is claiming a job: far more than that takes. A child that was killed
+#: at that moment never releases the lock; it is reaped soon.
 PATIENCE = 0.001
 
 
@@ -22,14 +22,14 @@ class Claims:
     """
 
     def __init__(self, memory: mmap.mmap | None = None, lock: FileLock | None = None) -> None:
-        # Made for the fork context it has no name, and nothing is left of it when both processes are gone.
+        # In the fork context it has no name, and disappears with both processes.
         self._lock = lock or get_context("fork").Lock()
         self._memory = memory or mmap.mmap(-1, 3 * 8)
-        #: The last one begun; taken back are those above the second and up to the third.
+        #: The last one started; those above the second and up to the third are taken back.
         self._numbers = memoryview(self._memory).cast("q")
 
     def begin(self, number: int) -> bool:
-        """Claim an assignment, on the child's side. Returns False when it was taken back."""
+        """Claim an assignment, on the child's side. Returns False if it was taken back."""
         numbers = self._numbers
         self._lock.acquire()
         try:
@@ -41,9 +41,9 @@ class Claims:
             self._lock.release()
 
     def take_back(self, last: int) -> int | None:
-        """Take back what was given up to `last` and is not begun. Returns the last one that has begun.
+        """Take back assignments up to `last` that are not started. Returns the last one that is started.
 
-        None when the child could not be asked just now: then nothing was taken.
+        None if the lock was not available: then nothing was taken back.
         """
         if not self._lock.acquire(timeout=PATIENCE):
             return None

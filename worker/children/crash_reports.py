@@ -1,4 +1,4 @@
-"""What is told of a crash: of the stack that `faulthandler` has printed, the frames of the handler and what it called.
+"""Reports of crashes: the frames of the handler, and of what it called, from the stack printed by `faulthandler`.
 
 The stack begins with the innermost frame and ends, at length, with those of Gopher and of Python's start. The last
 lines of a job's output would be just these.
@@ -69,7 +69,7 @@ def _is_own(file: str, handler: Handler | None) -> bool:
 
 
 def _folder_of(handler: Handler | None) -> str:
-    """Return the folder of the package, or the file of the module, that a handler stands in: it may be a library."""
+    """Return the folder of the package, or the file of the module, of a handler, which may be a library."""
     name = handler.function.__module__.partition(".")[0] if handler else ""
     file = getattr(sys.modules.get(name), "__file__", None) or "?"
     return f"{os.path.dirname(file)}/" if os.path.basename(file) == "__init__.py" else file

@@ -1,19 +1,19 @@
-"""An exception as text, whatever it is: its message may raise, be huge, or end in itself."""
+"""Formats any exception: its message may raise, be huge, or be recursive."""
 
 import sysconfig
 import traceback
 from collections.abc import Iterator
 from types import TracebackType
 
-#: Characters.
+#: Maximum number of characters.
 MAX_MESSAGE = 2_000
 MAX_TRACEBACK = 16_000
 
 MAX_PLACE = 200
 
-#: Folders of code that is not the user's, unless the handler itself is installed there.
+#: Folders of code that is not the user's, unless the handler is installed there.
 LIBRARIES = tuple(f"{sysconfig.get_path(name)}/" for name in ("stdlib", "platstdlib", "purelib", "platlib"))
-#: The modules that call handlers, and what lies between them.
+#: The modules that call handlers, and those in between.
 _OURS = (f"{__package__}.child", f"{__package__}.coroutines", "asyncio.runners", "asyncio.base_events")
 
 
@@ -35,7 +35,7 @@ def error_type(error: BaseException) -> str:
 
 
 def message(error: BaseException) -> str:
-    """Return what an exception says, cut, with a substitute where `str()` of it raises."""
+    """Return an exception's message, truncated, or a substitute if `str()` raises."""
     others = len(members(error)) - 1
     shown = _representative(error)
     try:
@@ -48,7 +48,7 @@ def message(error: BaseException) -> str:
 
 
 def trace(error: BaseException) -> str:
-    """Return an exception's traceback from the handler's first frame on, cut to its end."""
+    """Return an exception's traceback from the handler's first frame on, truncated to its end."""
     try:
         lines = traceback.format_exception(type(error), error, _without_our_frames(error), limit=-50)
         text = "".join(lines)
@@ -59,8 +59,8 @@ def trace(error: BaseException) -> str:
 
 
 def place(error: BaseException, module: str) -> str:
-    """Return where an exception arose, e.g. `shop/mail.py:42 Mailer.send`: the innermost frame of the code that
-    the handler, which stands in `module`, belongs to. "" when it arose in no such code."""
+    """Return where an exception was raised, e.g. `shop/mail.py:42 Mailer.send`: the innermost frame of the code base
+    of the handler, which is in `module`. "" if there is no such frame."""
     try:
         frames = [frame for frame in _frames(_representative(error)) if _is_own(frame, module.partition(".")[0])]
         return cut(encodable(_named(frames[-1])), MAX_PLACE) if frames else ""
@@ -84,7 +84,7 @@ def _is_own(frame: TracebackType, package: str) -> bool:
 
 
 def _named(frame: TracebackType) -> str:
-    """Return a frame's file from its package on, its line and its function."""
+    """Return a frame's file relative to its package, line and function."""
     code, module = frame.tb_frame.f_code, str(frame.tb_frame.f_globals.get("__name__", ""))
     parts = code.co_filename.split("/")
     kept = module.count(".") + 1 + (parts[-1] == "__init__.py")

@@ -1,4 +1,4 @@
-"""Forking a process of a worker: nothing of the supervisor may run in it."""
+"""Forks a process of a worker, in which the supervisor's code must not run."""
 
 import gc
 import os
@@ -14,8 +14,8 @@ _BLOCKED = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, interr
 
 
 def fork(run: Callable[[], None]) -> int:
-    """Start a process that does `run` and ends; return its pid. Raises OSError."""
-    # No signal may arrive between the fork and the new process's own handlers.
+    """Start a process that calls `run` and exits; return its pid. Raises OSError."""
+    # No signal may arrive before the new process has installed its handlers.
     signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED)
     try:
         pid = os.fork()

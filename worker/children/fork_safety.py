@@ -43,7 +43,7 @@ class Threads:
             self._started.append(Started(what, new))
 
     def that_a_fork_leaves(self) -> str:
-        """Say which of them run still after a fork, and by what they were started; "" when none does."""
+        """Return which of them are still running after a fork, and what started them; "" if there are none."""
         if not self._started:
             return ""
         _fork_once()

@@ -1,4 +1,4 @@
-"""A child as the supervisor sees it: the jobs it was given, how many more it can take, when to look after it."""
+"""The supervisor's handle of a child: its jobs, its capacity, and when it needs attention."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -14,13 +14,13 @@ from .channel import SupervisorEnd
 from .claims import Claims
 from .interrupt import Interrupt
 
-#: Seconds after which a job that holds up others behind it in its child's channel loses them.
+#: Seconds after which the jobs queued behind a long one in its child's channel are taken back.
 STRAGGLER = 0.05
 
 
 @dataclass(slots=True, eq=False)
 class ChildHandle:
-    """One child process."""
+    """A child process."""
 
     pid: int
     channel: SupervisorEnd
@@ -28,20 +28,20 @@ class ChildHandle:
     stop: Interrupt
     claims: Claims
     jobs_left: int
-    #: The first one runs, the others wait in the channel.
+    #: The first one is running, the others are queued in the channel.
     jobs: deque[Running] = field(default_factory=deque)
     jobs_done: int = 0
     last_number: int = 0
     ready: bool = False
     leaving: bool = False
-    #: It takes no other job: what it was given and has not begun can be taken back.
+    #: It takes no other jobs: those that it has not started can be taken back.
     retired: bool = False
     kill_at: float = float("inf")
-    #: Why it was killed by us: "timeout", "cancel", "shutdown", "lost", "nonsense", "leaving"; "" when it was not.
+    #: Why we killed it: "timeout", "cancel", "shutdown", "lost", "nonsense", "leaving"; "" if we did not.
     killed: str = ""
-    #: The running job has turned out to be a long one: nothing may wait behind it.
+    #: The running job has turned out to be long: no jobs may be queued behind it.
     straggles: bool = False
-    #: Whether the event loop watches for room in the channel.
+    #: Whether the event loop watches whether the channel is writable.
     writing: bool = False
 
     @property
@@ -54,15 +54,15 @@ class ChildHandle:
 
     @property
     def goes_on(self) -> bool:
-        """Whether it has a job and can do another one afterwards."""
+        """Whether it has a job and can run another one afterwards."""
         return 0 < len(self.jobs) < self.jobs_left and not (self.leaving or self.killed)
 
     def holds_up(self, now: float) -> bool:
-        """Return whether its job has taken so long that none should wait behind it."""
+        """Return whether its job has run for so long that none should be queued behind it."""
         return now - self.jobs[0].started >= STRAGGLER if self.jobs else False
 
     def room(self, depth: int) -> int:
-        """Return how many more jobs it can take when it may have `depth` in its hands."""
+        """Return how many more jobs it can take if it may have `depth`."""
         if not self.ready or self.leaving or self.killed:
             return 0
         return max(min(1 if self.straggles else depth, self.jobs_left) - len(self.jobs), 0)
@@ -84,13 +84,13 @@ class ChildHandle:
             reached("job.given")
 
     def begin(self, now: float) -> None:
-        """Note that its first job, if any, begins now."""
+        """Record that its first job, if any, starts now."""
         if self.jobs:
             self.jobs[0].started = now
             self.straggles = False
 
     def wake_at(self) -> float:
-        """Return when a job has to be interrupted or killed, or loses those behind it (monotonic s)."""
+        """Return when its job has to be interrupted or killed, or queued ones are taken back (monotonic s)."""
         if not self.jobs or self.killed:
             return self.kill_at
         head = self.jobs[0]
@@ -98,7 +98,7 @@ class ChildHandle:
         return min(wake_at, head.started + STRAGGLER) if len(self.jobs) > 1 else wake_at
 
     def close(self) -> None:
-        """Free what a dead child's handle holds."""
+        """Release the resources of a dead child."""
         self.channel.close()
         self.output.close()
         self.stop.close()

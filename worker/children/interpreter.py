@@ -119,7 +119,7 @@ _PUT_ASSIGNED: tuple[_Put, ...] = (
     _list(_root, "handlers"),
     lambda method: multiprocessing.set_start_method(method, force=True),
     _put_policy,
-    # Not to be put back here: others look after it.
+    # Not restored here, but elsewhere.
     bool,
     bool,
 )
@@ -159,7 +159,7 @@ class Interpreter:
         self._decimal = _decimal_context()
 
     def context(self) -> Context:
-        """Return the context that a job shall run in: what it sets there the next one does not find."""
+        """Return the context to run a job in, whose changes do not affect the next one."""
         context = copy_context()
         if self._decimal is not None:
             # A context is copied, what it holds is not.

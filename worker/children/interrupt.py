@@ -1,14 +1,14 @@
-"""How the supervisor interrupts one job and no other: a few bytes of shared memory, and a signal.
+"""Interrupts a specific job: a few bytes of shared memory, and a signal.
 
-The signal alone can't say what it is for, and may arrive when the child has gone on to its next job.
-So the supervisor first writes which assignment it means; the child raises only if it still runs that.
+The signal alone has no target, and may arrive when the child is already running its next job. So the supervisor first
+writes the assignment's number, and the child raises only if it is still running that one.
 """
 
 import mmap
 import signal
 import struct
 
-#: The signal that makes a child look.
+#: The signal that makes a child check.
 SIGNAL = signal.SIGUSR1
 TIMEOUT, CANCEL = 1, 2
 
@@ -25,7 +25,7 @@ class Interrupt:
         _LAYOUT.pack_into(self._memory, 0, number, reason)
 
     def reason_for(self, number: int) -> int:
-        """Return why assignment `number` shall stop: TIMEOUT, CANCEL, or 0 when it is not meant."""
+        """Return why assignment `number` must stop: TIMEOUT, CANCEL, or 0 if it is not the target."""
         meant, reason = _LAYOUT.unpack_from(self._memory, 0)
         return int(reason) if meant == number else 0
 

@@ -1,4 +1,4 @@
-"""What a job leaves that can't be put back: then its child takes no other job, and another child takes its place."""
+"""Detects lasting changes of a job that can't be restored: its child then takes no other job, and is replaced."""
 
 import os
 import resource
@@ -63,7 +63,7 @@ class Lasting:
                 os.sched_setscheduler(0, self._scheduler[0], os.sched_param(self._scheduler[1]))
 
     def changes(self) -> str:
-        """Say what has changed for good; "" when nothing has."""
+        """Return what has changed permanently; "" if nothing has."""
         changes = []
         if self._started_threads() and (threads := self._new_threads()):
             changes.append(f"threads left running: {_listed(threads)}")
@@ -72,7 +72,7 @@ class Lasting:
         return "; ".join([*changes, *self._lost()])
 
     def _lost(self) -> list[str]:
-        """Say which of its rights, and of its places in the system, this process has lost."""
+        """Return which rights and other attributes of this process have changed."""
         if not self.restored:
             return []
         self.restored = False

@@ -1,4 +1,4 @@
-"""The children of a worker: forked, given jobs, timed, killed, reaped. Nothing here knows the queue."""
+"""The children of a worker: forks, assigns jobs, enforces timeouts, kills and reaps. Independent of the queue."""
 
 import os
 import random
@@ -20,12 +20,12 @@ from .start import start_child
 
 log = get_logger("worker")
 
-#: Seconds that a child which shall leave may take.
+#: Timeout for a child to exit, in seconds.
 EXIT_GRACE = 2.0
 
 
 class Pool:
-    """Keeps as many children as wanted, and hands them jobs."""
+    """Maintains the number of children, and assigns jobs to them."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class Pool:
         spans: socket.socket | None = None,
     ) -> None:
         self._settings = settings
-        #: Where the children send their spans, when tracing is on.
+        #: The socket for the children's spans, if tracing is on.
         self._spans = spans
         self._registry = registry
         self._inherited = inherited
@@ -43,16 +43,16 @@ class Pool:
         self.children: dict[int, ChildHandle] = {}
         self._spawn_at = 0.0
         self._early_deaths = 0
-        #: Told of each child forked, and of each one's descriptors before they are closed.
+        #: Called with each forked child, and with descriptors before they are closed.
         self.opened: Callable[[ChildHandle], None] = lambda child: None
         self.closed: Callable[[ChildHandle], None] = lambda child: None
-        #: Told of other processes that were reaped.
+        #: Called with other processes that were reaped.
         self.reaped: Callable[[int], None] = lambda pid: None
 
     # Children
 
     def maintain(self, now: float) -> None:
-        """Fork what is missing; let what is too many go."""
+        """Fork missing children; stop surplus ones."""
         staying = [child for child in self.children.values() if not child.leaving]
         for child in staying[self.wanted :]:
             self.dismiss(child, now)
@@ -62,7 +62,7 @@ class Pool:
             self._spawn(now)
 
     def dismiss(self, child: ChildHandle, now: float) -> None:
-        """Let a child go once it has no job."""
+        """Stop a child once it has no job."""
         child.leaving = True
         if not child.jobs:
             self._let_go(child, now)
@@ -74,7 +74,7 @@ class Pool:
         self.dismiss(child, now)
 
     def reap(self, now: float) -> list[tuple[ChildHandle, int]]:
-        """Return the children that have died, with their wait status. As PID 1 it reaps strangers too."""
+        """Return the children that have died, with their wait status. As PID 1, also reap orphaned processes."""
         dead: list[tuple[ChildHandle, int]] = []
         while True:
             try:
@@ -87,7 +87,7 @@ class Pool:
             if child is None:
                 self.reaped(pid)
             else:
-                # What it has started and left behind in its group goes with it.
+                # Also kill processes that it has left behind in its group.
                 system.kill_group(pid)
                 self._note_death(child, now)
                 dead.append((child, status))
@@ -107,14 +107,14 @@ class Pool:
         system.kill_group(child.pid)
 
     def close(self, child: ChildHandle) -> None:
-        """Free what a dead child's handle holds."""
+        """Release the resources of a dead child."""
         self.closed(child)
         child.close()
 
     # Jobs
 
     def hand_out(self, backlog: deque[Running], depth: int, now: float) -> None:
-        """Give jobs from the left of `backlog` to the children with the fewest, until none has room."""
+        """Assign jobs from the left of `backlog` to the children with the fewest, until none has capacity."""
         places = [
             (len(child.jobs), pid, room) for pid, child in self.children.items() if (room := child.room(depth)) > 0
         ]
@@ -142,7 +142,7 @@ class Pool:
         os.kill(child.pid, interrupt.SIGNAL)
 
     def finished(self, child: ChildHandle, now: float) -> None:
-        """Note that the first job of a child has ended; the next one begins."""
+        """Record that the first job of a child has ended, and the next one starts."""
         child.jobs.popleft()
         child.jobs_done += 1
         child.jobs_left -= 1
@@ -153,7 +153,7 @@ class Pool:
             self._let_go(child, now)
 
     def retract(self, child: ChildHandle, now: float) -> list[Running]:
-        """Take back what waits behind a child's running job."""
+        """Take back the jobs queued behind a child's running job."""
         begun = child.claims.take_back(child.last_number) if len(child.jobs) > 1 or child.retired else None
         if begun is None:
             return []
@@ -164,7 +164,7 @@ class Pool:
         return taken
 
     def enforce(self, now: float) -> None:
-        """Interrupt what has run too long, kill what did not react."""
+        """Interrupt jobs on timeout, kill those that did not react."""
         for child in self.children.values():
             if now >= child.kill_at:
                 self.kill(child, "leaving")
@@ -177,7 +177,7 @@ class Pool:
                 self.interrupt(child, interrupt.TIMEOUT, now)
 
     def wake_at(self) -> float:
-        """Return when a child is to be looked after or forked (monotonic s)."""
+        """Return when a child needs attention or has to be forked (monotonic s)."""
         earliest = self._spawn_at if len(self.children) < self.wanted else float("inf")
         for child in self.children.values():
             earliest = min(earliest, child.wake_at())
@@ -195,7 +195,7 @@ class Pool:
             child.channel.hang_up()
 
     def _note_death(self, child: ChildHandle, now: float) -> None:
-        # A child that dies before it is ready will do so again: slow down rather than fork without end.
+        # A child that dies before it is ready will probably do so again: slow down rather than fork in a loop.
         self._early_deaths = 0 if child.ready else self._early_deaths + 1
         if self._early_deaths:
             pause = min(0.1 * 2**self._early_deaths, 10.0)
@@ -212,13 +212,13 @@ class Pool:
             log.error("can't start a child; trying again in a second", error=str(error))
             return
         limit = self._settings.worker_max_jobs_per_child
-        # With jitter, so that children do not all leave at once.
+        # With jitter, so that children are not all replaced at the same time.
         jobs_left = limit - random.randint(0, limit // 10)  # noqa: S311
         child = self.children[pid] = ChildHandle(pid, *shared, jobs_left)
         self.opened(child)
 
     def descriptors(self) -> list[int]:
-        """Return what another process must not inherit of the children's channels."""
+        """Return the descriptors of the children's channels, which other processes must not inherit."""
         return [
             number
             for child in self.children.values()

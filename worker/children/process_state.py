@@ -1,4 +1,4 @@
-"""What one job may leave changed in its child, and the next one must not find: put back after each job.
+"""Restores process state that a job may have changed in its child, after each job.
 
 Not everything can be. What is seen of that (`lasting`) ends the child; what is not, such as patched modules, is a
 matter of `WORKER_MAX_JOBS_PER_CHILD=1`.
@@ -24,14 +24,14 @@ from .random_numbers import SharedNumbers
 from .streams import Streams
 from .watch import watch
 
-#: What `faulthandler.register` takes. Its handlers are below Python's, where `signal.getsignal` does not see them.
+#: Signals for `faulthandler.register`, whose C handlers are invisible to `signal.getsignal`.
 _REGISTRABLE = sorted(
     signal.valid_signals() - {signal.SIGSEGV, signal.SIGFPE, signal.SIGABRT, signal.SIGBUS, signal.SIGILL}
 )
 
 
 def report_crashes() -> None:
-    """Have a crash of this process written to the job's log, with the place in the handler."""
+    """Write crashes of this process to the job's log, with the location in the handler."""
     faulthandler.enable(file=2, all_threads=False)
 
 
@@ -55,7 +55,7 @@ class ProcessState:
         self._loggers, self._lasting = Loggers(), Lasting()
         self._numbers = SharedNumbers()
         self._interpreter = Interpreter()
-        #: Returns the context that a job shall run in.
+        #: Returns the context to run a job in.
         self.context = self._interpreter.context
         watch.forget()
 
@@ -71,7 +71,7 @@ class ProcessState:
             thoroughly = True
             self._restore_noted()
         if thoroughly:
-            # Timers first: they may end this process.
+            # Timers first: they may terminate this process.
             self._signals.restore()
             self._restore_folder()
             self._interpreter.restore_decimals()
@@ -85,12 +85,12 @@ class ProcessState:
         if socket.getdefaulttimeout() != self._timeout:
             socket.setdefaulttimeout(self._timeout)
         if thoroughly:
-            # Only now: handlers of signals may have come in between.
+            # Only now, since signal handlers may have run in between.
             watch.forget()
         return thoroughly
 
     def left_for_good(self) -> str:
-        """Say what of the job is left and can't be put back; "" when there is nothing."""
+        """Return what the job has left that can't be restored; "" if there is nothing."""
         return self._lasting.changes()
 
     @contextmanager
@@ -106,7 +106,7 @@ class ProcessState:
         """Put back what only functions change whose calls are noted."""
         self._interpreter.restore_called()
         report_crashes()
-        # One for the signal that interrupts a job would leave the next one to be killed.
+        # A handler of the interrupt signal would prevent the next job's interruption, so that it would be killed.
         for number in _REGISTRABLE:
             faulthandler.unregister(number)
         self._restore_limits()
@@ -119,14 +119,14 @@ class ProcessState:
     def _restore_limits(self) -> None:
         for each, limit in self._limits.items():
             if resource.getrlimit(each) != limit:
-                # A hard limit is lowered for good, unless we are root.
+                # Hard limits can't be raised again, unless we are root.
                 with suppress(ValueError, OSError):
                     resource.setrlimit(each, limit)
 
     def _restore_folder(self) -> None:
         os.umask(self._umask)
         if self._folder is not None and _folder() != self._folder:
-            # A deploy may have deleted the folder meanwhile: there is nothing to go back to then.
+            # A deploy may have deleted the folder.
             with suppress(OSError):
                 os.chdir(self._folder)
 

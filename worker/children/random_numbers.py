@@ -1,7 +1,7 @@
-"""Random numbers: no two children draw the same ones, and what one job seeds the next one does not find seeded.
+"""Seeds random generators, so that children generate different numbers, and a job's seed does not affect the next job.
 
-What modules have made at import, before the fork, has the same state in every child. What is found as a global of a
-module, or in a class of one, is seeded anew in each; what lies deeper, in an object or a closure, is not found.
+Generators created at import, before the fork, have the same state in every child. Those that are globals of a module,
+or attributes of its classes, are seeded again in each child; those inside objects or closures are not found.
 """
 
 import random
@@ -13,7 +13,7 @@ from typing import Any
 
 from .watch import watch
 
-#: What is seeded anew in each child. Found once, before the first fork: to look takes some milliseconds.
+#: Generators to seed in each child. Found once, before the first fork, since searching takes some milliseconds.
 _found: list[object] = []
 
 
@@ -68,7 +68,7 @@ class SharedNumbers:
         self._note_numpy()
 
     def restore(self) -> None:
-        """Seed them anew: a job may have set their state."""
+        """Seed them again, since a job may have set their state."""
         random.seed()
         self._note_numpy()
         if self._numpy is not None:
@@ -78,7 +78,7 @@ class SharedNumbers:
                 _seed(self._bits)
 
     def numpy_is_new(self) -> bool:
-        """Return whether a job has been the first to import numpy: nobody has noted what it did there."""
+        """Return whether a job was the first to import numpy, so that its calls were not recorded."""
         return self._numpy is None and "numpy.random" in sys.modules
 
     def _note_numpy(self) -> None:

@@ -1,10 +1,10 @@
-"""A handler's return value as JSON, exactly, or a clear word about why it can't be."""
+"""Encodes a handler's return value as JSON, exactly, or with a clear error."""
 
 import json
 import math
 from typing import Any
 
-#: Bytes of JSON.
+#: Maximum bytes of JSON.
 MAX_RESULT = 64 * 1024
 _MAX_DEPTH = 64
 
@@ -12,7 +12,7 @@ _encode = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",",
 
 
 class BadResult(Exception):
-    """Raised when a result can't be stored; the message names the place in it."""
+    """Raised when a result can't be stored; the message has the path in it."""
 
     def __init__(self, error_type: str, message: str) -> None:
         super().__init__(message)
@@ -27,16 +27,16 @@ def encode_result(value: Any) -> bytes:
         text = _encode(value).encode()
     except (TypeError, ValueError, RecursionError) as error:
         where = find_bad(value) or f"result ({error})"
-        raise BadResult("ResultNotJson", f"the handler returned what JSON can't hold: {where}") from None
+        raise BadResult("ResultNotJson", f"the handler returned a value that JSON does not support: {where}") from None
     if len(text) > MAX_RESULT:
-        raise BadResult("ResultTooLarge", f"the result is {len(text)} bytes of JSON: the most is {MAX_RESULT}")
+        raise BadResult("ResultTooLarge", f"the result is {len(text)} bytes of JSON: the maximum is {MAX_RESULT}")
     return text
 
 
 def find_bad(value: Any, path: str = "result", depth: int = 0) -> str | None:
-    """Return the first place in a value that JSON can't hold, such as `result.sizes[3] is a set`."""
+    """Return the first unsupported part of a value, such as `result.sizes[3] is a set`."""
     if depth > _MAX_DEPTH:
-        return f"{path:.40}... is nested too deep, or contains itself"
+        return f"{path:.40}... is nested too deeply, or contains itself"
     if isinstance(value, dict):
         parts = [(key, f"{path}.{key!s:.40}", item) for key, item in value.items()]
     elif isinstance(value, list | tuple):

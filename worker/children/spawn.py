@@ -1,6 +1,6 @@
-"""Children that are started afresh, not forked: each imports the handlers itself, and has threads of its own.
+"""Spawned children, which are not forked: each imports the handlers itself, and has its own threads.
 
-That takes longer and more memory, as nothing is shared; it is for handlers whose libraries do not survive a fork.
+That takes more time and memory, since nothing is shared; it is for handlers whose libraries do not survive a fork.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Starting a child, by a fork or afresh, with what it and the supervisor share."""
+"""Starts a child, by fork or spawn, with the objects that it shares with the supervisor."""
 
 import os
 import socket

@@ -1,7 +1,6 @@
-"""A child's standard streams: what one job closes, replaces or redirects, the next one finds as it was.
+"""A child's standard streams: what a job closes, replaces or redirects is restored for the next one.
 
-Beside them is a copy of the descriptor that leads to the job's log. Our own lines go there: whatever a handler does to
-its standard streams, they arrive.
+A copy of the log's descriptor is used for our own lines, which arrive whatever a handler does to its standard streams.
 """
 
 import io
@@ -18,20 +17,20 @@ _ENCODING, _ERRORS = "utf-8", "backslashreplace"
 
 
 class Streams:
-    """Standard input, which is empty, output and error, which are the job's log; and that log itself."""
+    """Standard input, which is empty, standard output and error, which are the job's log, and the log itself."""
 
     def __init__(self, output: int) -> None:
-        """Take over descriptors 0, 1 and 2 of this process; `output` leads to the log."""
-        #: Where the log is written to, beside 1 and 2.
+        """Replace descriptors 0, 1 and 2 of this process; `output` is the log."""
+        #: Descriptor of the log, in addition to 1 and 2.
         self.output = output
         self._nothing = os.open(os.devnull, os.O_RDONLY)
-        #: For our own lines.
+        #: Stream for our own lines.
         self.log = _writer(output)
         self._restore_output()
         self._open()
 
     def restore(self, *, thoroughly: bool) -> None:
-        """Put back what was changed, and have everything in the log that was printed."""
+        """Restore what was changed, and flush everything that was printed to the log."""
         if thoroughly:
             dup2(self._nothing, 0)
         self._restore_output()
@@ -64,7 +63,7 @@ class Streams:
                 os.write(2, f"{line}\n".encode(_ENCODING, _ERRORS))
 
     def _restore_output(self) -> None:
-        # Each time, since a file that was opened on them closes them unseen; to look would take longer.
+        # Each time, since a file that was opened on them closes them unnoticed, and checking would take longer.
         dup2(self.output, 1)
         dup2(self.output, 2)
 

@@ -1,4 +1,4 @@
-"""What the operating system is asked for: each is left out where the system has it not."""
+"""Operating system services; unsupported ones are skipped."""
 
 import os
 import resource
@@ -56,7 +56,7 @@ def prefer_as_oom_victim() -> None:
 
 
 def need_descriptors(count: int) -> None:
-    """Raise the limit of open files if need be. Raises ConfigurationError when it can't be raised so far."""
+    """Raise the limit of open files if need be. Raises ConfigurationError if that is not permitted."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft >= count:
         return
@@ -68,12 +68,12 @@ def need_descriptors(count: int) -> None:
 
 
 def limit_memory(limit: int) -> None:
-    """Let no allocation take this process over `limit` bytes of address space: it gets a MemoryError."""
+    """Limit the address space of this process to `limit` bytes: larger allocations raise MemoryError."""
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
 def oom_kills() -> int:
-    """Return how often the kernel has killed for want of memory, here or in a container."""
+    """Return the number of out-of-memory kills of the machine or container."""
     try:
         with open("/proc/vmstat") as file:
             return next(int(line.split()[1]) for line in file if line.startswith("oom_kill "))
@@ -82,7 +82,7 @@ def oom_kills() -> int:
 
 
 def resident_bytes(pid: int) -> int:
-    """Return the resident memory of a process, 0 when it is gone."""
+    """Return the resident memory of a process, 0 if it has ended."""
     try:
         with open(f"/proc/{pid}/statm") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -91,7 +91,7 @@ def resident_bytes(pid: int) -> int:
 
 
 def kill_group(pid: int) -> None:
-    """Kill a child and all that stayed in its group."""
+    """Kill a child and all processes in its group."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
     with suppress(ProcessLookupError):
@@ -99,7 +99,7 @@ def kill_group(pid: int) -> None:
 
 
 def describe_exit(status: int) -> str:
-    """Return a wait status in a word: `SIGSEGV`, `exit 0`."""
+    """Describe a wait status: `SIGSEGV`, `exit 0`."""
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         try:

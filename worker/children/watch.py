@@ -1,8 +1,7 @@
-"""Whether a handler has called what changes its process for longer than the job.
+"""Detects whether a handler has called functions that change process state beyond the job.
 
-To ask the system after each job for its timers, signal mask, folder and so on would take half as long as all else that
-a short job costs its child. So calls from Python are noted. What C code does behind Python's back is looked for after
-jobs that took longer, and whenever a child runs out of work.
+Reading timers, signal mask, working directory etc. after each job would add half of a short job's overhead. So calls
+from Python are recorded. Changes by C code are checked after longer jobs, and whenever a child becomes idle.
 """
 
 import faulthandler
@@ -61,11 +60,11 @@ class Watch:
         self._is_on = False
         #: Names of variables that were set since `forget`, whether `os.environ` knows of it or not.
         self.variables: set[bytes] = set()
-        #: Whether one of them was called since `forget`; always when nothing is noted.
+        #: Whether one of them was called since `forget`; always True if calls are not recorded.
         self.called = True
 
     def begin(self) -> None:
-        """Note calls from now on. Modules that are imported later get hold of nothing else."""
+        """Record calls from now on, including those from modules that are imported later."""
         if not self._is_on:
             self._is_on = True
             for holder, names in _WATCHED:
@@ -73,14 +72,14 @@ class Watch:
             self.note(os, _VARIABLES, self._noting_variables)
 
     def note(self, holder: object, names: str, noting_of: Noting | None = None) -> None:
-        """Note the calls of these functions of a module, or a class; those that this system lacks are left out."""
+        """Record calls of these functions of a module or a class, without those that this system lacks."""
         for name in names.split():
             function = getattr(holder, name, None)
             if function is None:
                 continue
             noting = (noting_of or self._noting)(function)
             if isinstance(holder, ModuleType):
-                # Where pickle looks for it: below, in `posix`, stands another.
+                # Pickle finds it under this name; `posix` has the original.
                 noting.__module__ = holder.__name__
             if function in os.supports_fd:
                 os.supports_fd.add(noting)

@@ -1,22 +1,22 @@
-"""The server's clock, as seen from here: its last reading, carried on by our own steady clock."""
+"""Estimates the server's clock: its last reading plus the time elapsed on our monotonic clock."""
 
 import time
 
 
 class ServerClock:
-    """Tells the server's time without asking it; a wrong clock on this machine changes nothing."""
+    """The server's time without a query, independent of this machine's wall clock."""
 
     def __init__(self) -> None:
         self._offset = time.time() - time.monotonic()
 
     def set(self, server_now: int) -> None:
-        """Take over a reading of the server (Unix ms)."""
+        """Set a reading of the server (Unix ms)."""
         self._offset = server_now / 1000 - time.monotonic()
 
     def now(self) -> int:
-        """Return the server's now in Unix milliseconds."""
+        """Return the server's current time in Unix milliseconds."""
         return self.at(time.monotonic())
 
     def at(self, monotonic: float) -> int:
-        """Return the server's Unix milliseconds at a moment of our steady clock (s)."""
+        """Return the server's Unix milliseconds at a time of our monotonic clock (s)."""
         return round((monotonic + self._offset) * 1000)

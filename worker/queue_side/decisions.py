@@ -1,7 +1,7 @@
-"""What becomes of an attempt that did not end well: pure functions, no clock, no queue.
+"""Decides what happens to a job after an unsuccessful attempt: pure functions, without clock or queue.
 
-Failures, deaths of the child and lost workers are counted apart. So a job that kills its child is given
-up after `WORKER_MAX_CRASHES`, however many retries it has, and an outage burns nobody's retries.
+Failures, crashes of the child and lost workers are counted separately. So a job that crashes its child becomes a dead
+letter after `WORKER_MAX_CRASHES`, regardless of its retries, and an outage uses up no retries.
 """
 
 from typing import Any, Literal, NamedTuple
@@ -15,13 +15,13 @@ from gopher.jobs.backoff import Backoff, crash_delay
 from gopher.jobs.handlers import Handler
 from gopher.queue.replies import FetchedJob
 
-#: A type that no worker knows is tried again this often, so far apart (s): a deploy may be under way.
+#: Retries of jobs of an unknown type, and the delay between them (s): a deploy may be in progress.
 NO_HANDLER_ATTEMPTS, NO_HANDLER_DELAY = 10, 10.0
 
 
 class Decision(NamedTuple):
-    """What to do with the job. `delay` in seconds; `error` is JSON; `crash` says how the child died; `place` is
-    where in the handler's code it failed, e.g. `shop/mail.py:42 send`."""
+    """What to do with a job. `delay` is in seconds; `error` is JSON; `crash` is how the child died; `place` is where
+    in the handler's code it failed, e.g. `shop/mail.py:42 send`."""
 
     kind: Literal["retry", "dead", "requeue", "throttle", "cancelled"]
     outcome: str
@@ -33,14 +33,14 @@ class Decision(NamedTuple):
 
 
 CANCELLED = Decision("cancelled", "cancelled")
-#: Given back because the worker stops, and taken away because it was not heard of.
+#: History outcomes: requeued because the worker stops, and rescued because the worker was lost.
 RELEASED, LOST = Decision("requeue", "released"), Decision("requeue", "lost")
 
 
 def on_failure(
     job: FetchedJob, failed: Failed, handler: Handler | None, *, max_retries: int, timeout: float
 ) -> Decision:
-    """Decide for an attempt that the child itself reports as not completed."""
+    """Decide about an attempt that the child has reported as not completed."""
     if failed.kind == "snooze":
         return Decision("requeue", "snoozed", delay=failed.after or 0.0)
     if failed.kind == "rate_limited":
@@ -62,7 +62,7 @@ def on_failure(
 
 
 def on_timeout(job: FetchedJob, timeout: float, grace: float, max_retries: int, handler: Handler | None) -> Decision:
-    """Decide for an attempt that was killed because it did not even react to the exception."""
+    """Decide about an attempt that was killed because it did not react to the exception."""
     message = (
         f"ran longer than its timeout of {format_duration(timeout)}, did not react to the exception for "
         f"{format_duration(grace)}, and was killed"
@@ -86,25 +86,25 @@ def on_crash(job: FetchedJob, how: str, output: str, max_crashes: int, place: st
 
 
 def on_no_handler(job: FetchedJob) -> Decision:
-    """Decide for a job of a type that this worker does not know."""
-    message = f"no worker that took it knows the job type {job.type!r}"
+    """Decide about a job of a type without handler in this worker."""
+    message = f"no worker that fetched it has a handler for {job.type!r}"
     if job.attempt >= NO_HANDLER_ATTEMPTS:
         return _dead("failed", "NoHandler", message, permanent=True)
     return _again("failed", NO_HANDLER_DELAY, "NoHandler", message)
 
 
 def on_refused_outcome(reason: str) -> Decision:
-    """Decide for an attempt that has ended and whose outcome the server does not take."""
-    message = f"it ran, and what it ended with could not be stored: {reason[:500]}"
+    """Decide about an attempt whose outcome the server rejects."""
+    message = f"it ran, but its outcome could not be stored: {reason[:500]}"
     return _dead("failed", "OutcomeRefused", message, permanent=True)
 
 
 def within(decision: Decision, give_up_in: float) -> Decision:
-    """Give a job up that would be tried again later than `give_up_in` seconds from now (`retry_for`)."""
+    """Make a job a dead letter if it would be retried later than `give_up_in` seconds from now (`retry_for`)."""
     if decision.kind != "retry" or decision.delay <= give_up_in:
         return decision
     error = msgspec.json.decode(decision.error)
-    error["message"] += " (no further attempt: the time for retries, retry_for, is over)"
+    error["message"] += " (not retried: retry_for has passed)"
     return decision._replace(kind="dead", delay=0.0, error=msgspec.json.encode(error))
 
 

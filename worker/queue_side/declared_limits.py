@@ -1,4 +1,4 @@
-"""The limits that handlers declare of their own types: told to the server until it has heard of them."""
+"""Sends the limits declared by handlers to the server, until it has accepted them."""
 
 from functools import partial
 
@@ -8,22 +8,22 @@ from gopher.server.pipeline import Pipeline
 
 
 class DeclaredLimits:
-    """Those of one queue; what an operator has set stands."""
+    """The declared limits of a queue; operators' limits take precedence."""
 
     def __init__(self, queue: Queue, pipeline: Pipeline, registry: Registry) -> None:
         self._queue = queue
         self._pipeline = pipeline
         self._limits = {handler.name: handler.limit for handler in registry if handler.limit is not None}
-        #: Types of which the server is to be told.
+        #: Types whose limits have to be sent.
         self._due = set(self._limits)
 
     def declare(self) -> None:
-        """Tell the server of all."""
+        """Send all limits."""
         self._due = set(self._limits)
         self.declare_refused()
 
     def declare_refused(self) -> None:
-        """Tell it again of those that it has refused to hear of."""
+        """Send rejected limits again."""
         due, self._due = self._due, set()
         for name in sorted(due):
             call = self._queue.set_limit(name, *self._limits[name], origin="handler")

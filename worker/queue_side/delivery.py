@@ -1,9 +1,9 @@
-"""How outcomes reach the server: a call is repeated until a script has answered for what it brings.
+"""Delivers outcomes to the server: calls are sent again until a script has confirmed their outcomes.
 
-Only a script ends an outcome. An error reply says that something else stands in the way: a failover, a full disk, a
-quota, a proxy without its server, words that are not known. It passes or not; the result is kept as long as the lease.
-Results that go together are halved, in case one of them is the reason; and one that alone is refused for long while
-the server takes others can't be stored as it is.
+Only a script's reply is final. An error reply means that something else prevents it: a failover, a full disk, a quota,
+a proxy without its server, or an unknown error. It may be temporary, so outcomes are kept as long as the lease. Batches
+are split in halves, in case a single outcome is the reason; and an outcome that is rejected alone for long while the
+server accepts others can't be stored as it is.
 """
 
 import time
@@ -23,32 +23,32 @@ from gopher.telemetry.logs import get_logger
 
 log = get_logger("worker")
 
-#: What scripts answer for an outcome. ALREADY: the reply was lost and the call repeated. MISSING: there is no record.
+#: Scripts' replies for an outcome. ALREADY: the call was sent again after a lost reply. MISSING: there is no record.
 ANSWERS = frozenset({"OK", "ALREADY", "STALE", "MISSING"})
-#: Seconds until what was refused is sent again, at first; it doubles up to this share of the lease.
+#: Initial delay (s) before rejected outcomes are sent again; it doubles up to this fraction of the lease.
 FIRST_PAUSE, LONGEST_SHARE = 0.1, 1 / 6
-#: How often results that go together are refused before they are halved.
+#: How often a batch is rejected before it is split.
 TOGETHER = 3
-#: Seconds, at least, for which an outcome is repeated though the server takes others; a lease if that is longer.
+#: Minimum time (s) for which an outcome is retried while the server accepts others; a lease if that is longer.
 PATIENCE = 30.0
-#: Outcomes, and bytes of them, that were refused and are kept: with more, no more jobs are fetched from that queue.
+#: Maximum number and bytes of rejected outcomes: above them, no more jobs are fetched from that queue.
 FULL, FULL_BYTES = 256, 16 * 1024 * 1024
-#: Seconds between two lines of the log about it.
+#: Minimum seconds between two log lines about it.
 SAY_EVERY = 10.0
 
 
 @dataclass(slots=True, eq=False)
 class Parcel:
-    """Outcomes that go out with one call."""
+    """Outcomes that are sent with one call."""
 
     jobs: Sequence[Running]
     call: Call
-    #: The same in two calls, for several outcomes.
+    #: Splits it into two calls, for several outcomes.
     halves: Callable[[], "list[Parcel]"] | None = None
-    #: What is sent in the place of an outcome that the server never takes; it is told the server's reason.
+    #: Returns the call in place of an outcome that the server never accepts, given the server's reason.
     instead: Callable[[str], "Parcel"] | None = None
     refusals: int = 0
-    #: When it was refused first, and is to be sent again (monotonic s).
+    #: When it was first rejected, and when to send it again (monotonic s).
     refused_at: float = 0.0
     due: float = 0.0
 
@@ -58,22 +58,22 @@ class Parcel:
 
 
 class Delivery:
-    """Brings the outcomes of one queue's jobs to the server."""
+    """Delivers the outcomes of a queue's jobs to the server."""
 
     def __init__(self, keys: QueueKeys, pipeline: Pipeline, lease: float, patience: float = PATIENCE) -> None:
         self._keys = keys
         self._pipeline = pipeline
         self._longest_pause = lease * LONGEST_SHARE
         self._patience = max(patience, lease)
-        #: Not answered for by a script yet.
+        #: Not confirmed by a script yet.
         self._parcels: set[Parcel] = set()
-        #: Of these, what was refused, and waits for its time.
+        #: Rejected ones, to be sent again.
         self._waiting: list[Parcel] = []
-        #: Outcomes that were refused, and their bytes.
+        #: Number and bytes of rejected outcomes.
         self._refused, self._refused_bytes = 0, 0
-        #: When the last outcome was taken, by the scripts' names (monotonic s).
+        #: When the last outcome was accepted, by script (monotonic s).
         self._taken_at: dict[str, float] = {}
-        #: Former ids of this worker: its jobs were given to others.
+        #: Former ids of this worker, whose jobs were requeued.
         self._lost_ids: set[str] = set()
         self._say_at = 0.0
 
@@ -83,24 +83,24 @@ class Delivery:
 
     @property
     def full(self) -> bool:
-        """Whether so much was refused that no more should come."""
+        """Whether too many outcomes were rejected to fetch more jobs."""
         return self._refused >= FULL or self._refused_bytes >= FULL_BYTES
 
     def held(self) -> list[Running]:
-        """Return the jobs whose outcomes no script has answered for."""
+        """Return the jobs whose outcomes no script has confirmed."""
         return [running for parcel in self._parcels for running in parcel.jobs]
 
     def lose(self, worker_id: str) -> None:
-        """Repeat no more what was done under an id whose lease was lost."""
+        """Drop the outcomes of an id whose lease was lost."""
         self._lost_ids.add(worker_id)
 
     def send(self, parcel: Parcel) -> None:
-        """Put outcomes on their way."""
+        """Send outcomes."""
         self._parcels.add(parcel)
         self._pipeline.add(parcel.call, lambda answer: self._answered(parcel, answer))
 
     def send_again(self, now: float) -> None:
-        """Send what was refused and whose time has come."""
+        """Send rejected outcomes again that are due."""
         if not self._waiting:
             return
         due = [parcel for parcel in self._waiting if parcel.due <= now]
@@ -109,7 +109,7 @@ class Delivery:
             self.send(parcel)
 
     def wake_at(self) -> float:
-        """Return when something is to be sent again (monotonic s)."""
+        """Return when something has to be sent again (monotonic s)."""
         return min((parcel.due for parcel in self._waiting), default=float("inf"))
 
     def _answered(self, parcel: Parcel, answer: Any) -> None:
@@ -122,15 +122,15 @@ class Delivery:
         self._taken_at[parcel.call.verb] = now
         if parcel.refusals and not self._refused:
             self._say_at = 0.0
-            log.info("the server has taken all outcomes that it had refused", queue=self._keys.queue)
+            log.info("the server has accepted all outcomes that it had rejected", queue=self._keys.queue)
         for running, each in zip(parcel.jobs, answers, strict=True):
             _tell(running, each)
 
     def _take_refusal(self, parcel: Parcel, answer: Any, now: float) -> None:
-        error = answer if isinstance(answer, Exception) else ValueError(f"no answer of a script: {answer!r}")
+        error = answer if isinstance(answer, Exception) else ValueError(f"unexpected reply of a script: {answer!r}")
         if parcel.jobs[0].worker_id in self._lost_ids:
             self._end(parcel)
-            log.warning("outcomes were refused after the lease was lost, and dropped", jobs=len(parcel.jobs))
+            log.warning("dropped outcomes that were rejected after the lease was lost", jobs=len(parcel.jobs))
             return
         self._count_refusal(parcel, now)
         self._say(error, now)
@@ -163,15 +163,15 @@ class Delivery:
         self._waiting.append(parcel)
 
     def _is_its_own_fault(self, parcel: Parcel, error: Exception, now: float) -> bool:
-        """Return whether there is no hope for an outcome that was refused alone. While all are refused, there is."""
+        """Return whether a single rejected outcome is hopeless, which it is not while all outcomes are rejected."""
         takes_others = self._taken_at.get(parcel.call.verb, 0.0) > parcel.refused_at
         return now - parcel.refused_at >= self._patience and (takes_others or blames_data(error))
 
     def _give_up(self, parcel: Parcel, error: Exception) -> None:
         (running,) = parcel.jobs
         self._end(parcel)
-        ending = "the job becomes a dead letter" if parcel.instead else "the job is given back"
-        log.error(f"the server never takes an outcome; {ending}", error=str(error), **job_fields(running))
+        ending = "the job becomes a dead letter" if parcel.instead else "the job is requeued"
+        log.error(f"the server permanently rejects an outcome; {ending}", error=str(error), **job_fields(running))
         field = field_of("refused", running.job.type)
         self._pipeline.add(Command(self._keys.totals, ("HINCRBY", self._keys.totals, field, "1")))
         if parcel.instead is not None:
@@ -190,13 +190,11 @@ class Delivery:
         if now >= self._say_at:
             self._say_at = now + SAY_EVERY
             what = {"queue": self._keys.queue, "outcomes": self._refused, "error": str(translated(error))}
-            log.error("outcomes are refused by the server and sent again", **what)
+            log.error("the server rejected outcomes; retrying", **what)
 
 
 def _tell(running: Running, answer: str) -> None:
     if answer == "STALE":
-        log.warning(
-            "an outcome came too late and was dropped: the job was given to another worker", **job_fields(running)
-        )
+        log.warning("dropped a late outcome: the job was rescued and fetched by another worker", **job_fields(running))
     elif answer == "MISSING":
-        log.warning("a job's record has disappeared", **job_fields(running))
+        log.warning("a job's record is missing", **job_fields(running))

@@ -1,9 +1,8 @@
-"""How jobs come in from one queue: a blocking pop that returns when there is something, and fetches.
+"""Fetches jobs from a queue: with a blocking pop that returns when there is a job, and with fetch calls.
 
-Behind the blocking pop's BRPOPLPUSH stands a fetch, so that a job which comes to an idle worker is begun at once,
-without a round trip more. When the blocking pop's connection is lost, it is not known whether the server has done it,
-or will do it some time later: then the fetches that follow name its number, and a job that was begun with it and
-never arrived is given out by one of them.
+The BRPOPLPUSH is followed by a fetch on the same connection, so that an idle worker starts a new job without another
+round trip. If the connection of the blocking pop is lost, it is unknown whether the server has executed it, or will do
+so later: then further fetches pass its number, and one of them returns a job that was started by it and never arrived.
 """
 
 import time
@@ -25,17 +24,17 @@ from .priority_cycle import PriorityCycle
 
 log = get_logger("worker")
 
-#: Seconds that BRPOPLPUSH waits on the server. The worker looks by itself more often than that.
+#: Timeout of BRPOPLPUSH in seconds. The worker polls more often than that.
 BLOCK = 10
-#: Numbers of lost blocking pops that are kept. A job that an older one began comes back when the worker has gone.
+#: Maximum number of remembered lost blocking pops. A job started by an older one is rescued after the worker's end.
 LOST_KEPT = 100
 
-#: Takes what a fetch has brought.
+#: Receives the result of a fetch.
 Taker = Callable[[Fetched], None]
 
 
 class Fetcher:
-    """One served queue."""
+    """The fetcher of a queue."""
 
     def __init__(
         self,
@@ -52,57 +51,57 @@ class Fetcher:
         self.blocking_pop.given_up = lambda: self._pop_given_up(time.monotonic())
         self._cycle = cycle
         self._poll_interval = poll_interval
-        #: Whether jobs come with what came before their attempts.
+        #: Whether to fetch the trace data of previous attempts.
         self._with_prelude = with_prelude
-        #: Of the next token.
+        #: Number of the next token.
         self._number = 1
-        #: Jobs that a fetch under way may bring.
+        #: Number of jobs requested by the fetch in flight.
         self.asked_for = 0
-        #: Whether more was waiting when the last fetch was answered.
+        #: Whether more jobs were waiting at the last fetch.
         self.more = True
         self._must_look = False
         self._poll_at = 0.0
-        #: When the next fetch may be sent, after one that was refused (monotonic s), and the pauses to come.
+        #: When the next fetch may be sent after a rejected one (monotonic s), and the next pauses.
         self._not_before = 0.0
         self._pauses = pauses()
-        #: Of the last blocking pop, who takes what it brings, and numbers of blocking pops whose replies never came.
+        #: Of the last blocking pop, its receiver, and numbers of blocking pops whose replies were lost.
         self._pop_number = 0
         self._pop_taker: Taker = _ignore
         self._lost_pops: deque[int] = deque(maxlen=LOST_KEPT)
-        #: When the last lost one should have ended by itself.
+        #: When the last lost one must have ended.
         self._orphans_end = float("inf")
 
     @property
     def next_numbers(self) -> tuple[int, int]:
-        """The first numbers, of fetches and of blocking pops, of which an answer may still come."""
+        """The first numbers of fetches and of blocking pops whose replies may still arrive."""
         return self._number, self._pop_number + (not self.blocking_pop.waiting)
 
     @property
     def lost_pops(self) -> list[int]:
-        """Numbers of blocking pops whose jobs may still be given out by a fetch."""
+        """Numbers of blocking pops whose jobs a fetch may still return."""
         return list(self._lost_pops)
 
     def expects(self, now: float) -> bool:
-        """Return whether a job may stand in our list already, of which we have not heard."""
+        """Return whether our list may contain a job that we have not received."""
         return self._must_look or now >= self._orphans_end
 
     def must_fetch(self, now: float) -> bool:
-        """Return whether to fetch now whether or not a child is free: for a job that stands in our list already."""
+        """Return whether to fetch even without a free child, for a job that is already in our list."""
         return self._may_fetch(now) and self.expects(now)
 
     def wants_fetch(self, now: float) -> bool:
-        """Return whether a fetch is likely to bring something, or it is time to look anyhow."""
+        """Return whether a fetch will probably return jobs, or a poll is due."""
         return self._may_fetch(now) and (self.more or self._must_look or now >= self._poll_at)
 
     def _may_fetch(self, now: float) -> bool:
         return not self.asked_for and now >= self._not_before
 
     def look_again(self) -> None:
-        """Have a fetch look for jobs that stand in our list already."""
+        """Make a fetch check for jobs that are already in our list."""
         self._must_look = True
 
     def fetch(self, worker_id: str, want: int, now: float, take: Taker) -> None:
-        """Ask for up to `want` jobs; `take` is given what comes."""
+        """Fetch up to `want` jobs; `take` receives the result."""
         self.asked_for = want
         self._must_look = False
         if now >= self._orphans_end:
@@ -111,7 +110,7 @@ class Fetcher:
         self.pipeline.add(self._fetch_call(worker_id, want, self._number), partial(self._answered, take))
 
     def listen(self, worker_id: str, now: float, spare: float, take: Taker) -> None:
-        """Wait on the server for the next job: BRPOPLPUSH next -> processing:<worker>, then a fetch that begins it."""
+        """Wait on the server for the next job: BRPOPLPUSH next -> processing:<worker>, then a fetch that starts it."""
         if not self.blocking_pop.is_free(now, spare):
             return
         keys = self.queue.keys
@@ -121,7 +120,7 @@ class Fetcher:
         self.blocking_pop.wait([pop, fetch], BLOCK, now, spare)
 
     def wake_at(self) -> float:
-        """Return when to look again or to start the blocking pop (monotonic s); never while a fetch is under way."""
+        """Return when to poll or to start the blocking pop (monotonic s); never while a fetch is in flight."""
         if self.asked_for:
             return float("inf")
         look_at = 0.0 if self._must_look else min(self._poll_at, self.blocking_pop.wake_at())
@@ -137,9 +136,9 @@ class Fetcher:
             self._take(reply, take)
 
     def _refused(self, error: Exception) -> None:
-        """Look again soon: an error reply does not say that nothing was begun, and the next fetch brings what was."""
+        """Fetch again soon: despite an error reply, a job may have been started, which the next fetch returns."""
         if not self._not_before:
-            log.warning("a fetch was refused by the server; it is repeated", queue=self.queue.name, error=str(error))
+            log.warning("the server rejected a fetch; retrying", queue=self.queue.name, error=str(error))
         self.more = False
         self._must_look = True
         self._not_before = time.monotonic() + next(self._pauses)
@@ -165,7 +164,7 @@ class Fetcher:
         take(fetched)
 
     def _forget_lost(self, jobs: list[FetchedJob]) -> None:
-        """Name no more those whose jobs have come after all."""
+        """Remove the numbers whose jobs have arrived after all."""
         for job in jobs:
             _, blocking_pop, number = job.token.rpartition(".b")
             if blocking_pop and int(number) in self._lost_pops:
@@ -185,7 +184,7 @@ class Fetcher:
         self._take(fetched, self._pop_taker)
 
     def _pop_given_up(self, now: float) -> None:
-        """Look in our list for what the blocking pop has brought, begun or not: now, and when it has surely ended."""
+        """Check our list for the job of a lost blocking pop: now, and when it must have ended."""
         self._lost_pops.append(self._pop_number)
         self._must_look = True
         self._orphans_end = now + BLOCK + 1.0

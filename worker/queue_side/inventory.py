@@ -1,11 +1,11 @@
-"""Whether the jobs that the server says are in this worker's hands are in its hands.
+"""Reconciles the worker's list in the server with the jobs that the worker holds.
 
-A job that is in its list and that it does not know of would stay `processing` for as long as the worker lives: its
-lease covers it. There is no way known to get there; this is for those that are not known.
+A job in its list that the worker does not hold would stay `processing` as long as the worker runs, since its lease
+covers it. No cause of this is known; this is a safeguard against unknown ones.
 
-The answer to a heartbeat says how many jobs stand in the list. When it is read, all that was sent before it has been
-answered: so the worker holds at least as many, but for one that a blocking pop brings. Only where it holds fewer,
-beat after beat, is the list compared token by token, in a script.
+The reply to a heartbeat has the length of the list. When it is read, all earlier calls have been answered: so the
+worker holds at least as many jobs, except for one of a blocking pop. Only if it holds fewer, for several heartbeats in
+a row, a script compares the list token by token.
 """
 
 from collections.abc import Callable
@@ -17,24 +17,24 @@ from .fetcher import Fetcher
 
 log = get_logger("worker")
 
-#: Heartbeats in a row with too many jobs in the list until a fetch looks for them, and until they are taken back.
+#: Consecutive heartbeats with too many jobs in the list until a fetch checks for them, and until they are requeued.
 LOOK_AFTER, RECLAIM_AFTER = 2, 3
 
 
 class Inventory:
-    """Compares the list of one queue."""
+    """Reconciles the list of a queue."""
 
     def __init__(self, fetcher: Fetcher) -> None:
         self._fetcher = fetcher
-        #: Heartbeats in a row that found too many.
+        #: Consecutive heartbeats with too many jobs.
         self._beats = 0
 
     def forget(self) -> None:
-        """Begin anew: the worker has another id, and another list."""
+        """Start over: the worker has a new id, and a new list."""
         self._beats = 0
 
     def compare(self, listed: int, tokens: Callable[[], list[str]], worker_id: str) -> None:
-        """Take the answer to a heartbeat: how many jobs stand in the list. `tokens` says what is held."""
+        """Process the length of the list from a heartbeat. `tokens` returns the held jobs."""
         if not listed:
             self._beats = 0
             return
@@ -44,7 +44,7 @@ class Inventory:
             return
         self._beats += 1
         if self._beats == LOOK_AFTER:
-            # What was popped and not begun, or begun by a blocking pop whose reply was lost, comes by a fetch.
+            # A fetch returns jobs that were popped but not started, or started by a blocking pop with a lost reply.
             self._fetcher.look_again()
         elif self._beats >= RECLAIM_AFTER:
             self._beats = 0
@@ -57,11 +57,11 @@ class Inventory:
 
     def _answered(self, reply: Reclaimed | Exception) -> None:
         if isinstance(reply, Exception):
-            log.error("jobs that are not held could not be given back", error=str(reply))
+            log.error("could not requeue jobs that this worker does not hold", error=str(reply))
             return
         for job_id in reply.job_ids:
             log.warning(
-                "a job was given back: it stood in this worker's list and the worker did not hold it",
+                "requeued a job that was in this worker's list but not held by it",
                 job_id=job_id,
                 queue=self._fetcher.queue.name,
             )

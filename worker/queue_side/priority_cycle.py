@@ -1,7 +1,7 @@
-"""Whose turn it is among the priorities: exact shares, spread evenly.
+"""The cycle of priorities: exact weights, evenly distributed.
 
-With weights 5:3:1 the cycle is `hnhlhnhnh`: nine turns, five of them high, three normal, one low,
-and that holds for any nine turns in a row while all three wait.
+With weights 5:3:1 the cycle is `hnhlhnhnh`: nine slots, five of them high, three normal, one low, and this ratio holds
+for any nine consecutive jobs while all three have waiting jobs.
 """
 
 from collections.abc import Mapping
@@ -12,23 +12,23 @@ from gopher.base.priorities import LETTERS, STRICT_ORDER
 
 
 class PriorityCycle:
-    """A worker's place in its cycle. `order` is what a fetch is given."""
+    """A worker's position in its cycle. `order` is passed to fetches."""
 
     def __init__(self, weights: Mapping[str, int] | str) -> None:
         self.strict = isinstance(weights, str)
         self._cycle = STRICT_ORDER if isinstance(weights, str) else smooth_cycle(weights)
         self._place = 0
-        #: Of each priority, for each place of the cycle the one behind its next turn.
+        #: For each priority and position: the position after the priority's next slot.
         self._behind = {name: _places_behind(letter, self._cycle) for name, letter in LETTERS.items()}
 
     @property
     def order(self) -> str:
-        """The letters of the priorities, from the next turn on once round."""
+        """The letters of the priorities for one cycle, from the next slot on."""
         return self._cycle[self._place :] + self._cycle[: self._place]
 
     def take(self, priority: str) -> None:
-        """Step past the next turn of `priority`: a job of it was given out (fetch.lua does the same)."""
-        # A priority that there is not: the job's record was corrupted.
+        """Advance past the next slot of `priority`, after a job of it was fetched (fetch.lua does the same)."""
+        # An unknown priority: the job's record is corrupt.
         if not self.strict and priority in self._behind:
             self._place = self._behind[priority][self._place]
 
@@ -40,8 +40,8 @@ def _places_behind(letter: str, cycle: str) -> list[int]:
 def smooth_cycle(weights: Mapping[str, int]) -> str:
     """Return one cycle of turns by smooth weighted round robin (as nginx does it), a letter each.
 
-    Each turn every priority gains its weight, the richest goes and pays the sum. For 5:3:1 that is
-    h n h l h n h n h: no priority waits longer than its share makes it.
+    In each step every priority gains its weight; the one with the most is chosen and pays the sum. For 5:3:1 that is
+    h n h l h n h n h: no priority waits longer than its weight implies.
     """
     divisor = reduce(gcd, weights.values())
     shares = {name: weight // divisor for name, weight in weights.items()}

@@ -1,4 +1,4 @@
-"""One queue that a worker serves: how its jobs come in, how their outcomes go out, and what covers them meanwhile."""
+"""A queue that a worker serves: its fetcher, settler, and lease."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -18,21 +18,21 @@ from .settler import Settler
 
 @dataclass(slots=True, eq=False)
 class QueueLease:
-    """What the server has said of our lease on a queue: each may lie on a node of its own. Monotonic seconds."""
+    """The state of our lease on a queue, separate for each since they may be on different nodes. Monotonic seconds."""
 
-    #: When a heartbeat was last answered.
+    #: Time of the last reply to a heartbeat.
     heard_at: float
-    #: Whether the last heartbeat was not answered yet.
+    #: Whether the last heartbeat has no reply yet.
     unanswered: bool = False
-    #: Whether a heartbeat of this worker's id was answered.
+    #: Whether a heartbeat with this worker's id was confirmed.
     granted: bool = False
-    #: When other workers have shown that they live, too, after the server was away.
+    #: When other workers will have sent heartbeats, too, after the server was unavailable.
     all_back_at: float = 0.0
 
 
 @dataclass(slots=True, eq=False)
 class ServedQueue:
-    """What a worker keeps for one queue."""
+    """A worker's objects for a queue."""
 
     queue: Queue
     fetcher: Fetcher
@@ -70,9 +70,8 @@ class ServedQueue:
 
     @property
     def may_take(self) -> bool:
-        """Whether jobs may come from it.
+        """Whether jobs may be fetched from it.
 
-        Not without a lease: what a blocking pop brings then stands in an unknown list. Nor while many outcomes are
-        refused.
+        Not without a lease: a job of a blocking pop would be in an unknown list. Nor while many outcomes are rejected.
         """
         return self.lease.granted and not self.settler.delivery.full

@@ -1,4 +1,4 @@
-"""How outcomes go out: completed jobs in batches, every other outcome as a call of its own."""
+"""Sends outcomes: completed jobs in batches, every other outcome as a separate call."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -17,20 +17,20 @@ from .delivery import Delivery, Parcel
 
 log = get_logger("worker")
 
-#: A job, and its result.
+#: A job and its result.
 _Done = tuple[Running, Completion]
 
 
 class Settler:
-    """Turns the outcomes of one queue's jobs into calls, and has them delivered."""
+    """Converts the outcomes of a queue's jobs to calls, and delivers them."""
 
     def __init__(self, queue: Queue, pipeline: Pipeline, clock: ServerClock, lease: float) -> None:
         self._queue = queue
         self._clock = clock
         self.delivery = Delivery(queue.keys, pipeline, lease)
-        #: Completions by the worker id that the jobs were given out to.
+        #: Completions by the worker id that fetched the jobs.
         self._completions: dict[str, list[_Done]] = {}
-        #: Told of an attempt whose outcome the server does not take.
+        #: Called with an attempt whose outcome the server rejects.
         self.refused: Callable[[Running, Decision], None] = lambda running, decision: None
 
     @property
@@ -40,7 +40,7 @@ class Settler:
 
     @property
     def gathered(self) -> int:
-        """How many results wait to be sent."""
+        """The number of results to be sent."""
         return sum(map(len, self._completions.values()))
 
     def held(self) -> list[Running]:
@@ -49,7 +49,7 @@ class Settler:
         return [*gathered, *self.delivery.held()]
 
     def complete(self, running: Running, seconds: float, result: bytes, log_lines: bytes) -> None:
-        """Note a result; it goes out with the next `send`."""
+        """Queue a result for the next `send`."""
         job = running.job
         if debugging():
             log.debug("job completed", job_id=job.id, job_type=job.type, queue=running.queue, attempt=job.attempt)
@@ -57,7 +57,7 @@ class Settler:
         self._completions.setdefault(running.worker_id, []).append((running, completion))
 
     def send(self) -> None:
-        """Put the noted results on their way, and what was refused a while ago."""
+        """Send the queued results, and rejected outcomes that are due."""
         self.delivery.send_again(time.monotonic())
         for worker_id, done in self._completions.items():
             self.delivery.send(self._results(worker_id, done))
@@ -79,7 +79,7 @@ class Settler:
             self.requeue(running, decision.delay)
             return decision
         if decision.kind == "throttle":
-            log.info("the type is held back", seconds=decision.delay, **job_fields(running))
+            log.info("the job type is throttled", seconds=decision.delay, **job_fields(running))
             self.delivery.send(Parcel([running], self._queue.throttle(worker_id, job.id, job.token, decision.delay)))
             return decision
         decision = within(decision, self._give_up_in(running, ended))
@@ -100,7 +100,7 @@ class Settler:
         return decision
 
     def _dead(self, running: Running, started: float, ended: float) -> Callable[[str], Parcel]:
-        """Return what makes a dead letter of a job whose outcome the server does not take, with little in it."""
+        """Return the call that dead-letters a job whose outcome the server rejects, with little data."""
 
         def parcel(reason: str) -> Parcel:
             job, worker_id = running.job, running.worker_id
@@ -113,13 +113,13 @@ class Settler:
         return parcel
 
     def _give_up_in(self, running: Running, now: float) -> float:
-        """Return the seconds in which another attempt may begin."""
+        """Return the seconds within which another attempt may start."""
         if running.retry_for is None:
             return float("inf")
         return (created_ms(running.job.id) - self._clock.at(now)) / 1000 + running.retry_for
 
     def requeue(self, running: Running, delay: float = 0.0) -> None:
-        """Give a job back; its attempt is not counted."""
+        """Requeue a job without counting its attempt."""
         call = self._queue.requeue(running.worker_id, running.job.id, running.job.token, delay)
         self.delivery.send(Parcel([running], call))
 
@@ -133,5 +133,5 @@ def _log(running: Running, decision: Decision) -> None:
         fields["error_type"] = decision.error_type
     if decision.kind == "retry":
         fields["next_in"] = round(decision.delay, 3)
-    words = {"dead": "job is dead", "retry": "job will be tried again", "cancelled": "job cancelled"}
+    words = {"dead": "job failed", "retry": "job will be retried", "cancelled": "job cancelled"}
     getattr(log, _LOUD[decision.kind])(words[decision.kind], outcome=decision.outcome, **fields)

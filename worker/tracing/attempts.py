@@ -1,8 +1,7 @@
-"""The span of an attempt: made in the child that runs it, or, where that was killed, by the worker's exporter.
+"""The span of an attempt: created in the child that runs it, or by the worker's exporter if the child was killed.
 
-Its ids follow from the attempt's token, which no other attempt has. So whoever makes the span gives it the same ones:
-the handler's own spans, which left the child before it was killed, find their parent, and a retry can link to the
-attempt before it.
+Its ids are derived from the attempt's unique token, so both create the same ones: spans of the handler that left the
+child before it was killed have their parent, and a retry can link to the previous attempt.
 """
 
 import time
@@ -27,20 +26,20 @@ if TYPE_CHECKING:
 
 
 class Ids(Protocol):
-    """What gives spans their ids. `prepare` sets those of the next one."""
+    """The generator of span ids. `prepare` sets those of the next span."""
 
     def prepare(self, attempt: Attempt) -> None: ...
 
 
 def make_ids() -> "IdGenerator":
-    """Return an `Ids` for a provider: random ids, but for spans that were prepared."""
+    """Return an `Ids` for a provider: random ids, except for prepared spans."""
     from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 
     class AttemptIds(RandomIdGenerator):
         _trace_id = _span_id = 0
 
         def prepare(self, attempt: Attempt) -> None:
-            # Without a trace of its own, all attempts of a job are one.
+            # Without a trace of the submission, all attempts of a job share a trace.
             self._trace_id = _hash(attempt.job_id, 16)
             self._span_id = _hash(attempt.token, 8)
 
@@ -49,7 +48,7 @@ def make_ids() -> "IdGenerator":
             return prepared or super().generate_trace_id()
 
         def generate_span_id(self) -> int:
-            # The id of the trace was not asked for when it had one.
+            # The trace id is not requested if there is a parent.
             prepared, self._span_id, self._trace_id = self._span_id, 0, 0
             return prepared or super().generate_span_id()
 
@@ -57,7 +56,7 @@ def make_ids() -> "IdGenerator":
 
 
 class Attempts:
-    """Begins the spans of attempts."""
+    """Starts the spans of attempts."""
 
     def __init__(self, provider: "TracerProvider", ids: Any) -> None:
         self._tracer: Tracer = provider.get_tracer("gopher", __version__)
@@ -82,17 +81,17 @@ class Attempts:
         )
 
     def end(self, killed: Killed) -> None:
-        """Make the whole span of an attempt that could not end it itself."""
+        """Create the complete span of an attempt that could not end it."""
         span = self.begin(killed.attempt, killed.started)
         _close(span, killed.outcome, killed.error_type, killed.message, "", killed.ended)
 
     def running(self, given: Assignment, envelope: Envelope) -> "RunningSpan":
-        """Return a context in which an attempt runs within its span."""
+        """Return a context manager that runs an attempt within its span."""
         return RunningSpan(self.begin(attempt_of(given, envelope)))
 
 
 class RunningSpan:
-    """The span of the attempt that runs now; what the handler traces becomes its child."""
+    """The span of the running attempt; the handler's spans become its children."""
 
     def __init__(self, span: "Span") -> None:
         from opentelemetry import context, trace
@@ -162,7 +161,7 @@ def _close(
 
 
 def _attributes(attempt: Attempt) -> dict[str, Any]:
-    """Return the attributes by the semantic conventions for messaging, and our own."""
+    """Return the attributes: those of the semantic conventions for messaging, and our own."""
     return {
         "messaging.system": "gopher",
         "messaging.operation.name": "process",
@@ -180,7 +179,7 @@ def _attributes(attempt: Attempt) -> dict[str, Any]:
 
 
 def _links(attempt: Attempt, parent: Any) -> "list[Link]":
-    """Return a link to the attempt before this one, which stands in the same trace."""
+    """Return a link to the previous attempt, which is in the same trace."""
     from opentelemetry.trace import Link, SpanContext, TraceFlags, get_current_span
 
     if not attempt.previous:

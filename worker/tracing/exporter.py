@@ -1,9 +1,9 @@
-"""The worker's exporter: a process of its own that sends the spans of all children on, when tracing is on.
+"""The worker's exporter: a separate process that exports the spans of all children if tracing is on.
 
-The supervisor can't: the exporter is a thread, and the supervisor forks. The children could, but what they had not
-yet exported would be lost with them. So a child hands each span over when it ends, through a socket whose buffer
-outlives it; the supervisor adds the spans of attempts whose child was killed; and a collector that is slow or away
-holds up nobody who runs jobs.
+The supervisor can't do it, since the SDK's exporter is a thread, and the supervisor forks. The children could, but
+unexported spans would be lost with them. So a child sends each span when it ends, through a socket whose buffer
+outlives it; the supervisor adds the spans of attempts whose child was killed; and a slow or unavailable collector does
+not delay jobs.
 """
 
 import contextlib
@@ -32,16 +32,16 @@ from .spans import Killed
 
 log = get_logger("worker")
 
-#: Bytes in the socket, as far as the system permits: some hundred frames.
+#: Size of the socket's buffer, as far as the system permits: some hundred frames.
 _BUFFER = 2**20
-#: Seconds between two looks whether the exporter lives, and between two starts.
+#: Seconds between two checks of the exporter, and between two starts.
 _LOOK = 1.0
-#: Spans of killed attempts that the supervisor keeps while the socket is full.
+#: Maximum number of spans of killed attempts that the supervisor keeps while the socket is full.
 _KEPT = 1000
 
 
 def killed(given: Assignment, decision: Decision, seconds: float) -> Killed:
-    """Return the span of an attempt that ended just now, after so many seconds, and could not say so itself."""
+    """Return the span of an attempt that has just ended after the given seconds, and could not end it itself."""
     error = msgspec.json.decode(decision.error) if decision.error else {}
     envelope = read_envelope(given.job.envelope)
     now = time.time_ns()
@@ -56,7 +56,7 @@ def killed(given: Assignment, decision: Decision, seconds: float) -> Killed:
 
 
 class Exporter:
-    """The exporter as the supervisor sees it: started, watched, replaced when it dies, waited for at the end."""
+    """The supervisor's handle of the exporter: starts it, restarts it if it dies, and waits for it at the end."""
 
     def __init__(self, inherited: Callable[[], Iterable[int]]) -> None:
         self._inherited = inherited
@@ -68,25 +68,25 @@ class Exporter:
         self._look_at = 0.0
 
     def maintain(self, now: float) -> None:
-        """Start the exporter, or another one when it has died; send what did not go before."""
+        """Start the exporter, or restart it if it has died; send queued spans."""
         if now < self._look_at:
             return
         self._look_at = now + _LOOK
         if not self._lives():
             if self._pid:
-                log.error("the exporter of spans died; starting another", pid=self._pid)
+                log.error("the span exporter died; restarting it", pid=self._pid)
             self._start()
         while self._kept and self._sender.send(self._kept[0]):
             self._kept.popleft()
 
     def tell(self, killed: Killed) -> None:
-        """Have the span made of an attempt whose child is dead."""
+        """Create the span of an attempt whose child is dead."""
         self.writer.setblocking(False)
         if not self._sender.send(killed):
             self._kept.append(killed)
 
     def stop(self) -> None:
-        """Wait until all spans are exported, for a few seconds at most. No child may be left."""
+        """Wait a few seconds for all spans to be exported. All children must have exited."""
         self._look_at = 0.0
         self.maintain(time.monotonic())
         self.writer.close()
@@ -94,14 +94,14 @@ class Exporter:
         until = time.monotonic() + tracing.LAST_SPANS
         while self._lives():
             if time.monotonic() > until:
-                log.warning("the last spans were not exported in time")
+                log.warning("timeout while exporting the last spans")
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(self._pid, signal.SIGKILL)
                 return
             time.sleep(0.02)
 
     def descriptors(self) -> tuple[int, ...]:
-        """Return what a child must not inherit."""
+        """Return the descriptors that a child must not inherit."""
         return (self._reader.fileno(),)
 
     def _lives(self) -> bool:
@@ -110,7 +110,7 @@ class Exporter:
         try:
             return os.waitpid(self._pid, os.WNOHANG)[0] == 0
         except ChildProcessError:
-            # The pool has reaped it along with its children.
+            # The pool has reaped it with its children.
             return False
 
     def _start(self) -> None:
@@ -118,13 +118,13 @@ class Exporter:
         try:
             self._pid = fork(lambda: _run(self._reader, [*self._inherited(), self.writer.fileno()], parent))
         except OSError as error:
-            log.error("can't fork the exporter of spans", error=str(error))
+            log.error("can't fork the span exporter", error=str(error))
 
 
 def _run(reader: socket.socket, inherited: Iterable[int], parent: int) -> None:
-    """Be the exporter, until nobody is left who could send something."""
+    """Run the exporter until all writers have closed the socket."""
     signal.set_wakeup_fd(-1)
-    # On some platforms all processes are told to end; here that is when the supervisor and its children have.
+    # Some platforms send signals to all processes; the exporter ends after the supervisor and its children.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
@@ -149,7 +149,7 @@ def _export_all(reader: socket.socket, parent: int) -> None:
         try:
             frame = spans.decode(data)
         except msgspec.MsgspecError:
-            # A handler has written into the socket.
+            # A handler has written to the socket.
             continue
         if isinstance(frame, Killed):
             attempts.end(frame)
@@ -160,11 +160,11 @@ def _export_all(reader: socket.socket, parent: int) -> None:
 
 
 def _next(reader: socket.socket, parent: int) -> bytes | None:
-    """Return the next frame; None when there is nobody who could send one."""
+    """Return the next frame; None if all writers have closed the socket."""
     while True:
         try:
             return reader.recv(2 * LARGEST) or None
         except TimeoutError:
-            # A process that a handler has left behind may hold the other end open.
+            # A process left behind by a handler may keep the other end open.
             if os.getppid() != parent:
                 return None

@@ -1,4 +1,4 @@
-"""How a child hands its spans over to the worker's exporter."""
+"""Sends a child's spans to the worker's exporter."""
 
 import socket
 import time
@@ -13,22 +13,22 @@ from .spans import Finished, Killed
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
 
-#: Bytes of the largest frame: the kernel's default socket buffer holds a few.
+#: Maximum bytes of a frame: the kernel's default socket buffer has room for a few.
 LARGEST = 100_000
-#: Seconds that a child waits for room in the socket, and for which it drops spans once there was none in time. A busy
-#: machine may let the exporter wait for its turn; one that is stuck shall not hold up every job.
+#: Seconds that a child waits for room in the socket, and for which it drops spans after a timeout. On a busy machine
+#: the exporter may be slow; if it is stuck, it must not delay every job.
 _PATIENCE, _REST = 2.0, 10.0
 
 
 class Sender:
-    """Hands frames over. Never raises: a span is not worth a job."""
+    """Sends frames. Never raises, since tracing must not fail jobs."""
 
     def __init__(self, end: socket.socket) -> None:
         self._end = end
         self._silent_until = 0.0
 
     def send(self, frame: Finished | Killed) -> bool:
-        """Send a frame; return whether it went."""
+        """Send a frame; return whether it was sent."""
         if time.monotonic() < self._silent_until:
             return False
         try:
@@ -44,13 +44,13 @@ class Sender:
 def _encoded(frame: Finished | Killed) -> bytes:
     data = spans.encode(frame)
     if len(data) > LARGEST and isinstance(frame, Finished):
-        # The span itself matters most; what it was told of may be of any size.
+        # The span itself is most important; its events may be of any size.
         data = spans.encode(msgspec.structs.replace(frame, attributes={"gopher.too_large": len(data)}, events=[]))
     return data
 
 
 def in_child(end: socket.socket) -> Attempts:
-    """Set up tracing in a child: its spans, and those of its handlers, go to the exporter when they end."""
+    """Set up tracing in a child: its spans and those of its handlers are sent to the exporter when they end."""
     from opentelemetry import trace
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
@@ -64,7 +64,7 @@ def in_child(end: socket.socket) -> Attempts:
                 sender.send(spans.from_span(span))
 
     ids = make_ids()
-    # Who we are is said by the exporter.
+    # The exporter adds the resource.
     provider = TracerProvider(resource=Resource.get_empty(), id_generator=ids, shutdown_on_exit=False)
     provider.add_span_processor(Handing())
     trace.set_tracer_provider(provider)

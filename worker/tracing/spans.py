@@ -1,6 +1,6 @@
-"""Spans on their way from the children to the worker's exporter, as msgpack arrays. Times in Unix nanoseconds.
+"""Messages from the children to the worker's exporter, as msgpack arrays. Times in Unix nanoseconds.
 
-The packages of OpenTelemetry are imported in the functions: a worker that does not trace never loads them.
+OpenTelemetry is imported in the functions, so that a worker without tracing never loads it.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ Attributes = dict[str, Any]
 
 
 class Attempt(msgspec.Struct, array_like=True, frozen=True):
-    """Who an attempt is: what its span is made of. `waited` in ms, `size` of the payload in bytes."""
+    """An attempt's data for its span. `waited` in ms, `size` of the payload in bytes."""
 
     job_id: str
     job_type: str
@@ -33,7 +33,7 @@ class Attempt(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Killed(msgspec.Struct, array_like=True, tag="k", frozen=True):
-    """An attempt whose child was killed or died: the span that it could not end."""
+    """An attempt whose child was killed or died before it could end its span."""
 
     attempt: Attempt
     started: int
@@ -44,7 +44,7 @@ class Killed(msgspec.Struct, array_like=True, tag="k", frozen=True):
 
 
 class Context(msgspec.Struct, array_like=True, frozen=True):
-    """Where a span stands. Ids as bytes: an integer of msgpack has 64 bits."""
+    """A span's context. Ids as bytes, since msgpack's integers have 64 bits."""
 
     trace_id: bytes
     span_id: bytes
@@ -65,7 +65,7 @@ class Link(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Scope(msgspec.Struct, array_like=True, frozen=True):
-    """Which library made a span."""
+    """The instrumentation library of a span."""
 
     name: str
     version: str | None
@@ -74,7 +74,7 @@ class Scope(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Finished(msgspec.Struct, array_like=True, tag="f", frozen=True):
-    """A span that has ended. `status` is 0 unset, 1 ok, 2 error."""
+    """An ended span. `status` is 0 unset, 1 ok, 2 error."""
 
     name: str
     context: Context
@@ -95,13 +95,13 @@ _decoder = msgspec.msgpack.Decoder(Finished | Killed)
 
 
 def decode(data: bytes) -> Finished | Killed:
-    """Read a frame. Raises msgspec.DecodeError."""
+    """Decode a frame. Raises msgspec.DecodeError."""
     frame: Finished | Killed = _decoder.decode(data)
     return frame
 
 
 def from_span(span: "ReadableSpan") -> Finished:
-    """Return an ended span as a frame."""
+    """Encode an ended span as a frame."""
     assert span.context is not None
     scope = span.instrumentation_scope
     return Finished(
@@ -121,7 +121,7 @@ def from_span(span: "ReadableSpan") -> Finished:
 
 
 def to_span(frame: Finished, resource: "Resource") -> "ReadableSpan":
-    """Return the span that a frame was made of, as one of `resource`."""
+    """Decode the span of a frame, for `resource`."""
     from opentelemetry import trace
     from opentelemetry.sdk import trace as sdk
     from opentelemetry.sdk.util.instrumentation import InstrumentationScope

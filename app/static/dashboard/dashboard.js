@@ -1,5 +1,4 @@
-// What the pages do beyond what the server has made: fresh figures every two seconds, a button that copies.
-// All of them can be read without.
+// Progressive enhancement: refresh the figures every two seconds, and copy buttons. Pages work without scripts.
 
 if (navigator.clipboard) document.body.classList.add("can-copy");
 
@@ -22,7 +21,7 @@ function beat() {
 }
 
 function answered(well) {
-  if (isLive()) tell(well ? "Live" : "No answer", !well);
+  if (isLive()) tell(well ? "Live" : "Disconnected", !well);
 }
 
 function setLive(on) {

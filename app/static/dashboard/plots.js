@@ -1,9 +1,9 @@
-// The plots of the overview: uPlot takes the place of the drawings that the server has made.
-// New figures come with the beat of the page where the span is the live one, else every ten seconds.
+// The plots of the overview: uPlot replaces the drawings that the server has rendered.
+// The live span refreshes with the page, the others every ten seconds.
 
 const section = document.getElementById("plots");
 const SLOW = 10_000;
-// Between two samples of the server, the live span goes on with what the counters say.
+// Between two samples of the server, the live span continues with points taken from the counters.
 const recent = [];
 let series = JSON.parse(section.dataset.series);
 let before = series.counters;
@@ -62,7 +62,7 @@ function options(name, width) {
     axes: [
       { ...axis, space: 70, values: (plot, ticks, place, room, step) => ticks.map((tick) => clock(tick, step)) },
       { ...axis, size: 56, values: (plot, ticks) => ticks.map((tick) => (tick === null ? "" : show(tick))),
-        // Of the lines between powers of ten, only the powers.
+        // Grid lines and labels at powers of ten only.
         ...(latency ? { filter: powers, grid: { ...axis.grid, filter: powers } } : {}),
       },
     ],
@@ -85,7 +85,7 @@ function data(name) {
   ];
 }
 
-// The legend tells the newest figures while the pointer is elsewhere.
+// The legend shows the latest values while the pointer is elsewhere.
 function showLast(plot) {
   if (plot.cursor.left < 0) plot.setLegend({ idxs: plot.data.map((line) => line.findLastIndex((value) => value != null)) });
 }
@@ -121,7 +121,7 @@ async function refresh() {
   try {
     answer = await fetch(section.dataset.address, { headers: { Accept: "application/json" } });
   } catch {
-    return; // The page itself tells that there is no answer.
+    return; // The page itself shows that it is disconnected.
   }
   if (!answer.ok || !answer.headers.get("Content-Type").startsWith("application/json")) return;
   series = await answer.json();

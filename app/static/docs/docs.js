@@ -1,4 +1,4 @@
-// Shows /openapi.json. With API keys set it asks for one first: it stays in this page's memory, nowhere else.
+// Shows /openapi.json. If API keys are configured it asks for one, which is kept in this page's memory only.
 "use strict";
 
 const form = document.getElementById("key");

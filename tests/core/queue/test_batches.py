@@ -57,7 +57,7 @@ def test_a_repeat_stores_what_another_queue_could_not(client, monkeypatch):
     first, again = request_for("key", b"body", 1_800_000_000_000), request_for("key", b"body", 1_800_000_060_000)
     entries = [entry("a"), entry("b"), entry("b", "1"), entry("a", "0")]
     monkeypatch.setattr(client.server, "run", run_or_refuse)
-    with pytest.raises(OutcomeUnknown, match="2 of the 4 jobs are stored"):
+    with pytest.raises(OutcomeUnknown, match="2 of the 4 jobs were stored"):
         client.store(batch(first, *entries), request=first)
     stored = client.store(batch(again, *entries), request=again)
     assert [each.job_id for each in stored] == ids_for(first, 4)

@@ -121,7 +121,7 @@ def test_room_is_made_before_it_is_refused(client, what):
     fill(client, 10_000)
     WRITES[what](client)
     assert evicted(client) > 0
-    with pytest.raises(JobNotFound, match=r"may have been removed early, to free memory .*last done at 20"):
+    with pytest.raises(JobNotFound, match=r"may have been evicted early to free memory .*last done at 20"):
         client.job(ids[0])
 
 
@@ -240,9 +240,9 @@ def test_a_job_to_wait_for_that_was_removed_is_said_to_be(client):
     fill(client, 1000)
     client.enqueue("t", {})
     client.server.client.config_set("maxmemory", 0)
-    with pytest.raises(InvalidJob, match="to wait for: it may have been removed early"):
+    with pytest.raises(InvalidJob, match="to wait for: it may have been evicted early"):
         client.enqueue("t", {}, after=[gone])
-    with pytest.raises(InvalidJob, match="to wait for: it may have been removed early"):
+    with pytest.raises(InvalidJob, match="to wait for: it may have been evicted early"):
         client.enqueue_many([{"type": "t", "payload": {}, "after": [gone]}, {"type": "t", "payload": {}, "queue": "b"}])
 
 

@@ -178,7 +178,7 @@ def test_an_error_reply_is_that_of_one_alone(threads, proxy, behind, direct):
     bad = good[0]._replace(arguments=())
     asked = together(threads, proxy, behind, [good[0], bad, good[1]])
     assert asked[0].result().answers == asked[2].result().answers == ["NEW"]
-    with pytest.raises(QueueUnavailable, match="the server refused the call"):
+    with pytest.raises(QueueUnavailable, match="the server rejected the call"):
         asked[1].result()
     assert enqueued(direct) == 3
 

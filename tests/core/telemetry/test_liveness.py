@@ -30,7 +30,7 @@ def test_a_process_that_beats_and_hears_lives(path):
 def test_a_file_that_gets_old_is_of_a_process_that_hangs(path):
     HealthFile(path, 5.0, 30.0).begin()
     age(path, 16)
-    with pytest.raises(NotAlive, match="hangs: it wrote .* 16 s ago, and should every 5 s"):
+    with pytest.raises(NotAlive, match="hangs: it updated .* 16 s ago instead of every 5 s"):
         check(path)
 
 
@@ -38,7 +38,7 @@ def test_a_server_that_is_silent_for_too_long_is_said(path):
     file = HealthFile(path, 5.0, 0.0)
     time.sleep(0.01)
     file.beat()
-    with pytest.raises(NotAlive, match="lives, but its server has not answered since"):
+    with pytest.raises(NotAlive, match="is alive, but its server has not responded since"):
         check(path)
     HealthFile(path, 5.0, 30.0).beat()
     check(path)
