@@ -84,3 +84,25 @@ def test_so_many_kinds_of_failures_are_counted_each_for_itself_and_no_more(lab):
     assert sum(name.startswith("failed:") for name in totals) == 51
     # What was counted once goes on to be; what came too late does not take its place.
     assert (totals["failed:email:Error7"], totals["failed:email:other"]) == (2, 10)
+
+
+def test_children_that_fail_with_it_free_what_they_held_and_are_counted_as_one_kind(lab):
+    parent = lab.seed_processing()
+    children = [lab.enqueue(after=(parent.id,), unique_key=key) for key in "kl"]
+    grandchild = lab.enqueue(after=(children[0],))
+    lab.run(lab.queue.dead_letter("w1", failure(parent), "ValueError"))
+    for job_id in (*children, grandchild):
+        record = lab.record(job_id)
+        assert record["state"] == "failed"
+        assert not {"children", "waiting_for"} & record.keys()
+    assert not [key for key in lab.everything() if key.startswith("unique:")]
+    assert lab.totals()["kinds"] == 2
+
+
+def test_no_reader_is_noted_of_a_job_without_a_result(lab):
+    parent = lab.seed_processing()
+    child = lab.enqueue(after=(parent.id,), on_parent_failure="run")
+    lab.run(lab.queue.dead_letter("w1", failure(parent), "ValueError"))
+    assert lab.state(child) == "pending"
+    assert not {"readers", "children"} & lab.record(parent.id).keys()
+    assert "waiting_for" not in lab.record(child)
