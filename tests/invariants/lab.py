@@ -5,14 +5,13 @@ from functools import cache
 from typing import Any
 
 from gopher.queue import scripts
-from gopher.queue.keys import QueueKeys
 from gopher.queue.moves import Queue
 from gopher.server.calls import Call, Script
 
 CLOCK = "local now = tonumber(redis.call('GET', KEYS[1] .. 'clock'))\n"
 START = 1_800_000_000_000
 
-#: What the lab changes so that a rare branch is a frequent one: the text, what stands there, and what stands there then.
+#: What the lab changes so that a rare branch is a frequent one: the text, what is there, and what is put there instead.
 FREQUENT = (
     # In a long list a cancelled job stays where it stands: here every list is a long one.
     ("cancel", "LONGEST = 1000", "LONGEST = 0"),

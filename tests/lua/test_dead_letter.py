@@ -106,3 +106,20 @@ def test_no_reader_is_noted_of_a_job_without_a_result(lab):
     assert lab.state(child) == "pending"
     assert not {"readers", "children"} & lab.record(parent.id).keys()
     assert "waiting_for" not in lab.record(child)
+
+
+def test_classes_of_error_have_counters_only_until_there_are_many_in_one_call_too(lab):
+    parent = lab.seed_processing()
+    for job_type in ("a", "b"):
+        lab.enqueue(job_type, after=(parent.id,))
+    lab.redis.hset(lab.keys.totals, "kinds", 48)
+    lab.run(lab.queue.dead_letter("w1", failure(parent), "ValueError"))
+    failed = {name: count for name, count in lab.totals().items() if name.startswith(("failed", "kinds"))}
+    assert failed == {"failed:email:ValueError": 1, "failed:a:ParentFailed": 1, "failed:b:other": 1, "kinds": 50}
+
+
+def test_a_history_that_is_empty_is_none(lab):
+    job = lab.seed_processing()
+    lab.redis.hset(lab.keys.job(job.id), "history", "")
+    lab.run(lab.queue.dead_letter("w1", failure(job), "ValueError"))
+    assert len(lab.history(job.id)) == 1

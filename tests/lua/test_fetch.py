@@ -566,3 +566,25 @@ def test_one_fetch_throttles_a_bounded_number_of_jobs(lab):
     lab.hire()
     assert lab.fetch() == []
     assert 0 < len(lab.standing("throttled:email:normal")) <= 101
+
+
+def test_a_type_without_a_limit_is_not_throttled_behind_what_was(lab):
+    lab.run(lab.queue.pause("email"))
+    lab.seed_pending(150)
+    lab.hire()
+    assert [lab.fetch() for _ in range(2)] == [[], []]
+    assert len(lab.standing("throttled:email:normal")) == 150
+    lab.run(lab.queue.resume("email"))
+    last = lab.enqueue()
+    assert last in [job.id for job in lab.fetch(want=120)]
+
+
+def test_a_bucket_of_which_nobody_knows_is_looked_at_once_another_job_is_throttled(lab):
+    lab.run(lab.queue.set_limit("email", None, None, 1))
+    lab.seed_pending(2)
+    lab.hire()
+    lab.fetch(want=2)
+    lab.redis.delete(lab.keys.throttled)
+    lab.enqueue()
+    assert lab.fetch() == []
+    assert lab.scores("throttled") == {"email": lab.now + 1000}

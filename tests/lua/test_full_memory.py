@@ -141,7 +141,7 @@ def test_a_job_that_its_worker_does_not_hold_goes_back(lab, full):
 
 
 def test_throttled_jobs_are_released(lab, full):
-    parked(lab)
+    parked(lab, "high")
     lab.run(lab.queue.set_limit("email", 1.0, 1.0, None))
     lab.run(lab.queue.resume("email"))
     full()
@@ -218,9 +218,9 @@ def test_jobs_can_be_cancelled(lab, full, state):
     assert lab.run(lab.queue.cancel(job_id)) == ("CANCELLING" if state == "processing" else "CANCELLED")
 
 
-def parked(lab):
+def parked(lab, priority="normal"):
     lab.run(lab.queue.pause("email"))
-    job_id = lab.enqueue()
+    job_id = lab.enqueue(priority=priority)
     lab.hire()
     assert lab.fetch() == []
     return job_id

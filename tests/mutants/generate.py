@@ -143,7 +143,8 @@ def _operands(node: Node) -> Iterator[tuple[Node, Node]]:
     """Return each operand of an `and` or `or` with the one that is left without it."""
     if node.type == "binary_expression" and any(child.type in ("and", "or") for child in node.children):
         left, right = node.child_by_field_name("left"), node.child_by_field_name("right")
-        assert left is not None and right is not None
+        assert left is not None
+        assert right is not None
         yield left, right
         yield right, left
 

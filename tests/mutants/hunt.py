@@ -1,5 +1,8 @@
-"""The hunt: pytest runs each test once to see which places in the scripts it reaches; then, with one mutant at a time, the
-tests that reach its place, the quickest first, until one fails."""
+"""The hunt, a plugin of pytest.
+
+Each test is run once to see which places in the scripts it reaches; then, with one mutant at a time, those that reach
+its place, the quickest first, until one fails.
+"""
 
 import re
 import signal
@@ -22,6 +25,7 @@ from tests.mutants.generate import Edit, Mutant, Place, changed, original
 
 #: Seconds that a test may take with a mutant, and how many times as long as without: one that hangs is noticed too.
 PATIENCE, TIMES_AS_LONG = 20, 20
+PATIENCE_WITHOUT = 600
 _NOTE = re.compile(rb"place (\d+)\.")
 
 
@@ -67,13 +71,18 @@ class Hunt:
         reached: defaultdict[Place, list[pytest.Item]] = defaultdict(list)
         with planted({text: changed(text, *edits) for text, edits in traces.items()}):
             for at, item in enumerate(items):
-                began = time.monotonic()
-                if not _passes(item, 600):
+                if not _passes(item, PATIENCE_WITHOUT):
                     self.broken.append(item.nodeid)
-                self._seconds[item.nodeid] = time.monotonic() - began
                 for number in self._notes():
                     reached[places[number]].append(item)
                 self._tell(f"{at + 1} of {len(items)} tests")
+        with planted({}):
+            # A test that fails whenever it is run a second time would seem to catch all mutants.
+            for item in items:
+                began = time.monotonic()
+                if not _passes(item, PATIENCE_WITHOUT):
+                    self.broken.append(f"{item.nodeid} (the second time)")
+                self._seconds[item.nodeid] = time.monotonic() - began
         for hunters in reached.values():
             # Those of one folder share a server, which is stopped when a test of another folder comes.
             hunters.sort(key=lambda item: (item.path.parent.name != "lua", self._seconds[item.nodeid]))
