@@ -169,7 +169,7 @@ def _passes(item: pytest.Item, seconds: float) -> bool:
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         reports = runtestprotocol(item, nextitem=cast(pytest.Item, _Sibling(item)), log=False)
-        return all(report.passed for report in reports)
+        return not any(report.failed for report in reports)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
