@@ -14,7 +14,7 @@ PIP_INSTALL := PIP_CONSTRAINT=$(CONSTRAINTS) PIP_BUILD_CONSTRAINT=$(CONSTRAINTS)
 	$(BIN)/python -m pip install -qq --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-deep bench chaos fuzz lint format types pictures ci lock clean
+.PHONY: help demo run test test-deep bench chaos fuzz mutants lint format types pictures ci lock clean
 .DELETE_ON_ERROR:
 # Two concurrent installs would break the environment.
 .NOTPARALLEL:
@@ -42,6 +42,9 @@ fuzz: $(VENV)/test.stamp ## Fuzz the API: 20,000 malformed requests, 5,000 from 
 
 chaos: $(VENV)/test.stamp ## Run all fault injections at full scale (DURATION=8m SEED=1)
 	@$(BIN)/python -m tests.faults.chaos --duration $(or $(DURATION),8m) $(if $(SEED),--seed $(SEED))
+
+mutants: $(VENV)/test.stamp ## Break the Lua scripts in every place, one at a time, and see that a test fails (ONLY="fetch library/limits")
+	@$(BIN)/python -m tests.mutants $(ONLY)
 
 bench: $(VENV)/demo.stamp ## Compare Gopher with other queues (SECONDS=1 ROUNDS=3 ONLY=drain,wake,gopher,huey)
 	@SECONDS=$(or $(SECONDS),1) $(BIN)/python -m benchmarks

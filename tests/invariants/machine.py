@@ -45,14 +45,13 @@ class Worker:
 
 
 class Moves(RuleBasedStateMachine):
-    """Make a subclass with `server`, which is emptied after each run, and `mutation` for a queue that is broken."""
+    """Make a subclass with `server`, which is emptied after each run."""
 
     server: Server
-    mutation: Any = None
 
     def __init__(self) -> None:
         super().__init__()
-        self.queue = LabQueue(self.server.keys.for_queue(f"q{next(_names)}"), self.mutation)
+        self.queue = LabQueue(self.server.keys.for_queue(f"q{next(_names)}"))
         self.keys = self.queue.keys
         #: Ids are the same whenever the same moves are made: what is equally old is ordered by them.
         self._numbers = count(1)
@@ -760,7 +759,7 @@ class Moves(RuleBasedStateMachine):
     def one_job_is_left(self, how: str) -> None:
         """In a queue that no worker serves any more; another one than that of the other moves, which has workers."""
         queue, worker = (
-            LabQueue(self.server.keys.for_queue(f"q{next(_names)}"), self.mutation),
+            LabQueue(self.server.keys.for_queue(f"q{next(_names)}")),
             f"w{next(self._numbers):04}",
         )
         self.server.client.set(queue.keys.prefix + "clock", self.now)

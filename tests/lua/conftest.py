@@ -33,6 +33,8 @@ def lab(lab_url: str, namespace: str) -> Iterator[Lab]:
     """A queue with a clock. Whatever a test does with it, the invariants hold in the end."""
     with Server(Settings(redis_url=lab_url, namespace=namespace)) as server:
         lab = Lab(server)
-        yield lab
-        assert findings(lab.redis, lab.keys) == []
-        lab.redis.flushdb()
+        try:
+            yield lab
+            assert findings(lab.redis, lab.keys) == []
+        finally:
+            lab.redis.flushdb()

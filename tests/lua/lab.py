@@ -6,9 +6,9 @@ from functools import cache
 from typing import Any
 
 from gopher.jobs.job import NewJob, new_job_id
+from gopher.queue import scripts
 from gopher.queue.moves import Completion, Failure, Queue
 from gopher.queue.replies import Fetched, FetchedJob
-from gopher.queue.scripts import build, read
 from gopher.queue.store import Server
 from gopher.server.calls import Call, Script
 from tests.invariants.lab import CLOCK, START
@@ -28,7 +28,7 @@ class ClockedQueue(Queue):
     """The moves of a queue by the clock that stands in a key of it."""
 
     def _make(self, verb: str, arguments: Sequence[Any], read: Any) -> Call:
-        return Call(_clocked(verb), self.keys.prefix, tuple(arguments), read)
+        return Call(clocked(verb), self.keys.prefix, tuple(arguments), read)
 
 
 class Lab:
@@ -200,8 +200,8 @@ class Lab:
 
 
 @cache
-def _clocked(verb: str) -> Script:
-    return build(verb, read(verb), {"clock": CLOCK})
+def clocked(verb: str) -> Script:
+    return scripts.build(verb, scripts.read(verb), {"clock": CLOCK})
 
 
 def new_job(job_type: str = "email", **options: Any) -> NewJob:

@@ -39,3 +39,22 @@ def test_records_that_are_gone_or_spoilt_are_passed_over(lab, times):
 
 def test_a_list_that_is_not_there_is_empty(lab):
     assert found(lab, lab.now) == 0
+
+
+@pytest.mark.parametrize("since", ["1e300", "-5", "nan"])
+def test_a_time_that_can_not_be_one_is_passed_over(lab, times, since):
+    job_id = lab.standing("pending:normal")[::-1][2]
+    lab.redis.hset(lab.keys.job(job_id), "since", since)
+    # What is read in its place is the next older one.
+    assert found(lab, times[1]) == 1
+    assert found(lab, times[3]) in (2, 3)
+    assert found(lab, times[3] - 1) == 4
+
+
+def test_a_stretch_without_records_is_passed_over(lab):
+    ids = lab.seed_pending(25)
+    for job_id in ids[1:]:
+        lab.redis.delete(lab.keys.job(job_id))
+    assert found(lab, lab.now) == 0
+    lab.redis.delete(lab.keys.pending("normal"))
+    lab.redis.hincrby(lab.keys.totals, "purged", 24)

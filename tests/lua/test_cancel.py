@@ -113,3 +113,15 @@ def test_a_cancelled_child_is_not_brought_back_by_its_parent(lab):
     lab.run(lab.queue.cancel(child))
     lab.complete(parent)
     assert lab.state(child) == "cancelled"
+
+
+def test_a_job_that_was_throttled_and_may_run_again_leaves_its_list(lab):
+    lab.run(lab.queue.pause("email"))
+    ids = lab.seed_pending(2)
+    lab.hire()
+    assert lab.fetch() == []
+    lab.run(lab.queue.resume("email"))
+    lab.run(lab.queue.promote())
+    assert [lab.run(lab.queue.cancel(job_id)) for job_id in reversed(ids)] == ["CANCELLED", "CANCELLED"]
+    assert lab.standing("pending:normal") + lab.standing("next") == []
+    assert lab.tombstones() == {}

@@ -166,3 +166,13 @@ def test_completing_what_somebody_has_asked_to_cancel_is_still_completing(lab):
     lab.run(lab.queue.cancel(job.id))
     assert lab.complete(job) == "OK"
     assert lab.state(job.id) == "completed"
+
+
+def test_a_slot_that_is_free_wakes_a_scheduler(lab):
+    lab.run(lab.queue.set_limit("email", None, None, 1))
+    lab.seed_pending(2)
+    lab.hire()
+    (job,) = lab.fetch(want=2)
+    lab.redis.delete(lab.keys.alarm)
+    lab.complete(job)
+    assert lab.alarm() == lab.now

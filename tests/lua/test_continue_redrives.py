@@ -200,3 +200,28 @@ def test_a_plan_that_somebody_deleted_is_dropped(lab):
     lab.redis.delete(lab.keys.redrive("r"))
     assert lab.run(lab.queue.continue_redrives()).moved == 0
     assert lab.standing("redrives") == []
+
+
+def test_it_is_finished_with_the_last_job_whatever_its_rate_would_allow(lab):
+    seed(lab, 2)
+    start(lab, rate=100.0)
+    lab.pass_time(1)
+    go_on(lab)
+    go_on(lab)
+    assert lab.redrive("r")["retried"] == "2"
+    assert lab.redrive("r")["state"] == "finished"
+
+
+def test_it_is_finished_when_its_last_job_comes_at_the_very_rate(lab):
+    seed(lab, 1)
+    start(lab, rate=1.0, limit=1)
+    assert go_on(lab).moved == 1
+    assert lab.redrive("r")["state"] == "finished"
+
+
+def test_it_is_finished_when_others_have_taken_what_was_left(lab):
+    dead = seed(lab, 3)
+    start(lab)
+    lab.run(lab.queue.discard(dead[:1]))
+    assert go_on(lab).moved == 2
+    assert lab.redrive("r")["state"] == "finished"

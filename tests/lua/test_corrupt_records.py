@@ -258,3 +258,23 @@ def test_the_results_that_come_with_its_own_are_stored(lab, spoil):
     assert sorted(lab.standing("finished")) == sorted([ids[0], ids[2]])
     assert lab.totals()["completed:email"] == 2
     lab.redis.lrem(lab.keys.processing("w1"), 1, ids[1])
+
+
+def test_one_that_was_handed_over_and_has_no_priority_does_not_stop_a_rescue(lab):
+    gone, job_id = lab.enqueue(), lab.enqueue()
+    lab.hire()
+    lab.hand_over()
+    lab.redis.hdel(lab.keys.job(gone), "priority")
+    lab.lose()
+    assert lab.standing("processing:w1") == []
+    lab.redis.delete(lab.keys.job(gone))
+    lab.redis.hincrby(lab.keys.totals, "purged", 1)
+    lab.run(lab.queue.resume())
+    assert lab.standing("next") + lab.standing("pending:normal") == [job_id]
+
+
+def test_the_outcome_of_one_without_a_state_is_that_of_none(lab):
+    job = lab.seed_processing()
+    lab.redis.hdel(lab.keys.job(job.id), "state")
+    assert lab.complete(job) == "MISSING"
+    lab.redis.hset(lab.keys.job(job.id), "state", "processing")

@@ -84,3 +84,42 @@ def test_so_many_kinds_of_failures_are_counted_each_for_itself_and_no_more(lab):
     assert sum(name.startswith("failed:") for name in totals) == 51
     # What was counted once goes on to be; what came too late does not take its place.
     assert (totals["failed:email:Error7"], totals["failed:email:other"]) == (2, 10)
+
+
+def test_children_that_fail_with_it_free_what_they_held_and_are_counted_as_one_kind(lab):
+    parent = lab.seed_processing()
+    children = [lab.enqueue(after=(parent.id,), unique_key=key) for key in "kl"]
+    grandchild = lab.enqueue(after=(children[0],))
+    lab.run(lab.queue.dead_letter("w1", failure(parent), "ValueError"))
+    for job_id in (*children, grandchild):
+        record = lab.record(job_id)
+        assert record["state"] == "failed"
+        assert not {"children", "waiting_for"} & record.keys()
+    assert not [key for key in lab.everything() if key.startswith("unique:")]
+    assert lab.totals()["kinds"] == 2
+
+
+def test_no_reader_is_noted_of_a_job_without_a_result(lab):
+    parent = lab.seed_processing()
+    child = lab.enqueue(after=(parent.id,), on_parent_failure="run")
+    lab.run(lab.queue.dead_letter("w1", failure(parent), "ValueError"))
+    assert lab.state(child) == "pending"
+    assert not {"readers", "children"} & lab.record(parent.id).keys()
+    assert "waiting_for" not in lab.record(child)
+
+
+def test_classes_of_error_have_counters_only_until_there_are_many_in_one_call_too(lab):
+    parent = lab.seed_processing()
+    for job_type in ("a", "b"):
+        lab.enqueue(job_type, after=(parent.id,))
+    lab.redis.hset(lab.keys.totals, "kinds", 48)
+    lab.run(lab.queue.dead_letter("w1", failure(parent), "ValueError"))
+    failed = {name: count for name, count in lab.totals().items() if name.startswith(("failed", "kinds"))}
+    assert failed == {"failed:email:ValueError": 1, "failed:a:ParentFailed": 1, "failed:b:other": 1, "kinds": 50}
+
+
+def test_a_history_that_is_empty_is_none(lab):
+    job = lab.seed_processing()
+    lab.redis.hset(lab.keys.job(job.id), "history", "")
+    lab.run(lab.queue.dead_letter("w1", failure(job), "ValueError"))
+    assert len(lab.history(job.id)) == 1

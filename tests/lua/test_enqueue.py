@@ -542,3 +542,8 @@ def test_more_may_wait_for_a_job_that_others_wait_for(lab):
     children = [lab.enqueue(after=(parent.id,)) for _ in range(3)]
     lab.complete(parent)
     assert lab.standing("next") + lab.standing("pending:normal") == children
+
+
+def test_a_unique_job_that_can_still_start_in_time_keeps_its_key(lab):
+    first = lab.enqueue(unique_key="k", expires="+5000")
+    assert lab.run(lab.queue.enqueue([new_job(unique_key="k")])).answers == [f"{first} pending normal"]

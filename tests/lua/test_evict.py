@@ -219,3 +219,17 @@ def test_what_is_no_record_any_more_is_left_to_be_found(lab):
     assert lab.standing("finished") == [corrupt]
     assert lab.state(kept) is None
     lab.redis.delete(lab.keys.job(corrupt))
+
+
+def test_what_it_frees_is_measured(lab):
+    finish(lab, 1)
+    assert evict(lab).bytes > 0
+
+
+def test_how_far_records_were_removed_never_goes_back(lab):
+    (older, _), times = finish(lab, 2)
+    lab.redis.hset(lab.keys.job(older), "readers", lab.enqueue())
+    assert evict(lab).records == 1
+    lab.redis.hdel(lab.keys.job(older), "readers")
+    assert evict(lab).records == 1
+    assert lab.redis.hget(lab.keys.evicted, "until") == str(times[1]).encode()

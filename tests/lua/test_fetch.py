@@ -508,3 +508,83 @@ def test_a_repeat_takes_no_second_token_of_the_bucket(lab):
     first, again = lab.run_twice(lab.fetch_call(want=3))
     assert by_id(first.jobs) == by_id(again.jobs)
     assert lab.redis.hget(lab.keys.bucket("email"), "tokens") == b"2"
+
+
+def test_jobs_of_one_fetch_are_counted_by_type_priority_and_wait(lab):
+    lab.enqueue(priority="high"), lab.enqueue()
+    lab.pass_time(10)
+    lab.enqueue(), lab.enqueue("report")
+    lab.pass_time(1)
+    lab.hire()
+    assert len(lab.fetch(want=10)) == 4
+    dequeued = {name: count for name, count in lab.totals().items() if name.startswith("dequeued")}
+    assert dequeued == {"dequeued:email:high": 1, "dequeued:email:normal": 2, "dequeued:report:normal": 1}
+    waited = {name: lab.everything()[f"histogram:{name}"][b"wait:sum_us"] for name in ("email", "report")}
+    assert waited == {"email": b"23000000", "report": b"1000000"}
+
+
+def test_a_job_that_was_throttled_is_an_ordinary_one_once_it_starts(lab):
+    lab.run(lab.queue.pause("email"))
+    job_id = lab.enqueue()
+    lab.hire()
+    assert lab.fetch() == []
+    lab.run(lab.queue.resume("email"))
+    assert [job.id for job in lab.fetch()] == [job_id]
+    assert "parked" not in lab.record(job_id)
+
+
+def test_a_job_without_a_record_in_next_is_passed_over(lab):
+    gone, job_id = lab.enqueue(), lab.enqueue()
+    lab.redis.delete(lab.keys.job(gone))
+    lab.hire()
+    assert [job.id for job in lab.fetch()] == [job_id]
+    assert lab.standing("processing:w1") == [job_id]
+    lab.redis.hincrby(lab.keys.totals, "purged", 1)
+
+
+def test_what_is_given_out_again_takes_its_turn(lab):
+    high = lab.seed_pending(3, priority="high")
+    normal = lab.enqueue()
+    lab.hire()
+    lost = lab.queue.fetch("w1", 1, 1, "hhn", strict=False)
+    assert [job.id for job in lab.run(lost).jobs] == high[:1]
+    again = lab.queue.fetch("w1", 3, 1, "hhn", strict=False)
+    assert [job.id for job in lab.run(again).jobs] == [*high[:2], normal]
+
+
+def test_a_first_attempt_with_options_tells_how_long_it_has_waited(lab):
+    lab.enqueue(expires="+9000")
+    lab.pass_time(2)
+    lab.hire()
+    (job,) = lab.run(lab.queue.fetch("w1", 1, 1, "hnl", strict=True, with_prelude=True)).jobs
+    assert job.prelude == ("", 2000)
+
+
+def test_one_fetch_throttles_a_bounded_number_of_jobs(lab):
+    lab.run(lab.queue.pause("email"))
+    lab.seed_pending(300)
+    lab.hire()
+    assert lab.fetch() == []
+    assert 0 < len(lab.standing("throttled:email:normal")) <= 101
+
+
+def test_a_type_without_a_limit_is_not_throttled_behind_what_was(lab):
+    lab.run(lab.queue.pause("email"))
+    lab.seed_pending(150)
+    lab.hire()
+    assert [lab.fetch() for _ in range(2)] == [[], []]
+    assert len(lab.standing("throttled:email:normal")) == 150
+    lab.run(lab.queue.resume("email"))
+    last = lab.enqueue()
+    assert last in [job.id for job in lab.fetch(want=120)]
+
+
+def test_a_bucket_of_which_nobody_knows_is_looked_at_once_another_job_is_throttled(lab):
+    lab.run(lab.queue.set_limit("email", None, None, 1))
+    lab.seed_pending(2)
+    lab.hire()
+    lab.fetch(want=2)
+    lab.redis.delete(lab.keys.throttled)
+    lab.enqueue()
+    assert lab.fetch() == []
+    assert lab.scores("throttled") == {"email": lab.now + 1000}

@@ -126,6 +126,54 @@ def test_waiting_jobs_are_given_out(lab, full):
     assert [job.id for job in lab.fetch(want=5)] == ids[2:3]
 
 
+def test_a_job_that_was_just_delivered_starts(lab, full):
+    job_id = lab.enqueue()
+    lab.hire()
+    lab.hand_over()
+    full()
+    assert [job.id for job in lab.fetch()] == [job_id]
+
+
+def test_a_job_that_its_worker_does_not_hold_goes_back(lab, full):
+    job = lab.seed_processing()
+    full()
+    assert lab.run(lab.queue.reclaim("w1", [], 1000, 1000)).job_ids == [job.id]
+
+
+def test_throttled_jobs_are_released(lab, full):
+    parked(lab, "high")
+    lab.run(lab.queue.set_limit("email", 1.0, 1.0, None))
+    lab.run(lab.queue.resume("email"))
+    full()
+    assert lab.run(lab.queue.promote()).moved == 1
+
+
+def test_dead_letters_are_retried_gradually(lab, full):
+    lab.seed_failed()
+    lab.run(lab.queue.start_redrive("r", []))
+    full()
+    assert lab.run(lab.queue.continue_redrives()).moved == 1
+
+
+def test_records_are_removed_early(lab, full):
+    parent, _ = lab.seed_completed(), lab.seed_completed()
+    lab.redis.hset(lab.keys.job(parent), "readers", f"gone,{lab.enqueue()}")
+    full()
+    assert lab.run(lab.queue.evict(100, 0, lab.now, 0.0)).records == 1
+
+
+def test_counters_are_sampled(lab, full):
+    lab.seed_completed()
+    full()
+    assert lab.run(lab.queue.sample()).taken > 0
+
+
+def test_schedules_fire(lab, full):
+    lab.run(lab.queue.set_schedule("nightly", b"{}", lab.now))
+    full()
+    assert lab.run(lab.queue.tick("nightly", b"{}", lab.now, lab.now + 60_000, [new_job()])) == "FIRED"
+
+
 def test_leases_are_extended_and_given_back(lab, full):
     lab.hire()
     full()
@@ -170,9 +218,9 @@ def test_jobs_can_be_cancelled(lab, full, state):
     assert lab.run(lab.queue.cancel(job_id)) == ("CANCELLING" if state == "processing" else "CANCELLED")
 
 
-def parked(lab):
+def parked(lab, priority="normal"):
     lab.run(lab.queue.pause("email"))
-    job_id = lab.enqueue()
+    job_id = lab.enqueue(priority=priority)
     lab.hire()
     assert lab.fetch() == []
     return job_id

@@ -100,3 +100,23 @@ def test_a_worker_that_was_fenced_long_ago_is_not_fenced_anew_by_what_it_asks(la
     lab.pass_time(5)
     assert lab.run(lab.queue.heartbeat("w1", LEASE)).lost
     assert lab.scores("fenced") == fenced
+
+
+def test_the_first_one_wakes_a_scheduler_and_no_other_does(lab):
+    lab.hire()
+    assert lab.alarm() == lab.now
+    lab.redis.delete(lab.keys.alarm)
+    lab.run(lab.queue.heartbeat("w1", 10.0))
+    assert lab.alarm() is None
+
+
+def test_a_job_that_another_worker_runs_by_now_is_not_to_be_stopped(lab):
+    job = lab.seed_processing()
+    lab.lose()
+    lab.hire("w2")
+    lab.fetch("w2")
+    lab.hire()
+    cancelling = lab.keys.prefix + "cancelling:w1"
+    lab.redis.sadd(cancelling, job.id)
+    assert lab.run(lab.queue.heartbeat("w1", 10.0)).cancelling == []
+    assert not lab.redis.exists(cancelling)

@@ -106,3 +106,55 @@ def test_a_child_that_is_told_late_tells_its_own(lab):
     lab.run(lab.queue.cancel(parent))
     assert lab.run(lab.queue.promote()).moved == 1
     assert lab.standing("next") == [grandchild.id]
+
+
+def test_of_several_times_the_earliest_is_told(lab):
+    lab.seed_retrying(9.0)
+    lab.enqueue(due="+5000")
+    assert lab.run(lab.queue.promote()).next_due == lab.now + 5000
+    lab.seed_retrying(2.0)
+    assert lab.run(lab.queue.promote()).next_due == lab.now + 2000
+
+
+def test_children_that_fail_late_are_counted(lab):
+    parent = lab.enqueue()
+    for _ in range(3):
+        for start in range(0, 100, 50):
+            lab.run(lab.queue.enqueue([new_job(after=(parent,)) for _ in range(start, start + 50)]))
+    lab.run(lab.queue.cancel(parent))
+    lab.run(lab.queue.promote())
+    assert lab.totals()["failed:email:ParentFailed"] == 300
+
+
+def test_a_paused_type_is_looked_at_and_left(lab):
+    lab.run(lab.queue.pause("email"))
+    job_id = lab.enqueue()
+    lab.hire()
+    assert lab.fetch() == []
+    lab.redis.zadd(lab.keys.throttled, {"email": lab.now})
+    assert lab.run(lab.queue.promote()).moved == 0
+    assert lab.standing("throttled:email:normal") == [job_id]
+    assert lab.scores("throttled")["email"] > lab.now + 60_000
+
+
+def test_a_bucket_is_looked_at_again_when_its_next_token_comes(lab):
+    lab.run(lab.queue.set_limit("email", 0.1, 1.0, None))
+    lab.seed_pending(3)
+    lab.hire()
+    assert len(lab.fetch(want=3)) == 1
+    lab.redis.zadd(lab.keys.throttled, {"email": lab.now})
+    assert lab.run(lab.queue.promote()).moved == 0
+    assert lab.scores("throttled") == {"email": lab.now + 10_000}
+
+
+def test_a_rate_of_nothing_holds_jobs_back(lab):
+    lab.run(lab.queue.set_limit("email", 1.0, 1.0, None))
+    lab.redis.hset(lab.keys.limit("email"), "rate", "0")
+    job_id = lab.enqueue()
+    lab.hire()
+    assert lab.fetch() == []
+    assert lab.scores("throttled") == {"email": lab.now + 86_400_000}
+    lab.redis.zadd(lab.keys.throttled, {"email": lab.now})
+    assert lab.run(lab.queue.promote()).moved == 0
+    assert lab.standing("throttled:email:normal") == [job_id]
+    assert lab.scores("throttled") == {"email": lab.now + 86_400_000}

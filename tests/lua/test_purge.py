@@ -99,3 +99,27 @@ def test_a_job_that_was_given_back_to_the_head_hides_none_behind_it(lab):
     lab.lose()
     assert lab.run(lab.queue.purge("pending", 100, first.began)).jobs == 1
     assert lab.standing("next") == [job.id]
+
+
+def test_jobs_that_wait_for_others_go_in_the_very_millisecond(lab):
+    parent = lab.seed_processing()
+    child = lab.enqueue(after=(parent.id,))
+    assert lab.run(lab.queue.purge("scheduled")).jobs == 1
+    assert lab.state(child) is None
+    assert lab.complete(parent) == "OK"
+
+
+def test_a_child_that_fails_with_its_parent_is_counted(lab):
+    child = lab.enqueue(after=(lab.enqueue(),))
+    lab.run(lab.queue.purge("pending"))
+    assert lab.state(child) == "failed"
+    assert lab.totals()["failed:email:ParentFailed"] == 1
+
+
+def test_a_job_without_a_record_in_next_does_not_stop_it(lab):
+    gone, job_id = lab.enqueue(), lab.enqueue()
+    lab.redis.delete(lab.keys.job(gone))
+    assert lab.run(lab.queue.purge("pending")).jobs == 1
+    assert lab.state(job_id) is None
+    assert lab.tombstones() == {}
+    lab.redis.hincrby(lab.keys.totals, "purged", 1)

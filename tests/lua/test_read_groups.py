@@ -20,3 +20,15 @@ def test_each_group_is_told_with_its_first_and_last_death_the_latest_group_first
 
 def test_no_dead_letters_are_no_groups(lab):
     assert lab.run(lab.queue.read_groups(10)) == []
+
+
+def test_a_group_without_a_name_or_without_jobs_is_left_out(lab):
+    group = lab.record(lab.seed_failed())["group"]
+    name = lab.redis.hget(lab.keys.group_names, group)
+    lab.redis.hdel(lab.keys.group_names, group)
+    lab.redis.zadd(lab.keys.groups, {"empty": lab.now})
+    lab.redis.hset(lab.keys.group_names, "empty", "email")
+    assert lab.run(lab.queue.read_groups(10)) == []
+    lab.redis.hset(lab.keys.group_names, group, name)
+    lab.redis.hdel(lab.keys.group_names, "empty")
+    lab.redis.zrem(lab.keys.groups, "empty")

@@ -237,3 +237,25 @@ def test_a_job_that_was_lost_or_stopped_has_a_duration(lab):
     lab.lose()
     assert lab.state(lost.id) == "failed"
     assert (lab.record(stopped.id)["duration"], lab.record(lost.id)["duration"]) == ("3000", "13001")
+
+
+def test_a_lost_worker_is_remembered_as_long_as_its_list_holds_a_job(lab):
+    ids = lab.seed_pending(3)
+    lab.hire()
+    lab.fetch(want=3)
+    lab.pass_time(LEASE + 0.001)
+    lab.run(lab.queue.rescue(None, 0.0, limit=1))
+    lab.pass_time(3600)
+    lab.run(lab.queue.rescue(None, 0.0, limit=1))
+    assert list(lab.scores("fenced")) == ["w1"]
+    lab.run(lab.queue.rescue(None, 0.0))
+    assert lab.standing("processing:w1") == []
+    assert sorted(lab.standing("next") + lab.standing("pending:normal")) == sorted(ids)
+
+
+def test_a_job_that_was_to_be_cancelled_keeps_no_token(lab):
+    job = lab.seed_processing()
+    lab.run(lab.queue.cancel(job.id))
+    lab.lose()
+    assert lab.state(job.id) == "cancelled"
+    assert "token" not in lab.record(job.id)

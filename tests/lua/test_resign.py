@@ -23,3 +23,13 @@ def test_a_job_that_its_blocking_pop_is_given_afterwards_comes_back(lab):
     lab.hand_over()
     assert lab.run(lab.queue.rescue(None, 0.0)).returned == 1
     assert lab.standing("next") == [job_id]
+
+
+def test_it_is_not_asked_to_cancel_anything_any_more(lab):
+    job = lab.seed_processing()
+    lab.run(lab.queue.cancel(job.id))
+    lab.complete(job)
+    cancelling = lab.keys.prefix + "cancelling:w1"
+    lab.redis.sadd(cancelling, job.id)
+    assert lab.run(lab.queue.resign("w1")) == "OK"
+    assert not lab.redis.exists(cancelling)

@@ -95,3 +95,13 @@ def test_only_the_most_used_types_have_figures_of_their_own(lab):
 
 def test_the_number_of_types_is_that_which_the_reader_knows():
     assert int(re.search(r"LISTED = (\d+)", read("sample"))[1]) == LISTED
+
+
+def test_a_counter_of_something_else_is_not_a_types(lab):
+    lab.enqueue()
+    lab.redis.hset(lab.keys.totals, mapping={"skipped_overlap:nightly": 2, "completed": 3})
+    lab.run(lab.queue.sample())
+    (sample,) = samples(lab)
+    assert sample["types"] == {"email": {"enqueued": 1}}
+    assert (sample["counted"]["skipped_overlap"], sample["counted"]["completed"]) == (2, 3)
+    lab.redis.hdel(lab.keys.totals, "completed")

@@ -33,3 +33,20 @@ def test_where_nothing_is_dead_nothing_is_begun(lab):
     assert lab.run(lab.queue.start_redrive("r", [])) == 0
     assert lab.run(lab.queue.start_redrive("r", ["nothing"])) == 0
     assert lab.standing("redrives") == []
+
+
+def test_a_scheduler_that_sleeps_is_woken(lab):
+    lab.seed_failed()
+    lab.redis.delete(lab.keys.alarm)
+    lab.run(lab.queue.start_redrive("r", []))
+    assert lab.alarm() == lab.now
+
+
+def test_a_late_repeat_leaves_what_has_been_done_since(lab):
+    lab.seed_failed(), lab.seed_failed()
+    call = lab.queue.start_redrive("r", [], canary=1)
+    assert lab.run(call) == 2
+    lab.run(lab.queue.continue_redrives())
+    before = lab.redrive("r")
+    assert lab.run(call) == 2
+    assert lab.redrive("r") == before

@@ -24,3 +24,10 @@ def test_one_that_is_over_says_how_it_ended(lab):
 
 def test_one_that_is_not_there_is_missing(lab):
     assert lab.run(lab.queue.stop_redrive("nothing")) == "MISSING"
+
+
+def test_one_without_a_trial_is_stopped_as_well(lab):
+    lab.seed_failed()
+    lab.run(lab.queue.start_redrive("r", [], rate=1.0))
+    assert lab.run(lab.queue.stop_redrive("r")) == "STOPPED"
+    assert lab.redrive("r")["state"] == "stopped"

@@ -91,3 +91,31 @@ def test_it_costs_the_same_however_much_there_is(lab):
     for number in range(30):
         lab.enqueue(f"type-{number}", limit_key=f"tenant-{number}")
     assert commands() == few <= 12
+
+
+def test_the_jobs_of_a_paused_queue_wait(lab):
+    lab.run(lab.queue.pause())
+    ids = lab.seed_pending(2)
+    assert surveyed(lab).waits
+    for job_id in ids:
+        lab.redis.hset(lab.keys.job(job_id), "state", "cancelled")
+    lab.redis.hset(lab.keys.tombstones, "normal", 2)
+    assert not surveyed(lab).waits
+    for job_id in ids:
+        lab.redis.hset(lab.keys.job(job_id), "state", "pending")
+    lab.redis.delete(lab.keys.tombstones)
+
+
+def test_a_list_that_something_else_stands_in_the_place_of_holds_no_jobs(lab):
+    lab.run(lab.queue.pause())
+    lab.redis.set(lab.keys.pending("high"), "nonsense")
+    assert not surveyed(lab).waits
+    lab.redis.delete(lab.keys.pending("high"))
+
+
+def test_of_several_times_the_earliest_is_told(lab):
+    lab.enqueue(due="+5000")
+    lab.run(lab.queue.set_schedule("nightly", b"{}", lab.now + 7000))
+    assert surveyed(lab).next_due == lab.now + 5000
+    lab.run(lab.queue.set_schedule("hourly", b"{}", lab.now + 3000))
+    assert surveyed(lab).next_due == lab.now + 3000

@@ -111,3 +111,10 @@ def test_it_fires_again_when_the_last_job_has_ended_or_may_overlap(nightly, skip
 def test_a_tick_without_a_job_only_moves_on(nightly):
     assert nightly.run(tick(nightly, None)) == "FIRED"
     assert nightly.standing("next") == []
+
+
+def test_a_time_without_a_job_is_no_overlap(nightly):
+    nightly.run(tick(nightly, new_job("report")))
+    nightly.pass_time(60)
+    assert nightly.run(tick(nightly, None, expected=nightly.now, skip_overlap=True)) == "FIRED"
+    assert "skipped_overlap:nightly" not in nightly.totals()
