@@ -33,7 +33,7 @@ log = get_logger("worker")
 
 #: Seconds that the hooks may take for one event, and those of all that is left at the end of the worker.
 PATIENCE, LAST = 10.0, 5.0
-#: Events that wait at most; further ones are counted, and left out.
+#: Maximum number of waiting events; further ones are counted and dropped.
 KEPT = 1000
 _RETRY = 1.0
 

@@ -28,7 +28,7 @@ class Around:
             self._begun.append(each)
 
     def end(self, outcome: Outcome) -> None:
-        """Tell those that were begun, the last first. What they raise is logged, and changes nothing."""
+        """Call `after` of the middleware whose `before` was called, in reverse order. Exceptions are logged and change nothing."""
         while self._begun:
             try:
                 while self._begun:

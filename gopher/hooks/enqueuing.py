@@ -13,7 +13,7 @@ _log = logging.getLogger("gopher.middleware")
 
 
 class Stored(Protocol):
-    """What became of a job."""
+    """The result of storing a job."""
 
     @property
     def job_id(self) -> str: ...

@@ -29,7 +29,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     @property
     def is_failure(self) -> bool:
-        """Whether the attempt counts as failed: not when the job was snoozed, held back or cancelled."""
+        """Whether the attempt counts as failed: not when the job was snoozed, throttled or cancelled."""
         return self.kind in ("failed", "timeout", "crashed", "lost")
 
 
@@ -40,7 +40,7 @@ class OutgoingJob:
         self._job = job
         self._envelope: Envelope | None = None
         self._metadata: dict[str, Any] | None = None
-        #: Set for `after_enqueue`: the id under which the job is found, another one's if that stands for it.
+        #: Set for `after_enqueue`: the id of the job; of the existing job if this one is a duplicate.
         self.job_id = job.id
         self.duplicate = False
 
@@ -77,7 +77,7 @@ class OutgoingJob:
         return self._envelope
 
     def job(self) -> NewJob:
-        """Return the job as it is to be stored. Raises InvalidJob for metadata that breaks a rule."""
+        """Return the job as it is to be stored. Raises InvalidJob for invalid metadata."""
         if self._metadata is None:
             return self._job
         metadata = check_metadata(msgspec.Raw(to_json(self._metadata, "/metadata")), names=False)

@@ -88,7 +88,7 @@ class TypeView(msgspec.Struct):
     concurrency: int | None
     #: The role that an API key requires to submit such jobs.
     needs: Role = "submit"
-    #: Where its jobs go that do not say.
+    #: Queue and priority of its jobs unless the submission names others.
     queue: QueueName = "default"
     priority: Priority = DEFAULT_PRIORITY
 

@@ -160,7 +160,7 @@ def _check_payload(job_type: str, payload: bytes, registry: Registry | None, *, 
 
 
 def check_metadata(metadata: msgspec.Raw, *, names: bool) -> msgspec.Raw:
-    """Return metadata that keeps every rule. Raises InvalidJob."""
+    """Validate and return metadata. Raises InvalidJob."""
     text = bytes(metadata)
     if text == b"null":
         return NO_METADATA

@@ -43,7 +43,7 @@ class Lasting:
         return _count_threads(), set(threading.enumerate())
 
     def adopt_threads(self, number: int, before: set[threading.Thread]) -> None:
-        """Let the threads stay that were started since there were so many, and these."""
+        """Accept threads that were started since there were `number` of them, those in `before`."""
         started = _count_threads() - number
         if started > 0:
             self._threads += started

@@ -130,7 +130,7 @@ def test_a_key_that_can_not_be_told_names_the_field(registry):
         ({"queue": "no queue"}, "queue='no queue': must match"),
         ({"priority": "urgent"}, "priority='urgent': must be one of"),
         ({"retention": "400d"}, "retention='400d'"),
-        ({"expires_in": 0}, "expires_in=0: must be longer than 0"),
+        ({"expires_in": 0}, "expires_in=0: must be greater than 0"),
         ({"unique_for": "1m"}, "unique_for goes with unique_key"),
         ({"unique_key": "customer"}, "unique_key='customer': must be a function"),
         ({"unique_key": lambda: "x"}, "unique_key: its function must take the payload"),
