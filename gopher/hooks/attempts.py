@@ -28,7 +28,7 @@ class Around:
             self._begun.append(each)
 
     def end(self, outcome: Outcome) -> None:
-        """Call `after` of the middleware whose `before` was called, in reverse order. Exceptions are logged and change nothing."""
+        """Call `after` where `before` was called, in reverse order. Exceptions are logged and change nothing."""
         while self._begun:
             try:
                 while self._begun:
@@ -51,5 +51,5 @@ def tell(hooked: Hooked, job: Job, outcome: Outcome, *, with_after: bool = False
 def _guarded(hooked: Hooked, name: str, hook: Callable[..., object], job: Job, outcome: Outcome) -> None:
     try:
         hook(job, outcome)
-    except BaseException:  # noqa: BLE001 - the outcome stands, whatever they do
+    except BaseException:  # noqa: BLE001 - the outcome is kept, whatever they do
         _log.exception("%s.%s() has failed", hooked.name, name, extra={"job_id": job.id})

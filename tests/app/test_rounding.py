@@ -68,7 +68,7 @@ def test_the_figures_for_prometheus_are_rounded(installation):
 
 
 @pytest.mark.parametrize(
-    "command", ["jobs", "stats", "limits", "types", "workers", "list-failed", "health", "schedules", "retries"]
+    "command", ["jobs", "stats", "limits", "types", "workers", "list-failed", "health", "schedules", "redrives"]
 )
 def test_what_commands_say_in_json_is_rounded(installation, command):
     text = installation.run(command, "--json")

@@ -186,7 +186,7 @@ def test_a_worker_that_may_not_fork_works_with_what_it_has_until_it_may(allowanc
             ids = client.enqueue_many({"type": "pid", "payload": {}} for _ in range(20))
             assert {client.wait(job_id, 15).status for job_id in ids} == {"completed"}
             assert len(worker.children()) == 1
-            assert "can't fork a child" in worker.log
+            assert "can't start a child" in worker.log
             (allowance / "pids.max").write_text("max")
             wait_until(lambda: len(worker.children()) == 3, 5, "three children")
     finally:
