@@ -278,9 +278,9 @@ def something_else(status: int, headers: dict[str, str]) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("status", "headers", "told"),
     [
-        (200, {}, "answers 200"),
-        (502, {}, "answers 502"),
-        (301, {"Location": "https://there/"}, "leads to https://there/"),
+        (200, {}, "responded with 200"),
+        (502, {}, "responded with 502"),
+        (301, {"Location": "https://there/"}, "a redirect to https://there/"),
     ],
 )
 def test_an_address_where_no_gopher_is_is_told(say: Say, status: int, headers: dict[str, str], told: str) -> None:

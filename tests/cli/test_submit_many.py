@@ -61,7 +61,7 @@ BAD = {
     line(1, queue="No"): "/queue: is 'No': must match",
     line(1, after=[0]): "/after/0: is an index in a batch: use job ids",
     line(1, after=["019f0000-0000-7000-8000-000000000000"]): "/after: there is no job 019f0000",
-    line(1, recurring={"cron_expression": "@daily"}): "/recurring: makes a schedule",
+    line(1, recurring={"cron_expression": "@daily"}): "/recurring: is not supported in a batch",
     line(1, metadata={"x": "y" * LONGEST_LINE}): f"is longer than {LONGEST_LINE} bytes",
 }
 

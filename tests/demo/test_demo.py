@@ -29,7 +29,7 @@ def test_every_job_ends_as_it_should(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     for job in all_jobs():
         assert re.search(rf"^{re.escape(job.title)} +{job.body['type']} +completed +{job.attempts} ", done.stdout, re.M)
-    assert f"All {len(all_jobs())} jobs ended as they should" in done.stdout
+    assert f"All {len(all_jobs())} jobs ended as expected" in done.stdout
     assert sorted(_size(path) for path in (tmp_path / "demo-pictures").iterdir()) == [
         (128, 128),
         (256, 300),
@@ -60,7 +60,7 @@ def test_a_delayed_job_that_starts_at_once_is_wrong(tmp_path: Path) -> None:
     job = {"result": {"result": True}, "created_at": "2026-01-01T00:00:00.000Z"}
     place = Place(files=tmp_path, mails=tmp_path, pictures=tmp_path)
     assert "started 3.1" in delayed.check({**job, "started_at": f"2026-01-01T00:00:0{DELAY}.100Z"}, place)
-    with pytest.raises(Wrong, match="not 3 s"):
+    with pytest.raises(Wrong, match="instead of 3 s"):
         delayed.check({**job, "started_at": "2026-01-01T00:00:00.100Z"}, place)
 
 

@@ -110,7 +110,7 @@ def test_a_job_that_the_worker_does_not_hold_is_given_back_while_it_works(system
     assert set(system.states([lost, running]).values()) == {"completed"}
     assert system.totals("reclaimed") == before + 1
     assert _seen(system, "start", [running]) == 1
-    assert "it stood in this worker's list and the worker did not hold it" in system.logs()
+    assert "requeued a job that was in this worker's list but not held by it" in system.logs()
 
 
 def test_a_worker_that_starts_while_its_calls_are_refused_takes_a_lease_and_declares_limits_later(seed):

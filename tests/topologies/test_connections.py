@@ -160,17 +160,17 @@ def mute():
 def test_who_asks_gives_up_when_the_time_is_over_and_does_not_ask_again_at_once(mute):
     sentinels = Sentinels([mute], MASTER)
     began = time.monotonic()
-    with pytest.raises(Exception, match="no sentinel names a master for 'mymaster'"):
+    with pytest.raises(Exception, match="no Sentinel has a master named 'mymaster'"):
         sentinels.locate(0.3)
     assert 0.25 < time.monotonic() - began < 1.0
     began = time.monotonic()
-    with pytest.raises(Exception, match="no sentinel names a master"):
+    with pytest.raises(Exception, match="no Sentinel has a master"):
         sentinels.locate(5.0)
     assert time.monotonic() - began < 0.15
 
 
 def test_a_master_that_no_sentinel_knows_is_said_so(trio):
-    with pytest.raises(Exception, match="no sentinel names a master for 'other'"):
+    with pytest.raises(Exception, match="no Sentinel has a master named 'other'"):
         Sentinels([("127.0.0.1", trio.sentinel_ports[0])], "other").locate(5.0)
 
 

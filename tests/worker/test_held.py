@@ -56,7 +56,7 @@ class Parts:
         info = WorkerInfo([*queues], self.registry, clock)
         presence = Presence(store, event_loop, clock, info, self.crew.pool, queues)
         self.lease = Lease(store, queues, self.crew, presence, clock, HealthFile(None, LEASE, LEASE))
-        outcomes = Outcomes(settings, queues, self.crew, info, None)
+        outcomes = Outcomes(settings, queues, self.crew, info, None, None)
         self.dispatcher = Dispatcher(settings, self.registry, queues, self.crew, self.lease, outcomes, clock)
 
     def running(self, number, job_type="echo"):
