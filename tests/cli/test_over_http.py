@@ -288,7 +288,7 @@ def test_an_address_where_no_gopher_is_is_told(say: Say, status: int, headers: d
         answer = say("stats", GOPHER_URL=url)
     assert answer.code == 1
     assert told in answer.err
-    assert "no Gopher API is there" in answer.err
+    assert "this is not a Gopher API" in answer.err
 
 
 @pytest.mark.parametrize("command", ["up", "web", "worker", "scheduler"])
