@@ -77,7 +77,8 @@ def kill_storm(system: System, *, jobs: int, kills: int, seconds: float = 0.02, 
     report.recoveries.append(time.monotonic() - last)
     report.faults = sum(killed.values())
     _close(report, system, load)
-    allowed = 4 * killed["supervisor"] + killed["child"]
+    # Of each of a supervisor's four children one job that runs, and one whose outcome the server has not confirmed.
+    allowed = 8 * killed["supervisor"] + killed["child"]
     report.expect(len(report.audit.twice) <= allowed, f"{len(report.audit.twice)} jobs ran twice, allowed: {allowed}")
     report.expect(
         report.recoveries[-1] <= settle, f"the last job ended {report.recoveries[-1]:.1f} s after the last kill"
