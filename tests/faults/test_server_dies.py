@@ -9,7 +9,7 @@ from tests.faults.storms import full_memory, server_restarts, timeouts
 @pytest.fixture(scope="module")
 def frail(seed):
     """A system whose lease is longer than its server is ever away."""
-    # By default the server writes its file up to 2 s late while the disk is busy: a kill would lose what it has answered.
+    # By default it writes its file up to 2 s late while the disk is busy: a kill would lose what it has answered.
     with System(workers=1, lease="10s", seed=seed, options={"appendfsync": "always"}) as running:
         yield running
 
