@@ -1,6 +1,7 @@
-"""What setup.cfg can't say: how an editable install shows the mapped folders to editors and type checkers."""
+"""The description for a package index, and how an editable install shows the mapped folders to type checkers."""
 
 import os
+import re
 from pathlib import Path
 
 from setuptools import setup
@@ -39,4 +40,21 @@ def link(mapped: dict[str, str]) -> bool:
     return True
 
 
-setup(cmdclass={"editable_wheel": Editable})
+def description(readme: str, base: str) -> str:
+    """Return README.md with absolute links below `base`, or without links to files: an index has only the text."""
+
+    def absolute(match: re.Match[str]) -> str:
+        image, text, target = match.groups()
+        if re.match(r"[a-z]+:|#", target):
+            return match[0]
+        if base:
+            return f"{image}[{text}]({base.rstrip('/')}/{target})"
+        return "" if image else text
+
+    return re.sub(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)", absolute, readme)
+
+
+setup(
+    long_description=description((ROOT / "README.md").read_text(), os.environ.get("GOPHER_FILES_URL", "")),
+    cmdclass={"editable_wheel": Editable},
+)

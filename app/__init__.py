@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from gopher.base.installed import require
 from gopher.config.settings import Settings
 
 if TYPE_CHECKING:
@@ -10,64 +11,31 @@ if TYPE_CHECKING:
 
 def create_app(settings: Settings | None = None) -> "Flask":
     """Create the WSGI application. It connects to the server with the first request of a process, not here."""
-    from gopher.jobs.loading import load_handlers
+    require("web", "the HTTP API")
+    from .factory import create
 
-    from . import (
-        access,
-        answers,
-        audit,
-        cors,
-        dashboard,
-        dead_letters,
-        deprecated,
-        docs,
-        failures,
-        flow,
-        health,
-        index,
-        jobs,
-        metrics,
-        openapi,
-        queues,
-        requests,
-        schedules,
-        timeline,
-        tracing,
-        workers,
-    )
-    from .application import Application
-    from .context import Context
-
-    settings = settings or Settings.from_env()
-    app = Application(__name__, static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = settings.server_max_body
-    app.url_map.strict_slashes = False
-    app.extensions["gopher"] = Context(settings, load_handlers(settings.handlers))
-
-    tracing.install(app)
-    requests.install(app, settings)
-    cors.install(app, settings)
-    access.install(app, settings)
-    audit.install(app)
-    answers.install(app)
-    for part in (jobs, queues, flow, schedules, dead_letters, workers, timeline, health, metrics, index, openapi, docs):
-        app.register_blueprint(part.blueprint)
-    deprecated.install(app)
-    dashboard.install(app)
-    track = metrics.install(app)
-    failures.install(app, track)
-    return app
+    return create(settings or Settings.from_env())
 
 
 def run(settings: Settings) -> int:
     """Replace this process by gunicorn, which serves the API; does not return.
 
-    Raises ConfigurationError if it would accept other machines' requests without API keys.
+    Raises ConfigurationError if it would accept other machines' requests without API keys, or the server is unusable.
     """
     import os
     import sys
 
+    from gopher.base.first_process import keep_sigterm
+    from gopher.queue.preflight import check_server
+    from gopher.queue.store import Server
+    from gopher.telemetry import logs
+
+    require("web", "the HTTP API")
     settings.check_listener()
+    keep_sigterm()
+    logs.configure(settings)
+    with Server(settings, connections=1) as server:
+        check_server(server)
     # -P: a folder `gopher` in the working directory must not shadow the package.
     command = [sys.executable, "-P", "-m", "gunicorn", "--config", "python:gopher.app.gunicorn_conf"]
     os.execv(sys.executable, [*command, "gopher.app.wsgi:app"])  # noqa: S606 - our own Python, no shell

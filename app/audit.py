@@ -1,72 +1,92 @@
-"""The audit log: one line for every administrative operation, with who, what, how many jobs, and the outcome."""
+"""Who makes a call of the API, or presses a button of the dashboard; and which of their attempts are refused.
 
+What the calls do is written where it is done (gopher/admin/audit.py).
+"""
+
+import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import msgspec
-from flask import Flask, Request, Response, g
+from flask import Flask, Response, g, has_request_context
 
+from gopher.admin.audit import Actor, acting, record, user
 from gopher.compat import current
-from gopher.telemetry.logs import get_logger
+from gopher.jobs.audit import DENIED, REFUSED
 
-from .context import current_request
-from .operations import operation_of
+from .caller import role_of_caller
+from .context import context, current_request
 
-#: Values are truncated to this many characters.
-_LONGEST = 200
-_log = get_logger("audit")
+__all__ = ["acting", "actor", "deny", "install", "record_act", "refuse"]
 
-
-def note(**facts: Any) -> None:
-    """Add fields to this request's audit line, such as `count=3`."""
-    g.audit = {**g.get("audit", {}), **facts}
+#: Refused attempts of an address that have an entry each minute; further ones are counted by a later entry.
+_EACH_MINUTE = 10
+#: How many addresses are counted.
+_ADDRESSES = 1000
 
 
-def act_as(view: Callable[..., Response], arguments: Mapping[str, Any]) -> None:
-    """Log this request, which came from the dashboard, as the given operation of the API."""
-    g.acted = (f"{view.__module__.rpartition('.')[2]}.{view.__name__}", arguments)
-    g.sent = arguments.get("asked")
+def actor() -> Actor:
+    """Return who sent the current request."""
+    if not has_request_context():
+        return user("client")
+    asked, about = current_request(), current(g)
+    through = "dashboard" if asked.blueprint == "dashboard" else "api"
+    who, is_operator = about.get("key_name", "anonymous"), role_of_caller() == "admin"
+    return Actor(through, who, asked.remote_addr or "", about.request_id, is_operator)
+
+
+def unknown() -> Actor:
+    """Return the sender of the current request as one whose key is unknown."""
+    return actor()._replace(who="", is_operator=False)
+
+
+def record_act(action: str, on: Mapping[str, Any], who: Callable[[], Actor] = actor, **facts: Any) -> None:
+    """Write an entry of what the sender of this request has done, or has been refused."""
+    with acting(who):
+        # With a short timeout: clients without a key, too, can cause entries.
+        record(context().doorkeeper.server, action, on, **facts)
+
+
+def deny(action: str, on: Mapping[str, Any]) -> None:
+    """Have this request, whose key lacks the role, written once, however many of its jobs are rejected."""
+    g.denied = (action, on)
+
+
+def refuse(action: str, on: Mapping[str, Any], details: str) -> None:
+    """Write an entry of an attempt with an unknown key."""
+    count = _refusals.count(current_request().remote_addr or "")
+    if count:
+        record_act(action, on, unknown, result=REFUSED, details=details, **({"count": count} if count > 1 else {}))
 
 
 def install(app: Flask) -> None:
     @app.after_request
     def write(response: Response) -> Response:
-        asked, about = current_request(), current(g)
-        if _is_administrative(app, asked, about):
-            action, arguments = about.get("acted", (asked.endpoint, asked.view_args or {}))
-            _log.warning(
-                "audit",
-                action=action,
-                method=asked.method,
-                who=about.get("key_name", "anonymous"),
-                address=asked.remote_addr,
-                status=response.status_code,
-                on={**_named(arguments), **_named(asked.args), **_said(about.get("sent"))},
-                request_id=about.request_id,
-                **about.get("audit", {}),
-            )
+        if "denied" in g:
+            action, on = g.denied
+            record_act(action, on, result=DENIED)
         return response
 
 
-def _is_administrative(app: Flask, asked: Request, about: Any) -> bool:
-    declared = operation_of(app, asked.endpoint)
-    if declared is not None and declared.is_page:
-        return asked.method not in ("GET", "HEAD", "OPTIONS")
-    needed = about.get("needed", declared.role if declared is not None else None)
-    return needed == "admin" and asked.method != "OPTIONS"
+class _Refusals:
+    """Counts the refused attempts of each address, so that a guesser does not fill the trail."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        #: Address -> minute, attempts of that minute, attempts that have no entry yet.
+        self._seen: dict[str, tuple[int, int, int]] = {}
+
+    def count(self, address: str) -> int:
+        """Count an attempt; return the number of attempts for an entry, 0 for no entry."""
+        now = int(time.monotonic() // 60)
+        with self._lock:
+            minute, attempts, untold = self._seen.pop(address, (now, 0, 0))
+            attempts = attempts + 1 if minute == now else 1
+            is_told = attempts <= _EACH_MINUTE
+            if len(self._seen) >= _ADDRESSES:
+                del self._seen[next(iter(self._seen))]
+            self._seen[address] = (now, attempts, 0 if is_told else untold + 1)
+        return untold + 1 if is_told else 0
 
 
-def _said(sent: Any) -> dict[str, Any]:
-    """Return the plain fields of a body that were given; never a payload or metadata."""
-    if not isinstance(sent, msgspec.Struct):
-        return {}
-    said = {each.encode_name: (getattr(sent, each.name), each.default) for each in msgspec.structs.fields(sent)}
-    return _named({name: value for name, (value, default) in said.items() if value != default})
-
-
-def _named(values: Any) -> dict[str, Any]:
-    return {
-        str(name)[:_LONGEST]: value[:_LONGEST] if isinstance(value, str) else value
-        for name, value in values.items()
-        if isinstance(value, str | int | float)
-    }
+_refusals = _Refusals()

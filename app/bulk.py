@@ -15,24 +15,42 @@ from flask import Response, current_app, g, request
 from werkzeug.exceptions import HTTPException
 
 from gopher.client import Stored
-from gopher.errors import GopherError, InvalidJob, PayloadTooLarge, QueueBusy, RoleNeeded, TooManyQueues
-from gopher.jobs.handlers import Registry
+from gopher.errors import (
+    DuplicateJob,
+    GopherError,
+    InvalidJob,
+    JobIdTaken,
+    NoWorker,
+    PayloadTooLarge,
+    QueueBusy,
+    QueueLimit,
+    RoleNeeded,
+    TooManyQueues,
+    UnknownQueue,
+)
 from gopher.jobs.job import NewJob
 from gopher.jobs.lines import LONGEST_LINE, Line
 from gopher.jobs.prepare import prepare
+from gopher.jobs.registry import Registry
 from gopher.jobs.submission import InvalidBatch, parse
-from gopher.queue.batches import check_queues
+from gopher.queue.arguments import Request
+from gopher.queue.batches import check_queues, expired
+from gopher.queue.bounds import bounds_of, queue_limit
+from gopher.queue.chosen_ids import id_taken
 from gopher.queue.idempotency import request_for, with_ids
-from gopher.queue.moves import Request
+from gopher.queue.taken import duplicate_job
+from gopher.reads.served import unserved
 
-from . import access
+from . import access, scopes
 from .answers import answer
+from .bodies import Stream
 from .capacity import LONGEST_BULK
 from .context import context, gopher
-from .incoming import Stream
 from .lines import MAX_LINES, TYPES, pieces
 from .problems import EntryProblem
 
+#: The indexes and errors of jobs that are refused.
+Refused = Sequence[tuple[int, InvalidJob]]
 #: How many rejected lines a JSON response lists.
 _NAMED = 1000
 #: Bytes of a response that are buffered in memory, and sent at a time.
@@ -81,9 +99,9 @@ class Bulk:
         if not self.done.accepted:
             first = self.done.errors[0]
             codes = {error.code for error in self.done.errors}
-            kinds = (kind for kind in (RoleNeeded, TooManyQueues) if codes == {kind.code})
-            raise next(kinds, InvalidJob)(
-                f"none of the {self.done.lines} lines can be accepted; the first is {first.line}: {first.details}",
+            kinds = (RoleNeeded, NoWorker, JobIdTaken, TooManyQueues, UnknownQueue, QueueLimit, DuplicateJob)
+            raise next((kind for kind in kinds if codes == {kind.code}), InvalidJob)(
+                f"none of the {self.done.lines} lines was accepted; line {first.line}: {first.details}",
                 f"/lines/{first.line}{first.field or ''}",
             )
 
@@ -96,10 +114,13 @@ class Bulk:
                 jobs.append(_prepared(line, self._registry))
                 lines.append(line)
             except InvalidJob as error:
-                problem = EntryProblem(line=line.number, field=error.field, code=error.code, details=error.details)
-                bad.append((line.number, problem))
-        lines, jobs = self._without_refused(lines, jobs, bad)
-        stored = self._store(index, piece, jobs)
+                _reject(bad, line, error)
+        for refused in (self._too_many_queues, self._expired, self._without_batches):
+            lines, jobs = _without(refused(jobs), lines, jobs, bad)
+        made = self._request(index, piece)
+        lines, jobs = _without(self._without_workers(jobs, made), lines, jobs, bad)
+        lines, jobs = _without(self._without_uploads(jobs, made), lines, jobs, bad)
+        lines, jobs, stored = self._without_refused(lines, jobs, self._store(made, jobs), bad)
         self.done.lines += len(piece)
         self.done.accepted += len(jobs)
         self.done.duplicates += sum(each.duplicate for each in stored)
@@ -112,34 +133,63 @@ class Bulk:
             for _, row in sorted(rows, key=lambda row: row[0]):
                 self.answers.write(msgspec.json.encode(row) + b"\n")
 
-    def _without_refused(
-        self, lines: list[Line], jobs: list[NewJob], bad: list[tuple[int, EntryProblem]]
-    ) -> tuple[list[Line], list[NewJob]]:
-        """Return the lines and jobs without those whose queue exceeds the limit, which are rejected."""
+    def _too_many_queues(self, jobs: Sequence[NewJob]) -> Refused:
+        """Return the jobs whose queue exceeds the limit."""
         try:
             check_queues(gopher().server, jobs)
         except (TooManyQueues, InvalidBatch) as error:
             if self._key is not None:
                 # A repeated request must get the same response, even if there is room by then.
                 raise
-            refused = error.errors if isinstance(error, InvalidBatch) else [(0, error)]
-        else:
-            return lines, jobs
-        for at, each in refused:
-            number = lines[at].number
-            bad.append((number, EntryProblem(line=number, field=each.field, code=each.code, details=each.details)))
-        bad.sort(key=itemgetter(0))
-        places = {at for at, _ in refused}
-        kept = [at for at in range(len(jobs)) if at not in places]
-        return [lines[at] for at in kept], [jobs[at] for at in kept]
+            return error.errors if isinstance(error, InvalidBatch) else [(0, error)]
+        return []
 
-    def _store(self, index: int, piece: Sequence[Line], jobs: list[NewJob]) -> list[Stored]:
+    def _without_uploads(self, jobs: Sequence[NewJob], made: Request | None) -> Refused:
+        """Return the jobs with uploads that do not exist."""
+        if not any(job.files for job in jobs) or gopher().files.is_repeat(jobs, made):
+            return []
+        return gopher().files.missing_uploads(jobs, self._submitter)
+
+    def _without_workers(self, jobs: Sequence[NewJob], made: Request | None) -> Refused:
+        """Return the jobs that require a live worker and have none."""
+        if not any(job.require_worker for job in jobs) or gopher().files.is_repeat(jobs, made):
+            return []
+        return unserved(gopher().workers, jobs)
+
+    def _expired(self, jobs: Sequence[NewJob]) -> Refused:
+        return expired(gopher().server, jobs)
+
+    def _without_batches(self, jobs: Sequence[NewJob]) -> Refused:
+        """Return the jobs whose batch does not exist."""
+        if not any(job.batch for job in jobs):
+            return []
+        return gopher().batches.members.missing(jobs, self._submitter)
+
+    def _without_refused(
+        self, lines: list[Line], jobs: list[NewJob], stored: list[Stored], bad: list[tuple[int, EntryProblem]]
+    ) -> tuple[list[Line], list[NewJob], list[Stored]]:
+        """Return the lines, jobs and results without those that were refused when they were to be stored."""
+        places = [at for at, each in enumerate(stored) if not (each.refused or each.rejected)]
+        if len(places) == len(stored):
+            return lines, jobs, stored
+        bounds = bounds_of(context().settings, self._submitter.owner)
+        for line, job, each in zip(lines, jobs, stored, strict=True):
+            if each.refused:
+                _reject(
+                    bad, line, id_taken(job) if each.refused == "job_id" else queue_limit(job, each.refused, bounds)
+                )
+            elif each.rejected:
+                _reject(bad, line, duplicate_job(job, each.job_id))
+        bad.sort(key=itemgetter(0))
+        return [lines[at] for at in places], [jobs[at] for at in places], [stored[at] for at in places]
+
+    def _store(self, made: Request | None, jobs: list[NewJob]) -> list[Stored]:
         if self._dry_run:
             return [Stored(job.id) for job in jobs]
-        made = self._request(index, piece)
         if made is not None:
             jobs[:] = with_ids(jobs, made, int(made.answer))
-        return gopher().store(jobs, request=made, submitter=self._submitter)
+        jobs[:] = access.with_options_of_key(jobs)
+        return gopher().store(jobs, request=made, submitter=self._submitter, partly=True)
 
     def _request(self, index: int, piece: Sequence[Line]) -> Request | None:
         """Return the idempotency record of a chunk of the body, None without a key."""
@@ -149,6 +199,20 @@ class Bulk:
         made = request_for(self._key, body, time.time_ns() // 1_000_000)
         caller = g.get("key_name", "")
         return made._replace(key=hashlib.sha256(f"{caller}\n{self._key}\nlines {index}".encode()).hexdigest())
+
+
+def _without(
+    refused: Refused, lines: list[Line], jobs: list[NewJob], bad: list[tuple[int, EntryProblem]]
+) -> tuple[list[Line], list[NewJob]]:
+    """Return the lines and jobs without those that are refused, which are added to the bad ones."""
+    if not refused:
+        return lines, jobs
+    for at, each in refused:
+        _reject(bad, lines[at], each)
+    bad.sort(key=itemgetter(0))
+    places = {at for at, _ in refused}
+    kept = [at for at in range(len(jobs)) if at not in places]
+    return [lines[at] for at in kept], [jobs[at] for at in kept]
 
 
 def submit_lines(describe: Any, *, dry_run: bool) -> Response:
@@ -169,13 +233,20 @@ def submit_lines(describe: Any, *, dry_run: bool) -> Response:
     return Response(_sent(bulk.answers), status, mimetype=TYPES[0])
 
 
+def _reject(bad: list[tuple[int, EntryProblem]], line: Line, error: InvalidJob) -> None:
+    problem = EntryProblem(line=line.number, field=error.field, code=error.code, details=error.details)
+    bad.append((line.number, problem))
+
+
 def _prepared(line: Line, registry: Registry) -> NewJob:
     if line.text is None:
         raise PayloadTooLarge(f"is longer than {LONGEST_LINE} bytes", "")
     submission = parse(line.text)
     if submission.after:
         raise InvalidJob("is not supported in NDJSON bodies, whose lines are independent: send a JSON batch", "/after")
-    return prepare(submission, registry, names=False)
+    job = prepare(submission, registry, names=False, payload_max=context().settings.payload_max)
+    scopes.check_jobs([job])
+    return job
 
 
 def _cut_short(error: Exception, done: BulkAccepted) -> Response:

@@ -11,9 +11,10 @@ from flask import Request, current_app, request
 from gopher.client import Client
 from gopher.compat import current
 from gopher.config.settings import Settings
-from gopher.jobs.handlers import Registry
+from gopher.jobs.registry import Registry
 
-from .capacity import BULKS, CONNECTIONS, PROBE_TIMEOUT, REDIS_TIMEOUT, WAITERS
+from .capacity import BULKS, CONFIRMING, CONNECTIONS, PROBE_TIMEOUT, REDIS_TIMEOUT, WAITERS
+from .keyring import Keyring
 
 
 class Context:
@@ -22,6 +23,7 @@ class Context:
     def __init__(self, settings: Settings, registry: Registry) -> None:
         self.settings = settings
         self.registry = registry
+        self.keyring = Keyring(settings, lambda: self.doorkeeper.server)
         self._lock = threading.Lock()
         self._owner = 0
         self._clients: dict[str, Client] = {}
@@ -39,7 +41,7 @@ class Context:
 
     @property
     def doorkeeper(self) -> Client:
-        """A client that counts requests, with a short timeout, so that counting never delays a request."""
+        """A client that reads API keys and counts requests, with a short timeout, so that neither delays a request."""
         return self._client("doorkeeper", PROBE_TIMEOUT, 2)
 
     @contextmanager
@@ -65,7 +67,9 @@ class Context:
                     registry=self.registry,
                     connections=connections,
                     auto_pipelining=auto_pipelining,
+                    confirming_threads=CONFIRMING,
                 )
+                self._clients[name].server.part = "API"
             return self._clients[name]
 
 

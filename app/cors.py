@@ -1,5 +1,7 @@
 """CORS: origins whose pages may call the API (GOPHER_CORS_ORIGINS)."""
 
+import re
+
 from flask import Flask
 
 from gopher.config.settings import Settings
@@ -12,12 +14,15 @@ def install(app: Flask, settings: Settings) -> None:
 
     CORS(
         app,
-        origins=list(settings.cors_origins),
+        origins=[each if each == "*" else re.compile(re.escape(each) + r"\Z") for each in settings.cors_origins],
         allow_headers=[
             "Authorization",
+            "Content-Disposition",
             "Content-Type",
             "Idempotency-Key",
+            "If-None-Match",
             "Prefer",
+            "Range",
             "X-API-Key",
             "X-Request-ID",
             "traceparent",
@@ -25,6 +30,7 @@ def install(app: Flask, settings: Settings) -> None:
         ],
         expose_headers=[
             *("Location", "Retry-After", "X-Request-ID", "Idempotent-Replayed"),
+            *("Accept-Ranges", "Content-Disposition", "Content-Range", "ETag"),
             *("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "RateLimit-Policy"),
         ],
         max_age=600,

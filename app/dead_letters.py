@@ -6,7 +6,6 @@ from gopher.interface import DeadLettersInterface
 from gopher.jobs.answers import Count, RedriveStarted
 from gopher.jobs.filters import RetryAll
 
-from . import audit
 from .answers import answer
 from .context import gopher
 from .serving import serve, serves
@@ -28,11 +27,8 @@ def retry_all(sent: RetryAll) -> Response:
     which = {name: getattr(sent, name) for name in sent.__struct_fields__}
     if sent.canary is None and sent.rate is None:
         del which["canary"], which["rate"]
-        count = gopher().dead_letters.retry_all(**which)
-        audit.note(count=count)
-        return answer(Count(count))
+        return answer(Count(gopher().dead_letters.retry_all(**which)))
     started = gopher().dead_letters.retry_gradually(**which)
-    audit.note(count=started.total, redrive_id=started.redrive_id)
     if not started.redrive_id:
         return answer(Count(0))
     made = RedriveStarted(count=started.total, redrive_id=started.redrive_id, retry_id=started.redrive_id)

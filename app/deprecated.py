@@ -18,10 +18,15 @@ _REDRIVES = "/api/v1/dlq/redrives"
 #: Fields that were renamed.
 _OLD = {"redrive_id": "retry_id"}
 
+_field: Any = msgspec.field
 RetryView: Any = msgspec.defstruct(
     "RetryView",
     [
-        (_OLD.get(each.name, each.name), each.type, *(() if each.required else ([],)))
+        (
+            _OLD.get(each.name, each.name),
+            each.type,
+            _field(default=each.default, default_factory=each.default_factory),
+        )
         for each in msgspec.structs.fields(RedriveView)
     ],
     omit_defaults=True,
@@ -51,7 +56,7 @@ def retries() -> Response:
     return answer(Retries(rows), headers=_moved(_REDRIVES))
 
 
-@operation("admin", {200: RetryStopped}, "not_found", is_deprecated=True)
+@operation("admin", {200: RetryStopped}, "not_found", is_deprecated=True, action="dead_letters.stop_redrive")
 def stop_retry(retry_id: str) -> Response:
     """Deprecated: use /api/v1/dlq/redrives/<redrive_id>/stop."""
     stopped = gopher().dead_letters.stop_redrive(retry_id)

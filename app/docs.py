@@ -3,13 +3,17 @@
 from pathlib import Path
 
 from flask import Blueprint, Response, abort, send_from_directory
+from markupsafe import escape
 
+from .base_path import own_url
 from .operations import operation
 
 blueprint = Blueprint("docs", __name__)
 
 _FOLDER = Path(__file__).parent / "static" / "docs"
 _FILES = frozenset(path.name for path in _FOLDER.iterdir() if path.suffix in (".css", ".js", ".txt"))
+#: With addresses that begin with a slash, before which the base path belongs.
+_PAGE = (_FOLDER / "docs.html").read_text()
 #: Swagger UI sets inline styles and has its icons in them; scripts are loaded from our files only.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
@@ -21,9 +25,8 @@ _POLICY = (
 @operation(None, {200: "text/html"})
 def page() -> Response:
     """Browse and try the API."""
-    answered = send_from_directory(_FOLDER, "docs.html")
-    answered.headers["Content-Security-Policy"] = _POLICY
-    return answered
+    page = _PAGE.replace('="/', f'="{escape(own_url("/"))}')
+    return Response(page, mimetype="text/html", headers={"Content-Security-Policy": _POLICY})
 
 
 @blueprint.get("/docs/<name>")

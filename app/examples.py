@@ -6,6 +6,16 @@ from typing import Any
 
 _PLAIN = {"string": "text", "integer": 1, "number": 1.0, "boolean": True, "array": [], "object": {}, "null": None}
 
+#: Texts of a format.
+_FORMATS = {
+    "date": "2026-11-24",
+    "date-time": "2026-11-24T10:26:07Z",
+    "time": "10:26:07",
+    "duration": "PT90S",
+    "uuid": "7c9e6679-7425-40de-944b-e07fc1f90ae7",
+    "decimal": "1.50",
+}
+
 
 def curl(base: str, job_type: str, schema: dict[str, Any]) -> str:
     """Return a curl command that submits a job of this type to the API at `base` (`http://localhost:8080/`)."""
@@ -42,11 +52,17 @@ class _Maker:
     def _made(self, schema: dict[str, Any]) -> Any:
         if "properties" in schema:
             return self._object(schema)
+        if "prefixItems" in schema:
+            return [self.value(each) for each in schema["prefixItems"]]
         if schema.get("type") == "array" and (self._whole or schema.get("minItems")):
             return [self.value(schema["items"])]
         if self._whole and isinstance(schema.get("additionalProperties"), dict):
             name = self.value(schema.get("propertyNames", {"type": "string"}))
             return {name: self.value(schema["additionalProperties"])}
+        if schema.get("format") in _FORMATS:
+            return _FORMATS[schema["format"]]
+        if schema.get("contentEncoding") == "base64":
+            return "dGV4dA=="
         kind = schema.get("type", "object")
         return _bounded(schema, _PLAIN[kind[0] if isinstance(kind, list) else kind])
 

@@ -1,58 +1,79 @@
 """Turns all errors into one JSON format: a summary, a stable code, details and the field."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from logging import ERROR, WARNING
 from typing import Any
 
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
 from gopher.errors import (
+    BatchNotFound,
+    CancellationNotFound,
     ConfigurationError,
+    DuplicateJob,
     InvalidJob,
     JobConflict,
     JobNotFound,
+    KeyNotFound,
+    NotReplicated,
     OutcomeUnknown,
     RedriveNotFound,
     RoleNeeded,
+    ScheduleChanged,
     ScheduleNotFound,
     ServerError,
+    WebhookNotFound,
+    WorkerNotFound,
 )
+from gopher.files.store import FileMissing, FileTooLarge, StoreError, StoreFull
 from gopher.jobs.submission import InvalidBatch
 from gopher.queue.idempotency import IdempotencyMismatch
 from gopher.telemetry.logs import get_logger
 
 from .answers import answer
+from .base_path import own_url
+from .caller import may_read
 from .context import context
 from .problems import BY_STATUS, FAILURES, EntryProblem, Failure, Problem
 from .rates import RateLimited
 
 _log = get_logger("api")
-View = Callable[[HTTPException], Response]
 
 _NO_JOB = FAILURES["not_found"]._replace(error="Job not found.")
 _NO_SCHEDULE = FAILURES["not_found"]._replace(error="Schedule not found.")
-_NO_REDRIVE = FAILURES["not_found"]._replace(error="There is no such redrive.")
+_NO_REDRIVE = FAILURES["not_found"]._replace(error="Redrive not found.")
+_NO_CANCELLATION = FAILURES["not_found"]._replace(error="Cancellation not found.")
+_NO_BATCH = FAILURES["not_found"]._replace(error="Batch not found.")
+_NO_KEY = FAILURES["not_found"]._replace(error="API key not found.")
+_NO_WORKER = FAILURES["not_found"]._replace(error="Worker not found.")
+_NO_WEBHOOK = FAILURES["not_found"]._replace(error="Webhook not found.")
+_NO_FILE = FAILURES["not_found"]._replace(error="File not found.")
 _RETRY_AFTER = {"Retry-After": "1"}
 
 
-def install(app: Flask, track: Callable[[View], View]) -> None:
-    """Register the error handlers; `track` counts responses, for requests that match no view."""
+def install(app: Flask) -> None:
+    """Register the error handlers."""
     app.register_error_handler(InvalidJob, _invalid)
     app.register_error_handler(JobNotFound, lambda error: _failed(_NO_JOB, str(error)))
     app.register_error_handler(JobConflict, lambda error: _failed(FAILURES["conflict"], str(error)))
     app.register_error_handler(ScheduleNotFound, lambda error: _failed(_NO_SCHEDULE, str(error)))
+    app.register_error_handler(ScheduleChanged, lambda error: _failed(FAILURES["precondition_failed"], str(error)))
     app.register_error_handler(RedriveNotFound, lambda error: _failed(_NO_REDRIVE, str(error)))
+    app.register_error_handler(CancellationNotFound, lambda error: _failed(_NO_CANCELLATION, str(error)))
+    app.register_error_handler(BatchNotFound, lambda error: _failed(_NO_BATCH, str(error)))
+    app.register_error_handler(KeyNotFound, lambda error: _failed(_NO_KEY, str(error)))
+    app.register_error_handler(WorkerNotFound, lambda error: _failed(_NO_WORKER, str(error)))
+    app.register_error_handler(WebhookNotFound, lambda error: _failed(_NO_WEBHOOK, str(error)))
     app.register_error_handler(IdempotencyMismatch, lambda error: _failed(FAILURES["idempotency_mismatch"], str(error)))
     app.register_error_handler(RateLimited, _rate_limited)
+    app.register_error_handler(FileMissing, lambda error: _failed(_NO_FILE, error.public))
+    app.register_error_handler(FileTooLarge, lambda error: _failed(FAILURES["payload_too_large"], error.public))
+    app.register_error_handler(StoreError, _store_error)
     app.register_error_handler(ServerError, _server_error)
     app.register_error_handler(ConfigurationError, _misconfigured)
     app.register_error_handler(Exception, _unexpected)
-    tracked = track(_http)
-
-    def http(error: HTTPException) -> Response:
-        return _http(error) if "in_view" in g else tracked(error)
-
-    app.register_error_handler(HTTPException, http)
+    app.register_error_handler(HTTPException, _http)
 
 
 def _entry(index: int, error: InvalidJob) -> EntryProblem:
@@ -66,12 +87,20 @@ def _failed(failure: Failure, details: str, *, headers: Mapping[str, str] | None
 
 def _invalid(error: InvalidJob) -> Response:
     more: dict[str, Any] = {"field": error.field} if error.field else {}
+    if isinstance(error, DuplicateJob) and error.job_id:
+        more["job_id"] = error.job_id
     if isinstance(error, InvalidBatch):
         more["errors"] = [_entry(index, each) for index, each in error.errors]
         # A missing role takes precedence over other errors.
         refused = any(isinstance(each, RoleNeeded) for _, each in error.errors)
-        return _failed(FAILURES["forbidden" if refused else error.code], error.details, **more)
-    return _failed(FAILURES[error.code], error.details, **more)
+        return _failed(
+            FAILURES["forbidden" if refused else error.code], error.details, headers=_headers_of(error), **more
+        )
+    return _failed(FAILURES[error.code], error.details, headers=_headers_of(error), **more)
+
+
+def _headers_of(error: InvalidJob) -> dict[str, str] | None:
+    return None if error.is_permanent else _RETRY_AFTER
 
 
 def _rate_limited(error: RateLimited) -> Response:
@@ -82,17 +111,39 @@ def _server_error(error: ServerError) -> Response:
     _log.warning("server", code=error.code, details=str(error))
     if isinstance(error, OutcomeUnknown):
         return _outcome_unknown(error)
-    return _failed(FAILURES[error.code], str(error), headers=_RETRY_AFTER)
+    if isinstance(error, NotReplicated):
+        return _not_replicated(error)
+    return _failed(FAILURES[error.code], _told(error), headers=_RETRY_AFTER)
+
+
+def _store_error(error: StoreError) -> Response:
+    code = "store_full" if isinstance(error, StoreFull) else "store_unavailable"
+    _log.log(WARNING if error.is_temporary else ERROR, "store", code=code, details=str(error))
+    # What is refused to us, such as credentials, only an operator can change.
+    details = _told(error) if error.is_temporary else "the API can't use the store for files: see the API's log"
+    return _failed(FAILURES[code], details, headers=_RETRY_AFTER)
+
+
+def _told(error: ServerError | StoreError) -> str:
+    """Return the message for this client: only those that may read learn the cause."""
+    return str(error) if may_read() else f"{error.public}: the API's log has details for request {g.request_id}"
 
 
 def _outcome_unknown(error: OutcomeUnknown) -> Response:
     if "job_id" not in g:
-        return _failed(FAILURES["outcome_unknown"], str(error), headers=_RETRY_AFTER)
+        return _failed(FAILURES["outcome_unknown"], _told(error), headers=_RETRY_AFTER)
     details = (
         "the job may or may not have been accepted; repeat the request with the same Idempotency-Key, "
-        f"or check /api/v1/jobs/{g.job_id} once the queue is available again"
+        f"or check {own_url('/api/v1/jobs/')}{g.job_id} once the queue is available again"
     )
     return _failed(FAILURES["outcome_unknown"], details, headers=_RETRY_AFTER, job_id=g.job_id)
+
+
+def _not_replicated(error: NotReplicated) -> Response:
+    details = f"{_told(error)}. Repeat the request with the same Idempotency-Key until it is confirmed"
+    ids = error.job_ids
+    more: dict[str, Any] = {"job_id": ids[0]} if len(ids) == 1 else {"job_ids": list(ids)}
+    return _failed(FAILURES[error.code], details, headers=_RETRY_AFTER, **more)
 
 
 def _misconfigured(error: ConfigurationError) -> Response:
@@ -111,10 +162,10 @@ def _http(error: HTTPException) -> Response:
 
 
 def _details(error: HTTPException) -> str:
-    if isinstance(error, RequestEntityTooLarge):
+    if isinstance(error, RequestEntityTooLarge) and error.description == RequestEntityTooLarge.description:
         return f"the body is larger than {context().settings.server_max_body} bytes (SERVER_MAX_BODY)"
     if error.code == 404:
-        return f"{request.method} {request.path:.200}: see GET / for the list of endpoints"
+        return f"{request.method} {own_url(request.path):.200}: see GET {own_url('/')} for the list of endpoints"
     if isinstance(error, MethodNotAllowed):
         return f"{request.method:.20} is not supported here: use {', '.join(sorted(error.valid_methods or ()))}"
     return error.description or error.name

@@ -1,21 +1,27 @@
 """Metrics of the whole fleet: the server keeps the job counters, so that any API process returns them all."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from gopher.base.counters import BY_ERROR, COUNTERS
-from gopher.base.latencies import HISTOGRAMS
+from gopher.base.latencies import CPU, HISTOGRAMS, MEMORY
 from gopher.base.states import TIMED
 from gopher.client import Client
-from gopher.jobs.handlers import Registry
-from gopher.jobs.models import QueueStats
-from gopher.reads.histogram import cumulated
+from gopher.jobs.models import WorkerMemory
+from gopher.jobs.registry import Registry
+from gopher.jobs.stats import QueueStats
+from gopher.reads.batch_figures import batches_by_status, outbox_length
+from gopher.reads.capacity.recent import recent_capacity
+from gopher.reads.histogram import cumulated, cumulated_memory
+from gopher.reads.tenants import waiting_by_tenant
+
+from .server_metrics import server_metrics
 
 #: Maximum number of series for label values that clients can choose freely: the most frequent values.
-_ERRORS, _QUEUES, _SCHEDULES = 60, 20, 20
+_ERRORS, _QUEUES, _SCHEDULES, _TENANTS = 60, 20, 20, 10
 OTHER = "other"
 
 
@@ -26,8 +32,15 @@ class Fleet:
         self._known = {handler.name for handler in registry}
         self._stats = client.stats()
         self._workers = client.workers()
+        self._capacity = recent_capacity(client.server, client.inspector)
+        self._disabled_webhooks = sum(each.disabled_at is not None for each in client.webhooks.all())
+        self._nodes = client.server.watch.states()
         totals = client.inspector.all_totals()
         self._totals = _sum(totals.values())
+        queues = [client.server.keys.for_queue(name) for name in self._stats.queues]
+        self._tenants = waiting_by_tenant(client.server.client, queues) if queues else Counter[str]()
+        self._batches = batches_by_status(client.server.client, queues) if queues else Counter[str]()
+        self._outbox = outbox_length(client.server.client, queues) if queues else 0
         self._overdue = client.inspector.overdue(_SCHEDULES)
         running = [queue for queue, stats in self._stats.queues.items() if stats.processing]
         self._stuck = sum(len(client.inspector.stuck(queue)) for queue in running)
@@ -38,8 +51,12 @@ class Fleet:
         yield from self._counters()
         yield from self._latencies()
         yield from self._queues()
+        yield from self._waiting_of_tenants()
+        yield from self._of_batches()
         yield from self._fleet()
+        yield from self._needs()
         yield from self._schedules()
+        yield from server_metrics(self._nodes)
 
     def _counters(self) -> Iterator[Metric]:
         for counter in COUNTERS:
@@ -67,10 +84,11 @@ class Fleet:
         for histograms in self._histograms:
             for job_type, fields in histograms.items():
                 by_type.setdefault(self._label(job_type), Counter()).update(fields)
-        for prefix, name, meaning in HISTOGRAMS:
-            metric = HistogramMetricFamily(name, meaning, labels=["job_type"])
+        for histogram in (*HISTOGRAMS, CPU, MEMORY):
+            metric = HistogramMetricFamily(histogram.metric, histogram.meaning, labels=["job_type"])
             for job_type, fields in by_type.items():
-                buckets, total = cumulated(fields, prefix)
+                is_memory = histogram is MEMORY
+                buckets, total = cumulated_memory(fields) if is_memory else cumulated(fields, histogram.name)
                 if buckets[-1][1]:
                     metric.add_metric([job_type], buckets, total)
             yield metric
@@ -80,9 +98,12 @@ class Fleet:
         age = GaugeMetricFamily(
             "gopher_queue_oldest_age_seconds", "Age of the oldest waiting job of the queue.", labels=["queue"]
         )
+        paused = GaugeMetricFamily("gopher_queue_paused", "Whether the queue is paused.", labels=["queue"])
+        pauses: dict[str, bool] = {}
         ages: dict[str, float] = {}
         sizes: Counter[tuple[str, ...]] = Counter()
         for queue, stats in self._by_queue():
+            pauses[queue] = pauses.get(queue, False) or stats.paused_for is not None
             ages[queue] = max(ages.get(queue, 0.0), stats.oldest_waiting_age)
             for priority, waiting in stats.priorities.items():
                 sizes[(queue, priority)] += waiting.waiting
@@ -90,8 +111,41 @@ class Fleet:
             age.add_metric([queue], seconds)
         for labels, count in sizes.items():
             size.add_metric(labels, count)
+        for queue, is_paused in pauses.items():
+            paused.add_metric([queue], int(is_paused))
         yield size
         yield age
+        yield paused
+        yield self._paused_types()
+
+    def _paused_types(self) -> Metric:
+        metric = GaugeMetricFamily(
+            "gopher_type_paused", "Whether the job type is paused in any queue.", labels=["job_type"]
+        )
+        pauses = dict.fromkeys(self._known, 0) | {self._label(name): 1 for name in self._stats.paused_types}
+        for job_type, is_paused in pauses.items():
+            metric.add_metric([job_type], is_paused)
+        return metric
+
+    def _waiting_of_tenants(self) -> Iterator[Metric]:
+        waiting = GaugeMetricFamily(
+            "gopher_tenant_waiting_jobs", "Waiting jobs of the tenants that have the most.", labels=["tenant"]
+        )
+        for tenant, count in self._tenants.most_common(_TENANTS):
+            waiting.add_metric([tenant], count)
+        yield waiting
+        yield GaugeMetricFamily(
+            "gopher_tenants_waiting", "Number of tenants that have waiting jobs.", value=len(self._tenants)
+        )
+
+    def _of_batches(self) -> Iterator[Metric]:
+        batches = GaugeMetricFamily("gopher_batches", "Batches: open, running or ended.", labels=["status"])
+        for status, count in self._batches.items():
+            batches.add_metric([status], count)
+        yield batches
+        yield _gauge(
+            "gopher_outbox_entries", "Ends of jobs and batches to be told to other queues and webhooks.", self._outbox
+        )
 
     def _by_queue(self) -> Iterator[tuple[str, QueueStats]]:
         """Yield the queues by label; all but the busiest are summed up."""
@@ -105,15 +159,37 @@ class Fleet:
         children = sum(map(len, busy))
         for state in TIMED:
             yield _gauge(f"gopher_{state}_queue_size", state.meaning, sum(getattr(q, state) for q in queues))
+        yield _gauge(
+            "gopher_throttled_keys",
+            "Limit keys and tenants that RateLimited throttles.",
+            sum(q.throttled_keys for q in queues),
+        )
         yield _gauge("gopher_dlq_size", "Dead letters.", sum(q.failed for q in queues))
         yield _gauge("gopher_jobs_stuck", "Jobs that have been processing for longer than allowed.", self._stuck)
         yield _gauge("gopher_worker_count", "Live workers.", len(busy))
         yield _gauge("gopher_active_workers", "Workers that are running a job.", sum(map(any, busy)))
+        yield from _memory([worker.admission for worker in self._workers if worker.admission is not None])
+        yield _gauge(
+            "gopher_webhooks_disabled", "Webhooks that are disabled because deliveries failed.", self._disabled_webhooks
+        )
         yield _gauge(
             "gopher_worker_utilization",
             "Fraction of the workers' children that are running a job.",
             round(sum(map(sum, busy)) / children, 6) if children else 0.0,
         )
+
+    def _needs(self) -> Iterator[Metric]:
+        processes = GaugeMetricFamily(
+            "gopher_processes_needed", "Processes that let jobs start within GOPHER_CAPACITY_WITHIN.", labels=["group"]
+        )
+        workers = GaugeMetricFamily(
+            "gopher_workers_needed", "Workers that let jobs start within GOPHER_CAPACITY_WITHIN.", labels=["group"]
+        )
+        for group in self._capacity.groups[:_QUEUES]:
+            processes.add_metric([group.name], group.needed_processes)
+            workers.add_metric([group.name], group.scale_to)
+        yield processes
+        yield workers
 
     def _schedules(self) -> Iterator[Metric]:
         overdue = GaugeMetricFamily(
@@ -127,6 +203,17 @@ class Fleet:
 
     def _label(self, job_type: str) -> str:
         return job_type if job_type in self._known else OTHER
+
+
+def _memory(admitting: Sequence[WorkerMemory]) -> Iterator[Metric]:
+    """Yield what the workers that admit jobs by memory have together."""
+    for name, meaning, value in (
+        ("memory_room_bytes", "Memory that workers have for jobs.", sum(each.room for each in admitting)),
+        ("memory_admitted_bytes", "Memory planned for running jobs.", sum(each.room - each.free for each in admitting)),
+        ("memory_free_bytes", "Memory that is left for further jobs.", sum(each.free for each in admitting)),
+        ("jobs_held", "Jobs that wait in workers for memory.", sum(len(each.held) for each in admitting)),
+    ):
+        yield _gauge(f"gopher_worker_{name}", meaning, value)
 
 
 def _begun(totals: Mapping[str, int]) -> list[str]:

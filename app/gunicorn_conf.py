@@ -5,13 +5,18 @@ import resource
 import sys
 from typing import Any
 
+from gopher.base.first_process import end_on_sigterm
 from gopher.config.settings import Settings
 from gopher.errors import ConfigurationError
 from gopher.telemetry import logs, tracing
+from gopher.telemetry.service_manager import ServiceManager
 
-from . import multiproc
-from .capacity import THREADS
+from . import multiproc, reloads, supervision
+from .capacity import THREADS, longest_upload
+from .http_request import Request
 
+# Until gunicorn has its own handlers.
+end_on_sigterm()
 try:
     _settings = Settings.from_env()
     _settings.check_listener()
@@ -19,8 +24,12 @@ except ConfigurationError as _error:
     sys.exit(str(_error))
 
 logs.configure(_settings)
+# Before gunicorn looks for it.
+_service = ServiceManager()
 # The folder of the processes' shared counters: created before any of them is started.
 multiproc.ensure()
+# Those of an earlier life in a configured folder.
+multiproc.add_ended()
 
 _host = f"[{_settings.server_host}]" if ":" in _settings.server_host else _settings.server_host
 bind = f"{_host}:{_settings.server_port}"
@@ -58,16 +67,34 @@ control_socket_disable = True
 logger_class = "gopher.app.gunicorn_logs.Logger"
 
 
+Request.base_path = _settings.base_path
+
+
 def post_fork(server: Any, worker: Any) -> None:
     worker.read_timeout = _settings.server_read_timeout
     worker.write_timeout = _settings.server_write_timeout
     worker.longest_body = _settings.server_max_body
+    worker.longest_upload = longest_upload(_settings)
+    # Threads get the interpreter from a busy loop after 1 ms instead of 5, several times in each request.
+    sys.setswitchinterval(0.001)
+
+
+def post_request(worker: Any, request: Any, environ: Any, response: Any) -> None:
+    if response is not None and response.response_length is None:
+        # A stream, such as NDJSON. (Files are noticed when they are sent.)
+        response.sock.is_transfer = True
+
+
+def on_starting(server: Any) -> None:
+    reloads.install(server)
+    supervision.install(server, _service)
 
 
 def child_exit(server: Any, worker: Any) -> None:
     from prometheus_client import multiprocess
 
     multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+    multiproc.add_ended([worker.pid])
 
 
 def worker_exit(server: Any, worker: Any) -> None:

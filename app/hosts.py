@@ -23,10 +23,10 @@ def check(asked: Request, settings: Settings) -> None:
     where other machines may call at all: rebinding needs a name, and platforms' probes use addresses.
     """
     allowed = settings.allowed_hosts
-    if (settings.api_keys and not allowed) or "*" in allowed:
+    if (settings.requires_api_key and not allowed) or "*" in allowed:
         return
     if not _is_allowed(asked.host, allowed, settings.listens_beyond_loopback):
-        remedy = "" if settings.api_keys else ", or set GOPHER_API_KEYS"
+        remedy = "" if settings.requires_api_key else ", or set GOPHER_API_KEYS"
         raise Forbidden(
             f"host {asked.host[:80]!r} is neither this machine nor in GOPHER_ALLOWED_HOSTS: use http://localhost, "
             f"add the host to GOPHER_ALLOWED_HOSTS{remedy}"

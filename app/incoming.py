@@ -1,209 +1,181 @@
-"""Incoming requests: gunicorn's parser reads the complete head, and the body is decoded as it arrives.
+"""Incoming requests: gunicorn's incremental parser reads heads and bodies alike, as they arrive.
 
-Nothing here blocks. A thread gets a request with its complete body, or with a `Stream` of NDJSON lines.
+Nothing here blocks. A thread gets a request once all of it is there, or its head alone if that is checked before a
+long body is received, or the head and a `Stream` of NDJSON lines.
+
+The parser is that of gunicorn's ASGI workers. Its WSGI parser waits for data itself, so that each slow client would
+need a thread. h11 takes what proxies may read differently: bare LF, folded lines, a length together with chunks.
 """
 
-import io
-import time
-from contextlib import suppress
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
-from gunicorn.http.body import ChunkedReader  # type: ignore[import-untyped]
-from gunicorn.http.errors import NoMoreData, ParseException  # type: ignore[import-untyped]
-from gunicorn.http.message import Request  # type: ignore[import-untyped]
-from gunicorn.http.unreader import IterUnreader  # type: ignore[import-untyped]
-from werkzeug.exceptions import BadRequest, ClientDisconnected, RequestTimeout
+from gunicorn.asgi.parser import ParseError, PythonProtocol  # type: ignore[import-untyped]
+from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
 
-from gopher.compat import take_expectation
-
-from .capacity import LEAST_RATE, LONGEST_BULK
-from .framing import Chunked, Decoder, Sized
-from .lines import TYPES
+from .bodies import LONG, LONGEST_BODY, PIECE, HeadOnly, Stream, Whole
+from .http_request import Request
 from .refusals import Refused, refused
+from .spool import Spool
 
 #: Maximum bytes of a request's head. gunicorn_conf limits its lines.
 LONGEST_HEAD = 64 * 1024
-PIECE = 64 * 1024
+#: Bytes that are received at once of what may be thousands of chunks, so that other requests are served in between.
+_SMALL_PIECE = 8 * 1024
+
+
+@lru_cache(maxsize=1)
+def _limits(cfg: Any) -> dict[str, int]:
+    """Return the parser's limits; each read of gunicorn's settings takes a microsecond."""
+    names = ("limit_request_line", "limit_request_fields", "limit_request_field_size")
+    return {name: getattr(cfg, name) for name in names}
+
+
+class _Flag:
+    """Is called when the head is complete; returns nothing, so that the parser continues with the body."""
+
+    is_set = False
+
+    def __call__(self) -> None:
+        self.is_set = True
 
 
 class Incoming:
-    """The next request of a connection; `buffer` has the bytes received so far."""
+    """The next request of a connection."""
 
-    def __init__(self, connection: Any, longest_body: int) -> None:
+    def __init__(self, connection: Any, longest_body: int, longest_upload: int = 0) -> None:
         self.request: Any = None
         #: Whether the client waits for `100 Continue` before it sends the body.
-        self.waits_to_be_asked = False
+        self.wants_continue = False
         #: Used by the worker: the size that it has counted.
         self.counted = 0
         self._connection = connection
-        self._buffer: bytearray = connection.buffer
+        #: Whether the body may take any time, as long as it arrives at LEAST_RATE: that of an upload.
+        self.is_transfer = False
+        #: How long the body may be. That of an upload may be longer, which the check of the head tells.
         self._longest_body = longest_body
-        self._searched = 0
-        self._decoder: Decoder | None = None
-        self._body = bytearray()
+        self._longest_upload = longest_upload
+        self._received = 0
+        self._head_ended = _Flag()
+        self._spool = Spool()
+        self._body = self._spool.received
+        #: With what result the head has been checked, and whether it was known then that the body is long.
+        self._checked: Mapping[str, Any] | None = None
+        self._checked_as_long = False
+        self._keeps = False
+        self._parser = PythonProtocol(
+            on_headers_complete=self._head_ended, on_body=self._body.extend, **_limits(connection.cfg)
+        )
+
+    @property
+    def has_begun(self) -> bool:
+        return self._received > 0
+
+    @property
+    def has_ended(self) -> bool:
+        return bool(self._parser.is_complete)
 
     @property
     def size(self) -> int:
         """Bytes held in memory."""
-        return len(self._buffer) + len(self._body)
+        return self._received if self.request is None else len(self._body)
 
     @property
-    def has_begun(self) -> bool:
-        return bool(self._buffer) or self.request is not None
+    def on_disk(self) -> int:
+        """Bytes held on disk."""
+        return self._spool.on_disk
 
     @property
-    def given_id(self) -> str:
-        """The client's own request id, "" without one."""
-        return next((value for name, value in self._headers if name == "X-REQUEST-ID"), "")
+    def most(self) -> int:
+        """How many bytes to receive at most, before the request is looked at again."""
+        return _SMALL_PIECE if self.request is None or self._parser.is_chunked else PIECE
 
-    @property
-    def _headers(self) -> list[tuple[str, str]]:
-        return self.request.headers if self.request is not None else []
+    def close(self) -> None:
+        """Drop what has been received, unless it has been passed on."""
+        self._spool.clear()
 
-    def advance(self) -> bool:
-        """Process received bytes; return whether the request is ready for a thread. Raises Refused."""
+    def feed(self, data: bytes) -> None:
+        """Parse received bytes. Raises ParseError."""
+        self._received += len(data)
         try:
-            if self._decoder is None:
-                head = self._take_head()
-                if head is None:
-                    return False
-                self._decoder = self._begin(head)
-            return self._take_body(self._decoder)
-        except (ParseException, NoMoreData, StopIteration) as error:
+            self._parser.feed(data)
+        except ValueError as error:
+            # Python reads no number of more than 4,300 digits.
+            raise ParseError("Content-Length has too many digits") from error
+        if self.has_ended:
+            self._connection.buffer = self._parser.remaining()
+
+    def advance(self, data: bytes) -> bool:
+        """Process received bytes; return whether there is something for a thread. Raises Refused."""
+        try:
+            self.feed(data)
+            if self.request is None and self._head_ended.is_set:
+                self.request = self._begin()
+        except (ParseError, ParseException) as error:
             raise refused(error) from None
-
-    def _take_head(self) -> bytes | None:
-        end = self._buffer.find(b"\r\n\r\n", max(self._searched - 3, 0)) + 4
-        if end < 4:
-            self._searched = len(self._buffer)
-            if self._searched > LONGEST_HEAD:
-                raise Refused(431, f"the request's head is longer than {LONGEST_HEAD} bytes")
-            # Lines end with CRLF: this head would never be complete.
-            if self._buffer.endswith(b"\n\n"):
-                raise Refused(400, "header lines must end with CR LF")
-            return None
-        head = bytes(self._buffer[:end])
-        del self._buffer[:end]
-        return head
-
-    def _begin(self, head: bytes) -> Decoder:
-        connection = self._connection
-        self.request = request = Request(connection.cfg, IterUnreader((head,)), connection.client)
-        headers = dict(request.headers)
-        if "HOST" not in headers and request.version >= (1, 1):
-            raise Refused(400, "HTTP/1.1 requires a Host header")
-        if not isinstance(request.body.reader, ChunkedReader):
-            return Sized(request.body.reader.length)
-        codings = ",".join(value.lower() for name, value in request.headers if name == "TRANSFER-ENCODING")
-        # gunicorn does not decompress bodies.
-        if not {coding.strip() for coding in codings.split(",")} <= {"chunked", "identity"}:
-            raise Refused(501, f"Transfer-Encoding {codings[:60]!r} is not supported: send only chunked")
-        return Chunked(lambda trailers: request.parse_headers(trailers, from_trailer=True))
-
-    def _take_body(self, decoder: Decoder) -> bool:
-        request = self.request
-        if len(self._body) + decoder.missing <= self._longest_body:
-            self._body += decoder.decode(self._buffer)
-        if decoder.ended and len(self._body) <= self._longest_body:
-            self._finish(decoder)
-            return True
-        if self._is_of_lines():
-            request.body = Stream(self._connection, request, decoder, bytes(self._body))
-            request.force_close()
-            return True
-        if len(self._body) + decoder.missing > self._longest_body:
-            self._cut_off(decoder)
-            return True
-        self.waits_to_be_asked = take_expectation(request)
+        if self.request is not None:
+            if not self.request.is_of_lines:
+                self._spool.set_aside(self._parser.content_length or 0)
+            return self._is_ready(self.request)
+        if self._received > LONGEST_HEAD:
+            raise Refused(431, f"the request's head is longer than {LONGEST_HEAD} bytes")
         return False
 
-    def _finish(self, decoder: Decoder) -> None:
-        take_expectation(self.request)
-        self.request.body = io.BytesIO(self._body)
-        if isinstance(decoder, Chunked):
-            self._say_length(len(self._body))
-
-    def _cut_off(self, decoder: Decoder) -> None:
-        """Let the application reject a body by its length without reading it; the connection is closed afterwards."""
-        take_expectation(self.request)
-        self.request.body = io.BytesIO()
-        self.request.force_close()
-        if isinstance(decoder, Chunked):
-            self._say_length(len(self._body) + decoder.missing)
+    def take(self) -> bytes:
+        """Take what has been received of the body."""
+        data = bytes(self._body)
         self._body.clear()
+        if self.has_ended:
+            self.request.must_close = not self._keeps
+        return data
 
-    def _say_length(self, length: int) -> None:
-        """Describe a decoded body to the application as one with a Content-Length."""
-        headers = [each for each in self.request.headers if each[0] != "TRANSFER-ENCODING"]
-        self.request.headers = [*headers, ("CONTENT-LENGTH", str(length))]
+    def resume(self, head: HeadOnly) -> None:
+        """Continue with the body of a request whose head has passed its checks."""
+        self._checked, self._checked_as_long = head.checked, head.is_long
+        upload = (head.checked or {}).get(LONGEST_BODY)
+        if upload is not None:
+            self._longest_body, self.is_transfer = upload, True
+        self.request.must_close = not self._keeps
+        self.wants_continue = self.request.waits_for_continue and not self._received
 
-    def _is_of_lines(self) -> bool:
-        kind = next((value for name, value in self._headers if name == "CONTENT-TYPE"), "")
-        return kind.partition(";")[0].strip().lower() in TYPES
+    def _begin(self) -> Request:
+        try:
+            request = Request(self._parser, self._connection.cfg, self._connection.client)
+        except ValueError as error:
+            # Of urllib: a host that is none.
+            raise Refused(400, f"the request's URL is invalid: {error}") from None
+        self._received = 0
+        self._keeps = not request.must_close
+        return request
 
-
-class Stream(io.RawIOBase):
-    """An NDJSON body, read by a thread as it arrives; not before `start`, when the sender is authenticated.
-
-    A client may be slow: it has SERVER_READ_TIMEOUT, and LEAST_RATE bytes restore one second of it. Only time spent
-    waiting for the client counts.
-    """
-
-    def __init__(self, connection: Any, request: Any, decoder: Decoder, data: bytes) -> None:
-        self._connection = connection
-        self._request = request
-        self._decoder = decoder
-        self._data = data
-        self._left: float = connection.read_timeout
-        self._ends_at: float | None = None
-        self._asks = take_expectation(request)
-
-    def start(self) -> None:
-        self._ends_at = time.monotonic() + LONGEST_BULK
-        self._decode()
-        if not self._asks:
-            return
-        with suppress(OSError):
-            self._connection.sock.send(b"HTTP/1.1 100 Continue\r\n\r\n")
-
-    def readable(self) -> bool:
+    def _is_ready(self, request: Request) -> bool:
+        length = max(self._parser.content_length or 0, self._spool.length)
+        is_too_long = length > self._longest_body
+        if self.has_ended and not is_too_long:
+            self._finish(request)
+        elif request.is_of_lines:
+            self.wants_continue = request.waits_for_continue
+            request.body, request.must_close = Stream(self._connection, self), True
+        elif is_too_long and (self._checked_as_long or length > self._longest_upload):
+            self._cut_off(request, length)
+        else:
+            is_long = is_too_long or max(length, self._received) > LONG
+            if self._checked_as_long >= is_long and (self._checked is not None or not request.waits_for_continue):
+                return False
+            request.body, request.must_close = HeadOnly(self._checked, is_long=is_long), True
         return True
 
-    def readinto(self, target: Any) -> int:
-        if self._ends_at is None:
-            return 0
-        while not self._data and not self._decoder.ended:
-            self._receive(self._ends_at)
-        piece, self._data = self._data[: len(target)], self._data[len(target) :]
-        target[: len(piece)] = piece
-        if self._decoder.ended and not self._data:
-            # It was read completely: another request may follow.
-            self._request.must_close = False
-        return len(piece)
+    def _finish(self, request: Request) -> None:
+        length = self._spool.length
+        request.body = self._spool.reader() or Whole(self._body)
+        request.body.before = self._checked
+        if self._parser.is_chunked:
+            request.say_length(length)
 
-    def _receive(self, ends_at: float) -> None:
-        sock = self._connection.sock
-        began = time.monotonic()
-        try:
-            sock.settimeout(max(min(self._left, ends_at - began), 0.001))
-            piece = sock.recv(PIECE)
-        except TimeoutError:
-            details = f"NDJSON bodies must arrive at {LEAST_RATE} or more bytes per second, within {LONGEST_BULK:g} s"
-            raise RequestTimeout(details) from None
-        except OSError as error:
-            raise ClientDisconnected from error
-        finally:
-            sock.setblocking(False)
-        if not piece:
-            raise ClientDisconnected
-        left = self._left + len(piece) / LEAST_RATE - (time.monotonic() - began)
-        # Bytes sent early don't extend the timeout.
-        self._left = min(left, self._connection.read_timeout)
-        self._connection.buffer += piece
-        self._decode()
-
-    def _decode(self) -> None:
-        try:
-            self._data += self._decoder.decode(self._connection.buffer)
-        except ParseException as error:
-            raise BadRequest(str(error)) from None
+    def _cut_off(self, request: Request, length: int) -> None:
+        """Let the application reject a body by its length without reading it; the connection is closed afterwards."""
+        request.body, request.must_close = Whole(), True
+        request.body.before = self._checked
+        request.say_length(length)
+        self._spool.clear()

@@ -6,6 +6,7 @@ from flask import Blueprint, Response
 from gopher import __version__
 
 from .answers import answer
+from .base_path import own_url
 from .operations import operation
 
 blueprint = Blueprint("index", __name__)
@@ -16,6 +17,7 @@ _LINKS = {
     "queue_stats": "/api/v1/queue/stats",
     "workers": "/api/v1/workers",
     "dead_letters": "/api/v1/dlq",
+    "audit": "/api/v1/audit",
     "health": "/health",
     "metrics": "/metrics",
     "openapi": "/openapi.json",
@@ -33,7 +35,7 @@ class Index(msgspec.Struct):
 
 
 @blueprint.get("/")
-@operation("read", {200: Index})
+@operation("read", {200: Index}, is_about_no_jobs=True)
 def index() -> Response:
     """List the endpoints."""
-    return answer(Index("gopher", __version__, _LINKS))
+    return answer(Index("gopher", __version__, {name: own_url(path) for name, path in _LINKS.items()}))

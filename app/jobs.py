@@ -7,33 +7,36 @@ from typing import Annotated
 
 import msgspec
 from flask import Blueprint, Response, g, request
-from msgspec import UNSET, UnsetType
 
+from gopher.base.priorities import DEFAULT_PRIORITY
 from gopher.base.states import ENDED, RUNNING, State
 from gopher.base.times import to_rfc3339
 from gopher.client import Stored, accepted
 from gopher.config.settings import Settings
 from gopher.errors import JobNotFound, ServerError
 from gopher.interface import Gopher
-from gopher.jobs.answers import BatchAccepted, JobStatus, JobType, JobTypes, Logs
+from gopher.jobs.answers import BatchAccepted, JobStatus, JobType, JobTypes, Logs, Why
 from gopher.jobs.dry_run import DryRun
 from gopher.jobs.fields import Checked, JobId, Priority, QueueName, ScheduleName, Status, Time, TypeName
 from gopher.jobs.handlers import Handler
 from gopher.jobs.job import NewJob
 from gopher.jobs.models import Accepted, JobView
+from gopher.jobs.owners import Owned
 from gopher.jobs.prepare import prepare, prepare_batch
 from gopher.jobs.schedule import from_recurring, job_now
 from gopher.jobs.submission import Recurring, Submission, parse_batch
-from gopher.queue.idempotency import LONGEST_KEY, ids_for, request_for, with_ids
-from gopher.queue.moves import Request
+from gopher.queue.arguments import Request
+from gopher.queue.idempotency import LONGEST_KEY, request_for, with_ids
 from gopher.reads.job_types import describe
 
-from . import access, audit, lines
+from . import access, forms, lines, scopes
 from .answers import answer
+from .base_path import own_url
 from .bulk import BulkAccepted, submit_lines
 from .capacity import LONGEST_WAIT
 from .context import context, current_request, gopher
 from .examples import curl
+from .files import UploadsOfForm
 from .requests import body
 from .serving import serve, serves
 
@@ -59,11 +62,10 @@ _IDEMPOTENCY = Annotated[
 _PREFER = Annotated[str, msgspec.Meta(description="`wait=20` is the same as `?wait=20`.", examples=["wait=20"])]
 
 
-# UNSET, not None: in a query, None would also be parsed from the word null.
 class Submitting(Checked):
     """Options of a submission."""
 
-    wait: Wait | UnsetType = UNSET
+    wait: Wait | None = None
     dry_run: _DryRun = False
 
 
@@ -76,7 +78,7 @@ class DryRunOrNot(Checked):
 class Waiting(Checked):
     """Options for showing a job."""
 
-    wait: Wait | UnsetType = UNSET
+    wait: Wait | None = None
 
 
 class RecurringAccepted(msgspec.Struct):
@@ -112,30 +114,39 @@ class BatchDryRun(msgspec.Struct):
 def submit(asked: Submitting, sent: Submission) -> Response:
     """Submit a job, or create a schedule.
 
-    201: created. 200: a job with the same unique key exists; or, with `wait`, the job has finished; or it was a dry
-    run. 202: with `wait`, the job has not finished yet. A schedule (`recurring`) requires the role `admin`. A job type
+    201: created. 200: a job with the same unique key exists, or was replaced; or, with `wait`, the job has finished; or
+    it was a dry run. 202: with `wait`, the job has not finished yet. Files may be sent along: a form with the JSON in
+    the part `job` and a part for each file. A schedule (`recurring`) requires the role `admin`. A job type
     may require a role, too: see `needs` in the list of types.
     """
-    seconds = _preferred_wait() if asked.wait is UNSET else asked.wait
+    seconds = _preferred_wait() if asked.wait is None else asked.wait
     if sent.recurring is not None:
-        access.require("admin")
+        access.require("admin", "schedules.put")
+        scopes.require_none()
         return _scheduled(sent, sent.recurring, dry_run=asked.dry_run)
     here = context()
-    job = prepare(sent, access.job_types(), names=False)
+    job = prepare(sent, access.job_types(), names=False, payload_max=here.settings.payload_max)
+    scopes.check_jobs([job])
     request_made = _idempotency()
+    forms.check_files(sent.files)
     if asked.dry_run:
-        return answer(here.client.dry_run(job))
+        return answer(here.client.dry_run(job, access.submitter()))
     if request_made is not None:
         job = with_ids([job], request_made, int(request_made.answer))[0]
     # For the error response if it is unknown whether the job was stored.
     g.job_id = job.id
-    stored = here.client.store([job], request=request_made, submitter=access.submitter())[0]
+    (job,) = access.with_options_of_key([job])
+    with UploadsOfForm() as uploads:
+        if uploads.ids:
+            job = msgspec.structs.replace(job, files=(*job.files, *uploads.ids))
+        stored = here.client.store([job], request=request_made, submitter=access.submitter())[0]
+        uploads.are_used = not (stored.duplicate or stored.replayed)
     if stored.job_id != job.id:
         g.job_id = stored.job_id
-    place = {"Location": f"/api/v1/jobs/{stored.job_id}", **_replayed(stored.replayed)}
+    place = {"Location": own_url(f"/api/v1/jobs/{stored.job_id}"), **_replayed(stored.replayed)}
     if seconds:
         return _waited_for(job, stored, seconds, place)
-    return answer(accepted(job, stored), 200 if stored.duplicate else 201, place)
+    return answer(accepted(job, stored), 200 if stored.duplicate or stored.replaced else 201, place)
 
 
 @serves(
@@ -155,17 +166,18 @@ def submit_batch(asked: DryRunOrNot) -> Response:
         return submit_lines(accepted, dry_run=asked.dry_run)
     entries = parse_batch(body())
     request_made = _idempotency()
-    ids = None if request_made is None else ids_for(request_made, len(entries))
-    jobs = prepare_batch(entries, access.job_types(), ids)
+    jobs = prepare_batch(entries, access.job_types(), payload_max=context().settings.payload_max)
+    if request_made is not None:
+        jobs = with_ids(jobs, request_made, int(request_made.answer))
+    scopes.check_jobs(jobs)
     if asked.dry_run:
-        return answer(BatchDryRun(gopher().dry_run_all(jobs)))
-    stored = gopher().store(jobs, request=request_made, submitter=access.submitter())
+        return answer(BatchDryRun(gopher().dry_run_all(jobs, access.submitter())))
+    stored = gopher().store(access.with_options_of_key(jobs), request=request_made, submitter=access.submitter())
     answers = [accepted(job, each) for job, each in zip(jobs, stored, strict=True)]
     return answer(BatchAccepted(answers), 201, _replayed(any(each.replayed for each in stored)))
 
 
 page = serve(blueprint, Gopher.jobs, "page")
-why = serve(blueprint, Gopher.why)
 
 
 @serves(blueprint, Gopher.types)
@@ -182,13 +194,28 @@ def types() -> Response:
 @serves(blueprint, Gopher.job, query=Waiting, headers={"Prefer": _PREFER})
 def show(job_id: JobId, asked: Waiting) -> Response:
     """Show a job; with `wait`, once it has finished or the time is over."""
-    seconds = _preferred_wait() if asked.wait is UNSET else asked.wait
+    seconds = _preferred_wait() if asked.wait is None else asked.wait
     return answer(_wait(job_id, seconds) if seconds else gopher().job(job_id))
 
 
 @serves(blueprint, Gopher.logs)
 def logs(job_id: JobId) -> Response:
     return answer(Logs(job_id, gopher().logs(job_id)[-_LINES:]))
+
+
+@serves(blueprint, Gopher.why)
+def why(job_id: JobId) -> Response:
+    # Other jobs may be beyond the limits of a key.
+    return answer(Why(job_id, gopher().why_for(job_id, sees_all=access.submitter().is_unlimited)))
+
+
+@serves(blueprint, Gopher.job_input)
+def job_input(job_id: JobId) -> Response:
+    caller = access.submitter()
+    if caller.is_unlimited:
+        return answer(gopher().job_input(job_id))
+    # As for the job itself: its parents may be of others.
+    return answer(gopher().input_for(job_id, lambda at: caller.may_see(at.queue, at.type, Owned(at.owner, at.tenant))))
 
 
 @serves(blueprint, Gopher.cancel, ("DELETE", "/api/v1/jobs/<job_id>"))
@@ -223,7 +250,7 @@ def _waited_for(job: NewJob, stored: Stored, seconds: float, place: Mapping[str,
     except (JobNotFound, ServerError):
         # It has finished and its record is not kept, or the server became unavailable after storing it.
         return answer(accepted(job, stored), 202, place)
-    if not access.submitter().may_see(view.owner):
+    if not access.submitter().may_see(view.queue, view.type, Owned(view.owner, view.tenant)):
         return answer(accepted(job, stored), 202, place)
     return answer(view, 200 if view.status in ENDED else 202, place)
 
@@ -234,18 +261,17 @@ def _scheduled(submission: Submission, recurring: Recurring, *, dry_run: bool) -
     if dry_run:
         return answer(gopher().dry_run(job_now(spec)))
     view, what = gopher().schedules.put(name, spec)
-    audit.note(what=what, schedule=name)
     made = RecurringAccepted(
         job_id=gopher().schedules.next_job_id(name),
         status=State.SCHEDULED,
         created_at=to_rfc3339(time.time() * 1000),
         type=spec.type,
-        queue=spec.queue,
-        priority=spec.priority,
+        queue=spec.in_queue,
+        priority=spec.priority or DEFAULT_PRIORITY,
         schedule=name,
         next_run_at=view.next_run_at,
     )
-    return answer(made, 201 if what == "CREATED" else 200, {"Location": f"/api/v1/schedules/{name}"})
+    return answer(made, 201 if what == "CREATED" else 200, {"Location": own_url(f"/api/v1/schedules/{name}")})
 
 
 def _idempotency() -> Request | None:
@@ -254,7 +280,8 @@ def _idempotency() -> Request | None:
     key = asked.environ.get("HTTP_IDEMPOTENCY_KEY")
     if key is None:
         return None
-    made = request_for(key, asked.path.encode() + b"\n" + body(), time.time_ns() // 1_000_000)
+    content = asked.path.encode() + b"\n" + body() + forms.digest_of_files()
+    made = request_for(key, content, time.time_ns() // 1_000_000)
     caller = g.get("key_name", "")
     return made._replace(key=hashlib.sha256(f"{caller}\n{key}".encode()).hexdigest())
 
@@ -265,5 +292,5 @@ def _replayed(replayed: bool) -> dict[str, str]:
 
 def _described(handler: Handler, settings: Settings) -> JobType:
     view = describe(handler, settings)
-    example = curl(request.host_url, handler.name, view.payload_schema)
+    example = curl(request.root_url, handler.name, view.payload_schema)
     return JobType(**msgspec.structs.asdict(view), example=example)

@@ -8,6 +8,7 @@ from typing import Any
 from flask import Blueprint, Flask, Response, g
 from werkzeug.wrappers import Response as BaseResponse
 
+from gopher.compat import current
 from gopher.errors import ServerError
 
 from . import multiproc
@@ -37,7 +38,8 @@ def metrics() -> Response:
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     registry.register(_Once(_look()))
-    return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+    with multiproc.reading():
+        return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
 
 
 def _look() -> list[Metric]:
@@ -52,12 +54,18 @@ def _look() -> list[Metric]:
     return [up, *found]
 
 
-def install(app: Flask) -> Callable[[Any], Any]:
-    """Count and time the responses of all views; return a function that does so for another view."""
+def install(app: Flask) -> None:
+    """Count and time all responses: those of views, and those to requests that are rejected before a view."""
     exporter = MultiprocessInternalPrometheusMetrics.for_app_factory(export_defaults=False)
     requests = _Requests(app, exporter.registry)
     exporter.register_default(requests.counted, app=app)
-    return requests.counted
+
+    @app.after_request
+    def count_rejected(response: Response) -> Response:
+        about = current(g)
+        if "in_view" not in about:
+            requests.note(response.status_code, time.perf_counter() - about.started)
+        return response
 
 
 class _Requests:
@@ -98,12 +106,13 @@ class _Requests:
             passed = time.perf_counter() - began
             if not isinstance(answered, BaseResponse):
                 answered = app.make_response(answered)
-            self._note(answered.status_code, passed)
+            self.note(answered.status_code, passed)
             return answered
 
         return answered_view
 
-    def _note(self, status: int, passed: float) -> None:
+    def note(self, status: int, passed: float) -> None:
+        """Count a response to the current request."""
         asked = current_request()
         method = asked.method if asked.method in _METHODS else OTHER
         key = (method, path_template(asked), status)

@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -12,13 +12,16 @@ from werkzeug.routing import Rule
 
 from gopher import __version__
 from gopher.compat import current
-from gopher.config.kinds import Role
-from gopher.interface.operation import Operation
+from gopher.config.key_kinds import ROLES, Role
+from gopher.interface.operation import FILE, Operation
+from gopher.jobs.conversion import schema_of_model
 from gopher.jobs.handlers import Handler
+from gopher.jobs.models import ScheduleView
 from gopher.jobs.schedule import ScheduleSpec
 from gopher.jobs.submission import Submission
 
 from . import operations
+from .base_path import own_url
 from .examples import example
 from .operations import operation
 from .problems import FAILURES, Problem
@@ -39,8 +42,13 @@ _HEADERS = {
         "required": True,
         "schema": {"type": "string"},
     },
+    "ETag": {
+        "description": "Version of a schedule, for If-Match, or of a file, for If-None-Match.",
+        "required": True,
+        "schema": {"type": "string"},
+    },
     # A batch has no Location.
-    "Location": {"description": "URL of the created resource.", "schema": {"type": "string"}},
+    "Location": {"description": "URL of the created resource, or of the file.", "schema": {"type": "string"}},
     "Retry-After": {
         "description": "Seconds to wait before retrying.",
         "required": True,
@@ -64,15 +72,21 @@ class Call(NamedTuple):
 
 
 @blueprint.get("/openapi.json")
-@operation("submit", {200: "application/json"})
+@operation("submit", {200: "application/json"}, is_about_no_jobs=True)
 def openapi() -> Response:
     """Get the OpenAPI document."""
-    return Response(_encoded(current(current_app)), mimetype="application/json")
+    before, after = _encoded(current(current_app))
+    return Response([before, msgspec.json.encode(own_url("") or "/"), after], mimetype="application/json")
 
 
 @cache
-def _encoded(app: Flask) -> bytes:
-    return msgspec.json.encode(document(app))
+def _encoded(app: Flask) -> tuple[bytes, bytes]:
+    """Return the document before and after the URL of the server, which depends on the request."""
+    servers = b'"servers":[{"url":%s}]'
+    before, found, after = msgspec.json.encode(document(app)).partition(servers % b'"/"')
+    assert found
+    start, end = servers.split(b"%s")
+    return before + start, end + after
 
 
 def calls(app: Flask) -> Iterator[Call]:
@@ -98,7 +112,7 @@ def document(app: Flask) -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     names: set[str] = set()
     for call in all_calls:
-        described = _Described(call, schemas, secured=bool(gopher.settings.api_keys)).as_dict()
+        described = _Described(call, schemas, secured=gopher.settings.requires_api_key).as_dict()
         name = call.endpoint.replace(".", "_")
         described["operationId"] = name if name not in names else f"{name}_{call.method.lower()}"
         names.add(name)
@@ -113,7 +127,7 @@ def document(app: Flask) -> dict[str, Any]:
             "schemas": schemas.components,
             "headers": _HEADERS,
             "examples": {code: {"summary": each.error, "value": example_of(each)} for code, each in FAILURES.items()},
-            **({"securitySchemes": _SCHEMES} if gopher.settings.api_keys else {}),
+            **({"securitySchemes": _SCHEMES} if gopher.settings.requires_api_key else {}),
         },
     }
 
@@ -138,11 +152,14 @@ class _Schemas:
 
     def __init__(self, all_calls: Iterable[Call], handlers: list[Handler]) -> None:
         kinds: list[Any] = [Problem, *_TYPED, *(handler.payload_type for handler in handlers)]
+        kinds += [handler.result.annotation for handler in handlers if handler.result is not None]
         for call in all_calls:
             kinds += [*_types_of(call.operation.answers.values()), *call.operation.path.values()]
             kinds += [call.operation.query, call.operation.body, *call.operation.headers.values()]
         self._kinds = [kind for kind in kinds if kind is not None]
-        found, self.components = msgspec.json.schema_components(self._kinds, ref_template=_REF)
+        found, self.components = msgspec.json.schema_components(
+            self._kinds, schema_hook=schema_of_model, ref_template=_REF
+        )
         self._found = list(found)
         if handlers:
             for kind in _TYPED:
@@ -170,7 +187,15 @@ class _Schemas:
                 "type": {**whole["properties"]["type"], "const": handler.name, "examples": [handler.name]},
                 "payload": payload,
             }
-            described = {"title": own, "description": f"{handler.description}\n\n{_needs(handler.needs)}".strip()}
+            about = [handler.description, _needs(handler.needs)]
+            if handler.result is not None:
+                result = f"Result.{handler.name}"
+                about.append(f"Its result is described by the schema `{result}`.")
+                self.components[result] = {
+                    "description": f"The result of a completed job of the type {handler.name}.",
+                    **self.schema_for(handler.result.annotation),
+                }
+            described = {"title": own, "description": "\n\n".join(about).strip()}
             self.components[own] = {**whole, **described, "properties": {**whole["properties"], **fixed}}
             mapping[handler.name] = _REF.format(name=own)
         self.components[name] = {
@@ -181,8 +206,10 @@ class _Schemas:
         }
 
 
-def _needs(role: Role) -> str:
-    return f"Requires the role `{role}`."
+def _needs(role: Role | None, *, for_owner: bool = False) -> str:
+    if role is None:
+        return "Requires no key."
+    return f"Requires the role `{role}`{f', or `{ROLES[0]}` for jobs of its owner' if for_owner else ''}."
 
 
 class _Described:
@@ -195,7 +222,7 @@ class _Described:
         self._secured = secured
 
     def as_dict(self) -> dict[str, Any]:
-        needs = _needs(self._operation.role) if self._operation.role else "Requires no key."
+        needs = _needs(self._operation.role, for_owner=self._operation.for_owner)
         described: dict[str, Any] = {
             "summary": self._operation.summary,
             "description": f"{self._operation.description}\n\n{needs}".strip(),
@@ -203,16 +230,20 @@ class _Described:
             "parameters": [*self._path(), *self._query(), *self._headers()],
             "responses": {**self._answers(), **self._failures()},
         }
-        if self._operation.body is not None:
-            described["requestBody"] = {
-                "required": self._operation.body_required,
-                "content": {"application/json": self._sent(self._schemas.schema_for(self._operation.body))},
-            }
+        if self._operation.body is not None or self._operation.sends:
+            content = {"required": self._operation.body_required, "content": self._contents()}
+            described["requestBody"] = content
         if self._operation.is_deprecated:
             described["deprecated"] = True
         if self._secured and self._operation.role is not None:
             described["security"] = [{name: []} for name in _SCHEMES]
         return described
+
+    def _contents(self) -> dict[str, Any]:
+        """Return the bodies that the call accepts, by media type."""
+        body = self._operation.body
+        sent = {} if body is None else {"application/json": self._sent(self._schemas.schema_for(body))}
+        return {**sent, **self._operation.sends}
 
     def _path(self) -> Iterator[dict[str, Any]]:
         for name, kind in self._operation.path.items():
@@ -232,7 +263,11 @@ class _Described:
         return {str(status): self._answer(status, kinds) for status, kinds in self._operation.answers.items()}
 
     def _answer(self, status: int, kinds: Any) -> dict[str, Any]:
-        described: dict[str, Any] = {"description": _SENTENCES[status], "headers": _header_refs(status)}
+        is_versioned = kinds == FILE or (self._operation.versioned and kinds is ScheduleView)
+        also = ["ETag"] if is_versioned else []
+        described: dict[str, Any] = {"description": _SENTENCES[status], "headers": _header_refs(status, also)}
+        if kinds is None:
+            return described
         if isinstance(kinds, str):
             return {**described, "content": {kinds: {"schema": {}}}}
         found = [self._schemas.schema_for(kind) for kind in _types_of([kinds])]
@@ -269,7 +304,15 @@ class _Described:
         return {"schema": schema, "example": self._schemas.example(schema, whole=whole)}
 
 
-_SENTENCES = {200: "OK.", 201: "Created.", 202: "Accepted; still running.", 503: "Temporarily unavailable."}
+_SENTENCES = {
+    200: "OK.",
+    201: "Created.",
+    202: "Accepted; still running.",
+    206: "A part of the file.",
+    302: "The file is at the URL in Location.",
+    304: "The file is still the same.",
+    503: "Temporarily unavailable.",
+}
 
 
 def _types_of(answers: Iterable[Any]) -> Iterator[Any]:
@@ -277,13 +320,19 @@ def _types_of(answers: Iterable[Any]) -> Iterator[Any]:
     for each in answers:
         if isinstance(each, tuple):
             yield from (kind for kind in each if not isinstance(kind, str))
-        elif not isinstance(each, str):
+        elif each is not None and not isinstance(each, str):
             yield each
 
 
-def _header_refs(status: int) -> dict[str, Any]:
-    names = ["X-Request-ID"]
-    names += {201: ["Location"], 401: ["WWW-Authenticate"], 429: ["Retry-After"], 503: ["Retry-After"]}.get(status, [])
+def _header_refs(status: int, also: Sequence[str] = ()) -> dict[str, Any]:
+    names = ["X-Request-ID", *also]
+    names += {
+        201: ["Location"],
+        302: ["Location"],
+        401: ["WWW-Authenticate"],
+        429: ["Retry-After"],
+        503: ["Retry-After"],
+    }.get(status, [])
     return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
 

@@ -14,19 +14,22 @@ all others are path parameters. access.py checks the role, and openapi.py genera
 
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import Any, TypeVar, get_type_hints
 
 import msgspec
-from flask import Flask, Response, g
+from flask import Flask, Response
 
-from gopher.config.kinds import Role
+from gopher.admin.audit import acting
+from gopher.base.near import did_you_mean
+from gopher.config.key_kinds import Role
 from gopher.errors import InvalidJob
 from gopher.interface.operation import Operation
 from gopher.jobs.decoding import decode, explain
 from gopher.jobs.fields import check_text, schemas_in
 
+from . import audit, scopes
 from .context import current_request
 from .requests import body
 
@@ -43,18 +46,19 @@ def codes_of(declared: Operation) -> tuple[str, ...]:
     """Return every error code that a call may answer with."""
     always = _ALWAYS + (_WITH_KEYS if declared.role is not None else ())
     asked = ("bad_request", "invalid_job") if declared.role is not None else ()
-    sent = _WITH_A_BODY if declared.body is not None else ()
+    sent = _WITH_A_BODY if declared.body is not None or declared.sends else ()
     with_server = _WITH_THE_SERVER if declared.role else ()
-    return tuple(dict.fromkeys([*asked, *sent, *declared.codes, *always, *with_server]))
+    changed = ("precondition_failed",) if declared.versioned and declared.method != "GET" else ()
+    return tuple(dict.fromkeys([*asked, *sent, *declared.codes, *changed, *always, *with_server]))
 
 
-def operation(
-    role: Role | None, answers: Mapping[int, Any], *codes: str, is_deprecated: bool = False
-) -> Callable[[View], View]:
+def operation(role: Role | None, answers: Mapping[int, Any], *codes: str, **more: Any) -> Callable[[View], View]:
     """Declare a view as an operation: the role it requires, its responses by status, its error codes.
 
+    One that changes something has an `action`, its name in the audit trail.
+
     A call without a role is open to everyone and ignores unknown query parameters, which probes and pages may get.
-    Pages may also call a view directly, with their own `asked` and `sent`.
+    Pages may also call a view directly, with their own `asked` and `sent`. `more` are other fields of `Operation`.
     """
 
     def declare(view: View) -> View:
@@ -68,7 +72,8 @@ def operation(
             path=hints,
             query=asked,
             body=sent,
-            is_deprecated=is_deprecated,
+            audited="action" in more,
+            **more,
             **described(view),
         )
         return checked(view, made)
@@ -94,6 +99,8 @@ def checked(view: View, declared: Operation) -> View:
         {} if "not_found" in declared.codes else {name: [*schemas_in(kind)] for name, kind in declared.path.items()}
     )
 
+    is_safe = not declared.audited and declared.body is None
+
     @wraps(view)
     def called(**arguments: Any) -> Response:
         for name, schemas in in_path.items():
@@ -104,8 +111,12 @@ def checked(view: View, declared: Operation) -> View:
         elif declared.role is not None:
             _query(_Nothing)
         if decoder is not None:
-            arguments["sent"] = g.sent = arguments.get("sent") or _sent(decoder, empty)
-        return view(**arguments)
+            arguments["sent"] = arguments.get("sent") or _sent(decoder, empty)
+        scopes.check(declared, arguments)
+        if is_safe:
+            return view(**arguments)
+        with acting(audit.actor):
+            return view(**arguments)
 
     called.operation = declared  # type: ignore[attr-defined]
     return called
@@ -138,11 +149,16 @@ def _query(kind: type[msgspec.Struct]) -> msgspec.Struct:
     known = kind.__struct_encode_fields__
     for name, values in asked.args.lists():
         if name not in known:
-            remedy = f"supported: {', '.join(known) or 'none'}"
-            raise InvalidJob(f"is not a known parameter: remove it; {remedy}", f"/{name:.60}")
+            raise unknown_parameter(name, known)
         if len(values) > 1:
             raise InvalidJob("is given more than once: send it once", f"/{name}")
     return read_texts(kind, asked.args.to_dict())
+
+
+def unknown_parameter(name: str, known: Sequence[str]) -> InvalidJob:
+    """Return the error for a parameter of a query that is not among the known ones."""
+    near = did_you_mean(name, known) or "remove it;"
+    return InvalidJob(f"is not a known parameter: {near} supported: {', '.join(known) or 'none'}", f"/{name:.60}")
 
 
 def read_texts(kind: type[Struct], texts: Mapping[str, str]) -> Struct:
@@ -155,6 +171,9 @@ def read_texts(kind: type[Struct], texts: Mapping[str, str]) -> Struct:
         raise InvalidJob(f"is {text!r:.60}: {problem.details.partition(', got')[0]}", problem.field) from None
     for field, name in zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True):
         value = getattr(read, field)
+        # msgspec reads None from the word null: a limit that is none would delete everything.
+        if name in texts and value is None:
+            raise InvalidJob(f"is {texts[name]!r:.60}: give a value, or omit it", f"/{name}")
         # msgspec accepts the words nan and inf, and NaN passes every bound.
         if name in texts and isinstance(value, float) and not math.isfinite(value):
             raise InvalidJob(f"is {texts[name]!r:.60}: expected a number", f"/{name}")

@@ -1,8 +1,12 @@
 """Outgoing responses: a thread writes a response here, and the loop sends what the client does not read immediately."""
 
+import fcntl
 import os
 import socket
+import sys
 import tempfile
+import termios
+import time
 from collections import deque
 from typing import IO
 
@@ -26,8 +30,11 @@ class Outgoing:
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
-        #: Whether the response has been started, so that it can't be replaced by an error.
-        self.has_begun = False
+        #: When the response was started; from then on it can't be replaced by an error.
+        self.began_at: float | None = None
+        #: Whether it is a file or a stream: clients may take any time as long as they read it at LEAST_RATE.
+        self.is_transfer = False
+        self._sent = 0
         self._pieces: list[bytes] = []
         self._collected = 0
         #: Sent before `_pieces`: files of the response, and a temporary one of what is too large for memory.
@@ -39,7 +46,8 @@ class Outgoing:
         return not self._pieces and not self._parts
 
     def sendall(self, data: bytes) -> None:
-        self.has_begun = True
+        if self.began_at is None:
+            self.began_at = time.monotonic()
         self._pieces.append(data)
         self._collected += len(data)
         if self._collected > _PIECE:
@@ -52,8 +60,18 @@ class Outgoing:
         if self._pieces:
             self._put_aside()
         self._spool = None
+        self.is_transfer = True
         own = os.fdopen(os.dup(file.fileno()), "rb", buffering=0)
         self._parts.append(Part(own, offset, offset + count))
+
+    @property
+    def received(self) -> int:
+        """How many bytes the client has received. The system buffers megabytes, so that most is sent long before."""
+        try:
+            waiting = fcntl.ioctl(self._sock, termios.TIOCOUTQ, bytes(4))
+        except OSError:
+            return self._sent
+        return self._sent - int.from_bytes(waiting, sys.byteorder)
 
     def flush(self) -> int:
         """Send what the client accepts now; return how much. Raises OSError if the connection is closed."""
@@ -69,6 +87,8 @@ class Outgoing:
                 self._pieces = [data[sent:]] if sent < len(data) else []
         except BlockingIOError:
             pass
+        finally:
+            self._sent += total
         return total
 
     def close(self) -> None:

@@ -5,18 +5,23 @@ import re
 from http import HTTPStatus
 
 import msgspec
+from gunicorn.asgi import parser  # type: ignore[import-untyped]
 from gunicorn.http import errors  # type: ignore[import-untyped]
 
 from .answers import HEADERS
 from .problems import BY_STATUS, FAILURES, Failure, Problem
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-#: Status codes of gunicorn's parse errors; all others are 400.
-_STATUSES: tuple[tuple[type[Exception], int], ...] = (
-    (errors.UnsupportedTransferCoding, 501),
-    (errors.LimitRequestLine, 414),
-    (errors.LimitRequestHeaders, 431),
-    (errors.ExpectationFailed, 417),
+#: Errors of gunicorn's parser: status code and details, which may contain the error's text.
+_ERRORS: tuple[tuple[type[Exception], int, str], ...] = (
+    (parser.UnsupportedTransferCoding, 501, "Transfer-Encoding {!r} is not supported: send only chunked"),
+    (parser.LimitRequestLine, 414, "the request line is too long: shorten the URL"),
+    (parser.LimitRequestHeaders, 431, "the header is too large: send fewer or shorter fields"),
+    (parser.InvalidRequestMethod, 400, "{!r} is not a method: send upper-case letters, such as GET"),
+    (parser.InvalidHTTPVersion, 400, "{!r} is not supported: send HTTP/1.1"),
+    (parser.InvalidHeaderName, 400, "{!r} is not allowed as a header name: send letters, digits and hyphens"),
+    (errors.InvalidHeaderName, 400, "{}: send letters, digits and hyphens"),
+    (errors.ExpectationFailed, 417, "{}: send only 100-continue"),
 )
 _FAILURES = {**BY_STATUS, 500: FAILURES["internal"], 503: FAILURES["busy"]}
 
@@ -32,9 +37,9 @@ class Refused(Exception):
 
 def refused(error: Exception) -> Refused:
     """Convert an error of gunicorn's parser."""
-    status = next((status for kind, status in _STATUSES if isinstance(error, kind)), 400)
+    status, details = next((each[1:] for each in _ERRORS if isinstance(error, each[0])), (400, "{}"))
     # The error may quote a part of a payload, which must not be logged.
-    return Refused(status, str(error)[:200] or "this is not HTTP/1.1", type(error).__name__)
+    return Refused(status, details.format(str(error)[:200]), type(error).__name__)
 
 
 def request_id_of(given: str) -> str:

@@ -2,22 +2,25 @@
 
 import logging
 import time
-from urllib.parse import urlsplit
 
 from flask import Flask, Request, Response, g
 from werkzeug.exceptions import ClientDisconnected, Forbidden, RequestEntityTooLarge, UnsupportedMediaType
 
+from gopher.base.names import canonical_id
 from gopher.compat import current
 from gopher.config.settings import Settings
 from gopher.telemetry import logs
 
-from . import hosts, lines
+from . import forms, hosts, lines
+from .bodies import HeadOnly
 from .context import context, current_request
 from .refusals import request_id_of
 from .tracing import let_go, take_up
 
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _FORM = "application/x-www-form-urlencoded"
+#: Parameters of routes that are ids.
+_IDS = ("job_id", "redrive_id")
 #: Polled by machines, hence not logged at info.
 _QUIET = ("/health", "/metrics")
 _log = logs.get_logger("api")
@@ -27,20 +30,32 @@ def install(app: Flask, settings: Settings) -> None:
     @app.before_request
     def receive() -> None:
         asked = current_request()
+        if _resume(asked):
+            return
         _begin(asked)
         hosts.check(asked, settings)
         _check_origin(asked, settings)
-        _check_body(asked)
+        _check_body(asked, settings)
 
+    # Called before those, which may look up the job.
+    app.url_value_preprocessor(_with_canonical_ids)
     app.after_request(_end)
     app.teardown_request(_leave)
 
 
+def _with_canonical_ids(_endpoint: str | None, values: dict[str, str] | None) -> None:
+    for name in _IDS:
+        if values and name in values:
+            values[name] = canonical_id(values[name])
+
+
 def body() -> bytes:
-    """Return the request's body. Raises RequestEntityTooLarge above SERVER_MAX_BODY."""
+    """Return the request's body: of a form, the job in it. Raises RequestEntityTooLarge above SERVER_MAX_BODY."""
     about = current(g)
     if "body" not in about:
-        about.body = _read(current_request(), context().settings.server_max_body)
+        asked = current_request()
+        is_form = "longest_body" in about and forms.is_form(asked)
+        about.body = forms.job_in_form() if is_form else _read(asked, context().settings.server_max_body)
     data: bytes = about.body
     return data
 
@@ -62,6 +77,11 @@ def _read(asked: Request, most: int) -> bytes:
     return data
 
 
+def has_body() -> bool:
+    """Return whether this request's body is there; it is not while its head is checked (Application.check_head)."""
+    return not isinstance(current_request().environ["wsgi.input"], HeadOnly)
+
+
 def path_template(asked: Request) -> str:
     """Return the route of a request, such as /api/v1/jobs/<job_id>, for labels and log fields."""
     return asked.url_rule.rule if asked.url_rule else "unmatched"
@@ -73,6 +93,20 @@ def _begin(asked: Request) -> None:
     about.request_id = request_id = request_id_of(asked.environ.get("HTTP_X_REQUEST_ID", ""))
     logs.bind(request_id=request_id)
     take_up(asked, request_id)
+
+
+def _resume(asked: Request) -> bool:
+    """Take up what was found when the head of this request was checked; return False if it has not been."""
+    found = getattr(asked.environ["wsgi.input"], "before", None)
+    if found is None:
+        return False
+    about = current(g)
+    for name, value in found.items():
+        setattr(about, name, value)
+    about.is_checked = True
+    logs.bind(request_id=about.request_id)
+    take_up(asked, about.request_id)
+    return True
 
 
 def _leave(_error: BaseException | None) -> None:
@@ -87,15 +121,17 @@ def _check_origin(asked: Request, settings: Settings) -> None:
     if origin is None or asked.method in _SAFE_METHODS:
         return
     allowed = settings.cors_origins
-    if urlsplit(origin).netloc != asked.host and origin not in allowed and "*" not in allowed:
+    if origin.partition("://")[2] != asked.host and origin not in allowed and "*" not in allowed:
         raise Forbidden(f"origin {origin[:80]} may not call this API: add it to GOPHER_CORS_ORIGINS to allow it")
 
 
-def _check_body(asked: Request) -> None:
+def _check_body(asked: Request, settings: Settings) -> None:
     encoding = asked.environ.get("HTTP_CONTENT_ENCODING", "identity").strip().lower()
     if encoding not in ("", "identity"):
         raise UnsupportedMediaType(f"Content-Encoding {encoding[:40]!r} is not supported: send the body uncompressed")
-    if asked.environ.get("CONTENT_TYPE") == "application/json":
+    if asked.environ.get("CONTENT_TYPE") == "application/json" and asked.endpoint != forms.UPLOAD:
+        return
+    if forms.accepts(asked, settings):
         return
     kind = asked.mimetype
     if asked.blueprint == "dashboard" and kind == _FORM:

@@ -12,22 +12,47 @@ is all that most of them need. An operation whose response is not just the resul
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
+import msgspec
 from flask import Blueprint, Response
 
-from gopher.interface import DeadLettersInterface, FlowInterface, Gopher, SchedulesInterface
-from gopher.interface.operation import Operation, declaration_of
-from gopher.jobs.answers import Count
+from gopher.interface import (
+    BatchesInterface,
+    DeadLettersInterface,
+    FilesInterface,
+    FleetInterface,
+    FlowInterface,
+    Gopher,
+    KeysInterface,
+    SchedulesInterface,
+    WaitingInterface,
+    WebhooksInterface,
+)
+from gopher.interface.operation import Operation, action_of, declaration_of
 
-from . import audit
+from . import versions
 from .answers import answer
 from .context import gopher
 from .operations import View, checked, described
 
 #: Class of the interface -> the attribute of a client that has it.
-_PARTS = {kind.__name__: kind.part for kind in (Gopher, DeadLettersInterface, FlowInterface, SchedulesInterface)}
+_PARTS = {
+    kind.__name__: kind.part
+    for kind in (
+        Gopher,
+        BatchesInterface,
+        DeadLettersInterface,
+        FlowInterface,
+        SchedulesInterface,
+        KeysInterface,
+        FilesInterface,
+        FleetInterface,
+        WaitingInterface,
+        WebhooksInterface,
+        FilesInterface,
+    )
+}
 
 
 def serves(
@@ -39,9 +64,12 @@ def serves(
     docstring.
     """
     declared = declaration_of(method)
+    part = _PARTS[method.__qualname__.partition(".")[0]]
+    headers = {"headers": versions.headers_of(declared)} if declared.versioned else {}
+    declared = msgspec.structs.replace(declared, **{"action": action_of(method, part), **headers, **own})
 
     def register(view: View) -> View:
-        called = checked(view, replace(declared, **own, **described(view)))
+        called = checked(view, msgspec.structs.replace(declared, **described(view)))
         for verb, route in [(declared.method, declared.route), *also]:
             blueprint.add_url_rule(route, view.__name__, called, methods=[verb])
         return called
@@ -60,6 +88,9 @@ def serve(blueprint: Blueprint, method: Callable[..., Any], name: str = "") -> V
         for asked in (arguments.pop("asked", None), arguments.pop("sent", None)):
             if asked is not None:
                 arguments |= {name: getattr(asked, name) for name in asked.__struct_fields__}
+        if declared.versioned and declared.method != "GET":
+            # A form has its own.
+            arguments.setdefault("if_version", versions.expected_version())
         result = getattr(getattr(gopher(), part) if part else gopher(), method.__name__)(**arguments)
         return _answer(declared, arguments, result)
 
@@ -69,10 +100,7 @@ def serve(blueprint: Blueprint, method: Callable[..., Any], name: str = "") -> V
 
 def _answer(declared: Operation, arguments: dict[str, Any], result: Any) -> Response:
     if not declared.member and not declared.fixed:
-        return answer(result)
-    (kind,) = declared.answers.values()
+        return answer(result, headers=versions.etag(result.version) if declared.versioned else None)
+    ((status, kind),) = declared.answers.items()
     members = {**arguments, **declared.fixed, **({declared.member: result} if declared.member else {})}
-    made = kind(**{name: members[name] for name in kind.__struct_fields__})
-    if isinstance(made, Count):
-        audit.note(count=made.count)
-    return answer(made)
+    return answer(kind(**{name: members[name] for name in kind.__struct_fields__ if name in members}), status)

@@ -1,4 +1,4 @@
-"""/api/v1/timeline: time series of the last hour, day or month."""
+"""/api/v1/timeline, /api/v1/types/<type>/stats: what happened in the last hour, day or month."""
 
 from flask import Blueprint
 
@@ -9,3 +9,4 @@ from .serving import serve
 blueprint = Blueprint("timeline", __name__)
 
 timeline = serve(blueprint, Gopher.timeline)
+type_stats = serve(blueprint, Gopher.type_stats)

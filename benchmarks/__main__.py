@@ -12,12 +12,13 @@ from collections.abc import Iterable, Sequence
 
 from . import machine
 from .contenders import CONTENDERS, DOCS, Contender, LeftOut, cache_folder, prepare, version
-from .items import Item, asking, deep, delaying, draining, pictures, resting, sending, storing, trips, waking
+from .items import Item, asking, deep, delaying, draining, idle, pictures, resting, sending, storing, trips, waking
 from .numbers import shown
 from .results import Results, publish
 
 ITEMS = tuple(
-    module.ITEM for module in (draining, sending, asking, waking, delaying, pictures, resting, storing, deep, trips)
+    module.ITEM
+    for module in (draining, sending, asking, waking, delaying, pictures, resting, idle, storing, deep, trips)
 )
 
 

@@ -25,7 +25,7 @@ import psutil
 from gopher.base.priorities import DEFAULT_PRIORITY, PRIORITIES
 from gopher.client import Client
 from gopher.jobs.job import NewJob, new_job_id
-from gopher.queue.moves import Failure
+from gopher.queue.arguments import Failure
 from gopher.server.embedded import EmbeddedServer
 
 from .lab import free_port

@@ -174,6 +174,8 @@ class Lab:
 def halt(root: psutil.Process) -> None:
     """Suspend a worker and its descendants, until it is resumed."""
     _signal(root, signal.SIGSTOP)
+    # A child that was being forked meanwhile is found now.
+    _signal(root, signal.SIGSTOP)
 
 
 def let_go_on(root: psutil.Process) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from gopher.client import Client
 from gopher.jobs.job import NewJob, new_job_id
-from gopher.queue.moves import Completion
+from gopher.queue.arguments import Completion
 from gopher.queue.replies import Fetched
 from gopher.server.embedded import EmbeddedServer
 

@@ -16,13 +16,14 @@ import msgspec
 
 from gopher.base.states import SUCCEEDED
 from gopher.client import Client
+from gopher.config.environment import override
 from gopher.config.settings import Settings
 from gopher.errors import GopherError
 from gopher.jobs.submission import JobFields
 from gopher.server.errors import explained
 
 from .common import common
-from .output import Output
+from .output import Output, printable
 from .processes import Process, Processes, gopherctl
 
 #: 100 bytes of JSON.
@@ -146,14 +147,16 @@ def _pick_up(client: Client) -> float:
 
 @contextmanager
 def _worker(settings: Settings) -> Iterator[Process]:
-    environ = os.environ | {
+    environ = dict(os.environ)
+    for name, text in {
         "REDIS_URL": settings.redis_url,
         "GOPHER_NAMESPACE": settings.namespace,
         "GOPHER_HANDLERS": "gopher.cli.bench_handlers",
         "WORKER_QUEUES": "default",
         "LOG_LEVEL": "warning",
-    }
-    processes = Processes(lambda name, line: click.echo(line, err=True), environ)
+    }.items():
+        override(environ, name, text)
+    processes = Processes(lambda name, line: click.echo(printable(line), err=True), environ)
     try:
         yield processes.start("worker", gopherctl("worker"))
         processes.stop(["worker"], 10.0)

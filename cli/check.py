@@ -3,8 +3,8 @@
 import click
 
 from gopher.config.settings import Settings
-from gopher.jobs.handlers import registry
 from gopher.jobs.loading import find_mistakes
+from gopher.jobs.registry import registry
 
 from .output import Output
 
@@ -21,9 +21,9 @@ _FAILED = 1
     help="Print JSON to stdout; messages go to stderr.",
 )
 def check(out: Output, modules: tuple[str, ...]) -> int:
-    """Import MODULES (else GOPHER_HANDLERS) and list all that is wrong in their handlers; exit 1 if anything is.
+    """Import MODULES (default: GOPHER_HANDLERS) and list all mistakes in their handlers. Exits 1 if there are any.
 
-    It needs no server: for a build, or before a deploy. Worker, API and scheduler refuse the same at their start.
+    Needs no server: run it in a build or before a deploy. Worker, API and scheduler refuse to start with such mistakes.
     """
     mistakes = sorted(find_mistakes(modules or Settings.from_env().handlers), key=lambda each: (each.file, each.line))
     if not out.data({"mistakes": mistakes, "handlers": len(registry)}):

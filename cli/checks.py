@@ -1,14 +1,16 @@
 """`doctor`'s checks of the server: pure functions of one snapshot of its state."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from gopher.base.durations import format_duration
-from gopher.queue.preflight import OLDEST_SERVER, one_node, version_of
+from gopher.config.settings import Settings
+from gopher.queue.preflight import OLDEST_SERVER, info_of, one_node, version_of
+from gopher.queue.server_state import WRITES, NodeState, replica_dangers
 from gopher.queue.store import Server
 from gopher.server.clock import now_at
 from gopher.server.errors import explained
@@ -42,7 +44,8 @@ class Check(msgspec.Struct, omit_defaults=True):
 
 @dataclass(frozen=True)
 class ServerLook:
-    """The server's state. `config` is empty where CONFIG is not permitted; `offset` is in seconds."""
+    """The server's state. `offset` is in seconds; `info` and `config` are empty where the server does not permit INFO
+    and CONFIG."""
 
     info: dict[str, Any]
     config: dict[str, str]
@@ -51,8 +54,8 @@ class ServerLook:
 
 def look_at(server: Server) -> ServerLook:
     """Query the server. Raises a ServerError."""
+    info = one_node(info_of(server))
     with explained():
-        info = one_node(server.client.info())
         before = time.time()
         now = now_at(server.client, server.keys.workers)
         middle = (before + time.time()) / 2
@@ -60,7 +63,7 @@ def look_at(server: Server) -> ServerLook:
 
 
 def _config(server: Server) -> dict[str, str]:
-    from redis import exceptions
+    from gopher.server.redis_py import exceptions
 
     try:
         found = server.client.config_get("maxmemory", "maxclients", "appendfsync", "save")
@@ -77,7 +80,12 @@ def server_checks(look: ServerLook, need: dict[str, int]) -> list[Check]:
 
 def _version(look: ServerLook) -> Check:
     info, findings = look.info, []
-    version, role = str(info.get("redis_version", "0")), info.get("role", _MASTER)
+    version, role = str(info.get("redis_version", "")), info.get("role", _MASTER)
+    if not version:
+        oldest = ".".join(map(str, OLDEST_SERVER))
+        return Check(
+            "server", skipped=f"it does not report its version: make sure it is Redis {oldest} or later, or Valkey"
+        )
     name = f"Valkey {info['valkey_version']}" if "valkey_version" in info else f"Redis {version}"
     if version_of(version) < OLDEST_SERVER:
         oldest = ".".join(map(str, OLDEST_SERVER))
@@ -104,14 +112,17 @@ def _eviction(look: ServerLook) -> Check:
 
 
 def _memory(look: ServerLook) -> Check:
-    used, limit = int(look.info.get("used_memory", 0)), int(look.info.get("maxmemory", 0))
+    if "used_memory" not in look.info:
+        return Check("memory", skipped="the server does not report it: watch it in your provider's dashboard")
+    used, limit = int(look.info["used_memory"]), int(look.info.get("maxmemory", 0))
     total = int(look.info.get("total_system_memory", 0))
     of = limit or total
     what = f"maxmemory {_mib(limit)}" if limit else f"no maxmemory, the machine has {_mib(total)}"
     findings = []
     if of and used > NEARLY * of:
-        end = "next, records of finished jobs are evicted early, then new jobs are rejected"
-        message = f"{used / of:.0%} of its memory is in use: {end if limit else 'next, the kernel may kill it'}"
+        full = "records of finished jobs are evicted early, then new jobs are rejected"
+        end = full if limit else "the kernel may kill it"
+        message = f"{used / of:.0%} of its memory is in use: when it is full, {end}"
         remedy = "Add memory, start more workers, shorten GOPHER_RESULT_TTL or GOPHER_DEAD_TTL, or purge queues."
         findings.append(Finding(message, remedy))
     return Check("memory", f"{_mib(used)} used, {what}{_allocator(look)}", findings)
@@ -141,14 +152,25 @@ def _unsafe(info: dict[str, Any], aof: bool, fsync: str) -> Iterator[Finding]:
     elif fsync == "no":
         remedy = "CONFIG SET appendfsync everysec."
         yield Finding("appendfsync is no: a power failure loses what the kernel has not written yet", remedy)
-    for field, what in (
-        ("aof_last_write_status", "write to the append-only file"),
-        ("aof_last_bgrewrite_status", "rewrite of the append-only file"),
-        ("rdb_last_bgsave_status", "snapshot"),
-    ):
+    for field, what in WRITES.items():
         if info.get(field, "ok") != "ok":
             remedy = "Free disk space on the server, and check its log."
             yield Finding(f"its last {what} failed: it may reject new jobs, and lose some in a crash", remedy)
+
+
+def replicas_check(states: Mapping[str, NodeState], settings: Settings) -> Check:
+    """Check that there are as many replicas as submissions require by default, and that they are not late."""
+    counts = [state.replicas for state in states.values() if state.replicas is not None]
+    if not counts:
+        return Check("replicas", skipped="the server does not report them")
+    lags = [state.lag for state in states.values() if state.lag is not None]
+    seen = f"{min(counts)}{' or more on each node' if len(counts) > 1 else ''}"
+    findings = [
+        Finding(each.message, f"{each.remedy[0].upper()}{each.remedy[1:]}.")
+        for state in states.values()
+        for each in replica_dangers(state, settings)
+    ]
+    return Check("replicas", seen + (f", last confirmed {max(lags):g} s ago" if lags else ""), findings)
 
 
 def _clock(look: ServerLook) -> Check:
@@ -164,9 +186,10 @@ def _connections(look: ServerLook, need: dict[str, int]) -> Check:
     limit = int(look.info.get("maxclients") or look.config.get("maxclients") or 0)
     here, wanted = int(look.info.get("connected_clients", 0)), sum(need.values())
     parts = ", ".join(f"{what} {count}" for what, count in need.items() if count)
-    seen = f"{here} open, up to {wanted} needed ({parts})"
+    needed = f"up to {wanted} needed ({parts})"
+    seen = f"{here} open, {needed}"
     if not limit:
-        return Check("connections", seen, skipped="the server does not report its maxclients")
+        return Check("connections", seen, skipped=f"the server does not report its maxclients: {needed}")
     findings = []
     if max(here, wanted) > NEARLY * limit:
         message = f"{max(here, wanted)} of {limit} connections: a rolling deploy needs more and would fail"

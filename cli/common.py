@@ -2,23 +2,24 @@
 
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from gopher.base.durations import EXPECTED, parse_duration
-from gopher.client import Client
-from gopher.config.settings import Settings
+from gopher.config.environment import given, override
 from gopher.errors import ConfigurationError, GopherError
-from gopher.interface import Gopher
-from gopher.jobs.handlers import Registry
-from gopher.jobs.loading import load_handlers
-from gopher.telemetry import tracing
 
 from .output import Output
 
+# The client is imported on use: it takes ten times as long as everything that `health --worker` needs.
 if TYPE_CHECKING:
     from gopher.api_client.client import HttpClient
+    from gopher.client import Client
+    from gopher.config.settings import Settings
+    from gopher.interface import Gopher
+    from gopher.jobs.registry import Registry
 
 #: Default number of rows of a list.
 ROWS = 20
@@ -34,7 +35,7 @@ def setting(variable: str) -> Callable[[click.Context, click.Parameter, Any], No
 
     def put(context: click.Context, parameter: click.Parameter, value: Any) -> None:
         if value is not None:
-            os.environ[variable] = str(value)
+            override(os.environ, variable, str(value))
 
     return put
 
@@ -68,27 +69,33 @@ _JSON = click.option(
 )
 
 
-def client() -> Gopher:
+def _settings() -> "Settings":
+    from gopher.config.settings import Settings
+
+    return Settings.from_env()
+
+
+def client() -> "Gopher":
     """Return a client for existing jobs; use it in a `with`."""
     return _over_http() or _redis_client(None)
 
 
-def looking_client() -> Gopher:
+def looking_client() -> "Gopher":
     """Return a client that fills in handlers' defaults, if the handlers can be loaded here."""
     if gopher := _over_http():
         return gopher
     try:
-        return _redis_client(load_registry(Settings.from_env()))
+        return _redis_client(load_registry(_settings()))
     except ConfigurationError:
         return _redis_client(None)
 
 
-def checking_client() -> Gopher:
+def checking_client() -> "Gopher":
     """Return a client that validates types and payloads: with the handlers here, or with the API's over HTTP."""
-    return _over_http() or _redis_client(load_registry(Settings.from_env()))
+    return _over_http() or _redis_client(load_registry(_settings()))
 
 
-def server_client() -> Client:
+def server_client() -> "Client":
     """Return a client of the server itself. Raises UsageError if only GOPHER_URL is configured."""
     if over_http():
         raise click.UsageError(f"{_SERVER_ONLY}.")
@@ -98,12 +105,12 @@ def server_client() -> Client:
 def over_http() -> bool:
     """Return whether commands use the API: GOPHER_URL is set, and --redis-url is not."""
     given = click.get_current_context().find_root().meta.get(_GIVEN, False)
-    return Settings.from_env().url is not None and not given
+    return _settings().url is not None and not given
 
 
 def needs_server() -> None:
     """Raise UsageError if GOPHER_URL is configured, but no server."""
-    if over_http() and not os.environ.get("REDIS_URL", "").strip():
+    if over_http() and not given(os.environ, "REDIS_URL"):
         raise click.UsageError(f"{_SERVER_ONLY}; set REDIS_URL if the server is not on this machine.")
 
 
@@ -119,14 +126,22 @@ def _over_http() -> "HttpClient | None":
     return HttpClient()
 
 
-def _redis_client(registry: Registry | None) -> Client:
+def _redis_client(registry: "Registry | None") -> "Client":
+    from gopher.admin.audit import acting, user
+    from gopher.client import Client
+    from gopher.telemetry import tracing
+
     tracing.take_up("gopherctl")
-    click.get_current_context().call_on_close(tracing.stop)
-    return Client(settings=Settings.from_env(), registry=registry, connections=2)
+    context = click.get_current_context()
+    context.call_on_close(tracing.stop)
+    context.with_resource(acting(partial(user, "cli")))
+    return Client(settings=_settings(), registry=registry, connections=2)
 
 
-def load_registry(settings: Settings) -> Registry:
+def load_registry(settings: "Settings") -> "Registry":
     """Return the handlers of GOPHER_HANDLERS. Raises ConfigurationError if a module can't be imported."""
+    from gopher.jobs.loading import load_handlers
+
     return load_handlers(settings.handlers)
 
 
@@ -139,7 +154,14 @@ def known_types(context: click.Context, parameter: click.Parameter, incomplete: 
         return []
 
 
-class Duration(click.ParamType[float]):
+# The class is not generic before click 8.5.
+if TYPE_CHECKING:
+    _OfSeconds = click.ParamType[float]
+else:
+    _OfSeconds = click.ParamType
+
+
+class Duration(_OfSeconds):
     """A duration such as `10s`, converted to seconds."""
 
     name = "duration"

@@ -6,6 +6,7 @@ from typing import Any
 import click
 import msgspec
 
+from gopher.base.names import canonical_id
 from gopher.base.states import DEAD, PURGEABLE, QUEUED, State
 from gopher.errors import GopherError, JobConflict, JobNotFound
 from gopher.interface import Gopher
@@ -29,14 +30,18 @@ _yes = click.option("-y", "--yes", is_flag=True, help="Skip confirmation.")
 
 @click.command("list-failed")
 @options(DeadListing, limit=ROWS)
-@click.option("--groups", is_flag=True, help="Count by type, error class and place, largest groups first.")
+@click.option(
+    "--groups",
+    is_flag=True,
+    help="Count by type, error class and place in the code, largest groups first.",
+)
 @common
 def list_failed(out: Output, groups: bool, **asked: Any) -> None:
     """List dead letters (permanently failed jobs), newest first."""
     if groups:
         chosen = {name: asked.pop(name) for name in GroupFilter.__struct_fields__}
         if any(asked.values()):
-            raise click.UsageError("--groups can be combined with --queue and --limit only.")
+            raise click.UsageError("--groups can be combined with --queue, --tenant and --limit only.")
         _list_groups(out, **chosen)
         return
     with looking_client() as gopher:
@@ -44,7 +49,7 @@ def list_failed(out: Output, groups: bool, **asked: Any) -> None:
     if out.data(page):
         return
     columns = ("job", "type", "queue", "attempts", "failed (UTC)", "error")
-    out.table(columns, map(_row, page.jobs), empty="no dead letters")
+    out.table(columns, map(_row, page.jobs), empty="no dead letters", less_needed=("queue", "attempts", "failed (UTC)"))
     out.corrupt((view.job_id, view.corrupt or ()) for view in page.jobs)
     if page.next_cursor:
         out.note(f"{len(page.jobs)} of {page.total_count:,}; next page: --cursor {page.next_cursor}")
@@ -60,7 +65,8 @@ def _list_groups(out: Output, **asked: Any) -> None:
         (view.group, view.count, view.type, view.error, view.place, when(view.first_seen), when(view.last_seen))
         for view in page.groups
     ]
-    out.table(columns, rows, empty="no dead letters")
+    less_needed = ("first seen (UTC)", "last seen (UTC)", "error")
+    out.table(columns, rows, empty="no dead letters", less_needed=less_needed)
     out.corrupt((view.group, view.corrupt) for view in page.groups)
     if len(page.groups) < page.total_count:
         out.note(f"{len(page.groups)} of {page.total_count:,} groups; show more with --limit")
@@ -69,14 +75,14 @@ def _list_groups(out: Output, **asked: Any) -> None:
 def _row(view: JobView) -> tuple[str | int, ...]:
     error = msgspec.json.decode(view.error) if view.error else {}
     problem = one_line(f"{error.get('type', '?')}: {error.get('message', '')}", 80)
-    return (view.job_id, view.type, view.queue, view.attempts, when(view.finished_at), problem)
+    return (view.job_id, view.type, view.queue, view.describe_attempts("/"), when(view.finished_at), problem)
 
 
 @click.command()
 @_ids
 @common
 def retry(out: Output, job_ids: tuple[str, ...]) -> int:
-    """Retry dead letters, with a new set of attempts. They keep their ids and histories."""
+    """Retry dead letters. They keep their ids and histories, and their attempts start from zero."""
     with client() as gopher:
         done = _each(out, job_ids, gopher.dead_letters.retry)
     if not out.data({"count": len(done), "jobs": done}):
@@ -114,8 +120,8 @@ def _retry_gradually(out: Output, **which: Any) -> None:
     if not started.total:
         out.line("no matching dead letters")
         return
-    out.line(f"{_jobs(started.total)} will be retried; see progress with gopherctl redrives")
-    out.line(f"stop it with gopherctl redrives stop {started.redrive_id}")
+    out.line(f"{_jobs(started.total)} will be retried; see progress with `gopherctl redrives`")
+    out.line(f"stop it with `gopherctl redrives stop {started.redrive_id}`")
 
 
 @click.command()
@@ -148,7 +154,7 @@ def discard(out: Output, job_ids: tuple[str, ...], yes: bool) -> int:
 def purge(out: Output, place: str, queue: str, yes: bool, **which: Any) -> None:
     """Delete all jobs of a queue in a given state.
 
-    Other filters than --queue go with `-q failed` only.
+    All filters but --queue require `-q failed`.
     """
     state = _PURGEABLE[place]
     chosen = any(which.values())
@@ -184,7 +190,7 @@ class _NoQueue(GopherError):
 def _each(out: Output, job_ids: tuple[str, ...], act: Callable[[str], object]) -> list[str]:
     """Apply a call to each job; report those that aren't dead letters, and return the others."""
     done = []
-    for job_id in dict.fromkeys(job_ids):
+    for job_id in dict.fromkeys(map(canonical_id, job_ids)):
         try:
             act(job_id)
             done.append(job_id)

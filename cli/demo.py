@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gopher.base.installed import is_installed, remedy
 from gopher.base.states import DEAD, ENDED, RUNNING, SUCCEEDED
 from gopher.config.settings import Settings
 from gopher.errors import ApiUnavailable, ConfigurationError, GopherError
@@ -23,7 +24,7 @@ from gopher.server.embedded import EmbeddedServer
 
 from .demo_jobs import PHOTOGRAPH, DemoJob, Place, Wrong, all_jobs, mend
 from .http import Api, free_port, is_ready
-from .output import Output, one_line, printable, rich_table, seconds
+from .output import Output, draws, one_line, printable, rich_table, seconds
 from .processes import Interruptions, Processes, gopherctl, interruptions
 
 if TYPE_CHECKING:
@@ -49,11 +50,14 @@ def main() -> int:
         with _folder() as folder:
             return _run(folder)
     except GopherError as error:
-        click.echo(f"{click.style('Error:', fg='red')} {error}", err=True)
+        click.echo(f"{click.style('Error:', fg='red')} {printable(str(error))}", err=True)
         return 1
 
 
 def _run(folder: Path) -> int:
+    for extra in ("demo", "web", "handlers"):
+        if not is_installed(extra):
+            raise ConfigurationError(f"the demo needs more libraries: {remedy('all', 'demo')}")
     place = _prepare(folder)
     with interruptions() as noted, EmbeddedServer(folder / "server") as server:
         environ = _environ(folder, server)
@@ -191,7 +195,7 @@ class Demo:
     @contextmanager
     def _display(self) -> "Iterator[Live | None]":
         """Yield a table that is redrawn in place, on a terminal only."""
-        if not self._out.terminal:
+        if not draws(sys.stdout):
             yield None
             return
         from rich.live import Live
@@ -276,14 +280,14 @@ def _photograph() -> Path:
     # Found without importing matplotlib, which is slow.
     spec = find_spec("matplotlib")
     path = Path(spec.origin).parent / "mpl-data/sample_data" / PHOTOGRAPH if spec and spec.origin else None
-    if path is None or not path.is_file() or find_spec("aiosmtpd") is None:
-        raise ConfigurationError("the demo requires more libraries: pip install 'gopherctl[demo,embedded]'")
+    if path is None or not path.is_file():
+        raise ConfigurationError(f"the demo needs matplotlib's sample data: {remedy('all', 'demo')}")
     return path
 
 
 def _environ(folder: Path, server: EmbeddedServer) -> dict[str, str]:
     """Return the environment of the demo's processes: defaults, regardless of our own environment."""
-    ours = {variable.name for variable in Settings.variables()} - {"GOPHER_REDIS_SERVER"} | {"PORT"}
+    ours = Settings.names() - {"GOPHER_REDIS_SERVER"}
     others = {name: value for name, value in os.environ.items() if name not in ours and not name.startswith("OTEL_")}
     return others | {
         "REDIS_URL": server.url,

@@ -67,8 +67,11 @@ def _accepted(name: str, choices: list[tuple[Any, list[Meta]]]) -> dict[str, Any
         return {"is_flag": True}
     if kind is msgspec.Raw:
         return {"metavar": "JSON"}
+    metavar = next(
+        (meta.extra["metavar"] for meta in reversed(metas) if meta.extra and "metavar" in meta.extra), name.upper()
+    )
     if get_origin(kind) is list:
-        return {"multiple": True, "metavar": "ID"}
+        return {"multiple": True, "metavar": metavar}
     schema: dict[str, Any] = {}
     for meta in metas:
         schema |= meta.extra_json_schema or {}
@@ -78,5 +81,4 @@ def _accepted(name: str, choices: list[tuple[Any, list[Meta]]]) -> dict[str, Any
         low: Any = next((meta.ge for meta in metas if meta.ge is not None), schema.get("minimum"))
         high: Any = next((meta.le for meta in metas if meta.le is not None), schema.get("maximum"))
         return {"type": (click.IntRange if kind is int else click.FloatRange)(low, high), "metavar": "N"}
-    metavar = next((meta.extra["metavar"] for meta in metas if meta.extra and "metavar" in meta.extra), name.upper())
     return {"metavar": metavar}

@@ -1,15 +1,19 @@
 """`doctor`: checks server, processes and jobs, and suggests fixes."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 
 import click
 
+from gopher.base.durability import STORED, strongest
 from gopher.client import Client
 from gopher.config.settings import Settings
 from gopher.errors import ConfigurationError, ServerError
 from gopher.reads.health import check_writable
 
-from .checks import Check, Finding, look_at, server_checks
+from .admission_check import admission_check
+from .checks import Check, Finding, look_at, replicas_check, server_checks
 from .common import client, common, over_http, server_client
 from .fleet_checks import (
     SCHEDULER_MISSING,
@@ -19,9 +23,14 @@ from .fleet_checks import (
     orphan_check,
     running_check,
     scheduler_check,
+    webhooks_check,
     worker_checks,
 )
 from .output import Output, printable
+from .release_check import release_check
+from .schedule_check import schedule_check
+from .store_check import store_check
+from .timeout_check import timeout_check
 
 #: Maximum number of findings shown per check; --json has all.
 _TOLD = 20
@@ -36,8 +45,9 @@ def doctor(out: Output, deep: bool, acknowledge: bool) -> int:
     """Check server, processes and jobs, and suggest fixes. Exits 1 if it finds problems.
 
     Checks the server's version, writability, eviction policy, memory, persistence, clock and connections; whether a
-    scheduler is running and on time; whether there is a worker for each type with waiting jobs; and whether there are
-    orphaned jobs. Over HTTP, the checks of the server and --deep are skipped.
+    scheduler is running and on time; whether there is a worker for each type with waiting jobs; whether all
+    processes run the same build; whether jobs mostly end by their timeout; and whether there are orphaned jobs.
+    Over HTTP, the checks of the server and --deep are skipped.
     """
     if acknowledge:
         if over_http():
@@ -64,12 +74,36 @@ def _checks(deep: bool) -> Iterator[Check]:
         # Raises if the server is unreachable: then there is nothing to check.
         look = look_at(gopher.server)
         yield from server_checks(look, connections_needed(gopher, Settings.from_env()))
+        yield from tried("replicas", partial(_replicas, gopher))
         yield _writes(gopher)
-        yield data_check(gopher)
-        yield scheduler_check(gopher)
-        yield from worker_checks(gopher)
-        yield running_check(gopher)
-        yield orphan_check(gopher, deep=deep)
+        for name, check in (
+            ("data", data_check),
+            ("scheduler", scheduler_check),
+            ("schedules", schedule_check),
+            ("workers", worker_checks),
+            ("releases", release_check),
+            ("running", running_check),
+            ("webhooks", webhooks_check),
+            ("timeouts", timeout_check),
+            ("admission", admission_check),
+            ("files", store_check),
+            ("orphans", partial(orphan_check, deep=deep)),
+        ):
+            yield from tried(name, partial(check, gopher))
+
+
+def tried(name: str, check: Callable[[], Check | list[Check]]) -> list[Check]:
+    """Run a check; if the server rejects a call meanwhile, that is a finding, and doctor continues."""
+    try:
+        found = check()
+    except ServerError as error:
+        return [Check(name, findings=[Finding(f"it could not be checked: {error}", "Run this again.")])]
+    return found if isinstance(found, list) else [found]
+
+
+def _replicas(gopher: Client) -> Check:
+    asked = strongest(gopher.settings.durability, *(key.durability or STORED for key in gopher.keys.all()))
+    return replicas_check(gopher.server.watch.states(), replace(gopher.settings, durability=asked))
 
 
 def _writes(gopher: Client) -> Check:
@@ -85,9 +119,13 @@ def _checks_over_http() -> Iterator[Check]:
     with client() as gopher:
         health = gopher.health()
         yield Check("server", skipped="not available over HTTP: run this where REDIS_URL reaches the server")
-        yield Check("writes", f"accepted after {health.redis.latency_ms:.1f} ms")
-        yield Check("scheduler", health.scheduler, [SCHEDULER_MISSING] if health.scheduler == "missing" else [])
+        yield Check("writes", f"accepted after {health.redis.latency_ms:.1f} ms" if health.redis else "accepted")
+        yield Check(
+            "scheduler", health.scheduler or "not told", [SCHEDULER_MISSING] if health.scheduler == "missing" else []
+        )
         yield from worker_checks(gopher)
+        yield release_check(gopher)
+        yield admission_check(gopher)
 
 
 def _described(check: Check) -> dict[str, object]:

@@ -1,6 +1,7 @@
 """`stats` and `workers`: statistics of queues, and the live workers."""
 
 import shutil
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
@@ -13,10 +14,13 @@ from gopher.base.priorities import PRIORITIES
 from gopher.base.states import COUNTED, TIMED
 from gopher.errors import ServerError
 from gopher.interface import Gopher
-from gopher.jobs.models import Stats, WorkerView
+from gopher.jobs.models import ChildView, WorkerView
+from gopher.jobs.stats import Stats
+from gopher.reads.advice import NO_WORKERS, pause_notes
 
-from .common import DURATION, client, common
-from .output import Cell, Output, fitting, plain_table, rich_table, seconds, shown
+from .common import DURATION, client, common, known_types
+from .output import Cell, Output, draws, fitting, plain_table, rich_table, seconds, shown
+from .type_figures import show_type
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -27,22 +31,30 @@ _COLUMNS = ("queue", *PRIORITIES, *COUNTED, "oldest", "enqueued", "completed", "
 
 
 @click.command()
+@click.argument("job_type", required=False, shell_complete=known_types)
+@click.option("--window", type=DURATION, default="1h", metavar="DURATION", help="Time span of a type's figures.")
 @click.option("--watch", is_flag=True, help="Refresh every second until Ctrl-C.")
 @click.option("--interval", type=DURATION, default=1.0, metavar="DURATION", help="Refresh interval of --watch.")
 @common
-def stats(out: Output, watch: bool, interval: float) -> None:
-    """Show statistics of all queues: waiting jobs by priority, and jobs by state."""
+def stats(out: Output, job_type: str | None, window: float, watch: bool, interval: float) -> None:
+    """Show statistics of all queues: waiting jobs by priority, and jobs by state. Or those of a job type."""
     with client() as gopher:
-        if watch:
+        if job_type is not None:
+            show_type(out, gopher.type_stats(job_type, window))
+        elif watch:
             _watch(gopher, out, max(interval, 0.1))
         elif not out.data(figures := gopher.stats()):
-            out.table(_COLUMNS[:-1], [row[:-1] for row in _rows(figures)], empty="no queues yet")
+            out.table(
+                _COLUMNS[:-1], [row[:-1] for row in _rows(figures)], empty="no queues yet", less_needed=_LESS_NEEDED
+            )
             out.note(_summary(figures))
+            for note in pause_notes(figures.paused_queues, figures.paused_types):
+                out.note(note)
 
 
 def _watch(gopher: Gopher, out: Output, interval: float) -> None:
     try:
-        if out.terminal and not out.as_json:
+        if draws(sys.stdout) and not out.as_json:
             _redraw(gopher, interval)
         else:
             _print_again(gopher, out, interval)
@@ -116,7 +128,11 @@ def _rows(figures: Stats, before: Stats | None = None, interval: float = 1.0) ->
 def _summary(figures: Stats) -> str:
     totals = {event: sum(queue.totals[event] for queue in figures.queues.values()) for event in OUTCOMES}
     counts = ", ".join(f"{count:,} {event}" for event, count in totals.items())
-    return f"{figures.queue_size:,} waiting, {figures.total_enqueued:,} enqueued so far: {counts}"
+    paused = ", ".join([*figures.paused_queues, *(f"type {name}" for name in figures.paused_types)])
+    held = sum(queue.throttled_keys for queue in figures.queues.values())
+    start = f"{figures.queue_size:,} waiting, {figures.total_enqueued:,} enqueued so far: {counts}"
+    throttled = f"; limit keys throttled: {held:,} (`gopherctl limits`)" if held else ""
+    return f"{start}{f'; paused: {paused}' if paused else ''}{throttled}"
 
 
 @click.command()
@@ -127,33 +143,48 @@ def workers(out: Output) -> None:
         found = gopher.workers()
     if out.data({"workers": found}):
         return
-    columns = ("worker", "host", "pid", "queues", "busy", "jobs done", "memory", "up")
-    out.table(columns, map(_worker_row, found), empty="no workers are running: start one with `gopherctl worker`")
+    columns = ("worker", "host", "pid", "queues", "state", "busy", "jobs done", "memory", "up")
+    less_needed = ("host", "pid", "memory", "jobs done", "state")
+    out.table(columns, map(_worker_row, found), empty=NO_WORKERS, less_needed=less_needed)
     out.corrupt((worker.id, worker.corrupt) for worker in found)
     running = [
-        (child.job_id, child.job_type, worker.id, str(child.pid), _since(child.running_since))
+        (child.job_id, child.job_type, worker.id, str(child.pid), _running_for(child))
         for worker in found
         for child in worker.children
         if child.job_id
     ]
     if running:
         out.line("")
-        out.table(("job", "type", "worker", "child", "for"), running, empty="")
+        out.table(("job", "type", "worker", "child", "for"), running, empty="", less_needed=("worker",))
 
 
 def _worker_row(worker: WorkerView) -> list[Cell]:
     busy = sum(child.job_id is not None for child in worker.children)
-    memory = worker.rss + sum(child.rss for child in worker.children)
     return [
         worker.id,
         worker.host,
         str(worker.pid),
         ",".join(worker.queues),
+        worker.state,
         f"{busy}/{len(worker.children)}",
         worker.jobs_done,
-        f"{memory / 2**20:.0f} MiB",
+        _memory(worker),
         _since(worker.started_at),
     ]
+
+
+def _running_for(child: ChildView) -> str:
+    frozen = f", frozen for {_since(child.frozen_since)}" if child.frozen_since else ""
+    return _since(child.running_since) + frozen
+
+
+def _memory(worker: WorkerView) -> str:
+    """Return what a worker uses, and of how much."""
+    used, admission = worker.memory / 2**20, worker.admission
+    if admission is None:
+        return f"{used:.0f} MiB"
+    held = f" ({len(admission.held)} held)" if admission.held else ""
+    return f"{used:.0f}/{admission.limit / 2**20:.0f} MiB{held}"
 
 
 def _since(time_: str | None) -> str:

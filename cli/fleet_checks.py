@@ -1,14 +1,15 @@
 """`doctor`'s checks of processes and jobs: missing processes, stuck and orphaned jobs."""
 
+import re
 import time
 from collections.abc import Iterator
 
-from gopher import __version__
+from gopher.admin.audit import record
 from gopher.base.durations import format_duration
+from gopher.base.names import JOB_ID
 from gopher.base.priorities import PRIORITIES
-from gopher.base.salvage import order
+from gopher.base.salvage import is_corrupt, order, replies, shown_time
 from gopher.base.states import WAITING
-from gopher.base.times import to_rfc3339
 from gopher.client import Client
 from gopher.config.settings import Settings
 from gopher.interface import Gopher
@@ -16,7 +17,7 @@ from gopher.jobs.models import JobView, WorkerView
 from gopher.queue.installation import TOLD_FOR, notice
 from gopher.queue.invariants import findings
 from gopher.queue.keys import QueueKeys
-from gopher.reads.advice import NO_SCHEDULER, START_SCHEDULER
+from gopher.reads.advice import NO_SCHEDULER, NO_WORKERS, START_SCHEDULER
 from gopher.server.errors import explained
 from gopher.server.round_trips import ask
 
@@ -48,25 +49,25 @@ def data_check(gopher: Client) -> Check:
     server, now = gopher.server, gopher.inspector.now()
     with explained():
         mark = server.client.execute_command(*server.installation.read_command().words)
-        known = int(mark[2] or 0)
+        known = order(mark[2])
         pipe = server.client.pipeline(transaction=False)
         names = server.queues()
         for name in names:
             pipe.hmget(server.keys.for_queue(name).evicted, "at", "until")
             pipe.hget(server.keys.for_queue(name).totals, "evicted")
-        rows = pipe.execute() if names else []
+        rows = replies(pipe) if names else []
     found = []
     if emptied := notice(mark, now):
         found.append(Finding(emptied, "Then dismiss this warning with `gopherctl doctor --acknowledge`."))
     removed = [
-        (name, at, until, int(count or 0))
-        for name, (at, until), count in zip(names, rows[0::2], rows[1::2], strict=True)
-        if at is not None and max(known, now - TOLD_FOR * 1000) < float(at)
+        (name, evicted[0], evicted[1], 0 if is_corrupt(count) else order(count))
+        for name, evicted, count in zip(names, rows[0::2], rows[1::2], strict=True)
+        if not is_corrupt(evicted) and max(known, now - TOLD_FOR * 1000) < order(evicted[0])
     ]
     for name, at, until, count in removed:
         message = (
             f"queue {name!r}: records of finished jobs were evicted early to free memory: {count:,} so far, last at "
-            f"{to_rfc3339(int(float(at)))}, of jobs that had ended by {to_rfc3339(int(float(until or at)))}"
+            f"{shown_time(at)}, of jobs that had ended by {shown_time(until or at)}"
         )
         found.append(Finding(message, "Raise maxmemory, or shorten GOPHER_RESULT_TTL so that records expire sooner."))
     return Check("data", "some data was lost" if found else "no data loss detected", found)
@@ -76,6 +77,7 @@ def acknowledge_losses(gopher: Client) -> None:
     """Acknowledge data loss up to now, so that `/health` and `doctor` stop reporting it."""
     server, now = gopher.server, gopher.inspector.now()
     server.write(server.keys.meta, lambda: server.client.hset(server.keys.meta, "acknowledged", now))
+    record(server, "doctor.acknowledge", {})
 
 
 def scheduler_check(gopher: Client) -> Check:
@@ -109,13 +111,10 @@ def worker_checks(gopher: Gopher) -> list[Check]:
     """Check that workers are running, and that each type with waiting jobs has one."""
     workers = gopher.workers()
     children = sum(len(worker.children) for worker in workers)
-    versions = sorted({worker.version for worker in workers} | {__version__})
     found = []
     if not workers:
-        found.append(Finding("no workers are running", "Start one: `gopherctl worker`."))
-    if len(versions) > 1:
-        message = f"workers run different versions of Gopher: {', '.join(versions)}"
-        found.append(Finding(message, "Restart the old ones with SIGTERM, which lets running jobs finish."))
+        message, _, remedy = NO_WORKERS.partition(": ")
+        found.append(Finding(message, f"{remedy.capitalize()}."))
     return [Check("workers", f"{len(workers)} running, {children} children", found), _types(gopher, workers)]
 
 
@@ -139,6 +138,20 @@ def _some(gopher: Gopher, state: str) -> Iterator[JobView]:
         cursor = page.next_cursor
         if cursor is None:
             return
+
+
+def webhooks_check(gopher: Client) -> Check:
+    """Check that no webhook is disabled because deliveries failed."""
+    views = gopher.webhooks.all()
+    found = [
+        Finding(
+            f"webhook {view.webhook_id} is disabled: {view.disabled_because}",
+            f"Once its receiver works: `gopherctl webhooks enable {view.webhook_id}`.",
+        )
+        for view in views
+        if view.disabled_at is not None
+    ]
+    return Check("webhooks", f"{len(views)} webhooks", found)
 
 
 def running_check(gopher: Client) -> Check:
@@ -182,7 +195,9 @@ def _size(gopher: Client, keys: QueueKeys) -> int:
         pipe.llen(keys.pending(priority))
     for key in (keys.scheduled, keys.retrying, keys.failed, keys.finished):
         pipe.zcard(key)
-    return sum(pipe.execute())
+    pipe.hvals(keys.tenant_ids)
+    *sizes, of_tenants = pipe.execute()
+    return int(sum(sizes)) + sum(map(int, of_tenants))
 
 
 def _lasting(gopher: Client, keys: QueueKeys) -> list[str]:
@@ -217,7 +232,9 @@ def _remedy(sentence: str, keys: QueueKeys) -> str:
     if sentence.endswith("is neither registered nor lost"):
         worker = sentence.partition("processing:")[2].partition(",")[0]
         # A lease that expired in 1970: the next rescue requeues its jobs.
-        return f"Let it be rescued, within a lease: redis-cli ZADD '{keys.workers}' 0 '{worker}'"
+        return f"To have its jobs requeued within a lease: redis-cli ZADD '{keys.workers}' 0 '{worker}'"
     if "its jobs have not been requeued" in sentence:
-        return "Start a scheduler: `gopherctl scheduler`, or a worker of this queue."
-    return "Keys were changed by hand, or this is a bug in Gopher: keep this output and that of `gopherctl job ID`."
+        return "Start a scheduler, `gopherctl scheduler`, or a worker that serves this queue."
+    job = re.search(JOB_ID.pattern, sentence)
+    other = f" and that of `gopherctl job {job[0]}`" if job else ""
+    return f"Keys were changed by hand, or this is a bug in Gopher: keep this output{other}."

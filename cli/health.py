@@ -1,16 +1,21 @@
 """`health`: checks server, workers and scheduler, or the liveness of one process."""
 
-from dataclasses import replace
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from gopher.client import Client
-from gopher.config.settings import Settings
 from gopher.telemetry import liveness
 
 from .common import client, common, over_http, setting
 from .output import Output
 
+if TYPE_CHECKING:
+    from gopher.client import Client
+
+#: The option and the variable that name the health file.
+_VARIABLE = "GOPHER_HEALTH_FILE"
 #: Timeout of a command in seconds: callers of probes have short timeouts themselves.
 _TIMEOUT = 0.5
 
@@ -21,7 +26,7 @@ _TIMEOUT = 0.5
     "--health-file",
     metavar="PATH",
     expose_value=False,
-    callback=setting("GOPHER_HEALTH_FILE"),
+    callback=setting(_VARIABLE),
     help="Health file for --worker.  [default: GOPHER_HEALTH_FILE]",
 )
 @common
@@ -31,37 +36,44 @@ def health(out: Output, worker: bool) -> None:
     With --worker, for container probes: exits 1 if the worker or scheduler with this health file hangs or has lost its
     server.
     """
-    settings = Settings.from_env()
-    if worker:
-        return _of_one(settings, out)
-    return _of_all(settings, out)
+    return _of_one(out) if worker else _of_all(out)
 
 
-def _of_one(settings: Settings, out: Output) -> None:
-    if settings.health_file is None:
-        raise click.UsageError("--worker requires --health-file or GOPHER_HEALTH_FILE.")
-    beat = liveness.check(settings.health_file)
+def _of_one(out: Output) -> None:
+    # Probes run this every few seconds in each container: no other settings are read, and no client is imported.
+    path = os.environ.get(_VARIABLE, "").strip()
+    if not path:
+        raise click.UsageError(f"--worker requires --health-file or {_VARIABLE}.")
+    beat = liveness.check(Path(path).expanduser().absolute())
     if not out.data(beat):
         out.line(f"process {beat.pid} is alive")
 
 
-def _impatient(settings: Settings) -> Client:
+def _impatient() -> "Client":
+    from dataclasses import replace
+
+    from gopher.client import Client
+    from gopher.config.settings import Settings
+
+    settings = Settings.from_env()
     return Client(settings=replace(settings, redis_timeout=min(settings.redis_timeout, _TIMEOUT)), connections=1)
 
 
-def _of_all(settings: Settings, out: Output) -> None:
-    with client() if over_http() else _impatient(settings) as gopher:
+def _of_all(out: Output) -> None:
+    from gopher.reads.advice import NO_WORKERS, pause_notes
+
+    with client() if over_http() else _impatient() as gopher:
         found = gopher.health()
     if not out.data(found):
         out.fields(
             [
                 ("status", found.status),
-                ("server", f"{found.redis.url} ({found.redis.latency_ms:.1f} ms)"),
-                ("workers", str(found.workers)),
+                ("server", f"{found.redis.url} ({found.redis.latency_ms:.1f} ms)" if found.redis else None),
+                ("workers", None if found.workers is None else str(found.workers)),
                 ("scheduler", found.scheduler),
             ]
         )
-    for reason in found.reasons:
+    for reason in [*found.reasons, *pause_notes(found.paused_queues, found.paused_types)]:
         out.note(reason)
-    if not found.workers and not any("no worker" in reason for reason in found.reasons):
-        out.note("no workers are running: start one with `gopherctl worker`")
+    if found.workers == 0 and not any("no worker" in reason for reason in found.reasons):
+        out.note(NO_WORKERS)

@@ -1,10 +1,17 @@
 """Hints about missing processes, printed in addition to a command's output."""
 
+from collections.abc import Collection
+from contextlib import suppress
+
+from gopher.base.near import did_you_mean
 from gopher.base.states import TIMED
 from gopher.errors import GopherError
 from gopher.interface import Gopher
+from gopher.interface.doubts import doubt_about_queue, doubt_about_type
 from gopher.jobs.models import WorkerView
-from gopher.reads.advice import NO_SCHEDULER, START_SCHEDULER
+from gopher.reads.advice import NO_SCHEDULER, START_SCHEDULER, start_worker
+
+from .output import Output
 
 
 def missing(client: Gopher, job_type: str, queue: str, status: str) -> list[str]:
@@ -19,15 +26,32 @@ def missing(client: Gopher, job_type: str, queue: str, status: str) -> list[str]
     return [hint for hint in hints if hint]
 
 
+def doubt(out: Output, gopher: Gopher, *, job_type: str | None = None, queue: str | None = None) -> None:
+    """Print warnings about a type and a queue that may be misspelt."""
+    with suppress(GopherError):  # An API key may not be allowed to see them.
+        warnings = [
+            doubt_about_type(gopher, job_type) if job_type is not None else "",
+            doubt_about_queue(gopher, queue) if queue is not None else "",
+        ]
+        for warning in filter(None, warnings):
+            out.note(warning)
+
+
 def unserved(workers: list[WorkerView], job_type: str, queue: str) -> str:
     """Return what to start if no live worker takes jobs of this type from this queue, otherwise ""."""
     on_queue = [worker for worker in workers if queue in worker.queues]
     if any(job_type in worker.types for worker in on_queue):
         return ""
-    start = "gopherctl worker" if queue == "default" else f"gopherctl worker --queues {queue}"
+    start = start_worker(queue)
     if on_queue:
-        return (
-            f"no worker on queue {queue!r} knows {job_type!r}: start one with its module in GOPHER_HANDLERS: `{start}`"
-        )
+        known = {name for worker in on_queue for name in worker.types}
+        remedy = f"start one with its module in GOPHER_HANDLERS: {start}"
+        return f"no worker on queue {queue!r} knows {job_type!r}: {_meant(job_type, known)}{remedy}"
     where = "" if queue == "default" else f" on queue {queue!r}"
-    return f"no worker serves {job_type!r}{where}: start one with `{start}`"
+    known = {name for worker in workers for name in worker.queues}
+    return f"no worker serves {job_type!r}{where}: {_meant(queue, known)}start one with {start}"
+
+
+def _meant(name: str, known: Collection[str]) -> str:
+    near = did_you_mean(name, known)
+    return f"{near} Otherwise " if near else ""

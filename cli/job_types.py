@@ -4,11 +4,14 @@ from typing import Any
 
 import click
 
-from gopher.errors import UnknownType
 from gopher.jobs.models import TypeView
+from gopher.jobs.registry import unknown_type
 
 from .common import checking_client, common, known_types
 from .output import Output, seconds
+
+#: Number of fields of a payload in the list of types.
+_MOST_FIELDS = 7
 
 
 @click.command()
@@ -20,8 +23,7 @@ def types(out: Output, job_type: str | None) -> None:
         known = gopher.types()
     shown = known if job_type is None else [view for view in known if view.name == job_type]
     if job_type is not None and not shown:
-        names = ", ".join(view.name for view in known) or "none"
-        raise UnknownType(f"no handler is registered for {job_type!r}; registered types: {names}")
+        raise unknown_type(job_type, [view.name for view in known])
     if out.data({"types": shown}):
         return
     if job_type is None:
@@ -32,7 +34,11 @@ def types(out: Output, job_type: str | None) -> None:
 
 
 def _show(out: Output, view: TypeView) -> None:
-    limit = [view.rate_limit or "", f"concurrency {view.concurrency}" if view.concurrency else ""]
+    limit = [
+        view.rate_limit or "",
+        f"concurrency {view.concurrency}" if view.concurrency else "",
+        "for each limit key" if view.limit_per_key else "",
+    ]
     out.fields(
         [
             ("type", view.name),
@@ -40,6 +46,7 @@ def _show(out: Output, view: TypeView) -> None:
             ("max retries", str(view.max_retries)),
             ("timeout", seconds(view.timeout)),
             ("limit", ", ".join(each for each in limit if each)),
+            ("preemptible", "yes: frozen while jobs of high priority need its place" if view.preemptible else ""),
             ("requires", "" if view.needs == "submit" else f"a key with the role {view.needs}"),
         ]
     )
@@ -54,11 +61,11 @@ def _show(out: Output, view: TypeView) -> None:
 
 
 def _fields(view: TypeView) -> str:
-    """Return the payload's fields, optional ones in brackets: `{to, subject, body, [cc]}`."""
+    """Return the payload's fields, required ones first, optional ones in brackets: `{to, subject, body, [cc]}`."""
     schema = _object(view)
     required = schema.get("required", [])
-    names = (name if name in required else f"[{name}]" for name in schema.get("properties", {}))
-    return "{" + ", ".join(names) + "}"
+    names = [*required, *(f"[{name}]" for name in schema.get("properties", {}) if name not in required)]
+    return "{" + ", ".join(names[:_MOST_FIELDS] + ["..."] * (len(names) > _MOST_FIELDS)) + "}"
 
 
 def _object(view: TypeView) -> dict[str, Any]:

@@ -3,12 +3,17 @@
 #: Those whose options have other names than the field, or more.
 _NAMES = {
     "cron_expression": ("--cron",),
+    "events": ("--event",),
     "execute_at": ("--at",),
     "max_retries": ("-r", "--max-retries"),
     "n": ("-n",),
     "payload": ("-p", "--payload"),
+    "queues": ("--queue",),
+    "tags": ("--tag", "--tags"),
+    "tenants": ("--tenant",),
     "timezone": ("--tz",),
     "type": ("-t", "--type"),
+    "types": ("-t", "--type"),
 }
 #: Fields that are given otherwise: as an argument, or as part of the value of an option.
 _ELSEWHERE = {"name": "NAME", "recurring": "--cron"}

@@ -7,20 +7,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
-#: Called with the number done, and the bytes of the file read for them.
+from .output import draws
+
+#: Called with the number done, and the bytes of the file read for them, or how much of the total is done.
 Counter = Callable[[int, int], None]
 
 
 @contextmanager
-def counting(file: BinaryIO, what: str) -> Iterator[Counter]:
-    """Show a bar for the bytes of a file, with the count of processed entries, and the rate."""
-    if not sys.stderr.isatty():
+def counting(file: BinaryIO | int, what: str) -> Iterator[Counter]:
+    """Show a bar for the bytes of a file, or for a total, with the count of processed entries, and the rate."""
+    if not draws(sys.stderr):
         yield lambda done, read: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-    size = _size(file)
+    size = file or None if isinstance(file, int) else _size(file)
     columns = [TextColumn("{task.fields[done]:,} {task.description}"), BarColumn(), TextColumn("{task.fields[rate]}/s")]
     columns += [TimeElapsedColumn(), *([TimeRemainingColumn()] if size else [])]
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:

@@ -7,10 +7,11 @@ import click
 import msgspec
 
 from .common import client, common
+from .groups import SuggestingGroup
 from .output import Output, when
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=SuggestingGroup, invoke_without_command=True)
 @common
 def redrives(out: Output) -> None:
     """Show and stop gradual redrives (retry-all --canary, --rate)."""
@@ -38,7 +39,8 @@ def _list(out: Output) -> None:
         )
         for view in views
     ]  # fmt: skip
-    out.table(columns, rows, empty="no redrives: start one with gopherctl retry-all --canary N --rate 5/s")
+    empty = "no redrives: start one with `gopherctl retry-all --canary 10 --rate 5/s`"
+    out.table(columns, rows, empty=empty, less_needed=("queue", "canary", "rate", "started (UTC)", "total"))
     out.corrupt((view.redrive_id, view.corrupt) for view in views)
 
 

@@ -1,5 +1,6 @@
 """`submit-many`: submits jobs from a file, one per line."""
 
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from uuid import uuid4
 import click
 import msgspec
 
-from gopher.errors import GopherError, InvalidJob
+from gopher.errors import DuplicateJob, GopherError, InvalidJob
 from gopher.interface import Gopher
 from gopher.jobs.lines import LONGEST_LINE, Line
 from gopher.jobs.submission import InvalidBatch, parse
@@ -104,6 +105,9 @@ class Stream:
                     f"{self._report.key}: use the original file, or another --key"
                 ) from None
             except InvalidBatch as error:
+                if not all(each.is_permanent or isinstance(each, DuplicateJob) for _, each in error.errors):
+                    # Such lines are not invalid: they are sent again when the file is continued.
+                    raise
                 found = dict(error.errors)
                 bad += [(lines[index].number, each) for index, each in error.errors]
                 if not self._skip_bad:
@@ -141,7 +145,7 @@ def _sorted_out(lines: list[Line]) -> "tuple[list[Line], list[tuple[int, Invalid
     bad: list[tuple[int, InvalidJob]] = []
     for line in lines:
         if line.text is None:
-            bad.append((line.number, InvalidJob(f"is longer than {LONGEST_LINE} bytes: no job can be")))
+            bad.append((line.number, InvalidJob(f"is longer than {LONGEST_LINE} bytes, the maximum")))
         elif b'"after"' in line.text and (error := _place_in_batch(line.text)):
             bad.append((line.number, error))
         else:
@@ -155,7 +159,8 @@ def _place_in_batch(text: bytes) -> InvalidJob | None:
         after = parse(text).after
     except InvalidJob as error:
         return error
-    places = [index for index, parent in enumerate(after) if isinstance(parent, int)]
+    listed = after if isinstance(after, list) else []
+    places = [index for index, parent in enumerate(listed) if isinstance(parent, int)]
     return InvalidJob("is an index in a batch: use job ids", f"/after/{places[0]}") if places else None
 
 
@@ -168,7 +173,7 @@ def _resumable(report: Report, file: BinaryIO, out: Output) -> Iterator[None]:
         name = "-" if file is sys.stdin.buffer else file.name
         stored = f"lines 1 to {report.last_line:,} are stored" if report.last_line else "no lines were stored"
         out.data(report)
-        out.note(f"{stored}; continue with: gopherctl submit-many {name} --key {report.key}")
+        out.note(f"{stored}; continue with `gopherctl submit-many {shlex.quote(name)} --key {report.key}`")
         raise
 
 

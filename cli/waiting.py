@@ -16,7 +16,7 @@ from gopher.jobs.models import JobView
 from .common import DURATION, common, looking_client
 from .hints import missing
 from .jobs import show_job
-from .output import Output, one_line, printable, seconds
+from .output import Output, draws, one_line, printable, seconds
 
 #: A job that still waits after this many seconds may be waiting for a process that is not running.
 _HINT_AFTER = 1.0
@@ -77,7 +77,7 @@ def progress_of(view: JobView) -> tuple[float, str]:
 @contextmanager
 def _watching() -> Iterator[Watch]:
     """Yield a function that shows a job's state on stderr: a bar on a terminal, otherwise a line per change."""
-    if not sys.stderr.isatty():
+    if not draws(sys.stderr):
         yield _line_for_each_change()
         return
     from rich.console import Console

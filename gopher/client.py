@@ -7,44 +7,44 @@ import itertools
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Any, Unpack
+from functools import partial
+from typing import TYPE_CHECKING, Any, Unpack
 
-from gopher.base.states import ENDED, PURGEABLE, State
+from gopher.base.states import PURGEABLE, State
 
-from .admin.dead_letters import DeadLetters
-from .admin.limits import Flow
-from .admin.schedules import Schedules
-from .base.pauses import looks
-from .base.times import to_rfc3339
+from .admin.audit import audited, submitted
+from .admin.client_reads import ClientReads
+from .base.names import canonical_id
 from .config.settings import Settings
-from .errors import InvalidJob, JobConflict, OutcomeUnknown, ServerError, TooManyQueues
+from .errors import InvalidJob, JobConflict, ServerError
+from .files.large_payloads import enqueue_with_files, may_be_large, may_replace_files, with_payloads
+from .hooks import holding
 from .hooks.enqueuing import around_enqueue
 from .hooks.registered import enqueuing as hooks_around_enqueue
-from .interface import Gopher, Stored
-from .interface.operation import takes
-from .jobs.bulk import prepare_many
-from .jobs.dry_run import DryRun, dry_run
-from .jobs.filters import JobFilter, Window
-from .jobs.handlers import Registry
-from .jobs.job import NewJob, created_ms
-from .jobs.models import Accepted, JobView, LogLine, Page, Reason, Stats, TypeView, WorkerView
+from .interface.files import with_ids as with_file_ids
+from .interface.stored import Stored, accepted, stored_as, taken
+from .jobs.job import NewJob
+from .jobs.models import Accepted
 from .jobs.owners import TRUSTED, Submitter, current_submitter, owned_by
 from .jobs.prepare import prepare, prepare_batch, prepare_fields
-from .jobs.submission import MAX_BATCH, InvalidBatch, JobFields, Submission, SubmitOptions
-from .queue.batches import check_parents, check_queues, is_known, no_parent, refusal
-from .queue.idempotency import IdempotencyMismatch, ids_for, request_for, with_ids
-from .queue.missing import Losses, no_such_job
-from .queue.moves import Request
+from .jobs.registry import Registry
+from .jobs.submission import MAX_BATCH, JobFields, Submission, SubmitOptions
+from .queue import batches
+from .queue.announced_types import AnnouncedTypes
+from .queue.arguments import Request
+from .queue.bounds import Bounds, bounds_of, check_bounds
+from .queue.chosen_ids import refusal, with_claims
+from .queue.enqueuing import Enqueuer, Storing, not_replicated
+from .queue.idempotency import request_for, with_ids
+from .queue.missing import no_such_job
 from .queue.replies import Enqueued
 from .queue.store import Server
-from .reads.health import Health, examine
-from .reads.job_types import describe
-from .reads.jobs import Inspector
-from .reads.listing import Listing
-from .reads.timeline import Timeline, timeline
-from .reads.why import Explainer
+from .queue.taken import each_by_itself
 from .server.executor import PATIENCE
-from .telemetry.tracing import enqueuing
+
+if TYPE_CHECKING:
+    from .admin.files import Sizes
+    from .interface.results import DryRun
 
 __all__ = ["PURGEABLE", "Client", "Stored", "accepted"]
 
@@ -52,14 +52,18 @@ __all__ = ["PURGEABLE", "Client", "Stored", "accepted"]
 _BULK = 1000
 
 
-class Client(Gopher):
+@audited
+class Client(ClientReads):
     """Submits and manages jobs. Threads may share a client; create a new one after a fork.
 
-    `url` and `namespace` default to `REDIS_URL` and `GOPHER_NAMESPACE`. With a `registry`, types and
-    payloads are validated before anything is stored; without one, the worker does that. With `auto_pipelining`,
-    threads that submit single jobs at the same time share round trips. Use it only for threads that are not
-    interrupted by signal handlers that raise, or by gevent timeouts.
+    `url` and `namespace` default to `GOPHER_REDIS_URL` or `REDIS_URL`, and to `GOPHER_NAMESPACE`. With a `registry`,
+    types and payloads are validated before anything is stored; without one, the worker does that. With
+    `auto_pipelining`, threads that submit single jobs at the same time share round trips. Use it only for threads that
+    are not interrupted by signal handlers that raise, or by gevent timeouts. At most `confirming_threads` threads wait
+    for replicas for long, by default any number.
     """
+
+    _server_kind: type[Server] = Server
 
     def __init__(
         self,
@@ -70,21 +74,25 @@ class Client(Gopher):
         settings: Settings | None = None,
         connections: int = 10,
         auto_pipelining: bool = False,
+        confirming_threads: int | None = None,
     ) -> None:
-        settings = settings or Settings.from_env()
-        settings = replace(settings, redis_url=url) if url else settings
+        if settings is None:
+            settings = Settings.for_client(url, namespace=namespace)
+        elif url:
+            settings = settings.at(url)
         self.settings = replace(settings, namespace=namespace) if namespace else settings
         self.registry = registry
-        self.server = Server(self.settings, connections=connections)
-        self._auto_pipelining = auto_pipelining
-        self.inspector = Inspector(self.server, registry)
-        self.dead_letters: DeadLetters = DeadLetters(self.server, self.inspector)
-        self.flow: Flow = Flow(self.server, registry)
-        self.schedules: Schedules = Schedules(self.server, registry)
-        self._listing = Listing(self.server, self.inspector)
-        self._explainer = Explainer(self.server, self.inspector)
+        self.server = self._server = self._server_kind(self.settings, connections=connections)
+        #: Types whose submissions are audited, like the operations that need the same role.
+        self._audited_types = frozenset(each.name for each in registry or () if each.needs == "admin")
+        self._enqueuer = Enqueuer(self.server, connections, confirming_threads, auto_pipelining=auto_pipelining)
+        #: What is declared for the jobs of types.
+        self._types = AnnouncedTypes(self.server) if registry is None else registry
 
     def close(self) -> None:
+        self._enqueuer.close()
+        if "files" in vars(self):
+            self.files.close()
         self.server.close()
 
     # Submitting
@@ -94,25 +102,34 @@ class Client(Gopher):
 
         Raises InvalidJob if the submission is invalid, a ServerError if it can't be stored.
         """
-        job = prepare_fields({"type": job_type, "payload": payload, **options}, self.registry)
-        return self.store([job])[0].job_id
+        return self.store([self.prepare(job_type, payload, **options)])[0].job_id
+
+    def prepare(self, job_type: str, payload: Any, **options: Unpack[SubmitOptions]) -> NewJob:
+        """Return a job with its id for a later `store([job])`, such as after a commit. Raises InvalidJob."""
+        fields = {"type": job_type, "payload": payload, **with_file_ids(self, options)}
+        return prepare_fields(fields, self._types, payload_max=self.settings.payload_max)
 
     def enqueue_many(self, jobs: Iterable[JobFields]) -> list[str]:
         """Submit many jobs, each `{"type": ..., "payload": ..., ...}`, and return their ids in order.
 
         Up to 10,000 are accepted all or none; more are sent in batches of 1,000, so that any number can be streamed.
         """
+        # Neither this nor `check_served` is needed by programs that submit single jobs.
+        from .jobs.bulk import prepare_many
+
         iterator = iter(jobs)
         ids: list[str] = []
         size = MAX_BATCH
         while piece := [*itertools.islice(iterator, size)]:
-            ids += [stored.job_id for stored in self.store(prepare_many(piece, self.registry))]
+            fields = [with_file_ids(self, each) for each in piece]
+            prepared = prepare_many(fields, self._types, payload_max=self.settings.payload_max)
+            ids += [stored.job_id for stored in self.store(prepared)]
             size = _BULK
         return ids
 
     def submit(self, submission: Submission) -> Accepted:
         """Submit a job and return its details. Raises as `enqueue` does."""
-        job = prepare(submission, self.registry)
+        job = prepare(submission, self._types, payload_max=self.settings.payload_max)
         return accepted(job, self.store([job])[0])
 
     def submit_batch(self, entries: Sequence[bytes], *, idempotency_key: str | None = None) -> list[Stored]:
@@ -121,10 +138,11 @@ class Client(Gopher):
         Repeating the same entries with the same key within 24 h stores nothing and returns the first result.
         Raises InvalidBatch, which lists each invalid entry, IdempotencyMismatch, a ServerError.
         """
+        jobs = prepare_batch(entries, self._types, payload_max=self.settings.payload_max)
         if idempotency_key is None:
-            return self.store(prepare_batch(entries, self.registry))
+            return self.store(jobs)
         request = request_for(idempotency_key, b"\n".join(entries), time.time_ns() // 1_000_000)
-        return self.store(prepare_batch(entries, self.registry, ids_for(request, len(entries))), request=request)
+        return self.store(with_ids(jobs, request, int(request.answer)), request=request)
 
     def store(
         self,
@@ -133,161 +151,158 @@ class Client(Gopher):
         request: Request | None = None,
         patience: float = PATIENCE,
         submitter: Submitter | None = None,
+        partly: bool = False,
     ) -> list[Stored]:
         """Store prepared jobs: those of one queue in one call, all or none. Returns the result of each.
+
+        If more would wait than may, raises QueueLimit, or InvalidBatch for several jobs; with `partly`, stores those
+        that fit, and the results of the others are `refused`. The same holds for DuplicateJob and `rejected`.
 
         They belong to the `submitter`, by default to the owner of the job that the calling code runs in, if any.
         With a `request` (see `idempotency`) a repeat stores nothing and returns the first result.
         Raises InvalidJob if a job to wait for does not exist, IdempotencyMismatch, a ServerError: OutcomeUnknown
-        if some queues have stored their jobs and another one could not.
+        if some queues have stored their jobs and another one could not, NotReplicated if all have, but not as durably.
         """
+        if holding.holder is not None:
+            return [Stored(job_id) for job_id in holding.holder.store(jobs)]
+        storing = Storing(request, patience, self.settings.durability, [])
+        sizes: Sizes = {}
+        if any(job.require_worker for job in jobs):
+            self._check_workers(jobs, request)
+        if any(job.files for job in jobs):
+            submitter = submitter or current_submitter()
+            jobs, sizes = self.files.claim(jobs, submitter, request)
         if hooks_around_enqueue:
-            return around_enqueue(jobs, lambda hooked: self._store(hooked, request, patience, submitter))
-        return self._store(jobs, request, patience, submitter)
+            stored = around_enqueue(jobs, lambda hooked: self._store(hooked, storing, submitter, partly))
+        else:
+            stored = self._store(jobs, storing, submitter, partly)
+        if sizes and submitter:
+            self.files.count_used(jobs, stored, submitter.owner, sizes)
+        if self._audited_types:
+            submitted(self.server, jobs, stored, self._audited_types)
+        if storing.shortfalls and (ids := [each.job_id for each in stored if not each.refused]):
+            raise not_replicated(storing.shortfalls, ids)
+        return stored
 
     def _store(
-        self, jobs: Sequence[NewJob], request: Request | None, patience: float, submitter: Submitter | None
+        self, jobs: Sequence[NewJob], storing: Storing, submitter: Submitter | None, partly: bool
     ) -> list[Stored]:
         submitter = submitter or current_submitter()
-        jobs = owned_by(jobs, submitter.owner)
+        batches.check_expiry(self.server, jobs, storing.request)
+        jobs = owned_by(each_by_itself(jobs) if partly else jobs, submitter.owner)
+        if any(job.batch for job in jobs):
+            store = self.batches.members.store
+            return store(jobs, submitter, lambda joined: self._store_named(joined, storing, submitter, partly))
+        return self._store_named(jobs, storing, submitter, partly)
+
+    def _store_named(
+        self, jobs: Sequence[NewJob], storing: Storing, submitter: Submitter, partly: bool
+    ) -> list[Stored]:
+        """Store jobs, some of which may have ids that the caller has chosen."""
+        if not any(job.named for job in jobs):
+            return self._store_in_queues(jobs, storing, submitter, partly)
+        refuse = taken if partly else None
+        store = partial(self._store_in_queues, storing=storing, submitter=submitter, partly=partly)
+        return with_claims(self.server, jobs, submitter.owner, store, refuse)
+
+    def _store_in_queues(
+        self, jobs: Sequence[NewJob], storing: Storing, submitter: Submitter, partly: bool
+    ) -> list[Stored]:
+        request = storing.request
+        bounds = bounds_of(self.settings, submitter.owner, "some" if partly else "all")
         # Parents that the submitter may not see have to be checked first: the script does not know owners.
-        restricted = not submitter.sees_all and any(job.after for job in jobs)
-        if request is None and not restricted and (len(jobs) == 1 or len({job.queue for job in jobs}) == 1):
-            return self._store_in_one(jobs[0].queue, jobs, patience)
-        by_queue: dict[str, list[int]] = {}
-        for index, job in enumerate(jobs):
-            by_queue.setdefault(job.queue, []).append(index)
+        checked = any(job.after for job in jobs) and not (submitter.is_unlimited and request is None)
+        if request is None and not checked and (len(jobs) == 1 or len({job.queue for job in jobs}) == 1):
+            return self._store_in_one(jobs[0].queue, jobs, storing, bounds, submitter)
+        by_queue = batches.places_by_queue(jobs)
         made = int(request.answer) if request else 0
         stored: dict[int, Stored] = {}
-        if (restricted or len(by_queue) > 1) and not (request and is_known(self.server, request, list(by_queue))):
-            check_parents(self.server, jobs, by_queue, submitter)
-        self._announce(jobs, by_queue)
+        if checked or len(by_queue) > 1:
+            is_known = request is not None and batches.is_known(self.server, request, list(by_queue))
+            jobs = batches.with_parents(self.server, jobs, by_queue, submitter, are_checked=is_known)
+            if not is_known:
+                check_bounds(self.server, jobs, by_queue, bounds)
+        batches.announce(self.server, jobs, by_queue)
         for name, places in by_queue.items():
             if request:
                 jobs = with_ids(jobs, request, made)
             some = [jobs[index] for index in places]
+            first = request and request._replace(answer=str(made))
             try:
-                reply = self._enqueue(name, some, request and request._replace(answer=str(made)), patience)
+                reply = self._enqueue(name, some, first, storing, bounds)
             except ServerError as error:
-                raise _in_part(error, len(stored), len(jobs)) from error
+                raise batches.stored_in_part(error, len(stored), len(jobs)) from error
             if reply.kind == "NOPARENT":
-                raise _no_parent(self.server, reply.detail, name, jobs)
+                raise batches.parent_missing(self.server, reply.detail, name, jobs)
+            if refused := refusal(jobs, reply, places, bounds):
+                raise batches.stored_in_part(refused, len(stored), len(jobs))
             if reply.kind == "REPLAYED" and request:
-                # With the very same time, it was this call, which was sent again because its reply was lost.
-                replayed, made = int(reply.detail) != made, int(reply.detail)
-                first = with_ids(jobs, request, made)
-                answered = [_stored(first[place], what) for place, what in zip(places, reply.answers, strict=True)]
-                stored |= {
-                    place: each._replace(replayed=replayed) for place, each in zip(places, answered, strict=True)
-                }
+                made = int(reply.detail)
+                again = with_ids(jobs, request, made)
+                answered = [stored_as(again[place], what) for place, what in zip(places, reply.answers, strict=True)]
+                stored |= {place: each._replace(replayed=True) for place, each in zip(places, answered, strict=True)}
             else:
-                stored |= dict(zip(places, map(_stored, some, reply.answers), strict=True))
+                stored |= dict(zip(places, map(stored_as, some, reply.answers), strict=True))
         return [stored[index] for index in range(len(jobs))]
 
-    def _announce(self, jobs: Sequence[NewJob], queues: Iterable[str]) -> None:
-        try:
-            self.server.register_queues(*queues)
-        except TooManyQueues as error:
-            raise refusal(self.server, jobs, error) from error
+    def _check_workers(self, jobs: Sequence[NewJob], request: Request | None = None) -> None:
+        from .reads.served import check_served
 
-    def _store_in_one(self, name: str, jobs: Sequence[NewJob], patience: float) -> list[Stored]:
+        if request is None or not batches.is_known(self.server, request, list({job.queue for job in jobs})):
+            check_served(self.workers, jobs)
+
+    def _enqueue(
+        self, name: str, jobs: Sequence[NewJob], request: Request | None, storing: Storing, bounds: Bounds | None
+    ) -> Enqueued:
+        def enqueue(some: Sequence[NewJob]) -> Enqueued:
+            return self._enqueuer.enqueue(name, some, request, storing, bounds)
+
+        if may_replace_files(jobs):
+            return enqueue_with_files(self.files, jobs, lambda some: with_payloads(self.files, some, request, enqueue))
+        return with_payloads(self.files, jobs, request, enqueue) if may_be_large(jobs) else enqueue(jobs)
+
+    def _store_in_one(
+        self, name: str, jobs: Sequence[NewJob], storing: Storing, bounds: Bounds | None, submitter: Submitter
+    ) -> list[Stored]:
         if not self.server.names.is_known(name):
-            self._announce(jobs, [name])
-        reply = self._enqueue(name, jobs, None, patience)
+            batches.announce(self.server, jobs, [name])
+        reply = self._enqueue(name, jobs, None, storing, bounds)
         if reply.kind == "NOPARENT":
-            raise _no_parent(self.server, reply.detail, name, jobs)
-        return list(map(_stored, jobs, reply.answers))
+            # It may be in another queue, or be a batch.
+            jobs = batches.with_parents(self.server, jobs, {name: range(len(jobs))}, submitter)
+            reply = self._enqueue(name, jobs, None, storing, bounds)
+        if reply.kind == "NOPARENT":
+            raise batches.parent_missing(self.server, reply.detail, name, jobs)
+        if refused := refusal(jobs, reply, range(len(jobs)), bounds):
+            raise refused
+        return list(map(stored_as, jobs, reply.answers))
 
-    def _enqueue(self, name: str, jobs: Sequence[NewJob], request: Request | None, patience: float) -> Enqueued:
-        queue = self.server.queue(name)
-        with enqueuing(name, jobs) as traced:
-            call = queue.enqueue(traced, request) if request else queue.enqueue(traced)
-            # A large batch would delay others that share its round trip.
-            shares = self._auto_pipelining and len(jobs) == 1
-            run = self.server.run_with_others if shares else self.server.run
-            reply: Enqueued = run(call, patience=patience)
-        if reply.kind == "MISMATCH":
-            raise IdempotencyMismatch
-        return reply
-
-    def dry_run_submission(self, submission: Submission) -> DryRun:
+    def dry_run_submission(self, submission: Submission) -> "DryRun":
         """Return what would happen to a submission. Raises InvalidJob."""
-        return self.dry_run(prepare(submission, self.registry))
+        return self.dry_run(prepare(submission, self._types, payload_max=self.settings.payload_max))
 
-    def dry_run(self, job: NewJob) -> DryRun:
+    def dry_run(self, job: NewJob, submitter: Submitter | None = None) -> "DryRun":
         """Return what would happen to a job, without storing it: options, retry times, limit, workers."""
-        return self.dry_run_all([job])[0]
+        return self.dry_run_all([job], submitter)[0]
 
-    def dry_run_all(self, jobs: Sequence[NewJob]) -> list[DryRun]:
+    def dry_run_all(self, jobs: Sequence[NewJob], submitter: Submitter | None = None) -> "list[DryRun]":
         """Return what would happen to jobs. Common data is read once. Raises InvalidJob."""
-        check_queues(self.server, jobs)
-        limits, workers = self.flow.limits({job.queue for job in jobs}), self.workers()
-        return [dry_run(job, self.settings, self.registry, limits, workers) for job in jobs]
+        from .jobs.dry_run import dry_run
+
+        batches.check_queues(self.server, jobs)
+        self._check_workers(jobs)
+        batches.check_expiry(self.server, jobs)
+        submitter = submitter or current_submitter()
+        bounds = bounds_of(self.settings, submitter.owner)
+        if any(job.files for job in jobs):
+            self.files.check(jobs, submitter)
+        check_bounds(self.server, jobs, batches.places_by_queue(jobs), bounds)
+        limits, workers, now = self.flow.limits({job.queue for job in jobs}), self.workers(), self.inspector.now()
+        return [dry_run(job, self.settings, self.registry, limits, workers, now) for job in jobs]
 
     def run_schedule(self, name: str) -> str:
         """Enqueue a job of a schedule now; return its id. Raises ScheduleNotFound."""
         return self.store([self.schedules.job_now(name)], submitter=TRUSTED)[0].job_id
-
-    # Looking
-
-    def job(self, job_id: str) -> JobView:
-        """Return a job. Raises JobNotFound."""
-        view = self.inspector.job(job_id)
-        if view is None:
-            raise no_such_job(self.server, job_id)
-        return view
-
-    def wait(self, job_id: str, timeout: float | None = None) -> JobView:
-        """Return a job once it has finished, or after `timeout` seconds. Raises JobNotFound."""
-        queue = self.inspector.find(job_id)
-        if queue is None:
-            raise no_such_job(self.server, job_id)
-        until = None if timeout is None else time.monotonic() + timeout
-        for pause in looks():
-            state = self.inspector.state(queue, job_id)
-            left = float("inf") if until is None else until - time.monotonic()
-            if state is None or state in ENDED or left <= 0:
-                break
-            time.sleep(min(pause, left))
-        return self.job(job_id)
-
-    @takes(JobFilter)
-    def jobs(self, asked: JobFilter) -> Page:
-        """Return a page of jobs, newest first."""
-        return self._listing.jobs(asked)
-
-    def logs(self, job_id: str) -> list[LogLine]:
-        """Return the log of a job's attempts. Raises JobNotFound."""
-        lines = self.inspector.logs(job_id)
-        if lines is None:
-            raise no_such_job(self.server, job_id)
-        return lines
-
-    def why(self, job_id: str) -> list[Reason]:
-        """Return why a job isn't running yet, most immediate reason first. Raises JobNotFound."""
-        reasons = self._explainer.why(job_id)
-        if reasons is None:
-            raise no_such_job(self.server, job_id)
-        return reasons
-
-    def stats(self) -> Stats:
-        return self.inspector.stats()
-
-    @takes(Window)
-    def timeline(self, asked: Window) -> Timeline:
-        """Return time series of a span such as the last hour. Raises InvalidJob."""
-        return timeline(self.server, asked.window, asked.queue)
-
-    def workers(self) -> list[WorkerView]:
-        return self.inspector.workers()
-
-    def types(self) -> list[TypeView]:
-        """Return the job types that are registered here."""
-        return [describe(handler, self.settings) for handler in self.registry or ()]
-
-    def health(self) -> Health:
-        """Return the health of server, workers and scheduler. Raises a ServerError if the server is unavailable."""
-        return examine(self.server)
 
     # Acting
 
@@ -296,14 +311,12 @@ class Client(Gopher):
 
         Raises JobNotFound, and JobConflict if it has already finished.
         """
-        queue = self.inspector.find(job_id)
+        queue = self.inspector.find(job_id := canonical_id(job_id))
         answer = "MISSING" if queue is None else self.server.run(self.server.queue(queue).cancel(job_id))
         if answer == "MISSING":
             raise no_such_job(self.server, job_id)
-        if answer == "CANCELLED":
-            return State.CANCELLED
-        if answer == "CANCELLING":
-            return State.PROCESSING
+        if answer in ("CANCELLED", "CANCELLING"):
+            return State.CANCELLED if answer == "CANCELLED" else State.PROCESSING
         raise JobConflict(f"job {job_id} has already finished: it is {answer}")
 
     def purge(self, queue: str, state: str, progress: Callable[[int], None] = lambda count: None) -> int:
@@ -319,46 +332,3 @@ class Client(Gopher):
             progress(total)
             purged = self.server.run(self.server.queue(queue).purge(state, began=purged.began))
         return total
-
-
-def accepted(job: NewJob, stored: Stored) -> Accepted:
-    """Return the result of a submission. An earlier job with the same unique key has the same type and queue."""
-    created = created_ms(stored.job_id)
-    # Relative to the time of the submission, so that a repeat gets the same result.
-    waits = bool(job.after) or job.due.startswith("+") or (job.due != "" and int(job.due) > created)
-    return Accepted(
-        job_id=stored.job_id,
-        status=stored.status or (State.SCHEDULED if waits else State.PENDING),
-        created_at=to_rfc3339(created),
-        type=job.type,
-        queue=job.queue,
-        priority=stored.priority or job.priority,
-        duplicate=stored.duplicate,
-    )
-
-
-def _no_parent(server: Server, parent: str, queue: str, jobs: Sequence[NewJob]) -> InvalidJob:
-    """Return the error for a job, or those of a batch, that would wait for one that does not exist."""
-    error = no_parent(parent, queue, Losses(server))
-    if len(jobs) == 1:
-        return error
-    return InvalidBatch(
-        [(index, error) for index, job in enumerate(jobs) if job.queue == queue and parent in job.after]
-    )
-
-
-def _in_part(error: ServerError, stored: int, total: int) -> ServerError:
-    """Return the error if a queue could not store its jobs after others had stored theirs."""
-    if not stored:
-        return error
-    return OutcomeUnknown(
-        f"{stored} of the {total} jobs were stored, in other queues ({error}): repeat the request with the same "
-        "Idempotency-Key to store the others; none is stored twice"
-    )
-
-
-def _stored(job: NewJob, answer: str) -> Stored:
-    if answer in ("NEW", "DUPLICATE"):
-        return Stored(job.id)
-    job_id, status, priority = answer.split(" ")
-    return Stored(job_id, duplicate=True, status=status, priority=priority)

@@ -9,8 +9,8 @@ import _thread
 import os
 import socket
 import subprocess
+import sys
 from collections.abc import Callable, Iterable
-from multiprocessing import forkserver, resource_tracker
 from typing import Any
 
 
@@ -24,6 +24,15 @@ def socket_of(connection: Any) -> socket.socket:
     return found
 
 
+def replace_socket(connection: Any, replacement: socket.socket) -> None:
+    """Make a redis-py connection use another socket, before it has sent anything.
+
+    Its own TLS connections create a context for each, and with it read all certificates of authorities; and they can't
+    be told to expect another name than the host's.
+    """
+    connection._sock = replacement
+
+
 def next_reply(connection: Any) -> Any:
     """Return the next reply on a redis-py connection; an error reply is returned, not raised.
 
@@ -31,6 +40,16 @@ def next_reply(connection: Any) -> Any:
     0.5 us instead of 0.2 of the 20 that an enqueue takes in its caller (`make bench`, trips).
     """
     return connection._parser.read_response()
+
+
+def error_parser(connection: Any) -> Callable[[str], Exception]:
+    """Return redis-py's function that makes an exception of the text of an error reply.
+
+    Channels of asyncio read replies themselves, and errors have to be the same there; redis-py's own reader for asyncio
+    goes with its connections for asyncio, and exports no such function either.
+    """
+    found: Callable[[str], Exception] = connection._parser.parse_error
+    return found
 
 
 def free_places(pool: Any) -> int:
@@ -49,6 +68,15 @@ def find_slots(cluster: Any) -> None:
     cluster.nodes_manager.initialize()
 
 
+def node_pools(cluster: Any) -> set[Any]:
+    """Return the connection pools of all nodes that redis-py's RedisCluster uses now.
+
+    It drops nodes that have left the cluster without closing the connections to them.
+    """
+    nodes = (*cluster.get_nodes(), *cluster.nodes_manager.startup_nodes.values())
+    return {node.redis_connection.connection_pool for node in nodes if node.redis_connection is not None}
+
+
 def environment() -> dict[Any, Any]:
     """Return the mapping below `os.environ`, as the system has it: to be compared, not changed.
 
@@ -56,6 +84,15 @@ def environment() -> dict[Any, Any]:
     """
     found: dict[Any, Any] = os.environ._data  # type: ignore[attr-defined]
     return found
+
+
+def set_return_value(result: Any, value: Any) -> None:
+    """Set the value that a task of Django returned in its TaskResult.
+
+    Django's own backends do it like this: the class is frozen, and the field can't be given when one is made. Its test
+    is that of the backend, in tests/frameworks: `make test` runs without Django.
+    """
+    object.__setattr__(result, "_return_value", value)
 
 
 #: Whether OpenTelemetry creates a provider by itself on request.
@@ -90,6 +127,19 @@ def take_expectation(request: Any) -> bool:
     return expected
 
 
+def apply_header_policy(request: Any, headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return the headers of a request that gunicorn's HeaderPolicy, its base, keeps; the policy may change its scheme.
+
+    gunicorn's parsers apply it to what they have parsed; its incremental parser leaves it to who uses the parser.
+    """
+    secure_schemes, forwarders = request._peer_trusted_for_forwarded()
+    state, seen = [False], set[str]()
+    kept = (
+        request._apply_header_policy(name, value, state, seen, secure_schemes, forwarders) for name, value in headers
+    )
+    return [each for each in kept if each is not None]
+
+
 def thread_counter() -> Callable[[], int]:
     """Return Python's function that counts the threads which it has started, besides the main one.
 
@@ -112,10 +162,13 @@ def put_event_loop_policy(events: Any, policy: Any) -> None:
 
 
 def helpers_of_multiprocessing() -> set[int | None]:
-    """Return the processes that `multiprocessing` keeps for itself: nothing tells their ids without starting them."""
-    tracker: Any = resource_tracker._resource_tracker
-    server: Any = forkserver._forkserver
-    return {tracker._pid, server._forkserver_pid}
+    """Return the processes that `multiprocessing` keeps for itself: nothing tells their ids without starting them.
+
+    A part of it that has not been imported has started none.
+    """
+    tracker: Any = sys.modules.get("multiprocessing.resource_tracker")
+    server: Any = sys.modules.get("multiprocessing.forkserver")
+    return {tracker and tracker._resource_tracker._pid, server and server._forkserver._forkserver_pid}
 
 
 def interpreter_flags() -> list[str]:

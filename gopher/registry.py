@@ -1,7 +1,8 @@
 """Public module for declaring handlers."""
 
-from .jobs.handlers import Handler, Registry, handler, registry
+from .jobs.handlers import Handler, handler
 from .jobs.loading import load_handlers
+from .jobs.registry import Registry, registry
 
 __all__ = [
     "Handler",

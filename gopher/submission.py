@@ -1,5 +1,6 @@
 """Public module for submissions."""
 
+from .jobs.schedule import ScheduleSpec
 from .jobs.submission import (
     InvalidBatch,
     JobFields,
@@ -10,6 +11,7 @@ from .jobs.submission import (
 __all__ = [
     "InvalidBatch",
     "JobFields",
+    "ScheduleSpec",
     "Submission",
     "SubmitOptions",
 ]

@@ -6,8 +6,8 @@ from gopher.server.blocking_pop import BlockingPop
 from gopher.server.calls import Command
 from gopher.server.event_loop import EventLoop
 
-#: Timeout of BLPOP in seconds.
-BLOCK = 30
+#: Timeout of BLPOP in seconds. Proxies in front of managed servers close connections that are idle for 30 s.
+BLOCK = 20
 
 
 class Alarms:

@@ -12,7 +12,8 @@ from typing import Any
 
 from gopher.config.settings import Settings
 from gopher.queue.moves import SERIES, Queue
-from gopher.queue.replies import Promoted, Pruned, Rescued, Sampled
+from gopher.queue.relay import Relay
+from gopher.queue.replies import Posted, Promoted, Pruned, Rescued, Sampled
 from gopher.queue.survey import Survey
 from gopher.server.calls import Call
 from gopher.server.loop_connection import ALL_BACK
@@ -76,6 +77,44 @@ class Redriver(Promoter):
 
     def call(self, now: float) -> Call:
         return self._queue.continue_redrives(LIMIT)
+
+
+class Canceller(Promoter):
+    """Continues cancellations of many jobs, one small step after the other."""
+
+    def call(self, now: float) -> Call:
+        return self._queue.continue_cancellations()
+
+    def took(self, reply: Promoted, now: float) -> float:
+        # However many it has cancelled: pauses let others go first.
+        return super().took(reply._replace(moved=0), now)
+
+
+class Batcher(Promoter):
+    """Continues what is done to all jobs of batches. It sleeps like the promoter."""
+
+    def call(self, now: float) -> Call:
+        return self._queue.continue_batches()
+
+    def took(self, reply: Promoted, now: float) -> float:
+        return super().took(reply._replace(moved=0), now)
+
+
+class Relayer(Sleeper):
+    """Delivers the queue's outbox to other queues. It sleeps like the promoter."""
+
+    def __init__(self, queue: Queue, relay: Relay) -> None:
+        super().__init__(queue)
+        self._relay = relay
+
+    def call(self, now: float) -> Call:
+        return self._relay.call()
+
+    def took(self, reply: Posted, now: float) -> float:
+        self._relay.deliver(reply)
+        if reply.next_due is None:
+            return now + self.longest_sleep
+        return now + min(until(reply.next_due, reply.now), self.longest_sleep)
 
 
 class Rescuer(Duty):
@@ -185,6 +224,6 @@ class Surveyor(Duty):
 
     def took(self, reply: Survey, now: float) -> float:
         # With jitter, so that queues that were registered together are not always surveyed together.
-        shortest, self._is_first = 0.2 if self._is_first else 0.8, False
+        shortest, self._is_first = 0.0 if self._is_first else 0.8, False
         period = max(self.PERIOD, self._count() / self.RATE)
-        return now + period * random.uniform(shortest, 1.2)  # noqa: S311 - no secret
+        return now + max(period * random.uniform(shortest, 1.2), 0.2 * self.PERIOD)  # noqa: S311 - no secret

@@ -12,8 +12,9 @@ import msgspec
 
 from gopher.base.salvage import is_corrupt, text
 from gopher.config.settings import Settings
-from gopher.jobs.handlers import Registry
+from gopher.jobs.registry import Registry
 from gopher.queue.presence import hide_scheduler, show_scheduler
+from gopher.queue.relay import Relay
 from gopher.queue.store import Server
 from gopher.queue.survey import Survey
 from gopher.reads.health import Unserved
@@ -21,11 +22,15 @@ from gopher.server.calls import Command
 from gopher.server.event_loop import EventLoop
 from gopher.telemetry.liveness import HealthFile
 from gopher.telemetry.logs import get_logger
+from gopher.telemetry.service_manager import ServiceManager
+from gopher.webhooks.relaying import WebhookRelay
 
 from .alarms import Alarms
 from .forgetter import Forgetter
 from .housekeeper import Housekeeper
+from .hurry import Hurry
 from .queue_duties import QueueDuties
+from .sweeper import Sweeper
 
 log = get_logger("scheduler")
 
@@ -46,14 +51,17 @@ class Scheduler:
         self._settings = settings
         self._server = Server(settings, connections=2)
         self._keys = self._server.keys
-        self._housekeeper = Housekeeper(self._server, registry, lambda: list(self._queues))
         self._id = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(4).hex()}"
+        self._housekeeper = Housekeeper(self._server, registry, self._id, lambda: list(self._queues))
+        self._sweeper = Sweeper(self._server)
+        self._webhooks = WebhookRelay(self._server)
         self._selector = selectors.DefaultSelector()
         self._event_loop = EventLoop(self._server, self._selector)
         self._alarms = Alarms(self._event_loop, one_each=self._server.pools.clustered)
         self._alarms.add(self._keys.alarm, self._look_soon)
         self._queues: dict[str, QueueDuties] = {}
         self._forgetter = Forgetter(self._keys, self._server.queue, self._send)
+        self._hurry = Hurry(lambda name, when: self._queues[name].survey_at(when))
         #: Queues that have jobs and no worker, what was written about them, and when (monotonic s).
         self._unserved: set[str] = set()
         self._noted: Unserved | None = None
@@ -65,6 +73,7 @@ class Scheduler:
         #: Whether to read the names of new queues before listening for alarms again.
         self._learning = False
         self._health = HealthFile(settings.health_file, ALIVE / 3, 2 * ALIVE)
+        self._service = ServiceManager()
         self._look_at = self._show_at = 0.0
         self._stopping = False
 
@@ -74,8 +83,12 @@ class Scheduler:
         self._install_signals()
         log.info("scheduler started", scheduler=self._id)
         self._housekeeper.start()
+        self._sweeper.start()
         while not self._stopping:
             now = time.monotonic()
+            if now >= self._service.due_at:
+                # Ready once the server has answered.
+                self._service.tell(now, is_ready=self._clock is not None)
             self._look_and_show(now)
             self._do_duties(now)
             self._note_unserved(now)
@@ -88,8 +101,10 @@ class Scheduler:
                 # Skip what an earlier event of this round has closed.
                 if self._selector.get_map().get(key.fd) is key:
                     key.data(mask)
+        self._service.stopping()
         self._health.remove()
         self._housekeeper.stop()
+        self._sweeper.stop()
         self._hide()
         log.info("scheduler stopped")
         return 0
@@ -139,19 +154,25 @@ class Scheduler:
     def _close_unused_links(self) -> None:
         if self._server.pools.clustered:
             keys = self._keys
-            general = (keys.queues, keys.leaving, keys.schedulers, keys.unserved, keys.forgotten)
+            general = (keys.queues, keys.leaving, keys.schedulers, keys.declaring, keys.unserved, keys.forgotten)
             self._event_loop.close_unused([*general, *(self._keys.for_queue(name).prefix for name in self._queues)])
 
     def _add_queue(self, name: str) -> None:
         queue = self._server.queue(name)
         pipeline = self._event_loop.pipeline_to(queue.keys.prefix)
-        duties = QueueDuties(queue, pipeline, self._settings, lambda: len(self._queues), self._take_survey)
+        moving = self._housekeeper.finish_move
+        relay = Relay(queue, self._send, self._server.queue, {"webhook": self._webhooks.steps})
+        duties = QueueDuties(
+            queue, pipeline, self._settings, lambda: len(self._queues), self._take_survey, moving, relay
+        )
         self._queues[name] = duties
         self._unsurveyed.add(name)
+        self._hurry.add(name)
         self._alarms.add(queue.keys.alarm, duties.look_soon)
 
     def _remove_queue(self, name: str) -> None:
         del self._queues[name]
+        self._hurry.remove(name)
         self._unserved.discard(name)
         self._unsurveyed.discard(name)
         self._alarms.remove(self._keys.for_queue(name).alarm)
@@ -165,6 +186,7 @@ class Scheduler:
             self._unserved.add(name)
         else:
             self._unserved.discard(name)
+        self._hurry.take_survey(name, is_empty=not found.holds, now=now)
         again = self._forgetter.take_survey(name, found, now)
         if again is not None:
             duties.survey_at(again)
@@ -204,12 +226,12 @@ class Scheduler:
 
     def _pause(self) -> float:
         now = time.monotonic()
-        wake_at = min(self._look_at, self._show_at)
+        wake_at = min(self._look_at, self._show_at, self._service.beat_at)
         if not self._learning:
             # Otherwise no reconnection would be attempted, and this would be overdue all the time.
             wake_at = min(wake_at, self._alarms.wake_at())
         wake_at = min([wake_at, *(duties.next_due for duties in self._queues.values())])
-        wake_at = min(wake_at, *(pipeline.wake_at() for pipeline in self._event_loop.pipelines))
+        wake_at = min(wake_at, self._event_loop.wake_at())
         return max(wake_at - now, 0.0)
 
     def _install_signals(self) -> None:

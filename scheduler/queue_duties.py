@@ -5,11 +5,26 @@ from collections.abc import Callable
 
 from gopher.config.settings import Settings
 from gopher.queue.moves import Queue
+from gopher.queue.relay import Relay
 from gopher.queue.survey import Survey
 from gopher.server.pipeline import Pipeline
 from gopher.telemetry.logs import get_logger
 
-from .duties import LONGEST_SLEEP, Duty, Promoter, Pruner, Redriver, Rescuer, Sampler, Sleeper, Surveyor, until
+from .duties import (
+    LONGEST_SLEEP,
+    Batcher,
+    Canceller,
+    Duty,
+    Promoter,
+    Pruner,
+    Redriver,
+    Relayer,
+    Rescuer,
+    Sampler,
+    Sleeper,
+    Surveyor,
+    until,
+)
 from .ticker import Ticker
 
 log = get_logger("scheduler")
@@ -23,7 +38,7 @@ _NEVER = float("inf")
 
 class QueueDuties:
     """The duties for a queue and their times. `count` returns the number of queues; `surveyed` is called with each
-    survey."""
+    survey, `moving` with the names of schedules that are moving to other queues. `relay` delivers the outbox."""
 
     def __init__(
         self,
@@ -32,11 +47,15 @@ class QueueDuties:
         settings: Settings,
         count: Callable[[], int],
         surveyed: Callable[["QueueDuties", Survey, float], None],
+        moving: Callable[[str], None],
+        relay: Relay,
     ) -> None:
         self.queue = queue
         self._pipeline = pipeline
         self._surveyed = surveyed
-        self._sleepers: list[Sleeper] = [Promoter(queue), Ticker(queue, settings.namespace), Redriver(queue)]
+        ticker = Ticker(queue, settings.namespace, moving)
+        gradual = (Redriver(queue), Canceller(queue), Batcher(queue))
+        self._sleepers: list[Sleeper] = [Promoter(queue), ticker, *gradual, Relayer(queue, relay)]
         self._rescuer = Rescuer(queue, settings.worker_lease)
         self._pruner, self._sampler = Pruner(queue, settings), Sampler(queue)
         self._surveyor, self._count = Surveyor(queue, count), count

@@ -1,5 +1,6 @@
 """The duty that enqueues jobs of schedules: one job per time, regardless of the number of schedulers."""
 
+from collections.abc import Callable
 from typing import Any
 
 from gopher.base.salvage import UNREADABLE, moment, text
@@ -19,14 +20,18 @@ log = get_logger("scheduler")
 LIMIT = 100
 #: Milliseconds until a corrupt schedule is checked again.
 RESTS = 3_600_000
+#: Milliseconds within which a schedule's move to another queue is completed.
+MOVING = 5_000
 
 
 class Ticker(Sleeper):
     """Fires the schedules of a queue. Each call compares and sets the next time, so that a second one has no effect."""
 
-    def __init__(self, queue: Queue, namespace: str) -> None:
+    def __init__(self, queue: Queue, namespace: str, moving: Callable[[str], None]) -> None:
         super().__init__(queue)
         self._namespace = namespace
+        #: Called with the name of a schedule whose move to another queue is not complete.
+        self._moving = moving
         self._fires: list[Call] = []
 
     def call(self, now: float) -> Call:
@@ -53,6 +58,10 @@ class Ticker(Sleeper):
             return self._queue.delete_schedule(stored_name)
         try:
             spec, expected = parse_spec(definition, None), moment(stored_time)
+            if spec.in_queue != self._queue.name:
+                # It fires there, once the move is complete.
+                self._moving(name)
+                return self._queue.tick(name, definition, stored_time, now + MOVING, [])
             fires, next_time = plan(spec, expected, now)
         except (GopherError, *UNREADABLE) as error:
             log.error("a schedule is corrupt; skipping it for an hour", schedule=name, error=str(error))

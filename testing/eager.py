@@ -4,20 +4,23 @@ import atexit
 import shutil
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from functools import cache
+from typing import Self
 from uuid import uuid4
 
 from gopher.base.durations import parse_duration
 from gopher.client import Client, Stored
 from gopher.config.settings import Settings
-from gopher.jobs.handlers import Registry
-from gopher.jobs.handlers import registry as registered
 from gopher.jobs.job import NewJob
 from gopher.jobs.models import JobView
 from gopher.jobs.owners import Submitter
-from gopher.queue.moves import Request
+from gopher.jobs.registry import Registry
+from gopher.jobs.registry import registry as registered
+from gopher.queue.arguments import Request
 from gopher.server.embedded import EmbeddedServer
 from gopher.server.executor import PATIENCE
+from gopher.tasks.default_client import submitting_by
 
 from .inline import InlineWorker
 
@@ -40,7 +43,7 @@ class EagerClient(Client):
     Without a `url` it starts a server, once per process, and uses a separate namespace there. Delayed and snoozed jobs
     wait for `run_scheduled`; limits, pauses, unique keys and `after` work as in production. With `raise_errors` (the
     default) a job that becomes a dead letter raises its handler's exception; otherwise the error is stored in the job,
-    as in production.
+    as in production. Within its `with`, tasks are submitted by it.
     """
 
     def __init__(
@@ -57,6 +60,12 @@ class EagerClient(Client):
         self._worker = InlineWorker(self.server, handlers)
         self._raise_errors = raise_errors
         self._running = False
+        #: Ends that it is the client of tasks.
+        self._for_tasks = ExitStack()
+
+    def __enter__(self) -> Self:
+        self._for_tasks.enter_context(submitting_by(self))
+        return super().__enter__()
 
     def store(
         self,
@@ -65,11 +74,15 @@ class EagerClient(Client):
         request: Request | None = None,
         patience: float = PATIENCE,
         submitter: Submitter | None = None,
+        partly: bool = False,
     ) -> list[Stored]:
         """Store jobs like `Client.store`, and run all that can run."""
-        stored = super().store(jobs, request=request, patience=patience, submitter=submitter)
+        stored = super().store(jobs, request=request, patience=patience, submitter=submitter, partly=partly)
         self.run_pending()
         return stored
+
+    def _check_workers(self, jobs: Sequence[NewJob], request: Request | None = None) -> None:
+        """Accept all: this client is the worker."""
 
     def wait(self, job_id: str, timeout: float | None = None) -> JobView:
         """Return a job after running all that can run. Nothing can change after that, so it never waits."""
@@ -96,6 +109,7 @@ class EagerClient(Client):
 
     def close(self) -> None:
         """Close the connections and delete everything in this client's namespace."""
+        self._for_tasks.close()
         keys = list(self.server.client.scan_iter(match=f"{self.settings.namespace}:*", count=1000))
         if keys:
             self.server.client.unlink(*keys)

@@ -5,26 +5,28 @@ from itertools import count
 
 import msgspec
 from gopher.worker.children import failures
-from gopher.worker.children.child import what_becomes
-from gopher.worker.children.results import BadResult
+from gopher.worker.children.child import throttled_by, what_becomes
 from gopher.worker.messages import Failed
 from gopher.worker.queue_side.decisions import Decision, history_row, on_failure, on_no_handler
 from gopher.worker.worker_info import new_worker_id
 
 from gopher.base.priorities import STRICT_ORDER
 from gopher.base.states import TIMED
-from gopher.errors import Cancelled, SoftTimeout
-from gopher.jobs.handlers import Handler, Registry
+from gopher.files.job_files import StoredJobFiles
+from gopher.files.large_payloads import payload_file, payload_of
+from gopher.files.large_results import read_attached
+from gopher.jobs.handlers import Handler
 from gopher.jobs.job import Envelope, Job, decode_envelope
 from gopher.jobs.options import Options, resolve
-from gopher.queue.moves import Completion, Failure, Queue
+from gopher.jobs.registry import Registry
+from gopher.queue.arguments import Completion, Failure
+from gopher.queue.moves import Queue
 from gopher.queue.replies import FetchedJob
 from gopher.queue.store import Server
+from gopher.telemetry.trace_context import trace_id
 
-from .running import Recorder, attempt
+from .running import ENDS, Recorder, attempt, error_type_of
 
-#: Exceptions that end an attempt. Others, such as interrupts or pytest's outcomes, end the test.
-_ENDS = (Exception, SoftTimeout, Cancelled, SystemExit)
 #: Maximum seconds of a test.
 _LEASE = 3600.0
 
@@ -80,8 +82,10 @@ class InlineWorker:
         try:
             if handler is None:
                 raise LookupError(f"no handler is registered for {given.type!r} here")
-            result = attempt(handler, _job(queue, given, envelope, options, reporter), envelope.payload)
-        except _ENDS as error:
+            job = _job(queue, given, envelope, options, reporter)
+            read_attached(job, given.parents)
+            result = attempt(handler, job, payload_of(job, envelope))
+        except ENDS as error:
             decision = _decision(given, error, handler, options)
             self._settle(queue, given, decision, started, _log(reporter, started))
             if decision.kind == "dead":
@@ -93,12 +97,13 @@ class InlineWorker:
 
     def _settle(self, queue: Queue, job: FetchedJob, decision: Decision, started: float, log: bytes) -> None:
         ended = time.time()
-        row = history_row(job.attempt, decision, self._name, round(started * 1000), round(ended * 1000))
+        times = round(started * 1000), round(ended * 1000)
+        row = history_row(job.attempt, decision, self._name, times, ended - started)
         failure = Failure(job.id, job.token, (ended - started) * 1000, decision.error, row, log, decision.crash)
         if decision.kind == "requeue":
             call = queue.requeue(self._name, job.id, job.token, decision.delay)
         elif decision.kind == "throttle":
-            call = queue.throttle(self._name, job.id, job.token, decision.delay)
+            call = queue.throttle(self._name, job.id, job.token, decision.delay, decision.scope)
         elif decision.kind == "cancelled":
             call = queue.cancelled(self._name, job.id, job.token, row, log)
         elif decision.kind == "retry":
@@ -118,10 +123,17 @@ def _job(queue: Queue, given: FetchedJob, envelope: Envelope, options: Options, 
         attempt=given.attempt,
         max_retries=options.max_retries,
         metadata=msgspec.json.decode(envelope.metadata),
+        tags=envelope.tags,
+        batch=envelope.batch,
         deadline=time.time() + options.timeout,
         parents={parent: msgspec.json.decode(result or b"null") for parent, result in given.parents.items()},
+        trace_id=trace_id(envelope.trace),
+        traceparent=envelope.trace.get("traceparent", ""),
         owner=envelope.owner,
         reporter=reporter,
+        uploads=envelope.files,
+        payload_file=payload_file(envelope),
+        open_files=StoredJobFiles,
     )
 
 
@@ -133,10 +145,11 @@ def _decision(job: FetchedJob, error: BaseException, handler: Handler | None, op
         number=1,
         seconds=0.0,
         kind=kind,
-        error_type=error.error_type if isinstance(error, BadResult) else failures.error_type(error),
+        error_type=error_type_of(error),
         message=failures.message(error),
         traceback=failures.trace(error) if kind in ("error", "timeout") else "",
         after=after,
+        scope=throttled_by(error) if kind == "rate_limited" else "",
     )
     return on_failure(job, failed, handler, max_retries=options.max_retries, timeout=options.timeout)
 

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -12,9 +13,12 @@ import pytest
 
 from gopher.config.settings import Settings
 from gopher.server.embedded import EmbeddedServer
+from tests.helpers import STARTED
 
-#: Variables that are not ours by name, yet change what Gopher does.
-_OTHERS = ("PORT",)
+# Else each of thousands of processes would compile Gopher again, and each of pytest's the tests.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 #: Set where every test must run (.ci/run): a machine that lacks what a test needs fails it instead of leaving it out.
 _NO_SKIPS = bool(os.environ.get("GOPHER_TEST_NO_SKIPS"))
 
@@ -31,10 +35,18 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 @pytest.fixture(scope="session", autouse=True)
 def only_our_settings() -> Iterator[None]:
     """Leave out what the developer's own environment says: REDIS_URL above all."""
-    names = {variable.name for variable in Settings.variables()} - {"GOPHER_REDIS_SERVER"}
+    names = Settings.names() - {"GOPHER_REDIS_SERVER"}
     with pytest.MonkeyPatch.context() as patch:
-        for name in [*names, *_OTHERS]:
+        for name in names:
             patch.delenv(name, raising=False)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def handlers_note_that_they_have_started() -> Iterator[None]:
+    """Tell all processes that a test starts where to, for `tests.helpers.wait_until_started`."""
+    with tempfile.TemporaryDirectory(prefix="gopher-started-") as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setenv(STARTED, folder)
         yield
 
 

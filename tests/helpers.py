@@ -1,15 +1,21 @@
 """What tests of every part use."""
 
+import os
+import random
+import socket
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
+#: Where handlers of the tests note that an attempt has started: a file per job, a line per attempt (tests.conftest).
+STARTED = "GOPHER_TESTS_STARTED"
 
 
-def wait_until(condition: Callable[[], T], timeout: float = 10.0, what: str = "") -> T:
+def wait_until(condition: Callable[[], T], timeout: float = 60.0, what: str = "") -> T:
     """Return the first true value of `condition`, polled; fail, saying what was last seen, after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while True:
@@ -20,6 +26,46 @@ def wait_until(condition: Callable[[], T], timeout: float = 10.0, what: str = ""
             name = what or getattr(condition, "__name__", repr(condition))
             raise AssertionError(f"waited {timeout:g} s for {name}; it was last {value!r}")
         time.sleep(0.01)
+
+
+def note_started(job_id: str) -> None:
+    """Note, in a handler, that the job has started, and that all is ready for whatever a test does to it next."""
+    if folder := os.environ.get(STARTED):
+        with open(os.path.join(folder, job_id), "a") as file:
+            file.write("started\n")
+
+
+def wait_until_started(*job_ids: str, times: int = 1, timeout: float = 60.0) -> None:
+    """Wait until the handlers of jobs have started, `times` times each; they are handlers that call `note_started`.
+
+    For the server a job is `processing` as soon as it is given out, while its reply is still on the way to the worker.
+    So whoever stops, kills, freezes, cuts off or interrupts a worker or its job waits for this instead.
+    """
+    folder = Path(os.environ[STARTED])
+
+    def started() -> bool:
+        files = [folder / job_id for job_id in job_ids]
+        return all(file.exists() and len(file.read_text().splitlines()) >= times for file in files)
+
+    wait_until(started, timeout, f"the handlers of {job_ids} to start")
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports that are free now, and that no outgoing connection gets before a test's server listens there."""
+    ports: list[int] = []
+    # Below those that systems give to connections. Hypothesis fixes the seed of the other generator.
+    dice = random.SystemRandom()
+    while len(ports) < count:
+        port = dice.randrange(12_000, 26_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            if port not in ports:
+                ports.append(port)
+    return ports
+
+
+def free_port() -> int:
+    return free_ports(1)[0]
 
 
 def make_certificate(folder: Path, name: str) -> Path:

@@ -5,17 +5,31 @@ from typing import Any
 
 import msgspec
 
-from gopher.jobs.job import NO_METADATA, Envelope, Job, Reporter, created_ms
+from gopher.files.job_files import StoredJobFiles
+from gopher.files.large_payloads import payload_file
+from gopher.jobs.job import NO_METADATA, Envelope, Job, Reporter
 from gopher.queue.replies import FetchedJob
 from gopher.telemetry.trace_context import trace_id
 
 from .messages import Assignment
 
 
-def job_of(given: Assignment, envelope: Envelope, reporter: Reporter) -> Job:
+class PreemptibleJob(Job):
+    """A job that may be frozen: its deadline moves by that time."""
+
+    @property  # type: ignore[misc]
+    def deadline(self) -> float | None:  # type: ignore[override]
+        at: float = _DEADLINE.__get__(self)
+        return at + self.reporter.frozen_seconds()
+
+
+_DEADLINE: Any = Job.deadline
+
+
+def job_of(given: Assignment, envelope: Envelope, reporter: Reporter, kind: type[Job] = Job) -> Job:
     """Return what a handler is given beside its payload."""
     fetched = given.job
-    return Job(
+    return kind(
         id=fetched.id,
         type=fetched.type,
         queue=given.queue,
@@ -23,11 +37,17 @@ def job_of(given: Assignment, envelope: Envelope, reporter: Reporter) -> Job:
         attempt=fetched.attempt,
         max_retries=given.max_retries,
         metadata={} if envelope.metadata is NO_METADATA else msgspec.json.decode(envelope.metadata),
+        tags=envelope.tags,
+        batch=envelope.batch,
         deadline=time.time() + given.timeout,
         parents=_decoded(fetched.parents) if fetched.parents else {},
         trace_id=trace_id(envelope.trace) if envelope.trace else "",
+        traceparent=envelope.trace.get("traceparent", "") if envelope.trace else "",
         owner=envelope.owner,
         reporter=reporter,
+        uploads=envelope.files,
+        payload_file=payload_file(envelope),
+        open_files=StoredJobFiles,
     )
 
 
@@ -40,12 +60,16 @@ def failures(job: FetchedJob) -> int:
     return max(job.attempt - len(job.crashes) - job.lost, 1)
 
 
-def is_last(given: Assignment, envelope: Envelope, delay: float) -> bool:
-    """Return whether no other attempt follows one that has failed, and would be repeated in `delay` seconds.
+def died_of_memory(how: str) -> bool:
+    """Return whether a child died for lack of memory; `how` is what its job's record has of it."""
+    return "memory" in how
 
-    It decides as the supervisor does, but by this machine's clock.
-    """
-    if failures(given.job) > given.max_retries:
-        return True
-    give_up_at = None if envelope.retry_for is None else created_ms(given.job.id) / 1000 + envelope.retry_for
-    return give_up_at is not None and time.time() + delay > give_up_at
+
+def runs_alone(job: FetchedJob) -> bool:
+    """Return whether nothing may run beside a job, because it was killed for lack of memory."""
+    return bool(job.crashes) and any(map(died_of_memory, job.crashes))
+
+
+def is_last(given: Assignment, delay: float) -> bool:
+    """Return whether no other attempt follows one that has failed, and would be repeated in `delay` seconds."""
+    return failures(given.job) > given.max_retries or time.monotonic() + delay > given.give_up_at

@@ -7,6 +7,7 @@ import msgspec
 
 from gopher.base.salvage import UNREADABLE
 
+from .children import system
 from .children.capture import CapturedOutput
 from .children.channel import SupervisorEnd
 from .children.handle import ChildHandle
@@ -82,6 +83,7 @@ class ChildIO:
     def _take_message(self, child: ChildHandle, message: Message) -> None:
         if isinstance(message, Ready):
             child.ready = True
+            child.fresh = child.resident = system.resident_bytes(child.pid)
         elif isinstance(message, Retiring):
             self._pool.retire(child, message.why, time.monotonic())
         elif child.killed or not child.jobs or message.number != child.jobs[0].number:

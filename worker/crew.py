@@ -22,8 +22,12 @@ class Crew:
         self.pool = pool
         self.prefetch = Prefetch(pool.children)
         self.backlog: deque[Running] = deque()
+        #: Jobs that wait until there is memory for them.
+        self.held: deque[Running] = deque()
         #: Whether it fetches no more jobs.
         self.quiet = False
+        #: Whether a job is frozen: then only urgent jobs are started.
+        self.preempting = False
 
     def busy(self) -> bool:
         """Return whether a child has a job."""
@@ -31,11 +35,11 @@ class Crew:
 
     def is_growing(self) -> bool:
         """Return whether a child will soon be ready for its first job."""
-        return not self.quiet and any(not child.ready for child in self.pool.children.values())
+        return not self.quiet and any(not (child.ready or child.spare) for child in self.pool.children.values())
 
     def has_room(self) -> bool:
         """Return whether a child is, or soon will be, free for another job."""
-        return self.is_growing() or self.prefetch.room() > len(self.backlog)
+        return not self.preempting and (self.is_growing() or self.prefetch.room() > len(self.backlog))
 
     def surplus(self, now: float) -> int:
         """Return how many jobs of the backlog exceed the children's capacity: other workers may have a free child."""
@@ -46,6 +50,7 @@ class Crew:
     def in_hand(self) -> Iterator[Running]:
         """Yield the unfinished jobs."""
         yield from self.backlog
+        yield from self.held
         for child in self.pool.children.values():
             yield from child.jobs
 
@@ -54,6 +59,19 @@ class Crew:
         if jobs:
             taken = set(jobs)
             self.backlog = deque(running for running in self.backlog if running not in taken)
+
+    def offer_held(self) -> None:
+        """Put the jobs that wait for memory before the others: they came earlier."""
+        if self.held:
+            self.backlog.extendleft(reversed(self.held))
+            self.held.clear()
+
+    def take_held(self, job_ids: Container[str]) -> list[Running]:
+        """Take those of the given jobs that wait for memory."""
+        taken = [running for running in self.held if running.job.id in job_ids]
+        for running in taken:
+            self.held.remove(running)
+        return taken
 
     def take_from_stragglers(self, now: float) -> None:
         """Take back jobs queued behind a long one in a child's channel, or in an exiting child, for other children."""
@@ -64,6 +82,7 @@ class Crew:
 
     def take_back_all(self) -> None:
         """Take back the jobs that no child has started."""
+        self.offer_held()
         for child in self.pool.children.values():
             self.backlog.extend(self.pool.retract(child, time.monotonic()))
 
@@ -92,6 +111,7 @@ class Crew:
     def drop_all(self) -> None:
         """Drop all jobs: other workers have them."""
         self.backlog.clear()
+        self.held.clear()
         for child in self.pool.children.values():
             if child.jobs:
                 self.pool.kill(child, "lost")

@@ -1,17 +1,21 @@
 """Moves jobs from the queues to the backlog, and from there to the children."""
 
+import time
 from collections.abc import Mapping
 from functools import partial
 
+from gopher.base.latencies import file_class
 from gopher.config.settings import Settings
-from gopher.jobs.handlers import Registry
-from gopher.jobs.job import read_envelope
+from gopher.jobs.job import Envelope, created_ms, read_envelope
 from gopher.jobs.options import resolve
+from gopher.jobs.registry import Registry
 from gopher.queue.replies import Fetched, FetchedJob
 
 from .crew import Crew
 from .lease import Lease
+from .memory.admission import Admission
 from .outcomes import Outcomes
+from .preemption import Preemption
 from .prefetch import may_send, most_of, to_ask_for
 from .queue_side.clock import ServerClock
 from .queue_side.served_queue import ServedQueue
@@ -30,7 +34,11 @@ class Dispatcher:
         lease: Lease,
         outcomes: Outcomes,
         clock: ServerClock,
+        preemption: Preemption | None = None,
+        admission: Admission | None = None,
     ) -> None:
+        #: None if jobs are not admitted by memory.
+        self._admission = admission
         self._settings = settings
         self._registry = registry
         self._queues = queues
@@ -38,6 +46,9 @@ class Dispatcher:
         self._lease = lease
         self._outcomes = outcomes
         self._clock = clock
+        self._preemption = preemption
+        if preemption is not None:
+            preemption.taken = self._taken
         #: Number of jobs that the children can take in addition to those in the backlog or requested.
         self._room = 0
         #: When a held job is requeued because its child has been busy for too long (monotonic s).
@@ -48,6 +59,8 @@ class Dispatcher:
     def hand_out(self, now: float) -> None:
         """Assign the backlog to the children; requeue jobs beyond their capacity."""
         crew = self._crew
+        are_held = bool(crew.held)
+        crew.offer_held()
         if not crew.backlog:
             return
         if not crew.quiet:
@@ -55,8 +68,14 @@ class Dispatcher:
             held_back = self._of_queues(self._lease.unheard(now, self._lease.seconds))
             crew.take_out(held_back)
             self._settle_unknown(now)
-            crew.pool.hand_out(crew.backlog, crew.prefetch.depth, now)
-            crew.backlog.extend(held_back)
+            if self._preemption is not None:
+                self._preemption.make_room(now)
+            if self._admission is None or (not are_held and self._admission.lets_all(crew.backlog, now)):
+                crew.pool.hand_out(crew.backlog, crew.prefetch.depth, now)
+            else:
+                self._admission.hand_out(crew.backlog, crew.prefetch.depth, now)
+            crew.backlog.extend(running for running in held_back if running.held_at is None)
+            crew.held.extend(running for running in held_back if running.held_at is not None)
         self._held_until = crew.prefetch.held_until(now)
         for _ in range(crew.surplus(now)):
             self._give_back(crew.backlog.pop())
@@ -78,6 +97,8 @@ class Dispatcher:
 
     def take_in(self, now: float, spare: float) -> None:
         """Fetch jobs up to the children's capacity; connecting may take `spare` seconds."""
+        if self._preemption is not None:
+            self._preemption.take_in(now, spare)
         room, held = self._wanted(now)
         for served in self._queues.values():
             if not served.may_take:
@@ -100,7 +121,7 @@ class Dispatcher:
     def _wanted(self, now: float) -> tuple[int, int]:
         """Return the children's free capacity, and how many more jobs to prefetch."""
         crew = self._crew
-        if crew.quiet:
+        if crew.quiet or crew.preempting or (self._admission is not None and not self._admission.may_fetch(now)):
             return 0, 0
         # An unavailable cluster node must not block others: jobs requested from it may never arrive.
         fetchers = [served.fetcher for served in self._queues.values()]
@@ -143,11 +164,23 @@ class Dispatcher:
         envelope = read_envelope(job.envelope)
         options = resolve(envelope, handler, self._settings)
         retries, timeout, worker_id = options.max_retries, options.timeout, self._lease.worker_id
-        return Running(job, queue, handler, retries, timeout, worker_id, retry_for=envelope.retry_for)
+        running = Running(job, queue, handler, retries, timeout, worker_id, self._give_up_at(job, envelope))
+        if envelope.files:
+            running.file_class = file_class(sum(file.size for file in envelope.files.values()))
+        return running
+
+    def _give_up_at(self, job: FetchedJob, envelope: Envelope) -> float:
+        """Return when no other attempt of a job is started any more (monotonic s)."""
+        if envelope.retry_for is None:
+            return float("inf")
+        # Earlier versions did not note it, and a schedule's jobs have the server's time in their ids.
+        return self._clock.when(job.give_up or created_ms(job.id) + round(envelope.retry_for * 1000))
 
     def wake_at(self) -> float:
         """Return when to assign, fetch or send again (monotonic s)."""
         wake_at = self._held_until if self._crew.backlog else float("inf")
+        if self._preemption is not None:
+            wake_at = min(wake_at, self._preemption.wake_at(time.monotonic()))
         for served in self._queues.values():
             if served.fetcher.pipeline.busy:
                 # It sends nothing before that reply.

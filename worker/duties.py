@@ -1,7 +1,10 @@
 """The scheduler's essential duties, run by each worker at a low rate: without a scheduler, jobs are late, not stuck."""
 
 import time
+from collections.abc import Callable
 
+from gopher.queue.moves import Queue
+from gopher.queue.relay import Relay
 from gopher.queue.replies import Rescued
 from gopher.server.calls import Call
 from gopher.server.pipeline import WAITED
@@ -16,6 +19,8 @@ log = get_logger("worker")
 FIRST_LOOK = 1.0
 #: Maximum number of jobs of lost workers that are requeued per call.
 RESCUED_AT_ONCE = 100
+#: Seconds after which a worker delivers what no scheduler has: those do so at once, and do not wait for a blocking pop.
+LEFT_FOR = 3.0
 #: Seconds until the next attempt for a queue whose server may be unavailable.
 PAUSE = 0.1
 
@@ -23,8 +28,9 @@ PAUSE = 0.1
 class QueueDuties:
     """The duties for a queue."""
 
-    def __init__(self, served: ServedQueue, lease: Lease, due_at: float) -> None:
+    def __init__(self, served: ServedQueue, lease: Lease, relay: Relay, due_at: float) -> None:
         self._served = served
+        self._relay = relay
         self._lease = lease
         self._due_at = due_at
         #: The server's time (ms) in the reply to the last rescue, and when it arrived (monotonic s).
@@ -53,6 +59,7 @@ class QueueDuties:
         queue, pipeline = self._served.queue, self._served.fetcher.pipeline
         pipeline.add(self._rescue(now), self._take_rescued)
         pipeline.add(queue.promote())
+        pipeline.add(self._relay.call(left_for=LEFT_FOR), self._relay.take)
         pipeline.add(queue.sample())
 
     def _rescue(self, asked_at: float) -> Call:
@@ -79,19 +86,27 @@ class QueueDuties:
 class Duties:
     """The duties for all queues."""
 
-    def __init__(self, lease: Lease) -> None:
+    def __init__(self, lease: Lease, relay_of: Callable[[Queue], Relay]) -> None:
         self._lease = lease
+        self._relay_of = relay_of
         self._duties: list[QueueDuties] = []
         #: When the next one is due (monotonic s).
         self.due_at = float("inf")
 
     def begin(self, queues: list[ServedQueue], now: float) -> None:
         self.due_at = now + FIRST_LOOK
-        self._duties = [QueueDuties(served, self._lease, self.due_at) for served in queues]
+        self._duties = [
+            QueueDuties(served, self._lease, self._relay_of(served.queue), self.due_at) for served in queues
+        ]
 
-    def run(self, now: float) -> None:
-        """Run the due ones."""
+    def add(self, served: ServedQueue, now: float) -> None:
+        """Have those of one more queue run, too."""
+        self._duties.append(QueueDuties(served, self._lease, self._relay_of(served.queue), now + FIRST_LOOK))
+        self.due_at = min(self.due_at, now + FIRST_LOOK)
+
+    def run(self, now: float, horizon: float) -> None:
+        """Run those that are due before the horizon."""
         for duties in self._duties:
-            if now >= duties.due_at:
+            if horizon >= duties.due_at:
                 duties.run(now)
         self.due_at = min(duties.due_at for duties in self._duties)

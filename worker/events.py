@@ -86,7 +86,7 @@ class Events:
             if self._telling:
                 # Killed, or ended by the hook itself: the others are told by the next one.
                 lost = self._telling.popleft()
-                log.error("middleware did not hear of an event to its end", job_id=lost.given.job.id)
+                log.error("a middleware hook did not finish", job_id=lost.given.job.id)
                 self._waiting.extendleft(reversed(self._telling))
             os.close(self._reader)
             self._pid, self._reader = 0, -1
@@ -105,11 +105,11 @@ class Events:
         if self._pid:
             self._kill()
         if left:
-            log.error("middleware was not told of all failures", events=left)
+            log.error("some failures were not reported to middleware", events=left)
 
     def _start(self, now: float) -> None:
         if self._left_out:
-            log.error("more failures than middleware can be told of", left_out=self._left_out)
+            log.error("too many failures to report to middleware", left_out=self._left_out)
             self._left_out = 0
         telling, parent = list(self._waiting), os.getpid()
         reader, writer = os.pipe()
@@ -118,7 +118,7 @@ class Events:
             pid = fork(lambda: _run(telling, writer, [*self._inherited(), reader], parent))
         except OSError as error:
             self._start_at = now + _RETRY
-            log.error("can't fork the process that tells middleware of failures", error=str(error))
+            log.error("can't fork the process that reports failures to middleware", error=str(error))
             os.close(reader)
             return
         finally:

@@ -13,9 +13,11 @@ from gopher.server.loop_connection import ALL_BACK
 from gopher.telemetry.liveness import HealthFile
 from gopher.telemetry.logs import bind, get_logger
 
+from .commands import Commands
 from .crew import Crew
 from .presence import Presence
 from .queue_side.clock import ServerClock
+from .queue_side.rhythm import Rhythm
 from .queue_side.served_queue import ServedQueue
 from .reports import report_running
 from .worker_info import new_worker_id
@@ -24,6 +26,8 @@ log = get_logger("worker")
 
 #: Seconds between two heartbeats while jobs are running, which is the maximum delay of a cancellation.
 BUSY_BEAT = 1.0
+#: Heartbeats after its last job until a worker counts as quiet.
+QUIET_AFTER = 2
 #: Fraction of the lease without a reply after which exclusive jobs are stopped.
 EXCLUSIVE_SHARE = 0.8
 
@@ -39,6 +43,7 @@ class Lease:
         presence: Presence,
         clock: ServerClock,
         health: HealthFile,
+        commands: Commands,
     ) -> None:
         self._server = server
         self._queues = queues
@@ -46,32 +51,45 @@ class Lease:
         self._presence = presence
         self._clock = clock
         self._health = health
+        self._commands = commands
         self.worker_id = new_worker_id()
         self.seconds = server.settings.worker_lease
         #: When the next heartbeat is due (monotonic s).
         self.beat_at = 0.0
-        #: Heartbeats since the last job.
-        self._idle_beats = 0
+        self._rhythm = Rhythm.of_settings(server.settings)
+        #: Heartbeats since children were last busy, and since there was anything to report; a new worker is quiet.
+        self._idle_beats, self._quiet_beats = 0, QUIET_AFTER
 
     def begin(self) -> None:
         """Request a lease on each queue, and send this worker's declarations."""
+        self._presence.begin(self.worker_id)
         for served in self._queues.values():
-            served.lease.granted = False
-            self.extend(served)
-            served.limits.declare()
+            self.begin_with(served)
         # Otherwise a server that is emptied before the second heartbeat would not be noticed.
         self._presence.look_for_mark()
         self._presence.show(self.worker_id)
         self.beat_at = 0.0
+
+    def begin_with(self, served: ServedQueue) -> None:
+        """Request a lease on a queue, and send the limits that handlers declare for it."""
+        served.lease.granted = False
+        self.extend(served)
+        served.limits.declare()
 
     def hurry(self, now: float) -> None:
         """Schedule a heartbeat within a second while jobs are running, or if the record has changed."""
         if self._presence.outdated or self._crew.busy():
             self.beat_at = min(self.beat_at, now + BUSY_BEAT)
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether the worker has been idle for a while."""
+        return self._quiet_beats >= QUIET_AFTER and not (self._presence.outdated or self._crew.busy())
+
     def beat(self, now: float) -> None:
         """Extend the lease, receive cancellations, report on running jobs."""
-        slow = self.seconds / 6
+        slow = self._rhythm.beat
+        self._quiet_beats = 0 if self._presence.outdated or self._crew.busy() else self._quiet_beats + 1
         self._idle_beats = 0 if self._crew.busy() else self._idle_beats + 1
         self.beat_at = now + (slow if self._idle_beats else min(BUSY_BEAT, slow))
         self._health.beat()
@@ -86,6 +104,7 @@ class Lease:
             # its last jobs or a new child are written with the next one.
             if self._presence.outdated or not self._idle_beats or self._idle_beats % 2:
                 self._presence.show(self.worker_id)
+            self._presence.announce(self.worker_id)
             self._presence.look_for_mark()
 
     def extend(self, served: ServedQueue) -> None:
@@ -116,6 +135,10 @@ class Lease:
         lease.heard_at = now
         self._health.heard()
         self._crew.cancel(reply.cancelling, now)
+        for running in self._crew.take_held(reply.cancelling) if reply.cancelling else ():
+            # Requeuing ends it.
+            served.settler.requeue(running)
+        self._commands.take(reply.commands, served.name)
 
     def _tokens(self, served: ServedQueue) -> list[str]:
         """Return the tokens of all jobs of a queue that we hold, from the fetch to the confirmed outcome."""
@@ -154,4 +177,4 @@ class Lease:
                     log.warning("jobs were left behind; they are rescued when the lease expires")
             self._presence.hide(self.worker_id)
         except Exception as error:  # noqa: BLE001 - the lease runs out by itself
-            log.warning("could not give up the lease", error=str(error))
+            log.warning("could not release the lease", error=str(error))

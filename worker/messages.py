@@ -20,6 +20,16 @@ class Assignment(msgspec.Struct, array_like=True, frozen=True):
     timeout: float
     #: Whether it was assigned while the child had another job: then a mark separates their output.
     follows: bool = False
+    #: When no other attempt is started any more (monotonic s).
+    give_up_at: float = float("inf")
+
+
+class Usage(msgspec.Struct, array_like=True, frozen=True):
+    """What an attempt has used: seconds of CPU time, and the peak of resident memory in bytes, 0 if not known."""
+
+    user: float
+    system: float
+    peak: int
 
 
 class Completed(msgspec.Struct, array_like=True, tag="c", frozen=True):
@@ -28,13 +38,15 @@ class Completed(msgspec.Struct, array_like=True, tag="c", frozen=True):
     number: int
     seconds: float
     result: bytes
+    #: None for short attempts.
+    usage: Usage | None = None
 
 
 class Failed(msgspec.Struct, array_like=True, tag="f", frozen=True):
     """The handler raised, or was interrupted.
 
-    `after` (seconds, None: by its backoff) is the delay of the retry or snooze; for a rate limit, how long the type is
-    throttled.
+    `after` (seconds, None: by its backoff) is the delay of the retry or snooze; for a rate limit, how long what `scope`
+    names is throttled.
     """
 
     number: int
@@ -48,6 +60,9 @@ class Failed(msgspec.Struct, array_like=True, tag="f", frozen=True):
     place: str = ""
     #: What middleware was told of it: nothing (0), that it has failed (1), also that no attempt follows (2).
     told: int = 0
+    #: None for short attempts.
+    usage: Usage | None = None
+    scope: str = ""
 
 
 class Progress(msgspec.Struct, array_like=True, tag="p", frozen=True):

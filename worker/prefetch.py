@@ -60,7 +60,8 @@ class Prefetch:
 
     def rest(self) -> float:
         """Return how long to pause while every child has enough jobs, so that outcomes are handled together."""
-        fewest = min([len(child.jobs) for child in self._children.values() if child.ready], default=0)
+        given = [len(child.jobs) for child in self._children.values() if child.ready and not child.is_set_aside]
+        fewest = min(given, default=0)
         return min(fewest * QUICKEST, LONGEST_REST) if fewest >= PLENTY else 0.0
 
     def _held_until(self) -> list[float]:

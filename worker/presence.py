@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from gopher.queue.announcing import Announcer
 from gopher.queue.presence import hide_worker, show_worker
 from gopher.queue.store import Server
 from gopher.server.calls import Command
@@ -24,6 +25,7 @@ class Presence:
         info: WorkerInfo,
         pool: Pool,
         queues: Mapping[str, ServedQueue],
+        announcer: Announcer,
     ) -> None:
         self._server = server
         self._event_loop = event_loop
@@ -31,6 +33,7 @@ class Presence:
         self._info = info
         self._pool = pool
         self._queues = queues
+        self._announcer = announcer
 
     @property
     def outdated(self) -> bool:
@@ -43,6 +46,26 @@ class Presence:
         lease = self._server.settings.worker_lease
         for command in show_worker(self._server.keys, worker_id, record, self._clock.now(), lease):
             self._send(command)
+
+    def begin(self, worker_id: str) -> None:
+        """Announce what the handlers declare, with a new id."""
+        self._announcer.hurry()
+        self.announce(worker_id)
+
+    def announce(self, worker_id: str) -> None:
+        """Announce what the handlers declare, if that is due."""
+        if not self._announcer.is_due():
+            return
+        for name, declared in self._announcer.declared.items():
+            queue = self._server.queue(name)
+            self._event_loop.pipeline_to(queue.keys.prefix).add(queue.announce(declared), self._take_announced)
+        for command in self._announcer.show(self._server.keys, worker_id, self._clock.now()):
+            self._send(command)
+
+    def _take_announced(self, reply: object) -> None:
+        if not isinstance(reply, Exception) and self._announcer.confirmed():
+            for served in self._queues.values():
+                served.limits.declare()
 
     def hide(self, worker_id: str) -> None:
         """Remove the record; waits for the server."""
@@ -66,6 +89,7 @@ class Presence:
             for command in installation.declaring([*self._queues]):
                 self._send(command)
         if was_emptied:
+            self._announcer.hurry()
             for served in self._queues.values():
                 served.limits.declare()
 

@@ -18,8 +18,8 @@ class Running(msgspec.Struct, eq=False):
     max_retries: int
     timeout: float
     worker_id: str
-    #: Seconds after the submission within which an attempt may start; None: no limit.
-    retry_for: float | None = None
+    #: When no other attempt is started any more, in monotonic seconds, which all processes of a machine share.
+    give_up_at: float = float("inf")
     number: int = 0
     #: Whether its child had another job when it was assigned.
     follows: bool = False
@@ -29,7 +29,20 @@ class Running(msgspec.Struct, eq=False):
     #: Why it was interrupted: interrupt.TIMEOUT or CANCEL, 0 if it was not.
     interrupted: int = 0
     progress: bytes = b""
+    #: Whether its child was asked for the stack that it has at the end of its timeout.
+    stack_asked: bool = False
+    #: Seconds for which it was frozen: `started` is that much later than its start.
+    frozen: float = 0.0
+    #: By which the memory of its type is learned: of the size of its files, 0 without any (`base.latencies`).
+    file_class: int = 0
+    #: Since when it waits for memory (monotonic s), None if it does not; then, the bytes that it needs, and whether its
+    #: record says so.
+    held_at: float | None = None
+    needs: int = 0
+    is_told: bool = False
 
     def assignment(self) -> Assignment:
         """Return what a child is told of it."""
-        return Assignment(self.number, self.job, self.queue, self.max_retries, self.timeout, self.follows)
+        return Assignment(
+            self.number, self.job, self.queue, self.max_retries, self.timeout, self.follows, self.give_up_at
+        )

@@ -13,6 +13,7 @@ from gopher.telemetry.logs import get_logger
 
 from .crew import Crew
 from .queue_side.served_queue import ServedQueue
+from .worker_info import WorkerInfo
 
 log = get_logger("worker")
 
@@ -23,10 +24,18 @@ LAST_WORDS = 5.0
 class Shutdown:
     """The state of the shutdown."""
 
-    def __init__(self, crew: Crew, queues: Mapping[str, ServedQueue], event_loop: EventLoop, timeout: float) -> None:
+    def __init__(
+        self,
+        crew: Crew,
+        queues: Mapping[str, ServedQueue],
+        event_loop: EventLoop,
+        info: WorkerInfo,
+        timeout: float,
+    ) -> None:
         self._crew = crew
         self._queues = queues
         self._event_loop = event_loop
+        self._info = info
         self._timeout = timeout
         #: When running jobs are stopped (monotonic s); None until the shutdown starts.
         self._stop_by: float | None = None
@@ -36,6 +45,8 @@ class Shutdown:
     def be_quiet(self) -> None:
         """Fetch no more jobs."""
         self._crew.quiet = True
+        self._crew.offer_held()
+        self._info.change_state("quiet")
         for served in self._queues.values():
             served.fetcher.blocking_pop.close()
 
@@ -44,6 +55,7 @@ class Shutdown:
         if self._stop_by is not None:
             return
         self.be_quiet()
+        self._info.change_state("stopping")
         self._stop_by = time.monotonic() + self._timeout
         self._crew.take_back_all()
         log.info("stopping", running=sum(1 for child in self._crew.pool.children.values() if child.jobs))
@@ -78,11 +90,11 @@ class Shutdown:
             return False
         # While the server is unavailable, don't wait for fetches: their jobs will be rescued.
         return (
-            all(pipeline.idle or not pipeline.connection.connected for pipeline in self._event_loop.pipelines)
+            all(pipeline.idle or not pipeline.connection.reachable for pipeline in self._event_loop.pipelines)
             and not self._must_fetch()
         )
 
     def _must_fetch(self) -> bool:
         now = time.monotonic()
-        reached = (each.fetcher for each in self._queues.values() if each.fetcher.pipeline.connection.connected)
+        reached = (each.fetcher for each in self._queues.values() if each.fetcher.pipeline.connection.reachable)
         return any(fetcher.asked_for or fetcher.expects(now) for fetcher in reached)

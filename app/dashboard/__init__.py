@@ -4,7 +4,24 @@ Pages are rendered on the server with the functions that the API uses, and a but
 check and do the same. Pages work without scripts, which add live figures, plots and copy buttons.
 """
 
-from . import assets, dead, gate, jobs, limits, overview, problems, queues, schedules, workers  # noqa: F401 - each adds its pages to the blueprint
+from . import (  # noqa: F401 - each adds its pages to the blueprint
+    assets,
+    batches,
+    dead,
+    files,
+    gate,
+    jobs,
+    limits,
+    overview,
+    problems,
+    queues,
+    schedules,
+    tenants,
+    trail,
+    types,
+    webhooks,
+    workers,
+)
 from .frame import install
 
 __all__ = ["install"]

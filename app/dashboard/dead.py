@@ -28,8 +28,8 @@ _REDRIVES = 5
 def dead() -> Response:
     asked = dict(filters(*(name for name in DeadListing.__struct_encode_fields__ if name != "limit")))
     letters = gopher().dead_letters
-    groups = letters.groups(limit=GROUPS)
     which = read_texts(DeadListing, {**asked, "limit": str(ROWS)})
+    groups = letters.groups(limit=GROUPS, tenant=which.tenant)
     found = letters.page(**msgspec.structs.asdict(which))
     return page(
         "dead.html",
@@ -38,6 +38,8 @@ def dead() -> Response:
         last=_last_of(groups.groups),
         chosen=next((each for each in groups.groups if each.group == asked.get("group")), None),
         asked=asked,
+        tenant=which.tenant,
+        of_tenant={} if which.tenant is None else {"tenant": which.tenant},
         letters=found,
         redrives=letters.redrives()[:_REDRIVES],
         older=address(asked, found.next_cursor) if found.next_cursor else None,

@@ -5,10 +5,13 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+from markupsafe import Markup, escape
 
 from gopher.base.durations import format_duration
+from gopher.base.printable import printable_json
+from gopher.base.sizes import format_size
 from gopher.base.times import from_rfc3339
-from gopher.jobs.models import HistoryRow
+from gopher.jobs.attempts import HistoryRow
 
 #: Payloads and results are truncated to this many characters.
 LONGEST = 20_000
@@ -43,9 +46,16 @@ def age(seconds: float | None) -> str:
 
 def took(row: HistoryRow) -> float | None:
     """Return the seconds that an attempt took, None while it runs."""
+    if row.duration is not None:
+        return row.duration
     if row.started_at is None or row.ended_at is None:
         return None
     return (from_rfc3339(row.ended_at) - from_rfc3339(row.started_at)) / 1000
+
+
+def cpu(row: HistoryRow) -> float | None:
+    """Return the seconds of CPU time that an attempt used, None if they are not known."""
+    return None if row.cpu_user is None else row.cpu_user + (row.cpu_system or 0.0)
 
 
 def when(text: str | None) -> str:
@@ -64,14 +74,8 @@ def stamp(text: str | None) -> str:
 
 
 def size(count: float | None) -> str:
-    """Return a number of bytes for display: `12.3 MiB`."""
-    if count is None:
-        return _NONE
-    for unit in ("B", "KiB", "MiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} GiB"
+    """Return a number of bytes for display: `12.3 MiB`, or a dash for None."""
+    return _NONE if count is None else format_size(count)
 
 
 def pretty(raw: msgspec.Raw) -> str:
@@ -93,7 +97,7 @@ def brief(raw: msgspec.Raw) -> str:
 
 def json(value: Any) -> str:
     """Return a value as JSON, for a script."""
-    return msgspec.json.encode(value).decode()
+    return printable_json(msgspec.json.encode(value).decode())
 
 
 def decoded(raw: msgspec.Raw | None) -> Any:
@@ -104,6 +108,15 @@ def decoded(raw: msgspec.Raw | None) -> Any:
 def says_something(raw: msgspec.Raw | None) -> bool:
     """Return whether JSON is more than null or an empty object."""
     return raw is not None and bytes(raw).strip() not in (b"null", b"{}", b"")
+
+
+def with_code(text: str) -> Markup:
+    """Return a message as HTML, in which what is in backticks is code."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:
+        return escape(text)
+    marked = [Markup("<code>{}</code>").format(part) if at % 2 else escape(part) for at, part in enumerate(parts)]
+    return Markup("").join(marked)
 
 
 def short_id(job_id: str) -> str:
@@ -118,6 +131,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
         duration,
         age,
         took,
+        cpu,
         when,
         stamp,
         size,
@@ -128,5 +142,6 @@ FILTERS: dict[str, Callable[..., Any]] = {
         decoded,
         says_something,
         short_id,
+        with_code,
     )
 }

@@ -5,13 +5,15 @@ from typing import Any
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from flask import Blueprint, Flask, Response, g, redirect, render_template, request, url_for
+from gopher.app.base_path import own_url
 from gopher.app.context import context, gopher
+from gopher.app.operations import unknown_parameter
+from werkzeug.exceptions import Forbidden
 from werkzeug.wrappers import Response as BaseResponse
 
 from gopher import __version__
 from gopher.base import counters, priorities, states
-from gopher.errors import InvalidJob
-from gopher.jobs.models import Stats
+from gopher.jobs.stats import Stats
 
 from . import formats
 
@@ -36,11 +38,18 @@ PAGES = (
     ("overview", "Overview"),
     ("jobs", "Jobs"),
     ("dead", "Dead letters"),
+    ("batches", "Batches"),
     ("schedules", "Schedules"),
     ("queues", "Queues"),
+    ("types", "Types"),
     ("workers", "Workers"),
     ("limits", "Limits"),
+    ("tenants", "Tenants"),
+    ("webhooks", "Webhooks"),
+    ("audit", "Audit"),
 )
+#: Those that only who may do everything can open.
+_FOR_ADMINS = ("audit",)
 
 
 def page(template: str, *, polls: bool = True, **values: Any) -> Response:
@@ -49,7 +58,8 @@ def page(template: str, *, polls: bool = True, **values: Any) -> Response:
     `polls`: whether the page refreshes itself.
     """
     dead = sum(queue.failed for queue in stats().queues.values())
-    return bare_page(template, dead_count=dead, pages=PAGES, polls=polls, **values)
+    pages = [row for row in PAGES if row[0] not in _FOR_ADMINS or g.visitor.role == "admin"]
+    return bare_page(template, dead_count=dead, pages=pages, polls=polls, **values)
 
 
 def bare_page(template: str, status: int = 200, **values: Any) -> Response:
@@ -62,7 +72,8 @@ def bare_page(template: str, status: int = 200, **values: Any) -> Response:
         may_act=visitor is not None and visitor.role == "admin",
         namespace=context().settings.namespace,
         version=__version__,
-        here=request.full_path.rstrip("?"),
+        here=own_url(request.full_path.rstrip("?")),
+        path=own_url(request.path),
         notice=unquote(request.cookies.get(_NOTICE, "")),
         **values,
     )
@@ -84,14 +95,20 @@ def filters(*names: str) -> Mapping[str, str]:
     """
     for name in request.args:
         if name not in names:
-            raise InvalidJob(f"is not a known parameter: remove it; supported: {', '.join(names)}", f"/{name:.60}")
+            raise unknown_parameter(name, names)
     return {name: value.strip() for name, value in request.args.items() if value.strip()}
 
 
 def address(asked: Mapping[str, str], cursor: str | None) -> str:
     """Return the URL of this page with the same filters from `cursor` on; None is the first page."""
     others = {name: value for name, value in asked.items() if name != "cursor"}
-    return f"{request.path}?{urlencode({**others, **({'cursor': cursor} if cursor else {})})}"
+    return f"{own_url(request.path)}?{urlencode({**others, **({'cursor': cursor} if cursor else {})})}"
+
+
+def require_admin() -> None:
+    """Require the role `admin` for a page that shows what only admins may see."""
+    if g.visitor.role != "admin":
+        raise Forbidden(f"key {g.visitor.name!r} has the role {g.visitor.role}: this requires admin")
 
 
 def done(notice: str) -> BaseResponse:
@@ -150,5 +167,6 @@ def install(app: Flask) -> None:
 @blueprint.after_request
 def _harden(answer: Response) -> Response:
     for name, value in _HEADERS.items():
-        answer.headers[name] = value
+        # A file of a job has a stricter policy.
+        answer.headers.setdefault(name, value)
     return answer

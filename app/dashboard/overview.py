@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from flask import Response
+from flask import Response, url_for
 from gopher.app.context import context, gopher
 
 from gopher.reads.health import examine
 
 from .frame import blueprint, filters, is_refresh, page, stats
-from .plots import LINES, SPANS, drawing_of, logarithmic_drawing_of, series_of, span_of
+from .plots import counted, plots_of, series_of, span_of
 
 
 @blueprint.get("", strict_slashes=False)
@@ -29,12 +29,6 @@ def overview() -> Response:
 
 
 def _plots(span: str) -> dict[str, Any]:
-    series = series_of(gopher().timeline(span))
-    return {
-        "spans": SPANS,
-        "lines": LINES,
-        "span": span,
-        "series": series,
-        "rates": drawing_of(series, series.rates),
-        "latencies": logarithmic_drawing_of(series, series.latencies),
-    }
+    found = gopher().timeline(span)
+    series = series_of(found.window, found.points, counted())
+    return plots_of(series, span, page=url_for("dashboard.overview"), feed=url_for("dashboard.series"))

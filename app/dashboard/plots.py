@@ -1,9 +1,9 @@
-"""The plots of the overview: throughput and latencies over a time span that ends now."""
+"""Plots of throughput and latencies over a time span that ends now: of all jobs, and of a type."""
 
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 from flask import Response
@@ -13,7 +13,7 @@ from gopher.app.context import gopher
 from gopher.base.counters import PLOTTED
 from gopher.base.times import from_rfc3339
 from gopher.errors import InvalidJob
-from gopher.reads.timeline import Point, Timeline
+from gopher.reads.timeline import TypePoint
 
 from .frame import blueprint, filters, stats
 
@@ -73,7 +73,8 @@ class Drawing(NamedTuple):
 
 @blueprint.get("/series")
 def series() -> Response:
-    return answer(series_of(gopher().timeline(span_of(filters("span").get("span")))))
+    found = gopher().timeline(span_of(filters("span").get("span")))
+    return answer(series_of(found.window, found.points, counted()))
 
 
 def span_of(text: str | None) -> str:
@@ -83,16 +84,28 @@ def span_of(text: str | None) -> str:
     return text or next(iter(SPANS))
 
 
-def series_of(timeline: Timeline) -> Series:
-    """Convert a timeline to columns: one list per line of the plots."""
-    points = timeline.points
+def plots_of(series: Series, span: str, **addresses: str) -> dict[str, Any]:
+    """Return what plots.html needs. `addresses` are those of the page and of its series without a span."""
+    return {
+        "spans": SPANS,
+        "lines": LINES,
+        "span": span,
+        "series": series,
+        "rates": drawing_of(series, series.rates),
+        "latencies": logarithmic_drawing_of(series, series.latencies),
+        **addresses,
+    }
+
+
+def series_of(window: float, points: Sequence[TypePoint], counters: Mapping[str, int]) -> Series:
+    """Convert points to columns: one list per line of the plots. `counters` are of the same jobs, by event."""
     return Series(
-        span=timeline.window,
+        span=window,
         times=[from_rfc3339(point.at) / 1000 for point in points],
         rates={event: [_rate(point, event) for point in points] for event in PLOTTED},
         latencies={line.name: [_latency(point, line.name) for point in points] for line in LINES["latencies"]},
         sums=_sums(points),
-        counters=_counters(),
+        counters={"at": time.time(), **{event: float(counters[event]) for event in PLOTTED}},
     )
 
 
@@ -128,27 +141,28 @@ def _moves(times: Sequence[float], heights: Values, start: float, span: float) -
         pen = "L"
 
 
-def _rate(point: Point, event: str) -> float | None:
+def _rate(point: TypePoint, event: str) -> float | None:
     return round(getattr(point, event) / point.seconds, 3) if point.seconds else None
 
 
-def _latency(point: Point, name: str) -> float | None:
+def _latency(point: TypePoint, name: str) -> float | None:
     kind, _, quantile = name.partition("_")
     # A logarithmic plot has no zero.
     return getattr(getattr(point, kind), quantile) or None
 
 
-def _sums(points: Sequence[Point]) -> dict[str, float | None]:
+def _sums(points: Sequence[TypePoint]) -> dict[str, float | None]:
     counts = {event: sum(getattr(point, event) for point in points) for event in PLOTTED}
     return {**counts, "mean_wait": _mean(points, "wait"), "mean_run": _mean(points, "run")}
 
 
-def _mean(points: Sequence[Point], kind: str) -> float | None:
+def _mean(points: Sequence[TypePoint], kind: str) -> float | None:
     found = [getattr(point, kind) for point in points]
     count = sum(each.count for each in found)
     return sum(each.count * (each.mean or 0.0) for each in found) / count if count else None
 
 
-def _counters() -> dict[str, float]:
-    counted = [{"enqueued": queue.total_enqueued, **queue.totals} for queue in stats().queues.values()]
-    return {"at": time.time(), **{event: sum(of_queue[event] for of_queue in counted) for event in PLOTTED}}
+def counted() -> dict[str, int]:
+    """Return the counters of all jobs by event."""
+    by_queue = [{"enqueued": queue.total_enqueued, **queue.totals} for queue in stats().queues.values()]
+    return {event: sum(of_queue[event] for of_queue in by_queue) for event in PLOTTED}

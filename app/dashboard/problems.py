@@ -2,7 +2,6 @@
 
 import msgspec
 from flask import Response, request
-from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
 from werkzeug.exceptions import HTTPException, NotFound
 
 from .frame import bare_page, blueprint, is_refresh
@@ -22,6 +21,7 @@ _PROBLEM = msgspec.json.Decoder(Problem)
 #: Advice by error code.
 _REMEDIES = {
     "queue_unavailable": "This page reloads automatically.",
+    "precondition_failed": "Go back, reload the page, and try again if your change still applies.",
     "not_found": "Finished jobs are deleted after their retention period: GOPHER_RESULT_TTL, or the job's own.",
 }
 
@@ -50,6 +50,6 @@ def _dress(answer: Response) -> Response:
 def _back() -> str | None:
     try:
         return request.form.get("next") if request.method == "POST" else None
-    except (HTTPException, ParseException, OSError):
+    except (HTTPException, OSError):
         # A form that can't be parsed is the error that the page shows.
         return None

@@ -11,7 +11,7 @@ from benchmarks.contenders import Contender
 from benchmarks.lab import lab
 from benchmarks.numbers import ratios
 from gopher.client import Client
-from gopher.queue.moves import Completion
+from gopher.queue.arguments import Completion
 
 from . import Figure, Item, alone, gopher_only
 

@@ -34,10 +34,20 @@ class Turnstile:
 
     def ask(self, server: Server, client: str) -> Admission:
         """Take a token from a client's bucket. Raises a ServerError, immediately if the server is unavailable."""
-        digest = hashlib.sha256(client.encode()).hexdigest()[:32]
-        call = Call(script("api/admit"), server.keys.client(digest), (str(self.tokens), str(self._interval)), _read)
-        admission: Admission = server.run(call, patience=0)
+        arguments = (str(self.tokens), str(self._interval))
+        admission: Admission = server.run(
+            Call(script("api/admit"), _bucket(server, client), arguments, _read), patience=0
+        )
         return admission
+
+    def give_back(self, server: Server, client: str) -> None:
+        """Put back a token that `ask` has taken. Raises a ServerError."""
+        bucket = _bucket(server, client)
+        server.run(Call(script("api/give_back"), bucket, (str(self._interval),), bool), patience=0)
+
+
+def _bucket(server: Server, client: str) -> str:
+    return server.keys.client(hashlib.sha256(client.encode()).hexdigest()[:32])
 
 
 def _read(reply: Sequence[int]) -> Admission:

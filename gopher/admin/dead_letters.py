@@ -4,6 +4,7 @@ import heapq
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
+from gopher.base.names import canonical_id
 from gopher.base.salvage import order, text
 from gopher.base.states import DEAD
 from gopher.errors import InvalidJob, JobConflict
@@ -14,20 +15,23 @@ from gopher.jobs.models import DeadLetterPage, GroupPage, RedriveView, StartedRe
 from gopher.queue.missing import no_such_job
 from gopher.queue.moves import Queue
 from gopher.queue.store import Server
+from gopher.reads.criteria import error_class
 from gopher.reads.groups import Groups, matches
 from gopher.reads.jobs import Inspector
-from gopher.reads.listing import Listing, dead_places, error_class
+from gopher.reads.listing import Listing, dead_places
 from gopher.reads.scan import Position, seek
 from gopher.server.calls import Call
 from gopher.server.errors import explained
 from gopher.server.round_trips import ask
 
+from .audit import audited
 from .redrives import Redrives, Share
 
 #: Dead letters that are moved or deleted per call, and read per round trip.
 _CHUNK = 100
 
 
+@audited
 class DeadLetters(DeadLettersInterface):
     """Lists dead letters, retries or deletes them, on the server itself."""
 
@@ -46,8 +50,9 @@ class DeadLetters(DeadLettersInterface):
 
     @takes(GroupFilter)
     def groups(self, asked: GroupFilter) -> GroupPage:
-        """Return the largest groups. Of one queue those 1,000 with the latest deaths are looked at."""
-        return self._groups.page(asked.queue, asked.limit)
+        """Return the largest groups. Of one queue those 1,000 with the latest deaths are looked at; with a tenant, the
+        latest 10,000 dead letters of each queue."""
+        return self._groups.page(asked.queue, asked.limit, asked.tenant)
 
     @takes(DeadFilter)
     def count(self, which: DeadFilter) -> int:
@@ -56,7 +61,7 @@ class DeadLetters(DeadLettersInterface):
 
     def retry(self, job_id: str) -> None:
         """Retry a dead letter with fresh attempts; it keeps its id and history. Raises JobNotFound, JobConflict."""
-        queue = self._queue_of(job_id, "retried")
+        queue = self._queue_of(job_id := canonical_id(job_id), "retried")
         self._server.run(queue.redrive([job_id]))
 
     @takes(DeadSelection)
@@ -93,7 +98,7 @@ class DeadLetters(DeadLettersInterface):
 
     def discard(self, job_id: str) -> None:
         """Delete a dead letter permanently. Raises JobNotFound, JobConflict."""
-        queue = self._queue_of(job_id, "discarded")
+        queue = self._queue_of(job_id := canonical_id(job_id), "discarded")
         self._server.run(queue.discard([job_id]))
 
     @takes(DeadSelection)
@@ -133,7 +138,7 @@ class DeadLetters(DeadLettersInterface):
         return [name for name, is_there in zip(names, there, strict=True) if is_there]
 
     def _share(self, queue: str, which: DeadFilter) -> Share:
-        groups = [] if which.is_whole_queue else self._groups.fitting(queue, which)
+        groups = self._groups.fitting(queue, which) if which.is_by_group else []
         if groups is None:
             raise InvalidJob(f"is required: queue {queue} has more groups than a filter can scan", "/group")
         return Share(queue, groups, self._count(queue, which))
@@ -152,7 +157,7 @@ class DeadLetters(DeadLettersInterface):
         if which.is_whole_queue:
             with explained():
                 return int(self._server.client.zcard(self._server.keys.for_queue(queue).failed))
-        groups = self._groups.fitting(queue, which)
+        groups = self._groups.fitting(queue, which) if which.tenant is None else None
         if groups is not None:
             return self._groups.count(queue, groups)
         return sum(1 for _ in self._find(queue, which))
@@ -171,7 +176,8 @@ class DeadLetters(DeadLettersInterface):
                 start = seek(client, key, after, oldest_first=True)
                 rows = client.zrange(key, start, start + _CHUNK - 1, withscores=True)
             entries = [Position(order(score), text(member)) for member, score in rows if score <= newest]
-            yield from entries if place not in DEAD else self._fitting(queue, entries, which)
+            is_of_group = place not in DEAD and which.tenant is None
+            yield from entries if is_of_group else self._fitting(queue, entries, which)
             if len(entries) < _CHUNK:
                 return
             after = entries[-1]
@@ -179,10 +185,14 @@ class DeadLetters(DeadLettersInterface):
     def _fitting(self, queue: str, entries: Sequence[Position], which: DeadFilter) -> Sequence[Position]:
         if not entries or which.is_whole_queue:
             return entries
-        call = self._server.queue(queue).read_fields([entry.id for entry in entries], ["type", "error"])
+        call = self._server.queue(queue).read_fields([entry.id for entry in entries], ["type", "error", "tenant"])
         records = self._server.run(call)
         return [
             entry
-            for entry, (kind, reason) in zip(entries, records, strict=True)
-            if kind is not None and matches(which, job_type=text(kind), error=error_class(reason))
+            for entry, (kind, reason, tenant) in zip(entries, records, strict=True)
+            if kind is not None and matches(which, _known(kind, reason, tenant))
         ]
+
+
+def _known(job_type: bytes, error: bytes | None, tenant: bytes | None) -> dict[str, str | None]:
+    return {"job_type": text(job_type), "error": error_class(error), "tenant": text(tenant or b"")}

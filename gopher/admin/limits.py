@@ -4,22 +4,30 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from gopher.base.durations import in_seconds
-from gopher.base.names import QUEUE_NAME, TYPE_NAME, check_name
+from gopher.base.names import KEY, QUEUE_NAME, TENANT, TYPE_NAME, check_name
 from gopher.base.rates import format_rate
 from gopher.base.salvage import Salvage, finite, moment, text, whole
 from gopher.errors import InvalidJob
 from gopher.interface import FlowInterface
-from gopher.jobs.handlers import Registry
 from gopher.jobs.limit import Limit, make_limit
-from gopher.jobs.models import LimitView
+from gopher.jobs.limit_view import LimitView, ThrottledKey
+from gopher.jobs.registry import Registry
+from gopher.jobs.tenants import TenantSet, TenantView
+from gopher.queue.keys import held_tenant, tenant_held
 from gopher.queue.store import Server
 from gopher.server.clock import now_at
 from gopher.server.errors import explained
 from gopher.server.round_trips import Words, ask, ask_rows
 
-_FIELDS = ("rate", "burst", "concurrency", "origin", "paused", "held_until")
+from .audit import audited
+from .tenants import clear_tenant, set_tenant, tenants
+
+#: How many of the keys that are throttled are listed.
+_KEYS_SHOWN = 20
+_FIELDS = ("rate", "burst", "concurrency", "origin", "paused", "held_until", "per_key")
 
 
+@audited
 class Flow(FlowInterface):
     """Limits and pauses. A limit of a type applies to every queue; each queue counts separately."""
 
@@ -35,13 +43,19 @@ class Flow(FlowInterface):
         with explained():
             found = list(self._limits_in(names)) if names else []
         # A type's entry remains after its throttling has ended.
-        return [view for view in found if view.origin or view.paused or view.held_back_for or view.corrupt]
+        return [
+            view
+            for view in found
+            if view.origin or view.paused or view.held_back_for or view.throttled_keys or view.corrupt
+        ]
 
-    def set_limit(self, job_type: str, rate: str | None, burst: float | None, concurrency: int | None) -> Limit:
+    def set_limit(
+        self, job_type: str, rate: str | None, burst: float | None, concurrency: int | None, *, per_key: bool = False
+    ) -> Limit:
         """Limit a type in every queue. Raises InvalidJob."""
         check_name(TYPE_NAME, job_type, "/type")
         try:
-            limit = make_limit(rate, burst, concurrency)
+            limit = make_limit(rate, burst, concurrency, per_key=per_key)
         except ValueError as error:
             field = "/burst" if "burst" in str(error) else "/concurrency" if "concurrency" in str(error) else "/rate"
             raise InvalidJob(str(error), field) from None
@@ -61,6 +75,40 @@ class Flow(FlowInterface):
         if handler is not None and handler.limit is not None:
             self._write(job_type, handler.limit, "handler")
         return was_limited
+
+    def release(self, job_type: str, limit_key: str | None = None, tenant: str | None = None) -> int:
+        """End what RateLimited has throttled of a type in every queue; returns how much was: keys, and the type."""
+        check_name(TYPE_NAME, job_type, "/type")
+        key = ""
+        if limit_key is not None:
+            check_name(KEY, key := limit_key, "/limit_key")
+        if tenant is not None:
+            if limit_key is not None:
+                raise InvalidJob("can't be given together with limit_key", "/tenant")
+            check_name(TENANT, tenant, "/tenant")
+            key = held_tenant(tenant)
+        calls = [self._server.queue(name).release(job_type, key) for name in self._queues()]
+        return sum(self._server.run_each(calls))
+
+    # Tenants
+
+    def tenants(self) -> list[TenantView]:
+        return tenants(self._server)
+
+    def set_tenant(
+        self,
+        tenant: str,
+        weight: int = 1,
+        rate: str | None = None,
+        burst: float | None = None,
+        concurrency: int | None = None,
+    ) -> TenantSet:
+        """Set the weight and the limits of a tenant in every queue, also in later ones. Raises InvalidJob."""
+        return set_tenant(self._server, self._queues(), tenant, weight, rate, burst, concurrency)
+
+    def clear_tenant(self, tenant: str) -> bool:
+        """Delete what is set for a tenant; returns whether anything was."""
+        return clear_tenant(self._server, self._queues(), tenant)
 
     # Pauses
 
@@ -100,8 +148,8 @@ class Flow(FlowInterface):
         queues = self._server.queues()
         if not queues:
             # Before the first job, so that the limit applies from that one on.
-            self._server.register_queues("default")
-            queues = ["default"]
+            queues = [*self._server.settings.queues[:1]] or ["default"]
+            self._server.register_queues(*queues)
         return queues
 
     def _limits_in(self, queues: Sequence[str]) -> Iterator[LimitView]:
@@ -116,17 +164,22 @@ class Flow(FlowInterface):
         ]
         commands: list[Words] = []
         for keys, name in places:
-            commands += [("HMGET", keys.limit(name), *_FIELDS), ("SCARD", keys.holding(name))]
+            commands += [
+                ("HMGET", keys.limit(name), *_FIELDS),
+                ("SCARD", keys.holding(name)),
+                ("ZCOUNT", keys.held(name), f"({now}", "+inf"),
+                ("ZRANGEBYSCORE", keys.held(name), f"({now}", "+inf", "WITHSCORES", "LIMIT", "0", str(_KEYS_SHOWN)),
+            ]
         found = ask_rows(client, commands)
-        for (keys, name), row, held in zip(places, found[0::2], found[1::2], strict=True):
-            yield _view(keys.queue, name, row, held, now)
+        for (keys, name), *answers in zip(places, *(found[at::4] for at in range(4)), strict=True):
+            yield _view(keys.queue, name, *answers, now=now)
 
 
-def _view(queue: str, job_type: str, row: Any, held: Any, now: int) -> LimitView:
+def _view(queue: str, job_type: str, row: Any, held: Any, keys: Any, first_keys: Any, *, now: int) -> LimitView:
     salvage = Salvage()
     read = salvage.read
     fields: dict[str, bytes | None] = read("limit", lambda: dict(zip(_FIELDS, row, strict=True)), {})
-    rate, burst, concurrency, origin, paused, held_until = (fields.get(name) for name in _FIELDS)
+    rate, burst, concurrency, origin, paused, held_until, per_key = (fields.get(name) for name in _FIELDS)
     return LimitView(
         type=job_type,
         queue=queue,
@@ -136,6 +189,19 @@ def _view(queue: str, job_type: str, row: Any, held: Any, now: int) -> LimitView
         running=read("running", lambda: int(held), 0),
         origin=read("origin", lambda: None if origin is None else origin.decode(), None),
         paused=paused is not None,
+        per_key=per_key is not None,
         held_back_for=read("held_back_for", lambda: in_seconds(max(moment(held_until or b"0") - now, 0)), 0.0),
+        throttled_keys=read("throttled", lambda: int(keys), 0),
+        throttled=read("throttled", lambda: _keys(first_keys, now), []),
         corrupt=salvage.corrupt,
     )
+
+
+def _keys(found: Any, now: int) -> list[ThrottledKey]:
+    pairs = zip(found[0::2], found[1::2], strict=True)
+    return [_throttled_key(text(key), in_seconds(round(finite(until)) - now)) for key, until in pairs]
+
+
+def _throttled_key(member: str, seconds: float) -> ThrottledKey:
+    tenant = tenant_held(member)
+    return ThrottledKey("" if tenant is not None else member, seconds, tenant)

@@ -4,26 +4,26 @@ The plan of each queue is stored in the server, and the scheduler continues it (
 outlives every process, and any number of schedulers may run.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
 
 from gopher.base.names import JOB_ID
 from gopher.base.rates import EXPECTED, format_rate, parse_rate
-from gopher.base.salvage import NO_NAME, NO_TIME, Salvage, finite, is_corrupt, moment, text, whole
+from gopher.base.salvage import NO_NAME, NO_TIME, Salvage, finite, moment, text, whole
 from gopher.base.times import to_rfc3339
 from gopher.errors import InvalidJob, RedriveNotFound
 from gopher.jobs.filters import MAX_CANARY, SELECTING, RetryAll
 from gopher.jobs.job import new_job_id
 from gopher.jobs.models import RedriveView, StartedRedrive
+from gopher.queue.moves import Queue
 from gopher.queue.store import Server
 from gopher.server.errors import explained
-from gopher.server.round_trips import ask, ask_rows
+
+from .gradual import known_status, records, stop_everywhere
 
 _STATUSES = ("canary", "running", "finished", "stopped")
-#: How many redrives are shown per queue.
-_SHOWN = 1000
 
 
 class _Asked(msgspec.Struct):
@@ -32,6 +32,7 @@ class _Asked(msgspec.Struct):
     type: str | None = None
     error: str | None = None
     group: str | None = None
+    tenant: str | None = None
 
 
 class Share(NamedTuple):
@@ -64,36 +65,25 @@ class Redrives:
         for share in shares:
             own_rate = None if starts is None else starts * share.jobs / total
             call = self._server.queue(share.queue).start_redrive(
-                redrive_id, share.groups, canary=canary, rate=own_rate, limit=share.jobs, asked=asked
-            )
+                redrive_id, share.groups, canary=canary, rate=own_rate, limit=share.jobs, asked=asked,
+                tenant=which.tenant or "",
+            )  # fmt: skip
             begun += self._server.run(call)
         return StartedRedrive(redrive_id if begun else "", begun)
 
     def all(self) -> list[RedriveView]:
         """Return active redrives, and those that ended within the last day; latest first."""
         with explained():
-            views = list(self._views(self._server.queues()))
+            found = records(self._server, "redrives", "redrive")
+            views = [_view(record.id, record.queue, record.fields) for record in found]
         return sorted(views, key=lambda view: (view.started_at, view.queue), reverse=True)
 
     def stop(self, redrive_id: str) -> bool:
         """Retry no more; return whether it was still under way. Raises RedriveNotFound."""
-        answers = self._server.run_each(
-            [self._server.queue(name).stop_redrive(redrive_id) for name in self._server.queues()]
-        )
-        if set(answers) <= {"MISSING"}:
+        stopped = stop_everywhere(self._server, redrive_id, Queue.stop_redrive)
+        if stopped is None:
             raise RedriveNotFound(f"there is no redrive {redrive_id}, or it ended more than a day ago")
-        return "STOPPED" in answers
-
-    def _views(self, queues: Sequence[str]) -> Iterator[RedriveView]:
-        client, every = self._server.client, [self._server.keys.for_queue(queue) for queue in queues]
-        found = ask(client, [("ZRANGE", keys.redrives, 0, _SHOWN - 1) for keys in every])
-        places = [(keys, text(member)) for keys, ids in zip(every, found, strict=True) for member in ids]
-        records = ask_rows(client, [("HGETALL", keys.redrive(redrive_id)) for keys, redrive_id in places])
-        for (keys, redrive_id), record in zip(places, records, strict=True):
-            if is_corrupt(record):
-                yield _view(redrive_id, keys.queue, {})
-            elif record:
-                yield _view(redrive_id, keys.queue, {text(name): value for name, value in record.items()})
+        return stopped
 
 
 def _selection(which: RetryAll) -> dict[str, str | None]:
@@ -121,7 +111,7 @@ def _view(redrive_id: str, queue: str, record: Mapping[str, bytes]) -> RedriveVi
     return RedriveView(
         redrive_id=redrive_id,
         queue=queue,
-        status=read("status", lambda: _status(record["state"]), NO_NAME),
+        status=read("status", lambda: known_status(record["state"], _STATUSES), NO_NAME),
         total=read("total", lambda: whole(record["total"]), 0),
         retried=read("retried", lambda: whole(record["retried"]), 0),
         canary=read("canary", lambda: whole(record["canary"]), 0),
@@ -135,14 +125,9 @@ def _view(redrive_id: str, queue: str, record: Mapping[str, bytes]) -> RedriveVi
         if record.get("finished")
         else None,
         reason=text(record.get("reason", b"")) or None,
+        tenant=asked.tenant,
         corrupt=salvage.corrupt,
     )
-
-
-def _status(state: bytes) -> str:
-    if state.decode() not in _STATUSES:
-        raise ValueError(state)
-    return state.decode()
 
 
 def _listed(ids: bytes | None) -> list[str]:

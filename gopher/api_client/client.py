@@ -1,6 +1,5 @@
 """A Python client of the HTTP API with the interface of `Client`, where the server itself is not reachable."""
 
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Unpack
 from uuid import uuid4
@@ -10,8 +9,10 @@ import msgspec
 from gopher.base.states import ENDED
 from gopher.config.settings import Settings
 from gopher.errors import ConfigurationError, InvalidJob, QueueUnavailable
-from gopher.interface import Gopher, Stored
+from gopher.interface.complete import Gopher
+from gopher.interface.files import with_ids
 from gopher.interface.operation import Operation, declaration_of
+from gopher.interface.stored import Stored
 from gopher.jobs.answers import BatchAccepted
 from gopher.jobs.decoding import decode
 from gopher.jobs.dry_run import DryRun
@@ -20,13 +21,27 @@ from gopher.jobs.submission import InvalidBatch, JobFields, Submission, SubmitOp
 from gopher.reads.health import Health
 
 from .decode import read
-from .operations import HttpDeadLetters, HttpFlow, HttpSchedules, OverHttp, path_of, send
+from .files import HttpFiles
+from .operations import (
+    HttpBatches,
+    HttpDeadLetters,
+    HttpFleet,
+    HttpFlow,
+    HttpKeys,
+    HttpSchedules,
+    HttpWaiting,
+    HttpWebhooks,
+    OverHttp,
+    path_of,
+    send,
+    wait_for,
+)
 from .transport import Answer, Api, check_url
 
 _SUBMIT, _SUBMIT_BATCH = declaration_of(Gopher.submit), declaration_of(Gopher.submit_batch)
 _RAW = msgspec.json.Decoder(msgspec.Raw)
-#: Maximum seconds that the API lets a request wait for a job; and maximum jobs and bytes per request of this client.
-_LONGEST_WAIT, _BULK, _BULK_BYTES = 20.0, 1000, 900 * 1024
+#: Maximum jobs and bytes per request of this client.
+_BULK, _BULK_BYTES = 1000, 900 * 1024
 
 
 class HttpClient(OverHttp, Gopher):
@@ -38,14 +53,20 @@ class HttpClient(OverHttp, Gopher):
 
     def __init__(self, url: str | None = None, key: str | None = None) -> None:
         if url is None:
-            settings = Settings.from_env()
+            settings = Settings.for_client(uses=("url", "api_key"))
             url, key = settings.url, settings.api_key if key is None else key
         if url is None:
             raise ConfigurationError("no API URL: use HttpClient('https://...'), or set GOPHER_URL")
         super().__init__(Api(check_url(url), key))
+        self.batches: HttpBatches = HttpBatches(self._api)
         self.dead_letters: HttpDeadLetters = HttpDeadLetters(self._api)
         self.flow: HttpFlow = HttpFlow(self._api)
         self.schedules: HttpSchedules = HttpSchedules(self._api)
+        self.keys: HttpKeys = HttpKeys(self._api)
+        self.fleet: HttpFleet = HttpFleet(self._api)
+        self.waiting: HttpWaiting = HttpWaiting(self._api)
+        self.webhooks: HttpWebhooks = HttpWebhooks(self._api)
+        self.files: HttpFiles = HttpFiles(self._api)
 
     def close(self) -> None:
         """Let the connections go."""
@@ -55,11 +76,12 @@ class HttpClient(OverHttp, Gopher):
 
     def enqueue(self, job_type: str, payload: Any, **options: Unpack[SubmitOptions]) -> str:
         """Submit a job and return its id. `options` are the fields of `Submission`."""
-        return self.submit(submission_of({"type": job_type, "payload": payload, **options})).job_id
+        fields = {"type": job_type, "payload": payload, **with_ids(self, options)}
+        return self.submit(submission_of(fields)).job_id
 
     def enqueue_many(self, jobs: Iterable[JobFields]) -> list[str]:
         """Submit many jobs and return their ids in order; they are sent in batches of 1,000, each atomic."""
-        texts = (msgspec.json.encode(submission_of(job)) for job in jobs)
+        texts = (msgspec.json.encode(submission_of(with_ids(self, job))) for job in jobs)
         return [stored.job_id for piece in _pieces(texts) for stored in self.submit_batch(piece)]
 
     def submit(self, submission: Submission) -> Accepted:
@@ -73,7 +95,10 @@ class HttpClient(OverHttp, Gopher):
         answer = self._store(_SUBMIT_BATCH, body, idempotency_key or str(uuid4()))
         replayed = answer.headers.get("idempotent-replayed") == "true"
         accepted = read(BatchAccepted, answer.body).jobs
-        return [Stored(each.job_id, each.duplicate, replayed, each.status, each.priority) for each in accepted]
+        return [
+            Stored(each.job_id, each.duplicate, replayed, each.status, each.priority, each.replaced)
+            for each in accepted
+        ]
 
     def dry_run_submission(self, submission: Submission) -> DryRun:
         """Return what would happen to a job, without storing it."""
@@ -85,22 +110,14 @@ class HttpClient(OverHttp, Gopher):
     def wait(self, job_id: str, timeout: float | None = None) -> JobView:
         """Return a job once it has finished, or after `timeout` seconds. Raises JobNotFound."""
         path = path_of(declaration_of(Gopher.job), {"job_id": job_id})
-        until = float("inf") if timeout is None else time.monotonic() + timeout
-        while True:
-            left = min(max(until - time.monotonic(), 0.0), _LONGEST_WAIT)
-            asked = time.monotonic()
-            view = read(JobView, self._api.get(path, {"wait": f"{left:.3f}"} if left else None, wait=left))
-            if view.status in ENDED or time.monotonic() >= until:
-                return view
-            if time.monotonic() - asked < left / 2:
-                # The API had no free thread for another waiting request.
-                time.sleep(min(1.0, left))
+        return wait_for(self._api, path, JobView, lambda view: view.status in ENDED, timeout)
 
     def health(self) -> Health:
         """Return the health of server, workers and scheduler. Raises QueueUnavailable if the server is unavailable."""
         answer = send(self._api, declaration_of(Gopher.health), {}, accepted=(503,))
         if answer.status == 503:
-            raise QueueUnavailable(msgspec.json.decode(answer.body)["error"])
+            told = msgspec.json.decode(answer.body)
+            raise QueueUnavailable(told.get("error", "the API's server is unavailable"))
         return read(Health, answer.body)
 
     def _store(self, declared: Operation, body: bytes, key: str) -> Answer:

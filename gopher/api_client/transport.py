@@ -1,64 +1,108 @@
 """Calls of the HTTP API: sends them, retries idempotent ones, and converts errors."""
 
+import re
 import time
-from collections.abc import Mapping
-from typing import Any, NamedTuple
-from urllib.parse import quote, urlencode, urlsplit
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple, cast
+from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 import httpcore
 import msgspec
 
 from gopher import __version__
-from gopher.base.names import JOB_ID
+from gopher.base.names import JOB_ID, canonical_id
 from gopher.base.pauses import pauses
 from gopher.config.tls import tls_context
 from gopher.errors import (
     AccessRefused,
+    ApiTooOld,
     ApiUnavailable,
+    BatchNotFound,
+    CancellationNotFound,
     ConfigurationError,
+    DuplicateJob,
     GopherError,
     InvalidJob,
     InvalidJson,
     JobConflict,
     JobNotFound,
+    KeyNotFound,
+    NotReplicated,
+    NoWorker,
     OutcomeUnknown,
     PayloadTooLarge,
     QueueBusy,
     QueueFull,
+    QueueLimit,
     QueueUnavailable,
     RedriveNotFound,
     RoleNeeded,
+    ScheduleChanged,
     ScheduleNotFound,
     ServerError,
     StorageFull,
     TooManyQueues,
+    UnknownQueue,
     UnknownType,
+    UnsupportedFile,
+    UploadLimit,
+    WebhookNotFound,
+    WorkerNotFound,
 )
+from gopher.files.store import FileMissing, StoreFull, StoreUnavailable
 from gopher.jobs.submission import InvalidBatch
 from gopher.queue.idempotency import IdempotencyMismatch
 from gopher.server.executor import PATIENCE
 
 #: Timeouts in seconds: to connect, and for a response in addition to the call's own waiting time.
 _CONNECT, _ANSWER = 5.0, 30.0
+#: How many redirects of a download are followed.
+_REDIRECTS = 4
+_BROKEN = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError)
 
 _INVALID: dict[str, type[InvalidJob]] = {
     "invalid_json": InvalidJson,
     "unknown_type": UnknownType,
+    "no_worker": NoWorker,
+    "duplicate": DuplicateJob,
     "forbidden": RoleNeeded,
     "payload_too_large": PayloadTooLarge,
     "too_many_queues": TooManyQueues,
+    "unknown_queue": UnknownQueue,
+    "queue_limit": QueueLimit,
+    "upload_limit": UploadLimit,
+    "unsupported_media_type": UnsupportedFile,
 }
 _OTHERS: dict[str, type[GopherError]] = {
     "conflict": JobConflict,
+    "precondition_failed": ScheduleChanged,
     "idempotency_mismatch": IdempotencyMismatch,
     "queue_unavailable": QueueUnavailable,
     "queue_full": QueueFull,
     "storage_full": StorageFull,
     "busy": QueueBusy,
+    "store_full": StoreFull,
+    "store_unavailable": StoreUnavailable,
     "outcome_unknown": OutcomeUnknown,
     "unauthorized": AccessRefused,
     "forbidden": AccessRefused,
 }
+#: What is missing with 404, by the beginning of the path; otherwise a job.
+_MISSING: dict[str, type[GopherError]] = {
+    "/api/v1/schedules/": ScheduleNotFound,
+    "/api/v1/dlq/redrives/": RedriveNotFound,
+    "/api/v1/dlq/retries/": RedriveNotFound,
+    "/api/v1/jobs/cancellations/": CancellationNotFound,
+    "/api/v1/keys/": KeyNotFound,
+    "/api/v1/workers/": WorkerNotFound,
+    "/api/v1/batches/": BatchNotFound,
+    "/api/v1/webhooks/deliveries/": JobNotFound,
+    "/api/v1/webhooks/": WebhookNotFound,
+}
+#: What an API says of a path that it does not have.
+_UNKNOWN_PATH = re.compile(r"[A-Z]+ /.*: see ")
+_JOBS = "/api/v1/jobs/"
 
 
 class Answer(NamedTuple):
@@ -86,6 +130,8 @@ class _Problem(msgspec.Struct):
     details: str = ""
     field: str | None = None
     errors: list[_Entry] = []
+    job_id: str | None = None
+    job_ids: list[str] = []
 
 
 class Api:
@@ -114,7 +160,7 @@ class Api:
         path: str,
         *,
         query: Mapping[str, Any] | None = None,
-        body: bytes | None = None,
+        body: bytes | Iterable[bytes] | None = None,
         headers: Mapping[str, str] | None = None,
         wait: float = 0.0,
         accepted: tuple[int, ...] = (),
@@ -122,18 +168,40 @@ class Api:
         """Send a request and return the response. Raises the error that an error response means.
 
         Only GET, PUT and requests with an Idempotency-Key are retried; others could take effect twice. Statuses in
-        `accepted` are not errors.
+        `accepted` are not errors. A body is JSON unless `headers` say otherwise.
         """
         asked = {name: value for name, value in (query or {}).items() if value is not None}
         url = f"{self.url}{path}{'?' + urlencode(asked) if asked else ''}"
         sent = {**self._headers, **(headers or {})}
         if body is not None:
-            sent["Content-Type"] = "application/json"
+            sent.setdefault("Content-Type", "application/json")
         answer = self._exchange(method, url, sent, body, wait)
         is_json = "json" in answer.headers.get("content-type", "")
         if not is_json or (answer.status >= 300 and answer.status not in accepted):
-            raise _meaning(answer, path, self.url)
+            raise _meaning(answer, method, path, self.url)
         return answer
+
+    @contextmanager
+    def download(self, path: str) -> Iterator[Iterator[bytes]]:
+        """Yield the content of a file in pieces, also if another host has it. Raises as `call` does."""
+        url, sent = f"{self.url}{path}", self._headers
+        timeout = dict.fromkeys(("connect", "pool", "write", "read"), _ANSWER)
+        try:
+            for _ in range(_REDIRECTS):
+                made = self._pool.stream("GET", url, headers=list(sent.items()), extensions={"timeout": timeout})
+                with made as response:
+                    headers = {name.decode().lower(): value.decode("latin-1") for name, value in response.headers}
+                    if response.status in (302, 307) and "location" in headers:
+                        # The key is for the API only.
+                        url, sent = urljoin(url, headers["location"]), {"User-Agent": self._headers["User-Agent"]}
+                        continue
+                    if response.status != 200:
+                        raise _meaning(Answer(response.status, headers, response.read()), "GET", path, self.url)
+                    yield response.iter_stream()
+                    return
+        except _BROKEN as error:
+            raise self._not_reached(error) from error
+        raise ApiUnavailable(f"{self.url} redirects without end")
 
     def ask(self, method: str, path: str, *, body: bytes | None = None, limit: float = _ANSWER) -> Answer:
         """Send a request once, and return its answer whatever it says. Raises ApiUnavailable."""
@@ -143,14 +211,21 @@ class Api:
             sent["Content-Type"] = "application/json"
         try:
             return self._send(method, f"{self.url}{path}", sent, body, timeout)
-        except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as error:
+        except _BROKEN as error:
             raise self._not_reached(error) from error
 
     def _send(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeout: Mapping[str, float]
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | Iterable[bytes] | None,
+        timeout: Mapping[str, float],
     ) -> Answer:
+        # Iterated again if the connection turns out to be closed, so no iterator.
+        content = cast("Iterator[bytes]", body)
         made = self._pool.request(
-            method, url, headers=list(headers.items()), content=body, extensions={"timeout": timeout}
+            method, url, headers=list(headers.items()), content=content, extensions={"timeout": timeout}
         )
         names = {name.decode().lower(): value.decode("latin-1") for name, value in made.headers}
         return Answer(made.status, names, made.content)
@@ -158,16 +233,19 @@ class Api:
     def _not_reached(self, error: Exception) -> ApiUnavailable:
         return ApiUnavailable(f"the API at {self.url} is unreachable ({_reason(error)})")
 
-    def _exchange(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, wait: float) -> Answer:
+    def _exchange(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | Iterable[bytes] | None, wait: float
+    ) -> Answer:
         timeout = {"connect": _CONNECT, "pool": _CONNECT, "write": _ANSWER, "read": _ANSWER + wait}
         give_up_at, sent = time.monotonic() + PATIENCE, False
-        repeatable = method in ("GET", "PUT") or "Idempotency-Key" in headers
+        # A repeat of what had to be new would find what it has created.
+        repeatable = (method in ("GET", "PUT") and "If-None-Match" not in headers) or "Idempotency-Key" in headers
         for pause in pauses():
             try:
                 return self._send(method, url, headers, body, timeout)
             except (httpcore.ConnectError, httpcore.ConnectTimeout, httpcore.PoolTimeout) as error:
                 problem: Exception = error
-            except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as error:
+            except _BROKEN as error:
                 sent, problem = True, error
             if time.monotonic() + pause > give_up_at or (sent and not repeatable):
                 break
@@ -192,9 +270,9 @@ def segment(name: str) -> str:
 
 def job_segment(job_id: str) -> str:
     """Quote a job id for a path. Raises JobNotFound for an invalid id."""
-    if not JOB_ID.fullmatch(job_id):
+    if not JOB_ID.fullmatch(canonical_id(job_id)):
         raise JobNotFound(f"there is no job {job_id}, or its record has expired")
-    return job_id
+    return canonical_id(job_id)
 
 
 def check_url(url: str) -> str:
@@ -205,7 +283,7 @@ def check_url(url: str) -> str:
     return url.rstrip("/")
 
 
-def _meaning(answer: Answer, path: str, url: str) -> GopherError:
+def _meaning(answer: Answer, method: str, path: str, url: str) -> GopherError:
     """Return the error that a response means."""
     try:
         problem = msgspec.json.decode(answer.body, type=_Problem)
@@ -215,16 +293,35 @@ def _meaning(answer: Answer, path: str, url: str) -> GopherError:
     said = problem.details or problem.error
     if problem.errors:
         return InvalidBatch([(each.index, _invalid(each.code, each.details, each.field)) for each in problem.errors])
+    if problem.code == NotReplicated.code:
+        return NotReplicated(said, problem.job_ids if problem.job_id is None else [problem.job_id])
     if problem.code in _OTHERS:
         return _OTHERS[problem.code](said)
-    if answer.status == 404:
-        kinds = {"/api/v1/schedules/": ScheduleNotFound, "/api/v1/dlq/redrives/": RedriveNotFound}
-        return next((kind for start, kind in kinds.items() if path.startswith(start)), JobNotFound)(said)
-    if answer.status == 429:
+    if answer.status in (404, 405):
+        return _missing(problem, method, path, url)
+    if problem.code == "rate_limited":
         return QueueBusy(f"the API's rate limit is exceeded: {said}")
     if answer.status < 500:
-        return _invalid(problem.code, said, problem.field)
+        error = _invalid(problem.code, said, problem.field)
+        if isinstance(error, DuplicateJob):
+            error.job_id = problem.job_id or ""
+        return error
     return ServerError(f"the API responded with {answer.status}: {said}")
+
+
+def _missing(problem: _Problem, method: str, path: str, url: str) -> GopherError:
+    """Return what it means that an API does not have a thing, or not the call itself."""
+    said = problem.details or problem.error
+    # An earlier release takes what is new beside the ids of jobs for one.
+    name = path.removeprefix(_JOBS) if path.startswith(_JOBS) else ""
+    is_no_id = name != "" and "/" not in name and not JOB_ID.fullmatch(name)
+    if problem.code == "method_not_allowed" or is_no_id or _UNKNOWN_PATH.match(said):
+        return ApiTooOld(
+            f"the API at {url} does not know {method} {path}: its release is older than this client's, {__version__}"
+        )
+    if problem.error.startswith("File"):
+        return FileMissing(said)
+    return next((kind for start, kind in _MISSING.items() if path.startswith(start)), JobNotFound)(said)
 
 
 def _invalid(code: str, details: str, field: str | None) -> InvalidJob:

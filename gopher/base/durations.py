@@ -1,10 +1,12 @@
 """Parses and formats durations: `10s`, `500ms`, `1h30m`, `2d`, or a number of seconds."""
 
-import re
+from datetime import timedelta
+
+from gopher.base.patterns import regex
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
-_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
+_PART = regex(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
+_NUMBER = regex(r"[0-9]+(?:\.[0-9]+)?")
 
 #: What a duration looks like, for error messages.
 PATTERN = rf"\s*(?:{_NUMBER.pattern}|(?:{_NUMBER.pattern}(?:[mM][sS]|[sSmMhHdD]))+)\s*"
@@ -14,12 +16,15 @@ LONGEST = 36_525 * 86_400.0
 _TOO_LONG = f"expected {EXPECTED}, of at most {LONGEST / 86_400:.0f}d (a hundred years)"
 
 
-def parse_duration(value: str | float) -> float:
+def parse_duration(value: str | float | timedelta) -> float:
     """Return a duration in seconds.
 
-    `parse_duration("1h30m")` is 5400.0, `parse_duration("500ms")` is 0.5, `parse_duration(3)` is 3.0.
+    `parse_duration("1h30m")` is 5400.0, `parse_duration("500ms")` is 0.5, `parse_duration(3)` is 3.0,
+    `parse_duration(timedelta(minutes=1))` is 60.0.
     Raises ValueError with what is expected for anything but a duration from 0 to a hundred years.
     """
+    if isinstance(value, timedelta):
+        value = value.total_seconds()
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError(f"expected {EXPECTED}")
     if isinstance(value, str):
@@ -57,6 +62,8 @@ def in_seconds(milliseconds: float) -> float:
 
 def format_duration(seconds: float) -> str:
     """Format seconds in the shortest form: `5400` is `1h30m`, `0.25` is `250ms`."""
+    if 0 < seconds < 0.001:
+        return f"{seconds * 1000:.2g}ms" if seconds >= 1e-6 else "0ms"
     if seconds < 1:
         return f"{seconds * 1000:.0f}ms"
     if seconds < 60:

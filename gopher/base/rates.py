@@ -1,9 +1,10 @@
 """Parses and formats rates: `10/s`, `600/m`, `5/h`, `1/10s`."""
 
-import re
-from dataclasses import dataclass
+import msgspec
 
-_TEXT = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*/\s*([0-9]*)\s*(s|m|h|d)")
+from gopher.base.patterns import regex
+
+_TEXT = regex(r"([0-9]+(?:\.[0-9]+)?)\s*/\s*([0-9]*)\s*(s|m|h|d)")
 #: Maximum number of characters, so that no number exceeds the range of a float.
 _LONGEST = 100
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -15,8 +16,7 @@ SLOWEST = 1 / (366 * 86_400)
 EXPECTED = f"a rate such as 10/s, 600/m, 5/h or 1/10s, from 1/366d to {FASTEST}/s"
 
 
-@dataclass(frozen=True)
-class Rate:
+class Rate(msgspec.Struct, frozen=True):
     """A count in a period of seconds: `100/m` is `Rate(100.0, 60.0)`."""
 
     count: float

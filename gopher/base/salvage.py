@@ -90,6 +90,11 @@ def moment(value: bytes | str | float) -> int:
     return milliseconds
 
 
+def shown_time(value: bytes | str | float | None) -> str:
+    """Return Unix milliseconds as RFC 3339, for a message."""
+    return Salvage().read("time", lambda: to_rfc3339(moment(value or "")), "an unknown time")
+
+
 def order(value: bytes | str | float | None, instead: int = 0) -> int:
     """Return an integer for sorting or summing rows, whether or not it can be shown as a time."""
     try:

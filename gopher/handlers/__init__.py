@@ -11,10 +11,15 @@ __all__ = ["cleanup", "image", "mail", "maths", "preload", "report"]
 
 def preload() -> None:
     """Import what the handlers import lazily, so that processes forked afterwards share its memory."""
+    from gopher.base.installed import is_installed
     from gopher.config.tls import tls_context
+    from gopher.outbound import fetching
 
-    from . import fetching, pictures, smtp
+    from . import smtp
 
-    pictures.load_formats()
     tls_context()
     del fetching, smtp
+    if is_installed("handlers"):
+        from . import pictures
+
+        pictures.load_formats()

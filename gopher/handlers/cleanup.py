@@ -1,4 +1,4 @@
-"""`cleanup`: deletes old records of all queues, and old files written by handlers.
+"""`cleanup`: deletes old records of all queues, and old files of the store.
 
 The scheduler also prunes records, a few at a time; this prunes all at once, and returns how many.
 """
@@ -50,33 +50,29 @@ def _check_duration(name: str, value: str | float) -> None:
 @handler("cleanup", timeout="10m", needs="admin")
 def cleanup(job: Job, payload: Cleanup) -> dict[str, Any]:
     """Prunes old results, dead letters, and files written by handlers."""
-    job.progress(0.0, "records")
-    pruned = prune_records(job, payload.dead_older_than)
-    job.progress(0.8, "files")
-    deleted, freed = delete_files(files.files_folder(), parse_duration(payload.files_older_than))
+    from gopher.config.settings import Settings
+    from gopher.queue.store import Server
+
+    with Server(Settings.from_env(), connections=1) as server:
+        job.progress(0.0, "records")
+        pruned = prune_records(job, server, payload.dead_older_than)
+        job.progress(0.8, "files")
+        deleted, freed = delete_files(server, parse_duration(payload.files_older_than))
     job.progress(1.0, "done")
     return {**pruned, "files": deleted, "bytes_freed": freed}
 
 
-def prune_records(job: Job, dead_older_than: str | float | None) -> dict[str, int]:
+def prune_records(job: Job, server: "Server", dead_older_than: str | float | None) -> dict[str, int]:
     """Prune every queue; return how many results and dead letters were deleted."""
-    from gopher.config.settings import Settings
-    from gopher.queue.store import Server
-
-    settings = Settings.from_env()
-    dead_ttl = settings.dead_ttl if dead_older_than is None else parse_duration(dead_older_than)
-    server = Server(settings, connections=1)
-    try:
-        queues = server.queues()
-        totals = {"queues": len(queues), "results": 0, "dead_letters": 0}
-        for number, queue in enumerate(queues):
-            job.progress(0.8 * number / len(queues), f"records of {queue}")
-            for finished, dead in _prune(server, queue, dead_ttl):
-                totals["results"] += finished
-                totals["dead_letters"] += dead
-        return totals
-    finally:
-        server.close()
+    dead_ttl = server.settings.dead_ttl if dead_older_than is None else parse_duration(dead_older_than)
+    queues = server.queues()
+    totals = {"queues": len(queues), "results": 0, "dead_letters": 0}
+    for number, queue in enumerate(queues):
+        job.progress(0.8 * number / len(queues), f"records of {queue}")
+        for finished, dead in _prune(server, queue, dead_ttl):
+            totals["results"] += finished
+            totals["dead_letters"] += dead
+    return totals
 
 
 def _prune(server: "Server", queue: str, dead_ttl: float) -> Iterator[tuple[int, int]]:
@@ -91,8 +87,22 @@ def _prune(server: "Server", queue: str, dead_ttl: float) -> Iterator[tuple[int,
             return
 
 
-def delete_files(folder: Path, age: float) -> tuple[int, int]:
-    """Delete our files in a folder that are older than `age` seconds; return how many, and their bytes."""
+def delete_files(server: "Server", age: float) -> tuple[int, int]:
+    """Delete stored files that nothing needs, or older than `age` seconds; return how many, and their bytes."""
+    from gopher.files.opening import open_store
+    from gopher.files.sweeping import sweep
+
+    store = open_store(server.settings, server)
+    try:
+        swept = sweep(store, server, older_than=age)
+    finally:
+        store.close()
+    count, freed = delete_earlier(files.files_folder(), age)
+    return swept.files + count, swept.bytes + freed
+
+
+def delete_earlier(folder: Path, age: float) -> tuple[int, int]:
+    """Delete old files that handlers of earlier versions have written to a folder, as above."""
     count = freed = 0
     oldest = time.time() - age
     with os.scandir(folder) as entries:

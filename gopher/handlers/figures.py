@@ -7,7 +7,8 @@ import msgspec
 
 from gopher.base.counters import BY_ERROR, OUTCOMES
 from gopher.base.times import to_rfc3339
-from gopher.jobs.models import Stats, WorkerView
+from gopher.jobs.models import WorkerView
+from gopher.jobs.stats import Stats
 from gopher.reads.histogram import Latency, buckets_of, growth, latency_of
 from gopher.reads.timeline import Timeline
 

@@ -1,21 +1,25 @@
-"""Files in `GOPHER_FILES`: those written by handlers, and `file:` sources.
+"""`file:` sources in `GOPHER_FILES`, and files that handlers of earlier versions have written there.
 
-Files written by Gopher are named `<job id>-<what>.<extension>`, while being written
-`.<job id>-<what>.<extension>.<random>.tmp`. `cleanup` recognizes them by name only.
+Those are named `<job id>-<what>.<extension>`, while being written `.<job id>-<what>.<extension>.<random>.tmp`.
+`cleanup` recognizes them by name only. Now files are in the store (`gopher.files`), which may be a part of this folder.
 """
 
+import errno
 import os
 import re
 import stat
-import tempfile
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from gopher.errors import Discard
+from gopher.files.names import UPLOADS
+from gopher.jobs.job import Job
 
 _JOB_ID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-_NAME = rf"{_JOB_ID}-[a-z0-9_]+\.(?:jpg|png|webp|gif|html|json)"
+_NAME = rf"{_JOB_ID}-[a-z0-9_]+\.(?:jpg|png|webp|gif|avif|html|json)"
 _OURS = re.compile(rf"{_NAME}|\.{_NAME}\.[a-z0-9_]+\.tmp")
+#: The path of a file that a job has written, now and in earlier versions.
+_WRITTEN_BY = re.compile(rf"jobs/({_JOB_ID})/|\.?({_JOB_ID})-")
 
 #: Regular files only: no symbolic links at any step, and no blocking on pipes.
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -34,42 +38,29 @@ def files_folder() -> Path:
     return folder
 
 
+def attached(job: Job, content: bytes, name: str) -> dict[str, str]:
+    """Store a file with a job, and return its name for the result, and its path if it is on this machine."""
+    job.attach(content, name)
+    path = job.stored_path(name)
+    return {"file": name} if path is None else {"file": name, "path": str(path)}
+
+
 def is_ours(name: str) -> bool:
-    """Return whether a file name is that of a file written by one of Gopher's handlers."""
+    """Return whether a file name is that of a file written by a handler of an earlier version."""
     return _OURS.fullmatch(name) is not None
 
 
-def write_file(job_id: str, what: str, extension: str, content: bytes) -> Path:
-    """Write `<job id>-<what>.<extension>` in `GOPHER_FILES` and return its path.
-
-    Readers see the complete file or none: it is written under a temporary name and renamed. Another attempt of the
-    same job replaces the file of the first one.
-    """
-    name = f"{job_id}-{what}.{extension}"
-    if not is_ours(name):
-        raise ValueError(f"{name!r} is not a name that cleanup would recognize")
-    path = files_folder() / name
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{name}.", suffix=".tmp")
-    try:
-        with open(descriptor, "wb") as file:
-            file.write(content)
-        # mkstemp creates a private file; results are for everyone who may read the folder.
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-    return path
-
-
-def read_source(url: str, max_bytes: int) -> bytes:
+def read_source(url: str, max_bytes: int, owner: str = "") -> bytes:
     """Return the content of a `file:` URL in `GOPHER_FILES`. Raises FileRefused.
 
-    `file:cats/tom.jpg` is `GOPHER_FILES/cats/tom.jpg`; an absolute `file:///...` must be inside the folder.
+    `file:cats/tom.jpg` is `GOPHER_FILES/cats/tom.jpg`; an absolute `file:///...` must be inside the folder. For an
+    owner's job, files that jobs of others have written do not exist.
     """
     folder = files_folder()
+    steps = _steps(url, folder)
     try:
-        descriptor = _open_below(folder, _steps(url, folder))
+        _check_owner("/".join(steps), owner)
+        descriptor = _open_below(folder, steps)
     except OSError as error:
         raise FileRefused(f"{url!r} can't be read in GOPHER_FILES: {error.strerror}") from None
     status = os.fstat(descriptor)
@@ -80,6 +71,31 @@ def read_source(url: str, max_bytes: int) -> bytes:
         if status.st_size > max_bytes:
             raise FileRefused(f"{url!r} has {status.st_size} bytes, more than the {max_bytes} allowed")
         return file.read(max_bytes)
+
+
+def _check_owner(path: str, owner: str) -> None:
+    """Raise FileNotFoundError if a file is an upload, or was written by a job that is not the owner's, as far as its
+    record tells."""
+    if not owner:
+        return
+    # Lower case: on some file systems both spellings are the same file.
+    path = path.lower()
+    if path.startswith(f"{UPLOADS}/"):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    written_by = _WRITTEN_BY.match(path) or _WRITTEN_BY.match(path.rpartition("/")[2])
+    if written_by is None:
+        return
+    from gopher.config.settings import Settings
+    from gopher.queue.store import Server
+    from gopher.reads.jobs import Inspector
+
+    server = Server(Settings.from_env(), connections=1)
+    try:
+        place = Inspector(server).place(written_by[1] or written_by[2], lambda place: place.owner == owner)
+    finally:
+        server.close()
+    if place is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
 
 
 def _steps(url: str, folder: Path) -> list[str]:

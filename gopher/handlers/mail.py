@@ -19,15 +19,22 @@ if TYPE_CHECKING:
 #: Timeout of a response of the mail server, in seconds; the job's deadline may be earlier.
 ANSWER_TIME = 20.0
 
+#: Maximum number of recipients of a message; an entry of a list may have several.
+MAX_RECIPIENTS = 100
+
 #: Characters of an envelope address: none that could end the SMTP command or start another.
 _PLAIN_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?")
 
 AddressText = Annotated[str, msgspec.Meta(min_length=3, max_length=1000)]
-Addresses = AddressText | Annotated[list[AddressText], msgspec.Meta(min_length=1, max_length=100)]
+Addresses = AddressText | Annotated[list[AddressText], msgspec.Meta(min_length=1, max_length=MAX_RECIPIENTS)]
 
 
 class HeaderRefused(Discard):
     """Raised for an invalid address, and for an address or header that could inject others."""
+
+
+class SenderRefused(Discard):
+    """Raised for a sender that SMTP_SENDERS does not allow."""
 
 
 class Attachment(msgspec.Struct, forbid_unknown_fields=True):
@@ -45,8 +52,8 @@ class Attachment(msgspec.Struct, forbid_unknown_fields=True):
 class Email(msgspec.Struct, forbid_unknown_fields=True):
     """A message to send. Addresses are `ann@example.com` or `Ann Lee <ann@example.com>`, one or a list.
 
-    `from` defaults to the `?from=` of SMTP_URL, or gopher at this host. With `html`, `body` is the plain text
-    alternative.
+    `from` defaults to the `?from=` of SMTP_URL, or gopher at this host; SMTP_SENDERS allows others. With `html`, `body`
+    is the plain text alternative.
     """
 
     to: Annotated[Addresses, msgspec.Meta(examples=["user@example.com"])]
@@ -78,11 +85,17 @@ def email(job: Job, payload: Email) -> dict[str, Any]:
 
     from .smtp import MailServer
 
-    server = MailServer.from_url(Settings.from_env().smtp_url)
-    sender = _one(payload.from_ or server.sender or f"gopher@{socket.gethostname()}", "from")
+    settings = Settings.from_env()
+    server = MailServer.from_url(settings.smtp_url)
+    sender = default = _one(server.sender or f"gopher@{socket.gethostname()}", "from")
+    if payload.from_ is not None:
+        sender = _one(payload.from_, "from")
+        _check_sender(sender, {default.addr_spec.lower(), *settings.smtp_senders})
     to, cc = _parse(payload.to, "to"), _parse(payload.cc or [], "cc")
     message = _compose(job, payload, sender, to, cc)
     recipients = list(dict.fromkeys(address.addr_spec for address in (*to, *cc)))
+    if len(recipients) > MAX_RECIPIENTS:
+        raise HeaderRefused(f"the message has {len(recipients)} recipients: send it to at most {MAX_RECIPIENTS}")
     job.log("sending the message for %d recipients to %s", len(recipients), server.host)
     refused = server.send(message, sender.addr_spec, recipients, _time_left(job))
     for address, reason in refused.items():
@@ -92,6 +105,12 @@ def email(job: Job, payload: Email) -> dict[str, Any]:
         "recipients": [address for address in recipients if address not in refused],
         "refused": refused,
     }
+
+
+def _check_sender(sender: "Address", allowed: set[str]) -> None:
+    """Raise SenderRefused unless the address, its domain or any sender is allowed."""
+    if not allowed & {sender.addr_spec.lower(), f"@{sender.domain.lower()}", "*"}:
+        raise SenderRefused(f"from: {sender.addr_spec} is not an allowed sender: add it to SMTP_SENDERS to allow it")
 
 
 def _compose(job: Job, payload: Email, sender: "Address", to: "list[Address]", cc: "list[Address]") -> "EmailMessage":

@@ -4,7 +4,6 @@
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
@@ -16,7 +15,7 @@ from gopher.jobs.handlers import handler
 from gopher.jobs.job import Job
 from gopher.reads.advice import NO_SCHEDULER
 
-from . import files, overtime, pages
+from . import files, last_summary, overtime, pages
 from .figures import EVENTS, Figures, Spread, collect, counts_of, grown
 from .mail import Addresses, check_one_line
 
@@ -43,7 +42,7 @@ class Report(msgspec.Struct, forbid_unknown_fields=True):
 
 @handler("report", timeout="60s", needs="read")
 def report(job: Job, payload: Report) -> dict[str, Any]:
-    """Writes a report on the queues to GOPHER_FILES, as HTML with plots and as JSON."""
+    """Stores a report on the queues, as HTML with plots and as JSON."""
     from gopher.config.settings import Settings
     from gopher.queue.store import Server
 
@@ -54,21 +53,25 @@ def report(job: Job, payload: Report) -> dict[str, Any]:
     finally:
         server.close()
     job.progress(0.6, "writing")
-    before = _last_summary(job.id) if payload.report_type == "daily_summary" else None
-    summary = summarise(payload.report_type, figures, before)
-    page = draw(payload.report_type, figures, summary)
-    path = files.write_file(job.id, payload.report_type, "html", page.encode())
-    data = files.write_file(job.id, payload.report_type, "json", msgspec.json.encode(summary | {"figures": figures}))
+    kind = payload.report_type
+    before = last_summary.before(job) if kind == "daily_summary" else None
+    summary = summarise(kind, figures, before)
+    page = draw(kind, figures, summary)
+    html = files.attached(job, page.encode(), f"{kind}.html")
+    data = files.attached(job, msgspec.json.encode(summary | {"figures": figures}), f"{kind}.json")
+    if kind == "daily_summary":
+        last_summary.keep(job, summary, before)
     mailed = {"mail_job_id": mail(job, payload, summary, page)} if payload.mail_to else {}
     job.progress(1.0, "done")
-    return {"path": str(path), "json_path": str(data), **mailed, **_short(summary)}
+    stored = {**html, **{f"json_{name}": text for name, text in data.items()}}
+    return {**stored, **mailed, **_short(summary)}
 
 
 def mail(job: Job, payload: Report, summary: dict[str, Any], page: str) -> str:
     """Submit a job that mails a report: its findings as text, the page as an attachment. Return the job's id."""
     from gopher.client import Client
     from gopher.config.settings import Settings
-    from gopher.jobs.handlers import registry
+    from gopher.jobs.registry import registry
 
     title = f"Gopher: {_TITLES[payload.report_type]}, {summary['generated_at'][:10]}"
     message = {
@@ -203,23 +206,3 @@ def _latencies(title: str, latencies: dict[str, Spread]) -> str:
     plot = pages.columns(title, [(names[number], counted[number]) for number in span])
     rows = [(name, each.count, each.mean, each.p50, each.p95) for name, each in latencies.items()]
     return pages.section(title, plot if used else "", pages.table(("type", "jobs", "mean", "p50", "p95"), rows))
-
-
-def _last_summary(job_id: str) -> dict[str, Any] | None:
-    """Return the latest readable daily summary of another job, or None."""
-    folder = files.files_folder()
-    others = [path for path in folder.glob("*-daily_summary.json") if not path.name.startswith(job_id)]
-    for path in sorted((path for path in others if files.is_ours(path.name)), key=_written_at, reverse=True):
-        try:
-            summary = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-            return {"generated_at": str(summary["generated_at"]), "counts": dict(summary["counts"])}
-        except (OSError, msgspec.DecodeError, KeyError, TypeError, ValueError):
-            continue
-    return None
-
-
-def _written_at(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return 0.0

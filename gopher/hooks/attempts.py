@@ -27,6 +27,12 @@ class Around:
                 each.before(self._job)
             self._begun.append(each)
 
+    def succeed(self, result: object) -> None:
+        """Call `on_success` of each, in reverse order. Raises what one of them raises; the others are not called."""
+        for each in reversed(self._begun):
+            if each.on_success is not None:
+                each.on_success(self._job, result)
+
     def end(self, outcome: Outcome) -> None:
         """Call `after` where `before` was called, in reverse order. Exceptions are logged and change nothing."""
         while self._begun:

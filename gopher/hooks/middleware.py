@@ -103,6 +103,10 @@ class Middleware:
     def before(self, job: Job) -> None:
         """Called in the child before the handler. What it raises means the same as if the handler raised it."""
 
+    def on_success(self, job: Job, result: Any) -> None:
+        """Called in the child when the handler has returned what can be stored: to commit, for instance. What it
+        raises means the same as if the handler raised it."""
+
     def after(self, job: Job, outcome: Outcome) -> None:
         """Called in the child when the attempt has ended, however that was."""
 
@@ -112,6 +116,26 @@ class Middleware:
     def on_dead(self, job: Job, outcome: Outcome) -> None:
         """Called after `on_failure` when no further attempt follows."""
 
+    def preload(self) -> None:
+        """Called once in the worker, after those of the handler modules, before children are forked."""
+
+    def on_child_start(self) -> None:
+        """Called in each child before those of the handler modules. If it raises, the child is started again."""
+
+    def on_child_stop(self) -> None:
+        """Called in each child that exits normally, after those of the handler modules."""
+
 
 #: What `add` looks for, and what each takes.
-HOOKS = {"before_enqueue": 1, "after_enqueue": 2, "before": 1, "after": 2, "on_failure": 2, "on_dead": 2}
+HOOKS: dict[str, tuple[str, ...]] = {
+    "before_enqueue": ("jobs",),
+    "after_enqueue": ("jobs", "error"),
+    "before": ("job",),
+    "on_success": ("job", "result"),
+    "after": ("job", "outcome"),
+    "on_failure": ("job", "outcome"),
+    "on_dead": ("job", "outcome"),
+    "preload": (),
+    "on_child_start": (),
+    "on_child_stop": (),
+}

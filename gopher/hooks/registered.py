@@ -2,11 +2,9 @@
 
 import inspect
 from collections.abc import Callable, Iterator
-from difflib import get_close_matches
 from typing import Any, NamedTuple
 
-from gopher.jobs.declared import Mistake
-from gopher.jobs.handlers import registry
+from gopher.jobs.registry import registry
 
 from .middleware import HOOKS, Middleware
 
@@ -18,16 +16,21 @@ class Hooked(NamedTuple):
     before_enqueue: Callable[..., object] | None
     after_enqueue: Callable[..., object] | None
     before: Callable[..., object] | None
+    on_success: Callable[..., object] | None
     after: Callable[..., object] | None
     on_failure: Callable[..., object] | None
     on_dead: Callable[..., object] | None
+    preload: Callable[..., object] | None
+    on_child_start: Callable[..., object] | None
+    on_child_stop: Callable[..., object] | None
 
 
-#: Those with hooks around enqueuing, around attempts, and for failures. Looked at where there is a hot path: nothing
-#: is to be done when one is empty.
+#: Those with hooks around enqueuing, around attempts, for failures, and for processes. Looked at where there is a hot
+#: path: nothing is to be done when one is empty.
 enqueuing: list[Hooked] = []
 attempting: list[Hooked] = []
 failing: list[Hooked] = []
+processes: list[Hooked] = []
 _added: list[object] = []
 
 
@@ -41,21 +44,25 @@ def add(middleware: object) -> None:
     if mistakes := list(_mistakes(middleware)):
         place = inspect.stack(0)[1]
         name = type(middleware).__name__ if not isinstance(middleware, type) else middleware.__name__
+        from gopher.jobs.declared import Mistake
+
         registry.refuse([Mistake(place.filename, place.lineno, f"middleware {name}", each) for each in mistakes])
         return
     _added.append(middleware)
     hooked = Hooked(type(middleware).__name__, *(_hook(middleware, name) for name in Hooked._fields[1:]))
     if hooked.before_enqueue or hooked.after_enqueue:
         enqueuing.append(hooked)
-    if hooked.before or hooked.after or hooked.on_failure or hooked.on_dead:
+    if hooked.before or hooked.on_success or hooked.after or hooked.on_failure or hooked.on_dead:
         attempting.append(hooked)
     if hooked.on_failure or hooked.on_dead:
         failing.append(hooked)
+    if hooked.preload or hooked.on_child_start or hooked.on_child_stop:
+        processes.append(hooked)
 
 
 def clear() -> None:
     """Forget all middleware: for tests."""
-    for each in (_added, enqueuing, attempting, failing):
+    for each in (_added, enqueuing, attempting, failing, processes):
         each.clear()
 
 
@@ -74,10 +81,12 @@ def _mistakes(middleware: object) -> Iterator[str]:
         yield from _wrong_hook(name, hook)
     for name in dir(middleware):
         if name not in HOOKS and name.startswith(("before_", "after_", "on_")):
+            from difflib import get_close_matches
+
             near = get_close_matches(name, HOOKS, 1, 0.5)
-            yield f"{name}() is no hook" + (f": did you mean {near[0]}()?" if near else f"; hooks are {_NAMES}")
+            yield f"{name}() is not a hook" + (f": did you mean {near[0]}()?" if near else f"; hooks are {_NAMES}")
     if not hooks:
-        yield f"has no hook; hooks are {_NAMES}"
+        yield f"has no hooks; hooks are {_NAMES}"
 
 
 _NAMES = ", ".join(HOOKS)
@@ -85,23 +94,13 @@ _NAMES = ", ".join(HOOKS)
 
 def _wrong_hook(name: str, hook: Any) -> Iterator[str]:
     if not callable(hook):
-        yield f"{name} is no method"
+        yield f"{name} is not a method"
     elif inspect.iscoroutinefunction(hook) or inspect.isgeneratorfunction(hook):
-        yield f"{name}() is a coroutine or a generator; a hook is a plain method"
+        yield f"{name}() is a coroutine or a generator; a hook must be an ordinary method"
     else:
         try:
-            inspect.signature(hook).bind(*[None] * HOOKS[name])
+            inspect.signature(hook).bind(*HOOKS[name])
         except TypeError:
-            yield f"{name}() must take {' and '.join(_TAKEN[name])}"
+            yield f"{name}() must take {' and '.join(HOOKS[name]) or 'no arguments'}"
         except ValueError:
             return
-
-
-_TAKEN = {
-    "before_enqueue": ("jobs",),
-    "after_enqueue": ("jobs", "error"),
-    "before": ("job",),
-    "after": ("job", "outcome"),
-    "on_failure": ("job", "outcome"),
-    "on_dead": ("job", "outcome"),
-}

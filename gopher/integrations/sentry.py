@@ -4,11 +4,13 @@ from contextlib import ExitStack
 from contextvars import ContextVar
 from typing import Any, Literal
 
-import sentry_sdk
-
+from gopher.base.installed import require
 from gopher.errors import ConfigurationError
 from gopher.hooks.middleware import Middleware, Outcome
 from gopher.jobs.job import Job
+
+require("sentry", "SentryMiddleware")
+import sentry_sdk  # noqa: E402 - after the check, whose message has the remedy
 
 
 class SentryMiddleware(Middleware):

@@ -12,22 +12,25 @@ for a type checker too. From the rest follow the API's route, its role and its p
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from functools import wraps
+from functools import cache, wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast, get_type_hints
 
 import msgspec
 
-from gopher.config.kinds import Role
+from gopher.config.key_kinds import Role
 
 Parameters = ParamSpec("Parameters")
 Self = TypeVar("Self")
 Asked = TypeVar("Asked")
 Result = TypeVar("Result")
 
+#: Error codes of what registers a queue.
+OF_QUEUES = ("too_many_queues", "unknown_queue")
+#: The answer that is a file of any content type.
+FILE = "*/*"
 
-@dataclass(frozen=True)
-class Operation:
+
+class Operation(msgspec.Struct, frozen=True):
     """A declared call of the API. An answer is a type, several types, or a media type such as text/html."""
 
     #: None: requires no key.
@@ -38,16 +41,30 @@ class Operation:
     summary: str = ""
     description: str = ""
     #: Name -> type of each parameter in the path.
-    path: Mapping[str, Any] = field(default_factory=dict)
+    path: Mapping[str, Any] = {}
     query: type[msgspec.Struct] | None = None
     body: Any = None
     body_required: bool = True
+    #: Other bodies that it accepts, by media type: how the OpenAPI document describes each.
+    sends: Mapping[str, Any] = {}
     #: Name -> type of each header that the operation uses.
-    headers: Mapping[str, Any] = field(default_factory=dict)
+    headers: Mapping[str, Any] = {}
+    #: Whether its answers have a version, and changes can be made conditional on it (If-Match).
+    versioned: bool = False
     is_deprecated: bool = False
+    #: Whether weaker roles may also perform it on jobs of their owner (app/access.py). The path has the job's id.
+    for_owner: bool = False
     #: A page rather than an operation of the API: it checks access and parameters itself.
     is_page: bool = False
+    #: Shows nothing of jobs and queues, so that keys that are limited to some of them may call it.
+    is_about_no_jobs: bool = False
+    #: Concerns other queues too, even if it names one: keys that are limited may not call it.
+    spans_queues: bool = False
     # Of those that are declared on a method of the interface:
+    #: Whether each call that changes something is an entry of the audit trail (admin/audit.py).
+    audited: bool = False
+    #: Its name there; "" for its part and method, such as `dead_letters.retry`.
+    action: str = ""
     method: str = ""
     #: Such as `/api/v1/jobs/<job_id>`.
     route: str = ""
@@ -55,7 +72,7 @@ class Operation:
     result: Any = None
     member: str = ""
     #: Members of the answer that are always the same.
-    fixed: Mapping[str, Any] = field(default_factory=dict)
+    fixed: Mapping[str, Any] = {}
 
 
 class Operations:
@@ -83,13 +100,23 @@ def takes(
         own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
         described = cast("Any", called)
         described.takes = kind
-        # As people read it: without the texts of the fields.
-        plain = get_type_hints(kind)
-        fields = [each.replace(annotation=plain[name]) for name, each in inspect.signature(kind).parameters.items()]
-        described.__signature__ = inspect.Signature([own, *fields])
+        described.__signature__ = inspect.Signature([own, *_fields_of(kind)])
         return called
 
     return declare
+
+
+@cache
+def _fields_of(kind: Callable[..., Any]) -> list[inspect.Parameter]:
+    """Return the fields of a Struct as parameters, as people read them: without the texts of the fields."""
+    plain = get_type_hints(kind)
+    return [each.replace(annotation=plain[name]) for name, each in inspect.signature(kind).parameters.items()]
+
+
+def audited(method: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    """Declare that a method of an interface that is no operation of the API changes something."""
+    cast("Any", method).is_audited = True
+    return method
 
 
 def operation(
@@ -105,31 +132,22 @@ def operation(
     """Declare a method of an interface as an operation.
 
     `answers` are the API's responses by status, or that with 200; by default the method's result. A Struct that the
-    method `takes` is its query, or its body if it has one. `more` are other fields of `Operation`.
+    method `takes` is its query, or its body if it has one and no `query` is given. `more` are other fields of
+    `Operation`. What changes something is audited, unless it says `audited=False`.
     """
+    changes = method != "GET"
 
     def declare(method_: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-        hints = get_type_hints(method_, include_extras=True)
-        result = hints.pop("return")
         kind = getattr(method_, "takes", None)
-        sends = method in ("POST", "PUT")
-        summary, _, description = (inspect.getdoc(method_) or "").partition("\n")
-        answered = result if answers is None else answers
-        declared = Operation(
-            role,
-            answered if isinstance(answered, Mapping) else {200: answered},
-            codes,
-            summary.strip(),
-            description.strip(),
-            path={name: hint for name, hint in hints.items() if f"<{name}>" in route},
-            query=query if sends else query or kind,
-            body=body or (kind if sends else None),
-            method=method,
-            route=route,
-            result=result,
-            **more,
-        )
-        signature = inspect.signature(method_)
+
+        # On first use: programs that only submit jobs use few operations, and types are slow to resolve.
+        @cache
+        def declared() -> Operation:
+            return described(method_, kind)
+
+        @cache
+        def signature() -> inspect.Signature:
+            return inspect.signature(method_)
 
         @wraps(method_)
         def performed(*given: Parameters.args, **named: Parameters.kwargs) -> Result:
@@ -138,22 +156,59 @@ def operation(
                 asked = kind(*given[1:], **named)
                 arguments = {name: getattr(asked, name) for name in asked.__struct_fields__}
             else:
-                bound = signature.bind(*given, **named)
+                bound = signature().bind(*given, **named)
                 bound.apply_defaults()
                 arguments = dict(bound.arguments)
                 del arguments["self"]
-            return cast("Result", self._perform(declared, arguments))
+            return cast("Result", self._perform(declared(), arguments))
 
-        cast("Any", performed).operation = declared
+        cast("Any", performed).declared = declared
+        cast("Any", performed).is_audited = more.get("audited", changes)
         return performed
+
+    def described(method_: Callable[..., Any], kind: Any) -> Operation:
+        from . import results
+
+        hints = get_type_hints(method_, localns=vars(results), include_extras=True)
+        result = hints.pop("return")
+        sends = method in ("POST", "PUT")
+        summary, _, description = (inspect.getdoc(method_) or "").partition("\n")
+        answered = result if answers is None else answers
+        return Operation(
+            role,
+            answered if isinstance(answered, Mapping) else {200: answered},
+            codes,
+            summary.strip(),
+            description.strip(),
+            path={name: hint for name, hint in hints.items() if f"<{name}>" in route},
+            query=query if sends else query or kind,
+            body=body or (kind if sends and query is None else None),
+            method=method,
+            route=route,
+            result=result,
+            **{"audited": changes, **more},
+        )
 
     return declare
 
 
 def declaration_of(method: Callable[..., Any]) -> Operation:
     """Return the operation of a method of the interface."""
-    declared: Operation = cast("Any", method).operation
-    return declared
+    found = declared_of(method)
+    assert found is not None, method
+    return found
+
+
+def declared_of(method: Callable[..., Any] | None) -> Operation | None:
+    """Return the operation of a method, or None if it is not declared as one."""
+    declared: Callable[[], Operation] | None = getattr(method, "declared", None)
+    return declared() if declared else None
+
+
+def action_of(method: Callable[..., Any], part: str) -> str:
+    """Return the name that calls of a method have in the audit trail."""
+    declared = declared_of(method)
+    return (declared.action if declared else "") or ".".join(filter(None, [part, method.__name__]))
 
 
 def answer_types(declared: Operation) -> list[Any]:

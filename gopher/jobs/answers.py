@@ -3,9 +3,23 @@
 from typing import Annotated
 
 import msgspec
+from msgspec import UNSET, Meta, UnsetType
 
-from .fields import JobId, QueueName, RateText, ScheduleName, Status, TypeName
-from .models import Accepted, LimitView, LogLine, PreviewRow, Reason, RedriveView, ScheduleView, TypeView, WorkerView
+from .fields import JobId, Key, QueueName, RateText, ScheduleName, Status, TypeName, WorkerId
+from .limit_view import LimitView
+from .models import Accepted, LogLine, PreviewRow, Reason, RedriveView, TypeView, WorkerView
+
+#: Only if there is one.
+Doubt = (
+    Annotated[
+        str,
+        Meta(
+            description="Why the name may be misspelt.",
+            examples=["no live worker has a handler for 'emial': did you mean 'email'?"],
+        ),
+    ]
+    | UnsetType
+)
 
 
 class Count(msgspec.Struct):
@@ -60,6 +74,12 @@ class Workers(msgspec.Struct):
     workers: list[WorkerView]
 
 
+class WorkersTold(msgspec.Struct):
+    """The ids of the workers that were told."""
+
+    workers: list[WorkerId]
+
+
 class RedriveStarted(msgspec.Struct, kw_only=True):
     """A gradual redrive of `count` dead letters that was started."""
 
@@ -88,13 +108,15 @@ class LimitsView(msgspec.Struct):
     limits: list[LimitView]
 
 
-class LimitSet(msgspec.Struct):
+class LimitSet(msgspec.Struct, omit_defaults=True):
     """The new limit."""
 
     type: TypeName
     rate: RateText | None
     burst: float | None
     concurrency: int | None
+    per_key: bool = False
+    warning: Doubt = UNSET
 
 
 class LimitCleared(msgspec.Struct):
@@ -104,12 +126,22 @@ class LimitCleared(msgspec.Struct):
     cleared: bool
 
 
+class Released(msgspec.Struct, omit_defaults=True):
+    """A type, or one of its limit keys or tenants, that is not throttled any more. `released` counts what was."""
+
+    job_type: TypeName = msgspec.field(name="type")
+    limit_key: Key | None
+    released: int
+    tenant: Key | None = None
+
+
 class QueuePaused(msgspec.Struct):
     """Whether a queue is paused; `changed` is false if it already was in this state."""
 
     queue: QueueName
     paused: bool
     changed: bool
+    warning: Doubt = UNSET
 
 
 class TypePaused(msgspec.Struct):
@@ -118,12 +150,7 @@ class TypePaused(msgspec.Struct):
     job_type: TypeName = msgspec.field(name="type")
     paused: bool
     changed: bool
-
-
-class SchedulesView(msgspec.Struct):
-    """All schedules."""
-
-    schedules: list[ScheduleView]
+    warning: Doubt = UNSET
 
 
 class Deleted(msgspec.Struct):

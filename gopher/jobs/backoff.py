@@ -5,7 +5,10 @@ uniformly between 0 and that, so that jobs that failed together are not retried 
 """
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
 
 from gopher.base.durations import parse_duration
 from gopher.errors import ConfigurationError
@@ -46,6 +49,40 @@ class Backoff:
         if not self.jitter:
             return self.ceiling(failures)
         return self.ceiling(failures) * (random.random() if draw is None else draw)  # noqa: S311 - not a secret
+
+
+@dataclass(frozen=True)
+class Waits:
+    """A list of delays (s): after the first failure the first one, and so on; after the last one it is repeated."""
+
+    seconds: tuple[float, ...]
+
+    @classmethod
+    def of(cls, waits: Sequence[str | float | timedelta]) -> "Waits":
+        """Return the delays of a list such as `["10s", "1m", timedelta(minutes=5)]`. Raises ConfigurationError."""
+        if not waits:
+            raise ConfigurationError("backoff=[]: must have at least one delay")
+        try:
+            return cls(tuple(map(parse_duration, waits)))
+        except ValueError as error:
+            raise ConfigurationError(f"backoff={waits!r:.60}: {error}") from None
+
+    def ceiling(self, failures: int) -> float:
+        """Return the delay (s) after that many failures, starting at 1."""
+        return self.seconds[min(failures, len(self.seconds)) - 1]
+
+    def delay(self, failures: int) -> float:
+        """Return the same: there is no jitter."""
+        return self.ceiling(failures)
+
+
+def backoff_of(declared: Any) -> Backoff | Waits:
+    """Return what is declared as backoff: the name of a curve, a `Backoff`, or delays. Raises ConfigurationError."""
+    if isinstance(declared, Backoff | Waits):
+        return declared
+    if isinstance(declared, Sequence) and not isinstance(declared, str):
+        return Waits.of(declared)
+    return Backoff(declared)
 
 
 def crash_delay(crashes: int) -> float:

@@ -1,7 +1,7 @@
-"""Times of cron expressions in any timezone: pure functions of Unix milliseconds, based on croniter.
+"""Times of cron expressions in any timezone: pure functions of Unix milliseconds.
 
-Five fields, or six with the seconds first (`*/10 * * * * *`), or `@hourly` and similar. Daylight saving time is handled
-like in Debian's cron, as cronsim describes it:
+Five fields, or six with the seconds first (`*/10 * * * * *`; see cron_fields.py), or `@hourly` and similar. Daylight
+saving time is handled like in Debian's cron, as cronsim describes it:
 
 * A clock-time expression, whose minute and hour do not start with `*` (`30 2 * * *`), fires once on each matching day:
   in a repeated hour the first time only, and if its minute is skipped, at the next one that exists.
@@ -11,20 +11,20 @@ like in Debian's cron, as cronsim describes it:
 cronsim handles clock-time expressions only with five fields. We also do so with six: a schedule must not fire twice
 because its time includes seconds. And where a clock changes by, or at, a fraction of an hour, cronsim skips existing
 local times; we don't.
-
-croniter is only used for clocks without daylight saving time; its own handling fires twice in a fold.
 """
 
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Literal, NamedTuple
+from functools import cache, lru_cache
+from importlib import resources
 from zoneinfo import ZoneInfo
 
-from croniter import CroniterBadDateError, CroniterError, croniter
-
-from gopher.base.times import to_rfc3339
 from gopher.errors import InvalidJob
+
+from . import cron_fields
+from .fire_times import FireTimes, Mark, at
+from .interval import Interval, is_interval
 
 _ALIASES = {
     "@hourly": "0 * * * *",
@@ -37,83 +37,37 @@ _ALIASES = {
 }
 #: Maximum number of characters.
 _LONGEST = 100
-#: croniter's random (R) and hashed (H) values, which differ each time.
+#: Random (R) and hashed (H) values of other crons, which differ each time.
 _RANDOM = re.compile(r"(^|[\s,])[rh]($|[\s,/(])", re.IGNORECASE)
-#: Years within which an expression has to fire: a 29 February that must be a Sunday (`0 0 29 2 */7`) occurs every 28
-#: years, and across 2100 after 40.
-_HORIZON = 41
-#: Maximum range of a preview, in milliseconds: a hundred years.
-_PREVIEW = 36_525 * 86_400_000
+#: Listed by tzdata, but not a place: its clock is unset.
+_NO_ZONES = frozenset({"Factory"})
 
-_DAY = timedelta(days=1)
 _SECOND = timedelta(seconds=1)
 
 
-class Fire(NamedTuple):
-    """A time at which an expression fires. `mark` is set if daylight saving time shifted it or made it ambiguous."""
-
-    utc: str
-    local: str
-    mark: Literal["", "gap", "fold"]
+@lru_cache(maxsize=20_000)
+def cached_cron(expression: str, timezone: str) -> FireTimes:
+    """Return the times of an expression in a timezone; the same one again is not validated again. Raises InvalidJob."""
+    return fire_times(expression, timezone)
 
 
-class CronExpression:
+def fire_times(expression: str, timezone: str) -> FireTimes:
+    """Return the times of a cron expression or an interval in a timezone. Raises InvalidJob."""
+    return (Interval if is_interval(expression) else CronExpression)(expression, timezone)
+
+
+class CronExpression(FireTimes):
     """A cron expression in a timezone. Raises InvalidJob (/cron_expression, /timezone) if invalid."""
 
     def __init__(self, expression: str, timezone: str = "UTC") -> None:
-        self.expression = expression
-        self.timezone = timezone
-        self._zone = _zone(timezone)
-        self._fields = _fields(expression)
-        minute, hour = self._fields.split()[-5:-3]
-        self._clock_time = not minute.startswith("*") and not hour.startswith("*")
+        super().__init__(expression, timezone)
+        self._fields = _parsed(expression)
         _check_fires(self._fields, expression)
 
-    def next_after(self, moment: int) -> int:
-        """Return the first time strictly after `moment` (Unix ms)."""
-        return self._next(moment)[0]
+    def _next(self, moment: int) -> tuple[int, Mark]:
+        return self._next_clock_time(moment) if self._fields.is_clock_time else self._next_real_time(moment)
 
-    def fires_between(self, after: int, until: int, limit: int) -> list[int]:
-        """Return the times after `after` up to `until`, oldest first, at most `limit`."""
-        found: list[int] = []
-        while len(found) < limit and (after := self.next_after(after)) <= until:
-            found.append(after)
-        return found
-
-    def last_until(self, moment: int, known: int) -> int:
-        """Return the last time up to `moment`: at least `known`, an earlier one."""
-        # The next time never decreases as the moment increases, so bisection finds it in about 40 steps.
-        low, high = known, moment
-        while low < high:
-            middle = (low + high) // 2
-            fire = self.next_after(middle)
-            if fire <= moment:
-                low = fire
-            else:
-                high = middle
-        return low
-
-    def period_after(self, moment: int) -> int:
-        """Return the milliseconds between the next two times after `moment`."""
-        first = self.next_after(moment)
-        return self.next_after(first) - first
-
-    def preview(self, after: int, count: int) -> list[Fire]:
-        """Return the next `count` times within a hundred years, in UTC and local time."""
-        rows: list[Fire] = []
-        end = after + _PREVIEW
-        while len(rows) < count:
-            after, mark = self._next(after)
-            if after > end:
-                break
-            local = _at(after, self._zone).isoformat(timespec="seconds")
-            rows.append(Fire(to_rfc3339(after), local, mark))
-        return rows
-
-    def _next(self, moment: int) -> tuple[int, Literal["", "gap", "fold"]]:
-        return self._next_clock_time(moment) if self._clock_time else self._next_real_time(moment)
-
-    def _next_clock_time(self, moment: int) -> tuple[int, Literal["", "gap", "fold"]]:
+    def _next_clock_time(self, moment: int) -> tuple[int, Mark]:
         # In local time, all minutes of a gap map to the moment after it, and those of a fold to the first occurrence.
         # So moments never decrease along it, and the first later one is the next.
         for wall in _walls(self._fields, _wall(moment, self._zone)):
@@ -133,14 +87,14 @@ class CronExpression:
         early, late = sorted(_ms(wall.replace(tzinfo=self._zone, fold=fold)) for fold in (0, 1))
         return self._first_change(early, late)
 
-    def _next_real_time(self, moment: int) -> tuple[int, Literal["", "gap", "fold"]]:
+    def _next_real_time(self, moment: int) -> tuple[int, Mark]:
         while True:
-            offset = _at(moment, self._zone).utcoffset() or timedelta()
+            offset = at(moment, self._zone).utcoffset() or timedelta()
             wall = next(_walls(self._fields, _wall(moment, self._zone)))
             instant = _ms((wall - offset).replace(tzinfo=UTC))
             change = self._change_between(moment, instant)
             if change is None:
-                local = _at(instant, self._zone)
+                local = at(instant, self._zone)
                 ambiguous = local.replace(fold=0).utcoffset() != local.replace(fold=1).utcoffset()
                 return instant, "fold" if ambiguous else ""
             # From this moment on the offset differs; the moment itself counts, too.
@@ -155,35 +109,63 @@ class CronExpression:
 
     def _change_between(self, start: int, end: int) -> int | None:
         """Return the first moment in (start, end] at which the offset changes, or None."""
-        offset = _at(start, self._zone).utcoffset()
+        offset = at(start, self._zone).utcoffset()
         while start < end:
             stop = min(start + 86_400_000, end)
-            if _at(stop, self._zone).utcoffset() != offset:
+            if at(stop, self._zone).utcoffset() != offset:
                 return self._first_change(start, stop)
             start = stop
         return None
 
     def _first_change(self, start: int, end: int) -> int:
         """Return the moment in (start, end] at which the offset changes from that of `start` (whole seconds)."""
-        offset = _at(start, self._zone).utcoffset()
+        offset = at(start, self._zone).utcoffset()
         low, high = start // 1000, -(-end // 1000)
         while high - low > 1:
             middle = (low + high) // 2
-            if _at(middle * 1000, self._zone).utcoffset() == offset:
+            if at(middle * 1000, self._zone).utcoffset() == offset:
                 low = middle
             else:
                 high = middle
         return high * 1000
 
 
-def _zone(name: str) -> ZoneInfo:
+def check(expression: str, timezone: str) -> None:
+    """Raise InvalidJob (/cron_expression, /timezone) for what a new schedule can't have.
+
+    That is more than what CronExpression rejects: schedules of earlier versions continue to fire.
+    """
+    fire_times(expression, timezone)
+    if timezone not in _zones():
+        raise InvalidJob(
+            f"is {timezone!r:.60}: differs from host to host; expected an IANA name such as Europe/Berlin", "/timezone"
+        )
+    if is_interval(expression):
+        return
     try:
-        return ZoneInfo(name)
-    except (ValueError, OSError, KeyError):
-        raise InvalidJob(f"is {name!r:.60}: expected an IANA name such as Europe/Berlin", "/timezone") from None
+        cron_fields.check_steps(expand(expression))
+    except ValueError as error:
+        raise _bad(expression, str(error)) from None
 
 
-def _fields(expression: str) -> str:
+@cache
+def _zones() -> frozenset[str]:
+    """Return the names of zones that exist on every host.
+
+    A host may have others, such as `localtime`, `posixrules` and `right/...`.
+    """
+    return frozenset(resources.files("tzdata").joinpath("zones").read_text("utf-8").split()) - _NO_ZONES
+
+
+def _parsed(expression: str) -> cron_fields.Fields:
+    try:
+        return cron_fields.parse(expand(expression))
+    except ValueError as error:
+        raise _bad(expression, str(error)) from None
+
+
+def expand(expression: str) -> str:
+    """Return the five or six fields of an expression, separated by spaces."""
     text = " ".join(expression.split())
     if text.startswith("@"):
         if text.lower() not in _ALIASES:
@@ -202,37 +184,21 @@ def _bad(expression: str, why: str) -> InvalidJob:
     return InvalidJob(f"is {expression!r:.120}: {why}", "/cron_expression")
 
 
-def _check_fires(fields: str, expression: str) -> None:
-    try:
-        next(_walls(fields, datetime(2024, 1, 1)))  # noqa: DTZ001 - a wall's time has no zone
-    except StopIteration:
-        raise _bad(expression, "never fires") from None
-    except (CroniterError, ValueError, KeyError, TypeError, IndexError) as error:
-        raise _bad(expression, str(error)[:200]) from None
+def _check_fires(fields: cron_fields.Fields, expression: str) -> None:
+    if fields.after(datetime(2024, 1, 1)) is None:  # noqa: DTZ001 - a wall's time has no zone
+        raise _bad(expression, "never fires")
 
 
-def _walls(fields: str, start: datetime) -> Iterator[datetime]:
+def _walls(fields: cron_fields.Fields, start: datetime) -> Iterator[datetime]:
     """Yield the times of an expression strictly after `start` on a clock without daylight saving time."""
-    iterator = croniter(
-        fields,
-        start.replace(tzinfo=UTC),
-        second_at_beginning=True,
-        max_years_between_matches=_HORIZON,
-        implement_cron_bug=True,
-    )
-    while True:
-        try:
-            yield iterator.get_next(datetime).replace(tzinfo=None)
-        except CroniterBadDateError:
-            return
-
-
-def _at(moment: int, zone: ZoneInfo) -> datetime:
-    return datetime.fromtimestamp(moment / 1000, UTC).astimezone(zone)
+    wall = fields.after(start)
+    while wall is not None:
+        yield wall
+        wall = fields.after(wall)
 
 
 def _wall(moment: int, zone: ZoneInfo) -> datetime:
-    return _at(moment, zone).replace(tzinfo=None, fold=0)
+    return at(moment, zone).replace(tzinfo=None, fold=0)
 
 
 def _ms(moment: datetime) -> int:

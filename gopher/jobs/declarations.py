@@ -7,6 +7,8 @@ from collections.abc import Callable
 from types import FunctionType, MethodType
 from typing import Any, NamedTuple
 
+from .arguments import TaskFunction
+
 
 class Declaration(NamedTuple):
     """A function's declaration in the source. Two of the same location differ by the load of the module."""
@@ -34,9 +36,12 @@ class Declaration(NamedTuple):
 
 
 def underlying(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the function that runs when this is called: inside a partial, a bound method or an object's `__call__`."""
+    """Return the function that runs when this is called: inside a task, a partial, a bound method or an
+    object's `__call__`."""
     while True:
-        if isinstance(function, functools.partial):
+        if isinstance(function, TaskFunction):
+            function = function.function
+        elif isinstance(function, functools.partial):
             function = function.func
         elif isinstance(function, MethodType):
             function = function.__func__
@@ -68,9 +73,9 @@ def declaration(function: Callable[..., Any]) -> Declaration:
 
 def wrong_kind(function: Callable[..., Any]) -> str:
     """Return why something can't be a handler; "" if it can."""
-    if inspect.isclass(function):
-        return "is a class; use a function"
     below = underlying(function)
+    if inspect.isclass(below):
+        return "is a class; use a function"
     return next((f"is {kind}; {remedy}" for is_one, kind, remedy in _NOT_RUN if is_one(below)), "")
 
 

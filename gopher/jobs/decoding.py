@@ -1,26 +1,35 @@
 """Converts msgspec's errors: the field as a JSON pointer, and how to fix it."""
 
 import re
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
+from gopher.base.near import did_you_mean
+from gopher.base.patterns import regex
 from gopher.errors import InvalidJob, InvalidJson
 
+from .choices import choices, fields_at
 from .strict_json import check_names
 
 T = TypeVar("T")
 
-_NAMED = re.compile(r"Object (missing required|contains unknown) field `(.*)`", re.DOTALL)
+_NAMED = regex(r"Object (missing required|contains unknown) field `(.*)`", re.DOTALL)
+_NO_CHOICE = "Invalid enum value "
 
 
-def explain(error: msgspec.ValidationError, base: str = "") -> InvalidJob:
-    """Return the InvalidJob for a value that does not fit its type; `base` points to the value."""
+def explain(error: msgspec.ValidationError, base: str = "", kind: Any = None) -> InvalidJob:
+    """Return the InvalidJob for a value that does not fit its type `kind`; `base` points to the value."""
     details, _, path = str(error).partition(" - at `$")
-    field = base + path.rstrip("`").replace("[", "/").replace("]", "").replace(".", "/")
+    field = base + path.rstrip("`").replace("[...]", "/*").replace("[", "/").replace("]", "").replace(".", "/")
     if named := _NAMED.match(details):
-        missing = named[1].startswith("missing")
-        return InvalidJob("is required" if missing else "is not a known field: remove it", f"{field}/{named[2]}")
+        if named[1].startswith("missing"):
+            return InvalidJob("is required", f"{field}/{named[2]}")
+        near = did_you_mean(named[2], fields_at(kind, path.rstrip("`"))) if kind is not None else ""
+        return InvalidJob(f"is not a known field: {near or 'remove it'}", f"{field}/{named[2]}")
+    if kind is not None and details.startswith(_NO_CHOICE):
+        allowed = ", ".join(choices(kind, path.rstrip("`")))
+        return InvalidJob(f"{details.removeprefix(_NO_CHOICE)} is not one of {allowed}", field or None)
     return InvalidJob(f"{details[0].lower()}{details[1:]}", field or None)
 
 
@@ -32,7 +41,7 @@ def decode(decoder: msgspec.json.Decoder[T], text: bytes | msgspec.Raw, *, names
     try:
         value = decoder.decode(text)
     except msgspec.ValidationError as error:
-        raise explain(error) from None
+        raise explain(error, kind=decoder.type) from None
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise InvalidJson(f"the body is not valid JSON: {error}") from None
     if names:

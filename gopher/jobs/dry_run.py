@@ -1,6 +1,5 @@
 """Dry runs: what would happen to a job if it was submitted now."""
 
-import time
 from collections.abc import Sequence
 
 import msgspec
@@ -11,10 +10,11 @@ from gopher.config.settings import Settings
 
 from .backoff import Backoff
 from .fields import Priority, QueueName, RateText, Time, TypeName
-from .handlers import Registry
 from .job import NewJob, decode_envelope
-from .models import LimitView, WorkerView
+from .limit_view import LimitView
+from .models import WorkerView
 from .options import resolve
+from .registry import Registry
 
 #: How many retries are shown with their delays.
 _SHOWN = 10
@@ -43,8 +43,9 @@ def dry_run(
     registry: Registry | None,
     limits: Sequence[LimitView],
     workers: Sequence[WorkerView],
+    now: int,
 ) -> DryRun:
-    """Return what would happen to a job in the current state."""
+    """Return what would happen to a job in the current state, at the server's time `now` (Unix ms)."""
     handler = registry.get(job.type) if registry else None
     options = resolve(decode_envelope(job.envelope), handler, settings)
     backoff = handler.backoff if handler else Backoff()
@@ -55,7 +56,7 @@ def dry_run(
         type=job.type,
         queue=job.queue,
         priority=job.priority,
-        execute_at=to_rfc3339(_due(job)),
+        execute_at=to_rfc3339(_due(job, now)),
         timeout=options.timeout,
         max_retries=options.max_retries,
         retry_delays=[backoff.ceiling(failures) for failures in range(1, min(options.max_retries, _SHOWN) + 1)],
@@ -66,6 +67,5 @@ def dry_run(
     )
 
 
-def _due(job: NewJob) -> float:
-    now = time.time() * 1000
+def _due(job: NewJob, now: int) -> float:
     return now + int(job.due) if job.due.startswith("+") else float(job.due or now)

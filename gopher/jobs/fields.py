@@ -7,14 +7,14 @@ more specific messages; subclasses of `Checked` are validated by these types.
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 from msgspec import Meta, Raw
 
 from gopher.base.durations import LONGEST
 from gopher.base.durations import PATTERN as DURATION
-from gopher.base.names import JOB_ID, KEY, QUEUE_NAME, SCHEDULE_NAME, TYPE_NAME
+from gopher.base.names import FILE_ID, JOB_ID, KEY, KEY_ID, KEY_NAME, QUEUE_NAME, SCHEDULE_NAME, TYPE_NAME
 from gopher.base.priorities import DEFAULT_PRIORITY, PRIORITIES
 from gopher.base.states import State
 from gopher.errors import InvalidJob
@@ -22,7 +22,7 @@ from gopher.errors import InvalidJob
 _FROM, _TO = "^(?:", ")$"
 
 
-def _whole(pattern: re.Pattern[str] | str) -> dict[str, Any]:
+def whole(pattern: re.Pattern[str] | str) -> dict[str, Any]:
     """Return the schema of text that matches a pattern completely."""
     return {"pattern": f"{_FROM}{pattern if isinstance(pattern, str) else pattern.pattern}{_TO}"}
 
@@ -30,24 +30,71 @@ def _whole(pattern: re.Pattern[str] | str) -> dict[str, Any]:
 JobId = Annotated[
     str,
     Meta(
-        description="Id of a job.",
+        description="Id of a job: a UUID. In requests, its letters may be upper case.",
         examples=["01a20d1c-ddd6-7e46-9daa-2af634a7f173"],
-        extra_json_schema=_whole(JOB_ID),
+        extra_json_schema=whole(JOB_ID.pattern.replace("a-f", "A-Fa-f")),
     ),
 ]
-TypeName = Annotated[str, Meta(description="Job type.", examples=["email"], extra_json_schema=_whole(TYPE_NAME))]
+WorkerId = Annotated[
+    str, Meta(description="Id of a worker.", examples=["web-1-4242-5f2c9a1b7d3e8f60"], min_length=1, max_length=100)
+]
+WorkerState = Annotated[
+    Literal["running", "quiet", "stopping"],
+    Meta(description="quiet: fetches no more jobs, and finishes those that it runs; stopping: exits then."),
+]
+BatchId = Annotated[
+    str,
+    Meta(
+        description="Id of a batch: a UUID.",
+        examples=["01a20d1c-ddd6-7e46-9daa-2af634a7f173"],
+        extra_json_schema=whole(JOB_ID.pattern.replace("a-f", "A-Fa-f")),
+        extra={"metavar": "ID"},
+    ),
+]
+TypeName = Annotated[str, Meta(description="Job type.", examples=["email"], extra_json_schema=whole(TYPE_NAME))]
 QueueName = Annotated[
-    str, Meta(description="Name of a queue.", examples=["default"], extra_json_schema=_whole(QUEUE_NAME))
+    str, Meta(description="Name of a queue.", examples=["default"], extra_json_schema=whole(QUEUE_NAME))
 ]
 ScheduleName = Annotated[
-    str, Meta(description="Name of a schedule.", examples=["nightly"], extra_json_schema=_whole(SCHEDULE_NAME))
+    str, Meta(description="Name of a schedule.", examples=["nightly"], extra_json_schema=whole(SCHEDULE_NAME))
+]
+FileId = Annotated[
+    str,
+    Meta(
+        description="Id of an upload.",
+        examples=["7c9e6679-7425-40de-944b-e07fc1f90ae7"],
+        extra_json_schema=whole(FILE_ID),
+    ),
+]
+ApiKeyId = Annotated[
+    str, Meta(description="Id of an API key.", examples=["3f0c9be1a7d2"], extra_json_schema=whole(KEY_ID))
+]
+ApiKeyName = Annotated[
+    str,
+    Meta(
+        description="Name of the client, which is the owner of its jobs.",
+        examples=["shop"],
+        extra_json_schema=whole(KEY_NAME),
+    ),
+]
+Owner = Annotated[
+    str,
+    Meta(description='Name of the API key that submitted the job, "" if trusted.', examples=["shop"]),
+]
+Version = Annotated[
+    str,
+    Meta(
+        description="Version of a schedule, which each change of its definition replaces.",
+        examples=["1795920000000-3f2a9c41d07e"],
+        extra={"metavar": "VERSION"},
+    ),
 ]
 Key = Annotated[
     str,
     Meta(
         description="A key of your choice.",
         examples=["customer:42"],
-        extra_json_schema=_whole(KEY),
+        extra_json_schema=whole(KEY),
         extra={"metavar": "KEY"},
     ),
 ]
@@ -79,7 +126,7 @@ Duration = (
             description="10s, 500ms, 1h30m, 2d, or a number of seconds.",
             examples=["1h30m"],
             extra={"metavar": "DURATION"},
-            extra_json_schema=_whole(DURATION),
+            extra_json_schema=whole(DURATION),
         ),
     ]
     | Annotated[int, Meta(extra_json_schema={"minimum": 0, "maximum": int(LONGEST)})]

@@ -4,10 +4,11 @@ import hashlib
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from functools import lru_cache
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 from uuid import UUID
 from zlib import crc32
 
@@ -21,6 +22,15 @@ from gopher.base.states import State as State  # noqa: PLC0414 - where others ma
 NO_METADATA = msgspec.Raw(b"{}")
 
 
+class FileRef(msgspec.Struct, omit_defaults=True, frozen=True):
+    """A stored file that a job was submitted with: its key in the store, what it is called, and what it is."""
+
+    key: str
+    name: str
+    size: int
+    content_type: str = ""
+
+
 class Envelope(msgspec.Struct, omit_defaults=True, frozen=True):
     """The submitted part of a job: stored once as JSON, never changed, never read by a script.
 
@@ -31,15 +41,28 @@ class Envelope(msgspec.Struct, omit_defaults=True, frozen=True):
     payload: msgspec.Raw = msgspec.Raw(b"{}")
     max_retries: int | None = None
     timeout: float | None = None
-    #: No attempt is started later than this after the submission.
+    #: No attempt is started later than this after the submission; the record has the time (`give_up`).
     retry_for: float | None = None
     execute_at: int | None = None
     #: The trace context of the submission (see `trace_context`).
     trace: dict[str, str] = {}
     #: The name of the API key that submitted it (see `owners`).
     owner: str = ""
+    #: Whose job it is (see `NewJob.tenant`).
+    tenant: str = ""
+    tags: tuple[str, ...] = ()
+    #: The batch that it belongs to, or that it is the callback of.
+    batch: str = ""
     # Not `Raw | None`: msgspec would then read null only.
     metadata: msgspec.Raw = NO_METADATA
+    #: The files that it was submitted with, by the names that its handler knows.
+    files: dict[str, FileRef] = {}
+    #: The id of the job that it is a copy of.
+    copied_from: str = ""
+    #: As in the submission: url, events, include.
+    callback: dict[str, Any] = {}
+    #: Whether the payload here only refers to the real one, a file of the job (see `files.large_payloads`).
+    payload_is_file: bool = False
 
 
 #: The JSON of an envelope with a payload only, as nearly all are.
@@ -67,8 +90,8 @@ def with_field(envelope: bytes, field: bytes) -> bytes:
 class NewJob(msgspec.Struct, frozen=True, gc=False):
     """A job to be stored in a queue.
 
-    `due` and `expires` are Unix milliseconds as text, or `+5000` for milliseconds from now by the server's clock,
-    since the submitter's may be wrong. "" means immediately, and never.
+    `due`, `expires` and `give_up` are Unix milliseconds as text, or `+5000` for milliseconds from now by the server's
+    clock, since the submitter's may be wrong. "" means immediately, and never.
     """
 
     id: str
@@ -78,19 +101,44 @@ class NewJob(msgspec.Struct, frozen=True, gc=False):
     priority: str = DEFAULT_PRIORITY
     due: str = ""
     expires: str = ""
+    #: When no other attempt is started any more (`retry_for`).
+    give_up: str = ""
     #: Seconds to keep the finished job's record; None is the default.
     retention: float | None = None
     #: While a job of the same owner and type with this key is unfinished, for at most `unique_for` seconds, another one
     #: is not stored.
     unique_key: str = ""
     unique_for: float = 366 * 86400.0
-    #: Jobs with the same key share a bucket of their type's rate limit; others share the type's bucket.
+    #: What it does to that other job (see `base.unique_modes`), "" to keep it; seconds to postpone that at most.
+    unique_mode: str = ""
+    max_wait: float | None = None
+    #: Id of the job whose folder has its files, with `replace`: its own, or that of the job that it replaces.
+    folder: str = ""
+    #: Where the type's limit is one for each key (`Limit.per_key`), jobs with the same key share one.
     limit_key: str = ""
     #: Ids of the jobs in the same queue that must finish first, and what happens if one does not complete.
     after: tuple[str, ...] = ()
     on_parent_failure: str = "fail"
+    #: (id, queue) of those in `after` that are in other queues, or are batches. Not stored.
+    remote_parents: tuple[tuple[str, str], ...] = ()
+    #: The batch that it belongs to.
+    batch: str = ""
     #: As in the envelope (see `owners`).
     owner: str = ""
+    #: What its end tells something in another queue: `<kind> <queue> <what it is about>` (see `queue.relay`).
+    tells: tuple[str, ...] = ()
+    #: Digest of the submission if that has chosen the job's id (`job_id`): a repeat is the same job.
+    named: str = ""
+    #: Where its end is reported to, as a line (see `webhooks.callback_line`).
+    callback: str = ""
+    #: Whose job it is: jobs that wait are served in turn by tenant. Also in the envelope.
+    tenant: str = ""
+    #: When its submission is acknowledged (see `gopher.base.durability`), "" for the default. Not stored.
+    durability: str = ""
+    #: Whether it is stored only if a live worker serves its type and queue. Not stored.
+    require_worker: bool = False
+    #: (name, id) of its uploads. They are in the envelope once it is known that they exist (see `files.uploads`).
+    files: tuple[tuple[str, str], ...] = ()
 
     @property
     def unique_name(self) -> str:
@@ -104,8 +152,18 @@ class NewJob(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def is_plain(self) -> bool:
-        """Whether the job runs immediately, does not expire, and has no other options. Nearly all jobs are plain."""
-        special = self.due or self.expires or self.unique_key or self.limit_key or self.after
+        """Whether the job runs immediately, does not expire, and has no options but perhaps a tenant, as nearly all."""
+        special = (
+            self.due
+            or self.expires
+            or self.give_up
+            or self.unique_key
+            or self.limit_key
+            or self.after
+            or self.tells
+            or self.named
+            or self.callback
+        )
         return not special and self.retention is None
 
 
@@ -157,6 +215,11 @@ def job_id_from(made: int, seed: str) -> str:
     return str(UUID(bytes=bytes(value)))
 
 
+def has_time(job_id: str) -> bool:
+    """Return whether an id tells when its job was created: all but those that submitters have chosen do."""
+    return job_id[14:15] == "7"
+
+
 def created_ms(job_id: str) -> int:
     """Return the creation time of an id in Unix milliseconds, by the creator's clock."""
     if job_id[8:9] == "-":
@@ -177,6 +240,25 @@ class Reporter:
     def cancelled(self) -> bool:
         return False
 
+    def frozen_seconds(self) -> float:
+        return 0.0
+
+
+class JobFiles(Protocol):
+    """The files of a job, as its handler sees them."""
+
+    @property
+    def paths(self) -> Mapping[str, Path]: ...
+    def attach(self, content: bytes | str | os.PathLike[str], name: str) -> str: ...
+    def of_parent(self, job_id: str, name: str) -> Path: ...
+    def stored_path(self, name: str) -> Path | None: ...
+    def payload(self) -> bytes: ...
+    def close(self) -> None: ...
+
+
+def _no_files(job: "Job") -> JobFiles:
+    raise RuntimeError(f"{job!r} has no store for files: it does not run in a worker")
+
 
 class Job(msgspec.Struct, kw_only=True, eq=False, weakref=True):
     """The handler's view of its job: attributes, and methods to report progress."""
@@ -188,16 +270,27 @@ class Job(msgspec.Struct, kw_only=True, eq=False, weakref=True):
     attempt: int = 1
     max_retries: int = 0
     metadata: dict[str, Any] = {}
+    tags: tuple[str, ...] = ()
     #: Time of the soft timeout, in Unix seconds.
     deadline: float | None = None
     #: Results of the jobs that it waited for, by id.
     parents: dict[str, Any] = {}
     #: Its trace id, 32 hexadecimal digits; "" if it was submitted without one.
     trace_id: str = ""
+    #: Where it was submitted in that trace, in the format of the header; "" without one.
+    traceparent: str = ""
+    #: Id of the batch that it belongs to, or that it is the callback of; "" for none.
+    batch: str = ""
     #: Name of the API key that submitted it, "" if trusted. Jobs that its handler enqueues inherit it.
     owner: str = ""
     #: Receives reports; not for handlers.
     reporter: Reporter = msgspec.field(default_factory=Reporter)
+    #: The files that it was submitted with, opens its files, and has opened them; not for handlers.
+    uploads: dict[str, FileRef] = {}
+    #: The name of the file with its payload, "" if its record has that; not for handlers.
+    payload_file: str = ""
+    open_files: Callable[["Job"], JobFiles] = _no_files
+    opened: JobFiles | None = None
 
     def progress(self, fraction: float, message: str = "") -> None:
         """Report progress: a fraction from 0 to 1, and a message.
@@ -220,6 +313,36 @@ class Job(msgspec.Struct, kw_only=True, eq=False, weakref=True):
     def cancelled(self) -> bool:
         """Return whether the job's cancellation was requested."""
         return self.reporter.cancelled()
+
+    @property
+    def files(self) -> Mapping[str, Path]:
+        """The files that it was submitted with: a path for each name. A file is fetched when its path is asked for, and
+        deleted when the attempt ends."""
+        return self._files().paths
+
+    def attach(self, content: bytes | str | os.PathLike[str], name: str = "") -> str:
+        """Store bytes, or the file at a path, with the job, and return its name: by default that of the path.
+
+        It replaces a file of the same name. The file is kept as long as the job.
+        """
+        return self._files().attach(content, name)
+
+    def parent_file(self, job_id: str, name: str) -> Path:
+        """Return the path of a file that a job in `parents` has stored, fetched like those of `files`."""
+        return self._files().of_parent(job_id, name)
+
+    def stored_path(self, name: str) -> Path | None:
+        """Return where a file that it has attached is on this machine, None with a store elsewhere."""
+        return self._files().stored_path(name)
+
+    def stored_payload(self) -> bytes:
+        """Return the payload of a job whose record only refers to it; not for handlers."""
+        return self._files().payload()
+
+    def _files(self) -> JobFiles:
+        if self.opened is None:
+            self.opened = self.open_files(self)
+        return self.opened
 
     def __repr__(self) -> str:
         return f"<Job {self.id} {self.type} attempt {self.attempt}>"

@@ -15,9 +15,13 @@ class Limit(NamedTuple):
     rate: float | None
     burst: float | None
     concurrency: int | None
+    #: Whether it is one limit for each `limit_key`; otherwise all jobs of the type share it, whatever their keys.
+    per_key: bool = False
 
 
-def make_limit(rate: str | None, burst: float | None = None, concurrency: int | None = None) -> Limit | None:
+def make_limit(
+    rate: str | None, burst: float | None = None, concurrency: int | None = None, *, per_key: bool = False
+) -> Limit | None:
     """Return a limit, None if nothing is limited. `burst` defaults to one second of the rate.
 
     Raises ValueError with what is expected.
@@ -33,4 +37,4 @@ def make_limit(rate: str | None, burst: float | None = None, concurrency: int | 
         burst = max(1.0, math.ceil(starts))
     if starts is None and concurrency is None:
         return None
-    return Limit(starts, burst, concurrency)
+    return Limit(starts, burst, concurrency, per_key)

@@ -21,13 +21,13 @@ class Line(NamedTuple):
         return self.text is not None and not self.text.strip()
 
 
-def read_lines(file: IO[bytes]) -> Iterator[Line]:
+def read_lines(file: IO[bytes], longest: int = LONGEST_LINE) -> Iterator[Line]:
     """Yield the unmodified lines of a file, without a byte order mark. Lines that are too long have no text."""
     number = 0
-    while text := file.readline(LONGEST_LINE + 1):
-        number, size, too_long = number + 1, len(text), len(text) > LONGEST_LINE
+    while text := file.readline(longest + 1):
+        number, size, too_long = number + 1, len(text), len(text) > longest
         # Its rest, up to its end.
-        while too_long and not text.endswith(b"\n") and (text := file.readline(LONGEST_LINE)):
+        while too_long and not text.endswith(b"\n") and (text := file.readline(longest)):
             size += len(text)
         if number == 1:
             text = text.removeprefix(_BOM)

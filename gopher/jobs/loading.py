@@ -10,7 +10,8 @@ from pathlib import Path
 from gopher.errors import ConfigurationError
 
 from .declared import Mistake
-from .handlers import Registry, registry
+from .module_search import not_found
+from .registry import Registry, registry
 
 #: Given what is done next, e.g. "shop.jobs", it watches over it.
 Watched = Callable[[str], AbstractContextManager[object]]
@@ -72,8 +73,7 @@ def _defined(modules: Iterable[str], name: str) -> Iterator[tuple[str, Callable[
 
 def _not_imported(name: str, error: BaseException) -> Mistake:
     if isinstance(error, ModuleNotFoundError) and error.name and f"{name}.".startswith(f"{error.name}."):
-        remedy = "Use modules that Python can find: installed ones, or those in the current folder."
-        return Mistake("", 0, "", f"GOPHER_HANDLERS: there is no module {error.name!r}. {remedy}")
+        return Mistake("", 0, "", f"GOPHER_HANDLERS: {not_found(name) or error}")
     what = f"it calls sys.exit({error.code!r})" if isinstance(error, SystemExit) else _described(error)
     frames = _frames(error)
     shown = "".join(

@@ -11,14 +11,18 @@ from msgspec import UNSET, Meta, UnsetType
 from gopher.base.priorities import DEFAULT_PRIORITY
 from gopher.base.renamed import warn
 from gopher.base.states import State
-from gopher.config.kinds import Role
+from gopher.config.key_kinds import Role
 
+from .attempts import Error, HistoryRow
+from .callbacks import Callback
 from .fields import (
     AnyJson,
+    BatchId,
     Duration,
     JobId,
     JsonObject,
     Key,
+    Owner,
     Priority,
     QueueName,
     RateText,
@@ -26,7 +30,10 @@ from .fields import (
     Status,
     Time,
     TypeName,
+    Version,
+    WorkerState,
 )
+from .files import SentFile
 
 Progress = Annotated[
     msgspec.Raw,
@@ -36,21 +43,7 @@ Progress = Annotated[
         extra_json_schema={"type": "object"},
     ),
 ]
-_ERROR = {
-    "type": "object",
-    "properties": {"type": {"type": "string"}, "message": {"type": "string"}},
-    "required": ["type", "message"],
-}
-_FAILED = {"type": "ValueError", "message": "no such picture", "traceback": "Traceback...", "permanent": False}
-Error = Annotated[
-    msgspec.Raw, Meta(description="Error of the last attempt.", examples=[_FAILED], extra_json_schema=_ERROR)
-]
-PastError = Annotated[dict[str, Any], Meta(examples=[_FAILED], extra_json_schema=_ERROR)]
 TraceId = Annotated[str, Meta(pattern="^[0-9a-f]{32}$", examples=["4bf92f3577b34da6a3ce929d0e0e4736"])]
-Owner = Annotated[
-    str,
-    Meta(description='Name of the API key that submitted the job, "" if trusted.', examples=["shop"]),
-]
 Cursor = Annotated[str, Meta(description="Start of the next page, to be passed as `cursor`.")]
 Corrupt = Annotated[
     list[str],
@@ -58,14 +51,11 @@ Corrupt = Annotated[
 ]
 #: Includes `corrupt` for jobs whose state can't be read.
 ShownStatus = Annotated[str, Meta(examples=[State.PENDING], extra_json_schema={"enum": [*State, "corrupt"]})]
-Outcome = Annotated[
-    str,
-    Meta(description="completed, failed, crashed, timeout, lost, released, running...", examples=["completed"]),
-]
 
 
 class Accepted(msgspec.Struct, omit_defaults=True):
-    """A submitted job. With `duplicate`, it is an earlier one with the same unique key."""
+    """A submitted job. With `duplicate`, it is an earlier one with the same unique key; with `replaced`, it is that one
+    with the payload of this submission."""
 
     job_id: JobId
     status: Status
@@ -74,6 +64,7 @@ class Accepted(msgspec.Struct, omit_defaults=True):
     queue: QueueName
     priority: Priority
     duplicate: bool = False
+    replaced: bool = False
 
 
 class TypeView(msgspec.Struct):
@@ -91,17 +82,22 @@ class TypeView(msgspec.Struct):
     #: Queue and priority of its jobs unless the submission names others.
     queue: QueueName = "default"
     priority: Priority = DEFAULT_PRIORITY
+    #: Whether each `limit_key` has such a limit of its own.
+    limit_per_key: bool = False
+    result_schema: dict[str, Any] | None = None
+    tags: list[Key] = []
+    #: When their submissions are acknowledged; None is the default.
+    durability: str | None = None
+    #: Whether its running jobs are frozen while jobs of high priority need their places.
+    preemptible: bool = False
 
 
-class HistoryRow(msgspec.Struct):
-    """An attempt: completed, failed, crashed, timeout, lost (its worker died), released or running."""
+class MemoryWait(msgspec.Struct):
+    """For how much memory (bytes) a job waits in its worker, or the last attempt has waited before it started."""
 
-    attempt: int
-    outcome: Outcome
-    worker: str | None
-    started_at: Time | None
-    ended_at: Time | None
-    error: PastError | None
+    needs: int
+    since: Time
+    until: Time | None
 
 
 class JobView(msgspec.Struct, kw_only=True):
@@ -117,7 +113,16 @@ class JobView(msgspec.Struct, kw_only=True):
     priority: Priority
     payload: JsonObject
     metadata: JsonObject
+    tags: list[Key] = []
+    callback: Callback | UnsetType = UNSET
+    #: The uploads that it was submitted with, by the names that its handler knows.
+    files: dict[str, SentFile] | UnsetType = UNSET
+    #: That it belongs to, or that it is the callback of.
+    batch: BatchId | UnsetType = UNSET
     attempts: int
+    #: How many of them crashed, or were lost with their worker: `max_retries` does not count those.
+    crashes: int | UnsetType = UNSET
+    lost: int | UnsetType = UNSET
     max_retries: int
     timeout: float
     created_at: Time
@@ -126,7 +131,12 @@ class JobView(msgspec.Struct, kw_only=True):
     finished_at: Time | None
     duration: float | None
     worker: str | None
+    memory_wait: MemoryWait | UnsetType = UNSET
     owner: Owner = ""
+    tenant: Annotated[str, Meta(description='Tenant of the job, "" if it has none.', examples=["customer:42"])] = ""
+    #: The job that it is a copy of, and the latest copies of it.
+    copied_from: JobId | UnsetType = UNSET
+    copies: list[JobId] | UnsetType = UNSET
     #: Its trace id.
     trace_id: TraceId | None
     progress: Progress | None
@@ -135,20 +145,23 @@ class JobView(msgspec.Struct, kw_only=True):
     history: list[HistoryRow]
     corrupt: Corrupt | UnsetType = UNSET
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as the API does, with everything decoded: for `jsonify`, `JsonResponse` and templates."""
+        decoded: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
+        return decoded
+
     def describe_attempts(self, of: str = " of ") -> str:
         """Return how many attempts there were of how many: `2 of 4`.
 
         Attempts that crashed or were lost are not among those that are allowed: `3 (3 crashes)`.
         """
-        uncounted = [(outcome, sum(row.outcome == outcome for row in self.history)) for outcome in ("crashed", "lost")]
-        notes = [f"{count} {_NOUNS[outcome][count > 1]}" for outcome, count in uncounted if count]
+        crashes, lost = self.crashes or 0, self.lost or 0
+        counted = ((crashes, "crash" if crashes == 1 else "crashes"), (lost, "lost"))
+        notes = [f"{count} {noun}" for count, noun in counted if count]
         if notes:
             return f"{self.attempts} ({', '.join(notes)})"
         allowed = self.max_retries + 1
         return f"{self.attempts}{of}{allowed}" if self.attempts <= allowed else str(self.attempts)
-
-
-_NOUNS = {"crashed": ("crash", "crashes"), "lost": ("lost", "lost")}
 
 
 class LogLine(msgspec.Struct):
@@ -159,39 +172,12 @@ class LogLine(msgspec.Struct):
     line: str
 
 
-class PriorityStats(msgspec.Struct):
-    """The waiting jobs of one priority of a queue."""
-
-    waiting: int
-    oldest_waiting_age: float
-
-
-class QueueStats(msgspec.Struct):
-    """The figures of one queue. `totals` counts how jobs and attempts have ended."""
-
-    waiting: int
-    processing: int
-    scheduled: int
-    retrying: int
-    failed: int
-    oldest_waiting_age: float
-    priorities: dict[Priority, PriorityStats]
-    total_enqueued: int
-    total_dequeued: int
-    totals: dict[str, int]
-
-
-class Stats(msgspec.Struct):
-    """Statistics of all queues together, and of each."""
-
-    queue_size: int
-    total_enqueued: int
-    total_dequeued: int
-    queues: dict[str, QueueStats]
-
-
 class ChildView(msgspec.Struct):
-    """A child of a worker; `job_id` and the fields after it are None while it is idle. `rss` is in bytes."""
+    """A child of a worker; `job_id`, `job_type` and `running_since` are None while it is idle.
+
+    `rss` is its resident memory in bytes, including all that it shares. `pss` counts what is shared by its share; it is
+    None where the system does not tell.
+    """
 
     pid: int
     rss: int
@@ -199,10 +185,28 @@ class ChildView(msgspec.Struct):
     job_id: JobId | None = None
     job_type: TypeName | None = None
     running_since: Time | None = None
+    pss: int | None = None
+    #: Since when its job is frozen, so that another one runs in its place; omitted if it is not.
+    frozen_since: Time | UnsetType = UNSET
+
+
+class WorkerMemory(msgspec.Struct):
+    """How a worker admits jobs by memory, in bytes: of `limit`, jobs may use `room` together, of which `free` is left.
+
+    `held` are jobs that wait for memory. `needs` is what the largest jobs of a type need, also by class of files
+    (`transcode/17`), without those that need very little.
+    """
+
+    limit: int
+    room: int
+    used: int
+    free: int
+    held: list[JobId] = []
+    needs: dict[str, int] = {}
 
 
 class WorkerView(msgspec.Struct, omit_defaults=True):
-    """A live worker. `rss` is in bytes, of the supervisor alone."""
+    """A live worker. `rss` and `pss` are in bytes, of the supervisor alone."""
 
     id: str
     host: str
@@ -215,7 +219,26 @@ class WorkerView(msgspec.Struct, omit_defaults=True):
     rss: int
     started_at: Time
     last_heartbeat: Time
+    #: A fingerprint of its source code, "" for an earlier release.
+    build: str = ""
+    #: An id of the store for files that it uses; "" for a folder without files.
+    store: str = ""
+    state: WorkerState = "running"
+    pss: int | None = None
+    #: How many cores it may use, 0 for an earlier release; and its name on the platform, such as Heroku's worker.1.
+    cores: int = 0
+    process: str = ""
+    #: None if it starts jobs whatever they need.
+    admission: WorkerMemory | None = None
     corrupt: Corrupt = []
+
+    @property
+    def memory(self) -> int:
+        """The memory of the worker with its children: proportional if known, else resident, which counts too much."""
+        known = [self.pss, *(child.pss for child in self.children)]
+        if None in known:
+            return self.rss + sum(child.rss for child in self.children)
+        return sum(size or 0 for size in known)
 
 
 class Page(msgspec.Struct):
@@ -242,7 +265,6 @@ class GroupView(msgspec.Struct, omit_defaults=True):
     group: str
     type: TypeName
     error: str
-    #: E.g. `shop/mail.py:42 send`.
     place: str | None
     count: int
     first_seen: Time
@@ -285,9 +307,7 @@ class RedriveView(msgspec.Struct, omit_defaults=True):
     total: int
     retried: int
     canary: int
-    #: Ids of the canary's jobs.
     canaries: list[JobId]
-    #: E.g. `5/s`, None for unlimited.
     rate: RateText | None
     type: TypeName | None
     error: str | None
@@ -295,6 +315,7 @@ class RedriveView(msgspec.Struct, omit_defaults=True):
     started_at: Time
     finished_at: Time | None
     reason: str | None
+    tenant: str | None = None
     corrupt: Corrupt = []
 
     @property
@@ -304,23 +325,11 @@ class RedriveView(msgspec.Struct, omit_defaults=True):
         return self.redrive_id
 
 
-class LimitView(msgspec.Struct, omit_defaults=True):
-    """A limited, paused or throttled type in one queue. `origin` is api, or handler if declared in code."""
-
-    type: TypeName
-    queue: QueueName
-    rate: RateText | None
-    burst: float | None
-    concurrency: int | None
-    running: int
-    origin: str | None
-    paused: bool
-    held_back_for: float
-    corrupt: Corrupt = []
-
-
 class ScheduleView(msgspec.Struct, omit_defaults=True):
-    """A schedule. `next_run_at` is None while it is paused; `origin` is api, or handler if declared in code."""
+    """A schedule. `next_run_at` is None while it is paused; `origin` is api, or handler if declared in code.
+
+    `version` differs after each change of its definition.
+    """
 
     name: ScheduleName
     cron_expression: str
@@ -342,7 +351,19 @@ class ScheduleView(msgspec.Struct, omit_defaults=True):
     limit_key: Key | None
     metadata: JsonObject
     origin: str
+    tags: list[Key] = []
+    callback: Callback | None = None
+    tenant: Key = ""
+    version: Version = ""
     corrupt: Corrupt = []
+
+
+class SchedulePage(msgspec.Struct, omit_defaults=True):
+    """A page of schedules, by name; the last one has no `next_cursor`."""
+
+    # Clients of the release before read an answer with nothing else.
+    schedules: list[ScheduleView]
+    next_cursor: Cursor | None = None
 
 
 class PreviewRow(msgspec.Struct):

@@ -9,29 +9,52 @@ from typing import NamedTuple
 import msgspec
 
 from gopher.base.salvage import UNREADABLE
+from gopher.config.key_kinds import ApiKey
 
 from .job import NewJob, current_job, with_field
 
 
 class Submitter(NamedTuple):
-    """A submitter of jobs. With `sees_all` False it may only see jobs of its own owner."""
+    """A submitter of jobs.
+
+    With `sees_all` False it may only see jobs of its own owner, with a limited key only those within its limits.
+    """
 
     owner: str = ""
     sees_all: bool = True
+    #: Its API key, if that is limited to some queues or types, or to a tenant.
+    limited: ApiKey | None = None
 
-    def may_see(self, owner: str) -> bool:
-        """Return whether it may see, and wait for, the jobs of an owner."""
-        return self.sees_all or owner == self.owner
+    @property
+    def is_unlimited(self) -> bool:
+        """Whether it may see every job."""
+        return self.sees_all and self.limited is None
+
+    def owns(self, owner: str) -> bool:
+        """Return whether the jobs of an owner are its own; trusted jobs never are."""
+        return owner == self.owner != ""
+
+    def may_see(self, queue: str, job_type: str, whose: "Owned") -> bool:
+        """Return whether it may see, and wait for, a job."""
+        is_within = self.limited is None or self.limited.admits(queue, job_type, whose.tenant)
+        return is_within and (self.sees_all or self.owns(whose.owner))
+
+    def may_use_batch(self, owner: str) -> bool:
+        """Return whether it may add jobs to a batch, and wait for it: a batch may have jobs beyond its limits."""
+        return self.is_unlimited or self.owns(owner)
 
 
 TRUSTED = Submitter()
 
 
-class _Owned(msgspec.Struct):
+class Owned(msgspec.Struct):
+    """Whose job it is, as in its envelope."""
+
     owner: str = ""
+    tenant: str = ""
 
 
-_read = msgspec.json.Decoder(_Owned).decode
+_read = msgspec.json.Decoder(Owned).decode
 
 
 def current_submitter() -> Submitter:
@@ -48,9 +71,15 @@ def owned_by(jobs: Sequence[NewJob], owner: str) -> Sequence[NewJob]:
     return [msgspec.structs.replace(job, owner=owner, envelope=with_field(job.envelope, field)) for job in jobs]
 
 
-def owner_in(envelope: bytes) -> str:
-    """Return the owner in a stored envelope, "" if it can't be read."""
+def of_tenant(job: NewJob, tenant: str) -> NewJob:
+    """Return a job of a tenant."""
+    field = b'"tenant":' + msgspec.json.encode(tenant)
+    return msgspec.structs.replace(job, tenant=tenant, envelope=with_field(job.envelope, field))
+
+
+def whose(envelope: bytes) -> Owned:
+    """Return the owner and the tenant in a stored envelope, "" if they can't be read."""
     try:
-        return _read(envelope).owner
+        return _read(envelope)
     except UNREADABLE:
-        return ""
+        return Owned()

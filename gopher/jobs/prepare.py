@@ -3,31 +3,36 @@
 Invalid submissions raise an `InvalidJob` with the field (a JSON pointer) and how to fix it.
 """
 
+import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
-from gopher.base.durations import parse_duration
-from gopher.base.names import JOB_ID, KEY, QUEUE_NAME, TYPE_NAME, check_name
+from gopher.base.durability import DURABILITIES
+from gopher.base.names import FILE_ID, JOB_ID, KEY, PART_NAME, QUEUE_NAME, TENANT, TYPE_NAME, canonical_id, check_name
 from gopher.base.priorities import DEFAULT_PRIORITY, PRIORITIES
-from gopher.base.times import EXPECTED as EXPECTED_TIME
-from gopher.base.times import submitted_time
 from gopher.errors import InvalidJob, PayloadTooLarge
 
+from .callbacks import DELIVERY_TYPE, callback_line, check_callback
 from .defaults import declared_for, filled
 from .fields import Duration
-from .handlers import Registry
 from .job import BARE_ENVELOPE, NO_METADATA, Envelope, NewJob, new_job_id, new_job_ids, with_hint
-from .ranges import LONGEST_TIMEOUT, LONGEST_WAIT, MOST_RETRIES
+from .prepare_times import duration, read_due, read_expires, read_timeout
+from .prepare_unique import read_max_wait, read_unique_for, read_unique_mode
+from .ranges import MAX_TAGS, MOST_RETRIES
+from .registry import Registry
 from .strict_json import check_json
 from .submission import (
+    MAX_FILES,
     MAX_METADATA,
     MAX_PARENTS,
     MAX_PAYLOAD,
     PARENT_FAILURE,
+    AfterBatch,
     InvalidBatch,
     Submission,
     parse,
@@ -36,11 +41,18 @@ from .submission import (
 )
 
 
-def prepare_fields(fields: Mapping[str, Any], registry: Registry | None = None, *, job_id: str | None = None) -> NewJob:
+def prepare_fields(
+    fields: Mapping[str, Any],
+    registry: Registry | None = None,
+    *,
+    job_id: str | None = None,
+    payload_max: int | None = None,
+) -> NewJob:
     """Validate Python values and convert them to a job: `submission_of` and `prepare` in one."""
     if fields.keys() == _BARE and type(fields["type"]) is str and declared_for(fields["type"], registry) is None:
-        return _bare_job(fields["type"], to_json(fields["payload"], "/payload"), registry, job_id, names=True)
-    return prepare(submission_of(fields), registry, job_id=job_id)
+        payload = to_json(fields["payload"], "/payload")
+        return _bare_job(fields["type"], payload, registry, job_id, names=True, payload_max=payload_max)
+    return prepare(submission_of(fields), registry, job_id=job_id, payload_max=payload_max)
 
 
 def prepare(
@@ -51,65 +63,102 @@ def prepare(
     now: float | None = None,
     names: bool = True,
     as_declared: bool = True,
+    payload_max: int | None = None,
+    named: str = "",
 ) -> NewJob:
     """Validate a submission and convert it to a job, with the given id or a new one.
 
     `registry` validates the type and its payload; without one, any well-formed name and object are accepted here, and
     the worker validates them. `now` is in Unix seconds; `names` is False for the result of `parse`, which has already
-    rejected duplicate keys. `as_declared` adds the options that the type's handler declares. Raises InvalidJob.
+    rejected duplicate keys. `as_declared` adds the options that the type's handler declares. `payload_max` is
+    GOPHER_PAYLOAD_MAX if the job goes to `Client.store`, which stores larger payloads than records have. `named` is
+    the digest of a submission with a chosen id, by default of this one. Raises InvalidJob.
     """
+    named = digest_of(submission) if submission.job_id is not None and not named else named
     if as_declared and (handler := declared_for(submission.type, registry)) is not None:
         submission = filled(submission, handler)
     if submission == Submission(submission.type, submission.payload):
-        return _bare_job(submission.type, bytes(submission.payload), registry, job_id, names=names)
+        payload = bytes(submission.payload)
+        return _bare_job(submission.type, payload, registry, job_id, names=names, payload_max=payload_max)
     if submission.recurring is not None:
         raise InvalidJob("is not supported in a batch: send it as a single submission to /api/v1/jobs", "/recurring")
     present = round((time.time() if now is None else now) * 1000)
-    due, execute_at = _due(submission, present)
-    queue, priority = submission.queue or "default", submission.priority or DEFAULT_PRIORITY
+    due, execute_at = read_due(submission, present)
+    queue, priority = place_of(submission)
     _check_names(submission.type, queue, priority)
-    _check_payload(submission.type, bytes(submission.payload), registry, names=names)
+    _check_payload(submission.type, bytes(submission.payload), registry, names=names, payload_max=payload_max)
+    retry_for = duration(submission.retry_for, "/retry_for")
+    callback = check_callback(submission.callback)
+    tenant = _tenant(submission.tenant)
     envelope = Envelope(
         payload=submission.payload,
         max_retries=_max_retries(submission.max_retries),
-        timeout=_timeout(submission.timeout),
-        retry_for=_duration(submission.retry_for, "/retry_for"),
+        timeout=read_timeout(submission.timeout),
+        retry_for=retry_for,
         execute_at=execute_at,
+        tenant=tenant,
         metadata=check_metadata(submission.metadata, names=names),
+        tags=check_tags(submission.tags or ()),
+        batch=_batch(submission.batch),
+        callback=msgspec.to_builtins(callback) if callback else {},
     )
     return NewJob(
-        id=job_id or new_job_id(queue),
+        id=job_id or chosen_id(submission) or new_job_id(queue),
         type=submission.type,
         queue=queue,
         priority=priority,
         due=due,
-        expires=_expires(submission, present),
-        retention=_duration(submission.retention, "/retention"),
+        expires=read_expires(submission, present),
+        give_up="" if retry_for is None else f"+{round(retry_for * 1000)}",
+        retention=duration(submission.retention, "/retention"),
         unique_key=_key(submission.unique_key, "/unique_key"),
-        unique_for=_unique_for(submission),
+        unique_for=read_unique_for(submission),
+        unique_mode=read_unique_mode(submission),
+        max_wait=read_max_wait(submission),
         limit_key=_key(submission.limit_key, "/limit_key"),
+        tenant=tenant,
         after=_parents(submission.after),
         on_parent_failure=_on_parent_failure(submission.on_parent_failure),
+        named=named,
+        batch=envelope.batch,
+        durability=_durability(submission.durability),
+        require_worker=submission.require_worker,
         envelope=msgspec.json.encode(envelope),
+        files=check_files(submission.files) if submission.files else (),
+        callback=callback_line(callback),
     )
 
 
 def prepare_batch(
-    entries: Sequence[bytes | msgspec.Raw], registry: Registry | None = None, ids: Sequence[str] | None = None
+    entries: Sequence[bytes | msgspec.Raw],
+    registry: Registry | None = None,
+    *,
+    payload_max: int | None = None,
 ) -> list[NewJob]:
-    """Convert a batch's entries to jobs, with new ids or the given ones. Raises InvalidBatch, listing all errors."""
+    """Convert a batch's entries to jobs, with new ids. Raises InvalidBatch, listing all errors."""
     jobs: list[NewJob] = []
     errors: list[tuple[int, InvalidJob]] = []
-    # Ids of an idempotent request are derived from its key; new ones contain a hint of the queue.
-    own_ids = new_job_ids(len(entries)) if ids is None else list(ids)
+    own_ids = new_job_ids(len(entries))
     for index, entry in enumerate(entries):
         try:
-            submission = _with_parent_ids(parse(bytes(entry)), index, own_ids)
+            sent = parse(bytes(entry))
+            # Before what differs from one submission to the next is filled in.
+            named = digest_of(sent) if sent.job_id is not None else ""
+            submission = _with_parent_ids(sent, index, own_ids)
             if (handler := declared_for(submission.type, registry)) is not None:
                 submission = filled(submission, handler)
-            if ids is None:
-                own_ids[index] = with_hint(own_ids[index], submission.queue or "default")
-            jobs.append(prepare(submission, registry, job_id=own_ids[index], names=False, as_declared=False))
+            own_ids[index] = chosen_id(sent) or with_hint(own_ids[index], submission.queue or "default")
+            jobs.append(
+                prepare(
+                    submission,
+                    registry,
+                    job_id=own_ids[index],
+                    names=False,
+                    as_declared=False,
+                    payload_max=payload_max,
+                    named=named,
+                )
+            )
         except InvalidJob as error:
             errors.append((index, error))
     if errors:
@@ -121,15 +170,23 @@ def prepare_batch(
 _BARE = frozenset({"type", "payload"})
 
 
-def _bare_job(job_type: str, payload: bytes, registry: Registry | None, job_id: str | None, *, names: bool) -> NewJob:
+def _bare_job(
+    job_type: str,
+    payload: bytes,
+    registry: Registry | None,
+    job_id: str | None,
+    *,
+    names: bool,
+    payload_max: int | None,
+) -> NewJob:
     _check_names(job_type, "default", "normal")
-    _check_payload(job_type, payload, registry, names=names)
+    _check_payload(job_type, payload, registry, names=names, payload_max=payload_max)
     return NewJob(job_id or new_job_id(), job_type, BARE_ENVELOPE % payload)
 
 
 def _with_parent_ids(submission: Submission, index: int, ids: Sequence[str]) -> Submission:
     """Replace indexes in the batch, by which an entry may refer to earlier ones, by their ids."""
-    if not submission.after:
+    if not submission.after or isinstance(submission.after, AfterBatch):
         return submission
     after: list[str | int] = []
     for at, parent in enumerate(submission.after):
@@ -141,22 +198,48 @@ def _with_parent_ids(submission: Submission, index: int, ids: Sequence[str]) -> 
     return msgspec.structs.replace(submission, after=after)
 
 
+def chosen_id(submission: Submission) -> str:
+    """Return the id that a submission chooses, "" without one. Raises InvalidJob."""
+    if submission.job_id is None:
+        return ""
+    chosen = canonical_id(submission.job_id)
+    if not JOB_ID.fullmatch(chosen):
+        raise InvalidJob(f"is {submission.job_id!r:.60}: expected a UUID", "/job_id")
+    return chosen
+
+
+def digest_of(submission: Submission) -> str:
+    """Return a digest of what was submitted: that of a repeat is the same."""
+    return hashlib.sha256(msgspec.json.encode(submission)).hexdigest()
+
+
+def place_of(submission: Submission) -> tuple[str, str]:
+    """Return the queue and the priority of a submission, not validated."""
+    queue, priority = submission.queue, submission.priority
+    return "default" if queue is UNSET else queue, DEFAULT_PRIORITY if priority is UNSET else priority
+
+
 @lru_cache(maxsize=1024)
 def _check_names(job_type: str, queue: str, priority: str) -> None:
     check_name(TYPE_NAME, job_type, "/type")
+    if job_type == DELIVERY_TYPE:
+        raise InvalidJob(f"is {job_type!r}, which only Gopher submits: use callback, or /api/v1/webhooks", "/type")
     check_name(QUEUE_NAME, queue, "/queue")
     if priority not in PRIORITIES:
         raise InvalidJob(f"is {priority!r:.60}: must be one of {', '.join(PRIORITIES)}", "/priority")
 
 
-def _check_payload(job_type: str, payload: bytes, registry: Registry | None, *, names: bool) -> None:
-    if len(payload) > MAX_PAYLOAD:
-        raise PayloadTooLarge(f"is {len(payload)} bytes of JSON: the maximum is {MAX_PAYLOAD}", "/payload")
-    handler = registry.require(job_type) if registry is not None else None
+def _check_payload(
+    job_type: str, payload: bytes, registry: Registry | None, *, names: bool, payload_max: int | None
+) -> None:
+    if len(payload) > (payload_max or MAX_PAYLOAD):
+        most = f"{payload_max} (GOPHER_PAYLOAD_MAX)" if payload_max else str(MAX_PAYLOAD)
+        raise PayloadTooLarge(f"is {len(payload)} bytes of JSON: the maximum is {most}", "/payload")
+    handler = registry.require(job_type) if registry is not None and registry.checks else None
     if not isinstance(check_json(payload, "/payload", names=names), dict):
         raise InvalidJob("must be a JSON object", "/payload")
     if handler is not None:
-        handler.decode(payload)
+        handler.validated(payload)
 
 
 def check_metadata(metadata: msgspec.Raw, *, names: bool) -> msgspec.Raw:
@@ -169,6 +252,31 @@ def check_metadata(metadata: msgspec.Raw, *, names: bool) -> msgspec.Raw:
     if not isinstance(check_json(text, "/metadata", names=names), dict):
         raise InvalidJob("must be a JSON object", "/metadata")
     return metadata
+
+
+def check_tags(tags: Sequence[str]) -> tuple[str, ...]:
+    """Validate tags and return them without duplicates. Raises InvalidJob."""
+    if len(tags) > MAX_TAGS:
+        raise InvalidJob(f"has {len(tags)} tags: the maximum is {MAX_TAGS}", "/tags")
+    for index, tag in enumerate(tags):
+        _key(tag, f"/tags/{index}")
+    return tuple(dict.fromkeys(tags))
+
+
+def check_files(files: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """Validate the uploads of a job and return (name, id) of each. Raises InvalidJob."""
+    if len(files) > MAX_FILES:
+        raise InvalidJob(f"has {len(files)} files: the maximum is {MAX_FILES}", "/files")
+    for name, file_id in files.items():
+        if not PART_NAME.fullmatch(name):
+            raise InvalidJob(
+                f"has the name {name!r:.80}: must have 1 to 64 letters, digits and .-_, the first of which is a "
+                "letter or _",
+                "/files",
+            )
+        if not FILE_ID.fullmatch(canonical_id(file_id)):
+            raise InvalidJob(f"is {file_id!r:.60}: expected a file_id, as POST /api/v1/files returns", f"/files/{name}")
+    return tuple((name, canonical_id(file_id)) for name, file_id in files.items())
 
 
 def _max_retries(value: int | None) -> int | None:
@@ -187,29 +295,44 @@ def _key(value: str | None, field: str) -> str:
     return value
 
 
-def _unique_for(submission: Submission) -> float:
-    seconds = _duration(submission.unique_for, "/unique_for")
-    if seconds is None:
-        return LONGEST_WAIT
-    if submission.unique_key is None:
-        raise InvalidJob("requires unique_key", "/unique_for")
-    if seconds <= 0:
-        raise InvalidJob("must be greater than 0", "/unique_for")
-    return seconds
+def _tenant(value: str | UnsetType | None) -> str:
+    return "" if value is None or value is UNSET else check_name(TENANT, value, "/tenant")
 
 
-def _parents(after: list[str | int]) -> tuple[str, ...]:
+def _parents(after: list[str | int] | AfterBatch) -> tuple[str, ...]:
     """Return the ids that a job waits for. Indexes in a batch have already been replaced (`prepare_batch`)."""
+    if isinstance(after, AfterBatch):
+        after = [after.batch]
     if not after:
         return ()
     if len(after) > MAX_PARENTS:
-        raise InvalidJob(f"has {len(after)} jobs: the maximum is {MAX_PARENTS}", "/after")
+        raise InvalidJob(
+            f"has {len(after)} jobs: the maximum is {MAX_PARENTS}; for more, add them to a batch, and wait for that: "
+            '{"batch": "<id>"}',
+            "/after",
+        )
     for index, parent in enumerate(after):
         if not isinstance(parent, str):
             raise InvalidJob("is an index in a batch: for a single job, use ids", f"/after/{index}")
-        if not JOB_ID.fullmatch(parent):
+        if not JOB_ID.fullmatch(canonical_id(parent)):
             raise InvalidJob(f"is {parent!r:.60}: expected a job id", f"/after/{index}")
-    return tuple(dict.fromkeys(str(parent) for parent in after))
+    return tuple(dict.fromkeys(canonical_id(str(parent)) for parent in after))
+
+
+def _batch(value: str | None) -> str:
+    if value is not None and not JOB_ID.fullmatch(canonical_id(value)):
+        raise InvalidJob(f"is {value!r:.60}: expected the id of a batch", "/batch")
+    return canonical_id(value) if value else ""
+
+
+def check_queue(name: str) -> None:
+    """Validate the name of a queue. Raises InvalidJob."""
+    check_name(QUEUE_NAME, name, "/queue")
+
+
+def check_retention(value: Duration) -> float:
+    """Return a retention in seconds. Raises InvalidJob."""
+    return duration(value, "/retention") or 0.0
 
 
 def _on_parent_failure(value: str) -> str:
@@ -218,56 +341,7 @@ def _on_parent_failure(value: str) -> str:
     return value
 
 
-def _timeout(value: Duration | None) -> float | None:
-    seconds = _duration(value, "/timeout", LONGEST_TIMEOUT)
-    if seconds is not None and seconds <= 0:
-        raise InvalidJob("must be greater than 0", "/timeout")
-    return seconds
-
-
-def _duration(value: Duration | None, field: str, longest: float = LONGEST_WAIT) -> float | None:
-    if value is None:
-        return None
-    try:
-        seconds = parse_duration(value)
-    except ValueError as error:
-        raise InvalidJob(f"is {value!r:.60}: {error}", field) from None
-    if seconds > longest:
-        raise InvalidJob(f"is {value!r:.60}: the maximum is {longest / 86400:g} days", field)
-    return seconds
-
-
-def _due(submission: Submission, present: int) -> tuple[str, int | None]:
-    """Return when the job is due in the format of `NewJob`, and the time to show (ms)."""
-    if submission.execute_at is not None and submission.delay is not None:
-        raise InvalidJob("can't be given together with delay: send one of them", "/execute_at")
-    if submission.execute_at is not None:
-        due = _instant(submission.execute_at, "/execute_at", present)
-        return str(due), due
-    delay = round((_duration(submission.delay, "/delay") or 0) * 1000)
-    return (f"+{delay}", present + delay) if delay else ("", None)
-
-
-def _expires(submission: Submission, present: int) -> str:
-    """Return when the job expires in the format of `NewJob`."""
-    if submission.expires_at is not None and submission.expires_in is not None:
-        raise InvalidJob("can't be given together with expires_in: send one of them", "/expires_at")
-    if submission.expires_at is not None:
-        expires = _instant(submission.expires_at, "/expires_at", present)
-        if expires <= present:
-            raise InvalidJob("is in the past: the job would never run", "/expires_at")
-        return str(expires)
-    limit = _duration(submission.expires_in, "/expires_in")
-    if limit is not None and limit <= 0:
-        raise InvalidJob("must be greater than 0: the job would never run", "/expires_in")
-    return f"+{round(limit * 1000)}" if limit else ""
-
-
-def _instant(text: str, field: str, present: int) -> int:
-    try:
-        value = submitted_time(text)
-    except ValueError:
-        raise InvalidJob(f"is {text!r:.60}: expected {EXPECTED_TIME}", field) from None
-    if value > present + LONGEST_WAIT * 1000:
-        raise InvalidJob(f"is {text!r:.60}: the maximum is {LONGEST_WAIT / 86400:g} days ahead", field)
-    return value
+def _durability(value: str | None) -> str:
+    if value is not None and value not in DURABILITIES:
+        raise InvalidJob(f"is {value!r:.60}: must be one of {', '.join(DURABILITIES)}", "/durability")
+    return value or ""

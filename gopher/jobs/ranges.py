@@ -4,3 +4,5 @@
 LONGEST_WAIT = 366 * 86400.0
 LONGEST_TIMEOUT = 86400.0
 MOST_RETRIES = 100
+#: Maximum number of tags of a job.
+MAX_TAGS = 20

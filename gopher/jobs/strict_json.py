@@ -4,17 +4,21 @@ RFC 8259 does not define the meaning of duplicate keys; parsers use the first, t
 """
 
 import json
+import math
 import re
 from typing import Any
 
 import msgspec
 
+from gopher.base.patterns import regex
 from gopher.errors import InvalidJson
+
+from .conversion import builtins
 
 #: Maximum nesting of arrays and objects.
 MAX_DEPTH = 64
 
-_SURROGATE = re.compile(rb"\\u[dD][89abAB]", re.ASCII)
+_SURROGATE = regex(rb"\\u[dD][89abAB]", re.ASCII)
 
 
 def check_json(text: bytes, field: str, *, names: bool = True) -> Any:
@@ -50,6 +54,22 @@ def are_checked(lines: bytes) -> bool:
         return False
     # A lone surrogate can't be encoded, either.
     return msgspec.json.Encoder().encode_lines(values) == lines
+
+
+def check_finite(value: Any, text: bytes, field: str) -> None:
+    """Raise InvalidJson for NaN or infinity in a Python value, which msgspec writes as null. `text` is its JSON.
+
+    A `Raw` is JSON already, and has neither.
+    """
+    if b"null" in text and not isinstance(value, msgspec.Raw) and (place := _not_finite(builtins(value), field)):
+        raise InvalidJson("is NaN or infinite, which JSON does not support", place)
+
+
+def _not_finite(value: Any, place: str) -> str | None:
+    if isinstance(value, float):
+        return None if math.isfinite(value) else place
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else ()
+    return next((found for name, each in parts if (found := _not_finite(each, f"{place}/{name}"))), None)
 
 
 def check_names(text: bytes | msgspec.Raw, field: str = "") -> None:

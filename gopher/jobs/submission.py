@@ -1,17 +1,25 @@
 """A submission as it is declared: its fields with their texts, and how it is read. Its rules are in prepare.py."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Annotated, Any, TypedDict
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from gopher.base.durability import DURABILITIES
+from gopher.base.names import PART_NAME, TENANT
 from gopher.base.priorities import DEFAULT_PRIORITY
+from gopher.base.unique_modes import MODES
 from gopher.errors import InvalidJob
 
+from .callbacks import Callback
+from .conversion import encode
 from .decoding import decode, explain
 from .fields import (
+    BatchId,
     Duration,
+    FileId,
     JobId,
     JsonObject,
     Key,
@@ -22,8 +30,10 @@ from .fields import (
     SubmittedTime,
     TypeName,
     one_of,
+    whole,
 )
-from .strict_json import check_names
+from .ranges import MAX_TAGS
+from .strict_json import check_finite, check_names
 
 #: Maximum bytes of JSON.
 MAX_PAYLOAD = 256 * 1024
@@ -32,6 +42,8 @@ MAX_METADATA = 4 * 1024
 MAX_BATCH = 10_000
 #: Maximum number of jobs that a job may wait for.
 MAX_PARENTS = 1000
+#: Maximum number of uploads of a job.
+MAX_FILES = 20
 
 #: What to do about a schedule's missed times.
 MISSED = ("skip", "run_once", "run_all")
@@ -53,7 +65,7 @@ Overlap = Annotated[
 CronExpression = Annotated[
     str,
     Meta(
-        description="Cron expression: 5 fields, 6 with seconds, or e.g. @daily.",
+        description="Cron expression: 5 fields, 6 with seconds, or e.g. @daily; or an interval: every 45 minutes.",
         examples=["0 3 * * *"],
         extra={"metavar": "EXPRESSION"},
     ),
@@ -66,10 +78,10 @@ Timezone = Annotated[
         extra={"metavar": "ZONE"},
     ),
 ]
-JobPriority = Annotated[Priority, Meta(description="Job priority.")]
-JobQueue = Annotated[QueueName, Meta(description="Queue name.")]
-_Priority = Annotated[Priority, Meta(description=f"Job priority; by default the handler's, else {DEFAULT_PRIORITY}.")]
-_Queue = Annotated[QueueName, Meta(description="Queue name; by default the handler's, else default.")]
+SubmittedPriority = Annotated[
+    Priority, Meta(description=f"Job priority; by default the handler's, else {DEFAULT_PRIORITY}.")
+]
+SubmittedQueue = Annotated[QueueName, Meta(description="Queue name; by default the handler's, else default.")]
 MaxRetries = Annotated[
     int,
     Meta(
@@ -80,16 +92,86 @@ MaxRetries = Annotated[
 Timeout = Annotated[Duration, Meta(description="Timeout of each attempt; by default the handler's.")]
 ExpiresIn = Annotated[Duration, Meta(description="Expire the job if it has not started within this time.")]
 Retention = Annotated[Duration, Meta(description="How long to keep the finished job; by default GOPHER_RESULT_TTL.")]
-RetryFor = Annotated[Duration, Meta(description="Start no attempt after this time from now.")]
-LimitKey = Annotated[Key, Meta(description="Apply the type's rate limit separately to jobs with this key.")]
+RetryFor = Annotated[Duration, Meta(description="Start no attempt later than this after the submission.")]
+LimitKey = Annotated[Key, Meta(description="Key of the limit for this job, if the type has a limit per key.")]
+SubmittedTenant = Annotated[
+    str,
+    Meta(
+        description="Whose job it is: waiting jobs of tenants are served in turn.",
+        examples=["customer:42"],
+        extra_json_schema=whole(TENANT),
+        extra={"metavar": "TENANT"},
+    ),
+]
+Tags = Annotated[
+    list[Key],
+    Meta(
+        description="Tag the job; by default with the handler's tags.",
+        extra_json_schema={"maxItems": MAX_TAGS},
+        extra={"metavar": "TAG"},
+    ),
+]
 _Delay = Annotated[Duration, Meta(description="Run after this delay: 10s, 1h30m.")]
 _ExecuteAt = Annotated[SubmittedTime, Meta(description="Run at this time: 2030-01-31T08:00:00+01:00.")]
 _ExpiresAt = Annotated[SubmittedTime, Meta(description="Expire the job if it has not started by this time.")]
 _UniqueKey = Annotated[Key, Meta(description="Deduplicate: return the unfinished job with this key, if any.")]
-_UniqueFor = Annotated[Duration, Meta(description="Limit the deduplication to this time.")]
-_After = Annotated[
-    list[JobId | int],
-    Meta(description="Run after these jobs, by their ids.", extra_json_schema={"maxItems": MAX_PARENTS}),
+_UniqueFor = Annotated[
+    Duration, Meta(description="Release the unique key after this time even if the job is unfinished.")
+]
+_UniqueMode = Annotated[
+    str,
+    Meta(
+        description="What to do if there is an unfinished job with the unique key: keep it, replace its payload and "
+        "postpone it, or reject this one; by default the handler's, else keep.",
+        extra_json_schema=one_of(tuple(MODES)),
+    ),
+]
+_MaxWait = Annotated[
+    Duration, Meta(description="With unique_mode replace: postpone the job by at most this time in all.")
+]
+_ChosenId = Annotated[
+    JobId,
+    Meta(description="Choose the job's id, a UUID: submitting the same job again with it stores nothing."),
+]
+
+
+class AfterBatch(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Run after all jobs of a batch."""
+
+    batch: BatchId
+
+
+_After = (
+    Annotated[
+        list[JobId | int],
+        Meta(
+            description="Run after these jobs, or batches, by their ids.",
+            extra_json_schema={"maxItems": MAX_PARENTS},
+            extra={"metavar": "ID"},
+        ),
+    ]
+    | AfterBatch
+)
+_Durability = Annotated[
+    str,
+    Meta(
+        description="When the submission is acknowledged; by default the handler's, the API key's or "
+        "GOPHER_DURABILITY.",
+        extra_json_schema=one_of(tuple(DURABILITIES)),
+    ),
+]
+_RequireWorker = Annotated[bool, Meta(description="Accept the job only if a live worker serves its type and queue.")]
+_Files = Annotated[
+    dict[Annotated[str, Meta(extra_json_schema=whole(PART_NAME))], FileId],
+    Meta(
+        description="Uploads for the handler by name: ids of POST /api/v1/files.",
+        examples=[{"file": "7c9e6679-7425-40de-944b-e07fc1f90ae7"}],
+        extra_json_schema={"maxProperties": MAX_FILES},
+    ),
+]
+_Batch = Annotated[BatchId, Meta(description="Add the job to this batch, by its id.")]
+SubmittedCallback = Annotated[
+    Callback, Meta(description="Report how the job ends to a URL: url, events, include.", extra={"metavar": "URL"})
 ]
 _OnParentFailure = Annotated[
     str,
@@ -115,8 +197,8 @@ class Submission(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True)
     type: TypeName
     payload: JsonObject
     #: What is unset, or None, is the handler's (see `defaults`).
-    priority: _Priority | UnsetType = UNSET
-    queue: _Queue | UnsetType = UNSET
+    priority: SubmittedPriority | UnsetType = UNSET
+    queue: SubmittedQueue | UnsetType = UNSET
     max_retries: MaxRetries | None = None
     timeout: Timeout | None = None
     execute_at: _ExecuteAt | None = None
@@ -127,11 +209,21 @@ class Submission(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True)
     retry_for: RetryFor | None = None
     unique_key: _UniqueKey | None = None
     unique_for: _UniqueFor | None = None
+    unique_mode: _UniqueMode | None = None
+    max_wait: _MaxWait | None = None
     limit_key: LimitKey | None = None
+    tenant: SubmittedTenant | None = None
     #: In a batch also the places of earlier jobs.
     after: _After = []
     on_parent_failure: _OnParentFailure = "fail"
+    batch: _Batch | None = None
+    tags: Tags | UnsetType = UNSET
+    durability: _Durability | None = None
+    require_worker: _RequireWorker = False
     recurring: Recurring | None = None
+    files: _Files = {}
+    job_id: _ChosenId | None = None
+    callback: SubmittedCallback | None = None
     # A factory, since the OpenAPI document can't contain a Raw as a default.
     metadata: Metadata = msgspec.field(default_factory=lambda: NULL)
 
@@ -142,19 +234,29 @@ class SubmitOptions(TypedDict, total=False):
     priority: str
     queue: str
     max_retries: int | None
-    timeout: str | float | None
-    execute_at: str | None
-    delay: str | float | None
-    expires_at: str | None
-    expires_in: str | float | None
-    retention: str | float | None
-    retry_for: str | float | None
+    timeout: str | float | timedelta | None
+    execute_at: str | datetime | None
+    delay: str | float | timedelta | None
+    expires_at: str | datetime | None
+    expires_in: str | float | timedelta | None
+    retention: str | float | timedelta | None
+    retry_for: str | float | timedelta | None
     unique_key: str | None
-    unique_for: str | float | None
+    unique_for: str | float | timedelta | None
+    unique_mode: str | None
+    max_wait: str | float | timedelta | None
     limit_key: str | None
-    after: Sequence[str]
+    tenant: str | None
+    after: Sequence[str] | Mapping[str, str]
     on_parent_failure: str
+    batch: str | None
+    tags: Sequence[str]
+    durability: str | None
+    require_worker: bool
     metadata: Any
+    files: Mapping[str, Any]
+    job_id: str | None
+    callback: Mapping[str, Any] | None
 
 
 class JobFields(SubmitOptions):
@@ -179,8 +281,9 @@ class InvalidBatch(InvalidJob):
 
     def __init__(self, errors: Sequence[tuple[int, InvalidJob]]) -> None:
         first_index, first = errors[0]
+        invalid, where = ("1 job is", "") if len(errors) == 1 else (f"{len(errors)} jobs are", "the first ")
         super().__init__(
-            f"{len(errors)} of the jobs are invalid, so none was accepted; the first is {first_index}: {first}",
+            f"{invalid} invalid, so none was accepted; {where}at index {first_index}: {first}",
             f"/jobs/{first_index}{first.field or ''}",
         )
         self.errors = list(errors)
@@ -211,31 +314,52 @@ def submission_of(fields: Mapping[str, Any]) -> Submission:
     """Create a submission from Python values: `payload` and `metadata` are encoded as JSON."""
     if unknown := fields.keys() - _KNOWN:
         raise _unknown_option(min(unknown))
-    # Subclasses of str, such as enums, become plain strings: what encodes them later may not know the class.
-    values = {name: str.__str__(value) if isinstance(value, str) else value for name, value in fields.items()}
+    values = {name: _plain(value, name) for name, value in fields.items()}
     for name in ("payload", "metadata"):
         if name in values and not isinstance(values[name], msgspec.Raw):
             values[name] = msgspec.Raw(to_json(values[name], f"/{name}"))
     try:
         return msgspec.convert(values, Submission)
     except msgspec.ValidationError as error:
-        raise explain(error) from None
+        raise explain(error, kind=Submission) from None
+
+
+def _plain(value: Any, name: str) -> Any:
+    """Return an option's value as it is in JSON."""
+    if isinstance(value, str):
+        # Of subclasses, such as enums: what encodes them later may not know the class.
+        return str.__str__(value)
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, datetime):
+        if value.utcoffset() is None:
+            raise InvalidJob(
+                f"is {value.isoformat()}, without a timezone: expected datetime(..., tzinfo=UTC)", f"/{name}"
+            )
+        return value.isoformat()
+    return value
 
 
 _KNOWN = frozenset(Submission.__struct_fields__)
 
 
 def _unknown_option(name: str) -> InvalidJob:
-    from difflib import get_close_matches
+    from .option_hints import OF_SUBMISSIONS, hint_for
 
-    near = get_close_matches(name, _KNOWN, 1, 0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"options are {', '.join(Submission.__struct_fields__[2:])}"
+    hint = hint_for(name, OF_SUBMISSIONS, Submission.__struct_fields__[2:])
     return InvalidJob(f"is not an option of a job: {hint}", f"/{name:.60}")
 
 
 def to_json(value: Any, field: str) -> bytes:
-    """Encode a Python value as JSON: dicts, dataclasses, msgspec Structs. Raises InvalidJob, naming the field."""
+    """Encode a Python value as JSON: dicts, dataclasses, msgspec Structs. Raises InvalidJob, naming the field.
+
+    A `Raw` is JSON already.
+    """
+    if isinstance(value, msgspec.Raw):
+        return bytes(value)
     try:
-        return msgspec.json.encode(value)
+        text = encode(value)
+        check_finite(value, text, field)
     except (TypeError, ValueError, RecursionError, OverflowError) as error:
         raise InvalidJob(f"can't be encoded as JSON: {error}", field) from None
+    return text

@@ -4,14 +4,15 @@ It is triggered by calls that the server has rejected because it is out of memor
 the scheduler, which keeps the used memory below a fraction of `maxmemory`, so that calls are not rejected.
 """
 
-import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from gopher.base.salvage import order
+from gopher.base.waiting import Mutex, sleep
 from gopher.errors import ServerError
 from gopher.server.calls import Command
-from gopher.telemetry.logs import get_logger
+from gopher.telemetry.loggers import get_logger
 
 from .keys import Keys
 from .moves import Queue
@@ -85,7 +86,7 @@ class Evictor:
         self._exchange = exchange
         self._keys = keys
         self._names = names
-        self._lock = threading.Lock()
+        self._lock = Mutex()
         self._known_names: dict[str, tuple[float, list[str]]] = {}
         #: Start position in the index of each queue, after records that must stay; and since when.
         self._places: dict[str, int] = {}
@@ -151,7 +152,7 @@ class Evictor:
             return True
         if freed.young:
             # They have just ended: some can be evicted a moment later.
-            time.sleep(0.1)
+            sleep(0.1)
             return True
         self._give_up(0.25)
         return False
@@ -201,7 +202,7 @@ class Evictor:
             commands.append(Command(finished, ("ZRANGE", finished, place, place, "WITHSCORES")))
         replies = self._exchange(commands) if commands else []
         heads = zip(names, replies, strict=True)
-        return sorted(_Head(int(float(head[1])), name) for name, head in heads if isinstance(head, list) and head)
+        return sorted(_Head(order(head[1]), name) for name, head in heads if isinstance(head, list) and head)
 
     def _cut(self, heads: list[_Head], limit: int) -> int:
         """Return the end time up to which there are about `limit` records in all queues together."""

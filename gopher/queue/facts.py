@@ -11,11 +11,15 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from gopher.base import counters, latencies, priorities, states
+from gopher.base.patterns import regex
 
 from .keys import QUEUE_KEYS
 
 #: The states whose jobs are in a sorted set of the state's name.
 _SORTED = tuple(state for state in states.State if state in states.DEAD or state in states.TIMED)
+
+#: The other sorted sets of due times.
+_DUE = ("throttled", "ticks", "redrives", "cancellations", "outboxes", "batch_work")
 
 _Value = str | float | Sequence["_Value"] | Mapping[str, "_Value"] | frozenset[str]
 
@@ -42,6 +46,7 @@ TABLES: dict[str, _Value] = {
     "BY_TYPE": frozenset(counters.BY_TYPE),
     "HISTOGRAMS": tuple(histogram.name for histogram in latencies.HISTOGRAMS),
     "BOUNDS": (*latencies.BOUNDS, float("inf")),
+    "ADDED": latencies.ADDED,
 }
 
 #: The values of names, by the word before the dot.
@@ -52,14 +57,19 @@ NAMES: dict[str, dict[str, str]] = {
     # From the most urgent priority down: letters, and the keys of their lists as arguments of a command.
     "EVERY": {
         "letter": f"'{priorities.STRICT_ORDER}'",
-        "pending": _keys(QUEUE_KEYS["pending"].head + name for name in priorities.PRIORITIES),
+        # With what exists while jobs of tenants wait.
+        "pending": _keys(
+            (*(QUEUE_KEYS["pending"].head + name for name in priorities.PRIORITIES), QUEUE_KEYS["tenant_ids"].head)
+        ),
         # The sorted sets of states, as arguments as well.
         "timed": _keys(states.TIMED),
+        # All sorted sets of due times.
+        "due": _keys([*(QUEUE_KEYS[name].head for name in _DUE), *states.TIMED]),
         "dead": _keys(state for state in _SORTED if state in states.DEAD),
     },
 }
 
-_NAME = re.compile(rf"\b({'|'.join(NAMES)})\.(\w+)\b")
+_NAME = regex(rf"\b({'|'.join(NAMES)})\.(\w+)\b")
 
 
 def with_names(script: str, source: str) -> str:

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 import msgspec
 
 from gopher.errors import GopherError, InvalidJob
-from gopher.jobs.job import NewJob, job_id_from
+from gopher.jobs.job import NewJob, decode_envelope, job_id_from
+from gopher.jobs.submission import MAX_PAYLOAD
 
-from .moves import Request
+from .arguments import Request
 
 #: Maximum number of characters.
 LONGEST_KEY = 255
@@ -34,21 +35,29 @@ def request_for(key: str, body: bytes, now: int) -> Request:
     return Request(_digest(key.encode()), _digest(body), str(now))
 
 
-def ids_for(request: Request, count: int) -> list[str]:
-    """Return the ids of the jobs of a first request."""
-    return [job_id_from(int(request.answer), f"{request.key} {index}") for index in range(count)]
-
-
 def with_ids(jobs: Sequence[NewJob], request: Request, made: int) -> list[NewJob]:
     """Return the jobs of a request with the ids derived from the time of the first request, `made` (ms).
 
     Jobs that wait for others of the request refer to these ids.
     """
-    ids = {job.id: job_id_from(made, f"{request.key} {index}") for index, job in enumerate(jobs)}
+    # Large payloads are stored before the server decides: another request with the same key, in the same millisecond,
+    # must not write to the same place.
+    seed = f"{request.key} {request.digest}" if any(map(has_large_payload, jobs)) else request.key
+    ids = {job.id: job.id if job.named else job_id_from(made, f"{seed} {index}") for index, job in enumerate(jobs)}
     return [
-        msgspec.structs.replace(job, id=ids[job.id], after=tuple(ids.get(parent, parent) for parent in job.after))
+        msgspec.structs.replace(
+            job,
+            id=ids[job.id],
+            after=tuple(ids.get(parent, parent) for parent in job.after),
+            remote_parents=tuple((ids.get(parent, parent), queue) for parent, queue in job.remote_parents),
+        )
         for job in jobs
     ]
+
+
+def has_large_payload(job: NewJob) -> bool:
+    """Return whether the payload is too large for the job's record. The release before accepts none of these."""
+    return len(job.envelope) > MAX_PAYLOAD and len(bytes(decode_envelope(job.envelope).payload)) > MAX_PAYLOAD
 
 
 def _digest(data: bytes) -> str:

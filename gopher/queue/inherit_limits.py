@@ -1,28 +1,53 @@
-"""Copies operators' limits and pauses of job types to new queues."""
+"""Copies operators' limits and pauses of job types, and what they have set for tenants, to new queues."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
+import msgspec
+
+from gopher.base.rates import parse_rate
 from gopher.base.salvage import Salvage, finite, is_corrupt, replies, reply, text, whole
 from gopher.jobs.limit import Limit
+from gopher.jobs.tenants import TenantSettings
 from gopher.server.calls import Call
 
 from .keys import Keys, QueueKeys
 from .moves import Queue
 
+_SETTINGS = msgspec.json.Decoder(TenantSettings).decode
+
 
 def inherit_limits(client: Any, keys: Keys, queues: Sequence[Queue]) -> Iterator[tuple[str, list[Call]]]:
-    """Yield for each new queue the calls, if any, that set the limits and pauses which an operator has set for types.
+    """Yield for each new queue the calls, if any, that set what an operator has set for types and tenants.
 
-    They are read from any other queue: each has all of them, since it inherited them when it was new. Limits declared
-    by handlers are set by the workers of each queue.
+    Limits of types are read from any other queue: each has all of them, since it inherited them when it was new. Those
+    declared by handlers are set by the workers of each queue.
     """
     other = client.srandmember(keys.queues)
     rows = [] if other is None else _limits_in(client, keys.for_queue(text(other)))
+    tenants = tenant_settings(client, keys)
     for queue in queues:
-        if calls := [call for row in rows for call in _calls(queue, *row)]:
+        calls = [call for row in rows for call in _calls(queue, *row)]
+        calls += [tenant_call(queue, tenant, settings) for tenant, settings in tenants.items()]
+        if calls:
             yield queue.name, calls
+
+
+def tenant_settings(client: Any, keys: Keys) -> dict[str, TenantSettings]:
+    """Return what is set for tenants; corrupt settings are skipped."""
+    found = reply(client.hgetall, keys.tenants)
+    rows = {} if is_corrupt(found) else found
+    read = {text(tenant): Salvage().read("tenant", partial(_SETTINGS, value), None) for tenant, value in rows.items()}
+    return {tenant: settings for tenant, settings in read.items() if settings is not None}
+
+
+def tenant_call(queue: Queue, tenant: str, settings: TenantSettings | None) -> Call:
+    """Return the call that has a queue serve a tenant by its settings, None for the default."""
+    if settings is None:
+        return queue.set_tenant(tenant, None, None, None, None)
+    rate = None if settings.rate is None else parse_rate(settings.rate).per_second
+    return queue.set_tenant(tenant, settings.weight, rate, settings.burst, settings.concurrency)
 
 
 def _limits_in(client: Any, known: QueueKeys) -> list[tuple[str, Limit | None, bool]]:
@@ -34,16 +59,17 @@ def _limits_in(client: Any, known: QueueKeys) -> list[tuple[str, Limit | None, b
     types = [] if is_corrupt(found) else sorted(map(text, found))
     pipe = client.pipeline(transaction=False)
     for name in types:
-        pipe.hmget(known.limit(name), "rate", "burst", "concurrency", "origin", "paused")
+        pipe.hmget(known.limit(name), "rate", "burst", "concurrency", "origin", "paused", "per_key")
     rows = zip(types, replies(pipe) if types else [], strict=True)
     return [(name, Salvage().read("limit", partial(_limit, row), None), _paused(row)) for name, row in rows]
 
 
 def _limit(row: Sequence[bytes | None]) -> Limit | None:
-    rate, burst, concurrency, origin, _ = row
+    rate, burst, concurrency, origin, _, per_key = row
     if origin != b"api":
         return None
-    return Limit(_number(rate), _number(burst), None if concurrency is None else whole(concurrency))
+    running = None if concurrency is None else whole(concurrency)
+    return Limit(_number(rate), _number(burst), running, per_key is not None)
 
 
 def _number(value: bytes | None) -> float | None:

@@ -10,12 +10,13 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from gopher.base.salvage import order
+from gopher.base.salvage import order, shown_time
 from gopher.base.times import to_rfc3339
 from gopher.server.calls import Command
-from gopher.telemetry.logs import get_logger
+from gopher.telemetry.loggers import get_logger
 
 from .keys import Keys
+from .releases import marks
 
 log = get_logger("server")
 
@@ -36,12 +37,19 @@ class Installation:
         self._keys, self._meta = keys, keys.meta
         self._known: bytes | None = None
         self._seen_at = 0.0
+        #: Counts the changes of webhooks, None if there have never been any.
+        self.webhooks: bytes | None = None
         #: Whether the emptied server was noticed, but this has not been written yet: it may reject writes.
         self.is_untold = False
 
     def read_command(self) -> Command:
         """Return the command whose reply is passed to `saw`."""
-        return Command(self._meta, ("HMGET", self._meta, "instance", "emptied_at", "acknowledged"))
+        return Command(self._meta, ("HMGET", self._meta, "instance", "emptied_at", "acknowledged", "webhooks"))
+
+    @property
+    def id(self) -> str:
+        """The mark as last read; "" before that."""
+        return "" if self._known is None else self._known.decode("utf-8", "replace")
 
     def is_other(self, reply: Sequence[bytes | None]) -> bool:
         """Return whether a reply differs from the known mark."""
@@ -53,6 +61,7 @@ class Installation:
             return False
         before, seen_at = self._known, self._seen_at
         self._known, self._seen_at = reply[0], time.time() * 1000
+        self.webhooks = reply[3] if len(reply) > 3 else None
         self.is_untold = self.is_untold and reply[1] is None
         if before is None or before == self._known:
             return False
@@ -68,7 +77,7 @@ class Installation:
 
         They are sent again until they succeed.
         """
-        commands = [Command(self._meta, ("HSETNX", self._meta, "instance", uuid.uuid4().hex))]
+        commands = [Command(self._meta, ("HSETNX", self._meta, "instance", uuid.uuid4().hex)), *marks(self._keys)]
         if self.is_untold:
             now = str(time.time_ns() // 1_000_000)
             commands.append(Command(self._meta, ("HSETNX", self._meta, "emptied_at", now)))
@@ -90,4 +99,4 @@ def notice(reply: Sequence[bytes | None], now: float) -> str | None:
     emptied_at, acknowledged = order(reply[1]), order(reply[2])
     if emptied_at <= max(acknowledged, now - TOLD_FOR * 1000):
         return None
-    return f"the server was emptied, which was noticed at {to_rfc3339(emptied_at)}: {CONSEQUENCE}"
+    return f"the server was emptied, which was noticed at {shown_time(reply[1])}: {CONSEQUENCE}"

@@ -8,134 +8,58 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from gopher.base.counters import LEAVING, event_of
+from gopher.base.counters import LEAVING
 from gopher.base.priorities import PRIORITIES
-from gopher.base.salvage import order, text, texts
-from gopher.base.states import DEAD, ENDED, FINISHED, IN_SORTED_SETS, QUEUED, RUNNING, WAITING
+from gopher.base.salvage import order
+from gopher.base.states import DEAD, ENDED, FINISHED, QUEUED, RUNNING, WAITING
 
 from .keys import QueueKeys
+from .queue_look import Look, part, tenant_list
 
 _NEXT, _PENDING, _PARKED, _PROCESSING = (
     each.head for each in (QueueKeys.next, QueueKeys.pending, QueueKeys.parked, QueueKeys.processing)
 )
+_PENDING_OF, _CHILDREN = QueueKeys.pending_of.head, QueueKeys.children.head
 _FINISHED, _GROUP, _HOLDING = (each.head for each in (QueueKeys.finished, QueueKeys.group, QueueKeys.holding))
 
 #: Fields that a record marked as plain must not have.
-_RARE = {"expires", "retention", "unique", "bucket", "parents", "children", "parked", "holds", "cancel"}
-
-
-class _Look:
-    """All keys of one queue."""
-
-    def __init__(self, client: Any, keys: QueueKeys) -> None:
-        self.records: dict[str, dict[str, str]] = {}
-        #: Ms until each record expires, -1 for never.
-        self.times: dict[str, int] = {}
-        self.lists: dict[str, list[str]] = {}
-        self.zsets: dict[str, list[str]] = {}
-        #: (parent, child) for each child that still has to be notified of its parent's end.
-        self.telling: list[tuple[str, str]] = []
-        self.redrives: dict[str, dict[str, str]] = {}
-        #: Names of the groups of dead letters.
-        self.group_names: set[str] = set()
-        self.sets: dict[str, set[str]] = {}
-        self.unique: dict[str, str] = {}
-        self.totals = Counter[str]()
-        self.tombstones: dict[str, int] = {}
-        self.paused = False
-        # In a cluster, one node has all keys of a queue.
-        pattern = keys.prefix.replace("[", "\\[").replace("*", "\\*") + "*"
-        for raw, kind, time, value in _read_all(client, sorted(set(client.scan_iter(match=pattern, count=1000)))):
-            self._take(text(raw).removeprefix(keys.prefix), kind, time, value)
-
-    def _take(self, name: str, kind: str, time: int, value: Any) -> None:
-        if not value:
-            # It expired or was emptied between the scan and the read.
-            return
-        job_id, key = _part(QueueKeys.job.head, name), _part(QueueKeys.unique.head, name)
-        if job_id and kind == "hash":
-            self.records[job_id], self.times[job_id] = texts(value), time
-        elif key:
-            self.unique[key] = text(value) if kind == "string" else ""
-        elif kind == "hash":
-            self._take_counts(name, texts(value))
-        elif name == QueueKeys.telling.head:
-            for parent, _, ids in (text(item)[1:].partition(" ") for item in value):
-                self.telling += [(parent, child) for child in ids.split(",")]
-        elif kind == "list" and name != QueueKeys.alarm.head:
-            self.lists[name] = [text(item) for item in value]
-        elif kind == "zset" and not name.startswith(QueueKeys.timeline.head):
-            self.zsets[name] = [text(item) for item in value]
-        elif kind == "set":
-            self.sets[name] = {text(item) for item in value}
-        self.paused = self.paused or name == QueueKeys.paused.head
-
-    def _take_counts(self, name: str, counts: dict[str, str]) -> None:
-        if name == QueueKeys.totals.head:
-            for field, count in counts.items():
-                self.totals[event_of(field)] += order(count)
-        elif redrive := _part(QueueKeys.redrive.head, name):
-            self.redrives[redrive] = counts
-        elif name == QueueKeys.group_names.head:
-            self.group_names = set(counts)
-        elif name == QueueKeys.tombstones.head:
-            self.tombstones = {field: order(count) for field, count in counts.items()}
-
-    def places_of(self) -> dict[str, list[str]]:
-        """Return the places of each id: names of lists and sorted sets."""
-        places: dict[str, list[str]] = {}
-        for name, ids in self.lists.items():
-            for job_id in ids:
-                places.setdefault(job_id, []).append(name)
-        for name in (*IN_SORTED_SETS, _FINISHED):
-            for job_id in self.zsets.get(name, []):
-                places.setdefault(job_id, []).append(name)
-        return places
-
-
-def _part(head: str, name: str) -> str:
-    """Return what follows the head of a key, "" for another one's."""
-    return name.removeprefix(head) if name.startswith(head) else ""
-
-
-def _read_all(client: Any, names: list[bytes]) -> Iterator[tuple[bytes, str, int, Any]]:
-    """Yield keys with types, remaining times (ms) and values, read in two round trips."""
-    pipe = client.pipeline(transaction=False)
-    for name in names:
-        pipe.type(name)
-        pipe.pttl(name)
-    known = pipe.execute() if names else []
-    kinds, times = [kind.decode() for kind in known[0::2]], known[1::2]
-    for name, kind in zip(names, kinds, strict=True):
-        if kind == "hash":
-            pipe.hgetall(name)
-        elif kind == "list":
-            pipe.lrange(name, 0, -1)
-        elif kind == "zset":
-            pipe.zrange(name, 0, -1)
-        elif kind == "set":
-            pipe.smembers(name)
-        else:
-            pipe.get(name)
-    return zip(names, kinds, times, pipe.execute() if names else [], strict=True)
+_RARE = {
+    "expires",
+    "retention",
+    "unique",
+    "bucket",
+    "parents",
+    "children",
+    "parked",
+    "holds",
+    "cancel",
+    "owner",
+    "tells",
+    "callback",
+    "tenant_slot",
+}
 
 
 def findings(client: Any, keys: QueueKeys) -> list[str]:
     """Return the violations in a queue, one sentence each."""
-    look = _Look(client, keys)
+    look = Look(client, keys)
     return [
         *_places(look),
         *_plain(look),
         *_sums(look),
+        *_bounded(look),
         *_armed(look),
+        *_rings(look),
         *_holders(look),
         *_grouped(look),
         *_stranded(look),
+        *_families(look),
         *_kept_for_ever(look),
+        *_undelivered(look),
     ]
 
 
-def _places(look: _Look) -> Iterator[str]:
+def _places(look: Look) -> Iterator[str]:
     """1, 2, 4: each unfinished job is in exactly one place, and that fits its state."""
     places = look.places_of()
     dead = Counter[str]()
@@ -144,14 +68,21 @@ def _places(look: _Look) -> Iterator[str]:
         state = record.get("state") if record else None
         if state is None or state in FINISHED:
             for name in names:
-                if priority := _part(_PENDING, name):
+                if priority := part(_PENDING, name) or tenant_list(name)[0]:
                     dead[priority] += 1
                 elif name != _FINISHED and not name.startswith((_PARKED, _PROCESSING)):
                     yield f"{job_id} is {state} and in {name}"
     for priority in PRIORITIES:
         if dead[priority] != look.tombstones.get(priority, 0):
             noted = look.tombstones.get(priority, 0)
-            yield f"{dead[priority]} finished jobs are in {_PENDING}{priority}, {noted} are noted"
+            yield f"{dead[priority]} finished jobs of priority {priority} are pending, {noted} are noted"
+        parked = sum(
+            len(ids)
+            for name, ids in look.lists.items()
+            if name.startswith(_PARKED) and name.rpartition(":")[2] == priority
+        )
+        if parked != look.parked_jobs.get(priority, 0):
+            yield f"{parked} jobs of priority {priority} are throttled, {look.parked_jobs.get(priority, 0)} are counted"
     for job_id, record in look.records.items():
         yield from _place(job_id, record, places.get(job_id, []))
 
@@ -171,20 +102,22 @@ def _place(job_id: str, record: dict[str, str], names: list[str]) -> Iterator[st
 
 def _fits(state: str, name: str, record: dict[str, str]) -> bool:
     if state in QUEUED:
+        if tenant := tenant_list(name)[1]:
+            return tenant == record.get("tenant")
         return name == _NEXT or name.startswith((_PENDING, _PARKED, _PROCESSING))
     if state in RUNNING:
         return name == _PROCESSING + record.get("token", "").rpartition(".")[0]
     return name == state
 
 
-def _plain(look: _Look) -> Iterator[str]:
+def _plain(look: Look) -> Iterator[str]:
     """A record marked as plain has none of the fields that are then not checked."""
     for job_id, record in look.records.items():
         if "plain" in record and (rare := _RARE & record.keys()):
             yield f"{job_id} is marked as plain and has {', '.join(sorted(rare))}"
 
 
-def _sums(look: _Look) -> Iterator[str]:
+def _sums(look: Look) -> Iterator[str]:
     """3: every enqueued job is in some place, or has left and was counted."""
     here = sum(record["state"] not in ENDED for record in look.records.values() if "state" in record)
     here += sum(len(look.zsets.get(state, [])) for state in DEAD)
@@ -193,7 +126,15 @@ def _sums(look: _Look) -> Iterator[str]:
         yield f"{look.totals['enqueued']} jobs were enqueued, but {here} are here and {gone} have left"
 
 
-def _armed(look: _Look) -> Iterator[str]:
+def _bounded(look: Look) -> Iterator[str]:
+    """How many jobs of each owner wait is counted, of those that were bounded."""
+    waiting = [record for record in look.records.values() if record.get("state") in WAITING]
+    owners = dict(Counter(record["owner"] for record in waiting if "owner" in record))
+    if owners != {owner: count for owner, count in look.waiting.items() if count}:
+        yield f"jobs of the owners {owners} wait, but {look.waiting} are counted"
+
+
+def _armed(look: Look) -> Iterator[str]:
     """7: if an eligible job is pending, `next` contains one, unless a worker has just fetched it."""
     if len(look.lists.get(_NEXT, [])) > 1:
         yield "more than one job is in next"
@@ -206,13 +147,37 @@ def _armed(look: _Look) -> Iterator[str]:
     if look.paused or strays or look.lists.get(_NEXT):
         return
     for priority in PRIORITIES:
-        for job_id in look.lists.get(f"{_PENDING}{priority}", []):
+        in_turn = [f"{_PENDING_OF}{priority}:{tenant}" for tenant in look.rings.get(priority, []) if tenant]
+        for job_id in (job for name in (f"{_PENDING}{priority}", *in_turn) for job in look.lists.get(name, [])):
             if look.records.get(job_id, {}).get("state") in QUEUED:
                 yield f"{job_id} is pending but next is empty"
                 return
 
 
-def _holders(look: _Look) -> Iterator[str]:
+def _rings(look: Look) -> Iterator[str]:
+    """Each list of a tenant is in its ring once, or waits for the tenant's limit, and its ids are counted."""
+    counted = Counter[str]()
+    resting = look.sets.get(QueueKeys.resting.head, set())
+    due = look.zsets.get(QueueKeys.throttled.head, [])
+    for name, ids in look.lists.items():
+        priority, tenant = tenant_list(name)
+        if not tenant:
+            continue
+        counted[priority] += len(ids)
+        places = look.rings.get(priority, []).count(tenant) + (f"{priority}:{tenant}" in resting)
+        if places != 1:
+            yield f"{len(ids)} jobs are in {name}, which is served by {places} places of a ring"
+        if f"{priority}:{tenant}" in resting and f"@{tenant}" not in due:
+            yield f"the tenant {tenant} rests, and its limit is never checked"
+    if {priority: count for priority, count in look.tenant_ids.items() if count} != dict(counted):
+        yield f"{dict(counted)} jobs are in lists of tenants, {look.tenant_ids} are counted"
+    for priority, ring in look.rings.items():
+        empty = [tenant for tenant in ring if tenant and f"{_PENDING_OF}{priority}:{tenant}" not in look.lists]
+        if empty or ring.count("") != 1 or len(ring) < 2:
+            yield f"the ring of priority {priority} is {ring}, and the lists of {empty} are empty"
+
+
+def _holders(look: Look) -> Iterator[str]:
     """Slots of a concurrency limit are held by running jobs only, unique keys by unfinished ones."""
     for name, ids in look.sets.items():
         if name.startswith(_HOLDING):
@@ -228,9 +193,9 @@ def _holders(look: _Look) -> Iterator[str]:
             yield f"the unique key {key!r} is held by {holder}, whose end frees {record.get('unique')!r}"
 
 
-def _grouped(look: _Look) -> Iterator[str]:
+def _grouped(look: Look) -> Iterator[str]:
     """Each dead letter is in the group named in its record, and only nonempty groups are known."""
-    groups = {_part(_GROUP, name): set(ids) for name, ids in look.zsets.items() if name.startswith(_GROUP)}
+    groups = {part(_GROUP, name): set(ids) for name, ids in look.zsets.items() if name.startswith(_GROUP)}
     for known in (set(look.zsets.get(QueueKeys.groups.head, [])), look.group_names):
         if known != set(groups):
             yield f"the groups {sorted(known)} are known, but dead letters are in {sorted(groups)}"
@@ -243,12 +208,12 @@ def _grouped(look: _Look) -> Iterator[str]:
             yield f"{job_id} is a dead letter but in no group, or in another one than its record names"
 
 
-def _stranded(look: _Look) -> Iterator[str]:
+def _stranded(look: Look) -> Iterator[str]:
     """11: every waiting job will be picked up: by a rescue, by waking its bucket, or by the end of its parents."""
     known = {*look.zsets.get(QueueKeys.workers.head, []), *look.zsets.get(QueueKeys.fenced.head, [])}
     buckets = set(look.zsets.get(QueueKeys.throttled.head, []))
     for name, ids in look.lists.items():
-        worker, parked = _part(_PROCESSING, name), _part(_PARKED, name)
+        worker, parked = part(_PROCESSING, name), part(_PARKED, name)
         if worker and worker not in known:
             yield f"{len(ids)} jobs are in {name}, and that worker is neither registered nor lost"
         if parked and parked.rpartition(":")[0] not in buckets:
@@ -265,16 +230,41 @@ def _stranded(look: _Look) -> Iterator[str]:
             yield from _waits(look, job_id, record)
 
 
-def _waits(look: _Look, job_id: str, record: dict[str, str]) -> Iterator[str]:
+def _waits(look: Look, job_id: str, record: dict[str, str]) -> Iterator[str]:
     parents = record.get("parents", "").split(",")
-    telling = [each for each in parents if job_id in look.records.get(each, {}).get("children", "").split(",")]
-    ended = [parent for parent, child in look.telling if child == job_id]
-    if len(telling) + len(ended) != order(record["waiting_for"]):
-        yield f"{job_id} waits for {record['waiting_for']} jobs, but {len(telling + ended)} will notify it of their end"
+    telling = [
+        each
+        for each in parents
+        if job_id in look.records.get(each, {}).get("children", "").split(",")
+        or job_id in (*look.children.get(each, ()), *look.awaiting.get(each, ()))
+    ]
+    if len(telling) != order(record["waiting_for"]):
+        yield f"{job_id} waits for {record['waiting_for']} jobs, but {len(telling)} will notify it of their end"
 
 
-def _kept_for_ever(look: _Look) -> Iterator[str]:
+def _families(look: Look) -> Iterator[str]:
+    """Children in a list are known, and are being notified once their parent has ended."""
+    known = look.sets.get(QueueKeys.families.head, set())
+    # One that is being notified may have just lost its list.
+    if not set(look.children) <= known or not known <= set(look.children) | look.telling:
+        yield f"jobs have lists of children: {sorted(look.children)}, but {sorted(known)} are known"
+    for parent in set(look.children) - look.telling:
+        state = look.records.get(parent, {}).get("state")
+        if state is None or state in ENDED:
+            yield f"{parent} is {state}, but its children are not being notified"
+
+
+def _kept_for_ever(look: Look) -> Iterator[str]:
     """12: records of finished jobs expire. Dead letters stay until an operator or `prune` removes them."""
+    for job_id, time in look.readers.items():
+        if time == -1:
+            yield f"the list of those that read the result of {job_id} never expires"
     for job_id, record in look.records.items():
         if record.get("state") in FINISHED and look.times.get(job_id) == -1:
             yield f"{job_id} is {record['state']} but never expires"
+
+
+def _undelivered(look: Look) -> Iterator[str]:
+    """What the ends of jobs tell in other queues will be delivered."""
+    for to in sorted(look.outbox - set(look.zsets.get(QueueKeys.outboxes.head, []))):
+        yield f"the outbox has entries for the queue {to}, but they are never delivered"

@@ -9,61 +9,72 @@ mentions, and what that needs in turn, is put right before the statement. So
 * a common case that returns early does not pay for definitions that only the statements below it need.
 """
 
-import re
-from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property, partial
+
+from gopher.base.patterns import regex
 
 Library = Mapping[str, "Statement"]
+Fill = Callable[[str], str]
 
 #: A line that begins a statement: it starts in the first column and neither ends nor continues one.
-_BEGINS = re.compile(r"(?!(?:end|else|elseif|until)\b|[\s})\]]|--)")
-_DEFINES = re.compile(r"local (?:function (\w+)|([\w, ]+))")
-#: Parts without names: strings and comments.
-_NO_CODE = re.compile(r"""'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"|--[^\n]*""")
-#: A name that is not that of a field.
-_NAME = re.compile(r"(?<![\w:])(?<![^.]\.)[A-Za-z_]\w*")
+_BEGINS = regex(r"(?!(?:end|else|elseif|until)\b|[\s})\]]|--)")
+#: The first characters of most lines that do not, "" of an empty one.
+_INSIDE = ("", " ", "\t", "}", ")", "]")
+_DEFINES = regex(r"local (?:function (\w+)|([\w, ]+))")
+_WORD = regex(r"\w+")
+#: Strings, comments and numbers, which have no names; or a name with what is before it.
+_NAME = regex(r"""'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"|--[^\n]*|[0-9]\w*|([.:]*)([A-Za-z_]\w*)""")
+#: What is before the name of a field, a method or a label.
+_OF_OTHERS = (".", ":", "::")
 
 
-class Statement(NamedTuple):
-    """A statement with the comment above it, the names that it defines, and all that it mentions."""
+class Statement:
+    """A statement with the comment above it, and the names that it defines."""
 
-    text: str
-    defines: tuple[str, ...]
-    mentions: tuple[str, ...]
+    def __init__(self, lines: Sequence[str], beginning: str, fill: Fill) -> None:
+        found = _DEFINES.match(beginning)
+        self.defines = tuple(_WORD.findall(found[1] or found[2])) if found else ()
+        self._lines = lines
+        self._fill = fill
+
+    # Both on first use: a script needs a small part of the library.
+
+    @cached_property
+    def text(self) -> str:
+        return self._fill("\n".join(self._lines))
+
+    @cached_property
+    def mentions(self) -> tuple[str, ...]:
+        """All names that it mentions."""
+        found = _NAME.findall(self.text)
+        return tuple(dict.fromkeys(name for before, name in found if name and before not in _OF_OTHERS))
 
 
-def statements(source: str) -> Iterator[Statement]:
-    """Split a text."""
+def statements(source: str, fill: Fill = str) -> Iterator[Statement]:
+    """Split a text. `fill` replaces names in the text of a statement."""
     lines: list[str] = []
-    begun = False
+    beginning = ""
     for line in source.splitlines():
-        begins = bool(_BEGINS.match(line)) and line != ""
-        if begun and (begins or line.startswith("--")):
-            yield _statement(lines)
-            lines, begun = [], False
+        begins = line[:1] not in _INSIDE and bool(_BEGINS.match(line))
+        if beginning and (begins or line.startswith("--")):
+            yield Statement(lines, beginning, fill)
+            lines, beginning = [], ""
         lines.append(line)
-        begun = begun or begins
+        if begins:
+            beginning = line
     if lines:
-        yield _statement(lines)
+        yield Statement(lines, beginning, fill)
 
 
-def _statement(lines: list[str]) -> Statement:
-    text = "\n".join(lines)
-    code = _NO_CODE.sub("''", text)
-    first = next((line for line in code.splitlines() if _BEGINS.match(line) and line not in ("", "''")), "")
-    found = _DEFINES.match(first)
-    defines = re.findall(r"\w+", found[1] or found[2]) if found else ()
-    return Statement(text, tuple(defines), tuple(dict.fromkeys(_NAME.findall(code))))
-
-
-def library_of(texts: Mapping[str, str]) -> Library:
-    """Return the definitions of a library by name.
+def library_of(texts: Mapping[str, str], fill: Callable[[str, str], str] = lambda _piece, text: text) -> Library:
+    """Return the definitions of a library by name. `fill` is that of `statements`, for a piece.
 
     Raises ValueError for a statement that is not a definition, and for a name that is defined twice.
     """
     library: dict[str, Statement] = {}
     for piece, text in texts.items():
-        for statement in statements(text):
+        for statement in statements(text, partial(fill, piece)):
             if not statement.defines:
                 raise ValueError(f"{piece}.lua: a piece of the library may only define names: {statement.text!r}")
             for name in statement.defines:

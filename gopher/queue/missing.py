@@ -2,11 +2,12 @@
 
 from contextlib import suppress
 
-from gopher.base.times import to_rfc3339
+from gopher.base.salvage import is_corrupt, order, replies, shown_time
 from gopher.errors import JobNotFound, ServerError
-from gopher.jobs.job import created_ms
+from gopher.jobs.job import created_ms, has_time
 from gopher.server.errors import explained
 
+from .search import queues_with
 from .store import Server
 
 
@@ -19,31 +20,31 @@ class Losses:
         self._removed: list[tuple[bytes | None, bytes | None]] = []
         # A failing read must not replace the original error.
         with suppress(ServerError), explained():
-            names = server.queues()
+            names = queues_with(server, server.queues(), lambda keys: keys.evicted)
             pipe = server.client.pipeline(transaction=False)
             pipe.hget(server.keys.meta, "emptied_at")
             for name in names:
                 pipe.hmget(server.keys.for_queue(name).evicted, "at", "until")
-            self._emptied_at, *self._removed = pipe.execute()
+            self._emptied_at, *removed = replies(pipe)
+            self._removed = [each for each in removed if not is_corrupt(each)]
 
     def why(self, job_id: str) -> str:
         """Return an addition to the message about a missing job, "" unless it may have been lost early."""
+        if not has_time(job_id):
+            return ""
         try:
             created = created_ms(job_id)
         except ValueError:
             return ""
-        if self._emptied_at is not None and created < int(self._emptied_at):
-            return f": the server was emptied after it was created (noticed at {_shown(self._emptied_at)})"
-        went = [at for at, until in self._removed if at and until and created <= float(until)]
+        if created < order(self._emptied_at):
+            return f": the server was emptied after it was created (noticed at {shown_time(self._emptied_at)})"
+        went = [at for at, until in self._removed if at and created <= order(until)]
         if went:
-            return f": it may have been evicted early to free memory on the server (last done at {_shown(max(went))})"
+            last = shown_time(max(went, key=order))
+            return f": it may have been evicted early to free memory on the server (last done at {last})"
         return ""
 
 
 def no_such_job(server: Server, job_id: str) -> JobNotFound:
     """Return the error for a missing job."""
     return JobNotFound(f"there is no job {job_id}, or its record has expired{Losses(server).why(job_id)}")
-
-
-def _shown(milliseconds: bytes) -> str:
-    return to_rfc3339(int(float(milliseconds)))

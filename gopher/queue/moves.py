@@ -4,7 +4,7 @@ A `Call` is a value. `Server.run` sends one and waits; a worker sends many in on
 with the same arguments: scripts are idempotent.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -12,7 +12,12 @@ import msgspec
 from gopher.jobs.job import NewJob
 from gopher.server.calls import Call, LateCall, written
 
+from .arguments import Completion, Failure, Request, as_ms, as_number, attempt, completed, special
+from .batch_moves import BatchMoves
+from .bounds import Bounds
+from .gradual_moves import GradualMoves
 from .keys import QueueKeys
+from .parent_moves import ParentMoves
 from .replies import (
     read_answer,
     read_answers,
@@ -21,63 +26,45 @@ from .replies import (
     read_groups,
     read_heartbeat,
     read_one_enqueued,
+    read_posted,
     read_promoted,
     read_pruned,
     read_purged,
     read_reclaimed,
     read_rescued,
     read_sampled,
-    read_tick,
-    read_ticks,
     reader_of_answers,
     reader_of_enqueued,
 )
+from .schedule_moves import ScheduleMoves
 from .scripts import script
 from .survey import read_forgotten, read_survey
+from .transfer_moves import IMPORTED_KEPT, TransferMoves
 
 #: Samples for plots over time: interval in ms, and number. Slightly more than an hour, a day and a month.
 SERIES = ((10_000, 370), (300_000, 300), (3_600_000, 750))
+#: Seconds after which a delivery to another queue whose outcome is unknown is started again, also by other processes.
+AGAIN_AFTER = 5.0
 #: How often a job may lose its worker before it is considered the cause (an outage is one loss).
 MAX_LOST = 10
 
 
-class Request(NamedTuple):
-    """An idempotent request: digests of the key and of the request, and the data to repeat the first response."""
-
-    key: str
-    digest: str
-    answer: str
-
-
-class Completion(msgspec.Struct, frozen=True):
-    """A result to be stored; `result` and `log` are JSON, b"" for none, `duration` in ms."""
-
-    job_id: str
-    token: str
-    duration: float
-    result: bytes
-    log: bytes
-
-
-class Failure(NamedTuple):
-    """A failed attempt to be stored; `error`, `row`, `log` are JSON, `duration` in ms."""
-
-    job_id: str
-    token: str
-    duration: float
-    error: bytes
-    row: bytes
-    log: bytes
-    #: How the child died, e.g. SIGSEGV; "" if it did not.
-    crash: str
-
-
-_NO_REQUEST = Request("", "", "")
+NO_REQUEST = Request("", "", "")
+#: Milliseconds for which a command to a worker is kept; its heartbeats are more frequent.
+COMMANDS_KEPT = 60_000
 #: Milliseconds for which a request with an idempotency key is stored.
 _REPEATABLE_FOR = str(24 * 3600 * 1000)
 
 
-class Queue:
+class Text(NamedTuple):
+    """A text that is searched in a field of records; `folded`: a lower-case one, whatever the case there."""
+
+    field: str
+    text: str
+    folded: bool = False
+
+
+class Queue(GradualMoves, ScheduleMoves, TransferMoves, BatchMoves, ParentMoves):
     """The moves within one queue."""
 
     def __init__(self, keys: QueueKeys, *, retention: float = 3600.0) -> None:
@@ -85,18 +72,23 @@ class Queue:
         self.name = keys.queue
         self._retention = round(retention * 1000)
 
-    def enqueue(self, jobs: Sequence[NewJob], request: Request = _NO_REQUEST) -> Call:
+    def enqueue(self, jobs: Sequence[NewJob], request: Request = NO_REQUEST, bounds: Bounds | None = None) -> Call:
         """Store new jobs in pending, or in scheduled if they are not due (enqueue.lua).
 
-        All or none are stored. The reply is an `Enqueued`.
+        All or none are stored, unless `bounds` say otherwise. The reply is an `Enqueued`.
         """
-        if len(jobs) == 1 and jobs[0].is_plain and request is _NO_REQUEST:
+        if len(jobs) == 1 and jobs[0].is_plain and request is NO_REQUEST and bounds is None:
             job = jobs[0]
-            return self._make("enqueue", (job.id, job.type, job.priority, job.envelope), read_one_enqueued)
+            tenant = (job.tenant,) if job.tenant else ()
+            return self._make("enqueue", (job.id, job.type, job.priority, job.envelope, *tenant), read_one_enqueued)
         values: list[str] = []
-        for job in jobs:
-            values += (job.id, job.type, job.priority, "" if job.is_plain else _special(job))
-        arguments = (*request, _REPEATABLE_FOR, _pack(values), *[job.envelope for job in jobs])
+        options: list[int | str] = []
+        for number, job in enumerate(jobs, 1):
+            values += (job.id, job.type, job.priority, job.tenant)
+            if not job.is_plain:
+                options += (number, special(job))
+        packed = (_pack(values), _pack(options) if options else "")
+        arguments = (*request, _REPEATABLE_FOR, *packed, *[job.envelope for job in jobs], *(bounds or ()))
         return self._make("enqueue", arguments, reader_of_enqueued(len(jobs)))
 
     def fetch(
@@ -110,14 +102,15 @@ class Queue:
         with_prelude: bool = False,
         behind_pop: bool = False,
         lost_pops: Iterable[int] = (),
+        only: str = "",
     ) -> Call:
         """Move up to `want` jobs from next and pending into the worker's list (fetch.lua).
 
         `number` is that of the first token; `order` has the letters of the priorities whose turns come next, for one
         cycle. Fetches behind a blocking pop have numbers of their own, b1, b2, ...; `lost_pops` are those whose replies
-        never came. The reply is a `Fetched`.
+        never came. `only` is the letter of the only priority whose jobs are wanted. The reply is a `Fetched`.
         """
-        arguments = (
+        arguments: tuple[str | int, ...] = (
             worker,
             want,
             number,
@@ -128,19 +121,20 @@ class Queue:
             "1" if behind_pop else "",
             ",".join(map(str, lost_pops)),
         )
-        return self._call("fetch", arguments, read_fetched)
+        return self._call("fetch", (*arguments, only) if only else arguments, read_fetched)
 
     def complete(self, worker: str, completions: Sequence[Completion]) -> Call:
         """Move jobs from the worker's list to completed, with their results (complete.lua).
 
         The reply is a list with OK, ALREADY, STALE or MISSING for each.
         """
-        rows = list(map(_completed, completions))
+        rows = list(map(completed, completions))
         return self._call("complete", (worker, self._retention, _pack(rows)), reader_of_answers(len(rows)))
 
     def retry(self, worker: str, failure: Failure, delay: float) -> Call:
         """Move a job from the worker's list to retrying, due after `delay` seconds (retry.lua)."""
-        arguments = (worker, failure.job_id, failure.token, round(delay * 1000), *_attempt(failure), self._retention)
+        arguments = (worker, failure.job_id, failure.token, round(delay * 1000), *attempt(failure))
+        arguments += (self._retention, failure.usage)
         return self._call("retry", arguments, read_answer)
 
     def dead_letter(self, worker: str, failure: Failure, error_class: str, place: str = "") -> Call:
@@ -148,16 +142,22 @@ class Queue:
 
         `place` is where in the handler's code it failed, e.g. `shop/mail.py:42 send`, for failure groups.
         """
-        arguments = (worker, failure.job_id, failure.token, error_class, *_attempt(failure), place)
+        arguments = (worker, failure.job_id, failure.token, error_class, *attempt(failure), place, failure.usage)
         return self._call("dead_letter", arguments, read_answer)
 
     def requeue(self, worker: str, job_id: str, token: str, delay: float = 0.0) -> Call:
         """Move a job back to the head of pending, or to scheduled, without counting its attempt (requeue.lua)."""
         return self._call("requeue", (worker, job_id, token, round(delay * 1000), self._retention), read_answer)
 
-    def throttle(self, worker: str, job_id: str, token: str, delay: float) -> Call:
-        """Give a job back and hold its type back for `delay` seconds; no attempt is counted (throttle.lua)."""
-        arguments = (worker, job_id, token, round(delay * 1000), self._retention)
+    def hold(self, job_id: str, token: str, text: str) -> Call:
+        """Note in a job's record what memory it waits for in its worker, since and until when (hold.lua)."""
+        return self._call("hold", (job_id, token, text), read_answer)
+
+    def throttle(self, worker: str, job_id: str, token: str, delay: float, scope: str = "type") -> Call:
+        """Give a job back, and throttle the jobs with its limit key, or its type, for `delay` seconds (throttle.lua).
+
+        No attempt is counted."""
+        arguments = (worker, job_id, token, round(delay * 1000), self._retention, scope)
         return self._call("throttle", arguments, read_answer)
 
     def cancelled(self, worker: str, job_id: str, token: str, row: bytes, log: bytes) -> Call:
@@ -171,14 +171,50 @@ class Queue:
         """
         return self._call("cancel", (job_id, self._retention), read_answer)
 
+    def run_now(self, job_id: str) -> Call:
+        """Move a job that waits for its time or for a limit to the head of pending (run_now.lua).
+
+        The reply is OK, PARENTS, MISSING, or the state of a job that does not wait.
+        """
+        return self._call("run_now", (job_id,), read_answer)
+
+    def set_priority(self, job_id: str, priority: str) -> Call:
+        """Give a waiting job another priority (set_priority.lua).
+
+        The reply is OK, STARTING, MISSING, or the state of a job that does not wait.
+        """
+        return self._call("set_priority", (job_id, priority), read_answer)
+
+    def depart(self, job_id: str, to: str, move_id: str) -> Call:
+        """Take a waiting job out, for another queue (depart.lua). The reply is the answer, and the entry for it."""
+        return self._call("depart", (job_id, to, move_id), list)
+
+    def arrive(self, moved: Sequence[tuple[str, str, str, str, Sequence[bytes]]]) -> Call:
+        """Store jobs from other queues: (id of the move, id, state, due, fields) (arrive.lua). The reply is a count."""
+        rows = [(*row[:-1], len(row[-1]) // 2) for row in moved]
+        values = [value for row in moved for value in row[-1]]
+        return self._call("arrive", (str(round(IMPORTED_KEPT * 1000)), _pack(rows), *values), int)
+
+    def note_copy(self, job_id: str, copy_id: str) -> Call:
+        """Note in a job's record that it was copied (note_copy.lua). The reply is OK or MISSING."""
+        return self._call("note_copy", (job_id, copy_id), read_answer)
+
     def report(self, reports: Sequence[tuple[str, str, bytes, bytes]]) -> Call:
         """Store progress and log (JSON, b"" for none) of running jobs: (id, token, progress, log) (report.lua)."""
         return self._call("report", [value for report in reports for value in report], read_answers)
 
+    def note_frozen(self, job_id: str, token: str, seconds: float, *, is_frozen: bool) -> Call:
+        """Note that a running job is frozen, or continues, and for how long it was frozen before (note_frozen.lua)."""
+        arguments = (job_id, token, round(seconds * 1000), "1" if is_frozen else "")
+        return self._call("note_frozen", arguments, read_answer)
+
     def heartbeat(self, worker: str, lease: float, *, first: bool = False) -> Call:
         """Extend a worker's lease to `lease` seconds from now (heartbeat.lua). The reply is a `Heartbeat`."""
-        arguments = (worker, round(lease * 1000), "1" if first else "0")
-        return self._call("heartbeat", arguments, read_heartbeat)
+        return self._call("heartbeat", (worker, round(lease * 1000), "1" if first else "0"), read_heartbeat)
+
+    def command(self, worker: str, command: str) -> Call:
+        """Give a worker a command (command.lua). The reply is OK, or MISSING if it has no lease on this queue."""
+        return self._call("command", (worker, command, COMMANDS_KEPT), read_answer)
 
     def reclaim(
         self,
@@ -207,6 +243,18 @@ class Queue:
         """Move due jobs from scheduled and retrying to pending (promote.lua). The reply is a `Promoted`."""
         return self._call("promote", (limit,), read_promoted)
 
+    def relay(self, queues: int = 20, entries: int = 200, *, left_for: float = 0.0) -> Call:
+        """Take what is due to be delivered to other queues (relay.lua). The reply is a `Posted`.
+
+        With `left_for`, only what no other process has taken for that many seconds since it was due.
+        """
+        arguments = (queues, entries, round(AGAIN_AFTER * 1000), round(left_for * 1000))
+        return self._call("relay", arguments, read_posted)
+
+    def relayed(self, queue: str, entries: Sequence[bytes]) -> Call:
+        """Remove entries that were delivered to a queue (relayed.lua). The reply is how many are left for it."""
+        return self._make("relayed", (queue, *entries), int)
+
     def rescue(
         self, last_now: int | None, elapsed: float | Callable[[], float], limit: int | Callable[[], int] = 100
     ) -> Call:
@@ -222,35 +270,6 @@ class Queue:
 
         last: tuple[Any, ...] = ("", "") if last_now is None else (last_now, since)
         return LateCall(*self._call("rescue", (limit, MAX_LOST, self._retention, *last), read_rescued))
-
-    def redrive(self, job_ids: Sequence[str]) -> Call:
-        """Move dead letters from failed to pending, with a new set of attempts (redrive.lua). The reply is a count."""
-        return self._call("redrive", job_ids, int)
-
-    def start_redrive(
-        self,
-        redrive_id: str,
-        groups: Sequence[str],
-        *,
-        canary: int = 0,
-        rate: float | None = None,
-        limit: int | None = None,
-        asked: bytes = b"{}",
-    ) -> Call:
-        """Start a gradual redrive of dead letters, of some groups or all (start_redrive.lua).
-
-        `canary` jobs are retried first, the rest once those have completed, `rate` per second. The reply is the total.
-        """
-        arguments = (redrive_id, ",".join(groups), canary, _text(rate), _text(limit), asked)
-        return self._call("start_redrive", arguments, int)
-
-    def continue_redrives(self, limit: int = 100) -> Call:
-        """Continue gradual redrives (continue_redrives.lua). The reply is a `Promoted`."""
-        return self._call("continue_redrives", (limit, self._retention), read_promoted)
-
-    def stop_redrive(self, redrive_id: str) -> Call:
-        """Stop a gradual redrive (stop_redrive.lua). The reply is STOPPED, MISSING or how it had ended."""
-        return self._call("stop_redrive", (redrive_id,), read_answer)
 
     def discard(self, job_ids: Sequence[str]) -> Call:
         """Delete dead letters (discard.lua). The reply is a count."""
@@ -270,12 +289,31 @@ class Queue:
         rate: float | None,
         burst: float | None,
         concurrency: int | None,
+        per_key: bool = False,
         *,
         origin: str = "api",
     ) -> Call:
         """Set the rate and the concurrency of a type (set_limit.lua). The reply is SET or KEPT."""
-        arguments = (job_type, _text(rate), _text(burst), _text(concurrency), origin)
+        arguments = (
+            job_type,
+            as_number(rate),
+            as_number(burst),
+            as_number(concurrency),
+            origin,
+            "1" if per_key else "",
+        )
         return self._call("set_limit", arguments, read_answer)
+
+    def release(self, job_type: str, limit_key: str = "") -> Call:
+        """End what RateLimited has throttled of a type, or of one of its keys (release.lua). The reply is a count."""
+        return self._call("release", (job_type, limit_key), int)
+
+    def set_tenant(
+        self, tenant: str, weight: int | None, rate: float | None, burst: float | None, concurrency: int | None
+    ) -> Call:
+        """Set the weight and the limits of a tenant, None for no settings (set_tenant.lua). The reply is SET."""
+        arguments = (tenant, as_number(weight), as_number(rate), as_number(burst), as_number(concurrency))
+        return self._call("set_tenant", arguments, read_answer)
 
     def pause(self, job_type: str = "") -> Call:
         """Pause a type, or the queue (pause.lua). The reply is whether it was not paused before."""
@@ -285,34 +323,21 @@ class Queue:
         """Resume a type, or the queue (resume.lua). The reply is whether it was paused."""
         return self._call("resume", (job_type,), bool)
 
-    def set_schedule(self, name: str, definition: bytes, next_time: int | None) -> Call:
-        """Create or replace a schedule (set_schedule.lua). The reply is CREATED, REPLACED or UNCHANGED."""
-        return self._call("set_schedule", (name, definition, _text(next_time)), read_answer)
+    def subscribe(self, version: int, ends: Mapping[str, str]) -> Call:
+        """Store which ends of jobs webhooks are told of: type -> states (subscribe.lua). The reply is whether it is."""
+        arguments = (version, *[word for pair in ends.items() for word in pair])
+        return self._call("subscribe", arguments, bool)
 
-    def delete_schedule(self, name: str | bytes) -> Call:
-        """Delete a schedule (delete_schedule.lua). The reply: whether it existed."""
-        return self._call("delete_schedule", (name,), bool)
+    def announce(self, declared: Sequence[str], *, if_new: bool = False) -> Call:
+        """Note that handlers declare schedules and limits (announce.lua); `if_new`: only what is not noted yet."""
+        return self._call("announce", ("1" if if_new else "0", *declared), read_answer)
 
-    def due_ticks(self, limit: int = 100) -> Call:
-        """Read which schedules are due (due_ticks.lua). The reply is a `Ticks`."""
-        return self._call("due_ticks", (limit,), read_ticks)
+    def withdraw(self, kind: str, name: str, after: float, definition: bytes = b"") -> Call:
+        """Delete a handler's schedule or limit that was not announced for `after` seconds (withdraw.lua).
 
-    def tick(
-        self,
-        name: str,
-        definition: bytes,
-        expected: int | bytes,
-        next_time: int | None,
-        jobs: Sequence[NewJob],
-        *,
-        skip_overlap: bool = False,
-    ) -> Call:
-        """Fire a schedule and advance its next time (tick.lua). The reply is FIRED, SKIPPED or MOVED."""
-        arguments: list[Any] = [name, definition, expected, _text(next_time), "1" if skip_overlap else "0"]
-        for job in jobs:
-            arguments += (job.id, job.type, job.priority, _ms(job.retention), job.expires.lstrip("+"), job.envelope)
-            arguments.append(job.limit_key)
-        return self._call("tick", arguments, read_tick)
+        The reply is WITHDRAWN, DECLARED or CHANGED.
+        """
+        return self._call("withdraw", (as_ms(after), kind, name, definition), read_answer)
 
     def read_fields(self, job_ids: Sequence[str], fields: Sequence[str]) -> Call:
         """Read fields of records (read_fields.lua). The reply is a list with the values, or None, for each."""
@@ -322,6 +347,11 @@ class Queue:
             return [values[at : at + size] for at in range(0, len(values), size)]
 
         return self._call("read_fields", (size, *fields, *job_ids), rows)
+
+    def find_texts(self, job_ids: Sequence[str], texts: Sequence[Text]) -> Call:
+        """Find the records whose fields contain all texts (find_texts.lua). The reply is a list of bools."""
+        told = [word for field, text, folded in texts for word in (field, text, "1" if folded else "")]
+        return self._call("find_texts", (len(texts), *told, *job_ids), lambda found: list(map(bool, found)))
 
     def bisect(self, place: str, time: int) -> Call:
         """Find the first job in a pending list that has waited since `time` (ms) or longer (bisect.lua). An index."""
@@ -333,21 +363,18 @@ class Queue:
 
     def prune(self, place: int, dead_ttl: float, dead_max: int, limit: int = 1000) -> Call:
         """Remove old records (prune.lua). The reply is a `Pruned`."""
-        arguments = (limit, place, round(dead_ttl * 1000), dead_max)
-        return self._call("prune", arguments, read_pruned)
+        return self._call("prune", (limit, place, round(dead_ttl * 1000), dead_max), read_pruned)
 
     def evict(self, limit: int, place: int, until: int, keep_for: float) -> Call:
         """Evict up to `limit` records, oldest first, of jobs that ended until `until` (ms) (evict.lua).
 
         Those that ended within the last `keep_for` seconds are kept. The reply is an `Evicted`.
         """
-        arguments = (limit, place, until, round(keep_for * 1000))
-        return self._call("evict", arguments, read_evicted)
+        return self._call("evict", (limit, place, until, round(keep_for * 1000)), read_evicted)
 
     def sample(self) -> Call:
         """Note the values of the counters, if it is time to (sample.lua). The reply is a `Sampled`."""
-        arguments = [number for series in SERIES for number in series]
-        return self._call("sample", arguments, read_sampled)
+        return self._call("sample", [number for series in SERIES for number in series], read_sampled)
 
     def survey(self) -> Call:
         """Read what the queue holds (survey.lua). The reply is a `Survey`."""
@@ -365,35 +392,3 @@ class Queue:
 
 
 _pack = msgspec.msgpack.Encoder().encode
-
-
-def _as_text(data: bytes) -> str:
-    """Decode JSON to text, since the server's MessagePack has no other strings. Invalid text must not fail the call."""
-    return data.decode(errors="replace")
-
-
-def _completed(done: Completion) -> tuple[str | bool, ...]:
-    """Return the arguments of complete.lua for a job, without empty ones."""
-    row = (done.job_id, done.token, f"{done.duration:.3f}")
-    if done.log:
-        return (*row, _as_text(done.result) if done.result else False, _as_text(done.log))
-    return (*row, _as_text(done.result)) if done.result else row
-
-
-def _special(job: NewJob) -> str:
-    """Return the rare fields of jobs for enqueue.lua, one per line, since names and keys contain no line breaks."""
-    unique = (job.unique_name, str(_ms(job.unique_for)))
-    parents = (",".join(job.after), job.on_parent_failure)
-    return "\n".join((job.due, job.expires, str(_ms(job.retention)), *unique, job.limit_key, *parents))
-
-
-def _ms(seconds: float | None) -> int | str:
-    return "" if seconds is None else round(seconds * 1000)
-
-
-def _text(value: float | None) -> str:
-    return "" if value is None else repr(value)
-
-
-def _attempt(failure: Failure) -> tuple[Any, ...]:
-    return (failure.crash, f"{failure.duration:.3f}", failure.error, failure.row, failure.log)

@@ -13,12 +13,14 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from gopher.base.near import did_you_mean
 from gopher.base.salvage import is_corrupt, replies, text
-from gopher.errors import ServerError, TooManyQueues
+from gopher.errors import OutcomeUnknown, ServerError, TooManyQueues, UnknownQueue
 from gopher.jobs.job import HINT_DIGITS, queue_hint
 from gopher.server.calls import Call, Command
-from gopher.server.errors import explained
+from gopher.server.errors import explained, is_unavailable
 
+from .index_entries import read_entry
 from .inherit_limits import inherit_limits
 from .scripts import script
 
@@ -27,12 +29,16 @@ if TYPE_CHECKING:
 
 #: Seconds for which a process caches that a queue is registered.
 KNOWN_FOR = 2.0
+#: Seconds for which that is enough if the names can't be read.
+STILL_KNOWN = 600.0
 #: Seconds that a queue stays in `leaving`: longer than any call can take that was started while its name was cached.
 LEAVING_FOR = 15.0
 #: How many of the newest queues are recorded: health checks examine each of them.
 NEWEST = 8
 #: Maximum number of cached names.
 _REMEMBERED = 10_000
+#: How many of the allowed queues an error names.
+_NAMED = 10
 #: Seconds within which a new queue gets the limits of types.
 _REGISTERING_FOR = 60
 
@@ -118,17 +124,32 @@ class QueueNames:
         hinted = [name for name in self._by_hint.get(hint, []) if name not in asked]
         if hinted:
             yield hinted
-        # It was moved, or its id was created elsewhere.
-        if others := [name for name in names if name not in hinted]:
+        others = [name for name in names if name not in hinted]
+        # It was moved, or its id was chosen or created elsewhere. Without an entry in the index another queue is asked
+        # first: the time of an answer must not tell whether there is one.
+        entry = read_entry(self._server.client.get(self._keys.job_index(job_id)))
+        if entry is not None or others:
+            yield [entry.queue] if entry is not None else others[:1]
+        if others:
             yield others
 
     def refused(self, names: Iterable[str]) -> list[str]:
-        """Return the new queues that exceed the maximum number, and that no worker serves."""
+        """Return the queues that are not allowed, or the new ones beyond the maximum number that no worker serves."""
+        names = list(names)
+        if not_allowed := self._not_allowed(names):
+            return not_allowed
         unsure = [name for name in dict.fromkeys(names) if not self.is_known(name)]
         return self._refused(self._missing(unsure)) if unsure else []
 
+    def _not_allowed(self, names: Iterable[str]) -> list[str]:
+        settings = self._server.settings
+        allowed = (*settings.queues, settings.webhooks_queue)
+        return [name for name in dict.fromkeys(names) if name not in allowed] if settings.queues else []
+
     def register(self, names: Collection[str]) -> None:
         """Register queues, all or none. Raises TooManyQueues."""
+        if not_allowed := self._not_allowed(names):
+            raise self.too_many(not_allowed)
         unsure = [name for name in dict.fromkeys(names) if not self.is_known(name)]
         if not unsure:
             return
@@ -138,10 +159,11 @@ class QueueNames:
         try:
             if new := self._missing(unsure):
                 self._register_new(new)
-        except BaseException:
-            for name in unsure:
-                self._known.pop(name, None)
-            raise
+        except BaseException as error:
+            if not (is_unavailable(error) and self._were_known(unsure, now)):
+                for name in unsure:
+                    self._known.pop(name, None)
+                raise
         if len(self._known) > _REMEMBERED:
             self._known = {name: known for name, known in self._known.items() if known > now}
         for name in unsure:
@@ -154,14 +176,28 @@ class QueueNames:
             if now - self._known.get(name, 0.0) < KNOWN_FOR:
                 self._known[name] = now + KNOWN_FOR
 
+    def _were_known(self, names: Sequence[str], now: float) -> bool:
+        """Return whether all were registered when this process last read it.
+
+        Then their jobs can be stored while the node with the names is unavailable: each queue may be on another one. If
+        one has been removed since, it is found again: schedulers check removed queues for an hour.
+        """
+        return all(now - self._known.get(name, float("-inf")) < STILL_KNOWN for name in names)
+
     def _missing(self, names: Sequence[str]) -> list[str]:
         """Return the unregistered ones; check in the same round trip whether the server was emptied."""
-        pipe = self._server.client.pipeline(transaction=False)
-        pipe.execute_command(*self._server.installation.read_command().words)
-        pipe.smismember(self._keys.queues, names)
-        mark, there = pipe.execute()
-        self._server.take_mark(mark)
-        return [name for name, is_there in zip(names, there, strict=True) if not is_there]
+        known = Command(self._keys.queues, ("SMISMEMBER", self._keys.queues, *names))
+        try:
+            # Not by redis-py's client, which most programs that submit jobs need for nothing else.
+            mark, there = self._server.run_each([self._server.installation.read_command(), known], patience=0.0)
+        except OutcomeUnknown as error:
+            # Of a read. That nothing was stored is certain.
+            problem = error.__cause__ or error
+        else:
+            self._server.take_mark(mark)
+            return [name for name, is_there in zip(names, there, strict=True) if not is_there]
+        # Not from the error that it has caused: their causes would form a circle.
+        raise problem
 
     def _refused(self, new: Sequence[str]) -> list[str]:
         if not new:
@@ -180,6 +216,11 @@ class QueueNames:
             registering = self._keys.for_queue(name).registering
             marked: list[Any] = [Command(registering, ("SET", registering, "1", "EX", str(_REGISTERING_FOR))), *calls]
             self._server.run_all(marked)
+        if self._server.installation.webhooks is not None:
+            # Most installations have none.
+            from .webhooks import subscribe_all
+
+            subscribe_all(self._server, new)
         if not self._server.run(self._noting(new)):
             self._register_beyond(new)
         self._server.write(self._keys.queues, lambda: self._tell_of(new))
@@ -208,7 +249,16 @@ class QueueNames:
 
     def too_many(self, names: Sequence[str]) -> TooManyQueues:
         """Return the error for rejected names."""
-        most = self._server.settings.max_queues
+        settings = self._server.settings
+        if settings.queues:
+            allowed = ", ".join(settings.queues[:_NAMED]) + (", ..." if len(settings.queues) > _NAMED else "")
+            near = did_you_mean(names[0], settings.queues)
+            use = f"{near} Use" if near else "use"
+            return UnknownQueue(
+                f"is {names[0]!r}, which is not an allowed queue: {use} one of {allowed}, or add it to GOPHER_QUEUES",
+                queues=frozenset(names),
+            )
+        most = settings.max_queues
         which = repr(names[0]) if len(names) == 1 else f"{names[0]!r}, one of {len(names)} new names"
         return TooManyQueues(
             f"is {which}: the maximum is {most} queues. Use an existing one, or raise GOPHER_MAX_QUEUES",

@@ -8,14 +8,13 @@ import uuid
 from typing import Any
 
 from gopher.errors import ConfigurationError, ServerError
-from gopher.server.errors import explained
-from gopher.telemetry.logs import get_logger
+from gopher.server.errors import ERRORS, explained, is_not_permitted
+from gopher.telemetry.loggers import get_logger
 
+from .releases import agree
 from .store import Server
 
 OLDEST_SERVER = (6, 2)
-#: Version of the data in the server. Code with an older schema does not start.
-SCHEMA = 1
 
 log = get_logger("start")
 
@@ -25,7 +24,7 @@ def check_server(server: Server) -> None:
     try:
         _check_version(server)
         _check_eviction(server)
-        _check_schema(server)
+        _check_protocol(server)
     except ConfigurationError:
         raise
     except ServerError as error:
@@ -33,12 +32,24 @@ def check_server(server: Server) -> None:
 
 
 def _check_version(server: Server) -> None:
-    with explained():
-        info: dict[str, Any] = one_node(server.client.info("server"))
-    version = str(info.get("redis_version", "0"))
-    if version_of(version) < OLDEST_SERVER:
-        oldest = ".".join(map(str, OLDEST_SERVER))
+    info = one_node(info_of(server, "server"))
+    version, oldest = info.get("redis_version"), ".".join(map(str, OLDEST_SERVER))
+    if version is None:
+        log.warning(f"can't read the server's version: make sure that it is Redis {oldest} or later, or Valkey")
+    elif version_of(str(version)) < OLDEST_SERVER:
         raise ConfigurationError(f"the server is version {version}: Gopher requires Redis {oldest} or later, or Valkey")
+    _check_mode(str(info.get("redis_mode", "")), server)
+
+
+def _check_mode(mode: str, server: Server) -> None:
+    address = server.settings.server_address
+    if mode == "sentinel":
+        raise ConfigurationError(
+            "the server is a Sentinel: write +sentinel in the scheme of REDIS_URL and the name of the master at its end"
+        )
+    if mode == "cluster" and not address.is_cluster:
+        # Some managed clusters consist of one node, or of a proxy that hides the others.
+        log.warning("the server is a node of a cluster: write +cluster in the scheme of REDIS_URL", url=str(address))
 
 
 def _check_eviction(server: Server) -> None:
@@ -53,17 +64,10 @@ def _check_eviction(server: Server) -> None:
         )
 
 
-def _check_schema(server: Server) -> None:
-    meta = server.keys.meta
+def _check_protocol(server: Server) -> None:
+    server.run(agree(server.keys))
     with explained():
-        server.client.hsetnx(meta, "schema", SCHEMA)
-        server.client.hsetnx(meta, "instance", uuid.uuid4().hex)
-        schema = int(server.client.hget(meta, "schema") or SCHEMA)
-    if schema > SCHEMA:
-        raise ConfigurationError(
-            f"the data in the server has schema {schema}, but this version of Gopher supports {SCHEMA}: update Gopher, "
-            "or use another GOPHER_NAMESPACE"
-        )
+        server.client.hsetnx(server.keys.meta, "instance", uuid.uuid4().hex)
 
 
 def version_of(text: str) -> tuple[int, ...]:
@@ -73,12 +77,23 @@ def version_of(text: str) -> tuple[int, ...]:
 
 def _memory_of_each_node(server: Server) -> list[dict[str, Any]]:
     """Return INFO memory of the server, or of each primary of a cluster: one that evicts is enough to lose jobs."""
+    if not server.pools.clustered:
+        return [info_of(server, "memory")]
+    # A dict by node if there are several.
+    found = info_of(server, "memory", target_nodes="primaries")
+    return [found] if "used_memory" in found or not found else list(found.values())
+
+
+def info_of(server: Server, *sections: str, **options: Any) -> dict[str, Any]:
+    """Return what INFO says; nothing if the server does not permit it. Raises a ServerError."""
     with explained():
-        if not server.pools.clustered:
-            return [server.client.info("memory")]
-        # A dict by node if there are several.
-        found: dict[str, Any] = server.client.info("memory", target_nodes="primaries")
-    return [found] if "used_memory" in found else list(found.values())
+        try:
+            found: dict[str, Any] = server.client.info(*sections, **options)
+        except ERRORS as error:
+            if is_not_permitted(error):
+                return {}
+            raise
+    return found
 
 
 def one_node(info: dict[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,11 @@ def show_worker(keys: Keys, worker_id: str, record: bytes, now: int, ttl: float)
 def hide_worker(keys: Keys, worker_id: str) -> list[Command]:
     """Return the commands that remove a leaving worker."""
     place = keys.worker(worker_id)
-    return [Command(place, ("DEL", place)), Command(keys.workers, ("ZREM", keys.workers, worker_id))]
+    return [
+        Command(place, ("DEL", place)),
+        Command(keys.workers, ("ZREM", keys.workers, worker_id)),
+        Command(keys.declaring, ("ZREM", keys.declaring, worker_id)),
+    ]
 
 
 def show_scheduler(keys: Keys, scheduler_id: str, now: int, ttl: float) -> list[Command]:
@@ -36,4 +40,4 @@ def show_scheduler(keys: Keys, scheduler_id: str, now: int, ttl: float) -> list[
 
 
 def hide_scheduler(keys: Keys, scheduler_id: str) -> list[Command]:
-    return [Command(keys.schedulers, ("ZREM", keys.schedulers, scheduler_id))]
+    return [Command(key, ("ZREM", key, scheduler_id)) for key in (keys.schedulers, keys.declaring)]

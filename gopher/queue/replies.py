@@ -1,27 +1,46 @@
 """The replies of scripts, and how each is read."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 
 from gopher.base.salvage import order, text
+from gopher.jobs.job import NewJob
+
+from .arguments import Request
 
 _T = TypeVar("_T")
 
 
 class Enqueued(NamedTuple):
     """Which jobs were stored. `answers` has one for each job: NEW, DUPLICATE, or id, state and priority of the job that
-    has its unique key.
+    has its unique key (and `replaced` or `rejected`), or BEYOND and the bound that it is beyond.
 
     `kind` is OK, REPLAYED (then `detail` is the first request's `answer`, and `answers` are those of the first time),
     MISMATCH (another request had that idempotency key) or NOPARENT (then `detail` is the id of the job that does not
-    exist).
+    exist). Nothing was stored either with BEYOND (some jobs do not fit), TAKEN (some have chosen ids of other jobs),
+    REJECTED (some reject others that have their unique keys) and MOVED (the files of some must be with other jobs;
+    `answers` are the ids of these).
     """
 
     kind: str
     detail: str
     answers: list[str]
+
+
+def stored_ids(jobs: Sequence[NewJob], request: Request | None, reply: Enqueued) -> set[str]:
+    """Return the ids of those jobs that are stored: under the ids that they were sent with, or as another's payload."""
+    if reply.kind == "REPLAYED":
+        return {job.id for job in jobs} if request is not None and request.answer == reply.detail else set()
+    if reply.kind != "OK":
+        return set()
+    return {
+        job.id
+        for job, answer in zip(jobs, reply.answers, strict=True)
+        # One with a chosen id may be stored already.
+        if answer in ("NEW", "DUPLICATE") or answer.startswith(f"{job.id} ") or answer.endswith(" replaced")
+    }
 
 
 class Ticks(NamedTuple):
@@ -56,6 +75,8 @@ class FetchedJob(msgspec.Struct, array_like=True):
     prelude: Prelude | Literal[""] = ""
     #: Until their results are read.
     parent_ids: tuple[str, ...] = ()
+    #: When no other attempt is started any more, in the server's ms; 0: never, or the record lacks it.
+    give_up: int = 0
     envelope: bytes = b""
     #: The results (JSON, b"" for none) of the jobs that it waited for, by id.
     parents: dict[str, bytes] = msgspec.field(default_factory=dict)
@@ -75,12 +96,14 @@ class Fetched(NamedTuple):
 
 
 class Heartbeat(NamedTuple):
-    """Whether the worker's lease was taken away, how many jobs are in its list, and which running jobs to cancel."""
+    """Whether the worker's lease was taken away, how many jobs are in its list, which running jobs to cancel, and what
+    operators want it to do (`worker.commands`)."""
 
     lost: bool
     now: int
     listed: int
     cancelling: list[str]
+    commands: list[str]
 
 
 class Reclaimed(NamedTuple):
@@ -96,6 +119,14 @@ class Promoted(NamedTuple):
     moved: int
     next_due: int | None
     now: int
+
+
+class Posted(NamedTuple):
+    """What is due in an outbox: entries as they are stored, by queue; times in the server's ms."""
+
+    now: int
+    next_due: int | None
+    entries: dict[str, list[bytes]]
 
 
 class Rescued(NamedTuple):
@@ -206,6 +237,8 @@ def reader_of_enqueued(count: int) -> Callable[[list[Any]], Enqueued]:
             return Enqueued("OK", "", _answers(reply[1:], new) if len(reply) > 1 else new)
         if reply[0] == b"REPLAYED":
             return Enqueued("REPLAYED", reply[1].decode(), _answers(reply[2:], new))
+        if reply[0] in (b"BEYOND", b"TAKEN", b"REJECTED", b"MOVED"):
+            return Enqueued(reply[0].decode(), "", _answers(reply[1], new))
         return Enqueued(reply[0].decode(), reply[1].decode() if len(reply) > 1 else "", [])
 
     return read
@@ -221,8 +254,8 @@ def read_ticks(reply: list[Any]) -> Ticks:
 
 def read_heartbeat(reply: list[Any]) -> Heartbeat:
     if reply[0] == b"LOST":
-        return Heartbeat(True, 0, 0, [])
-    return Heartbeat(False, int(reply[1]), int(reply[2]), _texts(reply[3:]))
+        return Heartbeat(True, 0, 0, [], [])
+    return Heartbeat(False, int(reply[1]), int(reply[2]), _texts(reply[4:]), _texts(reply[3]))
 
 
 def read_reclaimed(reply: list[bytes]) -> Reclaimed:
@@ -243,6 +276,12 @@ def read_groups(reply: list[Any]) -> list[GroupRow]:
 
 def read_promoted(reply: list[Any]) -> Promoted:
     return Promoted(int(reply[0]), int(reply[1]) if reply[1] != b"" else None, int(reply[2]))
+
+
+def read_posted(reply: list[Any]) -> Posted:
+    now, next_due, *rest = reply
+    names = [name.decode(errors="replace") for name in rest[0::2]]
+    return Posted(int(now), None if next_due == b"" else int(next_due), dict(zip(names, rest[1::2], strict=True)))
 
 
 def read_rescued(reply: list[Any]) -> Rescued:

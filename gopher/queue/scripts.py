@@ -3,15 +3,14 @@
 import hashlib
 from collections.abc import Mapping
 from functools import cache
-from importlib.resources import files
-from importlib.resources.abc import Traversable
+from pathlib import Path
 
 from gopher.server.calls import Script
 
 from . import facts
 from .linker import Library, library_of, link
 
-_LUA = files("gopher.queue.lua")
+_LUA = Path(__file__).with_name("lua")
 
 
 def build(name: str, source: str, replace: Mapping[str, str] | None = None) -> Script:
@@ -42,7 +41,7 @@ def pieces() -> list[str]:
     return _names_in(_LUA.joinpath("library"))
 
 
-def _names_in(folder: Traversable) -> list[str]:
+def _names_in(folder: Path) -> list[str]:
     return sorted(text.name.removesuffix(".lua") for text in folder.iterdir() if text.name.endswith(".lua"))
 
 
@@ -58,5 +57,4 @@ def library() -> Library:
 
 
 def _library_of(pieces: Mapping[str, str]) -> Library:
-    texts = {"facts": facts.definitions(), **pieces}
-    return library_of({piece: facts.with_names(piece, text) for piece, text in texts.items()})
+    return library_of({"facts": facts.definitions(), **pieces}, facts.with_names)

@@ -3,11 +3,13 @@
 It runs calls, caches the names of the queues, detects an emptied server, and evicts records on a full one.
 """
 
-import threading
+import time
 from contextlib import suppress
 from typing import Any, Self
 
+from gopher.base.waiting import Mutex
 from gopher.config.settings import Settings
+from gopher.server.confirming import ConfirmingExecutor
 from gopher.server.errors import ERRORS, explained
 from gopher.server.executor import Executor
 
@@ -16,6 +18,8 @@ from .installation import Installation
 from .keys import Keys
 from .moves import Queue
 from .names import QueueNames
+from .releases import SHOWN_EVERY, show_release
+from .server_state import ServerWatch
 
 #: Maximum number of queues whose keys are cached.
 _QUEUES = 10_000
@@ -24,13 +28,20 @@ _QUEUES = 10_000
 class Server(Executor):
     """The queues of one installation. Threads may share one; processes may not."""
 
+    #: What runs its confirmed calls.
+    confirming_kind: type[ConfirmingExecutor] = ConfirmingExecutor
+
     def __init__(self, settings: Settings, *, connections: int = 10) -> None:
         super().__init__(settings, connections=connections)
         self.keys = Keys(settings.namespace)
         self.installation = Installation(self.keys)
-        self._taking_mark = threading.Lock()
+        self._taking_mark = Mutex()
+        #: What this process is, if it publishes that it runs: the API; until when that is published (monotonic s).
+        self.part = ""
+        self._shown_until = 0.0
         self.names = QueueNames(self)
         self._queues: dict[str, Queue] = {}
+        self.watch = ServerWatch(self)
         #: Frees memory if the server is out of memory.
         self.evictor = Evictor(self._outcomes, self.keys, self._queues_near)
 
@@ -67,7 +78,16 @@ class Server(Executor):
                 # Another thread may have written or read it while this reply was in flight.
                 with explained():
                     reply = self.client.execute_command(*self.installation.read_command().words)
+            self._show_release()
             return self._take_newest_mark(reply)
+
+    def _show_release(self) -> None:
+        now = time.monotonic()
+        if self.part and now >= self._shown_until:
+            self._shown_until = now + SHOWN_EVERY
+            # Only `doctor` asks for it.
+            with suppress(*ERRORS):
+                self.client.execute_command(*show_release(self.keys, self.part, time.time() * 1000).words)
 
     def _take_newest_mark(self, reply: Any) -> bool:
         was_emptied = self.installation.saw(reply)

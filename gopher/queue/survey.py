@@ -7,8 +7,8 @@ from gopher.base.salvage import order, text
 
 from .keys import QueueKeys
 
-#: Prefix of the histogram fields among the counters of removed queues.
-_HISTOGRAM = QueueKeys.histogram.head
+#: Prefixes of the histogram fields among the counters of removed queues: as earlier versions count, and this one.
+EARLIER, CURRENT = QueueKeys.histogram.head, QueueKeys.latencies.head
 
 
 class Survey(NamedTuple):
@@ -55,14 +55,15 @@ def read_forgotten(reply: list[bytes]) -> dict[str, int] | None:
 
 def totals_of(counted: dict[bytes, bytes]) -> dict[bytes, bytes]:
     """Return the counters of removed queues without histograms, in the format of a queue's `totals`."""
-    return {field: count for field, count in counted.items() if not field.startswith(_HISTOGRAM.encode())}
+    heads = (EARLIER.encode(), CURRENT.encode())
+    return {field: count for field, count in counted.items() if not field.startswith(heads)}
 
 
-def histograms_of(counted: dict[bytes, bytes], job_types: Iterable[str]) -> dict[str, dict[str, int]]:
-    """Return the latency buckets of job types in removed queues: `{"email": {"run:3": 12, "run:sum_us": 9000}}`."""
+def histograms_of(counted: dict[bytes, bytes], job_types: Iterable[str], head: str) -> dict[str, dict[str, int]]:
+    """Return the buckets of job types in removed queues: `{"email": {"run:3": 12, "run:sum_us": 9000}}`."""
     found: dict[str, dict[str, int]] = {name: {} for name in job_types}
     for field, count in counted.items():
-        name, _, rest = text(field).removeprefix(_HISTOGRAM).partition(":")
-        if field.startswith(_HISTOGRAM.encode()) and name in found:
+        name, _, rest = text(field).removeprefix(head).partition(":")
+        if field.startswith(head.encode()) and name in found:
             found[name][rest] = order(count)
     return found

@@ -20,7 +20,12 @@ def describe(handler: Handler, settings: Settings) -> TypeView:
         max_retries=options.max_retries,
         rate_limit=None if limit is None or limit.rate is None else format_rate(limit.rate),
         concurrency=None if limit is None else limit.concurrency,
+        limit_per_key=limit is not None and limit.per_key,
         needs=handler.needs,
         queue=handler.queue or "default",
         priority=handler.priority or DEFAULT_PRIORITY,
+        result_schema=None if handler.result is None else handler.result.schema(),
+        tags=list(handler.tags),
+        durability=handler.durability,
+        preemptible=handler.preemptible,
     )

@@ -1,21 +1,27 @@
 """Reads jobs, statistics and workers."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any, NamedTuple
 
 import msgspec
 
 from gopher.base.durations import in_seconds
 from gopher.base.salvage import NO_NAME, NO_TIME, Salvage, is_corrupt, order, replies, reply, text
 from gopher.base.times import from_rfc3339
-from gopher.jobs.handlers import Registry
-from gopher.jobs.models import JobView, LogLine, Stats, WorkerView
+from gopher.jobs.models import JobView, LogLine, WorkerView
+from gopher.jobs.owners import whose
+from gopher.jobs.registry import Registry
+from gopher.jobs.stats import Stats
+from gopher.queue.keys import QueueKeys
+from gopher.queue.search import queues_with
 from gopher.queue.store import Server
-from gopher.queue.survey import histograms_of, totals_of
+from gopher.queue.survey import CURRENT, EARLIER, histograms_of, totals_of
 from gopher.server.clock import now_at
 from gopher.server.errors import explained
-from gopher.server.round_trips import ask, ask_groups
+from gopher.server.round_trips import ask, ask_groups, ask_rows
 
+from .histogram import with_earlier
 from .job_views import FIELDS, is_there, job_view, log_lines
 from .stats import counters, stats_of, sum_totals
 from .stuck import StuckJob, stuck_jobs
@@ -24,6 +30,15 @@ from .stuck import StuckJob, stuck_jobs
 FORGOTTEN = ""
 
 _WORKER = msgspec.json.Decoder(WorkerView)
+
+
+class Place(NamedTuple):
+    """Where a job is, and whose: what decides who may access it."""
+
+    queue: str
+    type: str
+    owner: str
+    tenant: str = ""
 
 
 class Inspector:
@@ -37,22 +52,43 @@ class Inspector:
     def find(self, job_id: str) -> str | None:
         """Return the name of a job's queue, None if there is no such job."""
         for names in self._where_to_look(job_id):
-            with explained():
-                pipe = self._server.client.pipeline(transaction=False)
-                for name in names:
-                    pipe.exists(self._keys.for_queue(name).job(job_id))
-                found = zip(names, pipe.execute(), strict=True)
-            for name, holds_it in found:
-                if holds_it:
-                    return name
+            for name in self._queues_with(job_id, names):
+                return name
         return None
 
     def job(self, job_id: str) -> JobView | None:
         """Return a job, None if there is no such job."""
         for names in self._where_to_look(job_id):
-            for view in self._views((name, job_id) for name in names):
+            # Of many, first those that have it: reading it from each would be a command for each.
+            likely = names if len(names) == 1 else self._queues_with(job_id, names)
+            for view in self._views((name, job_id) for name in likely):
                 return view
         return None
+
+    def place(self, job_id: str, is_visible: Callable[[Place], bool]) -> Place | None:
+        """Return where a job is, None if there is no such job that is visible to the caller.
+
+        For a job that is not visible, the server gets the same commands as for a missing one, so that even the time of
+        the answer does not distinguish them.
+        """
+        for names in self._where_to_look(job_id):
+            likely = names if len(names) == 1 else self._queues_with(job_id, names, alike=True) or names[:1]
+            with explained():
+                pipe = self._server.client.pipeline(transaction=False)
+                for name in likely:
+                    pipe.hmget(self._keys.for_queue(name).job(job_id), "type", "envelope")
+                records = replies(pipe)
+            for name, record in zip(likely, records, strict=True):
+                if not is_corrupt(record) and any(record):
+                    owned = whose(record[1] or b"")
+                    place = Place(name, text(record[0] or b""), owned.owner, owned.tenant)
+                    if is_visible(place):
+                        return place
+        return None
+
+    def _queues_with(self, job_id: str, names: Sequence[str], *, alike: bool = False) -> list[str]:
+        with explained():
+            return queues_with(self._server, names, lambda keys: keys.job(job_id), alike=alike)
 
     def _where_to_look(self, job_id: str) -> Iterator[list[str]]:
         with explained():
@@ -69,6 +105,13 @@ class Inspector:
         if is_corrupt(state):
             return NO_NAME
         return text(state) if state else None
+
+    def states(self, places: Sequence[tuple[str, str]]) -> list[str | None]:
+        """Return the state of each of the jobs at (queue, job id), as `state` does."""
+        with explained():
+            words = [("HGET", self._keys.for_queue(queue).job(job_id), "state") for queue, job_id in places]
+            found = ask_rows(self._server.client, words)
+        return [NO_NAME if is_corrupt(state) else text(state) if state else None for state in found]
 
     def logs(self, job_id: str) -> list[LogLine] | None:
         """Return the log of a job's attempts, oldest line first; None if there is no such job."""
@@ -101,6 +144,13 @@ class Inspector:
         with explained():
             return counters(ask(self._server.client, [("HGETALL", self._keys.for_queue(queue).totals)])[0])
 
+    def totals_of(self, queues: Sequence[str]) -> dict[str, dict[str, int]]:
+        """Return the counters of some queues, in few round trips."""
+        with explained():
+            commands = [[("HGETALL", self._keys.for_queue(name).totals)] for name in queues]
+            found = ask_groups(self._server.client, commands)
+        return {name: counters(totals) for name, (totals,) in zip(queues, found, strict=True)}
+
     def all_totals(self) -> dict[str, dict[str, int]]:
         """Return the counters of each queue, and of removed queues under FORGOTTEN."""
         names = self._server.queues()
@@ -123,16 +173,22 @@ class Inspector:
             forgotten = ask(self._server.client, [("HGETALL", self._keys.forgotten)])[0] if FORGOTTEN in types else {}
             commands = [
                 [
-                    ("HGETALL", self._keys.for_queue(queue).histogram(name))
+                    ("HGETALL", key(name))
                     for name in (names if queue != FORGOTTEN else ())
+                    for key in _histogram_keys(self._keys.for_queue(queue))
                 ]
                 for queue, names in types.items()
             ]
             found = ask_groups(self._server.client, commands)
+        own = {name for names in types.values() for name in names}
+        earlier, current = (histograms_of(forgotten, own, head) for head in (EARLIER, CURRENT))
         return {
-            queue: histograms_of(forgotten, names)
+            queue: {name: with_earlier(current[name], earlier[name]) for name in names}
             if queue == FORGOTTEN
-            else {name: counters(buckets) for name, buckets in zip(names, rows, strict=True)}
+            else {
+                name: with_earlier(counters(buckets), counters(before))
+                for name, before, buckets in zip(names, rows[0::2], rows[1::2], strict=True)
+            }
             for (queue, names), rows in zip(types.items(), found, strict=True)
         }
 
@@ -182,13 +238,19 @@ class Inspector:
             for queue, job_id in found:
                 pipe.hmget(self._keys.for_queue(queue).job(job_id), FIELDS)
             records = replies(pipe) if found else []
+        now = cache(self.now)
         for (queue, job_id), values in zip(found, records, strict=True):
             if is_corrupt(values):
-                yield job_view(queue, job_id, {}, self._registry, self._server.settings)
+                yield job_view(queue, job_id, {}, self._registry, self._server.settings, now)
                 continue
             record = {name: value for name, value in zip(FIELDS, values, strict=True) if value is not None}
             if is_there(record):
-                yield job_view(queue, job_id, record, self._registry, self._server.settings)
+                yield job_view(queue, job_id, record, self._registry, self._server.settings, now)
+
+
+def _histogram_keys(keys: QueueKeys) -> tuple[Callable[[str], str], Callable[[str], str]]:
+    """Return the keys of a type's histograms: of earlier versions, and this one."""
+    return keys.histogram, keys.latencies
 
 
 def _worker_view(worker_id: str, record: Any) -> WorkerView:
@@ -217,4 +279,7 @@ def _checked(view: WorkerView) -> WorkerView:
     for when in (view.started_at, view.last_heartbeat, *(child.running_since for child in view.children)):
         if when is not None:
             from_rfc3339(when)
+    for child in view.children:
+        if child.frozen_since:
+            from_rfc3339(child.frozen_since)
     return view

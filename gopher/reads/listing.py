@@ -1,42 +1,39 @@
 """Lists jobs page by page, newest first, from all places of jobs."""
 
 import heapq
-from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import chain, islice
+from itertools import chain, islice, takewhile
 from typing import Any, NamedTuple
 
-import msgspec
-
 from gopher.base.priorities import PRIORITIES
-from gopher.base.salvage import NO_NAME, UNREADABLE, Salvage, order, text
-from gopher.base.states import DEAD, FINISHED, IN_SORTED_SETS, QUEUED, RUNNING, State
+from gopher.base.salvage import NO_NAME, order, text
+from gopher.base.states import DEAD, FINISHED, IN_SORTED_SETS, QUEUED, RUNNING, TIMED, State
 from gopher.errors import InvalidJob
 from gopher.jobs.filters import MAX_LIMIT, DeadFilter, DeadListing, JobFilter
+from gopher.jobs.job import has_time
 from gopher.jobs.models import Page
 from gopher.queue.keys import QueueKeys
 from gopher.queue.store import Server
 from gopher.server.errors import explained
 from gopher.server.round_trips import Words, ask, ask_groups
 
-from .groups import Groups, matches
+from .criteria import Criteria, created
+from .groups import Groups
 from .jobs import Inspector
-from .scan import Entry, Position, held_entries, look_into, next_entries, pending_entries, sorted_entries
+from .paging import LISTS, Chosen, Cursor, Fits, choose, choose_by_creation
+from .scan import CHUNK, Entry, Position, held_entries, look_into, next_entries, pending_entries, sorted_entries
+from .timed import Place, Sorted, timed_entries, timed_positions
 
-#: Maximum number of entries scanned per page, which may have fewer jobs than requested, and still a next page.
-MAX_SCANNED = 2000
-#: Records read per round trip.
-_BLOCK = 100
-#: Maximum number of lists whose last ids are in a cursor: it has to fit into a URL.
-_CURSOR_LISTS = 10
-#: How many ids of each list: the very last one may be cancelled between two pages.
-_CURSOR_IDS = 3
+#: Entries per read if most of them are likely to be skipped because of their ids.
+_MANY = 1000
 
 #: The states of the jobs in each place. A list also contains ids of jobs that were cancelled meanwhile.
 _STATES: dict[str, frozenset[str]] = {
     QueueKeys.next.head: QUEUED,
     QueueKeys.pending.head: QUEUED,
+    # Jobs of tenants: a list per priority and tenant.
+    QueueKeys.pending_of.head: QUEUED,
     # Throttled jobs: a list per bucket and priority.
     QueueKeys.parked.head: QUEUED,
     # Jobs that a worker has fetched and not started are still pending.
@@ -47,13 +44,10 @@ _STATES: dict[str, frozenset[str]] = {
     QueueKeys.finished.head: FINISHED,
 }
 _KNOWN = frozenset(State)
-#: Places that are lists in waiting order.
-_LISTS = (QueueKeys.pending.head, QueueKeys.parked.head)
 #: Maximum number of groups that are merged; if more match a filter, all dead letters are read.
 MAX_MERGED = 50
-#: Maximum number of buckets that are read: there may be one per tenant.
+#: Maximum number of buckets, and of tenants of each priority, that are read.
 _BUCKETS = 200
-_ERROR_TYPE = msgspec.json.Decoder(type=dict[str, Any])
 
 
 class _Names(NamedTuple):
@@ -61,6 +55,8 @@ class _Names(NamedTuple):
 
     buckets: list[str]
     workers: list[str]
+    #: <priority>:<tenant> of each.
+    tenants: list[str]
 
 
 #: The places that are sorted sets.
@@ -69,27 +65,15 @@ _SORTED = (*IN_SORTED_SETS, QueueKeys.finished.head)
 _NEWEST = Position(2**63, "")
 
 
-class Cursor(msgspec.Struct, array_like=True):
-    """Where a page ended: a position for all places, and the last ids read from lists, which may be out of order."""
+class _Sizes(NamedTuple):
+    """How many entries are read of a place at first, and then at once."""
 
-    time: int
-    id: str
-    lists: dict[str, list[str]]
-
-    @classmethod
-    def read(cls, text: str) -> "Cursor":
-        """Parse the result of `text()`. Raises InvalidJob."""
-        try:
-            return msgspec.json.decode(urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=cls)
-        except UNREADABLE:
-            raise InvalidJob("is not a cursor: use the next_cursor of the previous page", "/cursor") from None
-
-    def text(self) -> str:
-        return urlsafe_b64encode(msgspec.json.encode(self)).decode().rstrip("=")
+    first: int
+    then: int
 
 
 class Listing:
-    """Reads pages of jobs. Each state is sorted by its own time: waiting since, due, started, ended."""
+    """Reads pages of jobs, by what changed last: waiting since, started, ended, scheduled; started before a retry."""
 
     def __init__(self, server: Server, inspector: Inspector) -> None:
         self._server = server
@@ -100,39 +84,60 @@ class Listing:
         """Return a page of jobs.
 
         Jobs may move between two pages: one that does is seen once at least if it stays older than the
-        cursor. Raises InvalidJob, naming /limit or /cursor.
+        cursor. Raises InvalidJob, naming /limit, /cursor or a time.
         """
-        return self._page(asked.status, DeadFilter(asked.job_type, queue=asked.queue), asked.limit, asked.cursor)
+        wanted = Criteria.of_jobs(asked, self._inspector.now)
+        return self._page(wanted, asked.limit, asked.cursor, self._by_creation if asked.sort == "created" else choose)
 
     def dead_letters(self, asked: DeadListing) -> Page:
         """Return a page of dead letters."""
-        return self._page(State.FAILED, asked, asked.limit, asked.cursor)
+        return self._page(Criteria(State.FAILED, asked, tenant=asked.tenant), asked.limit, asked.cursor, choose)
 
-    def _page(self, status: str | None, which: DeadFilter, limit: int, cursor: str | None) -> Page:
+    def _page(self, wanted: Criteria, limit: int, cursor: str | None, chosen_by: Callable[..., Chosen]) -> Page:
         if not 1 <= limit <= MAX_LIMIT:
             raise InvalidJob(f"is {limit}: must be from 1 to {MAX_LIMIT}", "/limit")
-        start = Cursor.read(cursor) if cursor else None
+        start, queue, status = Cursor.read(cursor) if cursor else None, wanted.which.queue, wanted.status
         with explained():
-            names = self._server.queues() if which.queue is None else [which.queue]
-            entries = self._merged(names, status, which, start)
-            chosen, end = _choose(entries, partial(self._fits, status=status, which=which), limit, start)
+            names = self._server.queues() if queue is None else [queue]
+            if chosen_by != choose or wanted.has_ids:
+                sizes = _Sizes(_MANY, _MANY)
+            else:
+                # One more than the page, to know whether another one follows.
+                sizes = _Sizes(min(limit + 1, CHUNK), CHUNK)
+            entries = self._merged(names, wanted, start, sizes)
+            chosen, end = chosen_by(entries, partial(self._fits, wanted=wanted), limit, start)
         views = self._inspector.views((entry.queue, entry.id) for entry in chosen)
         # A job may have moved between the two reads.
         jobs = [view for view in views if status is None or view.status in (status, NO_NAME)]
         return Page(jobs, end.text() if end else None)
 
+    def _by_creation(self, entries: Iterator[Entry], fits: Fits, limit: int, start: Cursor | None) -> Chosen:
+        return choose_by_creation(entries, fits, limit, start, self._created)
+
+    def _created(self, entries: Sequence[Entry]) -> dict[str, int]:
+        """Return when jobs were created (Unix ms), by id: as their records say if their ids were chosen."""
+        times = {entry.id: created(entry.id) for entry in entries}
+        chosen = [entry for entry in entries if not has_time(entry.id)]
+        for entry, (made,) in zip(chosen, self._read(chosen, ["created"]), strict=True):
+            times[entry.id] = order(made)
+        return times
+
     def _merged(
-        self, queues: Sequence[str], status: str | None, which: DeadFilter, start: Cursor | None
+        self, queues: Sequence[str], wanted: Criteria, start: Cursor | None, sizes: "_Sizes"
     ) -> Iterator[Entry]:
         """Yield all entries of a status's places, newest first."""
         every = self._filled([self._server.keys.for_queue(name) for name in queues])
-        places = [(keys, place) for keys in every for place in self._places(keys, status, which, every[keys])]
-        heads = self._heads(places)
+        places = [(keys, place) for keys in every for place in self._places(keys, wanted, every[keys])]
+        timed = timed_positions(self._server, [place for place in places if place[1] in TIMED])
+        heads = self._heads(places, timed)
         after = Position(start.time, start.id) if start else None
         streams = [
-            (head if after is None else min(head, after), partial(self._stream, *where, start))
-            for where, head in zip(places, heads, strict=True)
-            if head is not None
+            (
+                head if after is None else min(head, after),
+                partial(self._recent, wanted.earliest, place, start, sizes, timed.get(place)),
+            )
+            for place, head in zip(places, heads, strict=True)
+            if head is not None and (place in timed or head.time >= wanted.earliest)
         ]
         return _newest_first(streams)
 
@@ -148,25 +153,36 @@ class Listing:
                     ("ZRANGE", keys.throttled, 0, _BUCKETS - 1),
                     ("ZRANGE", keys.workers, 0, -1),
                     ("ZRANGE", keys.fenced, 0, -1),
+                    ("SRANDMEMBER", keys.resting, _BUCKETS),
+                    *(("LRANGE", keys.ring(priority), -_BUCKETS, -1) for priority in PRIORITIES),
                 ]
                 for keys in filled
             ],
         )
         return {
-            keys: _Names(_decoded(buckets), _decoded([*live, *fenced]))
-            for keys, (buckets, live, fenced) in zip(filled, found, strict=True)
+            keys: _Names(_decoded(buckets), _decoded([*live, *fenced]), [*_decoded(resting), *_in_rings(rings)])
+            for keys, (buckets, live, fenced, resting, *rings) in zip(filled, found, strict=True)
         }
 
-    def _heads(self, places: Sequence[tuple[QueueKeys, str]]) -> list[Position | None]:
+    def _heads(self, places: Sequence[Place], timed: Mapping[Place, Sorted]) -> list[Position | None]:
         """Return for each place an upper bound of its positions, None if it is empty."""
         client = self._server.client
-        replies = ask(client, [_of_head(*where) for where in places])
+        replies = ask(client, [_of_head(*place) for place in places])
         ids = {at: text(reply) for at, reply in enumerate(replies) if isinstance(reply, bytes)}
         times = ask(client, [("HGET", places[at][0].job(job_id), "since") for at, job_id in ids.items()])
         of_lists = {at: _position_of(job_id, since) for (at, job_id), since in zip(ids.items(), times, strict=True)}
-        return [of_lists[at] if at in of_lists else _head(reply) if reply else None for at, reply in enumerate(replies)]
 
-    def _places(self, keys: QueueKeys, status: str | None, which: DeadFilter, names: "_Names") -> Iterator[str]:
+        def head_of(at: int) -> Position | None:
+            if at in of_lists:
+                return of_lists[at]
+            if places[at][1] in TIMED:
+                return next(iter(timed[places[at]].positions), _NEWEST) if places[at] in timed else None
+            return _head(replies[at]) if replies[at] else None
+
+        return [head_of(at) for at in range(len(places))]
+
+    def _places(self, keys: QueueKeys, wanted: Criteria, names: "_Names") -> Iterator[str]:
+        status, which = wanted.status, wanted.which
         for place, states in _STATES.items():
             if (status is not None and status not in states) or place == QueueKeys.group.head:
                 continue
@@ -174,6 +190,8 @@ class Listing:
                 yield from dead_places(self._groups, keys.queue, which)
             elif place == QueueKeys.pending.head:
                 yield from (f"{place}{priority}" for priority in PRIORITIES)
+            elif place == QueueKeys.pending_of.head:
+                yield from (f"{place}{list_of_tenant}" for list_of_tenant in names.tenants)
             elif place == QueueKeys.parked.head:
                 yield from (f"{place}{bucket}:{priority}" for bucket in names.buckets for priority in PRIORITIES)
             elif place == QueueKeys.processing.head:
@@ -181,27 +199,58 @@ class Listing:
             else:
                 yield place
 
-    def _stream(self, keys: QueueKeys, place: str, start: Cursor | None) -> Iterator[Entry]:
-        server = self._server
+    def _recent(
+        self, earliest: float, where: Place, start: Cursor | None, sizes: "_Sizes", known: Sorted | None
+    ) -> Iterator[Entry]:
+        """Yield the entries of a place until none can be recent enough."""
+        entries = self._stream(where, start, sizes, known)
+        # Those of a timed place that are not sorted come last, however recent they are.
+        return entries if known is not None else takewhile(lambda entry: entry.position.time >= earliest, entries)
+
+    def _stream(self, where: Place, start: Cursor | None, sizes: "_Sizes", known: Sorted | None) -> Iterator[Entry]:
+        server, (keys, place) = self._server, where
         after = Position(start.time, start.id) if start else None
-        if place.startswith(_LISTS):
+        if known is not None:
+            return timed_entries(server, where, known, after)
+        if place.startswith(LISTS):
             passed = start.lists.get(f"{keys.queue}:{place}", []) if start else []
-            return pending_entries(server, keys, place, after, passed)
+            return pending_entries(server, keys, place, after, passed, *sizes)
         if place.startswith(QueueKeys.processing.head):
             return held_entries(server, keys, place, after)
         if place == QueueKeys.next.head:
             return next_entries(server, keys, after, list(chain(*start.lists.values())) if start else [])
-        return sorted_entries(server, keys, place, after)
+        return sorted_entries(server, keys, place, after, *sizes)
 
-    def _fits(self, entries: Sequence[Entry], *, status: str | None, which: DeadFilter) -> list[bool]:
-        fields = ["state", "type", *(["error"] if which.error is not None else [])]
-        records = self._read(entries, fields)
-        return [
-            (state is not None or kind is not None)
-            and _stands(entry, state, status)
-            and matches(which, job_type=text(kind or b""), error=error_class(reason[0]) if reason else None)
-            for entry, (state, kind, *reason) in zip(entries, records, strict=True)
+    def _fits(self, entries: Sequence[Entry], wanted: Criteria) -> tuple[list[bool], int]:
+        """Return which entries match, and how many of their records were read."""
+        left = [entry for entry in entries if wanted.admits(entry.id)]
+        read, records = len(left), self._read(left, wanted.fields)
+        left = [
+            entry
+            for entry, (state, kind, made, *error) in zip(left, records, strict=True)
+            if (state is not None or kind is not None)
+            and _stands(entry, state, wanted.status)
+            and wanted.means(kind, made, error)
         ]
+        if wanted.texts:
+            left = self._confirmed(left, wanted)
+        fitting = set(left)
+        return [entry in fitting for entry in entries], read
+
+    def _confirmed(self, entries: Sequence[Entry], wanted: Criteria) -> list[Entry]:
+        """Return those of which a text matches: the server finds the few whose records have to be read."""
+        server = self._server
+        by_queue: dict[str, list[Entry]] = {}
+        for entry in entries:
+            by_queue.setdefault(entry.queue, []).append(entry)
+        calls = [
+            server.queue(queue).find_texts([entry.id for entry in each], wanted.texts)
+            for queue, each in by_queue.items()
+        ]
+        answers = chain(*server.run_each(calls))
+        found = [entry for entry, is_found in zip(chain(*by_queue.values()), answers, strict=True) if is_found]
+        records = self._read(found, wanted.searched)
+        return [entry for entry, values in zip(found, records, strict=True) if wanted.confirms(values)]
 
     def _read(self, entries: Sequence[Entry], fields: Sequence[str]) -> list[list[bytes | None]]:
         """Return fields of the records of entries, with one call per queue."""
@@ -237,11 +286,16 @@ def _decoded(names: Sequence[bytes]) -> list[str]:
     return [text(name) for name in names]
 
 
+def _in_rings(rings: Sequence[Sequence[bytes]]) -> Iterator[str]:
+    for priority, ring in zip(PRIORITIES, rings, strict=True):
+        yield from (f"{priority}:{tenant}" for tenant in _decoded(ring) if tenant)
+
+
 def _places_with_fixed_names(keys: QueueKeys) -> list[str]:
     """Return the keys of which at least one exists if there are jobs to list."""
     pending = [keys.pending(priority) for priority in PRIORITIES]
     sorted_sets = [keys.prefix + place for place in _SORTED]
-    return [keys.next, *pending, *sorted_sets, keys.throttled, keys.workers, keys.fenced]
+    return [keys.next, *pending, keys.tenant_ids, *sorted_sets, keys.throttled, keys.workers, keys.fenced]
 
 
 def _of_head(keys: QueueKeys, place: str) -> Words:
@@ -297,42 +351,7 @@ def _newest_first(streams: Iterable[tuple[Position, Callable[[], Iterator[Entry]
 
 def dead_places(groups: Groups, queue: str, which: DeadFilter) -> list[str]:
     """Return the places of matching dead letters, which may contain others, too, if very many groups match."""
-    fitting = None if which.is_whole_queue else groups.fitting(queue, which)
+    fitting = groups.fitting(queue, which) if which.is_by_group else None
     if fitting is None or len(fitting) > MAX_MERGED:
         return [State.FAILED]
     return [f"{QueueKeys.group.head}{group}" for group in fitting]
-
-
-def error_class(error: bytes | None) -> str | None:
-    """Return the error class in a record, None if there is none."""
-    return Salvage().read("error", lambda: _ERROR_TYPE.decode(error).get("type"), None) if error else None
-
-
-def _choose(
-    entries: Iterator[Entry], fits: Callable[[Sequence[Entry]], list[bool]], limit: int, start: Cursor | None
-) -> tuple[Iterable[Entry], Cursor | None]:
-    """Return up to `limit` matching entries, and the start of the next page, None if there is none."""
-    chosen: dict[str, Entry] = {}
-    lists = dict(start.lists) if start else {}
-    scanned = 0
-    size = limit + 1
-    while block := list(islice(entries, min(size, _BLOCK))):
-        # Few at first, since each may be in another queue.
-        size *= 2
-        for index, (entry, fitting) in enumerate(zip(block, fits(block), strict=True)):
-            scanned += 1
-            if entry.place == QueueKeys.next.head or entry.place.startswith(_LISTS):
-                # Moved to the end, since a cursor keeps the last ones.
-                passed = lists.pop(name := f"{entry.queue}:{entry.place}", [])
-                lists[name] = [entry.id, *passed][:_CURSOR_IDS]
-            if fitting:
-                # A job that moved during the read may occur twice.
-                chosen.setdefault(entry.id, entry)
-            if len(chosen) == limit or scanned == MAX_SCANNED:
-                more = index + 1 < len(block) or next(entries, None) is not None
-                return chosen.values(), _cursor(entry, lists) if more else None
-    return chosen.values(), None
-
-
-def _cursor(entry: Entry, lists: dict[str, list[str]]) -> Cursor:
-    return Cursor(entry.position.time, entry.position.id, dict(list(lists.items())[-_CURSOR_LISTS:]))

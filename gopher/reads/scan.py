@@ -14,8 +14,8 @@ from gopher.queue.keys import QueueKeys
 from gopher.queue.store import Server
 from gopher.server.round_trips import ask
 
-#: Entries per read.
-_CHUNK = 200
+#: Entries per read after the `first` one, unless `then` is another number: a page of a few jobs needs no more of them.
+CHUNK = 200
 #: Entries at either end of a list in which an id is searched before the list is bisected.
 _NEAR_ENDS = 2000
 #: Maximum number of jobs that a worker holds.
@@ -38,21 +38,31 @@ class Entry(NamedTuple):
     place: str
 
 
-def sorted_entries(server: Server, keys: QueueKeys, place: str, after: Position | None) -> Iterator[Entry]:
-    """Yield the entries of a sorted set (scheduled, retrying, failed, finished), highest score first."""
+def sorted_entries(
+    server: Server, keys: QueueKeys, place: str, after: Position | None, first: int = CHUNK, then: int = CHUNK
+) -> Iterator[Entry]:
+    """Yield the entries of a sorted set (failed, its groups, finished), highest score first."""
     client, key = server.client, keys.prefix + place
+    size = first
     while True:
         start = seek(client, key, after) if after else 0
-        rows = client.zrevrange(key, start, start + _CHUNK - 1, withscores=True)
+        rows = client.zrevrange(key, start, start + size - 1, withscores=True)
         for member, score in rows:
             after = Position(order(score), text(member))
             yield Entry(after, after.id, keys.queue, place)
-        if len(rows) < _CHUNK:
+        if len(rows) < size:
             return
+        size = then
 
 
 def pending_entries(
-    server: Server, keys: QueueKeys, place: str, after: Position | None, passed: Sequence[str]
+    server: Server,
+    keys: QueueKeys,
+    place: str,
+    after: Position | None,
+    passed: Sequence[str],
+    first: int = CHUNK,
+    then: int = CHUNK,
 ) -> Iterator[Entry]:
     """Yield the entries of a pending list from its left end, or after `after`.
 
@@ -60,21 +70,21 @@ def pending_entries(
     one, a rescued job newer than the previous one, so ids are more reliable than times.
     """
     key = keys.prefix + place
-    start = _place_in_list(server, keys, place, after, passed) if after else 0
-    while ids := _decoded(server.client.lrange(key, start, start + _CHUNK - 1)):
-        for job_id, since in zip(ids, _times(server, keys, ids, "since"), strict=True):
+    start, size = _place_in_list(server, keys, place, after, passed) if after else 0, first
+    while ids := _decoded(server.client.lrange(key, start, start + size - 1)):
+        for job_id, since in zip(ids, read_times(server, keys, ids, "since"), strict=True):
             if since is not None:
                 own = Position(since, job_id)
                 after = min(after, own) if after else own
                 yield Entry(after, job_id, keys.queue, place)
-        start += _CHUNK
+        start, size = start + size, then
 
 
 def next_entries(server: Server, keys: QueueKeys, after: Position | None, passed: Collection[str]) -> Iterator[Entry]:
     """Yield the head of the queue. It came from a list, where jobs of one millisecond are not ordered by id: so it is
     new to a page unless its id is in `passed`."""
     ids = _decoded(server.client.lrange(keys.next, 0, 0))
-    for since, job_id in zip(_times(server, keys, ids, "since"), ids, strict=True):
+    for since, job_id in zip(read_times(server, keys, ids, "since"), ids, strict=True):
         if since is not None and (after is None or (since <= after.time and job_id not in passed)):
             own = Position(since, job_id)
             yield Entry(min(after, own) if after else own, job_id, keys.queue, QueueKeys.next.head)
@@ -83,7 +93,7 @@ def next_entries(server: Server, keys: QueueKeys, after: Position | None, passed
 def held_entries(server: Server, keys: QueueKeys, place: str, after: Position | None) -> Iterator[Entry]:
     """Yield the jobs of a worker, last started first."""
     ids = _decoded(server.client.lrange(keys.prefix + place, 0, _HELD - 1))
-    found = zip(_times(server, keys, ids, "started", "since"), ids, strict=True)
+    found = zip(read_times(server, keys, ids, "started", "since"), ids, strict=True)
     positions = sorted((Position(time, job_id) for time, job_id in found if time is not None), reverse=True)
     for position in positions:
         if after is None or position < after:
@@ -126,7 +136,7 @@ def _place_in_list(server: Server, keys: QueueKeys, place: str, after: Position,
     return first
 
 
-def _times(server: Server, keys: QueueKeys, ids: Sequence[str], *fields: str) -> list[int | None]:
+def read_times(server: Server, keys: QueueKeys, ids: Sequence[str], *fields: str) -> list[int | None]:
     """Return the first existing one of `fields` of each record, in Unix ms; None if there is none."""
     records = read_fields(server, keys, ids, [*fields, "state"])
     return [_time(job_id, *values) for job_id, values in zip(ids, records, strict=True)]

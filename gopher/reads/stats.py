@@ -8,9 +8,17 @@ from gopher.base.durations import in_seconds
 from gopher.base.priorities import PRIORITIES
 from gopher.base.salvage import order, text
 from gopher.base.states import IN_SORTED_SETS
-from gopher.jobs.models import PriorityStats, QueueStats
+from gopher.jobs.stats import PriorityStats, QueueStats
 from gopher.queue.keys import QueueKeys
 from gopher.server.round_trips import Words, ask_groups
+
+from .pauses import Pauses, pauses, questions, questions_of_types
+
+#: Maximum number of buckets whose lists are read: with a limit for each key there may be any number. Of more, jobs are
+#: counted by the scripts, and only these are asked for their oldest job.
+_BUCKETS = 20
+#: How many tenants of each priority are asked for their oldest job: the next ones in the ring.
+_TENANTS = 20
 
 
 class _Look(NamedTuple):
@@ -25,8 +33,21 @@ class _Look(NamedTuple):
     tombstones: list[bytes | None]
     #: The job in `next`.
     following: bytes | None
-    #: Of throttled jobs.
+    #: Of throttled jobs: not all, if there are very many.
     buckets: list[bytes]
+    #: Number of throttled jobs by priority.
+    parked_jobs: list[bytes | None]
+    #: When the queue was paused, and the types that may be.
+    paused_at: bytes | None
+    limited: set[bytes]
+    #: Number of ids in the lists of tenants by priority.
+    tenant_ids: list[bytes | None]
+    #: By priority, the next tenants of the ring.
+    rings: tuple[list[bytes], ...]
+
+    @property
+    def has_all_buckets(self) -> bool:
+        return len(self.buckets) <= _BUCKETS
 
 
 def stats_of(client: Any, queues: Sequence[QueueKeys], now: int) -> dict[str, QueueStats]:
@@ -43,10 +64,23 @@ def stats_of(client: Any, queues: Sequence[QueueKeys], now: int) -> dict[str, Qu
         [look.following, *replies[1 : 2 * len(names) : 2]]
         for look, names, replies in zip(looks, lists, lengths, strict=True)
     ]
-    records = ask_groups(client, [_of_heads(*row) for row in zip(queues, heads, strict=True)])
+    asked = [
+        (_of_heads(keys, each), _held_keys(keys, look, now), questions_of_types(keys, look.limited))
+        for keys, each, look in zip(queues, heads, looks, strict=True)
+    ]
+    found = ask_groups(client, [[*records, *held, *types] for records, held, types in asked])
     return {
-        keys.queue: _figures(look, names, replies, _ages(of_queue, now))
-        for keys, look, names, replies, of_queue in zip(queues, looks, lists, lengths, records, strict=True)
+        keys.queue: _figures(
+            look,
+            names,
+            replies,
+            _ages(last[: len(records)], now),
+            last[len(records) : len(records) + len(held)],
+            pauses(now, look.paused_at, look.limited, last[len(records) + len(held) :]),
+        )
+        for keys, look, names, replies, (records, held, _), last in zip(
+            queues, looks, lists, lengths, asked, found, strict=True
+        )
     }
 
 
@@ -58,20 +92,31 @@ def _first_questions(keys: QueueKeys) -> list[Words]:
         ("HGETALL", keys.totals),
         ("HMGET", keys.tombstones, *PRIORITIES),
         ("LINDEX", keys.next, 0),
-        ("ZRANGE", keys.throttled, 0, -1),
+        ("ZRANGE", keys.throttled, 0, _BUCKETS),
+        ("HMGET", keys.parked_jobs, *PRIORITIES),
+        *questions(keys),
+        ("HMGET", keys.tenant_ids, *PRIORITIES),
+        *(("LRANGE", keys.ring(priority), -_TENANTS, -1) for priority in PRIORITIES),
     ]
 
 
 def _look(*replies: Any) -> _Look:
     cut = len(IN_SORTED_SETS)
-    return _Look(dict(zip(IN_SORTED_SETS, replies[:cut], strict=True)), *replies[cut:])
+    others, rings = replies[cut : -len(PRIORITIES)], replies[-len(PRIORITIES) :]
+    return _Look(dict(zip(IN_SORTED_SETS, replies[:cut], strict=True)), *(*others, rings))
 
 
 def _lists(keys: QueueKeys, look: _Look) -> list[tuple[str, str]]:
-    """Return (priority, key) of each list of waiting jobs, pending lists first."""
+    """Return (priority, key) of each list of waiting jobs, pending lists first, those of tenants last."""
     pending = [(priority, keys.pending(priority)) for priority in PRIORITIES]
     parked = [(name, keys.parked(text(bucket), name)) for bucket in look.buckets for name in PRIORITIES]
-    return pending + parked
+    of_tenants = [
+        (priority, keys.pending_of(priority, text(tenant)))
+        for priority, ring in zip(PRIORITIES, look.rings, strict=True)
+        for tenant in ring
+        if tenant
+    ]
+    return pending + parked + of_tenants
 
 
 def _lengths(keys: QueueKeys, lists: Sequence[tuple[str, str]], workers: Sequence[bytes]) -> list[Words]:
@@ -81,6 +126,11 @@ def _lengths(keys: QueueKeys, lists: Sequence[tuple[str, str]], workers: Sequenc
 
 def _of_heads(keys: QueueKeys, heads: Sequence[bytes | None]) -> list[Words]:
     return [("HMGET", keys.job(text(head)), "priority", "since") for head in heads if head]
+
+
+def _held_keys(keys: QueueKeys, look: _Look, now: int) -> list[Words]:
+    """Ask how many keys of each type are throttled."""
+    return [("ZCOUNT", keys.held(text(name)), f"({now}", "+inf") for name in sorted(look.limited)]
 
 
 def _ages(records: Sequence[Sequence[bytes | None]], now: int) -> list[tuple[str | None, float]]:
@@ -93,15 +143,25 @@ def _ages(records: Sequence[Sequence[bytes | None]], now: int) -> list[tuple[str
 
 
 def _figures(
-    look: _Look, lists: Sequence[tuple[str, str]], lengths: Sequence[Any], ages: Sequence[tuple[str | None, float]]
+    look: _Look,
+    lists: Sequence[tuple[str, str]],
+    lengths: Sequence[Any],
+    ages: Sequence[tuple[str | None, float]],
+    held: Sequence[int],
+    paused: Pauses,
 ) -> QueueStats:
     cut = 2 * len(lists)
     by_list = [(priority, int(length)) for (priority, _), length in zip(lists, lengths[0:cut:2], strict=True)]
     following = ages[0][0] if look.following else None
     priorities = {}
     for at, priority in enumerate(PRIORITIES):
-        pending = max(by_list[at][1] - order(look.tombstones[at]), 0) + (priority == following)
-        parked = sum(length for name, length in by_list[len(PRIORITIES) :] if name == priority)
+        ids = by_list[at][1] + order(look.tenant_ids[at])
+        pending = max(ids - order(look.tombstones[at]), 0) + (priority == following)
+        if look.has_all_buckets:
+            in_buckets = by_list[len(PRIORITIES) : len(PRIORITIES) * (1 + len(look.buckets))]
+            parked = sum(length for name, length in in_buckets if name == priority)
+        else:
+            parked = max(order(look.parked_jobs[at]), 0)
         oldest = max((age for name, age in ages if name == priority), default=0.0)
         priorities[priority] = PriorityStats(pending + parked, oldest)
     counted = sum_totals(look.totals)
@@ -114,6 +174,9 @@ def _figures(
         total_enqueued=counted.get("enqueued", 0),
         total_dequeued=counted.get("dequeued", 0),
         totals={event: counted.get(event, 0) for event in OUTCOMES},
+        paused_for=paused.queue,
+        paused_types=paused.types,
+        throttled_keys=sum(held),
     )
 
 

@@ -5,16 +5,20 @@ check is bounded: it reads only the oldest jobs of each worker, and envelopes on
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from gopher.base.durations import in_seconds
-from gopher.base.salvage import is_corrupt, order, replies, text
+from gopher.base.salvage import UNREADABLE, is_corrupt, order, replies, text
 from gopher.base.states import RUNNING
 from gopher.config.settings import Settings
-from gopher.jobs.handlers import Registry
 from gopher.jobs.job import read_envelope
 from gopher.jobs.options import resolve
+from gopher.jobs.registry import Registry
 from gopher.queue.keys import QueueKeys
+
+from .frozen import read_frozen
+from .memory_wait import wait_for_memory
 
 #: Maximum number of workers per queue to check, and of jobs per worker.
 WORKERS, JOBS = 200, 20
@@ -45,7 +49,7 @@ class _Row(NamedTuple):
     worker_id: str
     job_id: str
     job_type: str
-    #: Seconds since the start of the attempt.
+    #: Seconds since the start of the attempt, without those for which it was frozen.
     running: float
 
 
@@ -60,12 +64,30 @@ def _running(client: Any, keys: QueueKeys, now: int) -> Iterator[_Row]:
     lists = zip(workers, _executed(pipe, workers), strict=True)
     places = [(worker, text(each)) for worker, ids in lists if not is_corrupt(ids) for each in ids]
     for _, job_id in places:
-        pipe.hmget(keys.job(job_id), "state", "type", "started")
+        pipe.hmget(keys.job(job_id), "state", "type", "started", "token", "frozen", "memory_wait")
     for (worker, job_id), record in zip(places, _executed(pipe, places), strict=True):
-        state, job_type, started = (None, None, None) if is_corrupt(record) else record
-        if text(state or b"") in RUNNING:
+        state, job_type, started, token, frozen, wait = (None,) * 6 if is_corrupt(record) else record
+        if text(state or b"") in RUNNING and not _waits(wait, token):
             # A corrupt time counts as now.
-            yield _Row(worker, job_id, text(job_type or b""), in_seconds(now - order(started, now)))
+            stopped = _frozen(text(frozen or b""), text(token or b""), now)
+            yield _Row(worker, job_id, text(job_type or b""), in_seconds(now - order(started, now) - stopped))
+
+
+def _frozen(noted: str, token: str, now: int) -> float:
+    """Return for how many milliseconds an attempt was frozen."""
+    with suppress(*UNREADABLE):
+        found = read_frozen(noted, token)
+        return found.until(now) if found else 0.0
+    return 0.0
+
+
+def _waits(field: bytes | None, token: bytes | None) -> bool:
+    """Return whether a job waits for memory in its worker: it has not started."""
+    try:
+        wait = wait_for_memory(field, token)
+    except UNREADABLE:
+        return False
+    return wait is not None and wait.until is None
 
 
 def _timeouts(

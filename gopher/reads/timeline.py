@@ -12,8 +12,8 @@ import msgspec
 
 from gopher.base.counters import TIMELINE
 from gopher.base.durations import format_duration, in_seconds, parse_duration
-from gopher.base.latencies import BOUNDS
-from gopher.base.salvage import Salvage, moment, whole
+from gopher.base.latencies import ADDED, BOUNDS
+from gopher.base.salvage import Salvage, moment, order, whole
 from gopher.base.times import to_rfc3339
 from gopher.errors import InvalidJob
 from gopher.queue.moves import SERIES
@@ -29,11 +29,8 @@ T = TypeVar("T")
 LISTED = 50
 
 
-class Point(msgspec.Struct):
-    """Counts of the `seconds` before `at`, and the numbers of jobs by state at that time.
-
-    `dequeued` counts started attempts. `types` has the counters of each active job type, of the fifty most used ones.
-    """
+class TypePoint(msgspec.Struct):
+    """What happened to jobs of a type in the `seconds` before `at`. `dequeued` counts started attempts."""
 
     at: str
     seconds: float
@@ -46,6 +43,14 @@ class Point(msgspec.Struct):
     expired: int
     wait: Latency
     run: Latency
+
+
+class Point(TypePoint):
+    """What happened to all jobs, and the numbers of jobs by state at that time.
+
+    `types` has the counters of each active job type, of the fifty most used ones.
+    """
+
     waiting: int
     running: int
     scheduled: int
@@ -75,9 +80,12 @@ class _Row(msgspec.Struct):
     scheduled: int
     retrying: int
     failed: int
+    # Samples of earlier versions have neither.
+    below: dict[str, list[int]] = {}
+    latencies: dict[str, dict[str, list[int]]] | list[None] | None = None
 
 
-class _Sample(NamedTuple):
+class Sample(NamedTuple):
     """The counters of one queue in one slot (ms) of a series."""
 
     slot: int
@@ -88,6 +96,8 @@ class _Sample(NamedTuple):
     wait: Sequence[int]
     run: Sequence[int]
     gauges: tuple[int, ...]
+    #: The histograms of listed types by name, as place, count, place, count, ...; None in samples of earlier versions.
+    latencies: Mapping[str, Mapping[str, Sequence[int]]] | None
 
 
 def window_of(text: str | float) -> float:
@@ -104,6 +114,14 @@ def window_of(text: str | float) -> float:
 
 def timeline(server: "Server", window: str | float = "1h", queue: str | None = None) -> Timeline:
     """Return the time series of a window that ends now, of all queues or one of them. Raises InvalidJob."""
+    seconds, step, pairs = paired_samples(server, window, queue)
+    return Timeline(seconds, step, [_point(slot, of_slot) for slot, of_slot in pairs.items()])
+
+
+def paired_samples(
+    server: "Server", window: str | float, queue: str | None
+) -> tuple[float, float, dict[int, list[tuple[Sample, Sample]]]]:
+    """Return a window and its step (s), and by slot (ms) the last two samples of each queue. Raises InvalidJob."""
     # Imported here, since handlers use this module's models without the server's client.
     from gopher.server.clock import now_at
     from gopher.server.errors import explained
@@ -115,17 +133,27 @@ def timeline(server: "Server", window: str | float = "1h", queue: str | None = N
         now = now_at(server.client, server.keys.queues) // 1000 * 1000
         # One more than the window, for the difference of the first point.
         since = now - round(seconds * 1000) - step
-        rows = _rows(server, [server.keys.for_queue(name).timeline(step) for name in names], since)
-    by_queue = [_readable(of_queue) for of_queue in rows]
+        rows = rows_since(server, names, step, since)
+    by_queue = [readable(of_queue) for of_queue in rows]
     slots = sorted({sample.slot for samples in by_queue for sample in samples[1:] if sample.slot >= since + step})
-    pairs: dict[int, list[tuple[_Sample, _Sample]]] = {slot: [] for slot in slots}
+    pairs: dict[int, list[tuple[Sample, Sample]]] = {slot: [] for slot in slots}
     for samples in by_queue:
         for slot, pair in _along(samples, slots):
             pairs[slot].append(pair)
-    return Timeline(seconds, in_seconds(step), [_point(slot, of_slot) for slot, of_slot in pairs.items()])
+    return seconds, in_seconds(step), pairs
 
 
-def _along(samples: Sequence[_Sample], slots: Sequence[int]) -> Iterator[tuple[int, tuple[_Sample, _Sample]]]:
+def counts_of(sample: Sample, job_type: str, name: str) -> list[int]:
+    """Return a type's histogram in a sample that has some, like `wait` and `run` of all types."""
+    counts = [0] * (len(BOUNDS) + 2)
+    flat = (sample.latencies or {}).get(job_type, {}).get(name, ())
+    for place, count in zip(flat[0::2], flat[1::2], strict=False):
+        if 0 < place <= len(counts):
+            counts[place - 1] = order(count)
+    return counts
+
+
+def _along(samples: Sequence[Sample], slots: Sequence[int]) -> Iterator[tuple[int, tuple[Sample, Sample]]]:
     """Yield for each slot the last two samples of a queue up to it. A queue without workers is sampled only when
     it has changed."""
     at = -1
@@ -137,10 +165,11 @@ def _along(samples: Sequence[_Sample], slots: Sequence[int]) -> Iterator[tuple[i
             yield slot, (samples[at - is_new], samples[at])
 
 
-def _rows(server: "Server", series: Sequence[str], since: int) -> list[list[tuple[bytes, float]]]:
-    """Return the samples of each series since then, and the previous one."""
+def rows_since(server: "Server", queues: Sequence[str], step: int, since: int) -> list[list[tuple[bytes, float]]]:
+    """Return the stored samples of a series (ms) of each queue since then (ms), and the previous one."""
     from gopher.server.round_trips import ask_groups
 
+    series = [server.keys.for_queue(name).timeline(step) for name in queues]
     groups = ask_groups(
         server.client,
         [
@@ -158,30 +187,38 @@ def _with_scores(flat: Sequence[bytes]) -> list[tuple[bytes, float]]:
     return [(member, float(score)) for member, score in zip(flat[0::2], flat[1::2], strict=True)]
 
 
-def _readable(rows: Sequence[tuple[bytes, float]]) -> list[_Sample]:
+def readable(rows: Sequence[tuple[bytes, float]]) -> list[Sample]:
     """Decode samples, without corrupt ones."""
     found = (Salvage().read("sample", partial(_read, *row), None) for row in rows)
     return [sample for sample in found if sample is not None]
 
 
-def _read(data: bytes, slot: float) -> _Sample:
+def _read(data: bytes, slot: float) -> Sample:
     row = msgspec.msgpack.decode(data, type=_Row)
-    if not len(row.wait) == len(row.run) == len(BOUNDS) + 2:
-        raise ValueError("expected a count for each bucket")
+    wait, run = (_with_below(getattr(row, name), row.below.get(name, [0] * ADDED)) for name in ("wait", "run"))
     gauges = (row.waiting, row.running, row.scheduled, row.retrying, row.failed)
-    for number in (*row.wait, *row.run, *gauges):
+    for number in (*wait, *run, *gauges):
         whole(number)
     types: Mapping[str, Mapping[str, int]] = _table(row.types)
-    return _Sample(moment(slot), moment(row.at), _table(row.counted), types, row.wait, row.run, gauges)
+    latencies: Mapping[str, Mapping[str, list[int]]] | None
+    latencies = None if row.latencies is None else _table(row.latencies)
+    return Sample(moment(slot), moment(row.at), _table(row.counted), types, wait, run, gauges, latencies)
+
+
+def _with_below(counts: list[int], below: list[int]) -> list[int]:
+    """Return the counts of all buckets: samples have those of earlier versions, which those `below` are part of."""
+    if not (len(counts) == len(BOUNDS) + 2 - ADDED and len(below) == ADDED):
+        raise ValueError("expected a count for each bucket")
+    return [*below, max(counts[0] - sum(below), 0), *counts[1:]]
 
 
 def _table(read: dict[str, T] | list[None]) -> Mapping[str, T]:
     return read if isinstance(read, dict) else {}
 
 
-def _point(slot: int, pairs: Sequence[tuple[_Sample, _Sample]]) -> Point:
+def _point(slot: int, pairs: Sequence[tuple[Sample, Sample]]) -> Point:
     """Sum the changes of the queues that were sampled in one slot."""
-    counts = {event: sum(_grown(a.counted, b.counted, event) for a, b in pairs) for event in TIMELINE}
+    counts = {event: sum(event_growth(a.counted, b.counted, event) for a, b in pairs) for event in TIMELINE}
     waiting, running, scheduled, retrying, dead = (
         sum(column) for column in zip(*(b.gauges for _, b in pairs), strict=True)
     )
@@ -189,8 +226,8 @@ def _point(slot: int, pairs: Sequence[tuple[_Sample, _Sample]]) -> Point:
         at=to_rfc3339(slot),
         seconds=in_seconds(min(b.at - a.at for a, b in pairs if a is not b)),
         **counts,
-        wait=_latency([(a.wait, b.wait) for a, b in pairs]),
-        run=_latency([(a.run, b.run) for a, b in pairs]),
+        wait=latency_between([(a.wait, b.wait) for a, b in pairs]),
+        run=latency_between([(a.run, b.run) for a, b in pairs]),
         waiting=waiting,
         running=running,
         scheduled=scheduled,
@@ -200,7 +237,7 @@ def _point(slot: int, pairs: Sequence[tuple[_Sample, _Sample]]) -> Point:
     )
 
 
-def _types(pairs: Sequence[tuple[_Sample, _Sample]]) -> dict[str, dict[str, int]]:
+def _types(pairs: Sequence[tuple[Sample, Sample]]) -> dict[str, dict[str, int]]:
     sums: dict[str, dict[str, int]] = {}
     for before, after in pairs:
         for name in after.types:
@@ -208,17 +245,19 @@ def _types(pairs: Sequence[tuple[_Sample, _Sample]]) -> dict[str, dict[str, int]
             if name not in before.types and len(before.types) >= LISTED:
                 continue
             for event in TIMELINE:
-                if grown := _grown(before.types.get(name, {}), after.types[name], event):
+                if grown := event_growth(before.types.get(name, {}), after.types[name], event):
                     of_type = sums.setdefault(name, {})
                     of_type[event] = of_type.get(event, 0) + grown
     return dict(sorted(sums.items()))
 
 
-def _grown(before: Mapping[str, int], after: Mapping[str, int], event: str) -> int:
+def event_growth(before: Mapping[str, int], after: Mapping[str, int], event: str) -> int:
+    """Return by how much a counter of an event has grown between two samples."""
     return growth(after.get(event, 0), before.get(event, 0))
 
 
-def _latency(pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> Latency:
+def latency_between(pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> Latency:
+    """Return the latencies of what was counted between two samples of each queue."""
     *buckets, microseconds = (
         sum(max(after[place] - before[place], 0) for before, after in pairs) for place in range(len(BOUNDS) + 2)
     )

@@ -4,14 +4,13 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from redis import exceptions
-
 from . import crashpoints
 from .calls import Sendable
 from .errors import CONNECTION_ERRORS, word_of
 from .exchange import has_more, read_as, read_reply, send_calls
 from .executor import Executor
 from .loop_connection import REPLY_TIMEOUT, Connection
+from .redis_py import exceptions
 
 #: Seconds that a blocking command pauses if the server is out of memory.
 FULL_REST = 0.25
@@ -24,6 +23,7 @@ class BlockingPop:
     """
 
     def __init__(self, server: Executor, key: str) -> None:
+        self.key = key
         self.connection = Connection(server, key)
         self._rings_by = 0.0
         #: Until when nothing is sent because the server is out of memory.

@@ -1,8 +1,9 @@
 """Calls of scripts and plain commands, each a value that can parse its reply."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
+
+import msgspec
 
 
 class Sendable(Protocol):
@@ -17,8 +18,7 @@ class Sendable(Protocol):
     def read(self, reply: Any, /) -> Any: ...
 
 
-@dataclass(frozen=True)
-class Script:
+class Script(msgspec.Struct, frozen=True):
     """A script: its complete source, and the SHA-1 for EVALSHA."""
 
     name: str
@@ -61,6 +61,16 @@ class LateCall(Call):
 
     def _asked(self) -> Call:
         return Call(self.script, self.key, tuple(written(_asked(each)) for each in self.arguments), self.read)
+
+
+class CountedCall(Call):
+    """A call that counts how often it was sent: again if its reply was lost."""
+
+    times_sent = 0
+
+    def command(self) -> tuple[Any, ...]:
+        self.times_sent += 1
+        return super().command()
 
 
 class Command(NamedTuple):

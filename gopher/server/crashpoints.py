@@ -18,6 +18,8 @@ OTHERS = {
     "job.taken": "a child has read a job and not started it",
     "job.run": "a child's handler has returned, and its outcome is not sent",
     "outcome.sent": "a child has sent an outcome",
+    "file.half": "a part of a file is written to a store",
+    "file.written": "a file is written to a store, and not visible yet",
     "outcome.taken": "a supervisor has read an outcome and not sent it to the server",
 }
 

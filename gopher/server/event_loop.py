@@ -8,6 +8,7 @@ import select
 import selectors
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from .blocking_pop import BlockingPop
 from .executor import Executor
@@ -19,13 +20,19 @@ _SELECTABLE = 1024
 
 
 class EventLoop:
-    """Creates pipelines and blocking pops and registers them with the selector, which calls its data with events."""
+    """Creates pipelines and blocking pops and registers them with the selector, which calls its data with events.
+
+    While it is `sharing`, a pipeline and the blocking pops to the same server reuse each other's connections when those
+    have no calls in flight: an idle worker needs the pipeline only between two blocking pops.
+    """
 
     def __init__(self, server: Executor, selector: selectors.BaseSelector) -> None:
         self._server = server
         self._selector = selector
         self._pipelines: dict[object, Pipeline] = {}
         self._blocking_pops: list[BlockingPop] = []
+        self._watch_of_master = server.pools.watch_in(selector)
+        self.sharing = False
 
     @property
     def pipelines(self) -> Iterable[Pipeline]:
@@ -37,6 +44,7 @@ class EventLoop:
         pipeline = self._pipelines.get(place)
         if pipeline is None:
             pipeline = self._pipelines[place] = Pipeline(self._server, key)
+            pipeline.connection.reusable = partial(self._idle_pop_at, place)
             self._watch(pipeline.connection, pipeline.readable)
         return pipeline
 
@@ -58,8 +66,34 @@ class EventLoop:
         """Return a blocking pop on the node of `key`; `readable` is called when it has something to read."""
         blocking_pop = BlockingPop(self._server, key)
         self._watch(blocking_pop.connection, lambda now: readable(blocking_pop, now))
+        blocking_pop.connection.reusable = partial(self._idle_pipeline_at, self._server.pools.place_of(key))
         self._blocking_pops.append(blocking_pop)
         return blocking_pop
+
+    def _idle_pop_at(self, place: object) -> Connection | None:
+        for pop in self._blocking_pops if self.sharing else ():
+            if pop.connection.connected and not pop.waiting and self._server.pools.place_of(pop.key) == place:
+                return pop.connection
+        return None
+
+    def _idle_pipeline_at(self, place: object) -> Connection | None:
+        pipeline = self._pipelines.get(place) if self.sharing else None
+        return pipeline.connection if pipeline and pipeline.connection.connected and pipeline.idle else None
+
+    @property
+    def is_between_pops(self) -> bool:
+        """Whether a blocking pop has ended, and the next one has not started."""
+        return any(not pop.waiting for pop in self._blocking_pops)
+
+    def close_spare(self) -> None:
+        """Close the connection of the pipeline if it can use those of the blocking pops.
+
+        Not in a cluster with blocking pops on several slots: each ends at another time, and shares with one pipeline.
+        """
+        places = {self._server.pools.place_of(pop.key) for pop in self._blocking_pops}
+        pipeline = self._pipelines.get(places.pop()) if len(places) == 1 else None
+        if pipeline and pipeline.idle and all(pop.connection.connected for pop in self._blocking_pops):
+            pipeline.connection.close()
 
     def remove(self, blocking_pop: BlockingPop) -> None:
         """Close a blocking pop."""
@@ -67,11 +101,18 @@ class EventLoop:
         self._blocking_pops.remove(blocking_pop)
 
     def check(self, now: float) -> None:
-        """Close connections whose reply is overdue."""
+        """Close connections whose reply is overdue, and those to a demoted master."""
+        if self._watch_of_master is not None:
+            self._watch_of_master.tick(now)
         for pipeline in self.pipelines:
             pipeline.check(now)
         for blocking_pop in self._blocking_pops:
             blocking_pop.check(now)
+
+    def wake_at(self) -> float:
+        """Return when to `check` or `flush` again (monotonic s)."""
+        watch = self._watch_of_master.wake_at() if self._watch_of_master is not None else float("inf")
+        return min([watch, *(pipeline.wake_at() for pipeline in self.pipelines)])
 
     def flush(self, now: float, spare: float) -> None:
         """Send queued calls; connecting may take `spare` seconds."""
@@ -90,7 +131,8 @@ class EventLoop:
 
     def descriptors(self) -> list[int]:
         """Return the descriptors of all open connections."""
-        return [connection.descriptor for connection in self._connections() if connection.connected]
+        watch = self._watch_of_master.descriptors() if self._watch_of_master is not None else []
+        return [connection.descriptor for connection in self._connections() if connection.connected] + watch
 
     def _connections(self) -> list[Connection]:
         return [pipeline.connection for pipeline in self.pipelines] + [

@@ -1,53 +1,101 @@
 """Locates the server of a key with Sentinels or cluster nodes.
 
-All of them are queried at the same time, and the first reply is used, so that a hanging one costs nothing. Event loops
-use it, too, so it never waits longer than the given limit. Only name resolution can take longer; names that were slow
-are skipped while others respond.
+All of them are queried at the same time, so that a hanging one costs nothing. Event loops use it, too, so it never
+waits much longer than the given limit; names that are slow to resolve are skipped while others respond.
 """
 
 import selectors
 import socket
 import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack, suppress
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 import hiredis
-from redis import exceptions
-from redis.crc import key_slot
 
-Address = tuple[str, int]
-#: Arguments of name resolution.
-_Place = tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]
+from gopher.base.endpoints import format_endpoint
+
+from .access import OPEN, Access, EncryptedSocket
+from .redis_py import exceptions, key_slot
+from .resolver import Address, Place, resolver
+from .tls_errors import explain
+
 Found = TypeVar("Found")
+#: Reads the replies of a server; None if they are of no use.
+Read = Callable[[Sequence[Any], Address], Found | None]
+#: Returns where a reported address is reached.
+Reached = Callable[[Address], Address]
 
 #: Seconds without another query after none was answered, since all lost connections query at the same time.
 AFTER_SILENCE = 0.2
-#: Seconds above which name resolution is considered slow. It has no timeout and blocks the loop.
+#: Seconds that other sentinels have to reply after the first one: it may have missed a failover.
+LATER_REPLIES = 0.1
+#: Seconds that the resolution of names may take while other servers can be queried.
 SLOW_LOOKUP = 0.1
+
+
+def same(address: Address) -> Address:
+    return address
+
+
+class Master(NamedTuple):
+    """The master according to one Sentinel. The configuration with the highest epoch is the newest."""
+
+    epoch: int
+    address: Address
 
 
 class Sentinels:
     """The current master by its name in Sentinel, queried each time, since it may have changed."""
 
-    def __init__(self, sentinels: Sequence[Address], service: str) -> None:
-        self._service = service
-        self._inquiry = _Inquiry([("SENTINEL", "GET-MASTER-ADDR-BY-NAME", service)])
+    def __init__(
+        self, sentinels: Sequence[Address], service: str, access: Access = OPEN, reached: Reached = same
+    ) -> None:
+        unknown = f"no Sentinel has a master named {service!r}: check REDIS_URL"
+        self._inquiry = _Inquiry(master_question(service), access, f"no Sentinel names the master {service!r}", unknown)
         self._sentinels = sentinels
+        self._reached = reached
 
     def locate(self, limit: float) -> Address:
         """Return its address within `limit` seconds. Raises redis-py's ConnectionError."""
-        return self._inquiry.first(
-            self._sentinels, _master, limit, f"no Sentinel has a master named {self._service!r}: check REDIS_URL"
-        )
+        found: list[Master] = []
+        for master in self._inquiry.answers(self._sentinels, read_master, limit):
+            found.append(master)
+            # A Sentinel that was frozen or cut off names the previous master until it hears of the new one.
+            if len(found) > len(self._sentinels) // 2:
+                break
+        return self._reached(newest(found).address)
+
+
+def master_question(service: str) -> list[tuple[Any, ...]]:
+    """Return the commands whose replies `read_master` reads.
+
+    During a failover, the first one names the new master before the second one does.
+    """
+    return [("SENTINEL", "GET-MASTER-ADDR-BY-NAME", service), ("SENTINEL", "MASTER", service)]
+
+
+def read_master(replies: Sequence[Any], _sentinel: Address | None = None) -> Master | None:
+    """Parse a Sentinel's replies; None if it does not know the name, or replied with an error."""
+    address, details = replies[-2:]
+    if not isinstance(address, list) or len(address) != 2:
+        return None
+    words = details if isinstance(details, list) else []
+    epochs = [value for name, value in zip(words[0::2], words[1::2], strict=False) if name == b"config-epoch"]
+    return Master(int(epochs[0]) if epochs else -1, (address[0].decode(), int(address[1])))
+
+
+def newest(masters: Sequence[Master]) -> Master:
+    return max(masters, key=lambda master: master.epoch)
 
 
 class ClusterMap:
     """The primaries of a cluster by slot, queried if they may have changed."""
 
-    def __init__(self, nodes: Sequence[Address], username: str | None, password: str | None) -> None:
-        login = [("AUTH", username or "default", password)] if password is not None else []
-        self._inquiry = _Inquiry([*login, ("CLUSTER", "SLOTS")])
+    def __init__(self, nodes: Sequence[Address], access: Access = OPEN, reached: Reached = same) -> None:
+        self._inquiry = _Inquiry([("CLUSTER", "SLOTS")], access, "no node of the cluster reports its slots")
+        self._reached = reached
         self._nodes = self._configured = tuple(nodes)
         self._slots: list[Address | None] = []
         self._doubtful = True
@@ -62,12 +110,16 @@ class ClusterMap:
             raise exceptions.ConnectionError(f"no node of the cluster serves the slot of {key!r}")
         return found
 
+    def known(self, key: str) -> Address | None:
+        """Return the address of the node of `key`, None if `locate` would have to query the nodes."""
+        return None if self._doubtful else self._slots[key_slot(key.encode())]
+
     def doubt(self) -> None:
         """Make the next `locate` query the nodes: a connection was lost, or its node is the wrong one."""
         self._doubtful = True
 
     def _ask(self, limit: float) -> None:
-        ranges = self._inquiry.first(self._nodes, _slot_ranges, limit, "no node of the cluster reports its slots")
+        ranges = self._inquiry.first(self._nodes, partial(_slot_ranges, self._reached), limit)
         slots: list[Address | None] = [None] * 16384
         for first, last, primary, _ in ranges:
             slots[first : last + 1] = [primary] * (last + 1 - first)
@@ -76,75 +128,146 @@ class ClusterMap:
 
 
 class _Inquiry:
-    """A query that any of several servers can answer."""
+    """A query that any of several servers can answer. `silence` is the error if none does, `unknown` if none can."""
 
-    def __init__(self, commands: Sequence[tuple[Any, ...]]) -> None:
-        self._request = b"".join(hiredis.pack_command(command) for command in commands)
+    def __init__(self, commands: Sequence[tuple[Any, ...]], access: Access, silence: str, unknown: str = "") -> None:
+        commands = [*access.login(), *commands]
+        self._request = pack(commands)
         self._replies = len(commands)
+        self._access = access
+        self._silence, self._unknown = silence, unknown
         self._not_before = 0.0
-        #: Servers whose names were slow to resolve: queried only if no other one responds.
-        self._slow: set[Address] = set()
+        #: Why servers did not answer the last time; empty if they replied that they don't know.
+        self._reasons: dict[Address, str] = {}
 
-    def first(
-        self, servers: Sequence[Address], read: Callable[[Any, Address], Found | None], limit: float, silence: str
-    ) -> Found:
+    def first(self, servers: Sequence[Address], read: Read[Found], limit: float) -> Found:
         """Return the first reply that `read` can parse."""
+        return next(iter(self.answers(servers, read, limit)))
+
+    def answers(self, servers: Sequence[Address], read: Read[Found], limit: float) -> Iterator[Found]:
+        """Yield the replies that `read` can parse, fastest first; raise ConnectionError if there are none."""
         if time.monotonic() >= self._not_before:
-            slow = [server for server in servers if server in self._slow]
-            for some in ([server for server in servers if server not in self._slow], slow):
-                with ExitStack() as opened:
-                    for reply, server in self._replies_of(some, limit, opened):
-                        found = read(reply, server)
-                        if found is not None:
-                            return found
+            self._reasons = dict.fromkeys(servers, "its name can't be resolved")
+            places = resolver.look_up(servers, min(limit, SLOW_LOOKUP))
+            while True:
+                any_answer = False
+                for found in self._answers_from(places, read, limit):
+                    any_answer = True
+                    yield found
+                slow = [server for server in servers if server not in places]
+                if any_answer or not slow:
+                    break
+                servers, places = slow, resolver.look_up(slow, limit, again=True)
+                if not places:
+                    break
+            if any_answer:
+                return
             self._not_before = time.monotonic() + AFTER_SILENCE
-        raise exceptions.ConnectionError(silence)
+        raise exceptions.ConnectionError(self._failure())
 
-    def _replies_of(self, servers: Sequence[Address], limit: float, opened: ExitStack) -> Iterable[tuple[Any, Address]]:
-        """Yield (reply, server) of each server that responds, fastest first."""
-        selector = opened.enter_context(selectors.DefaultSelector())
-        for server in servers:
-            # A name may have addresses of both families, while the server listens on only one of them.
-            for place in self._look_up(server):
-                with suppress(OSError):
-                    connection = opened.enter_context(_begin_to_connect(place))
+    def _failure(self) -> str:
+        if self._unknown and "" in self._reasons.values():
+            return self._unknown
+        by_reason: dict[str, list[str]] = {}
+        for server, reason in self._reasons.items():
+            by_reason.setdefault(reason or "no usable reply", []).append(format_endpoint(server))
+        details = "; ".join(f"{', '.join(servers)}: {reason}" for reason, servers in by_reason.items())
+        return f"{self._silence} ({details})"
+
+    def _answers_from(
+        self, places: Mapping[Address, Sequence[Place]], read: Read[Found], limit: float
+    ) -> Iterator[Found]:
+        with ExitStack() as opened:
+            selector = opened.enter_context(selectors.DefaultSelector())
+            for server, addresses in places.items():
+                # A name may have addresses of both families, while the server listens on only one of them.
+                for place in addresses:
+                    self._reasons[server] = (
+                        "no reply" if self._access.tls is None else "no reply to the TLS handshake: does it use TLS?"
+                    )
+                    try:
+                        connection = self._access.secure(opened.enter_context(begin_to_connect(place)), server[0])
+                    except OSError as error:
+                        self._reasons[server] = self._reason(error, server)
+                        continue
                     selector.register(connection, selectors.EVENT_WRITE, (server, hiredis.Reader(), []))
-        # From here on, so that slow name resolution does not reduce the time for replies.
-        until = time.monotonic() + limit
-        while selector.get_map() and (left := until - time.monotonic()) > 0:
-            for key, mask in selector.select(left):
-                server, reader, replies = key.data
-                connection = key.fileobj  # type: ignore[assignment]
-                try:
-                    if mask & selectors.EVENT_WRITE:
-                        # Some hundred bytes on a new connection fit into its buffer.
-                        connection.sendall(self._request)
-                        selector.modify(connection, selectors.EVENT_READ, key.data)
-                    elif self._is_whole(connection, reader, replies):
-                        selector.unregister(connection)
-                        yield replies[-1], server
-                except (OSError, hiredis.HiredisError):
-                    selector.unregister(connection)
+            until = time.monotonic() + limit
+            while selector.get_map() and (left := until - time.monotonic()) > 0:
+                for key, mask in selector.select(left):
+                    server, _, replies = key.data
+                    if not self._is_answered(key, mask, selector):
+                        continue
+                    if (found := read(replies, server)) is None:
+                        self._reasons[server] = _explained(replies)
+                        continue
+                    yield found
+                    until = min(until, time.monotonic() + LATER_REPLIES)
 
-    def _look_up(self, server: Address) -> Sequence[_Place]:
-        """Resolve a server's name; record whether that was slow."""
-        began, found = time.monotonic(), []
-        with suppress(OSError):
-            found = socket.getaddrinfo(*server, type=socket.SOCK_STREAM)
-        (self._slow.add if time.monotonic() - began > SLOW_LOOKUP else self._slow.discard)(server)
-        return found
+    def _is_answered(self, key: selectors.SelectorKey, mask: int, selector: selectors.BaseSelector) -> bool:
+        """Send the request, or read replies; return whether all are here."""
+        connection: Any = key.fileobj
+        server, reader, replies = key.data
+        try:
+            if mask & selectors.EVENT_WRITE:
+                # Some hundred bytes on a new connection fit into its buffer.
+                connection.sendall(self._request)
+                selector.modify(connection, selectors.EVENT_READ, key.data)
+                return False
+            if not self._is_whole(connection, reader, replies):
+                return False
+        except (OSError, hiredis.HiredisError) as error:
+            self._reasons[server] = self._reason(error, server)
+            selector.unregister(connection)
+            return False
+        selector.unregister(connection)
+        return True
 
-    def _is_whole(self, connection: socket.socket, reader: hiredis.Reader, replies: list[Any]) -> bool:
+    def _is_whole(
+        self, connection: socket.socket | EncryptedSocket, reader: hiredis.Reader, replies: list[Any]
+    ) -> bool:
         data = connection.recv(65536)
+        if data is None:
+            # Of the handshake.
+            return False
         if not data:
-            raise ConnectionError("closed")
+            raise ConnectionResetError
         reader.feed(data)
         while len(replies) < self._replies and (reply := reader.gets()) is not False:
             replies.append(reply)
         return len(replies) == self._replies
 
+    def _reason(self, error: Exception, server: Address) -> str:
+        # Event loops query, too, and can't wait for a probe.
+        text = explain(error, *server, encrypted=self._access.tls is not None, may_probe=False)
+        if text is None and isinstance(error, ConnectionResetError):
+            text = "it closes the connection without a reply"
+            text += ": does it expect TLS?" if self._access.tls is None else ""
+        return text or (isinstance(error, OSError) and error.strerror) or str(error)
 
-def _begin_to_connect(place: _Place) -> socket.socket:
+
+#: What error replies to sentinels' clients mean. Cluster nodes are queried first by redis-py, whose errors are others.
+_REPLIES = {
+    "NOAUTH": "it requires a password: set REDIS_SENTINEL_PASSWORD",
+    "WRONGPASS": "it rejects the password: check REDIS_SENTINEL_USERNAME and REDIS_SENTINEL_PASSWORD",
+    "ERR AUTH": "it has no password: unset REDIS_SENTINEL_PASSWORD",
+    # The same as nothing, which is the reply to the other question.
+    "ERR No such master": "",
+    "ERR unknown command 'SENTINEL'": "it is no Sentinel",
+    "ERR unknown command `SENTINEL`": "it is no Sentinel",
+}
+
+
+def _explained(replies: Sequence[Any]) -> str:
+    """Return why replies are of no use: the first error; nothing if there is none."""
+    error = next((str(reply) for reply in replies if isinstance(reply, Exception)), "")
+    return next((text for start, text in _REPLIES.items() if error.startswith(start)), error)
+
+
+def pack(commands: Iterable[tuple[Any, ...]]) -> bytes:
+    return b"".join(map(hiredis.pack_command, commands))
+
+
+def begin_to_connect(place: Place) -> socket.socket:
     family, kind, protocol, _, address = place
     connection = socket.socket(family, kind, protocol)
     connection.setblocking(False)
@@ -158,18 +281,16 @@ def _begin_to_connect(place: _Place) -> socket.socket:
     return connection
 
 
-def _master(reply: Any, _sentinel: Address) -> Address | None:
-    """Parse a Sentinel's reply: host and port, nil for an unknown name, or an error."""
-    return (reply[0].decode(), int(reply[1])) if isinstance(reply, list) and len(reply) == 2 else None
-
-
-def _slot_ranges(reply: Any, node: Address) -> list[tuple[int, int, Address, list[Address]]] | None:
+def _slot_ranges(
+    reached: Reached, replies: Sequence[Any], node: Address
+) -> list[tuple[int, int, Address, list[Address]]] | None:
     """Parse CLUSTER SLOTS: (first slot, last slot, primary, all nodes). Raises if the node knows none."""
+    reply = replies[-1]
     if not isinstance(reply, list) or not reply:
         return None
     ranges = []
     for first, last, *nodes in reply:
         # A node that does not know its own address omits it: use the address that was queried.
-        addresses = [((each[0] or b"").decode() or node[0], int(each[1])) for each in nodes]
+        addresses = [reached(((each[0] or b"").decode() or node[0], int(each[1]))) for each in nodes]
         ranges.append((int(first), int(last), addresses[0], addresses))
     return ranges

@@ -6,10 +6,10 @@ from typing import Any
 
 from gopher.base.pauses import pauses
 from gopher.compat import socket_of
-from gopher.telemetry.logs import get_logger
+from gopher.telemetry.loggers import get_logger
 
 from .errors import ERRORS, translated
-from .executor import Executor
+from .executor import FAILOVER_PAUSE, LONGEST_PAUSE, Executor
 
 log = get_logger("pipeline")
 
@@ -19,8 +19,6 @@ STALL = 0.4
 REPLY_TIMEOUT = 5.0
 #: Seconds within which all connections are reestablished once the server is back.
 ALL_BACK = REPLY_TIMEOUT + 1.0
-#: Maximum seconds between connection attempts: fewer if another server may take over.
-LONGEST_PAUSE, FAILOVER_PAUSE = 1.0, 0.3
 
 
 class Connection:
@@ -39,6 +37,8 @@ class Connection:
         #: Called with the descriptor after connecting, and before closing.
         self.opened: Callable[[int], None] = _nobody
         self.closed: Callable[[int], None] = _nobody
+        #: Returns another one to the same server whose owner does not use it now.
+        self.reusable: Callable[[], Connection | None] = _none_reusable
         #: Called when the server responds again.
         self.recovered: Callable[[], None] = _nothing
 
@@ -48,8 +48,13 @@ class Connection:
 
     @property
     def answers(self) -> bool:
-        """Whether it is connected and the server is responding."""
-        return self._connection is not None and self.trouble is None
+        """Whether the server was responding the last time that it was used."""
+        return self.trouble is None
+
+    @property
+    def reachable(self) -> bool:
+        """Whether it is connected, or may be at any time: it is closed, but has not failed."""
+        return self._connection is not None or self.trouble is None
 
     @property
     def raw(self) -> Any:
@@ -58,6 +63,8 @@ class Connection:
 
     def connect(self, now: float, spare: float) -> bool:
         """Try to connect if it is time to, within `spare` seconds. Returns whether it is connected."""
+        if self._connection is None and (other := self.reusable()) is not None:
+            self._take_over(other)
         if self._connection is not None:
             return True
         if now < self._next_try:
@@ -78,6 +85,13 @@ class Connection:
         self.descriptor = sock.fileno()
         self.opened(self.descriptor)
         return True
+
+    def _take_over(self, other: "Connection") -> None:
+        """Take the connection of another one, which has no calls in flight."""
+        other.closed(other.descriptor)
+        self._connection, other._connection = other._connection, None
+        self.descriptor = other.descriptor
+        self.opened(self.descriptor)
 
     def sound(self) -> None:
         """Record a response of the server, which resets the pauses."""
@@ -116,6 +130,10 @@ class Connection:
 
 def _nobody(_descriptor: int) -> None:
     pass
+
+
+def _none_reusable() -> None:
+    return None
 
 
 def _nothing() -> None:

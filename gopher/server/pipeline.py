@@ -8,14 +8,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from redis import exceptions
-
 from . import crashpoints
 from .calls import Sendable
 from .errors import CONNECTION_ERRORS, is_of_server
 from .exchange import has_more, read_as, read_reply, send_calls, send_whole
 from .executor import Executor
 from .loop_connection import REPLY_TIMEOUT, Connection
+from .redis_py import exceptions
 
 #: Seconds after which an unsent call counts as delayed by an unavailable server.
 WAITED = 1.0

@@ -9,9 +9,9 @@ from gopher.base.salvage import is_corrupt, replies
 _TOGETHER = 5000
 #: Commands that reply with a number, and those that reply with a list.
 _COUNTS = {"EXISTS", "LLEN", "SCARD", "ZCARD", "ZCOUNT"}
-_LISTS = {"LRANGE", "ZRANGE", "ZRANGEBYSCORE", "ZREVRANGE", "ZREVRANGEBYSCORE"}
+_LISTS = {"HKEYS", "LRANGE", "ZRANGE", "ZRANGEBYSCORE", "ZREVRANGE", "ZREVRANGEBYSCORE"}
 
-Words = tuple[str | int, ...]
+Words = tuple[str | int | bytes, ...]
 
 
 def ask(client: Any, commands: Sequence[Words]) -> list[Any]:

@@ -14,10 +14,6 @@ import msgspec
 from gopher.base.times import to_rfc3339
 from gopher.errors import ConfigurationError, GopherError
 
-from .logs import get_logger
-
-log = get_logger("health")
-
 
 class NotAlive(GopherError):
     """Raised if a process does not update its health file, or its server does not respond."""
@@ -59,6 +55,10 @@ class HealthFile:
         try:
             self._write()
         except OSError as error:
+            # Not above: a probe, which only reads the file, starts every few seconds.
+            from .loggers import get_logger
+
+            log = get_logger("health")
             log.warning("the health file can't be written", path=str(self._path), error=error.strerror)
 
     def _write(self) -> None:

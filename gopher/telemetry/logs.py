@@ -1,53 +1,91 @@
 """Logging: one line per event, for people (`console`) or for machines (`json`).
 
+Processes of Gopher configure structlog and the root logger (`configure`), unless GOPHER_LOGGING is off. Then, as in
+programs that use a client, lines go to the standard library's loggers `gopher.<part>`, or to the program's structlog.
+
 Lines about a job or a request have its fields: job_id, job_type, queue, attempt, worker, trace_id, request_id.
 Payloads, results and secrets are never logged.
 """
 
+import atexit
+import json
 import logging
+import os
 import sys
 from collections.abc import Callable, MutableMapping
-from typing import IO, Any
+from contextlib import suppress
+from typing import IO, Any, TextIO, cast
 
 import structlog
 
-from gopher.base.printable import printable
+from gopher.base.printable import printable, printable_json
+from gopher.base.terminal import shows_colours
 from gopher.config.settings import Settings
 
+from .loggers import NAME, as_text, get_logger
 from .tracing import current_trace_id
 
+__all__ = ["bind", "configure", "configure_for_jobs", "debugging", "get_logger", "unbind"]
+
 Event = MutableMapping[str, Any]
+
+_exceptions = structlog.processors.format_exc_info
 
 #: In tracebacks for people, line breaks and tabs are kept.
 _MULTILINE = ("exception", "stack")
 
 #: This process's configuration, set by `configure`.
 _level, _format = logging.INFO, "console"
+_is_ours = False
 
 
 def configure(settings: Settings) -> None:
     """Configure structlog and the standard library's logging for this process; lines go to stderr."""
-    global _level, _format
-    _level, _format = getattr(logging, settings.log_level.upper()), settings.log_format
+    global _level, _format, _is_ours
+    level = getattr(logging, settings.log_level.upper())
+    _level, _format, _is_ours = level, settings.log_format, settings.logging == "on"
+    if not _is_ours:
+        return
+    own = _Stderr()
+    stderr = cast("TextIO", own)
     structlog.configure(
-        processors=[*_shared(), *_rendering(sys.stderr)],
+        processors=[*_shared(), *_rendering(stderr)],
         wrapper_class=structlog.make_filtering_bound_logger(_level),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(stderr),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_formatter(_shared(), _rendering(sys.stderr)))
+    atexit.register(own.end)
+    handler = logging.StreamHandler(stderr)
+    handler.setFormatter(_formatter(_shared(), _rendering(stderr)))
     logging.basicConfig(level=_level, handlers=[handler], force=True)
+
+
+class _Stderr:
+    """The standard error of this process. Its reader may leave, and its disk may be full: no process stops for that."""
+
+    def write(self, text: str) -> None:
+        with suppress(OSError, ValueError, AttributeError):
+            sys.stderr.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError, AttributeError):
+            sys.stderr.flush()
+
+    def end(self) -> None:
+        """Drop what could not be written: Python would exit with 120 because of it."""
+        try:
+            sys.stderr.flush()
+        except (OSError, ValueError, AttributeError):
+            with suppress(OSError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+    def isatty(self) -> bool:
+        return sys.stderr is not None and sys.stderr.isatty()
 
 
 def debugging() -> bool:
     """Return whether debug messages are logged: checking is faster than having one discarded."""
-    return _level <= logging.DEBUG
-
-
-def get_logger(part: str) -> Any:
-    """Return the logger of a part of Gopher, e.g. `get_logger("worker")`."""
-    return structlog.get_logger(part=part)
+    return _level <= logging.DEBUG if _is_ours else logging.getLogger(NAME).isEnabledFor(logging.DEBUG)
 
 
 def bind(**fields: Any) -> None:
@@ -76,6 +114,9 @@ def configure_for_jobs(job_log: IO[str], process_log: IO[str], fields: Callable[
     unbind()
     ours = logging.StreamHandler(job_log)
     ours.setFormatter(_formatter([structlog.stdlib.add_logger_name, *_shared()[:2], _exceptions], [_plain_line]))
+    if not _is_ours:
+        _add_to_theirs(ours, process_log)
+        return
     theirs = _Quiet(process_log)
     theirs.setLevel(_level)
     theirs.setFormatter(_formatter([structlog.stdlib.add_logger_name, *_shared(), add_fields], _rendering(process_log)))
@@ -92,14 +133,29 @@ def configure_for_jobs(job_log: IO[str], process_log: IO[str], fields: Callable[
     )
 
 
+def _add_to_theirs(ours: logging.Handler, process_log: IO[str]) -> None:
+    """Add a handler to those of a program's own configuration, whose lines for the console go to the process's log.
+
+    The console itself is the job's output from now on.
+    """
+    for handler in logging.root.handlers:
+        if isinstance(handler, logging.StreamHandler) and _is_console(handler.stream):
+            handler.setStream(process_log)
+    logging.root.addHandler(ours)
+
+
+def _is_console(stream: Any) -> bool:
+    try:
+        return stream.fileno() in (1, 2)
+    except (AttributeError, OSError, ValueError):
+        return False
+
+
 class _Quiet(logging.StreamHandler[IO[str]]):
     """A handler for a stream that may be closed by others: failing to log must not fail a job."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         pass
-
-
-_exceptions = structlog.processors.format_exc_info
 
 
 def _shared() -> list[Any]:
@@ -114,13 +170,18 @@ def _shared() -> list[Any]:
 
 def _rendering(stream: IO[str]) -> list[Any]:
     if _format == "json":
-        return [structlog.processors.JSONRenderer(default=repr)]
+        return [structlog.processors.JSONRenderer(serializer=_serialized, default=repr)]
     return [
         _escape,
         structlog.dev.ConsoleRenderer(
-            colors=stream.isatty(), pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
+            0, colors=shows_colours(stream), exception_formatter=structlog.dev.plain_traceback
         ),
     ]
+
+
+def _serialized(event: Event, **options: Any) -> str:
+    # In ASCII, all of which is harmless but DEL.
+    return printable_json(json.dumps(event, **options))
 
 
 def _formatter(before: list[Any], render: list[Any]) -> logging.Formatter:
@@ -148,7 +209,5 @@ def _escaped(name: str, value: Any) -> Any:
 
 def _plain_line(_logger: Any, _method: str, event: Event) -> str:
     """Format as `WARNING shop.orders: no such order order=7`, followed by the traceback."""
-    level, name, text = str(event.pop("level", "")).upper(), event.pop("logger", ""), event.pop("event", "")
-    exception = event.pop("exception", "")
-    more = "".join(f" {field}={value!r}" for field, value in event.items())
-    return f"{level} {name}: {text}{more}" + (f"\n{exception}" if exception else "")
+    level, name = str(event.pop("level", "")).upper(), event.pop("logger", "")
+    return f"{level} {name}: {as_text(_logger, _method, event)}"

@@ -9,10 +9,10 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from gopher import __version__
+from gopher.base.installed import require
 from gopher.compat import may_have_provider
 from gopher.errors import ConfigurationError
 from gopher.jobs.job import NewJob
@@ -46,10 +46,7 @@ def is_on(environ: Mapping[str, str] = os.environ) -> bool:
             raise ConfigurationError(
                 f"{name}={environ[name]!r}: expected http/protobuf, which collectors accept on port 4318"
             )
-    if find_spec("opentelemetry.exporter") is None:
-        raise ConfigurationError(
-            "OTEL_EXPORTER_OTLP_ENDPOINT is set, but tracing is not installed: pip install 'gopherctl[tracing]'"
-        )
+    require("tracing", "OTEL_EXPORTER_OTLP_ENDPOINT")
     return True
 
 

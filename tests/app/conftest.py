@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,8 +14,9 @@ import pytest
 
 from gopher.client import Client
 from tests.app.document import check_answer
-from tests.helpers import wait_until
+from tests.helpers import free_port, wait_until
 from tests.seeding import SeedingWorker
+from tests.worker.nursery import Raised, can_raise
 
 EMAIL = {"to": "user@example.com", "subject": "Hello", "body": "Test email"}
 
@@ -24,7 +24,7 @@ EMAIL = {"to": "user@example.com", "subject": "Hello", "body": "Test email"}
 class Api(httpx.Client):
     """A running API, to send requests to. Whatever it answers has to be as its document says."""
 
-    def __init__(self, port: int, process: subprocess.Popen, log: Path) -> None:
+    def __init__(self, port: int, process: "Raised | subprocess.Popen[bytes]", log: Path) -> None:
         super().__init__(base_url=f"http://127.0.0.1:{port}", timeout=40, event_hooks={"response": [check_answer]})
         self.process = process
         self.log = log
@@ -33,10 +33,10 @@ class Api(httpx.Client):
         return self.post("/api/v1/jobs", json={"type": "email", "payload": payload, **fields})
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def _start(environ: dict[str, str], folder: Path, log: Path) -> "subprocess.Popen[bytes]":
+    with log.open("wb") as output:
+        command = [sys.executable, "-P", "-m", "gopher.app"]
+        return subprocess.Popen(command, env=environ, cwd=folder, stdout=output, stderr=output)
 
 
 @contextmanager
@@ -45,14 +45,16 @@ def running_api(folder: Path, url: str, **variables: str) -> Iterator[Api]:
     port, log = free_port(), folder / f"api-{uuid4().hex[:6]}.log"
     environ = {**os.environ, "REDIS_URL": url, "SERVER_HOST": "127.0.0.1", "SERVER_PORT": str(port), **variables}
     # Of the applications that tests make in this process: those that run count for themselves.
-    environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "gopher.app"], env=environ, cwd=folder, stdout=output, stderr=output
-        )
+    if "PROMETHEUS_MULTIPROC_DIR" not in variables:
+        environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
+    if can_raise(variables):
+        # Gunicorn, which it becomes, is a program of its own as ever.
+        process = Raised("gopher.app", environ, folder, log, safe_path=True)
+    else:
+        process = _start(environ, folder, log)
     try:
         with Api(port, process, log) as api:
-            wait_until(lambda: answers(api), 20, f"the API; its log: {log}")
+            wait_until(lambda: answers(api), 60, f"the API; its log: {log}")
             yield api
     finally:
         process.send_signal(signal.SIGTERM)

@@ -5,6 +5,7 @@ import random
 import re
 import socket
 
+import psutil
 from gopher.app import create_app, openapi
 
 from gopher.config.settings import Settings
@@ -149,6 +150,10 @@ class Hostile:
         rules = [*create_app(Settings()).url_map.iter_rules()]
         self._calls = [(method, rule.rule) for rule in rules for method in openapi.methods_of(rule)]
 
+    def calls(self) -> list[tuple[str, str]]:
+        """Return each method and path once; ids and names of the path are harmless."""
+        return [(method, re.sub("<[^>]*>", "nothing", route)) for method, route in self._calls]
+
     def request(self) -> bytes:
         chance = self._random
         if chance.random() < 0.03:
@@ -244,3 +249,9 @@ def status_of(answer: bytes) -> int | None:
     """Return the status of an answer, None when there is none. The 100 before another one does not count."""
     found = re.findall(rb"^HTTP/1\.[01] (\d\d\d) ", answer, re.MULTILINE)
     return int(next((each for each in found if each != b"100"), 0)) or None
+
+
+def memory(api):
+    """Return the bytes that the API's processes hold."""
+    processes = [api_process := psutil.Process(api.process.pid), *api_process.children(recursive=True)]
+    return sum(process.memory_info().rss for process in processes)

@@ -41,7 +41,7 @@ def client():
 
 
 @pytest.mark.parametrize("path", VIEWS)
-def test_every_answer_is_hardened_once_and_says_how_long_it_is(client, path):
+def test_every_answer_has_security_headers_once_and_a_content_length(client, path):
     got = client.get(path)
     assert int(got.headers["Content-Length"]) == len(got.data) > 0
     assert max(Counter(name.lower() for name, _ in got.headers).values()) == 1

@@ -45,7 +45,7 @@ def test_a_request_is_read_as_flask_reads_it_also_for_a_host_that_is_known(chang
     assert read(ours, changes) == read(flasks, changes)
 
 
-def test_names_that_strangers_make_up_are_not_kept_for_ever(monkeypatch):
+def test_names_invented_by_clients_are_not_kept_forever(monkeypatch):
     monkeypatch.setattr("gopher.app.application._HOSTS", 10)
     app = Application("ours", static_folder=None)
     for number in range(100):

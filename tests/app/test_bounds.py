@@ -1,14 +1,20 @@
 """Times and numbers have bounds, wherever a client gives one: what is out of them is 400, and spoils no page."""
 
 import json
+import re
 from base64 import urlsafe_b64encode
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 from gopher.app import create_app, jobs
+from gopher.cli.main import cli
 
+from gopher.client import Client
 from gopher.config.settings import Settings
+from gopher.errors import ConfigurationError, InvalidJob
 from gopher.jobs import filters
+from gopher.jobs.handlers import Registry, handler
 from gopher.jobs.schedule import ScheduleSpec
 from gopher.jobs.submission import Recurring, Submission
 
@@ -63,7 +69,8 @@ def test_a_body_with_any_number_or_time_is_taken_or_refused(api, method, path, k
     refused = 0
     for body in bodies(kind, base):
         answer = api.open(path, method=method, data=body, content_type="application/json")
-        assert answer.status_code in (200, 201, 202, 400), (body[:200], answer.text)
+        # 409: `require_worker`, and there is none.
+        assert answer.status_code in (200, 201, 202, 400, 409), (body[:200], answer.text)
         refused += answer.status_code == 400
     assert refused
     check_pages(api)
@@ -84,6 +91,7 @@ def test_a_recurring_submission_with_any_number_or_time_is_taken_or_refused(api)
         ("GET", "/api/v1/dlq", filters.DeadListing),
         ("GET", "/api/v1/dlq/groups", filters.GroupFilter),
         ("GET", "/api/v1/timeline", filters.Window),
+        ("GET", "/api/v1/types/email/stats", filters.Window),
         ("GET", "/api/v1/schedules/none/preview", filters.PreviewSize),
         ("DELETE", "/api/v1/dlq", filters.DeadSelection),
         ("GET", "/api/v1/jobs/01a20d1c-ddf1-7545-ad89-39761f6a6c22", jobs.Waiting),
@@ -140,8 +148,46 @@ def test_a_rate_at_a_bound_is_taken_and_shown(api, rate):
     assert api.get("/api/v1/limits").status_code == api.get("/dashboard/limits").status_code == 200
 
 
+def test_a_limit_per_key_is_set_shown_and_needs_something_to_limit(api):
+    answer = api.put("/api/v1/limits/math", json={"rate": "1/h", "per_key": True})
+    assert answer.json == {"type": "math", "rate": "1/h", "burst": 1.0, "concurrency": None, "per_key": True}
+    assert api.get("/api/v1/limits").json["limits"][0]["per_key"] is True
+    assert "each limit key" in api.get("/dashboard/limits").text
+    assert api.put("/api/v1/limits/math", json={"per_key": True}).json["field"] == "/rate"
+    assert "per_key" not in api.put("/api/v1/limits/math", json={"rate": "1/h"}).json
+
+
 @pytest.mark.parametrize("field", ["delay", "expires_in", "retention", "retry_for", "timeout", "unique_for"])
 @pytest.mark.parametrize("value", ["36526d", "9" * 400, 1e308, 10**30, "9" * 400 + "d", "1" * 100 + "ms"])
 def test_a_duration_out_of_bounds_is_refused(api, field, value):
     answer = api.post("/api/v1/jobs", json={**JOB, "unique_key": "u", field: value})
     assert (answer.status_code, answer.json["field"]) == (400, f"/{field}")
+
+
+@pytest.mark.parametrize(("field", "value"), [("timezone", "localtime"), ("cron_expression", "*/90 * * * *")])
+def test_a_schedule_whose_times_differ_by_host_or_mislead_is_refused_everywhere(api, field, value):
+    times = {"cron_expression": "0 3 * * *", field: value}
+    answer = api.put("/api/v1/schedules/refused", json={**JOB, **times})
+    assert (answer.status_code, answer.json["field"]) == (400, f"/{field}")
+    for path in ("/api/v1/jobs", "/api/v1/jobs?dry_run=1"):
+        answer = api.post(path, json={**JOB, "recurring": times})
+        assert (answer.status_code, answer.json["field"]) == (400, f"/recurring/{field}")
+    with pytest.raises(ConfigurationError, match=re.escape(value)):
+        handler("refused", cron=times["cron_expression"], timezone=times.get("timezone", "UTC"), into=Registry())(
+            lambda job, payload: None
+        )
+    asked = ["schedules", "preview", "--cron", times["cron_expression"], "--tz", times.get("timezone", "UTC")]
+    assert isinstance(CliRunner().invoke(cli, asked).exception, InvalidJob)
+
+
+def test_a_schedule_of_an_earlier_version_in_such_a_timezone_is_shown_and_continues(api, redis_url):
+    client = Client(redis_url, namespace="bounds")
+    client.schedules.put("kept", ScheduleSpec(**{**SCHEDULE, "payload": msgspec.Raw(b"{}"), "type": "kept"}))
+    keys = client.server.keys.for_queue("default")
+    definition = client.server.client.hget(keys.schedules, "kept").replace(b'"UTC"', b'"Factory"')
+    client.server.client.hset(keys.schedules, "kept", definition)
+    shown = api.get("/api/v1/schedules/kept").json
+    assert (shown["timezone"], shown.get("corrupt")) == ("Factory", None)
+    assert api.get("/api/v1/schedules/kept/preview").status_code == 200
+    assert api.post("/api/v1/schedules/kept/resume").json["next_run_at"]
+    client.close()

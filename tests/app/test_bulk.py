@@ -49,7 +49,7 @@ def test_bad_lines_are_named_and_the_others_stored(api, client, queue):
     assert stored(client, queue) == 2
 
 
-def test_answers_a_line_for_each_line_to_who_asks_for_that(api, client, queue):
+def test_answers_a_line_for_each_line_on_request(api, client, queue):
     body = line(queue, unique_key="k") + line(queue, priority="urgent") + line(queue, unique_key="k")
     answer = send(api, body, Accept="application/x-ndjson")
     assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/x-ndjson")
@@ -84,7 +84,7 @@ def test_a_line_that_is_too_long_is_named_and_the_next_one_read(api, client, que
     assert (told["accepted"], stored(client, queue)) == (2, 2)
 
 
-def test_lines_wait_for_nobody(api, queue):
+def test_lines_do_not_support_after(api, queue):
     told = send(api, line(queue) + line(queue, after=[0])).json()
     assert (told["errors"][0]["line"], told["errors"][0]["field"]) == (2, "/after")
 
@@ -126,7 +126,7 @@ def memory(api):
     return sum(child.memory_info().rss for child in psutil.Process(api.process.pid).children())
 
 
-def test_when_the_server_goes_away_it_says_how_far_it_came():
+def test_when_the_server_becomes_unavailable_it_reports_how_many_lines_are_stored():
     folder = Path(tempfile.mkdtemp(prefix="gopher-bulk-"))
     try:
         with EmbeddedServer(folder) as server, running_api(folder, server.url, WEB_CONCURRENCY="1") as api:

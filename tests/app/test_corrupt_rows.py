@@ -5,29 +5,22 @@ Everything is planted by hand, as an older version, another program or a broken 
 
 import json
 import re
+from base64 import urlsafe_b64encode
 from itertools import cycle
 
 import msgspec
 import pytest
 from click.testing import CliRunner
-from gopher.app import create_app
 from gopher.cli.main import cli
 
 from gopher.admin.dead_letters import DeadLetters
-from gopher.api_client.decode import read_view
 from gopher.base.states import State
-from gopher.client import Client
-from gopher.config.settings import Settings
 from gopher.jobs.job import new_job_id
-from gopher.jobs.loading import load_handlers
-from gopher.jobs.models import DeadLetterPage, JobView, Page
 from gopher.jobs.schedule import ScheduleSpec
 from gopher.queue.presence import show_worker
 from gopher.reads.job_views import FIELDS
-from tests.app.document import pointer_to, validator
-from tests.seeding import SeedingWorker
+from tests.app.installation import QUEUE, Installation, listed, look_at, walk
 
-QUEUE = "default"
 #: Before the year 1, as 0001-01-01T00:00:00+14:00 is.
 YEAR_0 = -62_135_647_200_000
 NO_VALUES = [
@@ -49,61 +42,6 @@ NO_NUMBERS = [b"nan", b"inf", b"-inf", b"1e400", b"9" * 400, b"9" * 5000, b"1e30
 BAD = [None, *NO_VALUES, *NO_NUMBERS]
 
 
-class Installation:
-    """An API over the server, and what it answers."""
-
-    def __init__(self, redis_url, namespace):
-        self.environ = {"REDIS_URL": redis_url, "GOPHER_NAMESPACE": namespace}
-        self.client = Client(redis_url, namespace=namespace, registry=load_handlers(["gopher.handlers"]))
-        self.client.server.register_queues(QUEUE)
-        self.redis, self.keys = self.client.server.client, self.client.server.keys.for_queue(QUEUE)
-        self.worker = SeedingWorker(self.client)
-        self.app = create_app(Settings.from_env(self.environ))
-        self.api = self.app.test_client()
-
-    def get(self, path):
-        """Return what the API answers: JSON that everybody can read, in the shape that its document promises."""
-        with self.api.get(path) as answer:
-            assert answer.status_code == 200, (path, answer.get_data())
-            text = answer.get_data().decode()
-        if not answer.is_json:
-            return text
-        place = pointer_to("GET", path.partition("?")[0])
-        schema = (*place, "responses", "200", "content", "application/json", "schema")
-        found = json.loads(text, parse_constant=pytest.fail)
-        validator(schema).validate(found)
-        return found
-
-    def run(self, *arguments):
-        """Return what a command of gopherctl says."""
-        done = CliRunner().invoke(cli, list(arguments), env=self.environ)
-        assert done.exit_code == 0, (arguments, done.output, done.exception)
-        return done.output
-
-    def job_in(self, state):
-        """Return the id of a job in a state."""
-        delay = "1h" if state == State.SCHEDULED else None
-        job_id = self.client.enqueue("math", {"operation": "prime", "number": 7}, delay=delay)
-        if state in (State.PENDING, State.SCHEDULED):
-            return job_id
-        (job,) = self.worker.fetch()
-        assert job.id == job_id
-        if state == State.RETRYING:
-            self.worker.retry(job)
-        elif state == State.FAILED:
-            self.worker.dead_letter(job)
-        elif state == State.COMPLETED:
-            self.worker.complete([job], log=b'[[1790000000000,"a line"]]')
-        return job_id
-
-    def plant(self, job_id, field, value):
-        key = self.keys.job(job_id)
-        if value is None:
-            self.redis.hdel(key, field)
-        else:
-            self.redis.hset(key, field, value)
-
-
 @pytest.fixture
 def installation(redis_url, namespace):
     made = Installation(redis_url, namespace)
@@ -113,62 +51,36 @@ def installation(redis_url, namespace):
 
 #: Pending ones last: each of the others is fetched before there are any.
 STATES = [State.PROCESSING, State.RETRYING, State.FAILED, State.COMPLETED, State.SCHEDULED, State.PENDING]
-PAGES = sorted(
-    rule.rule
-    for rule in create_app(Settings()).url_map.iter_rules()
-    if "GET" in rule.methods and not rule.arguments and "sign" not in rule.rule
-)
 
 
-def walk(installation):
-    """Ask for all that is read, but for what is of one job, schedule or asset."""
-    for path in PAGES:
-        if path != "/docs":
-            with installation.api.get(path) as answer:
-                assert answer.status_code in (200, 302), (path, answer.get_data())
-    installation.get("/api/v1/timeline?window=1h")
-    installation.get("/api/v1/dlq?error=ValueError")
-    installation.get("/api/v1/jobs?type=math")
-
-
-def look_at(installation, job_id):
-    """Ask for all that is said of one job."""
-    view = installation.get(f"/api/v1/jobs/{job_id}")
-    read_view(JobView, json.dumps(view).encode())
-    installation.get(f"/api/v1/jobs/{job_id}?wait=0.001")
-    installation.get(f"/api/v1/jobs/{job_id}/logs")
-    installation.get(f"/api/v1/jobs/{job_id}/why")
-    assert job_id in installation.get(f"/dashboard/jobs/{job_id}")
-    return view
-
-
-def listed(installation):
-    """Return the rows of all jobs and of the dead letters, page by page."""
-    rows = {}
-    for path, kind in (("/api/v1/jobs", Page), ("/api/v1/dlq", DeadLetterPage)):
-        cursor = ""
-        while cursor is not None:
-            page = installation.get(f"{path}?limit=7{cursor and '&cursor=' + cursor}")
-            read_view(kind, json.dumps(page).encode())
-            rows |= {row["job_id"]: row for row in page["jobs"]}
-            cursor = page["next_cursor"]
-    return rows
+FIELDS_AND_MORE = [*FIELDS, "log:1", "bucket", "waiting_for", "parents", "retention"]
+TOGETHER = [FIELDS_AND_MORE[at : at + 6] for at in range(0, len(FIELDS_AND_MORE), 6)]
 
 
 @pytest.mark.parametrize(
-    ("place", "field"), list(enumerate([*FIELDS, "log:1", "bucket", "waiting_for", "parents", "retention"]))
+    "fields",
+    [
+        *(pytest.param(some, id=f"{some[0]} to {some[-1]}") for some in TOGETHER),
+        *(pytest.param([field], id=field, marks=pytest.mark.deep) for field in FIELDS_AND_MORE),
+    ],
 )
-def test_no_value_of_a_jobs_record_hides_other_jobs_or_itself(installation, place, field):
-    turned = cycle([*STATES[place % len(STATES) :], *STATES[: place % len(STATES)]])
+def test_no_value_of_a_jobs_record_hides_other_jobs_or_itself(installation, fields):
+    """Six fields together, a sixth of the values for each, others for the next field; test-deep has each with all."""
+    planted = []
+    for field in fields:
+        place = FIELDS_AND_MORE.index(field)
+        turned = cycle([*STATES[place % len(STATES) :], *STATES[: place % len(STATES)]])
+        values = BAD[place % len(fields) :: len(fields)]
+        planted += [(state, field, value) for state, value in zip(turned, values, strict=False)]
     # Pending ones come last: each of the others is fetched before there are any.
-    wanted = sorted(zip(turned, BAD, strict=False), key=lambda each: STATES.index(each[0]))
+    planted.sort(key=lambda each: STATES.index(each[0]))
     good = {installation.job_in(state): state for state in STATES[:-1]}
-    bad = {installation.job_in(state): value for state, value in wanted}
+    bad = {installation.job_in(state): (field, value) for state, field, value in planted}
     good[installation.job_in(State.PENDING)] = State.PENDING
-    for job_id, value in bad.items():
+    for job_id, (field, value) in bad.items():
         installation.plant(job_id, field, value)
     rows = listed(installation)
-    assert not {key: value for key, value in bad.items() if key not in rows}
+    assert not {key: planted for key, planted in bad.items() if key not in rows}
     for job_id, state in good.items():
         assert rows[job_id]["status"] == state
         assert "corrupt" not in rows[job_id]
@@ -177,27 +89,36 @@ def test_no_value_of_a_jobs_record_hides_other_jobs_or_itself(installation, plac
     walk(installation)
 
 
-@pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize("what", ["a text", "a list", "nothing but its state", "everything wrong"])
-def test_a_record_that_is_none_is_a_row_that_says_so(installation, state, what):
-    good, job_id, *others = (installation.job_in(state) for _ in range(4))
+def test_a_record_that_is_none_is_a_row_that_says_so(installation, what):
+    good, bad = [], {}
+    for state in STATES:
+        job_id, *others = (installation.job_in(state) for _ in range(3))
+        bad[job_id] = state
+        good += others
+    for job_id, state in bad.items():
+        spoil(installation, job_id, state, what)
+    rows = listed(installation)
+    assert {*good, *bad} <= rows.keys()
+    for job_id, state in bad.items():
+        assert rows[job_id]["status"] == (state if what == "nothing but its state" else "corrupt")
+        assert {"type", "priority", "payload"} <= set(rows[job_id]["corrupt"])
+        look_at(installation, job_id)
+    walk(installation)
+
+
+def spoil(installation, job_id, state, what):
     key = installation.keys.job(job_id)
     if what == "everything wrong":
         installation.redis.hset(key, mapping=dict.fromkeys(FIELDS, b"\xff"))
+        return
+    installation.redis.delete(key)
+    if what == "a text":
+        installation.redis.set(key, "nonsense")
+    elif what == "a list":
+        installation.redis.rpush(key, "nonsense")
     else:
-        installation.redis.delete(key)
-        if what == "a text":
-            installation.redis.set(key, "nonsense")
-        elif what == "a list":
-            installation.redis.rpush(key, "nonsense")
-        else:
-            installation.redis.hset(key, "state", state)
-    rows = listed(installation)
-    assert {good, job_id, *others} <= rows.keys()
-    assert rows[job_id]["status"] == (state if what == "nothing but its state" else "corrupt")
-    assert {"type", "priority", "payload"} <= set(rows[job_id]["corrupt"])
-    look_at(installation, job_id)
-    walk(installation)
+        installation.redis.hset(key, "state", state)
 
 
 def test_a_job_of_an_older_version_that_is_due_before_the_year_1_is_shown_without_its_time(installation):
@@ -278,7 +199,14 @@ def test_a_schedule_that_can_not_be_read_is_a_row_that_says_so(installation):
     for name in ("good", "whole-1", "whole-3", "cron_expression-1", "payload-1", "tick-0", "tick-2"):
         installation.get(f"/api/v1/schedules/{name}")
         assert name in installation.get(f"/dashboard/schedules/{name}")
-    assert "zone-of-another-machine" in installation.get("/dashboard/schedules")
+    later = installation.client.schedules.page(limit=500, cursor=urlsafe_b64encode(b"whole").decode()).schedules
+    assert later[-1].name == "zone-of-another-machine"
+    address, pages = "/dashboard/schedules", ""
+    while address:
+        pages += (page := installation.get(address))
+        following = re.search(r'id="next" href="([^"]+)"', page)
+        address = following and following[1]
+    assert all(f'id="schedule-{name}"' in pages for name in definitions)
     assert "zone-of-another-machine" in installation.run("schedules")
     installation.redis.hset(schedules, b"\xff", SPEC)
     installation.redis.hset(schedules, "", SPEC)
@@ -286,13 +214,13 @@ def test_a_schedule_that_can_not_be_read_is_a_row_that_says_so(installation):
     walk(installation)
 
 
-def test_an_act_on_a_schedule_that_can_not_be_read_says_what_is_wrong_and_deleting_it_works(installation):
+def test_an_act_on_a_corrupt_schedule_reports_what_is_wrong_and_deleting_it_works(installation):
     installation.redis.hset(installation.keys.schedules, "broken", b"nonsense")
     for act in ("pause", "resume", "run"):
         assert installation.api.post(f"/api/v1/schedules/broken/{act}").status_code == 400
     assert installation.api.get("/api/v1/schedules/broken/preview").status_code == 400
     assert installation.api.delete("/api/v1/schedules/broken").status_code == 200
-    assert installation.get("/api/v1/schedules") == {"schedules": []}
+    assert installation.get("/api/v1/schedules")["schedules"] == []
 
 
 WORKER = {
@@ -363,7 +291,7 @@ def test_why_a_job_waits_is_told_though_its_limit_can_not_be_read(installation):
             if value is not None:
                 installation.redis.hset(installation.keys.limit("math"), field, value)
             assert installation.get(f"/api/v1/jobs/{job_id}/why")["reasons"]
-    for name in ("limit", "bucket", "holding", "histogram"):
+    for name in ("limit", "bucket", "holding", "histogram", "latencies"):
         installation.redis.delete(key := getattr(installation.keys, name)("math"))
         installation.redis.set(key, "nonsense")
         assert installation.get(f"/api/v1/jobs/{job_id}/why")["reasons"]
@@ -433,6 +361,7 @@ def test_samples_and_counters_that_can_not_be_read_count_for_nothing(installatio
         installation.redis.hset(installation.keys.totals, b"\xff%d" % at, value)
         installation.redis.hset(installation.keys.totals, f"dequeued:kind-{at}", value)
         installation.redis.hset(installation.keys.histogram("math"), f"run:{at}", value)
+        installation.redis.hset(installation.keys.latencies("math"), f"run:{at}", value)
         installation.redis.hset(installation.keys.tombstones, "low", value)
         assert "default" in installation.get("/api/v1/queue/stats")["queues"]
     assert "gopher_worker_count" in installation.get("/metrics")
@@ -464,12 +393,12 @@ def test_the_lists_of_gopherctl_show_what_is_corrupt_beside_what_is_not(installa
 IN_A_QUEUE = [
     *("next", "scheduled", "retrying", "failed", "groups", "group_names", "redrives", "telling", "finished", "workers"),
     *("fenced", "tombstones", "throttled", "limited", "schedules", "ticks", "last", "totals", "histogram:math"),
-    *("pending:high", "timeline:10000", "paused"),
+    *("latencies:math", "pending:high", "timeline:10000", "paused"),
 ]
 
 
 @pytest.mark.parametrize("kind", ["text", "list"])
-def test_what_stands_at_the_keys_of_one_queue_hides_no_other_queue(installation, kind):
+def test_corrupt_keys_of_one_queue_do_not_affect_others(installation, kind):
     job_id = installation.client.enqueue("math", {"operation": "prime", "number": 7})
     server, redis = installation.client.server, installation.redis
     server.register_queues("broken")

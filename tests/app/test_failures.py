@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from gopher.server.embedded import EmbeddedServer
-from tests.app.conftest import EMAIL, free_port, running_api
-from tests.helpers import wait_until
+from tests.app.conftest import EMAIL, running_api
+from tests.helpers import free_port, wait_until
 
 SHAPE = {"error", "code", "details", "request_id"}
 
@@ -103,7 +103,7 @@ def ask(api, path="/health"):
     return answer.status_code, answer.json(), time.monotonic() - started
 
 
-def test_a_server_that_hangs_is_said_within_bounds(frail, frail_api):
+def test_a_server_that_hangs_is_reported_in_time(frail, frail_api):
     os.kill(frail.pid, signal.SIGSTOP)
     try:
         status, body, seconds = ask(frail_api)
@@ -125,7 +125,7 @@ def test_a_server_that_hangs_is_said_within_bounds(frail, frail_api):
     assert wait_until(lambda: frail_api.get(f"/api/v1/jobs/{answer.json()['job_id']}").status_code == 200)
 
 
-def test_a_server_that_is_gone_is_said_and_its_return_noticed(frail, frail_api):
+def test_a_server_that_is_gone_is_reported_and_its_return_noticed(frail, frail_api):
     frail.stop()
     try:
         status, body, seconds = ask(frail_api)

@@ -11,11 +11,10 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-import psutil
 import pytest
 
 from tests.app.conftest import EMAIL, running_api
-from tests.app.hostile import Hostile, send, status_of
+from tests.app.hostile import Hostile, memory, send, status_of
 
 REQUESTS = int(os.environ.get("GOPHER_TEST_HOSTILE", "600"))
 
@@ -26,12 +25,6 @@ def besieged(folder, redis_url):
     variables = {"GOPHER_NAMESPACE": "besieged", "SERVER_READ_TIMEOUT": "500ms", "WEB_CONCURRENCY": "1"}
     with running_api(folder, redis_url, **variables) as api:
         yield api
-
-
-def memory(api):
-    """Return the bytes that the API's processes hold."""
-    processes = [api_process := psutil.Process(api.process.pid), *api_process.children(recursive=True)]
-    return sum(process.memory_info().rss for process in processes)
 
 
 def test_no_made_up_request_is_an_error_of_ours_or_costs_memory(besieged):
@@ -93,9 +86,8 @@ CHUNKED = b"POST /api/v1/queues/chunks/pause HTTP/1.1\r\n" + HEAD + b"Transfer-E
         b"1;x=\0\r\na\r\n0\r\n\r\n",
         b"-1\r\n",
         b"1_0\r\n",
-        b"f" * 30 + b"\r\n",
         b"1\r\naX\r\n",
-        b"0;" + b"a" * 2000,
+        b"0;" + b"a" * 9000,
         b"zz\r\n",
     ],
 )
@@ -239,14 +231,14 @@ def test_a_name_that_is_none_never_becomes_a_key(besieged, client, path, name):
     assert all(re.fullmatch(r"besieged:(\{[a-z0-9_-]+\}:)?[a-z0-9_:.-]+", key) for key in keys), keys
 
 
-def test_a_header_that_is_given_back_is_one_line(besieged):
+def test_a_header_that_is_echoed_is_one_line(besieged):
     answer = send(
         besieged.base_url.port, b"GET /nowhere HTTP/1.1\r\n" + HEAD + b"X-Request-ID: a%0d%0aSet-Cookie: x=1\r\n\r\n"
     )
     assert b"Set-Cookie" not in answer.partition(b"\r\n\r\n")[0]
 
 
-def test_nobody_writes_the_log_for_us(besieged):
+def test_clients_can_not_forge_log_lines(besieged):
     forged = "%0aINFO%20forged%1b%5b2J%E2%80%AE"
     for path in (f"/{forged}", f"/api/v1/jobs/{forged}", f"/api/v1/queues/{forged}/pause", f"/api/v1/jobs?{forged}=1"):
         for method in ("GET", "POST", "DELETE"):
@@ -269,7 +261,7 @@ def test_who_claims_to_be_elsewhere_is_believed_nowhere(besieged):
     assert "10.9.9.9" not in line
 
 
-def test_answers_say_what_browsers_may_do_with_them(besieged):
+def test_answers_restrict_what_browsers_do_with_them(besieged):
     for path in ("/", "/nowhere", "/api/v1/jobs", "/metrics", "/health", "/openapi.json", "/docs"):
         headers = besieged.get(path).headers
         assert headers["X-Content-Type-Options"] == "nosniff"

@@ -16,7 +16,18 @@ import pytest
 from gopher import Client, HttpClient, __version__
 from gopher.api_client.decode import read_view
 from gopher.config.tls import tls_context
-from gopher.errors import ApiUnavailable, ConfigurationError, JobConflict, JobNotFound, OutcomeUnknown
+from gopher.errors import (
+    ApiTooOld,
+    ApiUnavailable,
+    BatchNotFound,
+    CancellationNotFound,
+    ConfigurationError,
+    JobConflict,
+    JobNotFound,
+    OutcomeUnknown,
+    WebhookNotFound,
+    WorkerNotFound,
+)
 from gopher.jobs.models import JobView
 from gopher.jobs.submission import InvalidBatch
 from gopher.queue.idempotency import IdempotencyMismatch
@@ -149,7 +160,7 @@ def test_waits_for_the_end_of_a_job_or_for_its_patience(http: HttpClient, queue:
         http.wait("019f0000-0000-7000-8000-000000000000")
 
 
-def test_errors_say_what_is_wrong(api: Api) -> None:
+def test_errors_describe_what_is_wrong(api: Api) -> None:
     with HttpClient("http://127.0.0.1:1") as http, pytest.raises(ApiUnavailable, match="127.0.0.1:1 is unreachable"):
         http.stats()
     with pytest.raises(ConfigurationError, match="GOPHER_URL"):
@@ -158,10 +169,44 @@ def test_errors_say_what_is_wrong(api: Api) -> None:
         HttpClient(str(api.base_url), "line\nend")
 
 
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", "/api/v1/new"), ("DELETE", "/api/v1/stats"), ("GET", "/api/v1/jobs/new")]
+)
+def test_an_api_without_a_call_is_said_to_be_of_an_earlier_release(http: HttpClient, method: str, path: str) -> None:
+    with pytest.raises(ApiTooOld, match=f"{http._api.url} does not know {method} {path}: its release is older"):
+        http._api.call(method, path)
+
+
+def test_what_an_id_names_nothing_of_is_not_said_to_be_missing_as_a_job(http: HttpClient) -> None:
+    unknown = "019f0000-0000-7000-8000-000000000000"
+    with pytest.raises(JobNotFound):
+        http.waiting.run(unknown)
+    with pytest.raises(CancellationNotFound):
+        http.waiting.stop_cancellation(unknown)
+    with pytest.raises(BatchNotFound):
+        http.batches.get(unknown)
+    with pytest.raises(WebhookNotFound):
+        http.webhooks.get("019f00000000")
+    with pytest.raises(WorkerNotFound):
+        http.fleet.stop("nobody-1-abc")
+
+
 def test_a_view_keeps_numbers_to_the_digit_and_passes_over_what_is_new() -> None:
-    shown = dict.fromkeys(JobView.__struct_fields__) | {"history": [], "attempts": 1, "timeout": 1, "new": 1}
-    texts = {"job_id": "x", "type": "t", "status": "s", "queue": "q", "priority": "p", "created_at": "c", "owner": "o"}
-    del shown["corrupt"]
+    shown = dict.fromkeys(JobView.__struct_fields__) | {"history": [], "tags": [], "attempts": 1, "timeout": 1}
+    shown["new"] = 1
+    texts = {
+        "job_id": "x",
+        "type": "t",
+        "status": "s",
+        "queue": "q",
+        "priority": "p",
+        "created_at": "c",
+        "owner": "o",
+        "tenant": "",
+    }
+    for field in msgspec.structs.fields(JobView):
+        if field.default is msgspec.UNSET:
+            del shown[field.name]
     shown |= texts | {"max_retries": 1, "result": "RESULT", "progress": "PROGRESS"}
     text = json.dumps(shown).replace('"RESULT"', "12345678901234567890123").replace('"PROGRESS"', '{"fraction":0.50}')
     view = read_view(JobView, text.encode())

@@ -24,7 +24,7 @@ def line_of(api, request_id):
         lines = [json.loads(line) for line in api.log.read_text().splitlines() if line.startswith("{")]
         return [line for line in lines if line.get("request_id") == request_id and line["event"] == "request"]
 
-    wait_until(found, 5, "the request's line")
+    wait_until(found, 20, "the request's line")
     (line,) = found()
     return line
 

@@ -48,7 +48,7 @@ def test_shows_the_last_lines_that_a_job_logged(api, queue, worker):
     assert {**shown["lines"][-1], "time": None} == {"attempt": 1, "time": None, "line": "line 249"}
 
 
-def test_pages_of_jobs_go_on_by_cursor(api, queue):
+def test_pages_of_jobs_continue_by_cursor(api, queue):
     stored = [api.submit(queue=queue).json()["job_id"] for _ in range(5)]
     found, parameters = [], {"queue": queue, "limit": "2"}
     while True:
@@ -119,6 +119,6 @@ def test_lists_workers(api):
     assert api.get("/api/v1/workers").json() == {"workers": []}
 
 
-def test_the_first_page_says_what_is_where(api):
+def test_the_index_lists_the_parts_of_the_api(api):
     links = api.get("/").json()["links"]
     assert all(api.get(path).status_code == 200 for path in links.values())

@@ -28,7 +28,14 @@ PROMISED = {
     "gopher_queue_oldest_age_seconds": {"queue"},
     "gopher_scheduled_queue_size": set(),
     "gopher_dlq_size": set(),
+    "gopher_throttled_keys": set(),
+    "gopher_tenants_waiting": set(),
+    "gopher_batches": {"status"},
+    "gopher_outbox_entries": set(),
     "gopher_worker_count": set(),
+    "gopher_workers_needed": {"group"},
+    "gopher_processes_needed": {"group"},
+    "gopher_webhooks_disabled": set(),
     "gopher_active_workers": set(),
     "gopher_worker_utilization": set(),
     "gopher_schedule_overdue_seconds": {"schedule"},
@@ -38,23 +45,41 @@ PROMISED = {
 }
 #: What there is beyond that.
 MORE = {
+    "gopher_server_memory_bytes": {"server"},
+    "gopher_server_maxmemory_bytes": {"server"},
+    "gopher_server_may_evict": {"server"},
+    "gopher_server_evicted_keys_total": {"server"},
+    "gopher_server_appendonly": {"server"},
+    "gopher_server_writes_failing": {"server"},
+    "gopher_server_replicas": {"server"},
     "gopher_jobs_cancelled_total": {"job_type"},
     "gopher_jobs_expired_total": {"job_type"},
+    "gopher_jobs_replaced_total": {"job_type"},
     "gopher_jobs_rescued_total": {"job_type"},
     "gopher_jobs_reclaimed_total": {"job_type"},
+    "gopher_jobs_frozen_total": {"job_type"},
     "gopher_jobs_stuck": set(),
+    "gopher_worker_memory_room_bytes": set(),
+    "gopher_worker_memory_admitted_bytes": set(),
+    "gopher_worker_memory_free_bytes": set(),
+    "gopher_worker_jobs_held": set(),
     "gopher_outcomes_refused_total": {"job_type"},
     "gopher_records_removed_early_total": set(),
     "gopher_stale_results_total": set(),
     "gopher_retrying_queue_size": set(),
+    "gopher_queue_paused": {"queue"},
+    "gopher_type_paused": {"job_type"},
 }
 #: A name that is promised, though linters want no gauge to end like that.
 KNOWN_PROBLEMS = ["gopher_worker_count ends in what histograms have"]
 DEPLOY = Path(__file__).parents[2] / "deploy"
 
 
-def scrape(api):
-    answer = api.get("/metrics")
+SECRET = "a secret of the monitoring"
+
+
+def scrape(api, **options):
+    answer = api.get("/metrics", **options)
     assert answer.status_code == 200
     assert answer.headers["Content-Type"].startswith("text/plain")
     samples = {}
@@ -70,7 +95,7 @@ def value(samples, name, **labels):
     return samples.get((name, tuple(sorted(labels.items()))), 0)
 
 
-def test_counts_what_becomes_of_jobs(api, queue, worker):
+def test_counts_outcomes_of_jobs(api, queue, worker):
     before = scrape(api)
     for _ in range(4):
         api.submit(queue=queue, priority="high")
@@ -115,7 +140,15 @@ def busy(folder, redis_url):
         worker.dead_letter(failed)
         api.post(f"/api/v1/jobs/{api.submit().json()['job_id']}/cancel")
         totals = client.server.keys.for_queue("default").totals
-        for field in ("expired:email", "rescued:email", "reclaimed:email", "refused:email", "stale"):
+        for field in (
+            "expired:email",
+            "replaced:email",
+            "rescued:email",
+            "reclaimed:email",
+            "frozen:email",
+            "refused:email",
+            "stale",
+        ):
             client.server.client.hincrby(totals, field, 1)
         body = {"cron_expression": "0 0 1 1 *", "type": "email", "payload": EMAIL}
         for name in ("late", "in-time"):
@@ -147,7 +180,7 @@ def test_counts_jobs_that_run_for_longer_than_they_may(folder, redis_url):
         client.server.client.delete(*client.server.client.scan_iter(match=f"{namespace}:*", count=10_000))
 
 
-def test_says_how_late_schedules_are(busy):
+def test_reports_how_late_schedules_are(busy):
     samples = scrape(busy)
     assert 60 <= value(samples, "gopher_schedule_overdue_seconds", schedule="late") < 120
     assert samples[("gopher_schedule_overdue_seconds", (("schedule", "in-time"),))] == 0
@@ -188,9 +221,10 @@ def test_rules_and_dashboard_name_metrics_that_there_are(busy, name):
     assert len(named) > 8
 
 
-def test_a_server_that_is_away_is_said_once(folder):
-    with running_api(folder, "redis://127.0.0.1:1") as api:
-        samples = scrape(api)
+def test_a_server_that_is_unavailable_is_reported_once(folder):
+    # Without a key, nobody could know whether the server keeps any.
+    with running_api(folder, "redis://127.0.0.1:1", GOPHER_API_KEYS=f"prometheus:{SECRET}:read") as api:
+        samples = scrape(api, headers={"Authorization": f"Bearer {SECRET}"})
         assert {name for name, _ in samples if not name.startswith("gopher_api_")} == {"gopher_up"}
         assert samples[("gopher_up", ())] == 0
 
@@ -251,8 +285,8 @@ def test_counts_requests_by_route_known_method_and_status_over_all_processes(api
 
 
 def test_buckets_are_cumulated_in_seconds():
-    buckets, total = cumulated({"run:1": 2, "run:3": 1, f"run:{len(BOUNDS) + 1}": 1, "run:sum_us": 2_500_000}, "run")
-    assert buckets[0] == ("0.001", 2)
-    assert buckets[2] == ("0.005", 3)
+    buckets, total = cumulated({"run:1": 2, "run:4": 1, f"run:{len(BOUNDS) + 1}": 1, "run:sum_us": 2_500_000}, "run")
+    assert buckets[0] == ("0.0001", 2)
+    assert buckets[3] == ("0.001", 3)
     assert buckets[-2:] == [("1800", 3), ("+Inf", 4)]
     assert total == 2.5

@@ -8,9 +8,10 @@ from gopher.app.problems import FAILURES
 from jsonschema_rs import meta
 
 from gopher.config.settings import Settings
-from gopher.interface import DeadLettersInterface, FlowInterface, Gopher, SchedulesInterface
+from gopher.interface.operation import declared_of
 from tests.app.conftest import EMAIL
 from tests.app.document import document, pointer_to, validator
+from tests.core.test_interface import PARTS
 
 
 def steps_to(value, wanted, place=()):
@@ -44,8 +45,7 @@ def test_every_route_is_declared_beside_its_view_and_in_the_document():
 
 
 def test_every_call_of_the_api_is_an_operation_of_the_interface_and_every_operation_is_served():
-    kinds = (Gopher, DeadLettersInterface, FlowInterface, SchedulesInterface)
-    declared = [each.operation for kind in kinds for each in vars(kind).values() if hasattr(each, "operation")]
+    declared = [found for kind in PARTS for each in vars(kind).values() if (found := declared_of(each))]
     app = create_app(Settings())
     served = {
         (call.method, call.path): call.operation
@@ -65,7 +65,7 @@ def test_a_renamed_call_is_marked_as_deprecated():
     assert marked == {"/api/v1/dlq/retries", "/api/v1/dlq/retries/{retry_id}/stop"}
 
 
-def test_every_call_says_what_it_does_and_has_a_name_of_its_own():
+def test_every_call_has_a_summary_and_a_unique_name():
     declared = [each for path in document()["paths"].values() for each in path.values()]
     assert all(each["summary"].endswith(".") for each in declared)
     assert len({each["operationId"] for each in declared}) == len(declared)
@@ -108,6 +108,12 @@ def test_every_example_fits_its_schema():
         assert validator(("components", "schemas", "Problem")).is_valid(example["value"]), name
 
 
+def test_no_value_of_an_enumeration_is_listed_twice():
+    enumerations = list(steps_to(document(), "enum"))
+    assert len(enumerations) > 20
+    assert {place: values for place, values in enumerations if len(set(values)) < len(values)} == {}
+
+
 def test_the_example_of_every_body_is_accepted(api, client):
     """Those of submissions, as a dry run: so each job type's own is, too."""
     for each in document()["components"]["schemas"]["Submission"]["oneOf"]:
@@ -131,7 +137,7 @@ def test_a_payload_is_described_by_its_handlers_own_type():
         ("limit=0", "/limit", "is '0': expected `int` >= 1"),
         ("limit=many", "/limit", "is 'many': expected `int`"),
         ("limit=1&limit=2", "/limit", "more than once"),
-        ("statsu=failed", "/statsu", "supported: status, type, queue, limit, cursor"),
+        ("statsu=failed", "/statsu", "did you mean 'status'? supported: status, type, queue, tenant, tag"),
     ],
 )
 def test_a_query_that_can_not_be_read_is_refused_with_the_remedy(api, query, field, says):

@@ -1,6 +1,7 @@
-"""Whose a job is: what a key that may only submit learns of others' jobs (nothing), and which types it may submit."""
+"""Whose a job is: what a key that may only submit does with its own jobs, and learns of others' (nothing)."""
 
 import json
+import re
 import threading
 from contextlib import contextmanager
 from uuid import uuid4
@@ -10,8 +11,10 @@ import pytest
 
 from gopher.api_client.client import HttpClient
 from gopher.client import Client
-from gopher.errors import AccessRefused
+from gopher.errors import AccessRefused, JobConflict
 from gopher.jobs.job import new_job_id
+from gopher.jobs.owners import Submitter
+from gopher.jobs.prepare import prepare_fields
 from gopher.jobs.submission import InvalidBatch, parse
 from tests.app.conftest import running_api
 from tests.helpers import wait_until
@@ -132,7 +135,7 @@ def test_no_key_gets_another_owners_job_by_its_unique_key(api, client, queue, fo
 
 
 @every_form
-def test_a_duplicate_is_told_of_as_the_job_that_it_stands_for(api, client, queue, form):
+def test_a_duplicate_is_described_by_the_existing_job(api, client, queue, form):
     first = row(single(api, email(queue, unique_key="k", priority="high", delay="1h"), "shop-1"))
     told = row(form(api, email(queue, unique_key="k", priority="low"), "shop-2"))
     expected = {
@@ -158,9 +161,6 @@ def test_who_may_only_submit_waits_for_its_own_job_by_its_unique_key(api, client
 
 def test_a_job_of_an_older_version_is_not_shown_to_an_owner_nor_in_its_way(api, client, queue):
     before = client.enqueue("email", SECRET, queue=queue, unique_key="k", delay="1h")
-    keys, redis = client.server.keys.for_queue(queue), client.server.client
-    redis.rename(keys.prefix + "unique:email k", keys.prefix + "unique:k")
-    redis.hset(keys.job(before), "unique", "k")
     answer = single(api, {**email(queue, unique_key="k"), "payload": {**SECRET, "body": "ours"}}, "shop-1", wait=0.05)
     assert answer.json()["job_id"] != before
     assert "PIN 1234" not in answer.text
@@ -218,7 +218,7 @@ def test_another_owners_job_can_not_be_told_from_one_that_does_not_exist(api, cl
 
 
 @pytest.mark.parametrize("form", [single, batch])
-def test_an_owner_waits_for_its_own_jobs_and_whoever_may_read_for_any(api, queue, form):
+def test_an_owner_waits_for_its_own_jobs_and_a_reader_for_any(api, queue, form):
     parent = row(single(api, email(queue), "shop-1"))["job_id"]
     for secret in ("shop-2", "board-1", "ops-1"):
         assert row(form(api, email(queue, after=[parent]), secret))["status"] == "scheduled"
@@ -252,6 +252,122 @@ def test_a_batch_waits_for_its_own_earlier_jobs_in_any_queue(api, client, queue)
     jobs[1]["after"] = [0, theirs]
     answer = api.post("/api/v1/jobs/batch", json={"jobs": jobs}, headers=bearer("shop-1"))
     assert (answer.status_code, [each["index"] for each in answer.json()["errors"]]) == (400, [1])
+
+
+# Jobs of one's own
+
+
+def test_who_may_only_submit_reads_waits_for_and_cancels_its_own_jobs(api, client, queue):
+    with HttpClient(str(api.base_url), "shop-1") as shop:
+        done = shop.enqueue("email", SECRET, queue=queue)
+        with completing(client, queue):
+            assert shop.wait(done, 10).status == "completed"
+        assert (shop.job(done).owner, msgspec.json.decode(shop.job(done).payload)) == ("shop", SECRET)
+        assert (shop.logs(done), shop.why(done)[0].code) == ([], "ended")
+        with pytest.raises(JobConflict):
+            shop.cancel(done)
+        assert shop.cancel(shop.enqueue("email", SECRET, queue=queue, delay="1h")) == "cancelled"
+
+
+def test_both_forms_of_cancel_are_the_owners_and_audited(api, queue):
+    for method, path in (("DELETE", ""), ("POST", "/cancel")):
+        job_id = row(single(api, email(queue, delay="1h"), "shop-1"))["job_id"]
+        headers = {**bearer("shop-2"), "X-Request-ID": f"own-{method}-{queue}"}
+        assert api.request(method, f"/api/v1/jobs/{job_id}{path}", headers=headers).json()["status"] == "cancelled"
+        (line,) = audited(api, f"own-{method}-{queue}")
+        assert (line["who"], line["action"], line["on"]) == ("shop", "jobs.cancel", {"job_id": job_id})
+        assert line["result"] == "done"
+
+
+def test_a_stronger_key_may_do_with_its_own_jobs_what_a_weaker_one_may(api, client, queue):
+    own = row(single(api, email(queue, delay="1h"), "board-1"))["job_id"]
+    theirs = row(single(api, email(queue, delay="1h"), "shop-1"))["job_id"]
+    answers = [api.delete(f"/api/v1/jobs/{job_id}", headers=bearer("board-1")) for job_id in (own, theirs)]
+    assert [answer.status_code for answer in answers] == [200, 403]
+    assert client.job(theirs).status == "scheduled"
+
+
+def test_what_an_owner_is_told_of_why_its_job_waits_is_nothing_of_others(api, client, queue):
+    client.flow.set_limit("email", None, None, 1)
+    try:
+        running, ahead = (client.enqueue("email", SECRET, queue=queue) for _ in range(2))
+        (given,) = SeedingWorker(client, queue).fetch()
+        assert given.id == running
+        parent = row(single(api, email(queue), "shop-1"))["job_id"]
+        child = row(single(api, email(queue, after=[parent]), "shop-1"))["job_id"]
+        told = {
+            secret: [api.get(f"/api/v1/jobs/{each}/why", headers=bearer(secret)).text for each in (parent, child)]
+            for secret in ("shop-1", "board-1")
+        }
+    finally:
+        client.flow.clear_limit("email")
+    assert running in told["board-1"][0]
+    assert "ahead of it" in told["board-1"][0]
+    assert parent in told["board-1"][1]
+    for text in told["shop-1"]:
+        assert not re.search(f"{running}|{ahead}|of: |jobs of", text.replace(parent, "").replace(child, ""))
+    codes = [[reason["code"] for reason in json.loads(text)["reasons"]] for text in told["shop-1"]]
+    assert codes == [[reason["code"] for reason in json.loads(text)["reasons"]] for text in told["board-1"]]
+
+
+def test_a_job_that_jobs_of_others_wait_for_does_not_reveal_them(api, client, queue):
+    parent = row(single(api, email(queue), "shop-1"))["job_id"]
+    child = client.enqueue("email", SECRET, queue=queue, after=[parent])
+    paths = [("GET", ""), ("GET", "/logs"), ("GET", "/why"), ("DELETE", ""), ("GET", "")]
+    answers = [api.request(how, f"/api/v1/jobs/{parent}{path}", headers=bearer("shop-1")) for how, path in paths]
+    assert [answer.status_code for answer in answers] == [200] * len(paths)
+    assert not [answer.text for answer in answers if child in answer.text]
+    # As with every parent that does not complete.
+    assert client.job(child).status == "failed"
+
+
+def test_another_owners_job_costs_the_server_the_same_commands_as_a_missing_one(api, client, queue):
+    theirs, missing = client.enqueue("email", SECRET, queue=queue), new_job_id(queue)
+
+    def commands(job_id, path):
+        client.server.client.config_resetstat()
+        if path is None:
+            assert single(api, email(queue, after=[job_id]), "shop-1").status_code == 400
+        else:
+            assert api.get(f"/api/v1/jobs/{job_id}{path}", headers=bearer("shop-1")).status_code == 404
+        counted = client.server.client.info("commandstats")
+        return {name: each["calls"] for name, each in counted.items() if name not in ("cmdstat_info", "cmdstat_hello")}
+
+    def fewest(job_id, path):
+        # A process that has not seen the queue for a while asks about it once more.
+        return min((commands(job_id, path) for _ in range(5)), key=lambda each: sum(each.values()))
+
+    for path in ("", "?wait=1", "/logs", "/why", "/files", "/files/a.jpg", None):
+        assert fewest(theirs, path) == fewest(missing, path)
+
+
+def test_requests_that_are_rejected_before_their_view_are_counted(api):
+    def counted():
+        told = api.get("/metrics", headers=bearer("ops-1")).text
+        row = r'gopher_api_requests_total\{method="GET",path="/api/v1/jobs/<job_id>/why",status="404"\} (.*)'
+        return sum(map(float, re.findall(row, told)))
+
+    before = counted()
+    assert api.get(f"/api/v1/jobs/{new_job_id()}/why", headers=bearer("shop-1")).status_code == 404
+    assert counted() == before + 1
+
+
+def test_jobs_of_a_type_that_needs_a_role_are_shown_and_cancelled_with_that_role(api, client, queue):
+    # Such as a handler submits on behalf of its owner.
+    job = prepare_fields({"type": "cleanup", "payload": {}, "queue": queue, "delay": "1h"})
+    (stored,) = client.store([job], submitter=Submitter("shop", sees_all=False))
+    for method in ("GET", "DELETE"):
+        answer = api.request(method, f"/api/v1/jobs/{stored.job_id}", headers=bearer("shop-1"))
+        assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
+        assert "jobs of type 'cleanup' require admin" in answer.json()["details"]
+    assert client.job(stored.job_id).status == "scheduled"
+
+
+def test_a_job_whose_record_is_corrupt_is_nobodys(api, client, queue):
+    job_id = row(single(api, email(queue), "shop-1"))["job_id"]
+    client.server.client.hset(client.server.keys.for_queue(queue).job(job_id), "envelope", "{")
+    assert api.get(f"/api/v1/jobs/{job_id}", headers=bearer("shop-1")).status_code == 404
+    assert api.get(f"/api/v1/jobs/{job_id}", headers=bearer("board-1")).json()["owner"] == ""
 
 
 # Types that need a role
@@ -313,7 +429,7 @@ def test_a_schedule_of_such_a_type_is_refused_as_schedules_are(api):
         assert answer.status_code == 403
 
 
-def test_jobs_of_a_schedule_are_trusted_whoever_has_made_it(api, client, queue):
+def test_jobs_of_a_schedule_are_trusted_whatever_key_created_it(api, client, queue):
     spec = {**CLEANUP, "queue": queue, "cron_expression": "@yearly"}
     assert api.put(f"/api/v1/schedules/{queue}", json=spec, headers=bearer("ops-1")).status_code == 201
     made = api.post(f"/api/v1/schedules/{queue}/run", headers=bearer("ops-1")).json()
@@ -325,7 +441,7 @@ def audited(api, request_id):
         lines = [json.loads(line) for line in api.log.read_text().splitlines() if line.startswith("{")]
         return [line for line in lines if line["event"] == "audit" and line["request_id"] == request_id]
 
-    wait_until(found, 5, "the audit line")
+    wait_until(found, 20, "the audit line")
     return found()
 
 
@@ -339,10 +455,11 @@ def test_a_submission_that_needs_admin_is_audited_as_a_call_that_does(api, queue
     finally:
         del api.headers["X-Request-ID"]
     (line,) = audited(api, request_id)
-    assert (line["who"], line["status"], line["types"]) == (secret.partition("-")[0], status, ["cleanup"])
+    assert (line["who"], line["action"], line["on"]) == (secret.partition("-")[0], "jobs.submit", {"type": "cleanup"})
+    assert line["result"] == {201: "done", 403: "denied"}[status]
 
 
-def test_the_list_of_types_says_which_role_each_needs(api):
+def test_the_list_of_types_shows_which_role_each_needs(api):
     listed = api.get("/api/v1/jobs/types", headers=bearer("board-1")).json()["types"]
     assert {each["name"]: each["needs"] for each in listed} == {
         "cleanup": "admin", "email": "submit", "image_resize": "submit", "math": "submit", "report": "read",

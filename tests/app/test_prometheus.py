@@ -7,10 +7,13 @@ from pathlib import Path
 
 import httpx
 import pytest
+import yaml
 
-from tests.app.conftest import EMAIL, Api, free_port
-from tests.helpers import wait_until
+from tests.app.conftest import EMAIL, Api
+from tests.helpers import free_port, wait_until
 
+#: Queries by which workers are scaled.
+AUTOSCALING = Path(__file__).parent.parent.parent / "deploy" / "kubernetes" / "autoscaling.yaml"
 RULES = Path(__file__).parent.parent.parent / "deploy" / "gopher-alerts.yml"
 PROGRAMS = {name: shutil.which(name) for name in ("prometheus", "promtool")}
 
@@ -85,3 +88,11 @@ def test_it_takes_our_alert_rules(prometheus):
     assert subprocess.run([str(PROGRAMS["promtool"]), "check", "rules", RULES], check=False).returncode == 0
     wait_until(lambda: all(rule["health"] == "ok" for rule in prometheus.rules()), 10, "all rules to be evaluated")
     assert prometheus.rules()
+
+
+def test_it_knows_what_the_autoscaler_asks_for(prometheus, api):
+    for _ in range(2):
+        assert api.submit(priority="high").status_code == 201
+    (trigger,) = yaml.safe_load(AUTOSCALING.read_text())["spec"]["triggers"]
+    query = trigger["metadata"]["query"]
+    wait_until(lambda: (prometheus.value(query) or 0) >= 1, 10, f"{query} to be 1")

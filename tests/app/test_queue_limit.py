@@ -76,6 +76,55 @@ def test_lines_that_may_be_repeated_are_refused_together_so_that_a_repeat_is_ans
     assert client.stats().total_enqueued == 2
 
 
+@pytest.fixture
+def choosy(redis_url, namespace):
+    """An API that allows two queues."""
+    return create_app(Settings(redis_url=redis_url, namespace=namespace, queues=("a", "mail"))).test_client()
+
+
+def test_a_job_for_a_queue_that_is_not_listed_is_refused_with_the_allowed_ones(choosy):
+    for path in ("/api/v1/jobs", "/api/v1/jobs?dry_run=1"):
+        answer = choosy.post(path, json=job("c"))
+        assert (answer.status_code, answer.json["code"], answer.json["field"]) == (400, "unknown_queue", "/queue")
+        assert answer.json["details"].startswith("is 'c', which is not an allowed queue: use one of a, mail,")
+    # Neither is the default one.
+    assert choosy.post("/api/v1/jobs", json={**job("a"), "queue": "default"}).json["code"] == "unknown_queue"
+    assert choosy.post("/api/v1/jobs", json=job("mail")).status_code == 201
+    assert choosy.post("/api/v1/queues/c/pause").json["code"] == "unknown_queue"
+
+
+def test_a_queue_that_exists_and_is_not_listed_gets_no_more_jobs(choosy, client):
+    client.enqueue("math", {}, queue="old")
+    assert choosy.post("/api/v1/jobs", json=job("old")).json["code"] == "unknown_queue"
+    assert choosy.get("/api/v1/queue/stats").json["queues"].keys() == {"old"}
+
+
+def test_of_a_batch_each_job_for_a_queue_that_is_not_listed_is_named(choosy):
+    answer = choosy.post("/api/v1/jobs/batch", json={"jobs": [job("a"), job("c"), job("mail"), job("d")]})
+    assert (answer.status_code, answer.json["code"]) == (400, "unknown_queue")
+    rows = [(row["index"], row["field"], row["code"]) for row in answer.json["errors"]]
+    assert rows == [(1, "/queue", "unknown_queue"), (3, "/queue", "unknown_queue")]
+
+
+def test_of_lines_those_for_queues_that_are_not_listed_are_rejected(choosy):
+    body = b"\n".join(json.dumps(job(queue)).encode() for queue in ("c", "a"))
+    answer = choosy.post("/api/v1/jobs/batch", data=body, content_type="application/x-ndjson")
+    assert (answer.status_code, answer.json["accepted"]) == (200, 1)
+    assert [row["code"] for row in answer.json["errors"]] == ["unknown_queue"]
+    answer = choosy.post("/api/v1/jobs/batch", data=body[: body.index(b"\n")], content_type="application/x-ndjson")
+    assert (answer.status_code, answer.json["code"]) == (400, "unknown_queue")
+
+
+def test_a_schedule_for_a_queue_that_is_not_listed_is_refused(choosy):
+    answer = choosy.put("/api/v1/schedules/nightly", json={**job("c"), "cron_expression": "0 0 * * *"})
+    assert (answer.status_code, answer.json["code"]) == (400, "unknown_queue")
+
+
+def test_a_limit_can_be_set_before_the_first_job(choosy):
+    assert choosy.put("/api/v1/limits/math", json={"rate": "1/h"}).status_code == 200
+    assert [view["queue"] for view in choosy.get("/api/v1/limits").json["limits"]] == ["a"]
+
+
 def test_a_dry_run_of_a_batch_looks_things_up_once(api, client):
     def commands(count):
         before = client.server.client.info("stats")["total_commands_processed"]

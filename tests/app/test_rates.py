@@ -30,7 +30,7 @@ def statuses(api, count, **headers):
     return [api.get("/api/v1/jobs", **headers).status_code for _ in range(count)]
 
 
-def test_a_client_that_sends_too_much_is_told_when_to_go_on(limited):
+def test_a_client_that_sends_too_much_is_told_when_to_continue(limited):
     with limited() as api:
         answers = [api.get("/api/v1/jobs") for _ in range(6)]
         assert [answer.status_code for answer in answers] == [200] * 5 + [429]

@@ -34,9 +34,12 @@ from benchmarks.server import starter, unpacked_jemalloc
 from gopher.server.embedded import EmbeddedServer, find_server
 from tests.helpers import wait_until
 
-GOPHER = Contender("Gopher", "with_gopher.py", 60_000, bulk=True)
+pytestmark = pytest.mark.deep
+
+# The fewer are expected, the fewer have to be sent.
+GOPHER = Contender("Gopher", "with_gopher.py", 30_000, bulk=True)
 NOBODY = Contender("nobody", "no_such_driver.py", 1)
-LIMIT = Contender("limit", "with_limit.py", 60_000, bulk=True, pictures=False)
+LIMIT = Contender("limit", "with_limit.py", 12_000, bulk=True, pictures=False)
 
 
 @pytest.mark.parametrize("contender", [GOPHER, LIMIT], ids=lambda contender: contender.name)
@@ -48,7 +51,7 @@ def test_an_item_has_a_value_for_each_of_its_figures(module, contender):
     assert all(value > 0 for value in found.values()), found
 
 
-def test_workers_are_measured_side_by_side_and_stand_still_when_it_is_not_their_turn(monkeypatch):
+def test_workers_are_measured_side_by_side_and_stopped_between_their_slices(monkeypatch):
     names, turn = [], draining._turn
 
     def stand_still(root):
@@ -66,7 +69,7 @@ def test_workers_are_measured_side_by_side_and_stand_still_when_it_is_not_their_
     assert names[:4] == ["limit", "Gopher", "Gopher", "limit"]
 
 
-def test_who_fails_in_the_middle_is_named_and_the_others_go_on():
+def test_a_contender_that_fails_is_named_and_the_others_continue():
     turns = {"Gopher": iter([1.0, 2.0, 3.0]), "limit": iter([1.0])}
 
     @contextmanager
@@ -88,7 +91,7 @@ def test_what_gopher_is_measured_by_alone(module, monkeypatch):
     assert all(value >= 0 for value in found.values()), found
 
 
-def test_the_api_and_an_empty_view_are_asked_by_turns(monkeypatch):
+def test_the_api_and_an_empty_view_are_asked_alternately(monkeypatch):
     asked, ask = [], asking._rate
     monkeypatch.setattr(asking, "TURNS", 2)
     monkeypatch.setattr(
@@ -128,7 +131,7 @@ def test_a_sender_that_has_died_is_named_with_what_it_said():
         send("noop", 3, "one")
 
 
-def test_a_peer_that_cannot_be_installed_is_left_out(monkeypatch, tmp_path):
+def test_a_peer_that_cannot_be_installed_is_omitted(monkeypatch, tmp_path):
     monkeypatch.setattr(contenders, "CACHE", tmp_path)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     with pytest.raises(LeftOut, match="could not be installed"):
@@ -196,7 +199,7 @@ def test_gopherctl_bench_measures_and_leaves_nothing_behind(redis_url, namespace
         assert not list(server.scan_iter(match=f"{namespace}*"))
 
 
-def test_what_parked_jobs_cost_the_others_is_measured(monkeypatch, capsys):
+def test_what_throttled_jobs_cost_the_others_is_measured(monkeypatch, capsys):
     monkeypatch.setenv("MANY", "300")
     monkeypatch.setenv("ROUNDS", "2")
     assert parked.main() == 0

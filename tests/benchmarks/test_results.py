@@ -28,7 +28,7 @@ def results() -> Results:
     return made
 
 
-def test_a_failure_is_told_without_where_the_project_lies(results):
+def test_a_failure_is_reported_without_the_path_of_the_project(results):
     results.failed("saq", "wake", f'it died.\n  File "{ROOT}/benchmarks/peers/marks.py", line 24')
     assert results.problems == ['saq, wake: it died. File "benchmarks/peers/marks.py", line 24']
 

@@ -14,6 +14,7 @@ from gopher.cli.processes import gopherctl
 
 from gopher.client import Client
 from tests.seeding import SeedingWorker
+from tests.worker.nursery import Raised, can_raise
 
 
 @dataclass
@@ -38,15 +39,26 @@ def environ(redis_url: str, namespace: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def run(environ: dict[str, str], tmp_path: Path) -> Run:
+def run(environ: dict[str, str], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Run one command to its end, in an empty folder and without a terminal."""
+    streams = tmp_path_factory.mktemp("streams")
 
     def _run(*arguments: str, stdin: str = "", **more: str) -> Answer:
-        done = subprocess.run(
-            gopherctl(*arguments), input=stdin, env={**environ, **more}, cwd=tmp_path, capture_output=True, text=True,
-            timeout=30, check=False,
-        )  # fmt: skip
-        return Answer(done.returncode, done.stdout, done.stderr)
+        variables = {**environ, **more}
+        if not can_raise(more):
+            done = subprocess.run(
+                gopherctl(*arguments), input=stdin, env=variables, cwd=tmp_path, capture_output=True, text=True,
+                timeout=30, check=False,
+            )  # fmt: skip
+            return Answer(done.returncode, done.stdout, done.stderr)
+        typed, out, err = (streams / name for name in ("in", "out", "err"))
+        typed.write_text(stdin)
+        out.unlink(missing_ok=True)
+        err.unlink(missing_ok=True)
+        command = Raised(
+            "gopher.cli", variables, tmp_path, out, arguments=arguments, stdin=typed, err=err, safe_path=True
+        )
+        return Answer(command.wait(30), out.read_text(), err.read_text())
 
     return _run
 
@@ -84,19 +96,14 @@ def worker(client: Client) -> SeedingWorker:
 
 
 @pytest.fixture
-def background(environ: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
+def background(environ: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., Raised]]:
     """Start commands that run on; whatever is left of them at the end is killed."""
-    started: list[subprocess.Popen[str]] = []
+    started: list[Raised] = []
 
-    def _start(*arguments: str, **more: str) -> "subprocess.Popen[str]":
-        log = (tmp_path / f"log-{len(started)}").open("w+")
-        with log:
-            made = subprocess.Popen(
-                gopherctl(*arguments), env={**environ, **more}, cwd=tmp_path, stdin=subprocess.DEVNULL, stdout=log,
-                stderr=subprocess.STDOUT, text=True,
-            )  # fmt: skip
-        started.append(made)
-        return made
+    def _start(*arguments: str, **more: str) -> Raised:
+        log = tmp_path / f"log-{len(started)}"
+        started.append(Raised("gopher.cli", {**environ, **more}, tmp_path, log, arguments=arguments, safe_path=True))
+        return started[-1]
 
     yield _start
     for each in started:

@@ -67,10 +67,10 @@ def test_retries_all_that_fit(run: Run, client: Client, dead: list[str]) -> None
     assert run("retry-all").out == "1 job pending again\n"
 
 
-def test_retries_by_and_by_and_says_how_to_follow_and_to_stop_it(run: Run, client: Client, dead: list[str]) -> None:
+def test_retries_gradually_and_reports_how_to_follow_and_to_stop_it(run: Run, client: Client, dead: list[str]) -> None:
     told = run("retry-all", "--canary", "1", "--rate", "5/s")
     redrive_id = client.dead_letters.redrives()[0].redrive_id
-    assert "2 jobs will be retried; see progress with gopherctl redrives" in told.out
+    assert "2 jobs will be retried; see progress with `gopherctl redrives`" in told.out
     assert f"gopherctl redrives stop {redrive_id}" in told.out
     assert "no scheduler is running" in told.err
     client.server.run(client.server.queue("default").continue_redrives())
@@ -93,7 +93,7 @@ def test_the_old_name_of_redrives_answers_as_before_with_a_warning(run: Run, cli
     assert "retries" not in re.findall(r"^  (\S+)", run("--help").out, re.MULTILINE)
 
 
-def test_nothing_is_begun_where_nothing_fits(run: Run, dead: list[str]) -> None:
+def test_no_redrive_starts_without_matches(run: Run, dead: list[str]) -> None:
     assert run("retry-all", "--type", "report", "--rate", "1/s").out == "no matching dead letters\n"
     answer = run("redrives", "stop", "nothing")
     assert (answer.code, "gopherctl redrives" in answer.err) == (1, True)
@@ -107,7 +107,7 @@ def test_deletes_dead_letters_only_when_told_so(run: Run, client: Client, dead: 
     assert run("job", dead[0]).code == 1
 
 
-def test_does_not_delete_what_is_no_dead_letter(run: Run, client: Client) -> None:
+def test_deletes_only_dead_letters(run: Run, client: Client) -> None:
     job_id = client.enqueue("math", {})
     answer = run("discard", "-i", job_id, "-y")
     assert answer.code == 1
@@ -116,7 +116,7 @@ def test_does_not_delete_what_is_no_dead_letter(run: Run, client: Client) -> Non
 
 
 @pytest.mark.parametrize("place", ["main", "scheduled", "retrying", "failed"])
-def test_purges_one_state_and_says_how_many(
+def test_purges_one_state_and_reports_how_many(
     run: Run, client: Client, worker: SeedingWorker, dead: list[str], place: str
 ) -> None:
     client.enqueue("math", {})

@@ -18,6 +18,17 @@ def test_sets_lists_and_clears_a_limit(run: Run, client: Client) -> None:
     assert run("limits", "clear", "email").code == 1
 
 
+def test_sets_a_limit_for_each_limit_key(run: Run, client: Client) -> None:
+    client.enqueue("email", {})
+    told = run("limits", "set", "email", "--rate", "600/m", "--per-key", "--json").json
+    assert told == {"type": "email", "rate": "10/s", "burst": 10.0, "concurrency": None, "per_key": True}
+    told = run("limits", "set", "email", "--rate", "1/s", "--per-key").out
+    assert told == "email: 1/s (burst 1), for each limit key\n"
+    assert "yes" in run("limits").out
+    run("limits", "set", "email", "--rate", "1/s")
+    assert [(view.rate, view.per_key) for view in client.flow.limits()] == [("1/s", False)]
+
+
 def test_a_limit_that_can_not_be_read_is_refused_with_an_example(run: Run) -> None:
     answer = run("limits", "set", "email", "--rate", "fast")
     assert answer.code == 2
@@ -55,13 +66,13 @@ def test_a_job_can_wait_for_another(run: Run, client: Client) -> None:
     assert run("why", child["job_id"], "--json").json["reasons"][0]["code"] == "waits_for_jobs"
 
 
-def test_a_dry_run_says_how_it_would_be_and_stores_nothing(run: Run, client: Client) -> None:
+def test_a_dry_run_shows_the_effect_and_stores_nothing(run: Run, client: Client) -> None:
     answer = run("submit", "-t", "math", "-p", '{"operation": "prime", "number": 7}', "-r", "2", "--dry-run", "--json")
     assert answer.json["retry_delays"] == [1.0, 2.0]
     assert client.jobs().jobs == []
 
 
-def test_options_that_say_when_and_with_whom_reach_the_job(run: Run, client: Client) -> None:
+def test_options_for_times_and_dependencies_reach_the_job(run: Run, client: Client) -> None:
     prime = ("submit", "-t", "math", "-p", '{"operation": "prime", "number": 7}', "--json")
     parent = run(*prime).json["job_id"]
     job_id = run(
@@ -70,14 +81,14 @@ def test_options_that_say_when_and_with_whom_reach_the_job(run: Run, client: Cli
     ).json["job_id"]
     keys, redis = client.server.keys.for_queue("default"), client.server.client
     record = {name.decode(): value.decode() for name, value in redis.hgetall(keys.job(job_id)).items()}
-    assert (record["unique"], record["bucket"]) == ("math k", "math/tenant")
+    assert (record["unique"], record["bucket"]) == ("k", "math/tenant")
     assert (record["parents"], record["on_parent_failure"]) == (parent, "run")
     assert record["expires"] == "1801378800000"
     assert '"retry_for":7200' in record["envelope"]
-    assert 0 < redis.pttl(f"{keys.prefix}unique:math k") <= 300_000
+    assert 0 < redis.pttl(f"{keys.prefix}unique:k") <= 300_000
 
 
-def test_an_option_that_breaks_a_rule_is_named_as_it_was_typed(run: Run) -> None:
+def test_an_option_that_is_invalid_is_named_as_it_was_typed(run: Run) -> None:
     prime = ("submit", "-t", "math", "-p", '{"operation": "prime", "number": 7}')
     for option, value in (("--unique-for", "1m"), ("--expires-at", "2001-01-01T00:00:00Z"), ("--after", "7")):
         answer = run(*prime, option, value)

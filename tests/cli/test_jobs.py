@@ -1,7 +1,9 @@
 """`job`, `jobs`, `cancel`, `logs`."""
 
-import subprocess
+import json
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
 
 import msgspec
 
@@ -11,10 +13,11 @@ from gopher.jobs.prepare import prepare_fields
 from gopher.reads.listing import MAX_LIMIT
 from tests.helpers import wait_until
 from tests.seeding import SeedingWorker
+from tests.worker.nursery import Raised
 
-from .conftest import Run
+from .conftest import Run, answer_on_a_terminal
 
-Background = Callable[..., "subprocess.Popen[str]"]
+Background = Callable[..., Raised]
 
 
 def test_shows_a_job_with_its_payload_and_attempts(run: Run, client: Client, worker: SeedingWorker) -> None:
@@ -108,3 +111,50 @@ def test_worker_options_are_checked_as_their_variables_are(run: Run) -> None:
 def test_the_longest_page_that_is_offered_is_given(run: Run) -> None:
     assert run("jobs", "--limit", str(MAX_LIMIT)).code == 0
     assert "is not in the range 1<=x<=500" in run("jobs", "--limit", str(MAX_LIMIT + 1)).err
+
+
+def test_attempts_that_crashed_are_distinguished_wherever_they_are_shown(
+    run: Run, client: Client, worker: SeedingWorker
+) -> None:
+    job_id = client.enqueue("email", {}, max_retries=0)
+    queue = client.server.queue("default")
+    for _ in range(2):
+        worker.retry(worker.fetch()[0], delay=0.0, crash="SIGSEGV")
+        wait_until(lambda: client.server.run(queue.promote()).moved)
+    worker.dead_letter(worker.fetch()[0], crash="SIGSEGV")
+    view = client.job(job_id)
+    assert (view.attempts, view.crashes, view.max_retries) == (3, 3, 0)
+    for arguments in (["job", job_id], ["jobs"], ["list-failed"]):
+        assert "3 (3 crashes)" in run(*arguments).out
+    assert run("job", job_id, "--json").json["crashes"] == 3
+    # Retried by hand it begins anew.
+    client.dead_letters.retry(job_id)
+    assert client.job(job_id).describe_attempts() == "0 of 1"
+
+
+def test_json_on_a_terminal_has_no_character_that_steers_it(client: Client, environ: dict[str, str], run: Run) -> None:
+    text = "a\x9b31mb\x7f\u202egpj.exe\u200f\u2028c"
+    job_id = client.enqueue("email", {"text": text}, metadata={text: text})
+    shown = answer_on_a_terminal(environ, "", "job", job_id, "--json").out
+    assert not [each for each in shown if not each.isprintable() and each not in "\r\n"]
+    for printed in (shown.partition("{")[1] + shown.partition("{")[2], run("job", job_id, "--json").out):
+        assert json.loads(printed)["payload"] == {"text": text}
+
+
+def test_an_error_of_the_api_has_no_character_that_steers_a_terminal(run: Run) -> None:
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = json.dumps(
+                {"error": "x", "code": "invalid_job", "details": "no\x1b[2J\x9b\u202e", "field": "/x\x1b"}
+            )
+            self.send_response(400)
+            self.send_header("Content-Type", "application/json")
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+    with HTTPServer(("127.0.0.1", 0), Answer) as server:
+        Thread(target=server.handle_request, daemon=True).start()
+        answer = run("jobs", GOPHER_URL=f"http://127.0.0.1:{server.server_port}", GOPHER_API_KEY="k")
+    assert answer.code == 2
+    assert "no\\x1b[2J\\x9b\\u202e" in answer.err
+    assert "\x1b" not in answer.err

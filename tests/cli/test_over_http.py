@@ -13,9 +13,9 @@ import pytest
 from gopher.cli.main import run as run_command
 
 from gopher.client import Client
-from gopher.jobs.handlers import registry
 from gopher.jobs.loading import load_handlers
 from tests.app.conftest import Api, running_api
+from tests.app.document import only_shipped_handlers
 from tests.docs.console import stable
 from tests.seeding import SeedingWorker
 
@@ -35,18 +35,17 @@ def http_namespace() -> str:
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory, redis_url: str, http_namespace: str) -> Iterator[Api]:
     folder = tmp_path_factory.mktemp("http")
-    keys = "boss:sesame:admin,viewer:look:read"
+    keys = "boss:sesame:admin,viewer:look:read,shop:sell:submit"
     with running_api(folder, redis_url, GOPHER_NAMESPACE=http_namespace, GOPHER_API_KEYS=keys) as api:
         yield api
 
 
 @pytest.fixture(autouse=True)
-def only_what_is_shipped(monkeypatch: pytest.MonkeyPatch) -> None:
+def only_what_is_shipped() -> Iterator[None]:
     """The API's process knows the shipped handlers; this one has perhaps run tests that have registered others."""
-    shipped = {
-        each.name: each for each in load_handlers(["gopher.handlers"]) if "gopher.handlers" in each.function.__module__
-    }
-    monkeypatch.setattr(registry, "_handlers", shipped)
+    load_handlers(["gopher.handlers"])
+    with only_shipped_handlers():
+        yield
 
 
 @pytest.fixture
@@ -208,9 +207,10 @@ class Tour:
 
 def _plain(text: str) -> str:
     """Return a text without what differs from one run to the next."""
-    measured = re.sub(r'"(oldest_waiting_age|latency_ms|duration)":[\d.e-]+', r'"\1":0', text)
+    measured = re.sub(r'"(oldest_waiting_age|latency_ms|duration|memory_bytes)":[\d.e-]+', r'"\1":0', text)
     # Over HTTP a job belongs to the name of the key.
     measured = re.sub(r'^owner .*\n|(?<="owner":)"\w*"', "", measured, flags=re.MULTILINE)
+    measured = re.sub(r"\b\d{13}-[0-9a-f]{12}\b", "<version>", measured)
     return re.sub(r"W[\w-]{60,}", "<cursor>", stable(measured))
 
 
@@ -242,7 +242,22 @@ def test_a_key_may_do_what_its_role_covers(say: Say, api: Api) -> None:
     assert "'viewer' has the role read: this requires admin" in answer.err
 
 
-def test_an_api_that_is_away_is_told_with_its_address(say: Say) -> None:
+def test_a_key_that_may_only_submit_does_all_with_its_own_jobs(say: Say, api: Api) -> None:
+    shop, boss = over_http(api, "sell"), over_http(api)
+    prime = ("submit", "-t", "math", "-p", PRIME, "--queue", "own", "--delay", "1h", "--json")
+    own, theirs = (say(*prime, **who).json["job_id"] for who in (shop, boss))
+    assert say("job", own, "--json", **shop).json["owner"] == "shop"
+    for command in (("logs",), ("why",), ("wait", "--timeout", "10ms")):
+        assert say(command[0], own, *command[1:], **shop).err.count("Error") == 0
+    for command in ("job", "logs", "why", "wait", "cancel"):
+        answer = say(command, theirs, **shop)
+        assert answer.code == 1
+        assert answer.err.startswith(f"Error: there is no job {theirs}, or its record has expired")
+    assert say("cancel", own, **shop).code == 0
+    assert say("job", theirs, "--json", **boss).json["status"] == "scheduled"
+
+
+def test_an_unavailable_api_is_reported_with_its_address(say: Say) -> None:
     answer = say("stats", GOPHER_URL="http://127.0.0.1:1")
     assert answer.code == 1
     assert "the API at http://127.0.0.1:1 is unreachable" in answer.err

@@ -28,7 +28,7 @@ def test_says_its_version(run: Run) -> None:
     assert run("--version").out == f"gopherctl, version {__version__}\n"
 
 
-def test_a_server_that_is_away_is_told_in_a_sentence_with_the_next_step(run: Run) -> None:
+def test_an_unavailable_server_is_reported_in_a_sentence_with_the_next_step(run: Run) -> None:
     answer = run("stats", "--redis-url", "redis://127.0.0.1:1")
     assert answer.code == 1
     assert answer.out == ""

@@ -93,7 +93,7 @@ def test_kills_what_does_not_stop_in_time_and_what_that_has_started(
     wait_until(lambda: not psutil.pid_exists(grandchild) or psutil.Process(grandchild).status() == "zombie")
 
 
-def test_a_signal_wakes_who_waits(processes: Processes) -> None:
+def test_a_signal_wakes_the_waiting_process(processes: Processes) -> None:
     with interruptions() as noted:
         processes.watch(noted.descriptor)
         processes.start("sender", python(f"import os; os.kill({os.getpid()}, 15)"))

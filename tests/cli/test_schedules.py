@@ -37,3 +37,32 @@ def test_submits_a_recurring_job(run: Run) -> None:
     answer = run("submit", "-t", "cleanup", "--cron", "@hourly", "--name", "tidy")
     assert answer.out.startswith("schedule tidy created: next at ")
     assert run("submit", "-t", "cleanup", "--tz", "UTC").code == 2
+
+
+ADD = ("schedules", "add", "nightly", "--cron", "0 0 * * *", "-t", "cleanup")
+
+
+def test_changes_only_the_version_that_was_seen(run: Run) -> None:
+    version = run(*ADD, "--new", "--json").json["version"]
+    assert f"version          {version}" in run("schedules", "show", "nightly").out
+    answer = run(*ADD, "--new")
+    assert (answer.code, f"'nightly' exists already, with version {version}" in answer.err) == (1, True)
+    assert run(*ADD, "--priority", "high", "--if-version", version).out.startswith("replaced")
+    for act in (("pause",), ("resume",), ("delete", "--yes")):
+        answer = run("schedules", act[0], "nightly", *act[1:], "--if-version", version)
+        if act[0] != "resume":
+            assert (answer.code, "`gopherctl schedules`" in answer.err) == (1, True)
+    version = run("schedules", "show", "nightly", "--json").json["version"]
+    assert run("schedules", "delete", "nightly", "--yes", "--if-version", version).code == 0
+    assert run(*ADD, "--new", "--if-version", "1").code == 2
+
+
+def test_lists_page_by_page(run: Run) -> None:
+    for number in range(3):
+        run("schedules", "add", f"s{number}", *ADD[3:])
+    assert run("schedules", "list", "--json").json.keys() == {"schedules"}
+    page = run("schedules", "list", "--limit", "2", "--json").json
+    assert [row["name"] for row in page["schedules"]] == ["s0", "s1"]
+    rest = run("schedules", "list", "--cursor", page["next_cursor"])
+    assert rest.out.splitlines()[1].startswith("s2")
+    assert f"--cursor {page['next_cursor']}" in run("schedules", "list", "--limit", "2").err

@@ -39,6 +39,9 @@ def test_gives_the_payload_on_to_the_digit(run: Run, client: Client, tmp_path: P
     ("arguments", "reason"),
     [
         (["-t", "nope"], "-t: no handler is registered for 'nope'; registered types: cleanup, email"),
+        (["-t", "nope"], "Set GOPHER_HANDLERS to the module that registers it."),
+        (["-t", "jobs.greet"], "Set GOPHER_HANDLERS to the module that registers it, such as 'jobs'."),
+        (["-t", "maht"], "did you mean 'math'?"),
         (["-t", "math", "-p", "{x"], "-p: JSON is malformed"),
         (["-t", "math", "-p", "[1]"], "-p: must be a JSON object"),
         (["-t", "math", "-p", '{"operation": "prime", "number": -1}'], "-p /number: expected `int` >= 0"),
@@ -60,7 +63,7 @@ def test_stores_nothing_when_it_refuses(run: Run, client: Client) -> None:
     assert client.stats().total_enqueued == 0
 
 
-def test_says_what_to_start_when_nobody_would_run_the_job(run: Run) -> None:
+def test_suggests_what_to_start_when_no_worker_would_run_the_job(run: Run) -> None:
     answer = run("submit", "-t", "report", "-p", '{"report_type": "workers"}', "--delay", "1h", "--queue", "slow")
     assert "no worker serves 'report' on queue 'slow': start one with `gopherctl worker --queues slow`" in answer.err
     assert "no scheduler is running" in answer.err
@@ -94,3 +97,11 @@ def test_wait_for_nothing_fails(run: Run) -> None:
     answer = run("wait", "nope")
     assert answer.code == 1
     assert "there is no job nope" in answer.err
+
+
+def test_a_type_that_no_live_worker_serves_is_refused_if_one_is_required(run: Run, client: Client) -> None:
+    SeedingWorker(client).show("math")
+    assert run("submit", "-t", "math", "-p", PRIME, "--require-worker").code == 0
+    answer = run("submit", "-t", "math", "-p", PRIME, "--require-worker", "--queue", "defualt")
+    assert answer.code == 1
+    assert "did you mean 'default'?" in answer.err

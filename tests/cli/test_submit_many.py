@@ -88,13 +88,13 @@ def test_skip_bad_names_every_bad_line_stores_the_others_and_fails(run: Run, cli
     assert enqueued(client) == 1500 - len(BAD)
 
 
-def test_a_mended_file_goes_on_under_its_key_where_it_stopped(run: Run, client: Client, tmp_path: Path) -> None:
+def test_a_fixed_file_continues_under_its_key_where_it_stopped(run: Run, client: Client, tmp_path: Path) -> None:
     name = write(tmp_path / "jobs.jsonl", 3000, {2500: "{}"})
     first = run("submit-many", name, "--json")
     assert first.code == 1
     assert (first.json["submitted"], first.json["last_line"]) == (2000, 2000)
     assert (
-        f"lines 1 to 2,000 are stored; continue with: gopherctl submit-many {name} --key {first.json['key']}"
+        f"lines 1 to 2,000 are stored; continue with `gopherctl submit-many {name} --key {first.json['key']}`"
         in first.err
     )
     key = first.json["key"]
@@ -122,7 +122,7 @@ def test_what_was_stored_is_not_changed_under_the_same_key(run: Run, client: Cli
     assert enqueued(client) == 10
 
 
-def test_counts_lines_that_an_earlier_job_with_the_same_unique_key_stands_for(run: Run, client: Client) -> None:
+def test_counts_lines_that_an_earlier_job_with_the_same_unique_key_represents(run: Run, client: Client) -> None:
     answer = run("submit-many", "-", stdin="\n".join(line(number, unique_key="one") for number in range(3)))
     assert answer.out == "3 jobs submitted (2 of them are duplicates by unique key)\n"
     assert enqueued(client) == 1
@@ -192,3 +192,16 @@ def test_a_line_without_an_end_is_never_held_whole() -> None:
     (batch,) = batches(Endless())  # type: ignore[arg-type]
     assert [each.text for each in batch.lines] == [None]
     assert Endless.largest == LONGEST_LINE + 1
+
+
+def test_lines_beyond_a_bound_are_not_skipped_as_invalid_but_sent_when_the_file_is_continued(run, client, tmp_path):
+    (tmp_path / "jobs.ndjson").write_text(3 * '{"type":"math","payload":{"operation":"prime","number":7}}\n')
+    bounded = {"GOPHER_MAX_WAITING": "2"}
+    stopped = run("submit-many", "jobs.ndjson", "--key", "file", "--skip-bad", **bounded)
+    assert (stopped.code, client.stats().total_enqueued) == (1, 0)
+    assert "GOPHER_MAX_WAITING" in stopped.err
+    assert "continue with `gopherctl submit-many jobs.ndjson --key file`" in stopped.err
+    assert run("submit-many", "jobs.ndjson", "--key", "file", GOPHER_MAX_WAITING="3").code == 0
+    assert client.stats().total_enqueued == 3
+    refused = run("submit", "-t", "math", "-p", '{"operation":"prime","number":7}', **bounded)
+    assert refused.code == 1

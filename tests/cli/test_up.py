@@ -110,6 +110,19 @@ def test_runs_a_job_and_stops_in_order_on_ctrl_c(up: Callable[..., Running]) -> 
     assert not any(child.is_running() for child in children.values())
 
 
+def test_is_ready_with_api_keys_too_although_its_own_health_check_has_none(up: Callable[..., Running]) -> None:
+    # Those of a server elsewhere are none of the embedded one's.
+    elsewhere = {
+        "REDIS_PASSWORD": "x",
+        "REDIS_DB": "3",
+        "REDIS_SENTINEL_PASSWORD": "x",
+        "REDIS_TLS_SERVER_NAME": "x.test",
+    }
+    running = up(GOPHER_API_KEYS="ops:secret-of-ops", **elsewhere)
+    running.wait_until_ready()
+    assert "not healthy" not in running.log
+
+
 def test_keeps_jobs_over_a_restart(up: Callable[..., Running]) -> None:
     first = up()
     job_id = first.submit(type="math", payload={"operation": "prime", "number": 7}, delay="1h")
@@ -137,10 +150,13 @@ def test_starts_a_process_again_that_died_later(up: Callable[..., Running]) -> N
     assert "worker was killed by SIGKILL: restarting it in 1 s" in running.log
 
 
-def test_a_process_that_can_not_start_stops_everything_with_the_reason(up: Callable[..., Running]) -> None:
-    running = up(GOPHER_HANDLERS="no_such_module")
+def test_a_process_that_can_not_start_stops_everything_with_the_reason(
+    up: Callable[..., Running], tmp_path: Path
+) -> None:
+    (tmp_path / "jobs.py").write_text("import no_such_module\n")
+    running = up(GOPHER_HANDLERS="jobs")
     assert running.process.wait(30) == 1
-    assert "no_such_module" in running.log
+    assert "'jobs' can't be imported: ModuleNotFoundError: No module named 'no_such_module'" in running.log
     assert re.search(r"Error: \w+ ended with exit code \d", running.log)
 
 
@@ -154,12 +170,13 @@ def test_a_port_that_is_taken_is_told_before_anything_starts(up: Callable[..., R
 
 def test_a_second_ctrl_c_does_not_wait(up: Callable[..., Running], tmp_path: Path) -> None:
     (tmp_path / "sixty_seconds.py").write_text(
-        "import time\nfrom gopher import handler\n@handler('slow')\ndef slow(job, payload):\n    time.sleep(60)\n"
+        "import time\nfrom gopher import handler\n"
+        "@handler('slow')\ndef slow(job, payload):\n    job.log('begun')\n    time.sleep(60)\n"
     )
     running = up(GOPHER_HANDLERS="sixty_seconds", WORKER_JOB_TIMEOUT="60s")
     address = running.wait_until_ready()
     job_id = running.submit(type="slow", payload={})
-    wait_until(lambda: call(address, "GET", f"/api/v1/jobs/{job_id}")["status"] == "processing")
+    wait_until(lambda: call(address, "GET", f"/api/v1/jobs/{job_id}/logs")["lines"])
     running.process.send_signal(signal.SIGINT)
     wait_until(lambda: "stopping part=worker" in running.log)
     running.process.send_signal(signal.SIGINT)

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from gopher import client as client_module
-from gopher.client import Client
+from gopher.client import Client, Stored
 from gopher.config.settings import Settings
 from gopher.errors import InvalidJob, JobConflict, JobNotFound, QueueUnavailable
 from gopher.jobs.job import NewJob, new_job_id
@@ -60,7 +60,7 @@ def test_a_payload_that_is_json_already_is_kept_as_it_is(client):
         ({}, {"delay": "soon"}, "/delay"),
     ],
 )
-def test_what_breaks_a_rule_is_refused_and_nothing_is_stored(client, payload, options, field):
+def test_an_invalid_job_is_refused_and_nothing_is_stored(client, payload, options, field):
     with pytest.raises(InvalidJob) as caught:
         client.enqueue("email", payload, **options)
     assert caught.value.field == field
@@ -108,11 +108,11 @@ def test_jobs_of_several_queues_are_answered_in_their_order(client):
     assert [client.job(job_id).queue for job_id in ids] == queues
 
 
-def test_a_second_job_with_a_unique_key_stands_for_the_first(client):
+def test_a_second_job_with_a_unique_key_returns_the_first(client):
     first = client.enqueue("email", {}, unique_key="user:1")
     assert client.enqueue("email", {}, unique_key="user:1") == first
     job = prepare(parse(b'{"type":"email","payload":{},"unique_key":"user:1"}'))
-    assert client.store([job]) == [(first, True, False, "pending", "normal")]
+    assert client.store([job]) == [Stored(first, duplicate=True, status="pending", priority="normal")]
 
 
 def test_a_job_can_not_wait_for_one_that_does_not_exist(client):
@@ -121,12 +121,12 @@ def test_a_job_can_not_wait_for_one_that_does_not_exist(client):
     assert caught.value.field == "/after"
 
 
-def test_a_server_that_is_away_is_said_within_the_patience(namespace):
+def test_an_unavailable_server_is_reported_in_time(namespace):
     with Client("unix:///nowhere/server.sock", namespace=namespace) as client:
         start = time.monotonic()
         with pytest.raises(QueueUnavailable):
             client.store([NewJob(new_job_id(), "email", b"{}")], patience=0.2)
-        assert time.monotonic() - start < 2.0
+        assert time.monotonic() - start < 10.0
 
 
 # Requests that may be repeated
@@ -173,7 +173,7 @@ def test_another_request_under_a_known_key_is_refused(client):
 # Waiting
 
 
-def test_who_waits_is_told_when_the_job_has_ended(client, worker):
+def test_a_client_that_waits_is_told_when_the_job_has_ended(client, worker):
     job_id = client.enqueue("email", {})
     timer = threading.Timer(0.1, lambda: worker.complete(worker.fetch()))
     timer.start()
@@ -182,14 +182,14 @@ def test_who_waits_is_told_when_the_job_has_ended(client, worker):
     assert job.status == "completed"
 
 
-def test_who_waits_too_long_sees_the_job_as_it_stands(client):
+def test_a_wait_that_times_out_returns_the_unfinished_job(client):
     job_id = client.enqueue("email", {})
     start = time.monotonic()
     assert client.wait(job_id, timeout=0.2).status == "pending"
-    assert 0.15 < time.monotonic() - start < 2.0
+    assert 0.15 < time.monotonic() - start < 10.0
 
 
-def test_nobody_waits_for_a_job_that_is_not_there(client):
+def test_waiting_for_a_missing_job_fails_at_once(client):
     with pytest.raises(JobNotFound):
         client.wait(new_job_id(), timeout=5)
 
@@ -228,7 +228,7 @@ def test_a_job_that_is_not_there_is_not_found(client, deed):
         getattr(client, deed)(new_job_id())
 
 
-def test_purging_goes_on_until_nothing_is_left(client):
+def test_purging_continues_until_nothing_is_left(client):
     client.enqueue_many(mails(2500))
     seen = []
     assert client.purge("default", "pending", seen.append) == 2500

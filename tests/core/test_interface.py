@@ -8,14 +8,36 @@ import pytest
 import gopher.errors
 import gopher.views
 from gopher import Client, HttpClient
-from gopher.interface import DeadLettersInterface, FlowInterface, Gopher, SchedulesInterface
-from gopher.interface.operation import declaration_of
+from gopher.interface import (
+    BatchesInterface,
+    DeadLettersInterface,
+    FilesInterface,
+    FleetInterface,
+    FlowInterface,
+    Gopher,
+    KeysInterface,
+    SchedulesInterface,
+    WaitingInterface,
+    WebhooksInterface,
+)
+from gopher.interface.operation import declaration_of, declared_of
 from gopher.jobs import filters
 from gopher.jobs.submission import Submission
 from tests.seeding import SeedingWorker
 
-PARTS = (Gopher, DeadLettersInterface, FlowInterface, SchedulesInterface)
-OPERATIONS = [(kind, name) for kind in PARTS for name, each in vars(kind).items() if hasattr(each, "operation")]
+PARTS = (
+    Gopher,
+    BatchesInterface,
+    DeadLettersInterface,
+    FlowInterface,
+    SchedulesInterface,
+    KeysInterface,
+    FilesInterface,
+    FleetInterface,
+    WaitingInterface,
+    WebhooksInterface,
+)
+OPERATIONS = [(kind, name) for kind in PARTS for name, each in vars(kind).items() if declared_of(each)]
 
 
 @pytest.fixture
@@ -34,6 +56,29 @@ def test_the_client_does_each_operation_itself_with_the_parameters_that_are_decl
     # Those that only the server itself can tell may be added.
     assert [*ours][: len(declared)] == [*declared]
     assert all(each.default is not inspect.Parameter.empty for each in [*ours.values()][len(declared) :])
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [(kind, name) for kind in PARTS for name, each in vars(kind).items() if getattr(each, "is_audited", False)],
+    ids=lambda value: getattr(value, "__name__", value),
+)
+def test_the_client_writes_an_entry_of_each_operation_that_changes_something(
+    client: Client, kind: type, name: str
+) -> None:
+    own = getattr(client, kind.part) if kind.part else client
+    assert hasattr(getattr(type(own), name), "audited_as"), f"declare {type(own).__name__} as audited (admin/audit.py)"
+
+
+def test_what_changes_nothing_or_submits_is_not_audited() -> None:
+    declared = {name: declaration_of(getattr(kind, name)) for kind, name in OPERATIONS}
+    assert {name for name, each in declared.items() if each.method != "GET" and not each.audited} == {
+        "seal",
+        "submit",
+        "submit_batch",
+        "upload",
+    }
+    assert not [name for name, each in declared.items() if each.method == "GET" and each.audited]
 
 
 def test_no_two_operations_are_at_the_same_place() -> None:
@@ -84,7 +129,7 @@ def test_the_old_name_of_a_dry_run_does_the_same_with_a_warning(client: Client) 
     assert caught[0].filename == __file__
 
 
-def test_the_old_names_of_classes_stand_for_the_new_ones_with_a_warning() -> None:
+def test_old_class_names_are_aliases_of_the_new_ones_with_a_warning() -> None:
     with pytest.deprecated_call(match="use RedriveView"):
         assert gopher.views.RetryView is gopher.views.RedriveView
     with pytest.deprecated_call(match="use RedriveNotFound"):

@@ -5,6 +5,8 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import fields
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,48 +14,73 @@ from gopher.testing.running import AboutJob
 
 from gopher import Client
 from gopher.errors import InvalidJob
+from gopher.jobs.declared import Declared
+from gopher.jobs.handler_options import HandlerOptions
 from gopher.jobs.job import Job
 from gopher.jobs.submission import JobFields, Submission, SubmitOptions, submission_of
 
 ROOT = Path(__file__).parents[2]
-SAMPLE = Path(__file__).with_name("typed.py")
+#: What is checked: programs that use the clients, and programs that submit tasks.
+SAMPLES = [Path(__file__).with_name(name) for name in ("typed.py", "typed_tasks.py")]
 
 
-def test_a_type_checker_finds_misspelt_options_and_nothing_else(tmp_path: Path, pytestconfig: pytest.Config) -> None:
+def marked(mark: str) -> dict[str, str]:
+    """Return the lines of the samples that have a mark, and what follows it."""
+    return {
+        f"{sample.name}:{number}": line.partition(mark)[2]
+        for sample in SAMPLES
+        for number, line in enumerate(sample.read_text().splitlines(), 1)
+        if mark in line
+    }
+
+
+def test_a_type_checker_finds_each_mistake_and_nothing_else(tmp_path: Path, pytestconfig: pytest.Config) -> None:
     cache = pytestconfig.cache.mkdir("mypy") if pytestconfig.cache else tmp_path / "cache"
-    command = [sys.executable, "-m", "mypy", "--cache-dir", cache, "--no-pretty", SAMPLE.relative_to(ROOT)]
-    checked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    found = dict(re.findall(r"typed\.py:(\d+): error: (.*)", checked.stdout))
-    marked = [re.search(r"  # error: (.*)", line) for line in SAMPLE.read_text().splitlines()]
-    expected = {str(number): match[1] for number, match in enumerate(marked, 1) if match}
+    command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", cache, "--no-pretty"]
+    files = [sample.relative_to(ROOT) for sample in SAMPLES]
+    checked = subprocess.run([*command, *files], cwd=ROOT, capture_output=True, text=True, check=False)
+    found: dict[str, str] = {}
+    for line, text in re.findall(r"(\w+\.py:\d+): error: (.*)", checked.stdout):
+        found[line] = found.get(line, "") + text
+    expected = marked("  # error: ")
     assert found.keys() == expected.keys(), checked.stdout + checked.stderr
-    assert not {number: found[number] for number, text in expected.items() if text not in found[number]}
-    assert len(expected) > 10
+    assert not {line: found[line] for line, text in expected.items() if text not in found[line]}
+    assert len(expected) > 30
 
 
 def test_an_editor_finds_the_same() -> None:
     command = [Path(sys.executable).with_name("basedpyright"), "--outputjson", "--pythonpath", sys.executable]
-    checked = subprocess.run([*command, SAMPLE], cwd=ROOT, capture_output=True, text=True, check=False)
+    checked = subprocess.run([*command, *SAMPLES], cwd=ROOT, capture_output=True, text=True, check=False)
     found = [each for each in json.loads(checked.stdout)["generalDiagnostics"] if each["severity"] == "error"]
-    marked = [number for number, line in enumerate(SAMPLE.read_text().splitlines(), 1) if "  # error: " in line]
-    assert [each["range"]["start"]["line"] + 1 for each in found] == marked, found
+    lines = {f"{Path(each['file']).name}:{each['range']['start']['line'] + 1}" for each in found}
+    assert lines == marked("  # error: ").keys() | marked("  # only basedpyright").keys(), found
 
 
 def test_the_typed_options_are_the_fields_of_a_submission() -> None:
-    fields = {*Submission.__struct_fields__}
+    known = {*Submission.__struct_fields__}
     # A schedule is not made by `enqueue`.
-    assert {*SubmitOptions.__annotations__} == fields - {"type", "payload", "recurring"}
-    assert {*JobFields.__annotations__} == fields - {"recurring"}
+    assert {*SubmitOptions.__annotations__} == known - {"type", "payload", "recurring"}
+    assert {*JobFields.__annotations__} == known - {"recurring"}
     assert JobFields.__required_keys__ == {"type", "payload"}
-    assert {*AboutJob.__annotations__} == {*Job.__struct_fields__} - {"type", "reporter"}
+    # `run_job` makes the others itself; of files it takes paths.
+    not_for_handlers = {"reporter", "uploads", "open_files", "opened", "payload_file", "traceparent"}
+    assert {*AboutJob.__annotations__} == {*Job.__struct_fields__} - {"type", *not_for_handlers}
+
+
+def test_the_typed_options_of_a_handler_are_those_that_are_checked() -> None:
+    assert {*HandlerOptions.__annotations__} == {each.name for each in fields(Declared)} - {"name"}
 
 
 def test_every_typed_option_is_taken_with_the_type_that_it_promises() -> None:
     given: dict[str, object] = {
-        "priority": "high", "queue": "mail", "max_retries": 2, "timeout": 1.5, "execute_at": "2030-01-01T00:00:00Z",
-        "delay": "1s", "expires_at": "2030-01-01T00:00:00Z", "expires_in": 60, "retention": "1h", "retry_for": 10,
+        "priority": "high", "queue": "mail", "max_retries": 2, "timeout": 1.5,
+        "execute_at": datetime(2030, 1, 1, tzinfo=UTC), "delay": timedelta(seconds=1),
+        "expires_at": "2030-01-01T00:00:00Z", "expires_in": 60, "retention": "1h", "retry_for": 10,
         "unique_key": "a", "unique_for": "1h", "limit_key": "b", "after": ("id",), "on_parent_failure": "run",
-        "metadata": {"order": 17},
+        "tags": ("billing",), "durability": "replicated", "require_worker": True,
+        "metadata": {"order": 17}, "unique_mode": "replace", "max_wait": 60,
+        "files": {"file": "7c9e6679-7425-40de-944b-e07fc1f90ae7"}, "batch": "7c9e6679-7425-40de-944b-e07fc1f90ae7",
+        "job_id": "7c9e6679-7425-40de-944b-e07fc1f90ae7", "callback": {"url": "https://example.com"}, "tenant": "a",
     }  # fmt: skip
     assert given.keys() == SubmitOptions.__annotations__.keys()
     made = submission_of({"type": "email", "payload": {}, **given})

@@ -7,9 +7,10 @@ from typing import Any
 
 from gopher.testing import EagerClient, run_job
 
-from gopher import Client, HttpClient
+from gopher import AsyncClient, Client, HttpClient
 from gopher.interface import Gopher
-from gopher.submission import JobFields, SubmitOptions
+from gopher.submission import JobFields, ScheduleSpec, SubmitOptions
+from gopher.views import JobView, Page
 
 
 def seen(value: object) -> None: ...
@@ -30,10 +31,39 @@ def right(client: Client, http: HttpClient, either: Gopher, eager: EagerClient) 
         seen(each.jobs(status="failed", job_type="email").next_cursor)
         each.flow.set_limit("email", "10/s", None, 4)
         seen(each.timeline("1h", queue="mail").points)
+        each.enqueue("email", {}, files={"file": b"bytes", "other": "a.txt", "third": each.files.upload("a.txt")})
+        seen(each.files.all("id")[0].content_type)
         each.schedules.preview("nightly", 3)
+        each.schedules.put("nightly", ScheduleSpec("@daily", "email", {"to": "ann"}, metadata={"order": 17}))
+        each.enqueue("email", {}, unique_key="key", unique_mode="replace", max_wait=60)
+        seen(each.flow.release("email", "customer-42") > 0)
     for_both: list[Gopher] = [client, http]
     seen(for_both[0].dead_letters.groups("mail").groups)
     run_job("email", {}, attempt=3, metadata={"order": 17})
+
+
+async def right_async(client: AsyncClient) -> list[str]:
+    options: SubmitOptions = {"queue": "mail", "delay": "10m"}
+    job_id: str = await client.enqueue("email", {"to": "ann"}, **options)
+    view: JobView = await client.wait(job_id, timeout=3)
+    page: Page = await client.jobs(status="failed", job_type="email")
+    seen((await client.dead_letters.page(limit=10)).total_count)
+    seen(await client.dead_letters.retry_all(job_type="email", error="ValueError", queue="mail", limit=10))
+    await client.flow.set_limit("email", "10/s", None, 4)
+    seen((await client.schedules.preview("nightly", 3))[0])
+    seen((await client.files.all("id"))[0].content_type)
+    seen((view.status, page.next_cursor, (await client.health()).status))
+    return await client.enqueue_many({"type": "email", "payload": {"number": n}} for n in range(3))
+
+
+async def wrong_async(client: AsyncClient) -> None:
+    await client.enqueue("email", {}, qeue="mail")  # error: Unexpected keyword argument "qeue"
+    await client.enqueue("email", {}, priority=3)  # error: has incompatible type "int"
+    await client.enqueue("email")  # error: Too few arguments
+    await client.jobs(stauts="failed")  # error: Unexpected keyword argument "stauts"
+    await client.dead_letters.retry_all(eror="ValueError")  # error: Unexpected keyword argument "eror"
+    seen(client.enqueue("email", {}).upper())  # error: has no attribute "upper"
+    seen((await client.job("id")).stauts)  # error: has no attribute "stauts"
 
 
 def wrong(client: Client, http: HttpClient, either: Gopher, eager: EagerClient, anything: Any) -> None:

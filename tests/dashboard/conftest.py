@@ -105,3 +105,15 @@ def sampled(client: Client, queue: str) -> None:
     key = client.server.keys.for_queue(queue).timeline(10_000)
     rows = client.server.client.zrange(key, 0, -1, withscores=True)
     client.server.client.zadd(key, {row: slot - 10_000 for row, slot in rows})
+
+
+@pytest.fixture
+def press(board):
+    """Press a button on a page; return the page that comes after."""
+
+    def _press(path: str, button: str, **fields: str) -> Page:
+        # Of several forms that go to one place the first will do: it is the fields that differ.
+        action, sent = next(Page(board.get(f"/dashboard{path}")).buttons(button))
+        return Page(board.post(action, data={**sent, **fields}, follow_redirects=True))
+
+    return _press

@@ -22,9 +22,9 @@ from playwright.sync_api import Browser, sync_playwright
 from gopher.client import Client
 from gopher.jobs.schedule import ScheduleSpec
 from gopher.server.embedded import EmbeddedServer
-from tests.app.conftest import free_port, running_api
+from tests.app.conftest import running_api
 from tests.dashboard.browser import launch
-from tests.helpers import wait_until
+from tests.helpers import free_port, wait_until
 from tests.worker.processes import Scheduler, Worker
 
 SIZE = {"width": 1280, "height": 800}

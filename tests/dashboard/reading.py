@@ -83,7 +83,7 @@ class Page(HTMLParser):
         elif tag in ("td", "th") and self._rows:
             self._rows[-1].append([])
         if tag == "form":
-            self.forms.append(Form(attributes["action"], attributes.get("method", "get")))
+            self.forms.append(Form(attributes.get("action", ""), attributes.get("method", "get")))
         elif tag == "input" and self.forms and "name" in attributes:
             self.forms[-1].fields[attributes["name"]] = attributes.get("value", "")
         elif "formaction" in attributes:

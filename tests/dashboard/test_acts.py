@@ -8,20 +8,10 @@ import pytest
 from gopher.errors import JobNotFound
 from gopher.jobs.schedule import ScheduleSpec
 from tests.app.conftest import EMAIL
+from tests.dashboard.conftest import HANDLERS
 from tests.dashboard.reading import Page
 from tests.helpers import wait_until
-
-
-@pytest.fixture
-def press(board):
-    """Press a button on a page; return the page that comes after."""
-
-    def _press(path: str, button: str, **fields: str) -> Page:
-        # Of several forms that go to one place the first will do: it is the fields that differ.
-        action, sent = next(Page(board.get(f"/dashboard{path}")).buttons(button))
-        return Page(board.post(action, data={**sent, **fields}, follow_redirects=True))
-
-    return _press
+from tests.worker.processes import Worker
 
 
 @pytest.fixture
@@ -38,7 +28,7 @@ def test_retry_gives_a_dead_letter_another_chance(press, client, dead):
     assert client.job(dead).status == "pending"
 
 
-def test_discard_deletes_a_dead_letter_for_good(press, client, dead):
+def test_discard_deletes_a_dead_letter_permanently(press, client, dead):
     page = press(f"/jobs/{dead}", "/discard")
     assert "Dead letter deleted." in page.text
     with pytest.raises(JobNotFound):
@@ -58,12 +48,43 @@ def test_cancel_stops_a_job_that_runs(press, client, running, tmp_path):
     assert client.wait(job_id, 20).status == "cancelled"
 
 
+def test_a_scheduled_job_is_run_now_moved_and_copied(press, client, queue):
+    job_id = client.enqueue("email", EMAIL, queue=queue, delay="1h")
+    assert "The job is the next to start." in press(f"/jobs/{job_id}", "/run").text
+    assert client.job(job_id).status == "pending"
+    page = press(f"/jobs/{job_id}", "/move", queue=f"{queue}-b", priority="high")
+    assert f"Job moved to queue {queue}-b, priority high." in page.text
+    assert (client.job(job_id).queue, client.job(job_id).priority) == (f"{queue}-b", "high")
+    changed = msgspec.json.encode({**EMAIL, "subject": "again"}).decode()
+    page = press(f"/jobs/{job_id}", "/copy", payload=changed)
+    (copy_id,) = client.job(job_id).copies
+    assert (page.path, client.job(copy_id).payload) == (f"/dashboard/jobs/{copy_id}", msgspec.Raw(changed.encode()))
+    assert f"/dashboard/jobs/{job_id}" in page.links
+
+
+def test_a_copy_whose_payload_is_wrong_says_so(press, client, dead):
+    page = press(f"/jobs/{dead}", "/copy", payload='{"to": 1}')
+    assert page.status == 400
+    assert "/payload" in page.text
+
+
+def test_jobs_that_match_are_cancelled_with_progress_and_stopped(board, press, client, queue):
+    job_id = client.enqueue("email", EMAIL, queue=queue)
+    assert "1 job to look at" in press("/jobs", "/start", queue=queue, type="email").text
+    (own,) = [view for view in client.waiting.cancellations() if view.queue == queue]
+    assert "Cancellation stopped." in press("/jobs", f"/{own.cancellation_id}/stop").text
+    assert client.waiting.stop_cancellation(own.cancellation_id) is False
+    assert client.job(job_id).status == "pending"
+
+
 def test_only_what_can_be_done_has_a_button(board, client, queue, worker, dead):
     completed = client.enqueue("email", EMAIL, queue=queue)
     worker.complete(worker.fetch())
     ends = [form.action.rpartition("/")[2] for form in Page(board.get(f"/dashboard/jobs/{dead}")).forms]
-    assert ends == ["retry", "discard"]
-    assert Page(board.get(f"/dashboard/jobs/{completed}")).forms == []
+    assert ends == ["retry", "copy", "discard"]
+    assert [form.action.rpartition("/")[2] for form in Page(board.get(f"/dashboard/jobs/{completed}")).forms] == [
+        "copy"
+    ]
 
 
 def test_what_was_done_is_told_once(press, board, dead):
@@ -71,7 +92,7 @@ def test_what_was_done_is_told_once(press, board, dead):
     assert "Job enqueued again" not in Page(board.get(f"/dashboard/jobs/{dead}")).text
 
 
-def test_a_job_that_somebody_else_retried_meanwhile_is_left_alone(press, board, client, dead):
+def test_a_job_that_someone_else_retried_meanwhile_is_left_alone(press, board, client, dead):
     form = Page(board.get(f"/dashboard/jobs/{dead}")).form("/retry")
     client.dead_letters.retry(dead)
     page = Page(board.post(form.action, data=form.fields, follow_redirects=True))
@@ -84,7 +105,7 @@ def group_of(client, queue) -> str:
     return client.dead_letters.groups(queue).groups[0].group
 
 
-def test_dead_letters_are_shown_by_what_they_died_of(board, client, queue, dead):
+def test_dead_letters_are_grouped_by_error(board, client, queue, dead):
     group = group_of(client, queue)
     text = Page(board.get("/dashboard/dead", params={"queue": queue})).text
     assert "ValueError" in text
@@ -114,7 +135,7 @@ def test_a_group_is_retried_at_once(board, press, client, queue, own_error, log_
     assert "count=3" in log_of()
 
 
-def test_a_group_is_retried_by_and_by_and_that_is_stopped(board, press, client, queue, own_error):
+def test_a_group_is_redriven_gradually_and_the_redrive_is_stopped(board, press, client, queue, own_error):
     form = form_of(board, "/dead/retry", own_error)
     answer = board.post(form.action, data={**form.fields, "canary": "1", "rate": "5/s"}, follow_redirects=True)
     assert "Started a gradual redrive of 3 dead letters." in Page(answer).text
@@ -163,12 +184,22 @@ def log_of(board):
     return lambda: board.log.read_text()[start:]
 
 
-def test_a_queue_is_paused_and_goes_on(press, client, queue, worker, log_of):
+def test_a_queue_is_paused_and_resumed(press, client, queue, worker, log_of):
     assert f"Queue {queue} paused" in press("/queues", f"/queues/{queue}/pause").text
-    assert client.flow.paused_queues() == [queue]
+    assert queue in client.flow.paused_queues()
     press("/queues", f"/queues/{queue}/resume")
-    assert client.flow.paused_queues() == []
+    assert queue not in client.flow.paused_queues()
     assert audited(log_of()) == ["flow.pause_queue", "flow.resume_queue"]
+
+
+def test_what_is_paused_is_on_the_overview_and_resumed_there(press, read, client, queue):
+    client.flow.pause_queue(queue)
+    client.flow.pause_type("report")
+    assert f"Queue {queue} , for" in read("").text or f"Queue {queue}, for" in read("").text
+    assert f"Queue {queue} resumed." in press("", f"/queues/{queue}/resume").text
+    assert "Type report resumed." in press("", "/types/resume", type="report").text
+    assert queue not in client.flow.paused_queues()
+    assert "report" not in client.stats().paused_types
 
 
 def test_a_queue_is_emptied_of_one_state(press, client, queue, worker, log_of):
@@ -197,6 +228,25 @@ def test_a_type_is_limited_paused_and_set_free(press, client, queue, worker, log
     press("/limits", "/types/resume", type="report")
     press("/limits", "/limits/clear", type="report")
     assert [each for each in client.flow.limits() if each.type == "report"] == []
+
+
+def test_throttled_limit_keys_are_shown_and_released(press, board, client, queue, worker, log_of):
+    keys = ('ann"<b>', "bob")
+    for key in keys:
+        client.enqueue("email", EMAIL, queue=queue, limit_key=key)
+    for job in worker.fetch(2):
+        worker.throttle(job)
+    text = board.get("/dashboard/limits").text
+    assert "2 keys throttled" in text
+    assert "ann&#34;&lt;b&gt;" in text
+    page = press("/limits", "/limits/release", type="email", limit_key=keys[0])
+    assert f"Limit key {keys[0]} of email is no longer throttled" in page.text
+    assert audited(log_of()) == ["flow.release"]
+    (limit,) = [each for each in client.flow.limits() if (each.type, each.queue) == ("email", queue)]
+    assert [each.limit_key for each in limit.throttled] == ["bob"]
+    press("/limits", "/limits/release", type="email", limit_key="")
+    assert [each for each in client.flow.limits() if each.queue == queue] == []
+    assert len(worker.fetch(2)) == 2
 
 
 @pytest.mark.parametrize(
@@ -237,7 +287,7 @@ def test_a_schedule_runs_now_once(press, client, schedule, queue, log_of):
     assert audited(log_of()) == ["schedules.run"]
 
 
-def test_a_schedule_is_paused_goes_on_and_is_deleted(press, client, schedule):
+def test_a_schedule_is_paused_resumed_and_deleted(press, client, schedule):
     press("/schedules", f"/{schedule}/pause")
     assert client.schedules.get(schedule).paused
     press(f"/schedules/{schedule}", "/resume")
@@ -245,3 +295,35 @@ def test_a_schedule_is_paused_goes_on_and_is_deleted(press, client, schedule):
     page = press(f"/schedules/{schedule}", "/delete")
     assert page.path == "/dashboard/schedules"
     assert schedule not in [each.name for each in client.schedules.all()]
+
+
+def test_a_schedule_that_was_changed_since_it_was_shown_is_left_alone(board, client, schedule, queue):
+    address = f"/dashboard/schedules/{schedule}"
+    form = Page(board.get(address)).form("/delete").fields
+    client.schedules.pause(schedule)
+    for act in ("delete", "resume"):
+        page = Page(board.post(f"{address}/{act}", data=form))
+        assert page.status == 412
+        assert "changed in the meantime" in page.text
+        assert "reload the page" in page.text
+    assert client.schedules.get(schedule).paused
+
+
+def test_workers_are_made_quiet_and_stopped(press, client, queue, tmp_path):
+    process = Worker(client, tmp_path, WORKER_QUEUES=queue, WORKER_LEASE="3s", **HANDLERS)
+    try:
+        (worker_id,) = (worker.id for worker in client.workers() if worker.queues == [queue])
+        assert "fetches no more jobs" in press("/workers", f"/{worker_id}/quiet").text
+        wait_until(lambda: (worker_id, "quiet") in {(worker.id, worker.state) for worker in client.workers()}, 20)
+        assert "finishes its jobs and exits" in press("/workers", f"/{worker_id}/stop").text
+        assert process.wait() == 0
+    finally:
+        process.destroy()
+
+
+def test_the_stack_of_a_running_job_is_a_link_of_its_page(board, client, running, tmp_path):
+    job_id = client.enqueue("hold", {"text": "holding", "until": str(tmp_path / "never")})
+    wait_until(lambda: f"/dashboard/jobs/{job_id}/stack" in Page(board.get(f"/dashboard/jobs/{job_id}")).links, 20)
+    page = wait_until(lambda: (page := Page(board.get(f"/dashboard/jobs/{job_id}/stack"))).status == 200 and page, 20)
+    assert "in hold" in page.text
+    client.cancel(job_id)

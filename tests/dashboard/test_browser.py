@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.app.conftest import EMAIL
 from tests.dashboard.browser import launch, program
 from tests.dashboard.conftest import sampled
 from tests.dashboard.strings import ATTACKS
@@ -21,7 +22,24 @@ window.violations = [];
 document.addEventListener("securitypolicyviolation", (event) =>
   window.violations.push(`${event.violatedDirective} ${event.blockedURI} ${event.sample}`));
 """
-PAGES = ("", "/jobs", "/jobs?status=failed", "/dead", "?span=1h", "/schedules", "/queues", "/workers", "/limits")
+PAGES = (
+    "",
+    "/jobs",
+    "/jobs?status=failed",
+    "/dead",
+    "?span=1h",
+    "/batches",
+    "/schedules",
+    "/queues",
+    "/types",
+    "/types/speak",
+    "/types/hold?span=1h",
+    "/workers",
+    "/limits",
+    "/tenants",
+    "/webhooks",
+    "/audit",
+)
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +107,20 @@ def test_every_page_opens_without_a_complaint(browser, board, speaking, scheme, 
     tab.context.close()
 
 
+def test_the_links_of_jobs_are_on_the_screen_of_a_phone(browser, board, client, speaking):
+    client.enqueue("speak", {"texts": []}, queue="a-queue-with-quite-a-long-name")
+    tab = Tab(browser, str(board.base_url), viewport={"width": 390, "height": 800})
+    for path in ("/jobs", "/jobs?status=failed", "/dead", "/types/speak"):
+        page = tab.open(path)
+        links = page.locator("main a[href*='/jobs/']").all()
+        assert links, path
+        for link in links:
+            box = link.bounding_box()
+            assert box["x"] >= 0, path
+            assert box["x"] + box["width"] <= 390, path
+    tab.context.close()
+
+
 def test_nothing_that_jobs_say_is_run(tab, speaking):
     for job_id in speaking:
         tab.open(f"/jobs/{job_id}")
@@ -116,7 +148,8 @@ def test_figures_are_brought_up_to_date_while_the_page_is_open(tab, client, runn
     job_id = client.enqueue("hold", {"text": "holding on", "until": str(until)})
     wait_until(lambda: client.job(job_id).progress, 20)
     page = tab.open(f"/jobs/{job_id}")
-    page.get_by_text("holding on").first.wait_for()
+    page.locator("p.progress").wait_for()
+    assert page.get_by_text("holding on").locator("visible=true").count()
     assert page.locator("p.progress progress").get_attribute("value") == "0.25"
     until.touch()
     page.get_by_text("let go").wait_for()
@@ -124,7 +157,7 @@ def test_figures_are_brought_up_to_date_while_the_page_is_open(tab, client, runn
     assert tab.all_that_is_wrong() == []
 
 
-def test_plots_take_the_place_of_the_drawings_and_go_on(tab, client, queue, worker):
+def test_plots_replace_the_drawings_and_are_updated(tab, client, queue, worker):
     sampled(client, queue)
     client.enqueue("email", {}, queue=queue)
     worker.complete(worker.fetch())
@@ -142,6 +175,27 @@ def test_plots_take_the_place_of_the_drawings_and_go_on(tab, client, queue, work
     page.locator("#span-1h").click()
     page.get_by_text("in the last hour").wait_for()
     page.locator("#rates canvas").wait_for()
+    assert tab.all_that_is_wrong() == []
+
+
+def test_a_type_has_plots_of_its_own(tab, client, queue, worker):
+    sampled(client, queue)
+    jobs = [client.enqueue("email", {}, queue=queue) for _ in range(3)]
+    worker.complete(worker.fetch(2))
+    worker.dead_letter(worker.fetch()[0], f"Error{queue[-8:]}")
+    sampled(client, queue)
+    tab.open("/types")
+    tab_to(tab.page, "type-email")
+    tab.page.keyboard.press("Enter")
+    tab.page.get_by_role("heading", name="email").wait_for()
+    tab.page.locator("#rates canvas").wait_for()
+    fresh(tab.page)
+    assert tab.page.locator("#latencies canvas").is_visible()
+    assert tab.page.get_by_role("link", name=f"Error{queue[-8:]}").is_visible()
+    slow = tab.page.locator("#slow-" + jobs[0])
+    slow.click()
+    tab.page.locator("#its-type").click()
+    tab.page.wait_for_url("**/types/email")
     assert tab.all_that_is_wrong() == []
 
 
@@ -185,6 +239,24 @@ def test_the_keyboard_reaches_every_button_and_asks_before_it_destroys(tab, clie
     page.keyboard.press("Enter")
     page.get_by_text("Dead letter deleted.").wait_for()
     assert client.inspector.job(job_id) is None
+    assert tab.all_that_is_wrong() == []
+
+
+def test_jobs_are_filtered_and_a_queue_is_resumed_with_the_keyboard(tab, client, queue):
+    wanted = client.enqueue("email", {}, queue=queue, tags=["invoice:7"])
+    client.enqueue("email", {}, queue=queue)
+    page = tab.open(f"/jobs?queue={queue}")
+    tab_to(page, "tag")
+    page.keyboard.type("invoice:7")
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.querySelectorAll('tbody tr').length === 1")
+    assert page.locator(f"#job-{wanted}").is_visible()
+    client.flow.pause_queue(queue)
+    page = tab.open("")
+    tab_to(page, f"resume-queue-{queue}")
+    page.keyboard.press("Enter")
+    page.get_by_text(f"Queue {queue} resumed.").wait_for()
+    assert queue not in client.flow.paused_queues()
     assert tab.all_that_is_wrong() == []
 
 
@@ -246,3 +318,25 @@ def test_can_be_read_without_scripts(browser, board, speaking):
     page.locator("tbody a").first.click()
     page.get_by_role("heading", name="Payload").wait_for()
     tab.context.close()
+
+
+def test_a_waiting_job_is_moved_copied_and_run_by_keyboard(tab, client, queue):
+    job_id = client.enqueue("email", EMAIL, queue=queue, delay="1h")
+    page = tab.open(f"/jobs/{job_id}")
+    for button, dialog, confirm, told in (
+        ("move", "Move this job?", "move-yes", f"Job moved to queue {queue}, priority normal."),
+        ("copy", "Submit a copy of this job?", "copy-yes", "This is the copy."),
+    ):
+        tab_to(page, button)
+        page.keyboard.press("Enter")
+        page.get_by_role("dialog", name=dialog).wait_for()
+        assert tab.all_that_is_wrong() == []
+        tab_to(page, confirm)
+        page.keyboard.press("Enter")
+        page.get_by_text(told).wait_for()
+    assert client.job(job_id).copies
+    page = tab.open(f"/jobs/{job_id}")
+    tab_to(page, "run-now")
+    page.keyboard.press("Enter")
+    page.get_by_text("The job is the next to start.").wait_for()
+    assert client.job(job_id).status == "pending"

@@ -4,15 +4,17 @@ import json
 
 import pytest
 
+from gopher.base.sizes import format_size
 from gopher.jobs.job import new_job_id
 from gopher.jobs.owners import Submitter
 from gopher.jobs.prepare import prepare_fields
+from gopher.queue.arguments import Completion, as_usage
 from tests.app.conftest import EMAIL, running_api
 from tests.dashboard.conftest import sampled
 from tests.dashboard.reading import Page
 from tests.dashboard.strings import ATTACKS
 
-PAGES = ("", "/jobs", "/dead", "/schedules", "/queues", "/workers", "/limits")
+PAGES = ("", "/jobs", "/dead", "/batches", "/schedules", "/queues", "/workers", "/limits", "/webhooks", "/audit")
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -82,7 +84,7 @@ def test_the_overview_has_a_drawing_of_the_last_minutes_and_hours(board, read, c
     assert read("", span="2h").status == 400
 
 
-def test_the_overview_says_what_is_wrong(read, client, queue):
+def test_the_overview_shows_what_is_wrong(read, client, queue):
     client.enqueue("email", EMAIL, queue=queue)
     assert f"queue '{queue}' has jobs and no worker" in read("").text
 
@@ -95,6 +97,21 @@ def test_jobs_are_found_by_status_type_and_queue(read, client, queue, worker):
     found = read("/jobs", queue=queue, status="pending", type="email", id="").links
     assert {link[-36:] for link in found if "/jobs/" in link} == {waits}
     assert "No matching jobs." in read("/jobs", queue=queue, type="report").text
+
+
+def test_jobs_are_found_by_tag_error_and_creation(read, client, queue, worker):
+    failed = client.enqueue("email", EMAIL, queue=queue, tags=["invoice:7"])
+    worker.dead_letter(worker.fetch()[0], "OverflowError")
+    client.enqueue("email", EMAIL, queue=queue)
+
+    def found(**filters):
+        return {link[-36:] for link in read("/jobs", queue=queue, **filters).links if "/jobs/" in link}
+
+    assert found(tag="invoice:7", sort="created", created_after="1h") == {failed}
+    assert found(error="overflowerror: it") == {failed}
+    assert found(created_before="1h") == set()
+    assert any("tag=invoice:7" in link or "tag=invoice%3A7" in link for link in read(f"/jobs/{failed}").links)
+    assert "expected an RFC 3339 time" in read("/jobs", created_after="yesterday").text
 
 
 def test_a_whole_id_leads_to_its_job(read, client, queue):
@@ -156,7 +173,7 @@ def test_a_job_shows_the_trace_that_it_was_submitted_in(board, read, queue):
     assert "Trace" not in read(f"/jobs/{board.submit(queue=queue).json()['job_id']}").text
 
 
-def test_a_failed_job_says_why_with_its_traceback_and_history(read, client, running):
+def test_a_failed_job_shows_its_error_traceback_and_history(read, client, running):
     job_id = client.enqueue("break", {"texts": ["it is broken"]}, max_retries=0)
     client.wait(job_id, 20)
     text = read(f"/jobs/{job_id}").text
@@ -165,12 +182,45 @@ def test_a_failed_job_says_why_with_its_traceback_and_history(read, client, runn
     assert "in broken" in text
 
 
-def test_a_job_that_waits_says_why(read, client, queue):
+def test_parents_and_children_are_linked(read, client, queue, worker):
+    first, second = (client.enqueue("email", EMAIL, queue=queue) for _ in range(2))
+    child = client.enqueue("report", {"report_type": "queue_health"}, queue=queue, after=[first, second])
+    assert child in {link[-36:] for link in read(f"/jobs/{first}").links}
+    assert {first, second} <= {link[-36:] for link in read(f"/jobs/{child}").links}
+    worker.complete(worker.fetch(2))
+    worker.complete(worker.fetch())
+    # Also once all of them have ended, and one is deleted.
+    page = read(f"/jobs/{first}")
+    assert child in {link[-36:] for link in page.links}
+    assert "Jobs that wait for it" in page.text
+    client.server.client.delete(client.server.keys.for_queue(queue).job(second))
+    page = read(f"/jobs/{child}")
+    assert first in {link[-36:] for link in page.links}
+    assert f"{second} deleted" in page.text
+
+
+def test_a_job_and_its_type_show_what_attempts_have_used(read, client, queue, worker):
+    (job,) = [client.enqueue("email", EMAIL, queue=queue)]
+    (given,) = worker.fetch()
+    done = Completion(given.id, given.token, 312.0, b"", b"", as_usage(0.25, 0.05, 100 * 2**20))
+    client.server.run(client.server.queue(queue).complete(worker.name, [done]))
+    page = read(f"/jobs/{job}")
+    assert f"300ms {format_size(100 * 2**20)}" in page.text
+    assert "/dashboard/types/email" in page.links
+    text = read("/types/email").text
+    assert "Failures by class" in text
+    assert "Peak memory" in text
+    assert "email" in read("/types").text
+    assert read("/types/No!").status == 404
+    assert "none is registered" in read("/types/never-met").text
+
+
+def test_a_waiting_job_shows_why_it_is_not_running(read, client, queue):
     client.flow.pause_queue(queue)
     job_id = client.enqueue("email", EMAIL, queue=queue)
     text = read(f"/jobs/{job_id}").text
-    assert "Why it isn't running its queue is paused" in text
-    assert "no live worker serves its queue" in text
+    assert f"Why it isn't running the queue {queue} is paused" in text
+    assert f"no live worker serves the queue {queue}" in text
 
 
 def test_what_is_very_long_is_cut_and_says_where_the_rest_is(read, client, queue):
@@ -188,7 +238,7 @@ def test_a_job_that_is_not_there_is_a_page_that_says_so(read):
     assert read("/nowhere").status == 404
 
 
-def test_says_that_the_server_is_away_and_tries_again(folder):
+def test_reports_that_the_server_is_unavailable_and_reloads(folder):
     with running_api(folder, "redis://127.0.0.1:1", WEB_CONCURRENCY="1") as api:
         answer = api.get("/dashboard")
     assert answer.status_code == 503
@@ -199,7 +249,7 @@ def test_says_that_the_server_is_away_and_tries_again(folder):
 # What jobs say is text
 
 
-def test_whatever_a_job_says_stands_there_as_text(read, speaking):
+def test_all_fields_of_a_job_are_shown_as_text(read, speaking):
     for job_id in speaking[:2]:
         page = read(f"/jobs/{job_id}")
         assert page.what_could_run() == []
@@ -217,7 +267,7 @@ def test_lists_show_what_jobs_say_as_text(read, speaking):
     assert all(read(f"/jobs/{job_id}").what_could_run() == [] for job_id in speaking[2:])
 
 
-def test_whatever_an_address_says_stands_there_as_text(board, locked):
+def test_all_query_parameters_are_shown_as_text(board, locked):
     for text in ATTACKS:
         filters = dict.fromkeys(("id", "status", "type", "queue", "cursor"), text)
         pages = [(board, "/dashboard/jobs", filters), (board, "/dashboard/jobs", {text: "1"})]

@@ -38,7 +38,7 @@ def test_every_job_ends_as_it_should(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["demo-pictures"]
 
 
-def test_a_demo_that_can_not_run_says_why(tmp_path: Path) -> None:
+def test_a_demo_that_can_not_run_reports_why(tmp_path: Path) -> None:
     done = run_demo(tmp_path, GOPHER_REDIS_SERVER="/no/such/server")
     assert done.returncode == 1
     assert "GOPHER_REDIS_SERVER" in done.stderr

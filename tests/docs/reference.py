@@ -23,7 +23,9 @@ def reference() -> str:
     """Return the section."""
     context = click.Context(cli, info_name="gopherctl")
     parts = [part for name in COMMANDS for part in _described(context, name, cli.get_command(context, name))]
-    return "\n".join([HEAD, "Every command also has `--json`, `--redis-url` and `--help`.\n", *parts])
+    return "\n".join(
+        [HEAD, "Every command also has `--json`, `--help` and, if it uses the server, `--redis-url`.\n", *parts]
+    )
 
 
 def _described(parent: click.Context, name: str, command: click.Command | None) -> Iterator[str]:

@@ -10,9 +10,8 @@ from pathlib import Path
 
 from gopher.cli.processes import gopherctl
 
-from tests.app.conftest import free_port
 from tests.docs.console import Terminal
-from tests.helpers import wait_until
+from tests.helpers import free_port, wait_until
 
 ROOT = Path(__file__).parents[2]
 #: Pages with commands that are run.
@@ -23,9 +22,13 @@ PAGES = (
     "docs/flow.md",
     "docs/handlers.md",
     "docs/observability.md",
+    "docs/pictures.md",
     "docs/python.md",
     "docs/schedules.md",
 )
+
+#: Guides, whose commands and code are run by test-deep.
+GUIDES = ("docs/from-celery.md", "docs/from-rq.md")
 
 _MODULE = re.compile(r"```python\n# (\w+)\.py\n(.*?)```", re.DOTALL)
 
@@ -40,7 +43,10 @@ def running_system(folder: Path, page: str) -> Iterator[Terminal]:
     (folder / ".venv").symlink_to(sys.prefix)
     (folder / "mail").mkdir()
     mail_port = free_port()
-    handlers = ["gopher.handlers", *(name for name, source in modules.items() if "@handler" in source)]
+    handlers = [
+        "gopher.handlers",
+        *(name for name, source in modules.items() if "@handler" in source or "@task" in source),
+    ]
     environ = _environ(SMTP_URL=f"smtp://127.0.0.1:{mail_port}", GOPHER_HANDLERS=",".join(handlers))
     mail = [sys.executable, "-P", "-m", "gopher.cli.demo_mail", str(mail_port), "mail"]
     with (

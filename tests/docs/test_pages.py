@@ -17,16 +17,32 @@ from gopher.base.counters import COUNTERS
 from gopher.base.latencies import HISTOGRAMS
 from gopher.base.priorities import PRIORITIES
 from gopher.base.states import PURGEABLE, TIMED, State
+from gopher.config import environment
 from gopher.config.settings import Settings
 from gopher.errors import Discard, RateLimited, Retry, Snooze
-from gopher.interface import DeadLettersInterface, FlowInterface, Gopher, SchedulesInterface
+from gopher.interface import (
+    BatchesInterface,
+    DeadLettersInterface,
+    FilesInterface,
+    FleetInterface,
+    FlowInterface,
+    Gopher,
+    KeysInterface,
+    OpenBatch,
+    SchedulesInterface,
+    WaitingInterface,
+    WebhooksInterface,
+)
 from gopher.jobs import handlers
 from gopher.jobs.backoff import Backoff
+from gopher.jobs.handler_options import HandlerOptions
 from gopher.jobs.models import JobView
 from gopher.jobs.schedule import ScheduleSpec
 from gopher.jobs.submission import Recurring, Submission
 from gopher.queue import scripts
 from gopher.server import crashpoints
+from gopher.tasks.handle import JobHandle
+from gopher.tasks.task import Submitting
 from tests.docs.console import commands
 from tests.docs.reference import with_reference
 from tests.docs.system import modules_of
@@ -56,7 +72,9 @@ def test_the_configuration_lists_every_variable_as_the_code_declares_it() -> Non
 
 
 def test_no_page_names_a_variable_that_there_is_not() -> None:
-    known = {variable.name for variable in Settings.variables()} | {"PORT", "GOPHER_CRASH_AT", "PR_SET_PDEATHSIG"}
+    known = Settings.names() | {"GOPHER_CRASH_AT", "PR_SET_PDEATHSIG"}
+    secret = [variable.name for variable in Settings.variables() if variable.kind.secret]
+    known |= {f"{each}_FILE" for name in secret for each in environment.names_of(name)}
     for page in PAGES:
         named = set(re.findall(r"\b(?:GOPHER|WORKER|SERVER|REDIS|LOG|SMTP)_[A-Z_]+[A-Z]\b", page.read_text()))
         assert named <= known, page.name
@@ -70,7 +88,7 @@ def app() -> Flask:
     return create_app(Settings())
 
 
-def names_of(app: Flask) -> set[str]:
+def route_names(app: Flask) -> set[str]:
     """Return every route as the documents name it: `GET /api/v1/jobs/<job_id>`."""
     rules = [
         (rule.rule, (rule.methods or set()) - {"HEAD", "OPTIONS"})
@@ -84,23 +102,24 @@ def names_of(app: Flask) -> set[str]:
 
 def test_the_table_of_calls_has_every_route_and_no_other(app: Flask) -> None:
     table = text_of("api.md").partition("## OpenAPI")[0]
-    assert set(re.findall(r"`((?:GET|POST|PUT|DELETE) /[^`?]*)`", table)) == names_of(app)
+    assert set(re.findall(r"`((?:GET|POST|PUT|DELETE) /[^`?]*)`", table)) == route_names(app)
 
 
-def test_the_table_of_calls_says_which_role_each_needs(app: Flask) -> None:
+def test_the_table_of_calls_shows_which_role_each_needs(app: Flask) -> None:
     for line in text_of("api.md").partition("## OpenAPI")[0].splitlines():
         for method, rule in re.findall(r"`(GET|POST|PUT|DELETE) (/[^`?]*)[^`]*`", line):
             matched = app.url_map.bind("localhost").match(rule, method)[0]
             declared = operations.operation_of(app, matched)
             assert declared is not None
-            assert line.endswith(f"| {declared.role or 'none'} |"), line
+            own = "; submit for own jobs" if declared.for_owner else ""
+            assert line.endswith(f"| {declared.role or 'none'}{own} |"), line
 
 
 def test_every_route_has_an_example_that_is_run(app: Flask) -> None:
     adapter = app.url_map.bind("localhost")
     asked = [asked for command in commands(text_of("api.md")) if (asked := _request(command.text))]
     found = {f"{method} {adapter.match(path, method, return_rule=True)[0].rule}" for method, path in asked}
-    assert found == names_of(app)
+    assert found == route_names(app)
 
 
 def _request(command: str) -> tuple[str, str] | None:
@@ -109,7 +128,7 @@ def _request(command: str) -> tuple[str, str] | None:
         return None
     url = next(word for word in words if word.startswith("http://"))
     path = "/" + url.split("/", 3)[3].partition("?")[0]
-    method = words[words.index("-X") + 1] if "-X" in words else "POST" if "-d" in words else "GET"
+    method = words[words.index("-X") + 1] if "-X" in words else "POST" if {"-d", "-F"} & {*words} else "GET"
     return method, path
 
 
@@ -194,7 +213,7 @@ def test_the_python_of_a_page_compiles_and_its_handlers_register(page: Path) -> 
     for source in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
         compile(source, page.name, "exec")
     for name, source in modules_of(text).items():
-        if "@handler" in source:
+        if "@handler" in source or "@task" in source:
             exec(compile(source, f"{name}.py", "exec"), {"__name__": name})
             for job_type in re.findall(r'@handler\("(\w+)"', source):
                 assert handlers.registry.require(job_type).description
@@ -202,15 +221,35 @@ def test_the_python_of_a_page_compiles_and_its_handlers_register(page: Path) -> 
 
 def test_every_method_of_a_client_is_explained() -> None:
     named = re.findall(r"\w+", " ".join(named_in(text_of("python.md"))))
-    kinds = (Client, HttpClient, Gopher, DeadLettersInterface, FlowInterface, SchedulesInterface)
+    parts = (
+        BatchesInterface,
+        OpenBatch,
+        DeadLettersInterface,
+        FlowInterface,
+        SchedulesInterface,
+        KeysInterface,
+        WebhooksInterface,
+        FilesInterface,
+        FleetInterface,
+        WaitingInterface,
+        WebhooksInterface,
+    )
+    kinds = (Client, HttpClient, Gopher, *parts)
     methods = [name for each in kinds for name in vars(each) if not name.startswith("_")]
     # Those that take a prepared job are for the API and the command line.
-    assert {*methods} - {"store", "dry_run", "dry_run_all", "part"} <= {*named}
+    assert {*methods} - {"store", "dry_run", "dry_run_all", "part", "why_for"} <= {*named}
+
+
+def test_every_method_of_a_task_is_explained() -> None:
+    named = re.findall(r"\w+", " ".join(named_in(text_of("handlers.md"))))
+    assert {name for each in (Submitting, JobHandle) for name in vars(each) if not name.startswith("_")} - {
+        "name",
+        "handler",
+    } <= {*named}
 
 
 def test_every_option_of_a_handler_is_explained() -> None:
-    options = set(handlers.handler.__kwdefaults__ or {}) - {"into"}
-    assert options <= named_in(text_of("handlers.md"))
+    assert {*HandlerOptions.__annotations__} <= named_in(text_of("handlers.md"))
     assert all(f"`{each.__name__}(" in text_of("handlers.md") for each in (Retry, Discard, Snooze, RateLimited))
 
 
@@ -241,7 +280,7 @@ def test_the_example_of_a_history_row_has_the_outcomes_that_there_are() -> None:
     assert outcomes <= named_in(text_of("api.md"))
 
 
-def test_glossary_terms_stand_once_each() -> None:
+def test_glossary_terms_occur_once_each() -> None:
     words = re.findall(r"^\| ([a-z ]+) \|", text_of("glossary.md"), re.MULTILINE)
     assert len(words) == len(set(words))
     assert set("job handler queue priority enqueue schedule fetch lease token heartbeat".split()) <= set(words)

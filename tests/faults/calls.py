@@ -16,12 +16,14 @@ import msgspec
 from gopher.client import Client
 from gopher.jobs.job import NewJob, new_job_id
 from gopher.jobs.schedule import ScheduleSpec
+from gopher.queue.arguments import Completion, Failure
 from gopher.queue.invariants import findings
 from gopher.queue.keys import QueueKeys
-from gopher.queue.moves import SERIES, Completion, Failure, Queue
+from gopher.queue.moves import SERIES, Queue, Text
 from gopher.queue.replies import FetchedJob
 from gopher.queue.store import Server
 from gopher.server.calls import Call
+from tests.faults import batch_calls
 from tests.helpers import wait_until
 
 _names = count(1)
@@ -156,10 +158,30 @@ def _delete_schedule(stage: Stage) -> Call:
     return stage.queue.delete_schedule("s")
 
 
+def _withdraw(stage: Stage) -> Call:
+    stage.run(stage.queue.set_limit("t", 1.0, 1.0, 1, origin="handler"))
+    stage.run(stage.queue.announce(["limit:t"]))
+    return stage.queue.withdraw("limit", "t", 0.0)
+
+
 def _redrive_begun(stage: Stage) -> str:
     stage.failed()
     stage.run(stage.queue.start_redrive("r", [], canary=1))
     return "r"
+
+
+_FIELDS = [b"type", b"t", b"priority", b"normal", b"state", b"pending", b"envelope", b"{}"]
+
+
+def _cancellation_begun(stage: Stage) -> str:
+    stage.put(3)
+    stage.run(stage.queue.start_cancellation("c", ["pending"]))
+    return "c"
+
+
+def _continue_cancellations(stage: Stage) -> Call:
+    _cancellation_begun(stage)
+    return stage.queue.continue_cancellations()
 
 
 def _continue_redrives(stage: Stage) -> Call:
@@ -181,23 +203,39 @@ def _forget(stage: Stage) -> Call:
     return stage.queue.forget()
 
 
+def _command(stage: Stage) -> Call:
+    stage.run(stage.queue.heartbeat("w", 60.0, first=True))
+    return stage.queue.command("w", "stop")
+
+
 SEEDS: dict[str, Callable[[Stage], Call]] = {
+    **batch_calls.SEEDS,
+    "announce": lambda stage: stage.queue.announce(["limit:t"]),
+    "arrive": lambda stage: stage.queue.arrive([("m", new_job_id(), "pending", "", _FIELDS)]),
     "bisect": lambda stage: stage.queue.bisect("pending:normal", len(stage.put(2))),
     "cancel": lambda stage: stage.queue.cancel(stage.put(2)[0]),
     "cancelled": _cancelled,
+    "command": _command,
     "complete": _complete,
+    "continue_cancellations": _continue_cancellations,
     "continue_redrives": _continue_redrives,
     "dead_letter": _held(lambda queue, job: queue.dead_letter("w", _failure(job), "E")),
     "delete_schedule": _delete_schedule,
+    "depart": lambda stage: stage.queue.depart(stage.put(2)[1], "other", "m"),
     "discard": lambda stage: stage.queue.discard([stage.failed()]),
     "due_ticks": _due_ticks,
     "enqueue": _enqueue,
     "fetch": _fetch,
     "forget": _forget,
     "heartbeat": _heartbeat,
+    "hold": _held(lambda queue, job: queue.hold(job.id, job.token, "1024 1")),
     "throttle": _held(lambda queue, job: queue.throttle("w", job.id, job.token, 60.0)),
+    "find_texts": lambda stage: stage.queue.find_texts(stage.put(2), [Text("envelope", "payload")]),
     "read_fields": lambda stage: stage.queue.read_fields(stage.put(2), ["state"]),
     "read_groups": lambda stage: stage.queue.read_groups(stage.failed() and 10),
+    "note_copy": lambda stage: stage.queue.note_copy(stage.put()[0], new_job_id()),
+    "note_frozen": _held(lambda queue, job: queue.note_frozen(job.id, job.token, 0.0, is_frozen=True)),
+    "release": lambda stage: stage.queue.release("work"),
     "pause": lambda stage: stage.queue.pause(),
     "promote": _promote,
     "prune": _prune,
@@ -211,13 +249,20 @@ SEEDS: dict[str, Callable[[Stage], Call]] = {
     "resign": lambda stage: stage.queue.resign("w"),
     "resume": _resumed,
     "retry": _held(lambda queue, job: queue.retry("w", _failure(job), 60.0)),
+    "run_now": lambda stage: stage.queue.run_now(stage.put(due="+60000")[0]),
     "sample": _sample,
     "set_limit": lambda stage: stage.queue.set_limit("t", 1.0, 1.0, 1),
+    "set_priority": lambda stage: stage.queue.set_priority(stage.put(2)[1], "high"),
     "set_schedule": lambda stage: stage.queue.set_schedule("s", b"{}", 1000),
+    "set_tenant": lambda stage: stage.queue.set_tenant("t", 3, 1.0, 1.0, 1),
+    "start_cancellation": lambda stage: stage.queue.start_cancellation("c", stage.put(2) and ["pending"]),
     "start_redrive": lambda stage: stage.queue.start_redrive("r", stage.failed() and [], canary=1),
+    "stop_cancellation": lambda stage: stage.queue.stop_cancellation(_cancellation_begun(stage)),
     "stop_redrive": lambda stage: stage.queue.stop_redrive(_redrive_begun(stage)),
+    "subscribe": lambda stage: stage.queue.subscribe(1, {"t": ",failed,"}),
     "survey": lambda stage: stage.queue.survey(),
     "tick": _tick,
+    "withdraw": _withdraw,
 }
 
 
@@ -228,7 +273,7 @@ def picture(server: Server, keys: QueueKeys) -> dict[str, Any]:
         name = raw.decode()
         kind = client.type(raw).decode()
         short = _ID.sub("<id>", name.removeprefix(keys.prefix))
-        if short.startswith("histogram:"):
+        if short.startswith("latencies:"):
             counts = {field: int(value) for field, value in client.hgetall(raw).items() if b"sum" not in field}
             seen[f"{short} {sum(counts.values())}"] += 1
         elif short == "job:<id>":

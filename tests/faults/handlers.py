@@ -56,6 +56,15 @@ def chatter(job: Job, payload: dict) -> None:
     note(job.id, job.attempt, "end")
 
 
+@handler("faults.attach", max_retries=20)
+def attach(job: Job, payload: dict) -> dict:
+    """Stores a file with the job."""
+    note(job.id, job.attempt, "start")
+    name = job.attach(b"x" * 10_000, name="a.bin")
+    note(job.id, job.attempt, "end")
+    return {"attempt": job.attempt, "file": name}
+
+
 @handler("faults.hang")
 def hang(job: Job, payload: dict) -> None:
     """Runs into its timeout: asleep, asleep again whatever interrupts it, or in C with all signals blocked."""

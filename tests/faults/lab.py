@@ -12,15 +12,16 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
+
 from gopher.base.states import ENDED
 from gopher.client import Client
 from gopher.queue.invariants import findings
 from gopher.server.embedded import EmbeddedServer
-from tests.app.conftest import free_port
 from tests.faults.audit import Audit, audit, save
 from tests.faults.ledger import VARIABLE, Entry, read
 from tests.faults.proxy import Proxy
-from tests.helpers import wait_until
+from tests.helpers import free_port, wait_until
 from tests.worker.processes import Process
 
 #: What the short form runs with. The long one has a lease of 10 s.
@@ -97,7 +98,7 @@ class System:
             self.api = self._process("app")
         self.workers = [self._process("worker") for _ in range(workers)]
         self.schedulers = [self._process("scheduler") for _ in range(schedulers)]
-        wait_until(self.complete, 30, "the system to be complete")
+        wait_until(self.complete, 60, "the system to be complete")
         return self
 
     @property
@@ -216,6 +217,15 @@ def freeze(process: Process) -> tuple[int, list[int]]:
 def thaw(pids: Sequence[int]) -> None:
     for pid in pids:
         _signal(pid, signal.SIGCONT)
+
+
+def rests(pid: int) -> bool:
+    """Return whether a process waits for something, not just for its turn on a busy machine, three times in a row."""
+    for _ in range(3):
+        if psutil.Process(pid).status() != psutil.STATUS_SLEEPING:
+            return False
+        time.sleep(0.02)
+    return True
 
 
 def recovery(condition: Callable[[], object], timeout: float, what: str) -> float:

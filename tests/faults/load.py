@@ -14,8 +14,10 @@ from uuid import uuid4
 
 import httpx
 
+#: Codes of answers after which a repeat may be told that it is one.
+MAY_BE_STORED = ("outcome_unknown", "not_replicated")
 #: Seconds for which one submission is repeated.
-PATIENCE = 60.0
+PATIENCE = 120.0
 
 
 class Load:
@@ -86,6 +88,7 @@ class Load:
             if time.monotonic() > until or self._stopped.is_set():
                 self.strange.append(f"{number} was never accepted")
                 return
+            sent = time.monotonic()
             try:
                 answer = client.post("/api/v1/jobs", json=body, headers={"Idempotency-Key": number})
             except httpx.ConnectError:
@@ -94,15 +97,16 @@ class Load:
                 self.broken += 1
                 may_be_stored = True
             else:
-                if self._accepted(answer, number, may_be_stored):
+                if self._accepted(answer, number, may_be_stored, sent):
                     return
-                may_be_stored = may_be_stored or answer.json().get("code") == "outcome_unknown"
+                may_be_stored = may_be_stored or answer.json().get("code") in MAY_BE_STORED
             time.sleep(pause)
 
     def _body(self, number: str) -> dict[str, Any]:
         return {"type": self._type, "payload": {**self._payload, "number": number}}
 
-    def _accepted(self, answer: httpx.Response, number: str, may_be_stored: bool) -> bool:
+    def _accepted(self, answer: httpx.Response, number: str, may_be_stored: bool, _sent: float) -> bool:
+        """Note an answer to what was sent then (monotonic s); return whether it is the last one."""
         with self._lock:
             self.answers[answer.status_code] += 1
             if answer.status_code == 503:

@@ -86,6 +86,8 @@ CHILD: dict[str, Plan] = {
     "job.taken": Plan(_WORK, runs=1),
     "job.run": Plan(_WORK),
     "outcome.sent": Plan(_WORK, runs=1),
+    "file.half": Plan(_job("faults.attach")),
+    "file.written": Plan(_job("faults.attach")),
 }
 #: Points of the above after which the job is not run again: its result was in safe hands.
 SETTLED = frozenset({"complete.after_send", "complete.after_reply"})
@@ -135,7 +137,23 @@ def schedule_due(client: Client, queue: str) -> Ids:
     return [tick_job(spec, name, client.settings.namespace, due).id]
 
 
+def _waits_for_a_batch(client: Client, queue: str) -> Ids:
+    """A job that waits for a batch: its end is counted, and told back. Its only job has ended."""
+    with client.batch(queue=queue) as batch:
+        batch.enqueue("faults.work", {}, queue=queue)
+    worker = SeedingWorker(client, queue, name=f"member-{new_job_id()[-6:]}")
+    worker.complete(worker.fetch())
+    client.server.run(worker.queue.resign(worker.name))
+    return [client.enqueue("faults.work", {}, queue=queue, after={"batch": batch.id})]
+
+
 SCHEDULER: dict[str, Plan] = {
+    "relay": Plan(_waits_for_a_batch, runs=1),
+    "relayed": Plan(_waits_for_a_batch, runs=1),
+    "count_jobs": Plan(_waits_for_a_batch, runs=1),
+    "follow": Plan(_waits_for_a_batch, runs=1),
+    "release_children": Plan(_waits_for_a_batch, runs=1),
+    "continue_batches": Plan(_waits_for_a_batch, runs=1),
     "promote": Plan(_due_soon, runs=1),
     "rescue": Plan(_held_by_a_dead_worker, runs=1),
     "prune": Plan(_too_many_dead),

@@ -104,6 +104,10 @@ class Connection:
         self.end("fin")
         self._board.connections.discard(self)
 
+    def forget(self) -> None:
+        """Pass nothing on anymore, and tell neither side: as a firewall that has forgotten a connection."""
+        self._swallows = True
+
     def end(self, how: str) -> None:
         """Close both sides; with `rst` the client's kernel is told that the connection is no more."""
         if how == "rst":
@@ -146,6 +150,8 @@ class Connection:
     async def _replies(self) -> None:
         splitter = Splitter()
         while data := await self._from_server.read(65536):
+            if self._swallows:
+                continue
             # Once for all that came together: a long way delays replies, it does not thin them out.
             if self._board.mode.name == "delay":
                 await asyncio.sleep(self._board.mode.seconds)
@@ -228,6 +234,9 @@ class Program:
         elif what == "hang_up":
             for connection in list(self._board.connections):
                 connection.end(order["how"])
+        elif what == "forget":
+            for connection in list(self._board.connections):
+                connection.forget()
         return {
             "port": self._port,
             "done": self._board.done,
@@ -272,6 +281,10 @@ class Proxy:
     def hang_up(self, how: str = "rst") -> None:
         """End all connections."""
         self._ask("hang_up", how=how)
+
+    def forget(self) -> None:
+        """Forget all connections without a word; new ones work."""
+        self._ask("forget")
 
     def done(self, name: str) -> int:
         """Return how often something was done."""

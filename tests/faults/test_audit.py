@@ -47,7 +47,7 @@ def test_finds_two_jobs_of_one_submission_also_when_only_one_was_acknowledged(le
     assert audit(ACCEPTED, STATES, read(ledger)).doubled == ["other"]
 
 
-def test_counts_what_was_begun_twice_and_lets_it_be(ledger):
+def test_counts_jobs_that_ran_twice_without_failing(ledger):
     note("one", 2, "start", "n1")
     found = audit(ACCEPTED, STATES, read(ledger))
     assert (found.twice, found.sound) == (["one"], True)

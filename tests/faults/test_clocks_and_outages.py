@@ -53,7 +53,7 @@ def lease_end(server, queue, worker):
     return (server.client.zscore(queue.keys.workers, worker) - START) / 1000
 
 
-def test_an_outage_moves_no_lease_and_rescues_nobody_before_all_can_be_back(direct, queue, clocks):
+def test_an_outage_shifts_no_lease_and_rescues_no_job_before_workers_can_reconnect(direct, queue, clocks):
     """A rescue waits in its link while the server is away. Workers that live may find it later than the scheduler."""
     duty = duties.Rescuer(queue, LEASE)
     for worker in ("alive", "dead"):

@@ -5,8 +5,6 @@ can't stay without one.
 """
 
 import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -23,14 +21,15 @@ from gopher.client import Client
 from gopher.queue.invariants import findings
 from gopher.queue.scripts import names as script_names
 from gopher.queue.scripts import script
+from gopher.server.calls import Call
 from gopher.server.crashpoints import names
 from gopher.server.embedded import EmbeddedServer
-from tests.app.conftest import free_port
 from tests.faults import one_call, points
 from tests.faults.calls import SEEDS, Stage, direct, picture
 from tests.faults.ledger import VARIABLE, counts, read
-from tests.helpers import wait_until
-from tests.worker.processes import ROOT, Process, where
+from tests.helpers import free_port, wait_until
+from tests.worker.nursery import ROOT, Raised
+from tests.worker.processes import Process, where
 
 #: Processes that are killed at the same time.
 _AT_ONCE = 4
@@ -80,7 +79,7 @@ Fates = dict[str, Fate]
 def fates() -> Iterator[Fates]:
     """Kill at every point, several at once; then let honest processes finish what is there."""
     with tempfile.TemporaryDirectory(prefix="gopher-points-") as name, EmbeddedServer(Path(name) / "s") as server:
-        grounds = {kind: Ground(server.url, kind, Path(name)) for kind in ("worker", "scheduler", "api")}
+        grounds = {kind: Ground(server.url, kind, Path(name)) for kind in ("worker", "scheduler", "api", "client")}
         try:
             yield _kill_everywhere(grounds, server.url)
         finally:
@@ -100,7 +99,9 @@ def _kill_everywhere(grounds: Grounds, url: str) -> Fates:
         lanes += [pool.submit(_kill_worker, name, grounds["worker"], fates[name]) for name in mine["supervisor"]]
         lanes += [pool.submit(_kill_worker, name, grounds["worker"], fates[name]) for name in mine["child"]]
         lanes += [pool.submit(_kill_api, name, grounds["api"], fates[name]) for name in mine["api"]]
-        lanes += [pool.submit(_kill_client, name, url, fates[name]) for name in mine.get("client", [])]
+        lanes += [
+            pool.submit(_kill_client, name, grounds["client"], url, fates[name]) for name in mine.get("client", [])
+        ]
         for lane in lanes:
             lane.result()
     _finish(grounds, mine, fates)
@@ -190,19 +191,21 @@ class _api:  # noqa: N801 - used as a function
             return False
 
 
-def _kill_client(name: str, url: str, fate: Fate) -> None:
+def _kill_client(name: str, ground: Ground, url: str, fate: Fate) -> None:
     """A client that is killed in a call has made it or not, never half; and the same call may be made again."""
     verb, _, stage_of = name.partition(".")
     near = direct(url)
+    folder = ground.folder / name
+    folder.mkdir()
     stages = [Stage(near.server), Stage(near.server)]
     calls = [SEEDS[verb](stage) for stage in stages]
     stages[0].run(calls[0])
     untouched, done = picture(near.server, stages[1].queue.keys), picture(near.server, stages[0].queue.keys)
-    fate.reached = _call_as_a_process(url, calls[1], GOPHER_CRASH_AT=name) == -9
+    fate.reached = _call_as_a_process(url, calls[1], folder, GOPHER_CRASH_AT=name) == -9
     expected = untouched if stage_of == "before_send" else done
     if (seen := _picture_when(expected, stages[1])) != expected:
         fate.wrong.append(f"after the death: {seen}")
-    if _call_as_a_process(url, calls[1]) != 0 or (seen := picture(near.server, stages[1].queue.keys)) != done:
+    if _call_as_a_process(url, calls[1], folder) != 0 or (seen := picture(near.server, stages[1].queue.keys)) != done:
         fate.wrong.append(f"after the repeat: {seen}, expected {done}")
     near.close()
 
@@ -215,24 +218,24 @@ def _picture_when(expected: dict[str, Any], stage: Stage) -> dict[str, Any]:
     return seen
 
 
-def _call_as_a_process(url: str, call: object, **environ: str) -> int:
+def _call_as_a_process(url: str, call: Call, folder: Path, **environ: str) -> int:
     variables = {**os.environ, "PYTHONPATH": str(ROOT), "REDIS_URL": url, "GOPHER_NAMESPACE": "cut", **environ}
-    command = [sys.executable, "-m", "tests.faults.one_call"]
-    return subprocess.run(command, env=variables, input=one_call.encode(call), text=True, check=False).returncode
+    stdin = folder / "call.json"
+    stdin.write_text(one_call.encode(call))
+    return Raised("tests.faults.one_call", variables, folder, folder / "log", stdin=stdin).wait(20)
 
 
 def _finish(grounds: Grounds, mine: dict[str, list[str]], fates: Fates) -> None:
     """Let one honest worker and one scheduler a key space end what the dead have left."""
     kinds = {"worker": mine["supervisor"] + mine["child"], "scheduler": mine["scheduler"], "api": mine["api"]}
-    for kind, ground in grounds.items():
-        ground.start(
-            "worker", "honest", WORKER_QUEUES=",".join(map(points.queue_of, kinds[kind])), WORKER_CONCURRENCY="2"
-        )
-        ground.start("scheduler", "honest")
-    for kind, ground in grounds.items():
-        _wait_for_ends(ground, kinds[kind], fates)
-        for name in kinds[kind]:
-            _look(name, ground, fates[name])
+    for kind, some in kinds.items():
+        queues = ",".join(map(points.queue_of, some))
+        grounds[kind].start("worker", "honest", WORKER_QUEUES=queues, WORKER_CONCURRENCY="2")
+        grounds[kind].start("scheduler", "honest")
+    for kind, some in kinds.items():
+        _wait_for_ends(grounds[kind], some, fates)
+        for name in some:
+            _look(name, grounds[kind], fates[name])
 
 
 def _wait_for_ends(ground: Ground, some: list[str], fates: Fates) -> None:

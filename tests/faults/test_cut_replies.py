@@ -3,11 +3,13 @@
 By both ways that calls go: `Server.run`, which waits, and `Pipeline`, which worker and scheduler use.
 """
 
+import random
 import selectors
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -62,12 +64,12 @@ def by_link(server: Server, call: Call) -> Any:
     return answers[0]
 
 
-def cut_at_every_byte(lane: tuple[Server, Server, Proxy], verb: str, run: Run) -> tuple[int, list[str]]:
-    """Return how many times a reply was cut, and what differed from a call whose reply came whole."""
+def cut_at_each(lane: tuple[Server, Server, Proxy], verb: str, run: Run, sizes: Iterator[int]) -> tuple[int, list[str]]:
+    """Return the first of `sizes` that is no cut any more, and what differed from a call whose reply came whole."""
     near, far, proxy = lane
     expected = None
     wrong: list[str] = []
-    size = 0
+    size = next(sizes)
     while True:
         stage = Stage(near)
         call = SEEDS[verb](stage)
@@ -86,7 +88,7 @@ def cut_at_every_byte(lane: tuple[Server, Server, Proxy], verb: str, run: Run) -
             wrong.append(f"{verb} cut after {size} bytes: answered {answer}")
         if proxy.whole():
             return size, wrong
-        size += 1
+        size = next(sizes)
 
 
 def _words(answer: Any) -> set[str]:
@@ -106,14 +108,18 @@ def test_what_is_sent_holds_no_number(lanes, verb):
     assert {type(word) for each in (call.command(), call.whole_command()) for word in each} <= {str, bytes}
 
 
-@pytest.mark.parametrize("run", [by_run, by_link])
-def test_a_reply_that_is_cut_anywhere_loses_and_doubles_nothing(lanes, run):
-    free = list(lanes)
+@pytest.mark.parametrize(
+    ("run", "step"),
+    [(by_link, 5), pytest.param(by_link, 1, marks=pytest.mark.deep), pytest.param(by_run, 1, marks=pytest.mark.deep)],
+)
+def test_a_reply_that_is_cut_anywhere_loses_and_doubles_nothing(lanes, seed, run, step):
+    """After every byte, or before the first one and after every fifth, beginning at one that is drawn."""
+    free, first = list(lanes), random.Random(seed).randint(1, step)
 
     def one(verb: str) -> tuple[int, list[str]]:
         lane = free.pop()
         try:
-            return cut_at_every_byte(lane, verb, run)
+            return cut_at_each(lane, verb, run, chain([0], count(first, step)))
         finally:
             free.append(lane)
 

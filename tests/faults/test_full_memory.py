@@ -87,7 +87,7 @@ def push_through(folder, *, megabytes, jobs, dead, scheduled):
             done = "completed:bench_noop"
             wait_until(lambda: totals(client).get(done) == jobs, 60, "all jobs to be done")
             if scheduled:
-                wait_until(lambda: used_memory(client) < 0.9, 15, "the scheduler to keep below nine tenths")
+                wait_until(lambda: used_memory(client) < 0.9, 60, "the scheduler to keep below nine tenths")
             return look(client, letters, scheduled)
         finally:
             for process in processes:
@@ -103,8 +103,7 @@ def test_more_jobs_than_fit_go_through_a_small_server(folder, scheduled):
 
 
 @pytest.mark.deep
-@pytest.mark.parametrize("dead", [0, 20_000])
-def test_400_000_jobs_go_through_a_server_of_100_megabytes(folder, dead):
-    outcome = push_through(folder, megabytes=100, jobs=400_000, dead=dead, scheduled=True)
+def test_400_000_jobs_go_through_a_server_of_100_megabytes_with_20_000_dead_letters(folder):
+    outcome = push_through(folder, megabytes=100, jobs=400_000, dead=20_000, scheduled=True)
     assert sorted(outcome.dead) == sorted(outcome.buried)
     assert outcome.evicted + outcome.finished == 400_000

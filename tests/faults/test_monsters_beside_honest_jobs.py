@@ -14,7 +14,7 @@ def zoo(seed):
         yield running
 
 
-def test_each_kind_of_monster_ends_with_its_reason_and_honest_jobs_go_on(zoo):
+def test_each_misbehaving_job_fails_with_its_reason_and_ordinary_jobs_complete(zoo):
     report = monsters(zoo, each=1, honest=200)
     assert report.sound, report
     assert report.faults >= 25

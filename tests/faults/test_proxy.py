@@ -70,7 +70,7 @@ def test_passes_on(connect):
 
 @pytest.mark.parametrize("how", ["rst", "fin"])
 @pytest.mark.parametrize("size", [0, 1, 6, 7])
-def test_cuts_a_reply_after_so_many_bytes(proxy, connect, size, how):
+def test_cuts_a_reply_after_a_given_number_of_bytes(proxy, connect, size, how):
     connection = connect()
     proxy.shoot("cut_reply", size=size, how=how)
     connection.sendall(PING)

@@ -92,7 +92,7 @@ def test_a_worker_rests_while_outcomes_are_to_be_sent_again_to_a_server_that_is_
         assert len(own.events()) == 8
 
 
-def test_a_job_that_the_worker_does_not_hold_is_given_back_while_it_works(system):
+def test_a_job_that_the_worker_does_not_hold_is_requeued_while_it_works(system):
     """As if its outcome had been dropped: the lease of a worker that lives would cover it for good."""
     client = system.client
     queue = client.server.queue("default")
@@ -148,7 +148,7 @@ def spoilt_system(seed):
         yield running
 
 
-def test_a_record_that_somebody_has_spoilt_takes_no_other_results_with_it(spoilt_system):
+def test_a_corrupt_record_does_not_affect_other_results(spoilt_system):
     """Results that come together go out in one call."""
     client, supervisor = spoilt_system.client, spoilt_system.workers[0]
     ids = [client.enqueue("faults.work", {"seconds": 0.7}) for _ in range(4)]

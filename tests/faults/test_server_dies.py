@@ -26,6 +26,6 @@ def test_a_full_server_takes_nothing_more_drains_and_takes_again(frail):
     assert report.audit.completed >= 20
 
 
-def test_timeouts_are_kept_while_the_server_is_away(frail):
+def test_timeouts_are_kept_while_the_server_is_unavailable(frail):
     report = timeouts(frail, count=4, away=5, seconds=1.0)
     assert report.sound, report

@@ -3,26 +3,29 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 
 import httpx
 import pytest
 from redis.exceptions import RedisError
 
+from gopher.server.idle_connections import IDLE
 from tests.faults.load import Load
 from tests.faults.storms import lost_replies
 from tests.helpers import wait_until
 
-#: What the server says instead of doing anything, and the code of the API's 503.
+#: What the server says instead of doing anything, and the codes of the API's 503.
 SAYINGS = {
-    "LOADING Redis is loading the dataset in memory": "queue_unavailable",
-    "READONLY You can't write against a read only replica.": "queue_unavailable",
-    "MISCONF Errors writing to the AOF file: No space left on device": "storage_full",
-    "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.": "busy",
-    "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.": "queue_unavailable",
-    "NOREPLICAS Not enough good replicas to write.": "queue_unavailable",
-    "ERR Error running script (call to f_8c0): @user_script:7: @user_script: 7: -READONLY You": "queue_unavailable",
-    "ERR upstream failure": "outcome_unknown",
+    "LOADING Redis is loading the dataset in memory": {"queue_unavailable"},
+    "READONLY You can't write against a read only replica.": {"queue_unavailable"},
+    "MISCONF Errors writing to the AOF file: No space left on device": {"storage_full"},
+    "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.": {"busy"},
+    "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.": {"queue_unavailable"},
+    "NOREPLICAS Not enough good replicas to write.": {"queue_unavailable"},
+    "ERR Error running script (call to f_8c0): @user_script:7: @user_script: 7: -READONLY You": {"queue_unavailable"},
+    # The latter if the API fails to read its keys: then nothing was sent to be stored.
+    "ERR upstream failure": {"outcome_unknown", "queue_unavailable"},
 }
 #: What happens on the way there.
 ROADS = ("refuse", "blackhole", "garbage")
@@ -73,24 +76,50 @@ def check(system, load: Load, *, once: bool = True) -> None:
 
 @pytest.mark.usefixtures("whole")
 @pytest.mark.parametrize("saying", SAYINGS, ids=lambda saying: saying[:20])
-def test_says_why_nothing_was_stored_and_goes_on_when_the_server_does(proxied, saying):
+def test_reports_why_nothing_was_stored_and_continues_with_the_server(proxied, saying):
     """Jobs run meanwhile: what they bring is settled when the server takes it again."""
     with Load(proxied.address, 4, payload={"seconds": 0.5}) as load:
         pass
     proxied.proxy.mode("inject", text=saying)
-    answer = submit(proxied)
-    assert (answer.status_code, answer.json()["code"]) == (503, SAYINGS[saying])
-    assert answer.headers["Retry-After"]
+
+    def answers_so() -> bool:
+        answer = submit(proxied)
+        assert (answer.status_code, bool(answer.headers["Retry-After"])) == (503, True), answer.text
+        return answer.json()["code"] in SAYINGS[saying]
+
+    # A reply that takes too long on a busy machine counts as none.
+    wait_until(answers_so, what=str(SAYINGS[saying]))
     proxied.proxy.mode("pass")
     began = time.monotonic()
     check(proxied, load)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
+    wait_until(lambda: submit(proxied).status_code == 201, what="submissions to be taken again")
+
+
+@pytest.mark.usefixtures("whole")
+@pytest.mark.parametrize("idle", [0.0, pytest.param(IDLE + 0.1, marks=pytest.mark.deep)])
+def test_connections_that_were_forgotten_on_the_way_are_replaced_and_nobody_is_rejected(proxied, idle):
+    """By a firewall or load balancer, without a word to either side, in use or after a while without traffic."""
     assert submit(proxied).status_code == 201
+    with httpx.Client(base_url=proxied.address, timeout=20) as http:
+        job_id = http.post("/api/v1/jobs?wait=5", json={"type": "faults.work", "payload": {}}).json()["job_id"]
+        until = time.monotonic() + idle
+        wait_until(lambda: time.monotonic() >= until, idle + 1)
+        proxied.proxy.forget()
+        with ThreadPoolExecutor(6) as clients:
+            answers = list(clients.map(lambda _: submit(proxied), range(6)))
+        assert {answer.status_code for answer in answers} == {201}, [answer.text for answer in answers]
+        if idle:
+            proxied.proxy.forget()
+            until = time.monotonic() + idle
+            wait_until(lambda: time.monotonic() >= until, idle + 1)
+            assert http.get(f"/api/v1/jobs/{job_id}").status_code == 200
+            assert http.get("/api/v1/queue/stats").status_code == 200
 
 
 @pytest.mark.usefixtures("whole")
 @pytest.mark.parametrize("road", ROADS)
-def test_says_that_the_server_is_away_and_goes_on_when_it_is_back(proxied, road):
+def test_reports_that_the_server_is_unavailable_and_continues_when_it_is_back(proxied, road):
     with Load(proxied.address, 4, payload={"seconds": 0.5}) as load:
         pass
     proxied.proxy.mode(road)
@@ -98,17 +127,17 @@ def test_says_that_the_server_is_away_and_goes_on_when_it_is_back(proxied, road)
     answer = submit(proxied)
     assert answer.status_code == 503, answer.text
     assert answer.json()["code"] in ("queue_unavailable", "outcome_unknown")
-    assert time.monotonic() - began < 6
+    assert time.monotonic() - began < 15
     proxied.proxy.mode("pass")
     began = time.monotonic()
     # A reply that never comes is waited for: with a lease of 3 s, that may be too long.
     check(proxied, load, once=road != "blackhole")
-    assert time.monotonic() - began < 8
-    assert submit(proxied).status_code == 201
+    assert time.monotonic() - began < 20
+    wait_until(lambda: submit(proxied).status_code == 201, what="submissions to be taken again")
 
 
 @pytest.mark.usefixtures("whole")
-def test_jobs_that_run_longer_than_the_server_is_away_run_once_although_every_lease_has_run_out(proxied):
+def test_jobs_that_outlast_an_outage_run_once_although_every_lease_has_expired(proxied):
     with Load(proxied.address, 4, payload={"seconds": 6}) as load:
         pass
     wait_until(lambda: len({entry.job_id for entry in proxied.events()} & set(load.ids)) == 4)
@@ -120,7 +149,7 @@ def test_jobs_that_run_longer_than_the_server_is_away_run_once_although_every_le
 
 @pytest.mark.usefixtures("whole")
 @pytest.mark.parametrize(("mode", "order"), [("delay", {"seconds": 0.2}), ("rate", {"size": 50_000})])
-def test_goes_on_over_a_slow_network_without_losing_its_lease(proxied, mode, order):
+def test_works_over_a_slow_network_without_losing_its_lease(proxied, mode, order):
     rescued = proxied.totals("rescued")
     proxied.proxy.mode(mode, **order)
     with Load(proxied.address, 8, payload={"seconds": 0.1}) as load:

@@ -12,8 +12,10 @@ from gopher.queue.invariants import findings
 from gopher.server.embedded import EmbeddedServer
 from tests.seeding import SeedingWorker
 
-#: Bytes at the end of the file, of which any may be the last that reached the disk.
-TAIL = 4096
+#: Bytes at the end of the file, of which any may be the last that reached the disk: several rounds of moves.
+TAIL = 24_000
+#: How often it is cut, each time in another part of the tail.
+CUTS = 12
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +36,9 @@ def data():
 
 
 def test_a_file_that_ends_anywhere_holds_whole_moves_only(data, seed):
-    kept = set()
-    for number, cut in enumerate(random.Random(seed).sample(range(1, TAIL), 12)):
+    kept, part, dice = set(), TAIL // CUTS, random.Random(seed)
+    for number in range(CUTS):
+        cut = number * part + dice.randint(1, part)
         copy = data / f"copy-{number}"
         shutil.copytree(data / "whole", copy, ignore=shutil.ignore_patterns("*.sock", "lock"))
         (log,) = copy.rglob("*.incr.aof")

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,7 +13,8 @@ import httpx
 import pytest
 
 from gopher.client import Client
-from tests.helpers import wait_until
+from tests.helpers import free_port, wait_until
+from tests.worker.nursery import ROOT, Raised
 
 
 class Line(NamedTuple):
@@ -30,13 +30,13 @@ class System:
 
     def __init__(self, environ: dict[str, str], client: Client, ledger: Path) -> None:
         self._environ, self.client, self._ledger = environ, client, ledger
-        self.processes: list[subprocess.Popen[bytes]] = []
+        self.processes: list[Raised] = []
         self._clients: list[httpx.Client] = []
 
-    def start(self, part: str, **more: str) -> "subprocess.Popen[bytes]":
-        process = subprocess.Popen([sys.executable, "-m", f"gopher.{part}"], env={**self._environ, **more})
-        self.processes.append(process)
-        return process
+    def start(self, part: str, **more: str) -> Raised:
+        log = self._ledger.with_name(f"{part}-{len(self.processes)}.log")
+        self.processes.append(Raised(f"gopher.{part}", {**self._environ, **more}, self._ledger.parent, log))
+        return self.processes[-1]
 
     def workers(self, count: int, concurrency: int = 4, **more: str) -> None:
         for _ in range(count):
@@ -45,9 +45,7 @@ class System:
 
     def api(self) -> httpx.Client:
         """Run the API; return a client of it that many threads may share."""
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         process = self.start("app", SERVER_HOST="127.0.0.1", SERVER_PORT=str(port))
         api = httpx.Client(
             base_url=f"http://127.0.0.1:{port}/api/v1",
@@ -83,6 +81,9 @@ class System:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        for log in self._ledger.parent.glob("*.log"):
+            # Shown where a test fails.
+            sys.stdout.write(log.read_text(errors="replace"))
 
 
 @pytest.fixture
@@ -101,7 +102,7 @@ def running_system(redis_url: str, namespace: str, folder: Path) -> Iterator[Sys
         "REDIS_URL": redis_url,
         "GOPHER_NAMESPACE": namespace,
         "GOPHER_HANDLERS": "tests.flow.ledger_handlers",
-        "PYTHONPATH": os.getcwd(),
+        "PYTHONPATH": str(ROOT),
         "LEDGER": str(ledger),
         "WORKER_LEASE": "3s",
         "WORKER_KILL_GRACE": "500ms",

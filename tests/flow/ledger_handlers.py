@@ -39,7 +39,7 @@ def slow_down(job: Job, payload: dict) -> int:
     if not os.path.exists(mark):
         with open(mark, "w"):
             pass
-        raise RateLimited(retry_after="600ms")
+        raise RateLimited(payload.get("retry_after", "600ms"), scope=payload.get("scope", "key"))
     _note(job, payload, time.time())
     return job.attempt
 

@@ -7,7 +7,8 @@ import msgspec
 import pytest
 
 from gopher.errors import InvalidJob
-from gopher.jobs.prepare import prepare, prepare_batch
+from gopher.jobs.job import job_id_from
+from gopher.jobs.prepare import prepare, prepare_batch, prepare_fields
 from gopher.jobs.submission import Submission, parse_batch
 from gopher.queue.idempotency import IdempotencyMismatch, request_for
 from tests.helpers import wait_until
@@ -119,7 +120,7 @@ def test_an_unknown_parent_is_refused_and_nothing_stored(system):
     assert system.client.stats().queue_size == 0
 
 
-def test_a_job_that_is_not_begun_in_time_never_runs(system, ended):
+def test_a_job_that_is_not_started_in_time_never_runs(system, ended):
     client = system.client
     late = client.enqueue("work", {"key": "late"}, expires_in="50ms")
     wait_until(lambda: client.job(late).status == "expired")
@@ -155,6 +156,20 @@ def test_the_time_for_retries_bounds_all_attempts_together(system, ended):
     # A start is decided a little before the handler writes it down.
     assert max(starts) <= submitted + 1.5 + 1
     assert b"retry_for" in bytes(client.job(job_id).error)
+
+
+@pytest.mark.parametrize(("ahead", "handler", "retry_for"), [(-86_400, "tries_on", "1500ms"), (86_400, "fails", "1ms")])
+def test_the_servers_clock_decides_when_the_time_for_retries_is_over(system, ended, ahead, handler, retry_for):
+    """An id says when a job was made by the clock of the client, which may be wrong."""
+    client = system.client
+    system.start("scheduler")
+    system.workers(1)
+    made = job_id_from(client.inspector.now() + ahead * 1000, "a client whose clock is wrong")
+    fields = {"type": handler, "payload": {}, "max_retries": 100, "retry_for": retry_for}
+    client.store([prepare_fields(fields, job_id=made)])
+    assert ended([made]) == ["failed"]
+    assert (client.job(made).attempts > 1) == (ahead < 0)
+    assert b"retry_for" in bytes(client.job(made).error)
 
 
 def test_no_attempt_begins_after_the_time_for_retries(system, ended):

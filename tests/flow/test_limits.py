@@ -5,12 +5,22 @@ import time
 
 import psutil
 
+from gopher.base.times import from_rfc3339
+from gopher.jobs.limit_view import LimitView
 from tests.helpers import wait_until
 
 #: Seconds more than ideal that are no fault on a machine that others use too.
 SLACK = 4.0
 #: Commands that Gopher's processes send themselves; those that scripts call are counted beside them.
 SENT = ("cmdstat_evalsha", "cmdstat_eval", "cmdstat_brpoplpush")
+
+
+NOTHING = LimitView("", "", None, None, None, 0, None, paused=False, held_back_for=0.0)
+
+
+def throttled(client, job_type) -> LimitView:
+    """Return what is shown of a type's limit, NOTHING if it has none and is not throttled."""
+    return next((view for view in client.flow.limits() if view.type == job_type), NOTHING)
 
 
 def most_in_any_second(starts: list[float]) -> int:
@@ -37,17 +47,19 @@ def test_a_rate_holds_over_all_workers_and_others_pass(system, ended):
     limited = client.enqueue_many({"type": "work", "payload": {}} for _ in range(200))
     others = client.enqueue_many({"type": "other", "payload": {}} for _ in range(100))
     assert set(ended(others)) == {"completed"}
-    passed = time.monotonic() - begun
     assert set(ended(limited)) == {"completed"}
     took = time.monotonic() - begun
-    starts = [line.start for line in system.lines("work")]
-    assert len(starts) == 200
-    # A start is decided on the server and written down a little later, so a few may slip into the second.
-    assert most_in_any_second(starts) <= 50 + 10 + 5
+    assert len(system.lines("work")) == 200
+    # By the server's clock: when a busy machine's workers come to start them is another matter.
+    starts, passed = (
+        sorted(from_rfc3339(client.job(job_id).started_at) / 1000 for job_id in each) for each in (limited, others)
+    )
+    assert most_in_any_second(starts) <= 50 + 10 + 1
     ideal = (200 - 10) / 50
     # Far from one that passes them one by one; how far behind the ideal it is depends on the machine.
     assert ideal * 0.95 <= took <= ideal * 5
-    assert passed < took / 2, "jobs of another type had to wait behind the limited ones"
+    assert passed[0] < starts[50], "jobs of another type had to wait behind the limited ones"
+    assert passed[-1] < starts[-1], "the last job of another type had to wait behind the limited ones"
 
 
 def test_raising_a_limit_counts_for_jobs_that_wait_already(system, ended):
@@ -99,15 +111,38 @@ def test_the_places_of_a_killed_worker_are_free_again_within_its_lease(system, e
     wait_until(lambda: client.flow.limits()[0].running == 0)
 
 
-def test_each_tenant_has_a_bucket_of_its_own(system, ended):
+def test_a_limit_per_key_lets_each_tenant_start_as_many(system, ended):
     client = system.client
-    client.flow.set_limit("work", "1/m", 1, None)
+    client.flow.set_limit("work", "1/m", 1, None, per_key=True)
     system.start("scheduler")
     system.workers(1)
     ids = [client.enqueue("work", {"key": tenant}, limit_key=tenant) for tenant in ("a", "b", "c") for _ in range(2)]
     assert ended(ids[0::2]) == ["completed"] * 3
     assert [client.job(job_id).status for job_id in ids[1::2]] == ["pending"] * 3
     assert client.why(ids[1])[0].code == "rate_limited"
+
+
+def test_a_limit_of_a_type_holds_whatever_keys_its_jobs_have(system):
+    client = system.client
+    client.flow.set_limit("work", "1/h", 1, 1)
+    system.start("scheduler")
+    system.workers(1)
+    ids = [client.enqueue("work", {"key": "a"}, limit_key=f"fresh-{number}") for number in range(20)]
+    wait_until(lambda: "completed" in {client.job(job_id).status for job_id in ids})
+    # Another job runs after them, so that they have all been looked at.
+    wait_until(lambda: client.why(ids[-1])[0].code == "rate_limited")
+    other = client.enqueue("other", {}, priority="low")
+    wait_until(lambda: client.job(other).status == "completed")
+    assert [client.job(job_id).status for job_id in ids].count("completed") == 1
+
+
+def test_a_type_with_a_rate_of_0_is_explained_without_a_time(system):
+    client = system.client
+    client.flow.set_limit("work", "0/s", None, None)
+    reason = client.why(client.enqueue("work", {}))[0]
+    assert (reason.code, reason.until) == ("rate_limited", None)
+    remedy = "set another one with `gopherctl limits set work --rate 10/s`"
+    assert reason.message == f"the rate limit of 'work' is 0: {remedy}"
 
 
 def test_higher_priority_goes_first_within_a_type(system, ended):
@@ -123,7 +158,7 @@ def test_higher_priority_goes_first_within_a_type(system, ended):
     assert last_five == ["low"] * 3
 
 
-def test_a_handlers_own_limit_is_declared_and_an_operators_word_stands(system):
+def test_a_handlers_limit_is_declared_and_never_replaces_an_operators(system):
     client = system.client
     client.enqueue("other", {})
     system.workers(1)
@@ -137,7 +172,7 @@ def test_a_handlers_own_limit_is_declared_and_an_operators_word_stands(system):
     assert [(view.rate, view.origin) for view in client.flow.limits()] == [("7/s", "api")]
 
 
-def test_rate_limited_holds_back_the_type_and_costs_no_attempt(system, ended, tmp_path):
+def test_rate_limited_throttles_the_type_and_costs_no_attempt(system, ended, tmp_path):
     client = system.client
     system.start("scheduler")
     system.workers(1)
@@ -150,6 +185,39 @@ def test_rate_limited_holds_back_the_type_and_costs_no_attempt(system, ended, tm
     assert ended(ids) == ["completed", "completed"]
     assert client.job(ids[0]).attempts == 1
     assert min(line.start for line in system.lines("slow_down")) >= begun + 0.6
+
+
+def test_rate_limited_holds_back_one_limit_key_until_it_is_released(system, ended, tmp_path):
+    client = system.client
+    system.start("scheduler")
+    system.workers(1)
+    told = {"mark": str(tmp_path / "mark"), "retry_after": "1h"}
+    ann = client.enqueue("slow_down", told, limit_key="ann:smith", max_retries=0)
+    wait_until(lambda: [key.limit_key for key in throttled(client, "slow_down").throttled] == ["ann:smith"])
+    assert client.stats().queues["default"].throttled_keys == 1
+    again = client.enqueue("slow_down", told, limit_key="ann:smith")
+    others = [client.enqueue("slow_down", told, limit_key="bob"), client.enqueue("slow_down", told)]
+    assert ended(others) == ["completed", "completed"]
+    reason = client.why(again)[0]
+    assert (reason.code, reason.until is None) == ("held_back", False)
+    assert reason.message.endswith("`gopherctl limits release slow_down --limit-key ann:smith`")
+    assert client.flow.release("slow_down", "bob") == 0
+    assert client.flow.release("slow_down", "ann:smith") == 1
+    assert ended([ann, again]) == ["completed", "completed"]
+    assert client.job(ann).attempts == 1
+    assert throttled(client, "slow_down") == NOTHING
+
+
+def test_rate_limited_throttles_all_keys_of_the_type_if_the_handler_says_so(system, ended, tmp_path):
+    client = system.client
+    system.workers(1)
+    told = {"mark": str(tmp_path / "mark"), "retry_after": "1h", "scope": "type"}
+    ann = client.enqueue("slow_down", told, limit_key="ann")
+    wait_until(lambda: throttled(client, "slow_down").held_back_for > 0)
+    bob = client.enqueue("slow_down", told, limit_key="bob")
+    assert client.why(bob)[0].message.endswith("`gopherctl limits release slow_down`")
+    assert client.flow.release("slow_down") == 1
+    assert ended([ann, bob]) == ["completed", "completed"]
 
 
 def test_an_idle_limited_worker_asks_little(system):
@@ -175,7 +243,7 @@ def test_an_idle_limited_worker_asks_little(system):
     assert (used() - cpu) / took < 0.04
 
 
-def test_a_parked_job_can_be_cancelled_and_the_rest_purged(system):
+def test_a_throttled_job_can_be_cancelled_and_the_rest_purged(system):
     client = system.client
     client.flow.set_limit("work", "1/h", 1, None)
     system.start("scheduler")
@@ -188,7 +256,7 @@ def test_a_parked_job_can_be_cancelled_and_the_rest_purged(system):
     assert client.stats().queues["default"].waiting == 0
 
 
-def test_what_runs_goes_on_while_its_queue_and_its_type_are_paused(system, ended):
+def test_running_jobs_continue_while_their_queue_and_type_are_paused(system, ended):
     client = system.client
     system.workers(1)
     running = client.enqueue("work", {"seconds": 1})

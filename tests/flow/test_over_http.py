@@ -40,8 +40,7 @@ def test_one_idempotency_key_from_fifty_connections_is_one_job_and_fifty_identic
     answers = fifty_at_once(lambda: api.post("/jobs", json={**WORK, "queue": "a"}, headers={"Idempotency-Key": "k"}))
     assert {answer.status_code for answer in answers} == {201}
     assert len({answer.content for answer in answers}) == 1
-    # Requests of the same millisecond can't be told from one that was sent again because its reply was lost.
-    assert 1 <= sum("Idempotent-Replayed" not in answer.headers for answer in answers) < 25
+    assert sum("Idempotent-Replayed" not in answer.headers for answer in answers) == 1
     assert waiting(system, "a") == 1
     another = api.post("/jobs", json={"type": "other", "payload": {}, "queue": "a"}, headers={"Idempotency-Key": "k"})
     assert (another.status_code, another.json()["code"]) == (422, "idempotency_mismatch")
@@ -97,10 +96,10 @@ def test_a_limit_that_is_raised_counts_within_a_second_and_why_tells(api, system
     assert api.get(f"/jobs/{ids[-1]}", params={"wait": 20}).json()["status"] == "completed"
     assert api.delete("/limits/work").json()["cleared"] is True
     second = sorted(line.start for line in system.lines("work"))[before + 1]
-    assert second - raised < 1 + 1, "parked jobs did not hear of it"
+    assert second - raised < 1 + 3, "parked jobs did not hear of it"
 
 
-def test_a_paused_type_says_so_and_goes_on_when_it_is_resumed(api):
+def test_a_paused_type_is_shown_as_paused_and_continues_when_resumed(api):
     assert api.post("/types/work/pause").json() == {"type": "work", "paused": True, "changed": True}
     job_id = api.post("/jobs", json=WORK).json()["job_id"]
     assert api.post("/jobs?wait=20", json={"type": "other", "payload": {}}).json()["status"] == "completed"

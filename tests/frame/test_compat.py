@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,18 @@ _LEFT_OUT = {"app/gunicorn_worker.py"}
 #: With an underscore, and documented all the same: of named tuples and enums, and to leave a forked process.
 _PUBLIC = {"_asdict", "_exit", "_fields", "_make", "_replace", "_value_"}
 #: Of libraries, whichever class of ours has one of the same name.
-_THEIRS = {"_data", "_expected_100_continue", "_get_current_object", "_parser", "_sock", "_TRACER_PROVIDER"}
+_THEIRS = {
+    "_apply_header_policy",
+    "_data",
+    "_expected_100_continue",
+    "_get_current_object",
+    "_parser",
+    "_peer_trusted_for_forwarded",
+    "_sock",
+    "_TRACER_PROVIDER",
+}
+#: Functions that take the name of an attribute.
+_BY_NAME = {"getattr", "setattr", "hasattr", "delattr", "attrgetter"}
 #: Without an underscore, and in no library's documents.
 _UNDOCUMENTED = {"nodes_manager", "scan_once"}
 
@@ -43,6 +55,15 @@ def test_redis_py_keeps_the_socket_of_a_connection_in_sock(server):
     assert not connection.is_connected
 
 
+def test_redis_pys_parser_makes_the_same_errors_of_texts(server):
+    from redis.connection import UnixDomainSocketConnection
+    from redis.exceptions import NoScriptError, ResponseError
+
+    connection = UnixDomainSocketConnection(path=str(server.socket_path), protocol=2)
+    assert isinstance(compat.error_parser(connection)("NOSCRIPT No matching script"), NoScriptError)
+    assert type(compat.error_parser(connection)("OTHER error")) is ResponseError
+
+
 def test_redis_pys_parser_returns_each_reply_an_error_too_and_reads_no_further(server):
     from redis.connection import UnixDomainSocketConnection
     from redis.exceptions import ResponseError
@@ -57,6 +78,28 @@ def test_redis_pys_parser_returns_each_reply_an_error_too_and_reads_no_further(s
         assert compat.next_reply(connection) == []
         assert connection.is_connected
         assert compat.next_reply(connection) == b"two"
+    finally:
+        connection.disconnect()
+
+
+def test_a_connection_of_redis_py_uses_the_socket_that_it_is_given_before_it_sends_anything(server):
+    from redis.connection import UnixDomainSocketConnection
+
+    class Replacing(UnixDomainSocketConnection):
+        def on_connect_check_health(self, *arguments: object, **named: object) -> None:
+            self.replaced = compat.socket_of(self)
+            replacement = socket.socket(socket.AF_UNIX)
+            replacement.connect(str(server.socket_path))
+            compat.replace_socket(self, replacement)
+            super().on_connect_check_health(*arguments, **named)
+
+    # Selecting a database is the first thing that it sends.
+    connection = Replacing(path=str(server.socket_path), db=1, protocol=2)
+    connection.connect()
+    try:
+        connection.replaced.close()
+        connection.send_command("ECHO", "one")
+        assert connection.read_response() == b"one"
     finally:
         connection.disconnect()
 
@@ -94,6 +137,20 @@ def test_redis_pys_cluster_looks_up_its_slots_when_it_is_told_to():
     cluster.nodes_manager = Nodes()
     compat.find_slots(cluster)
     assert asked == ["initialize"]
+
+
+def test_redis_pys_nodes_of_a_cluster_have_clients_with_pools():
+    from redis.client import Redis
+    from redis.cluster import ClusterNode, NodesManager, RedisCluster
+
+    known, startup, unused = (ClusterNode("127.0.0.1", port) for port in (7000, 7001, 7002))
+    for node in (known, startup):
+        node.redis_connection = Redis(port=node.port)
+    cluster = RedisCluster.__new__(RedisCluster)
+    cluster.nodes_manager = NodesManager.__new__(NodesManager)
+    cluster.nodes_manager.nodes_cache = {known.name: known, unused.name: unused}
+    cluster.nodes_manager.startup_nodes = {startup.name: startup}
+    assert compat.node_pools(cluster) == {node.redis_connection.connection_pool for node in (known, startup)}
 
 
 def _parameters(function: object) -> list[inspect.Parameter]:
@@ -183,7 +240,7 @@ def test_opentelemetry_keeps_its_provider_in_a_variable_that_is_none_until_there
         assert " ".join(ran.stdout.split()) == expected, ran.stderr
 
 
-def test_flask_hands_out_what_a_proxy_stands_for():
+def test_flask_returns_the_object_behind_a_proxy():
     from flask import Flask, current_app, g, request
     from flask.ctx import _AppCtxGlobals
 
@@ -194,20 +251,42 @@ def test_flask_hands_out_what_a_proxy_stands_for():
         assert type(compat.current(g)) is _AppCtxGlobals
 
 
-@pytest.mark.parametrize(("head", "expected"), [(b"Expect: 100-continue\r\n", True), (b"", False)])
-def test_gunicorn_notes_in_a_request_that_100_continue_is_expected(head, expected):
-    from gunicorn.config import Config
-    from gunicorn.http.message import Request
-    from gunicorn.http.unreader import IterUnreader
+class Head:
+    """What gunicorn's HeaderPolicy needs of a request."""
 
-    sent = b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 1\r\n" + head + b"\r\n"
-    request = Request(Config(), IterUnreader([sent]), ("127.0.0.1", 1))
-    assert compat.take_expectation(request) is expected
-    assert compat.take_expectation(request) is False
-    assert vars(request)["_expected_100_continue"] is False
-    assert "_expected_100_continue" in inspect.getsource(
-        importlib.import_module("gunicorn.http.body")
-    ) + inspect.getsource(importlib.import_module("gunicorn.http.message"))
+    def __new__(cls, peer="127.0.0.1"):
+        from gunicorn.config import Config
+        from gunicorn.http.message import HeaderPolicy
+
+        head = HeaderPolicy()
+        head.cfg, head.peer_addr, head.scheme, head.version = Config(), (peer, 1), "http", (1, 1)
+        return head
+
+
+@pytest.mark.parametrize(("value", "expected"), [("100-continue", True), ("", False)])
+def test_gunicorn_notes_in_a_request_that_100_continue_is_expected(value, expected):
+    head = Head()
+    compat.apply_header_policy(head, [("EXPECT", value)] if value else [])
+    assert compat.take_expectation(head) is expected
+    assert compat.take_expectation(head) is False
+    assert vars(head)["_expected_100_continue"] is False
+    assert "req._expected_100_continue" in inspect.getsource(importlib.import_module("gunicorn.http.wsgi"))
+
+
+def test_gunicorns_header_policy_drops_what_could_pass_for_another_header_and_believes_only_proxies():
+    from gunicorn.http.errors import ExpectationFailed, InvalidHeader
+
+    for headers, error in (
+        ([("HOST", "a"), ("HOST", "b")], InvalidHeader),
+        ([("EXPECT", "200-ok")], ExpectationFailed),
+    ):
+        with pytest.raises(error):
+            compat.apply_header_policy(Head(), headers)
+    assert compat.apply_header_policy(Head(), [("X_FORWARDED_FOR", "x"), ("A", "b")]) == [("A", "b")]
+    for peer, scheme in (("127.0.0.1", "https"), ("192.0.2.1", "http")):
+        head, headers = Head(peer), [("X-FORWARDED-PROTO", "https"), ("HOST", "a")]
+        assert compat.apply_header_policy(head, headers) == headers
+        assert head.scheme == scheme
 
 
 def sources(root: Path) -> Iterator[Path]:
@@ -242,11 +321,13 @@ def attributes(tree: ast.AST) -> Iterator[tuple[int, ast.expr, str]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute):
             yield node.lineno, node.value, node.attr
-        elif isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in (
-            "getattr", "setattr", "hasattr", "delattr", "attrgetter",
-        ):  # fmt: skip
+        elif isinstance(node, ast.Call) and last_name(node.func) in _BY_NAME:
             names = [each.value for each in node.args if isinstance(each, ast.Constant)]
             yield from ((node.lineno, node.args[0], str(name)) for name in names if str(name).isidentifier())
+
+
+def last_name(node: ast.expr) -> str:
+    return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
 
 
 def private_imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
@@ -261,9 +342,8 @@ def private_imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
         yield from ((node.lineno, name) for name in names if any(is_private(part) for part in name.split(".")))
 
 
-def private_uses(source: str, own: set[str]) -> list[str]:
+def private_uses(tree: ast.AST, own: set[str]) -> list[str]:
     """Return what a file uses of others' private parts. `own` are private names that Gopher's classes have."""
-    tree = ast.parse(source)
     here = {name for name in defined(tree) if is_private(name)}
     found = [(line, name) for line, name in private_imports(tree)]
     found += [
@@ -297,13 +377,13 @@ def is_own(of: ast.expr, name: str, here: set[str], own: set[str]) -> bool:
     ],
 )
 def test_uses_of_private_parts_are_found(source, found):
-    assert private_uses(source, set()) == found
+    assert private_uses(ast.parse(source), set()) == found
 
 
 def test_private_parts_of_libraries_are_used_in_compat_only(root):
     trees = {path: ast.parse(path.read_text()) for path in sources(root)}
     own = {name for tree in trees.values() for name in defined(tree) if is_private(name)}
-    wrong = [f"{path.relative_to(root)}:{use}" for path in trees for use in private_uses(path.read_text(), own)]
+    wrong = [f"{path.relative_to(root)}:{use}" for path, tree in trees.items() for use in private_uses(tree, own)]
     assert not wrong, "private parts of libraries stand in gopher/compat.py, each with its reason and a test"
 
 
@@ -311,7 +391,7 @@ def classes_of_others(root: Path) -> Iterator[tuple[type, list[type], list[type]
     """Yield each class of ours that extends a library's, with those of its bases that are ours, and the others."""
     for path in sources(root):
         # The second kind registers handlers, which other tests of this process would see in the API.
-        if path.stem == "__main__" or path.stem.endswith("_handlers"):
+        if path.stem == "__main__" or path.stem.endswith("_handlers") or path in needing_a_project(root):
             continue
         module = importlib.import_module(module_of(root, path))
         for each in vars(module).values():
@@ -322,23 +402,32 @@ def classes_of_others(root: Path) -> Iterator[tuple[type, list[type], list[type]
                     yield each, ours, others
 
 
+def needing_a_project(root: Path) -> set[Path]:
+    """Return modules that can be imported within a project of their framework only (tests/frameworks)."""
+    folder = root / "gopher" / "integrations"
+    return {folder / "sqlalchemy.py", folder / "flask" / "handlers.py", *(folder / "django").rglob("*.py")}
+
+
 _LANGUAGE = ("abc", "builtins", "enum", "typing")
 
 
-def private_state(of: type) -> set[str]:
+@cache
+def private_state(of: type) -> frozenset[str]:
+    """Return the private names that a class has. (Finding its source takes long, and many share their bases.)"""
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(of)))
     except (OSError, TypeError):
-        return set()
+        return frozenset()
     named = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and is_self(node.value)}
-    return {name for name in named | vars(of).keys() if is_private(name) and not name.startswith("_abc_")}
+    return frozenset(name for name in named | vars(of).keys() if is_private(name) and not name.startswith("_abc_"))
 
 
 def test_no_class_of_ours_overrides_or_shares_a_private_part_of_a_librarys(root):
     looked_at, wrong = 0, []
     for each, ours, others in classes_of_others(root):
         looked_at += 1
-        own = set().union(*map(private_state, ours))
+        # `typing` gives the first to what inherits from a protocol, as redis-py's commands do.
+        own = set().union(*map(private_state, ours)) - {"_is_protocol", "_is_runtime_protocol"}
         for base in others:
             wrong += [
                 f"{each.__module__}.{each.__name__}: {name} of {base.__name__}" for name in own & private_state(base)

@@ -1,13 +1,18 @@
 """The files around the code name the variables, commands and defaults that the code has."""
 
 import json
+import os
 import re
 import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pytest
 import redis
 import yaml
 from gopher.app import create_app
@@ -18,7 +23,7 @@ from tests.helpers import wait_until
 
 DEFAULTS = {variable.name: variable.default for variable in Settings.variables()}
 #: Read by nobody but the libraries that own them.
-FOREIGN = {"PATH", "PYTHONUNBUFFERED"}
+FOREIGN = {"HOME", "PATH", "PYTHONUNBUFFERED"}
 
 
 def example(root: Path) -> dict[str, str]:
@@ -36,7 +41,7 @@ def test_the_example_explains_every_variable(root):
             assert above.startswith("# "), line
 
 
-def test_the_example_is_accepted_as_it_stands(root):
+def test_the_example_is_accepted_as_it_is(root):
     assert Settings.from_env(example(root)) == Settings.from_env({})
 
 
@@ -49,17 +54,27 @@ def test_a_platforms_first_deploy_has_settings_that_can_be_used(root):
     app = json.loads((root / "app.json").read_text())
     assert set(app["env"]) <= set(DEFAULTS)
     given = {name: entry.get("value", "0123456789abcdef") for name, entry in app["env"].items()}
-    settings = Settings.from_env({**given, "PORT": "5000", "REDIS_URL": "rediss://:pw@h:1"})
+    settings = Settings.from_env({**given, "PORT": "5000", "DYNO": "web.1", "REDIS_URL": "rediss://:pw@h:1"})
     settings.check_listener()
     assert settings.worker_shutdown_timeout + settings.worker_kill_grace < 30
     assert set(app["formation"]) == {"web", "worker", "scheduler"}
+    # Mini keeps nothing on disk.
+    assert app["addons"] == ["heroku-redis:premium-0"]
+
+
+def test_the_steps_for_a_platform_set_what_its_first_deploy_would(root):
+    app = json.loads((root / "app.json").read_text())
+    steps = (root / "docs/deployment.md").read_text().partition("heroku create")[2].partition("```")[0]
+    assert set(re.findall(r"\b([A-Z_]{6,})=", steps)) == set(app["env"])
+    assert app["addons"] == re.findall(r"addons:create (\S+)", steps)
+    assert re.findall(r"(\w+)=1", steps.partition("ps:scale")[2]) == list(app["formation"])
 
 
 def test_the_compose_file_sets_variables_that_exist(root):
     text = (root / "docker-compose.yml").read_text()
     names = set(re.findall(r"^    ([A-Z][A-Z_]+):", text, re.MULTILINE))
     assert names
-    assert names <= set(DEFAULTS)
+    assert {name.removesuffix("_FILE") for name in names} <= set(DEFAULTS)
 
 
 def composed(root: Path) -> dict[str, Any]:
@@ -71,7 +86,8 @@ def composed(root: Path) -> dict[str, Any]:
 def test_the_compose_file_is_closed_to_other_machines_and_to_pages_of_other_hosts(root):
     web = composed(root)["services"]["web"]
     image = dict(re.findall(r"^(?:ENV|   ) ([A-Z_]+)=(\S+)", (root / "Dockerfile").read_text(), re.MULTILINE))
-    settings = Settings.from_env({**image, **{name: text or "" for name, text in web["environment"].items()}})
+    given = {name: text or "" for name, text in web["environment"].items() if not name.endswith("_FILE")}
+    settings = Settings.from_env({**image, **given})
     # It starts as it stands, listening on the container's network.
     settings.check_listener()
     assert settings.listens_beyond_loopback
@@ -85,27 +101,67 @@ def test_the_compose_file_is_closed_to_other_machines_and_to_pages_of_other_host
     assert not any("ports" in service for name, service in composed(root)["services"].items() if name != "web")
 
 
-def configured(program: list[str], place: Path, pattern: str) -> dict[str, str]:
-    """Start a server program that listens on a socket; return some of its settings, and end it."""
+@contextmanager
+def server_of(root: Path, folder: Path) -> Iterator[Callable[[str | None], redis.Redis]]:
+    """Run the server of the compose file, with what it needs in `folder`; yield what connects with a password."""
+    services = composed(root)["services"]
+
+    def here(word: Any) -> str:
+        return str(word).replace("/run/gopher", str(folder)).replace("$$", "$")
+
+    make_password = [here(word) for word in services["password"]["command"]]
+    environ = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    subprocess.run(make_password, check=True, env=environ)
+    made = (folder / "password").read_text()
+    # Once: the server keeps it.
+    subprocess.run(make_password, check=True, env=environ)
+    assert (folder / "password").read_text() == made
+    command = [here(word) for word in services["valkey"]["command"]]
+    assert "${" not in " ".join(command)
+    place = folder / "socket"
+    program = [str(find_server()), *command[1:], "--port", "0", "--unixsocket", str(place), "--dir", str(folder)]
     with subprocess.Popen(program, stdout=subprocess.DEVNULL) as process:
         try:
             wait_until(place.exists)
-            with redis.Redis(unix_socket_path=str(place), decode_responses=True) as client:
-                return client.config_get(pattern)
+            yield lambda password: redis.Redis(unix_socket_path=str(place), password=password, decode_responses=True)
         finally:
             process.terminate()
 
 
-def test_the_server_of_the_compose_file_starts_with_a_bound_on_its_memory_and_evicts_nothing(root):
-    command = [str(word) for word in composed(root)["services"]["valkey"]["command"]]
-    assert "${" not in " ".join(command)
+def test_the_server_of_the_compose_file_has_a_password_and_a_bound_on_its_memory_and_evicts_nothing(root):
     # Not pytest's own folder: its path may be too long for a socket.
-    with TemporaryDirectory() as folder:
-        place = Path(folder, "socket")
-        program = [str(find_server()), *command[1:], "--port", "0", "--unixsocket", str(place), "--dir", folder]
-        found = configured(program, place, "maxmemory*")
+    with TemporaryDirectory() as name, server_of(root, Path(name)) as connect:
+        folder = Path(name)
+        settings = Settings.from_env({"REDIS_PASSWORD_FILE": str(folder / "password")})
+        password = settings.server_address.password
+        assert password is not None
+        assert len(password) == 64
+        for other in (None, "wrong"):
+            with pytest.raises(redis.AuthenticationError), connect(other) as client:
+                client.ping()
+        with connect(password) as client:
+            found = client.config_get("maxmemory*")
     assert int(found["maxmemory"]) >= 2**28
     assert found["maxmemory-policy"] == "noeviction"
+
+
+def test_no_container_of_the_compose_file_can_write_its_image_or_gain_privileges(root):
+    services = composed(root)["services"]
+    assert len(services) == 5
+    for name, service in services.items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        # What a process writes is in a volume or in memory.
+        places = [*service["tmpfs"], *(each.split(":")[1] for each in service["volumes"] if not each.endswith(":ro"))]
+        words = [str(word) for word in service["command"]]
+        if "--health-file" in words:
+            assert words[words.index("--health-file") + 1].rpartition("/")[0] in places, name
+
+
+def test_only_the_api_of_the_compose_file_has_its_keys(root):
+    services = composed(root)["services"]
+    assert [name for name, each in services.items() if "GOPHER_API_KEYS" in each.get("environment", {})] == ["web"]
 
 
 def test_the_image_sets_variables_that_exist(root):
@@ -113,3 +169,27 @@ def test_the_image_sets_variables_that_exist(root):
     names = set(re.findall(r"^(?:ENV|   ) ([A-Z_]+)=", text, re.MULTILINE))
     assert names - FOREIGN
     assert names - FOREIGN <= set(DEFAULTS)
+
+
+def documented_configurations(root: Path) -> list[str]:
+    """Return the configurations of servers and sentinels in docs/backups.md, complete."""
+    page = (root / "docs/backups.md").read_text()
+    shared = (root / "deploy/sentinel/valkey.conf").read_text()
+    found = re.findall(r"^```\n(# (?:valkey|sentinel)\.conf.*?)^```", page, re.MULTILINE | re.DOTALL)
+    return [shared + text if text.startswith("# valkey") else text for text in found]
+
+
+def test_servers_and_sentinels_start_with_the_configurations_of_the_documents(root, tmp_path):
+    configurations = documented_configurations(root)
+    assert len(configurations) == 3
+    for number, text in enumerate(configurations):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        local = re.sub(r"\b(?:db\d|0\.0\.0\.0)\b", "127.0.0.1", text)
+        (folder / "conf").write_text(f"{local}\nport 0\ndir {folder}\nunixsocket {folder}/socket\n")
+        program = [str(find_server()), str(folder / "conf"), *(["--sentinel"] if "monitor" in text else [])]
+        with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                wait_until(lambda folder=folder: (folder / "socket").exists(), what=str(number))
+            finally:
+                process.terminate()

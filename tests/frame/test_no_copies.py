@@ -8,7 +8,7 @@ from pathlib import Path
 #: Lines, blank ones and indentation aside.
 MOST = 9
 #: Data, other people's files, and what is written by a tool.
-_NOT_OURS = (".json", ".png", ".svg", ".txt", "LICENSE")
+_NOT_OURS = (".json", ".png", ".webp", ".svg", ".txt", "LICENSE")
 _VENDORED = "app/static/docs/"
 #: Lines that say little, by which two copies may differ.
 _THIN = re.compile(r"^[^\S\n]*(?:(?:#|--|//|/\*|\*|<!--|import\b|from\b).*|[^\w\n]*)$", re.MULTILINE)

@@ -24,12 +24,16 @@ def sources(root: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize(("pattern", "home"), HOMES.items())
-def test_each_of_these_stands_in_one_file(root, pattern, home):
+def test_each_of_these_is_in_one_file(root, pattern, home):
     found = [path.relative_to(root).as_posix() for path in sources(root) if re.search(pattern, path.read_text())]
     assert found == [home]
 
 
-def test_http_is_spoken_by_one_client_and_by_the_handler_that_guards_where_it_leads(root):
+def test_http_is_spoken_by_one_client_by_the_store_and_by_the_handler_that_guards_where_it_leads(root):
     libraries = re.compile(r"^\s*(import|from) (http\.client|urllib\.request|httpcore|httpx|requests)\b", re.MULTILINE)
     found = [path.relative_to(root).as_posix() for path in sources(root) if libraries.search(path.read_text())]
-    assert found == ["gopher/api_client/transport.py", "gopher/handlers/fetching.py"]
+    assert found == [
+        "gopher/api_client/transport.py",
+        "gopher/files/bucket.py",
+        "gopher/outbound/fetching.py",
+    ]

@@ -28,7 +28,7 @@ ROWS = {
         ['    Counter("skipped", (TYPE,), "gopher_jobs_skipped", "Jobs skipped.", outcome=True, leaves=True),'],
     ),
     "gopher/queue/keys.py": ("    retrying = _key(", ['    postponed = _key("zset", "id -> due (ms)")']),
-    "gopher/jobs/models.py": ("    retrying: int", ["    postponed: int"]),
+    "gopher/jobs/stats.py": ("    retrying: int", ["    postponed: int"]),
 }
 #: A verb that moves jobs into a new state: one that there is, and what it says otherwise.
 VERBS = {

@@ -116,8 +116,23 @@ def test_the_lock_pins_all_that_the_extras_need_within_their_ranges(root, setup_
 
 def test_the_lock_installs_gopher_itself_so_that_a_platform_runs_the_checkout(root):
     lines = (root / "requirements.txt").read_text().splitlines()
-    assert "--editable .[tracing]" in lines
-    assert all(re.fullmatch(r"(#.*|--editable \.\[tracing\]|[a-z0-9.-]+==\S+|)", line) for line in lines)
+    assert "--editable .[all]" in lines
+    assert all(re.fullmatch(r"(#.*|--editable \.\[all\]|[a-z0-9.-]+==\S+|)", line) for line in lines)
+
+
+def test_the_image_installs_the_same_versions_with_the_hash_of_each_file(root):
+    text = (root / "deploy/requirements.hashed.txt").read_text()
+    found = re.findall(r"^([a-z0-9.-]+)==(\S+)((?: \\\n    --hash=sha256:[0-9a-f]{64})+)$", text, re.MULTILINE)
+    everything = pins(root, extras=True)
+    expected = {**pins(root, extras=False), "setuptools": everything["setuptools"]}
+    assert {name: version for name, version, _ in found} == expected
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    assert len(lines) == sum(1 + hashes.count("--hash") for _, _, hashes in found)
+    dockerfile = (root / "Dockerfile").read_text()
+    assert "pip install --require-hashes --requirement requirements.hashed.txt" in dockerfile
+    # Nothing else is installed from an index.
+    assert dockerfile.count("pip install") == dockerfile.count("--require-hashes") + dockerfile.count("--no-deps") == 2
+    assert "--no-build-isolation" in dockerfile
 
 
 def test_what_runs_here_is_what_the_lock_says(root, setup_cfg):
@@ -192,11 +207,11 @@ def texts(root: Path) -> Iterator[tuple[Path, str]]:
         ("gopher.app, gopher.worker", False),
     ],
 )
-def test_the_name_of_a_strangers_package_is_recognised(line, strange):
+def test_the_name_of_the_unrelated_package_is_recognised(line, strange):
     assert bool(STRANGER.search(line)) == strange
 
 
-def test_nothing_tells_anybody_to_install_the_strangers_package_called_gopher(root):
+def test_no_text_installs_the_unrelated_package_called_gopher(root):
     found = {
         f"{path}:{text.count(chr(10), 0, match.start()) + 1}: {match[0].strip()}"
         for path, text in texts(root)
@@ -217,3 +232,9 @@ def test_the_distribution_is_called_gopherctl_wherever_it_is_named(root, setup_c
     assert set(own) == {"gopherctl"}
     assert '"gopherctl"' in (root / ".ci" / "lock").read_text()
     assert "gopherctl-*.whl" in (root / ".ci" / "run").read_text()
+
+
+def test_the_page_of_installation_has_every_extra_that_users_can_install(root, setup_cfg):
+    page = (root / "docs/installation.md").read_text()
+    extras = set(setup_cfg["options.extras_require"]) - {"test", "deep", "lint"}
+    assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == extras

@@ -5,7 +5,18 @@ from importlib import import_module
 import pytest
 
 PROMISED = {
-    "gopher": ("Client", "HttpClient", "Job", "Retry", "current_job", "handler"),
+    "gopher": (
+        "Client",
+        "HttpClient",
+        "Job",
+        "JobFailed",
+        "JobHandle",
+        "Retry",
+        "Schedule",
+        "current_job",
+        "handler",
+        "task",
+    ),
     "gopher.errors": ("InvalidJob", "JobNotFound", "UnknownType", "PayloadTooLarge"),
     "gopher.interface": ("Gopher",),
     "gopher.registry": ("load_handlers", "handler", "registry"),

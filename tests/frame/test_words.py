@@ -20,9 +20,10 @@ ROOT = Path(__file__).parents[2]
 CODE = ("app", "cli", "gopher", "worker", "scheduler", "testing", "benchmarks", "setup.py")
 #: Files whose whole text is read.
 TEXTS = (
-    "README.md CHANGELOG.md CONTRIBUTING.md docs/*.md configs deploy Makefile Dockerfile docker-compose.yml app.json "
-    "Procfile setup.cfg pyproject.toml app/templates app/static/dashboard/*.js app/static/dashboard/*.css "
-    "app/static/dashboard/vendor/README.md app/static/docs/docs.* app/static/docs/ORIGIN.txt"
+    "README.md ARCHITECTURE.md CHANGELOG.md CONTRIBUTING.md docs/*.md configs deploy Makefile Dockerfile "
+    "docker-compose.yml app.json Procfile setup.cfg pyproject.toml app/templates cli/templates "
+    "app/static/dashboard/*.js app/static/dashboard/*.css app/static/dashboard/vendor/README.md "
+    "app/static/docs/docs.* app/static/docs/ORIGIN.txt"
 ).split()
 #: Names that must stay: a JSON field of `doctor --json`, and a crash point.
 NAMES = {"verdict", "bell.rung"}
@@ -86,9 +87,10 @@ def test_the_help_of_every_command_uses_plain_words() -> None:
 
 
 _OPENAPI = """
-from gopher.app import create_app
+import json
+from gopher.app import create_app, openapi
 from gopher.config.settings import Settings
-print(create_app(Settings()).test_client().get("/openapi.json").text)
+print(json.dumps(openapi.document(create_app(Settings()))))
 """
 
 

@@ -13,6 +13,7 @@ import pytest
 from aiosmtpd.controller import Controller
 
 import gopher.handlers  # noqa: F401 - registers them
+from gopher.files.job_files import StoredJobFiles
 from gopher.jobs.handlers import registry
 from gopher.jobs.job import Job, Reporter, new_job_id
 
@@ -35,7 +36,13 @@ def run_handler(job_type: str, payload: dict[str, Any], job: Job | None = None) 
     """Run a handler the way a child does: payload from JSON, result to JSON and back."""
     handler = registry.require(job_type)
     decoded = handler.decode(msgspec.json.encode(payload))
-    result = handler.function(job or Job(id=new_job_id(), type=job_type), decoded)
+    job = job or Job(id=new_job_id(), type=job_type)
+    job.open_files = StoredJobFiles
+    try:
+        result = handler.function(job, decoded)
+    finally:
+        if job.opened is not None:
+            job.opened.close()
     return msgspec.json.decode(msgspec.json.encode(result))
 
 
@@ -65,6 +72,9 @@ class Site:
 
     port: int
     pages: dict[str, tuple[int, dict[str, str], bytes]] = field(default_factory=dict)
+    #: path -> what was PUT there: headers and body; and how many PUTs are answered with 503 before.
+    received: dict[str, tuple[dict[str, str], bytes]] = field(default_factory=dict)
+    failures: int = 0
     #: (path, Host header) of each request that came.
     requests: list[tuple[str, str]] = field(default_factory=list)
 
@@ -99,6 +109,20 @@ class _Page(BaseHTTPRequestHandler):
             self.wfile.write(body)
         except OSError:
             pass  # the client has seen enough
+
+    def do_PUT(self) -> None:
+        site, body = self.server.site, self.rfile.read(int(self.headers["Content-Length"]))
+        site.requests.append((self.path, self.headers["Host"]))
+        status, headers, _ = site.pages.get(self.path, (200, {}, b""))
+        if site.failures:
+            site.failures -= 1
+            status = 503
+        if status == 200:
+            site.received[self.path] = (dict(self.headers), body)
+        self.send_response(status)
+        for name, value in {"Content-Length": "0", **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         pass

@@ -10,8 +10,8 @@ import pytest
 from gopher.config.settings import Settings
 from gopher.errors import InvalidJob
 from gopher.jobs.job import NewJob, new_job_id
+from gopher.queue.arguments import Failure
 from gopher.queue.keys import Keys
-from gopher.queue.moves import Failure
 from gopher.queue.store import Server
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from gopher.errors import Discard, Retry
-from gopher.handlers import fetching
-from gopher.handlers.fetching import FetchFailed, fetch
-from gopher.handlers.guard import FetchRefused, Guard
+from gopher.outbound import fetching
+from gopher.outbound.fetching import FetchFailed, fetch
+from gopher.outbound.guard import FetchRefused, Guard
 from tests.handlers.conftest import Site, serve_site
 from tests.helpers import make_certificate
 
@@ -107,7 +107,7 @@ def test_refuses_a_compressed_body(allowed_site: Site) -> None:
         get(url)
 
 
-def test_fails_when_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fails_when_the_connection_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         place = f"127.0.0.1:{unused.getsockname()[1]}"
@@ -124,7 +124,7 @@ def test_refuses_a_url_with_a_password_even_of_an_allowed_place(allowed_site: Si
     assert allowed_site.requests == []
 
 
-def test_knows_no_proxy(allowed_site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ignores_proxy_settings(allowed_site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     assert get(allowed_site.serve("/", b"direct")) == b"direct"

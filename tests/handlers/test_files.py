@@ -1,12 +1,16 @@
 """What handlers may read and write: the folder GOPHER_FILES, and nothing beside it."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from gopher.handlers.files import FileRefused, files_folder, is_ours, read_source, write_file
+from gopher.client import Client
+from gopher.handlers.files import FileRefused, files_folder, is_ours, read_source
 from gopher.jobs.job import new_job_id
+from gopher.jobs.owners import TRUSTED, Submitter
+from gopher.jobs.prepare import prepare_fields
 
 JOB_ID = "0192f0c1-5a3e-7000-8000-000000000001"
 
@@ -89,38 +93,63 @@ def test_makes_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert files_folder().is_dir()
 
 
-def test_writes_a_file_that_it_knows_again(files_folder: Path) -> None:
-    job_id = new_job_id()
-    path = write_file(job_id, "200x100", "jpg", b"first")
-    assert path == files_folder / f"{job_id}-200x100.jpg"
-    assert path.stat().st_mode & 0o777 == 0o644
-    assert write_file(job_id, "200x100", "jpg", b"second") == path
-    assert [entry.name for entry in files_folder.iterdir()] == [path.name]
-    assert path.read_bytes() == b"second"
-    assert is_ours(path.name)
-
-
-def test_leaves_nothing_behind_when_it_can_not_write(files_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    names: list[str] = []
-
-    def fail(source: str, target: Path) -> None:
-        names.append(Path(source).name)
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(OSError, match="No space"):
-        write_file(new_job_id(), "200x100", "jpg", b"half")
-    assert list(files_folder.iterdir()) == []
-    # A kill at that moment would leave it: cleanup must know that name too.
-    assert is_ours(names[0])
-
-
-@pytest.mark.parametrize("job_id", ["../../evil", "", "a/b", "x" * 300])
-def test_refuses_a_job_id_that_would_lead_elsewhere(files_folder: Path, job_id: str) -> None:
-    with pytest.raises(ValueError, match="is not a name"):
-        write_file(job_id, "200x100", "jpg", b"")
-
-
 @pytest.mark.parametrize("name", ["photo.jpg", "0192-1x1.jpg", ".hidden", f"{JOB_ID}.jpg", f"{JOB_ID}-1x1.sh"])
 def test_takes_no_file_of_others_for_its_own(name: str) -> None:
     assert not is_ours(name)
+
+
+@pytest.fixture(params=["jobs/{}/8x8.png", "{}-8x8.png"], ids=["now", "by earlier versions"])
+def name(request: pytest.FixtureRequest) -> Callable[[str], str]:
+    """Return the path below the folder of a file that a job has written."""
+    return str(request.param).format
+
+
+@pytest.fixture
+def written(
+    cats: Path, name: Callable[[str], str], redis_url: str, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, str]:
+    """Owner -> the URL of a file that a job of that owner has written."""
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    monkeypatch.setenv("GOPHER_NAMESPACE", namespace)
+    urls = {}
+    with Client(redis_url, namespace=namespace) as client:
+        for owner in ("shop", "blog", ""):
+            submitter = Submitter(owner, sees_all=False) if owner else TRUSTED
+            (stored,) = client.store([prepare_fields({"type": "math", "payload": {}})], submitter=submitter)
+            urls[owner] = f"file:{name(stored.job_id)}"
+            path = cats / name(stored.job_id)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(owner.encode())
+    return urls
+
+
+def test_a_job_reads_what_jobs_of_its_owner_have_written(written: dict[str, str]) -> None:
+    assert read_source(written["shop"], 100, "shop") == b"shop"
+    assert read_source("file:cats/tom & co.txt", 100, "shop") == b"miaow"
+    # A trusted one reads all.
+    assert [read_source(url, 100) for url in written.values()] == [b"shop", b"blog", b""]
+
+
+@pytest.mark.parametrize("owner", ["blog", ""])
+def test_what_a_job_of_another_owner_has_written_is_as_if_it_was_not_there(
+    written: dict[str, str], name: Callable[[str], str], owner: str
+) -> None:
+    missing = f"file:{name(new_job_id())}"
+    url = written[owner]
+    told = []
+    for each in (url, url.upper().replace("FILE:", "file:"), url.replace("file:", "file:./"), missing):
+        with pytest.raises(FileRefused) as caught:
+            read_source(each, 100, "shop")
+        told.append(str(caught.value).replace(repr(each), ""))
+    assert set(told) == {" can't be read in GOPHER_FILES: No such file or directory"}
+
+
+@pytest.mark.parametrize("path", ["uploads/trusted/{}", "Uploads/trusted/{}", "./uploads/trusted/{}"])
+def test_a_job_with_an_owner_reads_no_upload_by_its_path(cats: Path, path: str) -> None:
+    for folder in ("uploads", "Uploads"):
+        upload = cats / folder / "trusted" / JOB_ID
+        upload.parent.mkdir(parents=True, exist_ok=True)
+        upload.write_bytes(b"picture")
+    with pytest.raises(FileRefused, match="No such file"):
+        read_source(f"file:{path.format(JOB_ID)}", 100, "shop")
+    assert read_source(f"file:{path.format(JOB_ID)}", 100) == b"picture"

@@ -4,8 +4,8 @@ import socket
 
 import pytest
 
-from gopher.handlers.fetching import FetchFailed, fetch
-from gopher.handlers.guard import FetchRefused, Guard, is_public
+from gopher.outbound.fetching import FetchFailed, fetch
+from gopher.outbound.guard import FetchRefused, Guard, is_public
 from tests.handlers.conftest import Site
 
 #: Each leads inside, or is no http(s) URL of port 80 or 443. Names are resolved as the system does.
@@ -89,7 +89,7 @@ def no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("url", INSIDE)
-def test_refuses_a_url_that_leads_inside(url: str, no_connection: None) -> None:
+def test_refuses_a_url_that_resolves_to_a_private_address(url: str, no_connection: None) -> None:
     with pytest.raises(FetchRefused):
         fetch(url, max_bytes=100, seconds=2)
 
@@ -124,7 +124,7 @@ def test_asks_for_a_name_once_so_that_a_second_answer_is_never_used(
         raise ConnectionRefusedError
 
     # 192.0.2.77 stands for a public address: it is for documents, and nobody answers there.
-    monkeypatch.setattr("gopher.handlers.guard.is_public", lambda address: address == "192.0.2.77")
+    monkeypatch.setattr("gopher.outbound.guard.is_public", lambda address: address == "192.0.2.77")
     monkeypatch.setattr(socket, "create_connection", create_connection)
     with pytest.raises(FetchFailed):
         fetch("http://flipping.example/", max_bytes=100, seconds=2, guard=Guard(resolver=flip))

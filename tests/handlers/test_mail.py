@@ -40,7 +40,8 @@ def test_gives_each_attempt_of_a_job_the_same_message_id(run: Any, mailbox: Mail
     assert first["message_id"] == second["message_id"]
 
 
-def test_delivers_to_many_with_text_and_html(run: Any, mailbox: Mailbox) -> None:
+def test_delivers_to_many_with_text_and_html(run: Any, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SMTP_SENDERS", "gopher@example.org")
     payload = {
         "to": ["Ann Lee <ann@example.com>", '"Bo, the second" <bo@example.com>'],
         "cc": "Çelik Ünal <unal@bücher.example>, ann@example.com",
@@ -65,6 +66,56 @@ def test_delivers_to_many_with_text_and_html(run: Any, mailbox: Mailbox) -> None
     text, html = message.iter_parts()
     assert text.get_content().splitlines() == ["Zeile eins", "Zeile zwei: ä€𝄞"]
     assert html.get_content().strip() == payload["html"]
+
+
+@pytest.mark.parametrize(
+    ("senders", "sender"),
+    [
+        ("", "CEO <ceo@bigbank.example>"),
+        ("", "gopher@evil.example"),
+        ("shop@example.com", "shop@example.com.evil.example"),
+        ("shop@example.com", "other@example.com"),
+        ("@example.com", "shop@sub.example.com"),
+        ("@example.com", "shop@notexample.com"),
+        ("@example.com", '"shop@example.com" <ceo@bigbank.example>'),
+    ],
+)
+def test_sends_from_no_other_sender_than_those_that_are_allowed(
+    run: Any, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch, senders: str, sender: str
+) -> None:
+    monkeypatch.setenv("SMTP_SENDERS", senders)
+    with pytest.raises(Discard, match="is not an allowed sender: add it to SMTP_SENDERS"):
+        run("email", {**HELLO, "from": sender})
+    assert mailbox.messages == []
+
+
+@pytest.mark.parametrize(
+    ("senders", "sender"),
+    [
+        ("shop@example.com, @news.example", "Shop <Shop@Example.com>"),
+        ("@example.com", "anyone@EXAMPLE.com"),
+        ("*", "ceo@bigbank.example"),
+        ("@xn--bcher-kva.example", "shop@bücher.example"),
+    ],
+)
+def test_sends_from_an_allowed_sender(
+    run: Any, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch, senders: str, sender: str
+) -> None:
+    monkeypatch.setenv("SMTP_SENDERS", senders)
+    run("email", {**HELLO, "from": sender})
+    assert len(mailbox.messages) == 1
+
+
+def test_sends_from_the_default_sender_with_any_name(run: Any, mailbox: Mailbox) -> None:
+    run("email", {**HELLO, "from": "The robot <Robot@example.com>"})
+    assert mailbox.only_message()["From"].addresses[0].display_name == "The robot"
+
+
+def test_has_a_maximum_number_of_recipients_however_they_are_listed(run: Any, mailbox: Mailbox) -> None:
+    to = [", ".join(f"a{number}@b.example" for number in range(50)), *(f"c{number}@d.example" for number in range(51))]
+    with pytest.raises(Discard, match="has 101 recipients"):
+        run("email", {**HELLO, "to": to})
+    assert mailbox.messages == []
 
 
 @pytest.mark.parametrize("end", ["\r\n.\r\n", "\n.\n", "\r.\r", "\n.\r\n", "\r\n.\n"])
@@ -119,7 +170,7 @@ ADDRESSES = [
 
 @pytest.mark.parametrize("field", ["to", "from", "cc", "reply_to"])
 @pytest.mark.parametrize("address", ADDRESSES)
-def test_refuses_what_is_no_address(run: Any, mailbox: Mailbox, field: str, address: str) -> None:
+def test_refuses_an_invalid_address(run: Any, mailbox: Mailbox, field: str, address: str) -> None:
     with pytest.raises(Discard):
         run("email", {**HELLO, field: address})
     assert mailbox.messages == []
@@ -196,7 +247,7 @@ def test_names_the_refused_among_several(run: Any, mailbox: Mailbox, recorder: R
     assert recorder.lines[-1] == "bo@example.com was rejected: 550 no such user"
 
 
-def test_tries_again_when_nobody_listens(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_retries_when_the_connection_is_refused(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         monkeypatch.setenv("SMTP_URL", f"smtp://127.0.0.1:{unused.getsockname()[1]}")

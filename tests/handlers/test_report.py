@@ -17,8 +17,9 @@ from gopher.handlers.figures import Figures, grown, spread, type_figures
 from gopher.handlers.plots import Mark, lines, rounded, stacked
 from gopher.handlers.report import draw, summarise
 from gopher.jobs.job import Job, NewJob, new_job_id
-from gopher.jobs.models import ChildView, PriorityStats, QueueStats, Stats, WorkerView
-from gopher.queue.moves import Completion
+from gopher.jobs.models import ChildView, WorkerView
+from gopher.jobs.stats import PriorityStats, QueueStats, Stats
+from gopher.queue.arguments import Completion
 from gopher.queue.store import Server
 from gopher.reads.histogram import Latency as Took
 from gopher.reads.histogram import quantile
@@ -35,7 +36,7 @@ TOTALS = {
     "retried:email": 4,
     "stale": 1,
 }
-HISTOGRAM = {"run:1": 2, "run:4": 5, "run:8": 1, "run:sum_us": 400_000, "wait:18": 1, "wait:sum_us": 9_000_000_000}
+HISTOGRAM = {"run:1": 2, "run:7": 5, "run:11": 1, "run:sum_us": 400_000, "wait:21": 1, "wait:sum_us": 9_000_000_000}
 
 
 def point(at: str, job_type: str = "email", **counts: int) -> Point:
@@ -106,7 +107,7 @@ def test_reads_latencies_from_buckets() -> None:
     assert (nothing.count, nothing.mean, nothing.p95) == (0, None, None)
 
 
-def test_tells_growth_from_counters_started_anew() -> None:
+def test_distinguishes_growth_from_counters_that_were_reset() -> None:
     now = {"email": {"completed": 10, "failed": 1}, "math": {"completed": 3, "failed": 0}}
     assert grown(now, {"email": {"completed": 4, "failed": 5}}) == {
         "email": {"completed": 6, "failed": 1},
@@ -272,7 +273,7 @@ def test_reports_on_a_real_server(run: Any, queues: Server, report_type: str) ->
     result = run("report", {"report_type": report_type})
     assert result["totals"]["completed"] == 5
     page, data = Path(result["path"]), msgspec.json.decode(Path(result["json_path"]).read_bytes())
-    assert page.name.endswith(f"-{report_type}.html")
+    assert page.name == f"{report_type}.html"
     assert page.read_text().startswith("<!doctype html>")
     assert data["figures"]["types"]["email"]["run"]["count"] == 5
     assert data["totals"] == result["totals"]
@@ -289,7 +290,6 @@ def test_counts_a_daily_summary_from_the_last_one(run: Any, queues: Server, file
     seed_completed(queues, 3)
     first = run("report", {"report_type": "daily_summary"})
     assert first["since"] is None
-    (files_folder / f"{new_job_id()}-daily_summary.json").write_text("broken")
     seed_completed(queues, 2)
     job = Job(id=new_job_id(), type="report")
     second = run("report", {"report_type": "daily_summary"}, job)
@@ -297,6 +297,12 @@ def test_counts_a_daily_summary_from_the_last_one(run: Any, queues: Server, file
     assert second["totals"]["completed"] == 2
     # A second attempt of the same job tells the same, not what came since its first.
     assert run("report", {"report_type": "daily_summary"}, job)["totals"] == second["totals"]
+
+
+def test_a_summary_that_can_not_be_read_counts_as_none(run: Any, queues: Server, files_folder: Path) -> None:
+    run("report", {"report_type": "daily_summary"})
+    (files_folder / "reports" / "daily_summary.json").write_text("broken")
+    assert run("report", {"report_type": "daily_summary"})["since"] is None
 
 
 def test_refuses_a_report_that_there_is_not(run: Any) -> None:

@@ -24,6 +24,7 @@ class Noted:
             client,
             folder,
             GOPHER_HANDLERS="tests.hooks.noted_handlers",
+            WORKER_LEASE="3s",
             NOTES=str(self.notes),
             WORKER_CONCURRENCY="1",
         )

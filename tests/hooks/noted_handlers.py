@@ -34,6 +34,9 @@ class Notes(middleware.Middleware):
         caller.set(self.name)
         misbehave(job, self.name, "before")
 
+    def on_success(self, job: Job, result: object) -> None:
+        misbehave(job, self.name, "on_success")
+
     def after(self, job: Job, outcome: middleware.Outcome) -> None:
         note(self.name, "after", job.type, job.attempt, outcome.kind, outcome.result)
         misbehave(job, self.name, "after")
@@ -66,8 +69,26 @@ def misbehave(job: Job, name: str, hook: str) -> None:
         threading.Thread(target=time.sleep, args=(600,), daemon=True, name="kept").start()
 
 
+class Processes:
+    """Notes what happens to processes in a file of its own, with who is asked: the worker, or a child."""
+
+    def _note(self, what: str) -> None:
+        with open(os.environ["NOTES"] + ".processes", "a") as notes:
+            notes.write(f"{what} {os.getpid()}\n")
+
+    def preload(self) -> None:
+        self._note("preload")
+
+    def on_child_start(self) -> None:
+        self._note("start")
+
+    def on_child_stop(self) -> None:
+        self._note("stop")
+
+
 middleware.add(Notes("outer"))
 middleware.add(Notes("inner"))
+middleware.add(Processes())
 
 
 @handler("works")

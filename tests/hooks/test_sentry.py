@@ -31,6 +31,8 @@ def reporting(client, start_worker, tmp_path):
             NOTES=str(notes),
             REPORT=report,
             WORKER_CONCURRENCY="1",
+            # There is no scheduler: the worker promotes what is due once per lease.
+            WORKER_LEASE="3s",
         )
         return Reporting(worker, notes)
 

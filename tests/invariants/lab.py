@@ -14,9 +14,11 @@ START = 1_800_000_000_000
 #: What the lab changes so that a rare branch is a frequent one: the text, what is there, and what is put there instead.
 FREQUENT = (
     # In a long list a cancelled job stays where it stands: here every list is a long one.
-    ("cancel", "LONGEST = 1000", "LONGEST = 0"),
+    ("library/leaving", "LONGEST = 1000", "LONGEST = 0"),
     # A job with many children notifies them in several calls: here two are many.
-    ("library/ended", "notifications_left = 200", "notifications_left = 2"),
+    ("library/children", "notifications_left = 200", "notifications_left = 2"),
+    # Its record names 200: here the second one is in the list already.
+    ("library/children", "NAMED = 200 * 37 - 1", "NAMED = 36"),
 )
 
 

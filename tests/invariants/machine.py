@@ -16,8 +16,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from gopher.base.priorities import PRIORITIES, STRICT_ORDER, TURNS
 from gopher.base.states import ENDED, PURGEABLE, TIMED
 from gopher.jobs.job import NewJob
+from gopher.queue.arguments import Completion, Failure
+from gopher.queue.bounds import Bounds
 from gopher.queue.invariants import findings
-from gopher.queue.moves import Completion, Failure
 from gopher.queue.replies import Fetched, FetchedJob
 from gopher.queue.store import Server
 
@@ -27,6 +28,8 @@ LEASE = 10.0
 #: The turns of a worker.
 CYCLE = smooth_cycle(TURNS)
 #: Jobs that may come to an idle worker, and what may happen before it is given them.
+#: Of limited jobs, one after the other.
+LIMIT_KEYS = ("", "x", "y")
 KINDS = ["plain", "limited", "expires", "child", "of many"]
 MEANWHILE = ["", "cancel", "late", "lost", "more"]
 _names = count()
@@ -59,7 +62,13 @@ class Moves(RuleBasedStateMachine):
         self.workers: list[Worker] = []
         self.zombies: list[tuple[str, FetchedJob]] = []
         self.jobs: list[NewJob] = []
+        #: Jobs that were dead letters: who came after their death is no reader of what they bring later.
+        self.redriven: set[str] = set()
+        #: Jobs that were replaced -> the id of the submission whose payload they have now.
+        self.latest: dict[str, str] = {}
         self.accepted: dict[str, int] = {}
+        #: Jobs that were dead letters: who came after their death is no reader of what they bring later.
+        self.redriven: set[str] = set()
         self.tokens: set[str] = set()
         #: Calls whose repeat may still be on its way: the job that each is about, and the call.
         self.sent: list[tuple[str, Any]] = []
@@ -96,6 +105,7 @@ class Moves(RuleBasedStateMachine):
         on_parent_failure=st.sampled_from(["fail", "run"]),
         job_type=st.sampled_from(["a", "b", "limited"]),
         owner=st.sampled_from(["", "ann"]),
+        tenant=st.sampled_from(["", "", "t", "u", "v"]),
     )
     def enqueue(
         self,
@@ -108,6 +118,7 @@ class Moves(RuleBasedStateMachine):
         on_parent_failure: str,
         job_type: str,
         owner: str = "",
+        tenant: str = "",
     ) -> None:
         after = self.parents(parents)
         new = [
@@ -120,13 +131,17 @@ class Moves(RuleBasedStateMachine):
                 expires=expires,
                 retention=retention,
                 unique_key=unique,
+                limit_key=LIMIT_KEYS[len(self.jobs) % len(LIMIT_KEYS)] if job_type == "limited" else "",
                 after=after,
                 on_parent_failure=on_parent_failure,
                 owner=owner,
+                tenant=tenant,
             )
             for priority in priorities
         ]
-        reply = self.run_call(self.queue.enqueue(new))
+        # The jobs of an owner are counted. None is refused here.
+        bounds = Bounds("all", "", owner, "1000") if owner else None
+        reply = self.run_call(self.queue.enqueue(new, bounds=bounds))
         assert reply.kind == "OK"
         stored = [job for job, answer in zip(new, reply.answers, strict=True) if answer == "NEW"]
         self.jobs += stored
@@ -137,6 +152,34 @@ class Moves(RuleBasedStateMachine):
         if stored and not unique:
             again = self.run_call(self.queue.enqueue(new))
             assert set(again.answers) == {"DUPLICATE"}, "a repeat stored a job again"
+
+    @rule(
+        due=st.sampled_from(["", "+5000"]),
+        max_wait=st.sampled_from([None, 6.0]),
+        unique=st.sampled_from(["k", "l"]),
+        priority=st.sampled_from(PRIORITIES),
+        job_type=st.sampled_from(["a", "b", "limited"]),
+    )
+    def debounce(self, due: str, max_wait: float | None, unique: str, priority: str, job_type: str) -> None:
+        job = NewJob(
+            id=(job_id := self.new_id()),
+            type=job_type,
+            envelope=envelope_of(job_id),
+            priority=priority,
+            due=due,
+            unique_key=unique,
+            unique_mode="replace",
+            max_wait=max_wait,
+        )
+        call = self.queue.enqueue([job])
+        (answer,) = self.run_call(call).answers
+        if answer == "NEW":
+            self.jobs.append(job)
+            return
+        holder, state, _, what = answer.split(" ")
+        assert (what, state in ("pending", "scheduled")) == ("replaced", True), "a job that runs was replaced"
+        self.latest[holder] = job_id
+        assert self.run_call(call).answers == [answer], "a repeat replaced a job again"
 
     @precondition(lambda self: self.sent)
     @rule(data=st.data())
@@ -203,7 +246,8 @@ class Moves(RuleBasedStateMachine):
         held = {job.id for job in worker.holds}
         for job in jobs:
             assert job.id not in held, "a job was given out that the worker holds already"
-            assert job.envelope == envelope_of(job.id), "a job was given out with another one's envelope, or none"
+            latest = self.latest.get(job.id, job.id)
+            assert job.envelope == envelope_of(latest), "a job was given out with another one's envelope, or none"
             has_parents = self.field(job.id, "parents") is not None
             assert bool(job.parents) == has_parents, "a job was given out without its parents' results"
             self.may_run(job.id)
@@ -431,15 +475,16 @@ class Moves(RuleBasedStateMachine):
         self.pop(worker)
         return self.run_call(behind).jobs
 
-    @rule()
-    def a_zombie_completes_what_another_runs(self) -> None:
+    @rule(another_runs=st.booleans())
+    def a_zombie_completes_what_another_runs_or_will_run(self, another_runs: bool) -> None:
         self.empty()
         worker = self.newest_worker()
         self.enqueue(["normal"], "", "", None, "", 0, "fail", "a")
         self.fetch_with(worker)
         self.workers.remove(worker)
         self.rescue_the_silent()
-        self.fetch_with(self.newest_worker())
+        if another_runs:
+            self.fetch_with(self.newest_worker())
         for job in worker.holds:
             answer = self.answer(self.call_for("complete", worker.id, job))
             assert answer in ("STALE", "MISSING"), "a zombie's result was accepted"
@@ -546,7 +591,9 @@ class Moves(RuleBasedStateMachine):
         self.promote()
 
     def is_at_the_head(self, job: FetchedJob) -> None:
-        head = self.server.client.lindex(self.keys.pending(job.priority), -1)
+        tenant = self.field(job.id, "tenant")
+        waits_in = self.keys.pending_of(job.priority, tenant) if tenant else self.keys.pending(job.priority)
+        head = self.server.client.lindex(waits_in, -1)
         following = self.server.client.lindex(self.keys.next, 0)
         assert job.id.encode() in (head, following), "a job that was given back went to the end"
 
@@ -744,7 +791,8 @@ class Moves(RuleBasedStateMachine):
     def completed_parents(self) -> set[str]:
         ended = {*ENDED, None}
         children = [job for job in self.jobs if job.after and self.field(job.id, "state") not in ended]
-        return {parent for job in children for parent in job.after if self.field(parent, "state") == "completed"}
+        parents = {parent for job in children for parent in job.after} - self.redriven
+        return {parent for parent in parents if self.field(parent, "state") == "completed"}
 
     @rule()
     def forget(self) -> None:
@@ -781,6 +829,14 @@ class Moves(RuleBasedStateMachine):
         job = data.draw(st.sampled_from(self.jobs))
         self.run_call(self.queue.cancel(job.id))
 
+    @precondition(lambda self: self.jobs)
+    @rule(data=st.data(), priority=st.sampled_from(PRIORITIES))
+    def act_on_what_waits(self, data: Any, priority: str) -> None:
+        job = data.draw(st.sampled_from(self.jobs))
+        self.run_call(self.queue.set_priority(job.id, priority))
+        job = data.draw(st.sampled_from(self.jobs))
+        self.run_call(self.queue.run_now(job.id))
+
     @precondition(lambda self: any(worker.holds for worker in self.workers))
     @rule(data=st.data())
     def cancel_what_runs(self, data: Any) -> None:
@@ -792,6 +848,7 @@ class Moves(RuleBasedStateMachine):
     def redrive(self) -> None:
         dead = [member.decode() for member in self.server.client.zrange(self.keys.failed, 0, 2)]
         self.run_call(self.queue.redrive(dead))
+        self.redriven.update(dead)
         for job_id in dead:
             assert self.field(job_id, "attempts") == "0", "a dead letter came back with old attempts"
             self.accepted.pop(job_id, None)
@@ -811,6 +868,7 @@ class Moves(RuleBasedStateMachine):
         for job_id in dead - set(self.server.client.zrange(self.keys.failed, 0, -1)):
             assert self.field(job_id.decode(), "attempts") in ("0", None)
             self.accepted.pop(job_id.decode(), None)
+            self.redriven.add(job_id.decode())
 
     @precondition(lambda self: any(worker.holds for worker in self.workers))
     @rule(data=st.data(), how=st.sampled_from(["complete", "dead_letter", "dead_letter"]))
@@ -844,9 +902,31 @@ class Moves(RuleBasedStateMachine):
     def purge(self, state: str, limit: int) -> None:
         self.run_call(self.queue.purge(state, limit))
 
-    @rule(rate=st.sampled_from([None, 1.0, 100.0]), concurrency=st.sampled_from([None, 1, 2]))
-    def limit(self, rate: float | None, concurrency: int | None) -> None:
-        self.run_call(self.queue.set_limit("limited", rate, rate and 2.0, concurrency))
+    @rule(rate=st.sampled_from([None, 1.0, 100.0]), concurrency=st.sampled_from([None, 1, 2]), per_key=st.booleans())
+    def limit(self, rate: float | None, concurrency: int | None, per_key: bool) -> None:
+        self.run_call(self.queue.set_limit("limited", rate, rate and 2.0, concurrency, per_key))
+
+    @rule(
+        tenant=st.sampled_from(["t", "u"]),
+        weight=st.sampled_from([None, 1, 2, 3]),
+        rate=st.sampled_from([None, 1.0]),
+        concurrency=st.sampled_from([None, 1, 2]),
+    )
+    def set_tenant(self, tenant: str, weight: int | None, rate: float | None, concurrency: int | None) -> None:
+        limits = (rate, rate and 2.0, concurrency) if weight else (None, None, None)
+        self.run_call(self.queue.set_tenant(tenant, weight, *limits))
+
+    @precondition(lambda self: self.workers)
+    @rule(data=st.data(), concurrency=st.sampled_from([1, 2]))
+    def a_tenant_reaches_its_limit(self, data: Any, concurrency: int) -> None:
+        self.set_tenant("t", 1, None, concurrency)
+        for priority in ("normal", "normal", "high", "normal"):
+            self.enqueue([priority], "", "", None, "", 0, "fail", "a", tenant="t")
+        self.fetch(data, 4, False)
+        holders = self.server.client.scard(self.keys.holding("@t"))
+        assert holders <= 2, "more jobs of a tenant run than may"
+        self.tick(1_000)
+        self.promote()
 
     @rule(priority=st.sampled_from(["high", "low"]))
     def purge_one_of_many(self, priority: str) -> None:
@@ -854,10 +934,10 @@ class Moves(RuleBasedStateMachine):
         self.run_call(self.queue.purge("pending", 1))
 
     @precondition(lambda self: self.workers)
-    @rule(data=st.data())
-    def a_limit_is_reached(self, data: Any) -> None:
+    @rule(data=st.data(), per_key=st.booleans())
+    def a_limit_is_reached(self, data: Any, per_key: bool) -> None:
         """One of these may run, the others are parked; then it is time to look at them again."""
-        self.limit(None, 1)
+        self.limit(None, 1, per_key)
         for _ in range(3):
             self.enqueue(["normal"], "", "", None, "", 0, "fail", "limited")
         self.fetch(data, 4, False)
@@ -896,6 +976,8 @@ class Moves(RuleBasedStateMachine):
         self.run_call(self.queue.resume())
         self.run_call(self.queue.resume("b"))
         self.run_call(self.queue.set_limit("limited", None, None, None))
+        for tenant in ("t", "u"):
+            self.run_call(self.queue.set_tenant(tenant, None, None, None, None))
         for worker in self.workers:
             self.zombies += [(worker.id, job) for job in worker.holds]
         self.workers.clear()

@@ -5,9 +5,12 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
+import msgspec
+
 from gopher.jobs.job import NewJob, new_job_id
 from gopher.queue import scripts
-from gopher.queue.moves import Completion, Failure, Queue
+from gopher.queue.arguments import Completion, Failure
+from gopher.queue.moves import Queue
 from gopher.queue.replies import Fetched, FetchedJob
 from gopher.queue.store import Server
 from gopher.server.calls import Call, Script
@@ -98,6 +101,44 @@ class Lab:
         job = self.seed_processing(**options)
         assert self.complete(job) == "OK"
         return job.id
+
+    # Batches
+
+    def open_batch(self, *events: str, retention: float = 600.0) -> str:
+        """Create a batch with callbacks for some events; return its id."""
+        fields = {f"{what}_{event}": f"{what} {event}" for event in events for what in ("on", "queue")}
+        batch_id = new_job_id()
+        fields = {name: "reports" if name.startswith("queue") else value for name, value in fields.items()}
+        assert self.run(self.queue.create_batch(batch_id, retention, {"name": "import", **fields})) == "CREATED"
+        return batch_id
+
+    def join(self, batch_id: str, count: int, queue: str = "default") -> list[str]:
+        """Announce jobs to a batch, which are not stored; return their ids."""
+        ids = [new_job_id() for _ in range(count)]
+        assert self.run(self.queue.join_batch(batch_id, [(job_id, queue, "email") for job_id in ids])) == ("OK", [])
+        return ids
+
+    def count(self, batch_id: str, *ends: tuple[str, str, int], origin: str = "default") -> int:
+        """Count ends of jobs, (id, state, round), and return how many were news."""
+        return self.run(self.queue.count_jobs((batch_id, *end, origin) for end in ends)).news
+
+    def counts(self, batch_id: str) -> dict[str, int]:
+        """Return how many jobs of a batch are in which state, as counted in all and by type."""
+        record = self.batch(batch_id)
+        found = {name[2:]: int(value) for name, value in record.items() if name.startswith("n:") and value != "0"}
+        by_type = {
+            name.split(":")[2]: int(value) for name, value in record.items() if name.startswith("t:") and value != "0"
+        }
+        assert by_type == found
+        return found
+
+    def batch(self, batch_id: str) -> dict[str, str]:
+        found = self.redis.hgetall(self.keys.batch(batch_id))
+        return {name.decode(): value.decode() for name, value in found.items()}
+
+    def posted(self, to: str) -> list[list[Any]]:
+        """Return the entries of the outbox for a queue, whether they are due or not."""
+        return [msgspec.msgpack.decode(each) for each in self.redis.lrange(self.keys.outbox(to), 0, -1)]
 
     # Workers
 

@@ -12,7 +12,17 @@ from gopher.queue.linker import statements
 from gopher.queue.scripts import build, read, script
 
 HERE = Path(__file__).parent
-ALL = [*scripts.names(), *(f"api/{name}" for name in ("admit", "drop", "register_queues"))]
+ALL = [
+    *scripts.names(),
+    *(
+        f"api/{name}"
+        for name in ("admit", "change_keys", "drop", "give_back", "note_key_use", "read_keys", "register_queues")
+    ),
+    *(
+        f"transfer/{name}"
+        for name in ("drop_snapshot", "import_batch", "link_awaiting", "read_snapshot", "store_jobs", "take_snapshot")
+    ),
+]
 TEXTS = [*ALL, *(f"library/{piece}" for piece in scripts.pieces())]
 
 KEYWORDS = """and break do else elseif end false for function if in local nil not or repeat return then true until
@@ -38,7 +48,7 @@ def test_a_script_has_tests_of_its_own(name):
 
 
 @pytest.mark.parametrize("name", scripts.names())
-def test_its_head_says_what_it_does_takes_and_returns(name):
+def test_its_header_describes_effect_arguments_and_reply(name):
     head = read(name).partition("\n\n")[0] + "\n"
     assert all(line.startswith("--") for line in head.splitlines())
     for line in ("\n-- KEYS  1 prefix\n", "\n-- Returns  "):

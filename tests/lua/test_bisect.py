@@ -26,7 +26,7 @@ def test_it_finds_the_first_that_is_no_newer(lab, times):
     assert found(lab, times[-1] - 1) == 4
 
 
-def test_records_that_are_gone_or_spoilt_are_passed_over(lab, times):
+def test_missing_and_corrupt_records_are_skipped(lab, times):
     ids = lab.standing("pending:normal")[::-1]
     kept = {job_id: lab.redis.dump(lab.keys.job(job_id)) for job_id in ids[1:3]}
     lab.redis.delete(lab.keys.job(ids[1]))

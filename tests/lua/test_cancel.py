@@ -84,7 +84,7 @@ def test_a_job_without_retention_is_gone(lab):
     job_id = lab.enqueue(retention=0, unique_key="k")
     assert lab.run_twice(lab.queue.cancel(job_id)) == ("CANCELLED", "MISSING")
     assert lab.record(job_id) == {}
-    assert not lab.redis.exists(lab.keys.prefix + "unique:email k")
+    assert not lab.redis.exists(lab.keys.prefix + "unique:k")
 
 
 def test_a_cancelled_job_without_a_record_in_a_long_list_is_passed_over(lab):

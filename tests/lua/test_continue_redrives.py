@@ -68,7 +68,7 @@ def test_it_stops_when_one_of_the_first_does_not_complete(lab, fate):
     assert go_on(lab).next_due is None
     plan = lab.redrive("r")
     assert (plan["state"], plan["retried"]) == ("stopped", "2")
-    assert plan["reason"] == f"job {dead[0]} of the first ones is {fate}"
+    assert plan["reason"] == f"canary {dead[0]} is {fate}"
     assert states(lab, dead[2:]) == ["failed", "failed"]
 
 
@@ -138,7 +138,7 @@ def test_they_follow_at_the_rate(lab, rate):
     assert (lab.now - began) / 1000 == pytest.approx(count / rate, rel=0.2, abs=0.1 + 1 / rate)
 
 
-def test_what_the_rate_allowed_while_nobody_looked_is_not_made_up_for(lab):
+def test_the_rate_does_not_catch_up_after_a_pause_without_calls(lab):
     seed(lab, 50)
     start(lab, rate=10.0)
     go_on(lab)
@@ -174,7 +174,7 @@ def test_a_dead_letter_without_a_record_does_not_hold_the_others_up(lab):
     assert lab.totals()["pruned_dead"] == 1
 
 
-def test_it_says_when_to_look_again(lab):
+def test_it_returns_when_to_continue(lab):
     seed(lab, 3)
     assert go_on(lab).next_due is None
     start(lab, canary=1)
@@ -194,7 +194,7 @@ def test_what_is_over_is_forgotten_after_a_day(lab):
     assert lab.standing("redrives") == []
 
 
-def test_a_plan_that_somebody_deleted_is_dropped(lab):
+def test_a_plan_that_was_deleted_is_dropped(lab):
     seed(lab, 1)
     start(lab)
     lab.redis.delete(lab.keys.redrive("r"))
@@ -225,3 +225,50 @@ def test_it_is_finished_when_others_have_taken_what_was_left(lab):
     lab.run(lab.queue.discard(dead[:1]))
     assert go_on(lab).moved == 2
     assert lab.redrive("r")["state"] == "finished"
+
+
+def seed_of(lab, tenant, count=1):
+    """Return dead letters of a tenant, "" for none."""
+    dead = []
+    for _ in range(count):
+        job = lab.seed_processing(tenant=tenant)
+        lab.run(lab.queue.dead_letter("w1", failure(job), "ValueError"))
+        dead.append(job.id)
+        lab.pass_time(0.001)
+    return dead
+
+
+def test_those_of_a_tenant_are_redriven_wherever_they_are_among_those_of_others(lab):
+    others, dead = seed_of(lab, "bob", 130), []
+    for _ in range(3):
+        dead += seed_of(lab, "ann")
+        others += seed_of(lab, "bob") + seed_of(lab, "")
+    group = lab.record(dead[0])["group"]
+    lab.hire()
+    for groups in ((), (group,)):
+        lab.redis.delete(lab.keys.redrive("r"))
+        assert start(lab, *groups, canary=1, rate=2.0, limit=3, tenant="ann") == 3
+        assert go_on(lab).moved == 1
+        assert work(lab, well=True) == dead[:1]
+        go_on(lab)
+        moved = [go_on(lab, 0.6).moved for _ in range(4)]
+        assert sum(moved) == 2
+        assert max(moved) == 1
+        assert lab.redrive("r")["state"] == "finished"
+        assert work(lab) == dead[1:]
+        assert set(states(lab, others)) == {"failed"}
+        dead = seed_of(lab, "ann", 3)
+
+
+def test_a_call_looks_at_some_thousands_of_others_and_the_next_one_goes_on_behind_them(lab):
+    others = seed_of(lab, "bob", 5)
+    dead = seed_of(lab, "ann")
+    client, keys = lab.redis, lab.keys
+    # Dead letters whose records are read as those of others.
+    client.zadd(keys.failed, {f"0-{number}": 1 for number in range(2100)})
+    assert start(lab, limit=1, tenant="ann") == 1
+    assert go_on(lab).moved == 0
+    assert lab.redrive("r")["state"] == "running"
+    assert go_on(lab).moved == 1
+    assert states(lab, [*dead, *others]) == ["pending", *["failed"] * 5]
+    client.zremrangebyscore(keys.failed, 1, 1)

@@ -3,7 +3,7 @@
 import pytest
 
 from gopher.errors import GopherError
-from gopher.queue.moves import Completion
+from gopher.queue.arguments import Completion
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_a_retention_that_is_none_leaves_the_job_as_it_is(lab, retention):
 
 
 @pytest.mark.parametrize("at", [0, 1])
-def test_the_jobs_behind_it_are_given_out(lab, spoil, at):
+def test_the_jobs_behind_it_are_fetched(lab, spoil, at):
     ids = lab.seed_pending(3)
     spoil(ids[at])
     lab.hire()
@@ -144,7 +144,7 @@ def test_crashes_that_are_no_text_do_not_keep_the_others_from_their_worker(lab):
 
 @pytest.mark.parametrize("at", [0, 1])
 @pytest.mark.parametrize("strict", [False, True])
-def test_one_of_a_priority_that_is_none_goes_where_it_stands(lab, at, strict):
+def test_a_job_of_an_unknown_priority_starts_from_the_list_that_it_is_in(lab, at, strict):
     ids = lab.seed_pending(3)
     lab.hire()
     lab.redis.hset(lab.keys.job(ids[at]), "priority", "purple")
@@ -224,7 +224,7 @@ def test_the_other_children_of_a_job_are_told(lab, spoil):
     lab.redis.zrem(lab.keys.scheduled, first)
 
 
-def test_a_worker_that_shall_stop_it_keeps_its_lease(lab, spoil):
+def test_a_worker_that_must_stop_it_keeps_its_lease(lab, spoil):
     job = lab.seed_processing()
     lab.run(lab.queue.cancel(job.id))
     spoil(job.id)
@@ -233,7 +233,7 @@ def test_a_worker_that_shall_stop_it_keeps_its_lease(lab, spoil):
     lab.redis.lrem(lab.keys.processing("w1"), 0, job.id)
 
 
-def test_the_pruner_says_how_many_there_are(lab, spoil):
+def test_prune_returns_how_many_there_are(lab, spoil):
     spoil(lab.seed_pending(1)[0])
     lab.hire()
     lab.fetch()

@@ -3,7 +3,7 @@
 import pytest
 
 from gopher.jobs.job import new_job_id
-from gopher.queue.moves import Request
+from gopher.queue.arguments import Request
 from tests.lua.lab import failure, new_job
 
 DAY = 86_400_000
@@ -25,6 +25,7 @@ def test_the_first_job_goes_to_next_the_others_wait_behind_it(lab):
 
 RARE = {
     "expires": {"expires": "+7000"},
+    "give_up": {"give_up": "+9000"},
     "retention": {"retention": 5},
     "unique": {"unique_key": "k"},
     "bucket": {"limit_key": "tenant"},
@@ -32,7 +33,7 @@ RARE = {
 
 
 @pytest.mark.parametrize("field", RARE)
-def test_a_job_that_has_something_rare_does_not_say_that_it_is_plain(lab, field):
+def test_a_job_with_rare_fields_is_not_marked_as_plain(lab, field):
     record = lab.record(lab.enqueue(**RARE[field]))
     assert field in record
     assert "plain" not in record
@@ -164,7 +165,27 @@ def test_plain_and_special_jobs_of_a_batch_keep_their_order(lab):
     assert [lab.record(job.id).get("bucket") for job in jobs] == [None, None, None, "email/tenant", None]
 
 
-def test_all_that_a_job_may_have_is_told_apart(lab):
+def test_jobs_of_a_call_wait_in_the_lists_of_their_tenants_in_order(lab):
+    lab.enqueue()
+    first = new_job(tenant="a")
+    lab.run(lab.queue.enqueue([first]))
+    tenants = ["b", "a", "b", "", "b", "c"]
+    jobs = [new_job("sms" if tenant == "b" else "email", tenant=tenant) for tenant in tenants]
+    special = new_job("sms", tenant="c", retention=60.0)
+    reply = lab.run_twice(lab.queue.enqueue([first, *jobs, special]))[0]
+    assert reply.answers == ["DUPLICATE", *["NEW"] * 7]
+    waiting = {tenant: [job.id for job in jobs if job.tenant == tenant] for tenant in tenants}
+    assert lab.standing("pending_of:normal:a") == [first.id, *waiting["a"]]
+    assert lab.standing("pending_of:normal:b") == waiting["b"]
+    assert lab.standing("pending_of:normal:c") == [*waiting["c"], special.id]
+    assert lab.standing("pending:normal") == waiting[""]
+    assert [lab.record(job.id).get("tenant", "") for job in (*jobs, special)] == [*tenants, "c"]
+    assert lab.redis.hget(lab.keys.tenant_ids, "normal") == b"7"
+    assert sorted(lab.redis.lrange(lab.keys.ring("normal"), 0, -1)) == [b"", b"a", b"b", b"c"]
+    assert lab.totals() == {"enqueued:email:normal": 5, "enqueued:sms:normal": 4}
+
+
+def test_all_options_of_a_job_are_distinguished(lab):
     parent = lab.seed_processing()
     child = lab.enqueue(
         due=f"{lab.now + 1000}",
@@ -178,9 +199,9 @@ def test_all_that_a_job_may_have_is_told_apart(lab):
     )
     record = lab.record(child)
     assert (record["due"], record["expires"]) == (str(lab.now + 1000), str(lab.now + 2000))
-    assert (record["retention"], record["unique"], record["bucket"]) == ("3000", "email u:=;|\t", "email/l:=;|")
+    assert (record["retention"], record["unique"], record["bucket"]) == ("3000", "u:=;|\t", "email/l:=;|")
     assert (record["parents"], record["on_parent_failure"]) == (parent.id, "run")
-    assert 0 < lab.redis.pttl(lab.keys.prefix + "unique:email u:=;|\t") <= 4000
+    assert 0 < lab.redis.pttl(lab.keys.prefix + "unique:u:=;|\t") <= 4000
 
 
 @pytest.mark.parametrize("step", ["processing", "retrying", "failed", "completed"])
@@ -261,7 +282,7 @@ def test_a_unique_key_is_held_while_its_job_waits_or_runs(lab):
     assert lab.run(lab.queue.enqueue([new_job(unique_key="k")])).answers == ["NEW"]
 
 
-def test_a_repeat_is_one_whoever_has_its_unique_key_meanwhile(lab):
+def test_a_repeat_is_recognized_even_if_another_job_has_its_unique_key(lab):
     first, second = (lab.queue.enqueue([new_job(unique_key="k")]) for _ in range(2))
     assert [reply.answers for reply in lab.run_twice(first)] == [["NEW"], ["DUPLICATE"]]
     lab.hire()
@@ -272,13 +293,13 @@ def test_a_repeat_is_one_whoever_has_its_unique_key_meanwhile(lab):
 
 def test_a_unique_key_counts_only_for_its_time(lab):
     lab.enqueue(unique_key="k", unique_for=3600.0)
-    assert 3_590_000 < lab.redis.pttl(lab.keys.prefix + "unique:email k") <= 3_600_000
-    lab.redis.delete(lab.keys.prefix + "unique:email k")
+    assert 3_590_000 < lab.redis.pttl(lab.keys.prefix + "unique:k") <= 3_600_000
+    lab.redis.delete(lab.keys.prefix + "unique:k")
     second = lab.enqueue(unique_key="k")
     # The end of the first one frees only what is its own.
     lab.hire()
     lab.complete(lab.fetch()[0])
-    assert lab.redis.get(lab.keys.prefix + "unique:email k") == second.encode()
+    assert lab.redis.get(lab.keys.prefix + "unique:k") == second.encode()
 
 
 def test_a_key_whose_job_is_gone_is_free(lab):
@@ -303,7 +324,7 @@ def test_a_job_that_is_too_late_to_start_holds_no_unique_key(lab, due):
     assert lab.run(lab.queue.enqueue([second])).answers == ["NEW"]
     lab.hire()
     lab.fetch()
-    assert lab.redis.get(lab.keys.prefix + "unique:email k") == second.id.encode()
+    assert lab.redis.get(lab.keys.prefix + "unique:k") == second.id.encode()
     assert lab.state(late) == ("scheduled" if due else "expired")
 
 
@@ -357,6 +378,31 @@ def test_a_job_with_the_unique_key_of_a_version_before_counts_for_trusted_ones_o
     assert lab.run(lab.queue.enqueue([new_job(unique_key="k")])).answers == ["NEW"]
 
 
+#: How the version before looked for the job that has a unique key.
+HELD_BEFORE = """
+local P = KEYS[1]
+local holder = redis.call('GET', P .. 'unique:' .. ARGV[1])
+return holder and redis.call('HGET', P .. 'job:' .. holder, 'state') and holder
+"""
+
+
+def test_the_version_before_finds_the_job_with_a_unique_key_of_this_one(lab):
+    holder = lab.enqueue(unique_key="k")
+    assert lab.redis.eval(HELD_BEFORE, 1, lab.keys.prefix, "k") == holder.encode()
+    # It scopes them neither to types nor to owners.
+    lab.run(lab.queue.enqueue([new_job("sms", unique_key="k"), new_job(unique_key="k", owner="ann")]))
+    assert lab.redis.eval(HELD_BEFORE, 1, lab.keys.prefix, "k") == holder.encode()
+    lab.run(lab.queue.cancel(holder))
+    assert lab.redis.eval(HELD_BEFORE, 1, lab.keys.prefix, "k") is None
+
+
+def test_a_unique_key_whose_job_of_another_type_is_gone_is_stored_as_in_the_version_before(lab):
+    lab.redis.delete(lab.keys.job(lab.enqueue("sms", unique_key="k")), lab.keys.next)
+    lab.redis.hincrby(lab.keys.totals, "purged", 1)
+    holder = lab.enqueue(unique_key="k")
+    assert lab.redis.eval(HELD_BEFORE, 1, lab.keys.prefix, "k") == holder.encode()
+
+
 #: How the version before freed a unique key, whatever ended the job: by what stands in its record.
 FREED_BEFORE = """
 local P = KEYS[1]
@@ -388,7 +434,7 @@ def test_a_request_that_is_made_again_is_answered_as_the_first_time(lab):
     assert DAY - 10_000 < lab.redis.pttl(lab.keys.prefix + "idempotency:key") <= DAY
 
 
-def test_a_request_with_a_duplicate_is_answered_as_the_first_time_whatever_became_of_that(lab):
+def test_a_repeated_request_with_a_duplicate_gets_the_first_answer_again(lab):
     holder, request = lab.enqueue(unique_key="k"), Request("key", "digest", "1800")
     duplicate = [new_job(unique_key="k"), new_job()]
     first = lab.run(lab.queue.enqueue(duplicate, request))
@@ -436,7 +482,7 @@ def test_a_repeat_is_answered_though_the_parent_is_gone_meanwhile(lab):
     assert lab.run_twice(call)[0].answers == ["DUPLICATE"]
 
 
-def test_a_parent_may_stand_earlier_in_the_batch_but_not_later(lab):
+def test_a_parent_may_be_earlier_in_the_batch_but_not_later(lab):
     parent = new_job()
     child = new_job(after=(parent.id,))
     assert lab.run(lab.queue.enqueue([child, parent])).kind == "NOPARENT"
@@ -503,7 +549,7 @@ def test_a_parent_that_ends_twice_counts_once(lab):
     assert lab.state(child) == "pending"
 
 
-def test_a_child_that_was_redriven_waits_for_nobody_any_more(lab):
+def test_a_child_that_was_redriven_waits_for_no_one_any_more(lab):
     first, second = lab.seed_processing(), lab.seed_processing()
     child = lab.enqueue(after=(first.id, second.id))
     lab.run(lab.queue.dead_letter("w1", failure(first), "ValueError"))

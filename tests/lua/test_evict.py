@@ -32,7 +32,7 @@ def test_the_oldest_go_first(lab):
     assert lab.everything()["evicted"] == {b"at": str(lab.now).encode(), b"until": str(times[1]).encode()}
 
 
-def test_none_that_ended_later_than_was_said_goes(lab):
+def test_no_record_that_ended_after_the_given_time_is_evicted(lab):
     ids, times = finish(lab, 3)
     assert evict(lab, until=times[1]).records == 2
     assert lab.standing("finished") == ids[2:]
@@ -134,7 +134,7 @@ def test_a_parent_notes_few_more_children_than_have_not_ended(lab):
     longest = 0
     for _ in range(40):
         lab.enqueue(after=(parent,))
-        noted = lab.record(parent)["readers"].split(",")
+        noted = lab.standing(f"readers:{parent}")
         assert set(waiting) < set(noted)
         longest = max(longest, len(noted))
         lab.complete(lab.fetch()[0])
@@ -156,6 +156,24 @@ def test_a_parent_of_a_dead_letter_goes(lab):
     assert lab.state(job.id) == "failed"
 
 
+def test_a_parent_stays_that_is_redriven_after_a_job_that_will_read_its_result(lab):
+    parent = lab.seed_processing()
+    child = lab.enqueue(after=(parent.id,), priority="low")
+    lab.run(lab.queue.dead_letter("w1", failure(parent), "ValueError"))
+    first = lab.enqueue()  # so that none of the others is the next one
+    for job_id in (child, parent.id):
+        lab.run(lab.queue.redrive([job_id]))
+    jobs = lab.fetch(want=2)
+    assert [job.id for job in jobs] == [first, parent.id]
+    for job in jobs:
+        lab.complete(job, result=b"7")
+    assert evict(lab).records == 1
+    (reader,) = lab.fetch()
+    assert reader.parents == {parent.id: b"7"}
+    lab.complete(reader)
+    assert evict(lab).records == 2
+
+
 def test_a_job_that_is_not_kept_leaves_nothing_behind_for_its_children(lab):
     parent = lab.seed_processing(retention=0.0)
     child = child_of(lab, parent, "pending")
@@ -169,16 +187,45 @@ def test_children_that_have_ended_are_looked_at_once(lab):
     for _ in range(3):
         lab.complete(lab.fetch()[0])
     assert evict(lab).records == 3
-    assert lab.record(parent.id)["readers"] == children[3]
+    assert lab.standing(f"readers:{parent.id}") == [children[3]]
+    lab.complete(lab.fetch()[0])
+    assert evict(lab).records == 2
+    assert lab.standing(f"readers:{parent.id}") == []
 
 
 def test_one_call_looks_at_a_limited_number_of_children_and_the_next_at_those_behind_them(lab):
     parent = lab.seed_processing()
     lab.complete(parent)
-    lab.redis.hset(lab.keys.job(parent.id), "readers", ",".join([parent.id] * 4500))
+    lab.redis.hset(lab.keys.job(parent.id), "readers", "+")
+    lab.redis.rpush(lab.keys.readers(parent.id), *[parent.id] * 4500)
     left = []
     while not evict(lab).records:
-        left.append(lab.record(parent.id)["readers"].count(",") + 1)
+        left.append(len(lab.standing(f"readers:{parent.id}")))
+        assert len(left) < 5
+    assert left == [2500, 500]
+
+
+def test_readers_that_an_earlier_version_put_into_the_record_count_too(lab):
+    parent = lab.seed_completed()
+    ended, waiting = lab.seed_completed(retention=0.0), lab.enqueue()
+    lab.redis.hset(lab.keys.job(parent), "readers", f"{ended},{waiting}")
+    assert evict(lab).records == 0
+    assert lab.record(parent)["readers"] == waiting
+    child = lab.enqueue(after=(parent,), due="+5000")
+    assert (lab.record(parent)["readers"], lab.standing(f"readers:{parent}")) == ("+", [child, waiting])
+    lab.run(lab.queue.cancel(child))
+    assert lab.state(parent) == "completed"
+    lab.run(lab.queue.cancel(waiting))
+    evict(lab)
+    assert lab.state(parent) is None
+
+
+def test_a_record_that_an_earlier_version_has_marked_is_removed_however_many_have_read_its_result(lab):
+    parent = lab.seed_completed()
+    lab.redis.hset(lab.keys.job(parent), "readers", ",".join([parent] * 4500))
+    left = []
+    while not evict(lab).records:
+        left.append(lab.record(parent)["readers"].count(",") + 1)
         assert len(left) < 5
     assert left == [2500, 500]
 

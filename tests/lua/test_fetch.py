@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 from gopher.worker.queue_side.priority_cycle import PriorityCycle
 
-from gopher.queue.moves import Completion
+from gopher.queue.arguments import Completion
 from tests.lua.lab import CYCLE, failure
 
 
@@ -34,7 +34,7 @@ def test_a_job_is_given_with_all_that_it_takes_to_run_it(lab):
     assert record["started"] == str(lab.now)
     assert lab.standing("processing:w1") == [job_id]
     assert lab.totals()["dequeued:email:high"] == 1
-    assert lab.redis.hget(lab.keys.histogram("email"), "wait:sum_us") == b"3000000"
+    assert lab.redis.hget(lab.keys.latencies("email"), "wait:sum_us") == b"3000000"
 
 
 def test_every_job_comes_with_its_own_texts_whatever_is_in_them(lab):
@@ -52,7 +52,7 @@ def test_every_job_comes_with_its_own_texts_whatever_is_in_them(lab):
     assert (child.envelope, child.parents) == (b"child", dict(zip(parents, results, strict=True)))
 
 
-def test_the_next_number_is_behind_all_that_were_given_out(lab):
+def test_the_next_token_is_above_all_that_were_issued(lab):
     """Also when what a lost reply has brought comes again, with more."""
     lab.hire()
     lab.seed_pending(3)
@@ -129,7 +129,7 @@ def test_a_paused_queue_gives_nothing(lab):
 # Delivered jobs and lost replies
 
 
-def test_a_job_that_was_delivered_by_the_blocking_pop_is_begun(lab):
+def test_a_job_that_was_delivered_by_the_blocking_pop_is_started(lab):
     ids = lab.seed_pending(3)
     lab.hire()
     assert lab.hand_over() == ids[0]
@@ -139,7 +139,7 @@ def test_a_job_that_was_delivered_by_the_blocking_pop_is_begun(lab):
     assert lab.standing("next") == [ids[1]]
 
 
-def test_a_delivered_job_is_begun_though_the_queue_was_paused_since(lab):
+def test_a_delivered_job_starts_although_the_queue_has_been_paused_since(lab):
     job_id = lab.enqueue()
     lab.hire()
     lab.hand_over()
@@ -258,6 +258,27 @@ def test_a_job_that_is_too_late_expires(lab):
     assert 3_590_000 < lab.redis.pttl(lab.keys.job(late)) <= 3_600_000
 
 
+def test_the_time_after_which_no_attempt_starts_comes_with_each_attempt(lab):
+    for options in ({}, {"expires": "+9000"}):
+        lab.enqueue(give_up="+5000", **options)
+        lab.enqueue(**options)
+        lab.hire()
+        over = lab.now + 5000
+        late, other = lab.fetch(want=2)
+        assert (late.give_up, late.attempt, other.give_up) == (over, 1, 0)
+        lab.pass_time(1)
+        for job in (late, other):
+            lab.run(lab.queue.requeue("w1", job.id, job.token))
+        again, other = sorted(lab.fetch(want=2), key=lambda job: job.id != late.id)
+        assert (again.give_up, other.give_up) == (over, 0)
+        lab.redis.hset(lab.keys.job(again.id), "give_up", "nonsense")
+        lab.run(lab.queue.requeue("w1", again.id, again.token))
+        (again,) = lab.fetch()
+        assert again.give_up == 0
+        for job in (again, other):
+            lab.complete(job)
+
+
 def test_a_delivered_job_that_is_too_late_expires_too(lab):
     late = lab.enqueue(expires="+2000", retention=0)
     lab.hire()
@@ -284,7 +305,7 @@ def test_children_that_are_let_go_to_a_priority_that_was_empty_are_found(lab):
     assert [job.id for job in lab.fetch(want=2)] == [child]
 
 
-def test_cancelled_jobs_that_still_stand_in_a_long_list_are_passed_over(lab):
+def test_ids_of_cancelled_jobs_in_a_long_list_are_skipped(lab):
     ids = lab.seed_pending(1010)
     for job_id in ids[1:6]:
         lab.run(lab.queue.cancel(job_id))
@@ -458,13 +479,79 @@ def test_no_more_run_at_once_than_the_concurrency_allows(lab):
     assert [job.id for job in lab.fetch(want=10)] == [ids[3]]
 
 
-def test_a_limit_key_has_a_bucket_of_its_own(lab):
+@pytest.mark.parametrize("limit", [(None, None, 1), (0.001, 1.0, None)])
+def test_a_fresh_limit_key_does_not_void_the_types_limit(lab, limit):
+    lab.run(lab.queue.set_limit("email", *limit))
+    first, *others = [lab.enqueue(limit_key=f"k{number}") for number in range(5)]
+    lab.enqueue()
+    lab.hire()
+    assert [job.id for job in lab.fetch(want=10)] == [first]
+    assert lab.standing("throttled") == ["email"]
+    assert lab.standing("throttled:email:normal")[:4] == others
+
+
+def test_jobs_that_wait_with_their_key_go_on_to_wait_with_their_type_when_the_limit_is_one_for_all(lab):
+    lab.run(lab.queue.set_limit("email", None, None, 1, True))
+    ids = [lab.enqueue(limit_key=key) for key in "aabbcc"]
+    lab.hire()
+    given = lab.fetch(want=10)
+    assert [job.id for job in given] == ids[0::2]
     lab.run(lab.queue.set_limit("email", None, None, 1))
+    # The running ones hold slots of their keys, not the type's.
+    (second,) = lab.fetch(want=10)
+    assert sorted([second.id, *lab.standing("throttled:email:normal")]) == sorted(ids[1::2])
+    for job in (*given, second):
+        lab.complete(job)
+    for _ in ids[3::2]:
+        lab.pass_time(1)
+        lab.run(lab.queue.heartbeat("w1", 60.0))
+        (job,) = lab.fetch(want=10)
+        assert job.id in ids[1::2]
+        lab.complete(job)
+    assert lab.standing("throttled") == []
+
+
+def test_jobs_that_wait_with_their_type_start_when_each_key_gets_a_limit(lab):
+    lab.run(lab.queue.set_limit("email", None, None, 1))
+    ids = [lab.enqueue(limit_key=key) for key in "aab"]
+    lab.hire()
+    (first,) = lab.fetch(want=10)
+    keyless = lab.enqueue()
+    assert lab.fetch(want=10) == []
+    lab.run(lab.queue.set_limit("email", None, None, 1, True))
+    # The first one holds the slot of the type, as it was when it started.
+    assert [job.id for job in lab.fetch(want=10)] == [ids[1], ids[2]]
+    assert lab.standing("throttled:email:normal") == [keyless]
+    assert lab.standing("throttled") == ["email"]
+    lab.run(lab.queue.set_limit("email", None, None, 1, True))
+    assert lab.standing("throttled:email:normal") == [keyless]
+    lab.complete(first)
+    lab.run(lab.queue.promote())
+    assert [job.id for job in lab.fetch(want=10)] == [keyless]
+
+
+def test_jobs_of_all_priorities_start_when_each_key_gets_a_limit(lab):
+    lab.run(lab.queue.pause("email"))
+    ids = [lab.enqueue(limit_key=priority, priority=priority) for priority in ("high", "normal", "low")]
+    lab.hire()
+    assert lab.fetch(want=10) == []
+    lab.run(lab.queue.set_limit("email", None, None, 1, True))
+    lab.run(lab.queue.resume("email"))
+    assert [job.id for job in lab.fetch(want=10)] == ids
+
+
+def test_a_limit_key_has_a_bucket_of_its_own_where_the_limit_is_one_for_each_key(lab):
+    lab.run(lab.queue.set_limit("email", None, None, 1, True))
     a1, a2 = lab.enqueue(limit_key="a"), lab.enqueue(limit_key="a")
     b1 = lab.enqueue(limit_key="b")
     lab.hire()
     assert [job.id for job in lab.fetch(want=5)] == [a1, b1]
     assert lab.standing("throttled:email/a:normal") == [a2]
+    lab.pass_time(1)
+    assert lab.run(lab.queue.promote()).moved == 0
+    lab.run(lab.queue.set_limit("email", None, None, None))
+    assert lab.run(lab.queue.promote()).moved == 1
+    assert not lab.redis.exists(lab.keys.parked_jobs)
 
 
 def test_throttled_jobs_keep_their_order_and_go_before_younger_ones(lab):
@@ -492,7 +579,7 @@ def test_a_new_job_does_not_overtake_throttled_ones_of_its_bucket(lab):
     assert lab.standing("throttled:email:normal") == [second, younger]
 
 
-def test_a_paused_type_is_throttled_and_goes_on_when_it_is_resumed(lab):
+def test_a_paused_type_is_throttled_and_continues_when_it_is_resumed(lab):
     lab.run(lab.queue.pause("email"))
     ids = lab.seed_pending(2)
     lab.hire()
@@ -519,7 +606,7 @@ def test_jobs_of_one_fetch_are_counted_by_type_priority_and_wait(lab):
     assert len(lab.fetch(want=10)) == 4
     dequeued = {name: count for name, count in lab.totals().items() if name.startswith("dequeued")}
     assert dequeued == {"dequeued:email:high": 1, "dequeued:email:normal": 2, "dequeued:report:normal": 1}
-    waited = {name: lab.everything()[f"histogram:{name}"][b"wait:sum_us"] for name in ("email", "report")}
+    waited = {name: lab.everything()[f"latencies:{name}"][b"wait:sum_us"] for name in ("email", "report")}
     assert waited == {"email": b"23000000", "report": b"1000000"}
 
 
@@ -542,7 +629,7 @@ def test_a_job_without_a_record_in_next_is_passed_over(lab):
     lab.redis.hincrby(lab.keys.totals, "purged", 1)
 
 
-def test_what_is_given_out_again_takes_its_turn(lab):
+def test_a_job_that_is_delivered_again_uses_up_a_place_of_its_priority(lab):
     high = lab.seed_pending(3, priority="high")
     normal = lab.enqueue()
     lab.hire()
@@ -552,7 +639,7 @@ def test_what_is_given_out_again_takes_its_turn(lab):
     assert [job.id for job in lab.run(again).jobs] == [*high[:2], normal]
 
 
-def test_a_first_attempt_with_options_tells_how_long_it_has_waited(lab):
+def test_a_first_attempt_with_options_reports_how_long_it_has_waited(lab):
     lab.enqueue(expires="+9000")
     lab.pass_time(2)
     lab.hire()
@@ -579,7 +666,7 @@ def test_a_type_without_a_limit_is_not_throttled_behind_what_was(lab):
     assert last in [job.id for job in lab.fetch(want=120)]
 
 
-def test_a_bucket_of_which_nobody_knows_is_looked_at_once_another_job_is_throttled(lab):
+def test_a_forgotten_bucket_is_checked_once_another_job_is_throttled(lab):
     lab.run(lab.queue.set_limit("email", None, None, 1))
     lab.seed_pending(2)
     lab.hire()
@@ -588,3 +675,96 @@ def test_a_bucket_of_which_nobody_knows_is_looked_at_once_another_job_is_throttl
     lab.enqueue()
     assert lab.fetch() == []
     assert lab.scores("throttled") == {"email": lab.now + 1000}
+
+
+def test_a_fetch_behind_a_blocking_pop_that_has_waited_in_vain_costs_four_commands(lab):
+    """Those of an idle worker's poll. Only such fetches ask first whether there is anything at all."""
+
+    def fetch(*, behind_pop):
+        """Return the jobs, which are completed at once, and how often each command was used to fetch them."""
+        lab.redis.config_resetstat()
+        jobs = lab.run(lab.queue.fetch("w1", 1, 1, "hnl", strict=True, behind_pop=behind_pop)).jobs
+        stats = lab.redis.info("commandstats")
+        lab.run(lab.queue.complete("w1", [Completion(job.id, job.token, 1.0, b"", b"") for job in jobs]))
+        # Redis 6.2 counts what has reset the figures; later ones count subcommands apart.
+        counts = {name.removeprefix("cmdstat_"): each["calls"] for name, each in stats.items() if "|" not in name}
+        counts.pop("config", None)
+        return jobs, counts
+
+    lab.hire()
+    # The server knows the script from then on.
+    fetch(behind_pop=True)
+    # The clock of these tests is a key.
+    assert fetch(behind_pop=True) == ([], {"evalsha": 1, "get": 1, "lrange": 1, "exists": 1, "zscore": 1})
+    asked = []
+    for behind_pop in (True, False):
+        lab.seed_pending(1)
+        jobs, used = fetch(behind_pop=behind_pop)
+        assert len(jobs) == 1
+        asked.append(used["exists"])
+    assert asked[0] == asked[1] + 1
+    lab.seed_pending(1)
+    lab.hand_over()
+    jobs, used = fetch(behind_pop=True)
+    assert len(jobs) == 1
+    # The general way reads the list job by job.
+    assert "lindex" not in used
+
+
+def test_of_two_jobs_that_were_delivered_by_blocking_pops_the_older_one_starts_first(lab):
+    lab.hire()
+    ids = []
+    for _ in range(2):
+        ids += lab.seed_pending(1)
+        lab.hand_over()
+    for number, job_id in enumerate(ids, 1):
+        behind = lab.queue.fetch("w1", 1, number, "hnl", strict=True, behind_pop=True)
+        assert [job.id for job in lab.run(behind).jobs] == [job_id]
+
+
+# Jobs of one priority only
+
+
+def _fetch_only(lab, want=1, number=1):
+    return lab.run(lab.queue.fetch("w1", want, number, "hnl", strict=False, only="h"))
+
+
+def test_a_fetch_for_one_priority_leaves_all_others_where_they_are(lab):
+    lab.hire()
+    lab.seed_pending(2, priority="normal")
+    before = lab.everything()
+    fetched = _fetch_only(lab)
+    assert (fetched.jobs, fetched.more) == ([], True)
+    assert lab.everything() == before
+
+
+def test_it_says_whether_next_is_free(lab):
+    lab.hire()
+    assert _fetch_only(lab).more is False
+    (urgent,) = lab.seed_pending(1, priority="high")
+    fetched = _fetch_only(lab, want=2)
+    assert [job.id for job in fetched.jobs] == [urgent]
+    assert fetched.more is False
+
+
+def test_it_takes_those_of_its_priority_and_lets_next_be_filled_with_another(lab):
+    lab.hire()
+    urgent = lab.seed_pending(1, priority="high")
+    others = lab.seed_pending(2, priority="low")
+    urgent += lab.seed_pending(2, priority="high")
+    fetched = _fetch_only(lab, want=2)
+    assert [job.id for job in fetched.jobs] == urgent[:2]
+    fetched = _fetch_only(lab, want=2, number=fetched.next_number)
+    assert [job.id for job in fetched.jobs] == urgent[2:]
+    assert fetched.more is True
+    assert lab.redis.lrange(lab.keys.next, 0, -1) == [others[0].encode()]
+
+
+def test_it_takes_tenants_in_turn_and_respects_a_pause(lab):
+    lab.hire()
+    lab.enqueue(priority="low")
+    one, other = (lab.enqueue(priority="high", tenant=tenant) for tenant in ("a", "b"))
+    lab.run(lab.queue.pause())
+    assert _fetch_only(lab, want=3).jobs == []
+    lab.run(lab.queue.resume())
+    assert {job.id for job in _fetch_only(lab, want=3).jobs} == {one, other}

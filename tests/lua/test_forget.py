@@ -32,12 +32,12 @@ def test_all_that_is_left_goes(lab):
     leave(lab)
     counted = forgotten(lab)
     assert (counted["enqueued:email:normal"], counted["completed:email"]) == (2, 2)
-    assert counted["histogram:email:run:sum_us"] == 25_000
+    assert counted["latencies:email:run:sum_us"] == 25_000
     assert set(lab.everything()) - {"clock", "bucket:email"} == set()
     assert lab.redis.pttl(lab.keys.bucket("email")) > 0
 
 
-def test_what_was_counted_is_given_back_once(lab):
+def test_counters_are_returned_once(lab):
     lab.seed_completed()
     leave(lab)
     assert lab.run_twice(lab.queue.forget())[1] == {}

@@ -8,8 +8,8 @@ import pytest
 
 from gopher.config.settings import Settings
 from gopher.errors import QueueFull
+from gopher.queue.arguments import Request
 from gopher.queue.invariants import findings
-from gopher.queue.moves import Request
 from gopher.queue.store import Server
 from gopher.server.embedded import EmbeddedServer
 from tests.lua.lab import ROW, Lab, failure, new_job
@@ -117,7 +117,7 @@ def test_a_running_job_can_end(lab, full, ending):
     assert lab.run(call) == "OK"
 
 
-def test_waiting_jobs_are_given_out(lab, full):
+def test_waiting_jobs_are_fetched(lab, full):
     ids = lab.seed_pending(5)
     lab.run(lab.queue.set_limit("email", 100.0, 100.0, 3))
     full()
@@ -174,7 +174,14 @@ def test_schedules_fire(lab, full):
     assert lab.run(lab.queue.tick("nightly", b"{}", lab.now, lab.now + 60_000, [new_job()])) == "FIRED"
 
 
-def test_leases_are_extended_and_given_back(lab, full):
+def test_what_handlers_declare_is_announced_and_withdrawn(lab, full):
+    lab.run(lab.queue.set_limit("email", 1.0, 1.0, None, origin="handler"))
+    full()
+    assert lab.run(lab.queue.announce(["limit:email"])) == "OK"
+    assert lab.run(lab.queue.withdraw("limit", "email", 0.0)) == "WITHDRAWN"
+
+
+def test_leases_are_extended_and_released(lab, full):
     lab.hire()
     full()
     lab.hire("w2")
@@ -235,7 +242,7 @@ def test_an_operator_can_make_room(lab, full):
     assert {lab.state(job_id) for job_id in (waiting, dead, other)} == {None}
 
 
-def test_an_operator_can_stop_and_go_on(lab, full):
+def test_an_operator_can_stop_and_continue(lab, full):
     dead, job_id = lab.seed_failed(), lab.enqueue()
     full()
     assert lab.run(lab.queue.pause()) is True
@@ -245,6 +252,21 @@ def test_an_operator_can_stop_and_go_on(lab, full):
     assert lab.run(lab.queue.pause("email")) is True
     assert lab.run(lab.queue.resume("email")) is True
     assert {lab.state(job_id), lab.state(dead)} == {"pending"}
+
+
+def test_a_cancellation_is_continued_although_it_finds_nothing_to_cancel(lab, full):
+    lab.seed_pending(2)
+    lab.run(lab.queue.start_cancellation("c", ["pending"], "sms"))
+    full()
+    assert lab.run(lab.queue.continue_cancellations(1000)).next_due is None
+    assert lab.redis.hget(lab.keys.cancellation("c"), "state") == b"finished"
+
+
+def test_jobs_that_are_not_stored_leave_their_batch(lab, full):
+    batch_id = lab.open_batch()
+    ids = lab.join(batch_id, 2)
+    full()
+    assert lab.run(lab.queue.leave_batch(batch_id, ids)) == 2
 
 
 def test_the_queue_drains(lab, full):

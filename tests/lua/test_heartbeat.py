@@ -26,7 +26,7 @@ def test_a_worker_that_was_rescued_from_is_told(lab):
     assert lab.run(lab.queue.heartbeat("w1", 10.0)).lost
 
 
-def test_a_lease_that_ran_out_but_was_not_taken_away_goes_on(lab):
+def test_an_expired_lease_that_was_not_revoked_is_extended(lab):
     job = lab.seed_processing()
     lab.pass_time(60)
     assert not lab.run(lab.queue.heartbeat("w1", 10.0)).lost
@@ -34,7 +34,7 @@ def test_a_lease_that_ran_out_but_was_not_taken_away_goes_on(lab):
     assert lab.complete(job) == "OK"
 
 
-def test_it_says_how_many_jobs_stand_in_the_list(lab):
+def test_it_returns_how_many_jobs_are_in_the_list(lab):
     lab.seed_pending(3)
     lab.hire()
     first, _ = lab.fetch(want=2)
@@ -78,7 +78,7 @@ def test_each_worker_is_told_its_own(lab):
 
 
 @pytest.mark.parametrize("how", ["heartbeat", "fetch"])
-def test_what_a_worker_is_handed_on_a_server_that_was_emptied_is_given_back(lab, how):
+def test_a_job_delivered_on_an_emptied_server_is_requeued(lab, how):
     """Its blocking pop goes on there, though its lease is gone; so it is fenced by itself."""
     lab.hire()
     lab.redis.delete(lab.keys.workers)
@@ -93,7 +93,7 @@ def test_what_a_worker_is_handed_on_a_server_that_was_emptied_is_given_back(lab,
     assert [job.id for job in lab.fetch("w2")] == [job_id]
 
 
-def test_a_worker_that_was_fenced_long_ago_is_not_fenced_anew_by_what_it_asks(lab):
+def test_a_call_of_a_worker_fenced_long_ago_does_not_fence_it_again(lab):
     lab.hire()
     lab.lose()
     fenced = lab.scores("fenced")

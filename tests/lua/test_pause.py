@@ -48,7 +48,7 @@ def test_a_paused_type_is_noted_once(lab):
     assert lab.redis.smembers(lab.keys.limited) == {b"email"}
 
 
-def test_other_types_go_on(lab):
+def test_other_types_continue(lab):
     lab.run(lab.queue.pause("email"))
     lab.enqueue()
     other = lab.enqueue("report")

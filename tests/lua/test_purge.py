@@ -29,7 +29,7 @@ def test_a_limit_leaves_the_rest(lab, state):
     assert [lab.run(lab.queue.purge(state, 2)).jobs for _ in range(3)] == [2, 1, 0]
 
 
-def test_what_is_left_of_pending_can_be_given_out(lab):
+def test_what_is_left_of_pending_can_be_fetched(lab):
     ids = lab.seed_pending(3)
     lab.run(lab.queue.purge("pending", 1))
     assert lab.standing("next") == [ids[1]]
@@ -51,7 +51,7 @@ def test_throttled_jobs_go_too(lab):
     assert lab.standing("throttled:email:normal") == []
 
 
-def test_what_was_cancelled_where_it_stands_is_not_counted(lab):
+def test_ids_of_cancelled_jobs_in_a_list_are_not_counted(lab):
     ids = lab.seed_pending(1010)
     lab.run(lab.queue.cancel(ids[700]))
     assert lab.run(lab.queue.purge("pending", 2000)).jobs == 1009
@@ -67,7 +67,7 @@ def test_children_are_told_and_unique_keys_freed(lab):
     lab.run(lab.queue.purge("scheduled", 1))
     assert (lab.state(fails), lab.state(runs)) == ("failed", "pending")
     assert lab.standing("next") == [runs]
-    assert not lab.redis.exists(lab.keys.prefix + "unique:email k")
+    assert not lab.redis.exists(lab.keys.prefix + "unique:k")
 
 
 def test_children_that_it_sets_free_stay(lab):
@@ -83,7 +83,7 @@ def test_children_that_it_sets_free_stay(lab):
     assert lab.standing("next") + lab.standing("pending:normal") == children
 
 
-def test_jobs_that_come_while_it_goes_on_stay(lab):
+def test_jobs_that_arrive_during_a_purge_are_kept(lab):
     lab.seed_pending(3)
     first = lab.run(lab.queue.purge("pending", 2))
     lab.pass_time(0.001)
@@ -92,7 +92,7 @@ def test_jobs_that_come_while_it_goes_on_stay(lab):
     assert lab.standing("next") + lab.standing("pending:normal") == later
 
 
-def test_a_job_that_was_given_back_to_the_head_hides_none_behind_it(lab):
+def test_a_job_requeued_at_the_head_hides_none_behind_it(lab):
     job = lab.seed_processing()
     lab.seed_pending(2)
     first = lab.run(lab.queue.purge("pending", 1))

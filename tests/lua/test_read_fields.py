@@ -3,13 +3,13 @@
 from gopher.jobs.job import new_job_id
 
 
-def test_it_answers_in_order_and_leaves_out_what_is_not_there(lab):
+def test_it_answers_in_order_and_omits_what_is_not_there(lab):
     running, waiting = lab.seed_processing(), lab.enqueue()
     look = lab.queue.read_fields([running.id, new_job_id(), waiting], ["state", "attempts"])
     assert lab.run_twice(look)[0] == [[b"processing", b"1"], [None, None], [b"pending", None]]
 
 
-def test_a_spoilt_record_is_none(lab):
+def test_a_corrupt_record_reads_as_missing(lab):
     job_id = new_job_id()
     lab.redis.set(lab.keys.job(job_id), "nonsense")
     assert lab.run(lab.queue.read_fields([job_id], ["state"])) == [[None]]

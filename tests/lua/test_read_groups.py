@@ -22,7 +22,7 @@ def test_no_dead_letters_are_no_groups(lab):
     assert lab.run(lab.queue.read_groups(10)) == []
 
 
-def test_a_group_without_a_name_or_without_jobs_is_left_out(lab):
+def test_a_group_without_a_name_or_without_jobs_is_omitted(lab):
     group = lab.record(lab.seed_failed())["group"]
     name = lab.redis.hget(lab.keys.group_names, group)
     lab.redis.hdel(lab.keys.group_names, group)

@@ -1,6 +1,7 @@
 """reclaim: what stands in the list of a living worker that does not hold it goes back, and nothing else."""
 
-from gopher.queue.moves import MAX_LOST, Completion
+from gopher.queue.arguments import Completion
+from gopher.queue.moves import MAX_LOST
 
 
 def reclaim(lab, held=(), number=1000, pop=1000, lost_pops=(), worker="w1", **options):
@@ -41,7 +42,7 @@ def test_a_job_whose_reply_may_be_on_its_way_stays(lab):
     assert reclaim(lab, [read], number + 1).job_ids == [under_way.id]
 
 
-def test_a_job_that_a_blocking_pop_may_be_bringing_or_a_fetch_gives_out_again_stays(lab):
+def test_a_job_that_may_still_be_delivered_stays(lab):
     lab.hire()
     job = ring(lab, 7)
     assert reclaim(lab, pop=7).job_ids == []
@@ -49,7 +50,7 @@ def test_a_job_that_a_blocking_pop_may_be_bringing_or_a_fetch_gives_out_again_st
     assert reclaim(lab, pop=9, lost_pops=[6, 17, 77]).job_ids == [job.id]
 
 
-def test_a_job_that_was_handed_over_and_not_begun_stays_for_the_next_fetch(lab):
+def test_a_job_that_was_handed_over_and_not_started_stays_for_the_next_fetch(lab):
     job_id = lab.enqueue()
     lab.hire()
     lab.hand_over()

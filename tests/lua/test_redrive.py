@@ -42,3 +42,39 @@ def test_a_dead_letter_without_a_record_is_left_to_prune(lab):
     lab.redis.delete(lab.keys.job(dead))
     assert lab.run(lab.queue.redrive([dead])) == 0
     lab.redis.restore(lab.keys.job(dead), 0, record)
+
+
+def test_what_the_parents_of_a_job_have_left_is_kept_for_its_next_attempt(lab):
+    parent = lab.seed_processing()
+    child = lab.enqueue(after=(parent.id,))
+    assert lab.complete(parent) == "OK"
+    (job,) = lab.fetch()
+    assert lab.run(lab.queue.dead_letter("w1", failure(job), "ValueError")) == "OK"
+    lab.redis.delete(lab.keys.readers(parent.id))
+    lab.run(lab.queue.redrive([child]))
+    assert lab.standing(f"readers:{parent.id}") == [child]
+
+
+def test_a_parent_with_the_most_children_that_its_record_names_gets_no_more(lab):
+    parent = lab.seed_processing()
+    child = lab.enqueue(after=(parent.id,))
+    assert lab.run(lab.queue.dead_letter("w1", failure(parent), "ValueError")) == "OK"
+    named = ",".join(new_job_id() for _ in range(200))
+    lab.redis.hset(lab.keys.job(parent.id), "children", named)
+    lab.run(lab.queue.redrive([parent.id]))
+    lab.run(lab.queue.redrive([child]))
+    assert lab.record(parent.id)["children"] == named
+    assert lab.standing(f"children:{parent.id}") == []
+
+
+def test_a_parent_that_runs_names_a_child_that_is_redriven_again_once(lab):
+    parent = lab.seed_processing()
+    child = lab.enqueue(after=(parent.id,))
+    assert lab.run(lab.queue.dead_letter("w1", failure(parent), "ValueError")) == "OK"
+    lab.run(lab.queue.redrive([parent.id]))
+    assert [job.id for job in lab.fetch()] == [parent.id]
+    lab.run(lab.queue.redrive([child]))
+    (job,) = lab.fetch()
+    assert lab.run(lab.queue.dead_letter("w1", failure(job), "ValueError")) == "OK"
+    lab.run(lab.queue.redrive([child]))
+    assert lab.record(parent.id)["children"] == child

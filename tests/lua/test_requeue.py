@@ -25,7 +25,7 @@ def test_its_next_attempt_has_the_same_number(lab):
     assert again.attempt == 1
 
 
-def test_a_job_that_shall_wait_is_scheduled(lab):
+def test_a_job_with_a_delay_is_scheduled(lab):
     job = lab.seed_processing()
     assert lab.run_twice(lab.queue.requeue("w1", job.id, job.token, 5.0)) == ("OK", "ALREADY")
     assert lab.scores("scheduled") == {job.id: lab.now + 5000}
@@ -33,7 +33,7 @@ def test_a_job_that_shall_wait_is_scheduled(lab):
     assert lab.alarm() == lab.now + 5000
 
 
-def test_a_job_that_somebody_has_cancelled_is_cancelled(lab):
+def test_a_job_that_was_cancelled_meanwhile_is_cancelled(lab):
     job = lab.seed_processing()
     lab.run(lab.queue.cancel(job.id))
     assert lab.run_twice(lab.queue.requeue("w1", job.id, job.token)) == ("OK", "ALREADY")

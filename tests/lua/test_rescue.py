@@ -6,7 +6,7 @@ from gopher.queue.moves import MAX_LOST
 from tests.lua.lab import LEASE
 
 
-def test_nobody_is_lost_while_leases_last(lab):
+def test_no_worker_is_lost_while_leases_last(lab):
     lab.seed_processing()
     lab.pass_time(LEASE - 0.001)
     rescued = lab.run_twice(lab.queue.rescue(None, 0.0))[0]
@@ -52,7 +52,7 @@ def test_a_loss_is_kept_apart_from_failures_and_written_down(lab):
     assert (again.attempt, again.lost) == (2, 1)
 
 
-def test_a_delivered_job_that_was_never_begun_goes_back_uncounted(lab):
+def test_a_delivered_job_that_never_started_is_requeued_uncounted(lab):
     job_id = lab.enqueue()
     lab.hire()
     lab.hand_over()
@@ -76,12 +76,12 @@ def test_a_job_that_loses_worker_after_worker_is_given_up(lab):
     assert lab.scores("failed") == {job_id: lab.now, child: lab.now}
     assert lab.totals()["failed:email:WorkerLost"] == 1
     assert len(lab.history(job_id)) == MAX_LOST
-    assert not lab.redis.exists(lab.keys.prefix + "unique:email k")
+    assert not lab.redis.exists(lab.keys.prefix + "unique:k")
     assert lab.complete(job, f"w{MAX_LOST - 1}") == "STALE"
 
 
 @pytest.mark.parametrize("retention", [None, 0])
-def test_a_job_that_somebody_has_cancelled_is_cancelled(lab, retention):
+def test_a_job_that_was_cancelled_meanwhile_is_cancelled(lab, retention):
     job = lab.seed_processing(retention=retention)
     lab.run(lab.queue.cancel(job.id))
     rescued = lab.lose()
@@ -165,7 +165,7 @@ def test_a_fenced_worker_that_holds_a_job_is_never_forgotten(lab):
 
 
 @pytest.mark.parametrize("step", [5001, 3_600_000, -5001, -3_600_000])
-def test_a_clock_that_was_set_rescues_nobody_and_moves_the_leases_along(lab, step):
+def test_a_change_of_the_clock_rescues_no_job_and_shifts_the_leases(lab, step):
     job = lab.seed_processing()
     last = lab.now
     lease = lab.scores("workers")["w1"]
@@ -177,7 +177,7 @@ def test_a_clock_that_was_set_rescues_nobody_and_moves_the_leases_along(lab, ste
 
 
 @pytest.mark.parametrize("step", [3_600_000, -3_600_000])
-def test_leases_are_moved_along_once_however_many_look_after_the_clock_was_set(lab, step):
+def test_leases_are_shifted_once_however_many_notice_a_change_of_the_clock(lab, step):
     lab.hire()
     last = lab.now
     lease = lab.scores("workers")["w1"]

@@ -17,7 +17,7 @@ def test_the_job_waits_for_its_next_attempt_with_what_went_wrong(lab):
     assert [row["outcome"] for row in lab.history(job.id)] == ["failed"]
 
 
-def test_each_attempt_is_a_row_of_the_history_and_the_counter_goes_on(lab):
+def test_each_attempt_is_a_row_of_the_history_and_is_counted(lab):
     job = lab.seed_processing()
     for attempt in (1, 2, 3):
         assert job.attempt == attempt
@@ -37,7 +37,7 @@ def test_how_children_died_is_kept_apart(lab):
     assert job.crashes == ("SIGSEGV", "exit 0")
 
 
-def test_a_job_that_somebody_has_cancelled_is_not_tried_again(lab):
+def test_a_job_that_was_cancelled_meanwhile_is_not_retried(lab):
     job = lab.seed_processing()
     lab.run(lab.queue.cancel(job.id))
     first, again = lab.run_twice(lab.queue.retry("w1", failure(job), 4.0))

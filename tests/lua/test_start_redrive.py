@@ -29,7 +29,7 @@ def test_a_limit_bounds_it(lab):
     assert lab.redrive("r")["left"] == "1"
 
 
-def test_where_nothing_is_dead_nothing_is_begun(lab):
+def test_without_dead_letters_no_redrive_starts(lab):
     assert lab.run(lab.queue.start_redrive("r", [])) == 0
     assert lab.run(lab.queue.start_redrive("r", ["nothing"])) == 0
     assert lab.standing("redrives") == []

@@ -42,7 +42,7 @@ def test_a_schedule_tells_when_it_fires(lab):
     assert (found.waits, found.holds, found.next_due) == (False, True, lab.now + 7000)
 
 
-def test_jobs_that_were_cancelled_where_they_stand_do_not_wait(lab):
+def test_ids_of_cancelled_jobs_in_a_list_do_not_count_as_waiting(lab):
     ids = lab.seed_pending(1100)
     for job_id in ids:
         lab.run(lab.queue.cancel(job_id))
@@ -106,7 +106,7 @@ def test_the_jobs_of_a_paused_queue_wait(lab):
     lab.redis.delete(lab.keys.tombstones)
 
 
-def test_a_list_that_something_else_stands_in_the_place_of_holds_no_jobs(lab):
+def test_a_list_replaced_by_another_type_holds_no_jobs(lab):
     lab.run(lab.queue.pause())
     lab.redis.set(lab.keys.pending("high"), "nonsense")
     assert not surveyed(lab).waits

@@ -73,7 +73,7 @@ def test_a_schedule_that_never_fires_again_leaves_the_times(nightly):
 
 
 @pytest.mark.parametrize("unfinished", ["pending", "processing", "retrying", "scheduled"])
-def test_it_skips_while_the_last_job_is_unfinished_if_it_shall(nightly, unfinished):
+def test_with_overlap_skip_it_skips_while_the_last_job_is_unfinished(nightly, unfinished):
     last = new_job()
     nightly.run(tick(nightly, last))
     nightly.hire()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gopher.queue.moves import Completion
+from gopher.queue.arguments import Completion
 from tests.lua.lab import ROW, failure
 
 #: What ends an attempt, as (verb, state of the job then).
@@ -106,7 +106,7 @@ def test_an_ending_frees_its_place_of_a_limited_type(lab, ending):
     assert "holds" not in lab.record(job.id)
 
 
-def test_a_child_that_may_run_whatever_happens_goes_when_its_parent_ends_for_good(lab, ending):
+def test_a_child_that_runs_on_parent_failure_starts_when_its_parent_has_ended(lab, ending):
     """Somebody has asked to cancel the parent meanwhile: then every ending is one."""
     job = lab.seed_processing()
     child = lab.enqueue(after=(job.id,), on_parent_failure="run")
@@ -115,8 +115,8 @@ def test_a_child_that_may_run_whatever_happens_goes_when_its_parent_ends_for_goo
     assert lab.standing("next") == [child]
 
 
-def test_a_unique_key_is_freed_when_the_job_ends_for_good_only(lab, ending):
+def test_a_unique_key_is_released_only_when_the_job_ends(lab, ending):
     job = lab.seed_processing(unique_key="k")
     lab.run(call_of(ending, lab, job))
     ended = ENDINGS[ending][1] in ("completed", "failed", "cancelled")
-    assert lab.redis.exists(lab.keys.prefix + "unique:email k") == (not ended)
+    assert lab.redis.exists(lab.keys.prefix + "unique:k") == (not ended)

@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from gopher import Cancelled, Discard, Job, Retry, Snooze, SoftTimeout, current_job, handler
+from tests.helpers import note_started
 
 _libc = ctypes.CDLL(None)
 
@@ -33,6 +34,7 @@ def echo(job: Job, payload: dict) -> Any:
 @handler("nap")
 def nap(job: Job, payload: dict) -> Any:
     """Sleeps for `seconds`, and appends its id to the file `ledger` when it has."""
+    note_started(job.id)
     time.sleep(payload["seconds"])
     if "ledger" in payload:
         with open(payload["ledger"], "a") as ledger:
@@ -156,6 +158,7 @@ def snooze(job: Job, payload: dict) -> str:
 def patient(job: Job, payload: dict) -> None:
     """Notes in the file `mark` what it is interrupted by."""
     try:
+        note_started(job.id)
         time.sleep(60)
     except (SoftTimeout, Cancelled) as error:
         with open(payload["mark"], "w") as mark:
@@ -217,6 +220,7 @@ def once(job: Job, payload: dict) -> str:
 def finishes_up(job: Job, payload: dict) -> dict:
     """Ends in order when it is cancelled."""
     try:
+        note_started(job.id)
         time.sleep(60)
     except Cancelled:
         pass
@@ -225,6 +229,7 @@ def finishes_up(job: Job, payload: dict) -> dict:
 
 @handler("finishes_up_after")
 def finishes_up_after(job: Job, payload: dict) -> dict:
+    note_started(job.id)
     time.sleep(payload["seconds"])
     return {"cancelled": job.cancelled()}
 
@@ -241,12 +246,14 @@ _hoard: list[bytes] = []
 def hoard(job: Job, payload: dict) -> int:
     """Keeps memory for ever."""
     _hoard.append(bytes(os.urandom(1)) * payload["megabytes"] * 10**6)
+    time.sleep(payload.get("seconds", 0))
     return os.getpid()
 
 
 @handler("nap_once")
 def nap_once(job: Job, payload: dict) -> None:
     """Sleeps in its first attempt only, and appends to the file `ledger`."""
+    note_started(job.id)
     if job.attempt == 1:
         time.sleep(payload["first"])
     with open(payload["ledger"], "a") as ledger:
@@ -296,6 +303,7 @@ def swell(job: Job, payload: dict) -> int:
 @handler("alone", exclusive=True)
 def alone(job: Job, payload: dict) -> None:
     """Must never run twice at once."""
+    note_started(job.id)
     time.sleep(payload["seconds"])
 
 
@@ -308,7 +316,7 @@ def hang_in_c(job: Job, payload: dict) -> None:
     for number in range(1, 32):
         if number not in (signal.SIGKILL, signal.SIGSTOP):
             libc.signal(number, 1)
-    libc.sleep(60)
+    note_started(job.id)
     while True:
         libc.sleep(60)
 
@@ -359,6 +367,7 @@ def swallow(job: Job, payload: dict) -> None:
     """Ignores every exception that it is interrupted by."""
     while True:
         try:
+            note_started(job.id)
             time.sleep(60)
         except BaseException:
             pass

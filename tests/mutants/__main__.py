@@ -30,12 +30,12 @@ SAMPLED = 10
 FOR_THE_MACHINE = (
     "library/settle settle: without redis.call('LREM'",
     "library/give_back give_back: without redis.call('HDEL', record, 'token', 'progress')",
-    "library/ended release_child: without redis.call('LPUSH'",
+    "library/children release_child: without push_pending('LPUSH'",
     "library/dead_letters leave_group: without redis.call('ZREM'",
     "promote: without redis.call('ZREM'",
     "rescue: without redis.call('LPOP'",
     "retry: without redis.call('ZADD'",
-    "fetch draw: without redis.call('LPUSH'",
+    "library/rings draw_to: without redis.call('LPUSH'",
 )
 
 

@@ -19,11 +19,25 @@ from tree_sitter import Language, Node, Parser
 
 from gopher.queue import scripts
 
+#: Bound here: a hunt replaces the function of the module by one that asks `original`.
+_READ = scripts.read
 _PARSER = Parser(Language(tree_sitter_lua.language()))
 #: What a loop may do at most: a mutant's may have no end, and the server can't stop a script that has written.
 _TURNS = 50_000
 #: Scripts that do not belong to a queue.
-API = ("api/admit", "api/drop", "api/register_queues")
+API = (
+    "api/admit",
+    "api/change_keys",
+    "api/drop",
+    "api/give_back",
+    "api/note_key_use",
+    "api/read_keys",
+    "api/register_queues",
+)
+
+TRANSFER = tuple(
+    f"transfer/{name}" for name in ("drop_snapshot", "link_awaiting", "read_snapshot", "store_jobs", "take_snapshot")
+)
 
 
 class Edit(NamedTuple):
@@ -59,7 +73,7 @@ class Place(NamedTuple):
 
 def texts() -> list[str]:
     """Return the names of all texts that have mutants."""
-    return [*scripts.names(), *API, *(f"library/{piece}" for piece in scripts.pieces())]
+    return [*scripts.names(), *API, *TRANSFER, *(f"library/{piece}" for piece in scripts.pieces())]
 
 
 @cache
@@ -70,7 +84,7 @@ def mutants() -> tuple[Mutant, ...]:
 
 @cache
 def original(text: str) -> str:
-    return scripts.read(text)
+    return _READ(text)
 
 
 def changed(text: str, *edits: Edit) -> str:

@@ -1,5 +1,5 @@
 """Mutants of the scripts: made of every write and every condition, and caught, but for those that nothing can tell from
-their script. `make mutants` hunts all of them; here it is a sample."""
+their script. `make mutants` hunts all of them; `make test-deep` a sample."""
 
 import subprocess
 import sys
@@ -26,13 +26,14 @@ def test_a_mutant_is_lua_and_differs_from_its_script(text):
             _tree(source.encode())
 
 
-def test_what_is_said_to_be_equivalent_is_a_mutant():
+def test_every_mutant_listed_as_equivalent_exists():
     names = {mutant.name for mutant in mutants()}
     gone = [name for name in equivalent() if name not in names]
     assert not gone, f"take these out of {FILE.name}, or find what they are called now: {gone}"
     assert all(equivalent().values()), "each has a reason"
 
 
+@pytest.mark.deep
 def test_a_sample_of_them_is_caught():
     hunt = subprocess.run(
         [sys.executable, "-m", "tests.mutants", "--sample"], capture_output=True, text=True, timeout=1200, check=False

@@ -4,8 +4,9 @@ import selectors
 import time
 
 import pytest
-from gopher.scheduler.alarms import Alarms
+from gopher.scheduler.alarms import BLOCK, Alarms
 
+from gopher.config.settings import Settings
 from gopher.server.event_loop import EventLoop
 from tests.helpers import wait_until
 
@@ -116,3 +117,7 @@ def test_an_alarm_may_be_lost_with_the_connection_so_all_ring_then(loop):
     loop.break_connection()
     loop.turn()
     assert sorted(loop.rung) == ["a", "b"]
+
+
+def test_nothing_blocks_for_as_long_as_proxies_of_managed_servers_let_connections_be_idle():
+    assert max(BLOCK, Settings().worker_poll_interval) < 30

@@ -20,6 +20,8 @@ from tests.helpers import wait_until
 from tests.seeding import SeedingWorker
 
 FEW, MANY = 10, 100
+#: An id that tells the queue of no job.
+UNKNOWN = "01a22001-0000-7000-8000-000000000abc"
 #: Seconds for which an idle installation is watched.
 WATCHED = 3.0
 
@@ -73,6 +75,42 @@ def limit_keys(client, count):
     client.server.client.delete(client.server.keys.for_queue("limited").fenced)
 
 
+def keys_with_limits(client, count):
+    """Two jobs for each key: one has started, a worker has parked the other."""
+    client.server.register_queues("per_key")
+    client.flow.set_limit("per-key", "1/h", 1, None, per_key=True)
+    client.enqueue_many(
+        {"type": "per-key", "payload": {}, "limit_key": f"t{number}", "queue": "per_key", "retention": 0}
+        for number in range(count)
+        for _ in range(2)
+    )
+    worker = SeedingWorker(client, "per_key")
+    worker.complete(worker.fetch(3 * count))
+    client.server.run(worker.queue.resign(worker.name))
+    client.server.client.delete(client.server.keys.for_queue("per_key").fenced)
+
+
+def children(client, count):
+    """Jobs that wait for one job, and jobs that will read the result of another."""
+    for parent in (client.enqueue("email", {}, delay="1h"), ended(client)):
+        client.enqueue_many({"type": "email", "payload": {}, "after": [parent], "delay": "1h"} for _ in range(count))
+
+
+def ended(client):
+    client.server.register_queues("default")
+    job_id = client.enqueue("email", {}, priority="high")
+    worker = SeedingWorker(client)
+    worker.complete(worker.fetch())
+    client.server.run(worker.queue.resign(worker.name))
+    client.server.client.delete(client.server.keys.for_queue("default").fenced)
+    return job_id
+
+
+def idempotency_keys(client, count):
+    for number in range(count):
+        client.submit_batch([b'{"type":"email","payload":{}}'], idempotency_key=f"k{number}")
+
+
 def types(client, count):
     client.enqueue_many({"type": f"type-{number}", "payload": {}} for number in range(count))
 
@@ -108,12 +146,28 @@ def looks_of(client, job_id):
         "job": lambda: client.job(job_id),
         "first job": first_look,
         "why": lambda: client.why(job_id),
+        "unknown job": lambda: client.inspector.find(UNKNOWN),
         "submit": lambda: client.enqueue("email", {}, queue="q3"),
         "cancel": lambda: client.cancel(job_id),
     }
 
 
-@pytest.mark.parametrize("name", [queues, limit_keys, types, unique_keys, delayed, schedules, workers])
+#: All that a client can name.
+NAMES = [
+    queues,
+    limit_keys,
+    keys_with_limits,
+    types,
+    unique_keys,
+    idempotency_keys,
+    delayed,
+    children,
+    schedules,
+    workers,
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_ten_times_as_many_names_cost_no_look_more(gopher, name):
     found = []
     for count in (FEW, MANY):
@@ -126,18 +180,49 @@ def test_ten_times_as_many_names_cost_no_look_more(gopher, name):
         found.append({what: cost(gopher, look) for what, look in looks.items()})
     few, many = found
     assert {what: (few[what], count) for what, count in many.items() if count > few[what] + 2} == {}
-    assert many["health"] <= 25
+    assert many["health"] <= 33
     # The probe, and the look whether the server was emptied.
     assert many["ready"] == 2
     assert many["job"] <= 2
     assert many["first job"] <= 4
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in (queues, schedules, workers)])
+def test_ten_times_as_many_names_cost_the_figures_of_a_queue_little_more(gopher, name):
+    """Figures of queues are read for each queue, and nothing else."""
+    found = []
+    for count in (FEW, 10 * FEW, 100 * FEW):
+        name(gopher, count)
+        found.append(cost(gopher, gopher.stats))
+    few, many, very_many = found
+    assert many <= 3 * few
+    assert very_many <= many + 10
+
+
+@pytest.mark.parametrize("ended_before", [False, True])
+def test_one_more_child_of_a_job_writes_the_same_however_many_there_are(gopher, ended_before):
+    parent = ended(gopher) if ended_before else gopher.enqueue("email", {}, delay="1h")
+    redis = gopher.server.client
+    redis.config_set("appendonly", "yes")
+    wait_until(lambda: redis.info("persistence")["aof_rewrite_in_progress"] == 0)
+
+    def written(count):
+        before = redis.info("persistence")["aof_current_size"]
+        for _ in range(count):
+            gopher.enqueue("email", {}, after=[parent], delay="1h")
+        return redis.info("persistence")["aof_current_size"] - before
+
+    written(20)
+    few = written(20)
+    written(200)
+    assert written(20) <= 1.1 * few
+
+
 def test_the_newest_queues_are_asked_by_who_looks_at_the_health_and_that_is_bounded_too(gopher):
     """No scheduler has noted anything."""
     queues(gopher, MANY)
     gopher.enqueue("email", {}, queue="mistyped")
-    assert cost(gopher, gopher.health) <= 25
+    assert cost(gopher, gopher.health) <= 33
     assert any("'mistyped' has jobs and no worker" in reason for reason in gopher.health().reasons)
 
 
@@ -157,8 +242,9 @@ def test_ten_times_as_many_names_cost_an_idle_installation_nothing(gopher, sched
 
     few = many = None
     for count in (FEW, MANY):
-        for name in (queues, limit_keys, types, unique_keys, delayed, schedules):
-            name(gopher, count)
+        for name in NAMES:
+            if name is not workers:
+                name(gopher, count)
         few, many = many, idle()
     # Ten queues are sampled for the plots all the time; of a hundred, only those where something happens.
     assert many <= max(2 * few, 150)

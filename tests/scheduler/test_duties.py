@@ -34,7 +34,7 @@ def test_the_promoter_looks_at_once_for_what_became_due_meanwhile(queue):
     assert Promoter(queue).took(promoted(1, SERVER_NOW - 50), NOW) == pytest.approx(NOW, abs=0.001)
 
 
-def test_the_promoter_goes_on_at_once_while_a_call_is_full(queue):
+def test_the_promoter_continues_at_once_while_a_call_is_full(queue):
     assert Promoter(queue).took(promoted(LIMIT, SERVER_NOW + 60_000), NOW) == NOW
     assert Promoter(queue).took(promoted(LIMIT, None), NOW) == NOW
 
@@ -53,7 +53,7 @@ def test_the_rescuer_looks_six_times_a_lease_within_bounds(queue, lease, period)
     assert Rescuer(queue, lease).took(rescued(), NOW) == NOW + period
 
 
-def test_the_rescuer_tells_how_long_ago_it_was_answered_so_that_a_clock_that_was_set_is_noticed(queue, monkeypatch):
+def test_the_rescuer_reports_the_time_since_its_last_call_so_that_a_changed_clock_is_noticed(queue, monkeypatch):
     rescuer = Rescuer(queue, 30.0)
     assert rescuer.call(NOW).arguments[-2:] == ("", "")
     rescuer.took(rescued(), NOW + 0.2)
@@ -83,7 +83,7 @@ def test_the_rescuer_rescues_no_jobs_after_its_calls_were_refused_for_a_while(qu
     assert rescuer.call(NOW + 2 + ALL_BACK).command()[4] == str(LIMIT)
 
 
-def test_the_rescuer_goes_on_at_once_while_a_call_is_full(queue):
+def test_the_rescuer_continues_at_once_while_a_call_is_full(queue):
     assert Rescuer(queue, 30.0).took(rescued(returned=LIMIT - 1, died=1, workers=["w"]), NOW) == NOW
 
 
@@ -96,7 +96,7 @@ def test_the_pruner_asks_with_the_limits_of_the_settings(pruner):
     assert pruner.call(NOW).arguments == (str(Pruner.LIMIT), "0", "60000", "7")
 
 
-def test_the_pruner_goes_on_from_where_it_was(pruner):
+def test_the_pruner_continues_from_where_it_was(pruner):
     assert pruner.took(Pruned(3, 997, 0, 0), NOW) == NOW + Pruner.PERIOD
     assert pruner.call(NOW).arguments[1] == "997"
 

@@ -142,7 +142,7 @@ def test_a_job_that_comes_just_before_a_step_is_not_lost(client, steps, verb):
     assert client.stats().queues["mail"].waiting == len(ids) > 0
 
 
-def test_another_scheduler_goes_on_where_one_was_killed(client, steps):
+def test_another_scheduler_continues_where_one_was_killed(client, steps):
     client.enqueue("echo", {}, queue="kept")
     empty(client, "mail")
     steps.look()
@@ -162,7 +162,7 @@ def test_another_scheduler_goes_on_where_one_was_killed(client, steps):
     assert (other.names(), other.leaving(), other.left("mail")) == ({"kept"}, [], [])
 
 
-def test_one_that_takes_a_name_out_of_leaving_does_not_undo_what_another_has_begun_anew(client, steps):
+def test_dropping_a_name_keeps_a_newer_entry_of_another_scheduler(client, steps):
     client.server.client.zadd(steps.keys.leaving, {"mail": 2000})
     steps.forgetter._drop("mail", b"1000")
     assert steps.leaving() == [(b"mail", 2000.0)]
@@ -239,13 +239,25 @@ def test_counters_never_go_back(client, steps):
 
 
 @pytest.fixture
-def hasty_scheduler(client, monkeypatch):
-    """A scheduler for which all takes a fraction of a second, and processes that look again as quickly."""
+def start_hasty(client, monkeypatch):
+    """Start a scheduler for which all takes a fraction of a second, and processes that look again as quickly."""
     monkeypatch.setattr("gopher.queue.names.KNOWN_FOR", 0.1)
     environ = {"REDIS_URL": client.settings.redis_url, "GOPHER_NAMESPACE": client.settings.namespace}
-    with subprocess.Popen([sys.executable, "-c", _HASTY], env={**os.environ, **environ}) as process:
-        yield process
+    started = []
+
+    def start(code=_HASTY):
+        started.append(subprocess.Popen([sys.executable, "-c", code], env={**os.environ, **environ}))
+        return started[-1]
+
+    yield start
+    for process in started:
         process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def hasty_scheduler(start_hasty):
+    return start_hasty()
 
 
 def test_a_scheduler_forgets_hundreds_of_queues_and_leaves_no_key_of_them(client, hasty_scheduler):
@@ -267,3 +279,18 @@ def test_a_scheduler_forgets_hundreds_of_queues_and_leaves_no_key_of_them(client
     wait_until(lambda: "tenant-7" in client.server.queues(), 10)
     assert client.job(job_id).status == "pending"
     assert hasty_scheduler.poll() is None
+
+
+def test_thousands_that_are_emptied_together_are_not_removed_one_survey_after_the_other(client, start_hasty):
+    """At five surveys a second alone that would take minutes."""
+    wide = Client(settings=replace(client.settings, max_queues=5000))
+    wide.enqueue("echo", {}, queue="kept", delay="1h")
+    names = [f"tenant-{number}" for number in range(1500)]
+    wide.enqueue_many({"type": "echo", "payload": {}, "queue": name, "delay": "1h"} for name in names)
+    start_hasty(_HASTY.replace("Surveyor.RATE, Pruner.PERIOD = 0.1, 1000.0, 0.1", "Pruner.PERIOD = 0.5, 0.1"))
+    wait_until(lambda: "1501" in (client.server.client.get(client.server.keys.unserved) or b"").decode(), 20)
+    client.server.run_each([client.server.queue(name).purge("scheduled") for name in names])
+    wait_until(lambda: client.server.client.scard(client.server.keys.queues) == 1, 30)
+    pattern = f"{client.settings.namespace}:{{tenant-*"
+    wait_until(lambda: not client.server.client.keys(pattern), 10)
+    wide.close()

@@ -28,7 +28,7 @@ def test_a_thousand_ticks_with_fifty_deaths_are_a_thousand_jobs(own_space: Serve
     queue = LabQueue(server.keys.for_queue("ticks"))
     clock = queue.keys.prefix + "clock"
     draw = random.Random(7)
-    spec = ScheduleSpec(cron_expression="* * * * *", type="a", payload=msgspec.Raw(b"{}"), missed=missed)
+    spec = ScheduleSpec(cron_expression="* * * * *", type="a", payload=msgspec.Raw(b"{}"), missed=missed, queue="ticks")
     server.client.set(clock, START)
     server.run(queue.set_schedule("tick", spec.definition(), START))
     deaths = set(draw.sample(range(3 * TICKS), KILLS))
@@ -36,7 +36,7 @@ def test_a_thousand_ticks_with_fifty_deaths_are_a_thousand_jobs(own_space: Serve
     for tick in range(TICKS):
         server.client.set(clock, START + tick * PERIOD + draw.randint(0, 900))
         # All three look before any of them acts: the worst that can happen.
-        schedulers = [Ticker(queue, "ns") for _ in range(3)]
+        schedulers = [Ticker(queue, "ns", print) for _ in range(3)]
         draw.shuffle(schedulers)
         for ticker in schedulers:
             ticker.took(server.run(ticker.call(0.0)), 0.0)
@@ -57,14 +57,14 @@ def test_a_tick_that_can_not_be_read_keeps_no_other_schedule_from_firing(own_spa
     server, queue = own_space, LabQueue(own_space.keys.for_queue("ticks"))
     redis, keys = server.client, queue.keys
     redis.set(keys.prefix + "clock", START)
-    spec = ScheduleSpec(cron_expression="* * * * *", type="a", payload=msgspec.Raw(b"{}")).definition()
+    spec = ScheduleSpec(cron_expression="* * * * *", type="a", payload=msgspec.Raw(b"{}"), queue="ticks").definition()
     server.run(queue.set_schedule("good", spec, START))
     for at, time in enumerate(["-inf", -1e300, -62_135_647_200_000]):
         redis.hset(keys.schedules, f"time-{at}", spec)
         redis.zadd(keys.ticks, {f"time-{at}": time})
     redis.hset(keys.schedules, b"\xff", spec)
     redis.zadd(keys.ticks, {b"\xff": 1, "no definition": 1, "later": "+inf"})
-    ticker = Ticker(queue, "ns")
+    ticker = Ticker(queue, "ns", print)
     ticker.took(server.run(ticker.call(0.0)), 0.0)
     server.run_all(ticker.follow_ups())
     assert redis.llen(keys.next) == 1

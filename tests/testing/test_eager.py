@@ -97,7 +97,7 @@ def test_a_job_that_dies_raises_what_its_handler_raised(client: EagerClient) -> 
     assert client.dead_letters.page().total_count == 3
 
 
-def test_errors_stand_in_the_job_when_they_are_not_to_be_raised(redis_url: str) -> None:
+def test_errors_are_recorded_in_the_job_when_they_are_not_raised(redis_url: str) -> None:
     with EagerClient(redis_url, registry=make_registry(), raise_errors=False) as client:
         view = client.job(client.enqueue("flaky", {"good_at": 9}, max_retries=1))
         assert (view.status, view.attempts) == ("failed", 2)
@@ -201,3 +201,12 @@ def test_what_a_handler_submits_belongs_to_the_owner_of_its_job(redis_url: str) 
         (inner,) = [view for view in client.jobs().jobs if view.job_id != ours]
         assert (client.job(ours).owner, inner.owner, bytes(inner.result)) == ("shop", "shop", b'"shop"')
         assert client.job(client.enqueue("second", {})).owner == ""
+
+
+def test_handlers_get_payloads_that_are_files_of_their_jobs(redis_url, tmp_path, monkeypatch):
+    monkeypatch.setenv("GOPHER_FILES", str(tmp_path))
+    monkeypatch.setenv("GOPHER_PAYLOAD_MAX", "1MiB")
+    with EagerClient(redis_url, registry=make_registry()) as client:
+        job_id = client.enqueue("double", {"value": 21, "rest": "x" * 300_000})
+        assert msgspec.json.decode(client.job(job_id).result)["value"] == 42
+        assert client.files.read(job_id, "payload.json").startswith(b'{"value":21,')

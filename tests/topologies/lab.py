@@ -2,57 +2,39 @@
 the embedded server, on loopback; any node can be killed and started again.
 """
 
-import os
 import shutil
-import signal
-import socket
-import subprocess
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from redis import Redis
-from redis.backoff import NoBackoff
+import psutil
 from redis.cluster import key_slot
 from redis.exceptions import RedisError
-from redis.retry import Retry
 
-from gopher.base.parent_death import die_with_parent
-from gopher.server.embedded import EmbeddedServer, find_server
-from tests.helpers import wait_until
+from gopher.server.embedded import EmbeddedServer
+from tests.helpers import free_ports, wait_until
+from tests.topologies.sentinel import MASTER, Sentinel, client_of
 
-MASTER = "mymaster"
-#: Milliseconds until a sentinel, and a node of the cluster, takes a silent one for dead.
-DOWN_AFTER = 2000
+T = TypeVar("T")
+#: Milliseconds until a node of the cluster takes a silent one for dead.
 NODE_TIMEOUT = 2000
 #: A cluster's nodes, by shards of a primary and a replica.
 SHARDS = 3
 
 
-def free_ports(count: int) -> list[int]:
-    """Return ports that are free now."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
-
-
 class Node:
     """One server, its port and a client that repeats nothing."""
 
-    def __init__(self, folder: Path, port: int, **options: str) -> None:
+    def __init__(self, folder: Path, port: int, program: Path | None = None, **options: str) -> None:
         self.port = port
         names = {name.replace("_", "-"): value for name, value in options.items()}
-        self.server = EmbeddedServer(folder, port=port, options={"repl-diskless-sync-delay": "0", **names})
+        options = {"repl-diskless-sync-delay": "0", **names}
+        self.server = EmbeddedServer(folder, port=port, options=options, program=program)
         self.client = client_of(port)
 
     def role(self) -> str:
@@ -68,6 +50,27 @@ class Node:
             return self.client.info("replication").get("master_link_status") == "up"
         except (RedisError, OSError):
             return False
+
+    def freeze(self) -> float:
+        """Stop it where it is: it takes connections, and says nothing. Returns when it has stopped (monotonic s)."""
+        process = psutil.Process(self.server.pid)
+        process.suspend()
+        # It may be waiting for a processor, and goes on as soon as it has one.
+        wait_until(lambda: process.status() == psutil.STATUS_STOPPED, 60, "a process to stop")
+        return time.monotonic()
+
+    def thaw(self) -> None:
+        psutil.Process(self.server.pid).resume()
+
+    def describe(self) -> str:
+        """Return what it says of itself, and the last that it has logged."""
+        try:
+            said = str(self.client.info("replication"))
+        except (RedisError, OSError) as error:
+            said = repr(error)
+        log = self.server.log_path
+        lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+        return "\n".join([f"server {self.port}, running: {self.server.running}: {said}", *lines[-10:]])
 
 
 class Topology(ABC):
@@ -96,6 +99,17 @@ class Topology(ABC):
             node.server.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def wait_until(self, condition: Callable[[], T], timeout: float, what: str) -> T:
+        """Wait like `tests.helpers.wait_until`; a failure says how all are."""
+        try:
+            return wait_until(condition, timeout, what)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.describe()}") from error
+
+    def describe(self) -> str:
+        """Return how all are, for who wonders why nothing goes on."""
+        return "\n".join(node.describe() for node in self.nodes)
+
     @abstractmethod
     def _join(self) -> None:
         """Make one system of the nodes, and wait until it is ready."""
@@ -114,105 +128,113 @@ class Topology(ABC):
     def bring_back(self, node: Node) -> None:
         """Start a node that was killed, and wait until it is a read-only replica that has everything."""
 
+    @abstractmethod
+    def fail_over(self, key: str, *options: str) -> tuple[Node, float]:
+        """Have a replica take over as an operator does; return the node that had the key, and when (monotonic s)."""
+
+    @abstractmethod
+    def replaced(self, node: Node) -> bool:
+        """Return whether all others name another primary."""
+
+    @abstractmethod
+    def settle(self) -> None:
+        """Wait until all nodes are in step, and another one may fail."""
+
 
 class Trio(Topology):
-    """A master, two replicas, and three sentinels that watch them."""
+    """A master, two replicas, and three sentinels that watch them; all of one program."""
 
-    def __init__(self) -> None:
+    def __init__(self, program: Path | None = None) -> None:
         super().__init__()
+        self._program = program
         *ports, first, second, third = free_ports(6)
         self.sentinel_ports = [first, second, third]
-        self.nodes = [Node(self.folder / f"node-{port}", port) for port in ports]
-        self.sentinels: list[subprocess.Popen[bytes]] = []
+        self.nodes = [Node(self.folder / f"node-{port}", port, program) for port in ports]
+        self.sentinels: list[Sentinel] = []
         self.url = f"redis+sentinel://{','.join(f'127.0.0.1:{port}' for port in self.sentinel_ports)}/{MASTER}/0"
 
     def __exit__(self, *exc: object) -> None:
         for sentinel in self.sentinels:
-            sentinel.kill()
-            sentinel.wait()
+            sentinel.stop()
         super().__exit__(*exc)
 
     def _join(self) -> None:
         master, *replicas = self.nodes
         for replica in replicas:
             replica.client.replicaof("127.0.0.1", master.port)
-        wait_until(lambda: all(each.synchronized() for each in replicas), 20, "the replicas to be in step")
-        self.sentinels = [self._sentinel(port, master.port) for port in self.sentinel_ports]
-        wait_until(self._watched, 20, "the sentinels to know all")
-
-    def _sentinel(self, port: int, master: int) -> "subprocess.Popen[bytes]":
-        folder = self.folder / f"sentinel-{port}"
-        folder.mkdir()
-        # It writes what it learns into its configuration.
-        (folder / "sentinel.conf").write_text(
-            f"port {port}\nbind 127.0.0.1\ndir {folder}\n"
-            f"sentinel monitor {MASTER} 127.0.0.1 {master} 2\n"
-            f"sentinel down-after-milliseconds {MASTER} {DOWN_AFTER}\n"
-            # The next failover may begin after twice this.
-            f"sentinel failover-timeout {MASTER} 4000\n"
-            f"sentinel parallel-syncs {MASTER} 2\n"
-        )
-        with (folder / "log").open("wb") as log:
-            return subprocess.Popen(
-                [find_server(), folder / "sentinel.conf", "--sentinel"],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                preexec_fn=partial(die_with_parent, os.getpid(), signal.SIGKILL),  # noqa: PLW1509 - a prctl, bound before the fork
-            )
-
-    def _watched(self) -> bool:
-        states = [self._state(port) for port in self.sentinel_ports]
-        return all((each.get("num-slaves"), each.get("num-other-sentinels")) == ("2", "2") for each in states)
-
-    def _state(self, port: int) -> dict[str, str]:
-        """Return what a sentinel says of the master."""
-        words = [word.decode() for word in self._ask(port, "SENTINEL", "MASTER", MASTER) or ()]
-        return dict(zip(words[0::2], words[1::2], strict=True))
-
-    def _ask(self, port: int, *command: str) -> Any:
-        sentinel = client_of(port)
-        try:
-            return sentinel.execute_command(*command)
-        except (RedisError, OSError):
-            return None
-        finally:
-            sentinel.close()
+        wait_until(lambda: all(each.synchronized() for each in replicas), 60, "the replicas to be in step")
+        self.sentinels = [Sentinel(port, master.port, self._program) for port in self.sentinel_ports]
+        wait_until(lambda: all(each.knows_all() for each in self.sentinels), 60, "the sentinels to know all")
+        for sentinel in self.sentinels:
+            sentinel.rest_briefly()
 
     def primary_of(self, key: str) -> Node:
-        return wait_until(self._master, 20, "a master that is one")
+        # A sentinel of Redis 6.2 that got no processor for 2 s does nothing for 30 s.
+        return self.wait_until(self._master, 120, "a master that is one")
 
     def _master(self) -> Node | None:
-        """Return the node that all sentinels name, once it is the master."""
-        named = {
-            tuple(self._ask(port, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", MASTER) or ()) for port in self.sentinel_ports
-        }
-        for node in self.nodes:
-            if named == {(b"127.0.0.1", str(node.port).encode())} and node.role() == "master":
-                return node
-        return None
+        """Return the node that all sentinels name that respond, once it is the master."""
+        named = {port for each in self.sentinels if (port := each.master())}
+        return next((node for node in self.nodes if named == {node.port} and node.role() == "master"), None)
 
     def bring_back(self, node: Node) -> None:
         master = self.primary_of("")
         node.server.start()
         # As its configuration would say, had it been written before it died. The sentinels need 8 s for it.
         node.client.replicaof("127.0.0.1", master.port)
-        others = [each for each in self.nodes if each is not master]
-        wait_until(lambda: all(each.synchronized() for each in others), 20, "the replicas to be in step")
-        wait_until(self._quiet, 30, "the sentinels to be done with the failover")
+        self.settle()
+
+    def fail_over(self, key: str, *options: str) -> tuple[Node, float]:
+        node = self.primary_of(key)
+        self.wait_until(
+            lambda: any(each.ask("SENTINEL", "FAILOVER", MASTER, *options) for each in self.sentinels),
+            60,
+            "a sentinel to begin a failover",
+        )
+        return node, time.monotonic()
+
+    def settle(self) -> None:
+        # A master that was replaced learns it from the sentinels after 8 s, and they may still replace this one.
+        self.wait_until(self._in_step, 90, "a master, and replicas that are in step")
+        self.wait_until(self._quiet, 90, "the sentinels to be done with the failover")
+
+    def _in_step(self) -> bool:
+        master = self._master()
+        return master is not None and all(each.synchronized() for each in self.nodes if each is not master)
+
+    def replaced(self, node: Node) -> bool:
+        """Return whether all sentinels that respond name another master."""
+        named = [port for each in self.sentinels if (port := each.master())]
+        return bool(named) and node.port not in named
+
+    def require_replicas(self, count: int) -> None:
+        """Have a master take no writes without so many replicas: `min-replicas-to-write`."""
+        for node in self.nodes:
+            node.client.config_set("min-replicas-to-write", count)
+            node.client.config_set("min-replicas-max-lag", 5)
 
     def _quiet(self) -> bool:
-        return all(self._state(port).get("flags") == "master" for port in self.sentinel_ports)
+        return all(each.works() and each.state().get("flags") == "master" for each in self.sentinels)
 
     @contextmanager
     def frozen_sentinel(self, at: int = 0) -> Iterator[None]:
         """Freeze a sentinel: it takes connections, and says nothing."""
-        self.sentinels[at].send_signal(signal.SIGSTOP)
+        self.freeze_sentinel(at)
         try:
             yield
         finally:
-            self.sentinels[at].send_signal(signal.SIGCONT)
+            self.thaw_sentinel(at)
+
+    def freeze_sentinel(self, at: int) -> None:
+        # Beside one that was frozen before, and is not back yet, the third would have no majority.
+        self.wait_until(lambda: all(each.works() for each in self.sentinels), 90, "all sentinels to work")
+        self.sentinels[at].freeze()
+
+    def thaw_sentinel(self, at: int) -> None:
+        self.sentinels[at].thaw()
+
+    def describe(self) -> str:
+        return "\n".join([super().describe(), *(each.describe() for each in self.sentinels)])
 
 
 class Cluster(Topology):
@@ -245,12 +267,12 @@ class Cluster(Topology):
             node.client.execute_command(
                 "CLUSTER", "MEET", "127.0.0.1", self.nodes[0].port, self._buses[self.nodes[0].port]
             )
-        wait_until(lambda: all(self._knows_all(node) for node in self.nodes), 20, "the nodes to know each other")
+        wait_until(lambda: all(self._knows_all(node) for node in self.nodes), 60, "the nodes to know each other")
         for replica, primary in zip(replicas, primaries, strict=True):
             name = primary.client.execute_command("CLUSTER", "MYID").decode()
-            wait_until(partial(self._follow, replica, name), 10, "a replica to know its primary")
-        wait_until(lambda: all(each.synchronized() for each in replicas), 20, "the replicas to be in step")
-        wait_until(self.sound, 20, "the cluster to be sound")
+            wait_until(partial(self._follow, replica, name), 60, "a replica to know its primary")
+        wait_until(lambda: all(each.synchronized() for each in replicas), 60, "the replicas to be in step")
+        wait_until(self.sound, 60, "the cluster to be sound")
 
     def _knows_all(self, node: Node) -> bool:
         return int(_facts(node)["cluster_known_nodes"]) == len(self.nodes)
@@ -270,7 +292,7 @@ class Cluster(Topology):
             return False
 
     def primary_of(self, key: str) -> Node:
-        return wait_until(lambda: self._holder(key_slot(key.encode())), 20, f"a node that has {key!r}")
+        return self.wait_until(lambda: self._holder(key_slot(key.encode())), 60, f"a node that has {key!r}")
 
     def replicas_of(self, primary: Node) -> list[Node]:
         """Return the replicas of a primary."""
@@ -281,27 +303,72 @@ class Cluster(Topology):
         for asked in self.nodes:
             if not asked.server.running or asked.role() != "master":
                 continue
-            port = next((row[2][1] for row in _slots(asked) if row[0] <= slot <= row[1]), 0)
+            port = _says(asked, slot)
             node = next((each for each in self.nodes if each.port == port), None)
             return node if node and node.server.running and node.role() == "master" else None
         return None
 
-    def _replaced(self, node: Node) -> bool:
+    def _claimant(self, slot: int) -> Node | None:
+        """Return a node that says of itself that it has a slot: after a move, others may still name another."""
+        return next((each for each in self.nodes if each.role() == "master" and _says(each, slot) == each.port), None)
+
+    def replaced(self, node: Node) -> bool:
         """Return whether all others say that another node has its slots."""
         others = [each for each in self.nodes if each.server.running]
         return all(row[2][1] != node.port for each in others for row in _slots(each))
 
     def bring_back(self, node: Node) -> None:
         # One that is back before is the primary as ever.
-        wait_until(lambda: self._replaced(node), 30, "a replica to take the place of the node")
+        self.wait_until(lambda: self.replaced(node), 90, "a replica to take the place of the node")
         node.server.start()
-        wait_until(node.synchronized, 30, "the node to be a replica that is in step")
-        wait_until(self.sound, 30, "the cluster to be sound")
+        self.wait_until(node.synchronized, 60, "the node to be a replica that is in step")
+        self.settle()
 
+    def fail_over(self, key: str, *options: str) -> tuple[Node, float]:
+        node = self.primary_of(key)
+        (replica,) = self.wait_until(lambda: self.replicas_of(node), 60, "a replica")
+        replica.client.execute_command("CLUSTER", "FAILOVER", *options)
+        return node, time.monotonic()
 
-def client_of(port: int) -> "Redis":
-    """Return a client that repeats nothing."""
-    return Redis(port=port, socket_timeout=2.0, socket_connect_timeout=1.0, retry=Retry(NoBackoff(), 0), protocol=2)
+    def settle(self) -> None:
+        self.wait_until(self.sound, 90, "the cluster to be sound")
+        self.wait_until(lambda: all(each.synchronized() for each in self._replicas()), 60, "the replicas to be in step")
+
+    def _replicas(self) -> list[Node]:
+        return [node for node in self.nodes if node.role() != "master"]
+
+    def move_slot(self, slot: int) -> tuple[Node, float]:
+        """Move a slot with its keys to the next shard at once (Valkey 9); return the node that had it, and when."""
+        source = wait_until(lambda: self._holder(slot), 20, f"a node that has slot {slot}")
+        primaries = sorted({row[2][1] for row in _slots(source)})
+        target = primaries[(primaries.index(source.port) + 1) % len(primaries)]
+        there = next(node for node in self.nodes if node.port == target)
+        name = there.client.execute_command("CLUSTER", "MYID").decode()
+        source.client.execute_command("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", name)
+        return source, time.monotonic()
+
+    def move_slot_by_keys(self, slot: int) -> tuple[Node, float]:
+        """Move a slot key by key, as all servers can, and `valkey-cli --cluster reshard` does."""
+        # Else the new node may choose an epoch that is not the highest, and the old one takes the slot back.
+        wait_until(lambda: len({_facts(node)["cluster_current_epoch"] for node in self.nodes}) == 1, 20, "one epoch")
+        source = wait_until(lambda: self._claimant(slot), 20, f"a node that has slot {slot}")
+        primaries = sorted({row[2][1] for row in _slots(source)})
+        there = primaries[(primaries.index(source.port) + 1) % len(primaries)]
+        target = next(node for node in self.nodes if node.port == there)
+        here, name = (each.client.execute_command("CLUSTER", "MYID").decode() for each in (source, target))
+        target.client.execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", here)
+        source.client.execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", name)
+        began = time.monotonic()
+        while keys := source.client.execute_command("CLUSTER", "GETKEYSINSLOT", slot, 500):
+            source.client.execute_command("MIGRATE", "127.0.0.1", there, "", 0, 5000, "KEYS", *keys)
+        for node in (target, source, *self.nodes):
+            if node.role() == "master":
+                node.client.execute_command("CLUSTER", "SETSLOT", slot, "NODE", name)
+        return source, began
+
+    def moved(self, slot: int, source: Node) -> bool:
+        """Return whether all nodes say that another one has the slot."""
+        return all(row[2][1] != source.port for node in self.nodes for row in _slots(node) if row[0] <= slot <= row[1])
 
 
 def _facts(node: Node) -> dict[str, str]:
@@ -309,6 +376,11 @@ def _facts(node: Node) -> dict[str, str]:
     if isinstance(found, dict):
         return found
     return dict(line.split(":", 1) for line in found.decode().split("\r\n") if ":" in line)
+
+
+def _says(node: Node, slot: int) -> int | None:
+    """Return the port of the primary that has a slot as this node says."""
+    return next((row[2][1] for row in _slots(node) if row[0] <= slot <= row[1]), None)
 
 
 def _slots(node: Node) -> Sequence[Any]:

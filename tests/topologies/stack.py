@@ -2,6 +2,8 @@
 paced, over several queues.
 """
 
+import itertools
+import os
 import shutil
 import tempfile
 import threading
@@ -15,10 +17,11 @@ import httpx
 from gopher.client import Client
 from tests.faults.ledger import VARIABLE, Entry, read
 from tests.faults.load import Load
-from tests.helpers import wait_until
-from tests.topologies.lab import free_ports
+from tests.helpers import free_ports, wait_until
 from tests.worker.processes import Process
 
+#: With which HireFire may ask.
+TOKEN = "a-token-of-a-stack"
 #: In a cluster they lie on all three nodes.
 QUEUES = ("mail", "default", "sms", "images")
 
@@ -44,6 +47,7 @@ class Stack:
             "SERVER_HOST": "127.0.0.1",
             "SERVER_PORT": str(self.port),
             "WEB_CONCURRENCY": "2",
+            "HIREFIRE_TOKEN": TOKEN,
             VARIABLE: str(self.ledger),
             **environ,
         }
@@ -54,7 +58,7 @@ class Stack:
         try:
             for part in ("app", "worker", "worker", "scheduler"):
                 self.processes.append(Process(part, self.environ, self.folder))
-            wait_until(self._complete, 30, "all processes to be there")
+            wait_until(self._complete, 60, "all processes to be there")
         except BaseException:
             self.__exit__()
             raise
@@ -80,6 +84,10 @@ class Stack:
             return False
         return len(self.client.workers()) == 2 and self.client.inspector.schedulers() == 1
 
+    def descriptors(self) -> int:
+        """Return how many open files and connections all processes have."""
+        return sum(len(os.listdir(f"/proc/{pid}/fd")) for process in self.processes for pid in process.session())
+
     def events(self) -> list[Entry]:
         return read(self.ledger)
 
@@ -101,21 +109,32 @@ class Stack:
     def logs(self) -> str:
         return "".join(path.read_text(errors="replace") for path in sorted(self.folder.glob("*.log")))
 
+    def describe(self) -> str:
+        """Return how all processes are, and the last that each has logged, for who wonders why nothing goes on."""
+        lines: list[str] = []
+        for process in self.processes:
+            lines += [f"{process.part}, running: {process.running}:", *process.log.splitlines()[-10:]]
+        return "\n".join(lines)
+
 
 class PacedLoad(Load):
     """Submits `rate` jobs a second, over the queues in turn, until it is stopped: what could not be sent in time is
-    sent as soon as it can be.
+    sent as soon as it can be. A thread submits to one queue only, so that none waits for another queue's node.
     """
 
     def __init__(self, stack: Stack, rate: float, *, threads: int = 16) -> None:
         super().__init__(stack.address, 1_000_000, threads=threads)
         self.rate = rate
-        #: When each job was acknowledged (monotonic s), and its queue, by id.
+        #: When each job was acknowledged (monotonic s), when the request for it was sent, and its queue, by id.
         self.accepted_at: dict[str, float] = {}
+        self.sent_at: dict[str, float] = {}
         self.queue_of: dict[str, str] = {}
         self._queues = stack.queues
         self._began = time.monotonic()
         self._next_lock = threading.Lock()
+        self._numbers_of = [itertools.count(at, len(self._queues)) for at in range(len(self._queues))]
+        self._places = itertools.cycle(range(len(self._queues)))
+        self._mine = threading.local()
 
     def stop(self) -> None:
         """Send no more; what is being sent is repeated until it is acknowledged."""
@@ -128,7 +147,9 @@ class PacedLoad(Load):
         with self._next_lock:
             if self._ended or self._stopped.is_set():
                 return None
-            number = next(self._numbers)
+            if not hasattr(self._mine, "numbers"):
+                self._mine.numbers = self._numbers_of[next(self._places)]
+            number = next(self._mine.numbers)
         time.sleep(max(self._began + number / self.rate - time.monotonic(), 0.0))
         return number
 
@@ -138,10 +159,10 @@ class PacedLoad(Load):
         payload = {"number": number, "seconds": 0.2 if count % 20 == 7 else 0.005}
         return {**super()._body(number), "payload": payload, "queue": self._queues[count % len(self._queues)]}
 
-    def _accepted(self, answer: httpx.Response, number: str, may_be_stored: bool) -> bool:
-        taken = super()._accepted(answer, number, may_be_stored)
+    def _accepted(self, answer: httpx.Response, number: str, may_be_stored: bool, sent: float) -> bool:
+        taken = super()._accepted(answer, number, may_be_stored, sent)
         if answer.status_code == 201:
             job_id = answer.json()["job_id"]
-            self.accepted_at[job_id] = time.monotonic()
+            self.sent_at[job_id], self.accepted_at[job_id] = sent, time.monotonic()
             self.queue_of[job_id] = str(self._body(number)["queue"])
         return taken

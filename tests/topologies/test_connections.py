@@ -5,6 +5,7 @@ import signal
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,9 +19,12 @@ from gopher.server.calls import Command
 from gopher.server.embedded import EmbeddedServer
 from gopher.server.event_loop import EventLoop
 from gopher.server.locator import ClusterMap, Sentinels
-from tests.helpers import wait_until
-from tests.topologies.lab import MASTER, free_ports
+from tests.helpers import free_ports, wait_until, wait_until_started
+from tests.pulse import Pulse
+from tests.topologies.sentinel import MASTER
 from tests.worker.processes import Worker
+
+pytestmark = pytest.mark.quiet
 
 #: Keys on each of the three nodes of a cluster.
 QUEUES = ("mail", "reports", "images", "default", "pictures", "sms")
@@ -90,6 +94,26 @@ def test_an_idle_list_that_was_given_up_keeps_no_connection(server):
     assert not idle._idle
 
 
+@pytest.mark.deep
+def test_connections_to_a_node_that_has_left_are_closed_idle_or_in_use(cluster, namespace):
+    with Server(Settings(redis_url=cluster.url, namespace=namespace), connections=4) as server:
+        idle = server.pools.idle("key")
+        pool = server.pools.pool_for("key")
+        unused, in_use, taken = idle.take(), idle.take(), pool.get_connection()
+        released = pool.get_connection()
+        pool.release(released)
+        idle.put(unused)
+        node, _ = cluster.kill_primary("key")
+        wait_until(lambda: cluster.replaced(node), 90)
+        server.pools.refresh()
+        assert server.client.set("key", "value")
+        assert not any(each.is_connected for each in (unused, released))
+        idle.put(in_use)
+        pool.release(taken)
+        assert not any(each.is_connected for each in (in_use, taken))
+        cluster.bring_back(node)
+
+
 def test_a_frozen_sentinel_keeps_no_client_waiting(trio):
     sentinels = Sentinels([("127.0.0.1", port) for port in trio.sentinel_ports], MASTER)
     master = trio.primary_of("").port
@@ -97,7 +121,7 @@ def test_a_frozen_sentinel_keeps_no_client_waiting(trio):
         with trio.frozen_sentinel(frozen):
             began = time.monotonic()
             assert sentinels.locate(5.0) == ("127.0.0.1", master)
-            assert time.monotonic() - began < 1.0
+            assert time.monotonic() - began < 4.0
 
 
 def _resolve(monkeypatch, name, look_up):
@@ -125,14 +149,14 @@ def test_a_name_that_is_slow_to_look_up_takes_no_time_from_the_others(trio, monk
 
     def look_up(*_address, **_hints):
         asked.append(time.monotonic())
-        time.sleep(0.5)
+        time.sleep(3.0)
         raise socket.gaierror("temporary failure in name resolution")
 
     _resolve(monkeypatch, "gone.test", look_up)
     sentinels = Sentinels([("gone.test", 1), ("127.0.0.1", trio.sentinel_ports[0])], MASTER)
     master = trio.primary_of("").port
     for _ in range(3):
-        assert sentinels.locate(0.4)[1] == master
+        assert sentinels.locate(2.0)[1] == master
     assert len(asked) == 1
 
 
@@ -140,10 +164,10 @@ def test_a_cluster_is_asked_through_any_node_that_answers(cluster):
     frozen = cluster.nodes[0]
     frozen.server._process.send_signal(signal.SIGSTOP)
     try:
-        found = ClusterMap([("127.0.0.1", frozen.port), ("127.0.0.1", cluster.nodes[1].port)], None, None)
+        found = ClusterMap([("127.0.0.1", frozen.port), ("127.0.0.1", cluster.nodes[1].port)])
         began = time.monotonic()
         place = found.locate("gopher:{mail}:next", 5.0)
-        assert time.monotonic() - began < 1.0
+        assert time.monotonic() - began < 4.0
     finally:
         frozen.server._process.send_signal(signal.SIGCONT)
     wait_until(cluster.sound, 20)
@@ -157,19 +181,19 @@ def mute():
         yield listening.getsockname()
 
 
-def test_who_asks_gives_up_when_the_time_is_over_and_does_not_ask_again_at_once(mute):
+def test_a_lookup_gives_up_at_its_deadline_and_is_not_repeated_at_once(mute):
     sentinels = Sentinels([mute], MASTER)
     began = time.monotonic()
-    with pytest.raises(Exception, match="no Sentinel has a master named 'mymaster'"):
+    with pytest.raises(Exception, match=r"no Sentinel names the master 'mymaster' \(127.0.0.1:[0-9]+: no reply\)"):
         sentinels.locate(0.3)
-    assert 0.25 < time.monotonic() - began < 1.0
+    assert 0.25 < time.monotonic() - began < 4.0
     began = time.monotonic()
-    with pytest.raises(Exception, match="no Sentinel has a master"):
+    with pytest.raises(Exception, match="no Sentinel names the master 'mymaster'"):
         sentinels.locate(5.0)
-    assert time.monotonic() - began < 0.15
+    assert time.monotonic() - began < 4.0
 
 
-def test_a_master_that_no_sentinel_knows_is_said_so(trio):
+def test_an_unknown_master_is_reported(trio):
     with pytest.raises(Exception, match="no Sentinel has a master named 'other'"):
         Sentinels([("127.0.0.1", trio.sentinel_ports[0])], "other").locate(5.0)
 
@@ -245,25 +269,49 @@ def test_keys_of_several_nodes_have_links_of_their_own_that_can_be_let_go(cluste
 
 
 @pytest.mark.deep
-def test_only_exclusive_jobs_of_the_node_that_is_away_are_stopped(cluster, tmp_path, namespace):
+def test_only_exclusive_jobs_of_the_node_that_is_unavailable_are_stopped(cluster, tmp_path, namespace):
     there, away = _two_nodes(cluster, namespace)
     with Client(cluster.url, namespace=namespace) as client:
         worker = Worker(
-            client, tmp_path, WORKER_QUEUES=f"{away},{there}", WORKER_LEASE="2s", WORKER_POLL_INTERVAL="500ms"
+            client, tmp_path, WORKER_QUEUES=f"{away},{there}", WORKER_LEASE="6s", WORKER_POLL_INTERVAL="500ms"
         )
         try:
-            ids = {queue: client.enqueue("alone", {"seconds": 6}, queue=queue) for queue in (away, there)}
-            wait_until(lambda: all(client.inspector.state(*each) == "processing" for each in ids.items()), 15)
-            node, _ = cluster.kill_primary(client.server.keys.for_queue(away).prefix)
-            cluster.bring_back(node)
-            assert all(client.wait(job_id, 30).status == "completed" for job_id in ids.values())
-            (stopped,) = [line for line in worker.log.splitlines() if "job stopped: the lease may be lost" in line]
+            ids = {queue: client.enqueue("alone", {"seconds": 12}, queue=queue) for queue in (away, there)}
+            wait_until_started(*ids.values())
+            with _partly_available(cluster, client.server.keys.for_queue(away).prefix):
+                wait_until(lambda: _stopped(worker), 20, "a job to be stopped")
+            assert all(client.wait(job_id, 60).status == "completed" for job_id in ids.values())
+            (stopped,) = _stopped(worker)
             assert ids[away] in stopped
         finally:
             worker.destroy()
 
 
-def test_a_worker_goes_on_with_the_queues_of_living_nodes(cluster, tmp_path, namespace):
+def _stopped(worker):
+    return [line for line in worker.log.splitlines() if "job stopped: the lease may be lost" in line]
+
+
+@contextmanager
+def _partly_available(cluster, key):
+    """Have no node serve a key, while the others go on to serve theirs."""
+    for each in cluster.nodes:
+        each.client.config_set("cluster-require-full-coverage", "no")
+    node = cluster.primary_of(key)
+    replicas = cluster.replicas_of(node)
+    for each in (*replicas, node):
+        each.server.kill()
+    try:
+        yield
+    finally:
+        for each in (node, *replicas):
+            each.server.start()
+        cluster.settle()
+        for each in cluster.nodes:
+            each.client.config_set("cluster-require-full-coverage", "yes")
+
+
+@pytest.mark.parametrize("within", [20, pytest.param(1.5, marks=[pytest.mark.deep, pytest.mark.quiet])])
+def test_a_worker_continues_with_the_queues_of_living_nodes(cluster, tmp_path, namespace, within):
     """A fetch that a dead node owes keeps no place of a child from the others."""
     there, away = _two_nodes(cluster, namespace)
     with Client(cluster.url, namespace=namespace) as client:
@@ -274,9 +322,12 @@ def test_a_worker_goes_on_with_the_queues_of_living_nodes(cluster, tmp_path, nam
             wait_until(lambda: client.stats().total_dequeued >= 2, 15)
             node, _ = cluster.kill_primary(client.server.keys.for_queue(away).prefix)
             try:
-                for _ in range(5):
-                    job_id = client.enqueue("echo", {}, queue=there)
-                    wait_until(lambda job_id=job_id: client.inspector.state(there, job_id) == "completed", 1.5)
+                with Pulse() as pulse:
+                    for _ in range(5):
+                        began, job_id = time.monotonic(), client.enqueue("echo", {}, queue=there)
+                        wait_until(lambda job_id=job_id: client.inspector.state(there, job_id) == "completed", 20)
+                        took = time.monotonic() - began
+                        assert pulse.allows(took, within), f"a job took {took:.2f} s; {pulse}"
             finally:
                 cluster.bring_back(node)
             job_id = client.enqueue("echo", {}, queue=away)

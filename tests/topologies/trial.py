@@ -1,80 +1,146 @@
-"""One trial: a load, primaries that are killed under it, and what became of each submission."""
+"""One trial: a load, faults that take its primaries away, and what became of each submission."""
 
 import time
+from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from gopher.base.states import ENDED
 from tests.faults.ledger import Entry
 from tests.helpers import wait_until
-from tests.topologies.lab import Topology
+from tests.topologies.lab import Node, Topology
 from tests.topologies.stack import PacedLoad, Stack
 
-#: Seconds before a kill in which what was done may not have reached a replica.
+#: Seconds before a fault in which what was done may not have reached a replica.
 ON_ITS_WAY = 0.2
-#: Seconds of load before the first kill, and after the last one is over.
+#: Seconds from when a worker has received a job until it is noted that it starts, and from when it is noted that it has
+#: ended until the server knows; on a busy machine.
+UNNOTED = 2.0
+#: Seconds until another one is the primary: sentinels that got no processor begin again after 8 s, or rest for 30 s.
+OTHERS = 120.0
+#: Seconds of load before the first fault, and after each one is over.
 QUIET = 2.0
 
 
+@dataclass(frozen=True)
+class Fault:
+    """A way to take the primary of a key away."""
+
+    #: Causes it; returns the node that was the primary, and when (monotonic s).
+    cause: Callable[[Topology, str], tuple[Node, float]]
+    #: Undoes it once another node has taken over, and waits until another one may follow.
+    end: Callable[[Topology, Node], object]
+    #: Whether another node takes the place of the primary.
+    replaces: bool = True
+    #: Seconds after the others have agreed on another primary in which the old one may take jobs, which are lost.
+    blind: float = 0.0
+
+
 @dataclass
-class Kill:
-    """One primary that was killed, and how long it took until what was sent afterwards worked again (s)."""
+class Outage:
+    """One fault, and what clients and workers noticed of it."""
 
     at: float
     queue: str
+    blind: float
+    ended: float = 0.0
+    #: How long it took the others to agree on another primary (s).
+    replaced_after: float = 0.0
+    #: The longest time in which no job of the queue was acknowledged, and none was done (s).
     accepted_after: float = 0.0
     done_after: float = 0.0
+    #: Jobs acknowledged on other nodes meanwhile, as a share of those that were due; 1 without other nodes.
+    others: float = 1.0
+    #: Other queues, on nodes that are not concerned.
+    elsewhere: list[str] = field(default_factory=list)
+    unreplicated: int = 0
+
+    def covers(self, since: float, until: float) -> bool:
+        """Return whether it explains that what happened in this time is lost, or was done again."""
+        over = self.at + self.replaced_after + self.blind if self.blind else self.at
+        return since <= over and until >= self.at - ON_ITS_WAY
+
+    def pause(self, within: float) -> float:
+        """Return the seconds without work, less what the others took for longer than `within` to agree."""
+        return max(self.accepted_after, self.done_after) - max(self.replaced_after - within, 0.0)
 
 
 @dataclass
 class Report:
     """What was found. Lists hold job ids."""
 
+    rate: float
     accepted: int = 0
     refused: int = 0
     seconds: float = 0.0
-    kills: list[Kill] = field(default_factory=list)
-    #: Acknowledged, and the primaries that remain know nothing of it; acknowledged just before a kill: no replica had
-    #: received it.
+    outages: list[Outage] = field(default_factory=list)
+    #: Acknowledged, and the primaries that remain know nothing of it; acknowledged just before a fault, or while nobody
+    #: knew of it: no replica had received it.
     unreplicated: list[str] = field(default_factory=list)
     #: The same at any other time.
     lost: list[str] = field(default_factory=list)
     unfinished: list[str] = field(default_factory=list)
-    #: Run twice: under way at a kill or ended just before it, and at any other time.
+    #: Run twice: under way at a fault or ended just before it, and at any other time.
     twice: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
+    #: When those that are lost or doubled were sent, acknowledged, started and ended, in seconds since each fault.
+    when: dict[str, list[str]] = field(default_factory=dict)
     lies: list[str] = field(default_factory=list)
     strange: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         names = ("unreplicated", "lost", "unfinished", "twice", "doubled", "lies", "strange")
         counts = " ".join(f"{name}={len(getattr(self, name))}" for name in names)
-        outages = ", ".join(f"{kill.accepted_after:.1f}/{kill.done_after:.1f}" for kill in self.kills)
+        outages = ", ".join(
+            f"{each.replaced_after:.1f}/{each.accepted_after:.1f}/{each.done_after:.1f}/"
+            f"{each.unreplicated / self.rate:.2f}/{each.others:.2f}"
+            for each in self.outages
+        )
         return (
-            f"{self.accepted} accepted in {self.seconds:.0f} s, {self.refused} refused; {counts}; "
-            f"accepted/done again after (s): {outages}"
+            f"{self.accepted} accepted in {self.seconds:.0f} s, {self.refused} refused; {counts}; for each fault: "
+            "replaced after, no job accepted, none done for (s) / seconds of traffic lost / share of jobs taken "
+            f"elsewhere: {outages}"
         )
 
+    @property
+    def traffic_lost(self) -> float:
+        """The most that was lost in one fault, in seconds of the load."""
+        return max(each.unreplicated for each in self.outages) / self.rate
 
-def run(topology: Topology, stack: Stack, *, kills: Sequence[str], rate: float = 150.0, quiet: float = QUIET) -> Report:
-    """Kill the primary of each of these queues in turn, each time once all is well again; then count."""
-    report = Report()
+
+def run(
+    topology: Topology,
+    stack: Stack,
+    faults: Sequence[tuple[Fault, str]],
+    *,
+    rate: float = 150.0,
+    quiet: float = QUIET,
+) -> Report:
+    """Cause each fault for a queue, one after the other, each time once all is well again; then count."""
+    report = Report(rate)
+    keys = {queue: stack.client.server.keys.for_queue(queue).prefix for queue in stack.queues}
     with PacedLoad(stack, rate) as load:
         began = time.monotonic()
-        for queue in kills:
+        for fault, queue in faults:
             _pause(load, quiet)
-            node, at = topology.kill_primary(stack.client.server.keys.for_queue(queue).prefix)
-            kill = Kill(at, queue)
-            report.kills.append(kill)
-            wait_until(lambda kill=kill: _first_done(stack, load, kill), 60, f"a job of {queue} to be done again")
-            topology.bring_back(node)
+            place = topology.primary_of(keys[queue])
+            elsewhere = [each for each in stack.queues if topology.primary_of(keys[each]) is not place]
+            node, at = fault.cause(topology, keys[queue])
+            outage = Outage(at, queue, fault.blind, elsewhere=elsewhere)
+            report.outages.append(outage)
+            _wait_until_over(topology, stack, load, outage, node if fault.replaces else None)
+            fault.end(topology, node)
+            outage.ended = time.monotonic()
         _pause(load, quiet)
         load.stop()
         report.seconds = time.monotonic() - began
     jobs = list(load.queue_of.items())
     _wait_until_all_ended(stack, jobs)
     _count(report, load, stack)
+    for outage in report.outages:
+        _measure(outage, load, stack)
     return report
 
 
@@ -84,23 +150,56 @@ def _pause(load: PacedLoad, seconds: float) -> None:
     wait_until(lambda: time.monotonic() >= until and len(load.accepted) > before, seconds + 30, "the load to go on")
 
 
-def _first_done(stack: Stack, load: PacedLoad, kill: Kill) -> bool:
-    """Note the first job of the queue that was acknowledged after the kill, and the first of them that is done."""
+def _wait_until_over(topology: Topology, stack: Stack, load: PacedLoad, outage: Outage, lost: Node | None) -> None:
+    """Wait until others have replaced the node that was lost, and the work of its queue goes on."""
+    try:
+        if lost is not None:
+            wait_until(lambda: topology.replaced(lost), OTHERS, f"another primary than {lost.port}")
+            outage.replaced_after = time.monotonic() - outage.at
+        wait_until(lambda: _works_again(stack, load, outage), 60, f"a job of {outage.queue} to be done again")
+    except AssertionError as error:
+        seconds = time.monotonic() - outage.at
+        sent, taken = (sum(at > outage.at for at in list(each.values())) for each in (load.sent_at, load.accepted_at))
+        raise AssertionError(
+            f"{error}\n{seconds:.1f} s after the fault; since then {taken} jobs were acknowledged, {sent} of which "
+            f"were sent since; all answers: {dict(load.answers)}, broken connections: {load.broken}\n"
+            f"{topology.describe()}\n{stack.describe()}"
+        ) from error
+
+
+def _works_again(stack: Stack, load: PacedLoad, outage: Outage) -> bool:
+    """Return whether a job of the queue was submitted after the fault, acknowledged, and done."""
     mine = {
-        job_id: at
-        for job_id, at in list(load.accepted_at.items())
-        # A reply may have been on its way.
-        if at > kill.at + ON_ITS_WAY and load.queue_of.get(job_id) == kill.queue
+        job_id
+        for job_id, at in list(load.sent_at.items())
+        if at > outage.at and load.queue_of.get(job_id) == outage.queue
     }
-    if not mine:
-        return False
-    kill.accepted_after = min(mine.values()) - kill.at
-    ends = [entry.at for entry in stack.events() if entry.event == "end" and entry.job_id in mine]
-    kill.done_after = min(ends, default=kill.at) - kill.at
-    return bool(ends)
+    return bool(mine) and any(entry.event == "end" and entry.job_id in mine for entry in stack.events())
 
 
-def _wait_until_all_ended(stack: Stack, jobs: Sequence[tuple[str, str]], timeout: float = 60.0) -> None:
+def _measure(outage: Outage, load: PacedLoad, stack: Stack) -> None:
+    accepted = sorted(at for job_id, at in load.accepted_at.items() if load.queue_of[job_id] == outage.queue)
+    done = sorted(
+        entry.at for entry in stack.events() if entry.event == "end" and load.queue_of.get(entry.job_id) == outage.queue
+    )
+    outage.accepted_after, began, ended = _longest_gap(accepted, outage)
+    outage.done_after, *_ = _longest_gap(done, outage)
+    taken = [at for job_id, at in load.accepted_at.items() if load.queue_of[job_id] in outage.elsewhere]
+    # A busy machine may take less than is submitted: compare with what it took just before.
+    due = (ended - began) * sum(outage.at - QUIET <= at <= outage.at for at in taken) / QUIET
+    # Of a short one there are too few.
+    if due >= 10:
+        outage.others = sum(began <= at <= ended for at in taken) / due
+
+
+def _longest_gap(times: Sequence[float], outage: Outage) -> tuple[float, float, float]:
+    """Return the longest time between two of these until the fault has ended, and from when to when it was."""
+    some = times[max(bisect_left(times, outage.at) - 1, 0) : bisect_left(times, outage.ended) + 1]
+    gaps = [(after - before, before, after) for before, after in pairwise(some)]
+    return max(gaps, default=(0.0, outage.at, outage.at))
+
+
+def _wait_until_all_ended(stack: Stack, jobs: Sequence[tuple[str, str]], timeout: float = 120.0) -> None:
     left = list(jobs)
 
     def ended() -> bool:
@@ -122,20 +221,21 @@ def _count(report: Report, load: PacedLoad, stack: Stack) -> None:
     report.lies, report.strange = load.lies, load.strange
     for job_id, state in states.items():
         if state is None:
-            near = any(0 <= kill.at - load.accepted_at[job_id] <= ON_ITS_WAY for kill in report.kills)
-            (report.unreplicated if near else report.lost).append(job_id)
+            sent, taken = load.sent_at[job_id], load.accepted_at[job_id]
+            guilty = next((each for each in report.outages if each.covers(sent, taken)), None)
+            (report.unreplicated if guilty else report.lost).append(job_id)
+            if guilty:
+                guilty.unreplicated += 1
         elif state not in ENDED:
             report.unfinished.append(job_id)
-        if len([entry for entry in events[job_id] if entry.event == "start"]) > 1:
-            (report.twice if _at_a_kill(events[job_id], report.kills) else report.doubled).append(job_id)
-
-
-def _at_a_kill(events: Sequence[Entry], kills: Sequence[Kill]) -> bool:
-    """Return whether an attempt before the last one was under way at a kill, or ended just before it."""
-    starts = sorted(entry.at for entry in events if entry.event == "start")
-    ends = sorted(entry.at for entry in events if entry.event == "end")
-    first_end = min(ends, default=float("inf"))
-    return any(starts[0] <= kill.at and first_end >= kill.at - ON_ITS_WAY for kill in kills)
+        starts = sorted(entry.at for entry in events[job_id] if entry.event == "start")
+        if len(starts) > 1:
+            end = min((entry.at for entry in events[job_id] if entry.event == "end"), default=float("inf"))
+            explained = any(each.covers(starts[0] - UNNOTED, end + UNNOTED) for each in report.outages)
+            (report.twice if explained else report.doubled).append(job_id)
+    for job_id in [*report.lost, *report.doubled]:
+        times = [load.sent_at[job_id], load.accepted_at[job_id], *(entry.at for entry in events[job_id])]
+        report.when[job_id] = [" ".join(f"{at - outage.at:.2f}" for at in times) for outage in report.outages]
 
 
 def _by_job(events: Sequence[Entry]) -> dict[str, list[Entry]]:

@@ -57,7 +57,7 @@ def test_a_trace_goes_from_the_callers_span_to_what_the_handler_does(api, worker
     assert api.get(f"/api/v1/jobs/{answer.json()['job_id']}").json()["result"] == TRACE
 
 
-def test_spans_say_what_the_conventions_for_messaging_ask_for(api, client, worker, receiver):
+def test_spans_describe_what_the_conventions_for_messaging_ask_for(api, client, worker, receiver):
     job_id = api.post("/api/v1/jobs", json={"type": "fine", "payload": {"a": 1}, "priority": "high"}).json()["job_id"]
     (attempt,) = attempts(receiver, job_id, 1)
     token = client.job(job_id).worker
@@ -196,6 +196,15 @@ def test_what_is_not_sampled_leaves_no_spans(api, client, worker, receiver):
     assert receiver.of_trace("c" * 32) == []
 
 
+def test_a_request_with_a_token_in_its_path_leaves_no_span(api, receiver):
+    trace_id = "d" * 32
+    headers = {"traceparent": f"00-{trace_id}-{CALLER}-01"}
+    for path in ("/hirefire/a-token-of-an-autoscaler/info", "/api/v1/queue/stats"):
+        api.get(path, headers=headers)
+    wait_until(lambda: receiver.of_trace(trace_id), 20, "the span of the second one")
+    assert [span.name for span in receiver.of_trace(trace_id)] == ["GET /api/v1/queue/stats"]
+
+
 def test_a_client_within_a_span_of_its_own_program_carries_that(client, worker, receiver):
     tracer = TracerProvider().get_tracer("a program")
     with tracer.start_as_current_span("shopping") as span:
@@ -249,7 +258,7 @@ def test_an_exporter_that_dies_is_replaced(client, start, tracing_on, receiver):
     assert worker.stop() == 0
 
 
-def test_a_collector_that_hangs_holds_up_nobody(client, start, tracing_on, receiver):
+def test_a_collector_that_hangs_holds_up_no_one(client, start, tracing_on, receiver):
     queue = f"queue-{uuid4().hex[:8]}"
     worker = start(Worker, **tracing_on, WORKER_QUEUES=queue, OTEL_EXPORTER_OTLP_TIMEOUT="1")
     receiver.hanging.set()
@@ -297,7 +306,7 @@ def test_nothing_of_it_is_imported_when_tracing_is_off(client):
     subprocess.run(python, env={**os.environ, **where(client)}, check=True, timeout=30)
 
 
-def test_gopherctl_goes_on_with_the_trace_of_its_environment(client, worker, receiver, tracing_on):
+def test_gopherctl_continues_with_the_trace_of_its_environment(client, worker, receiver, tracing_on):
     environ = {**os.environ, **where(client), "TRACEPARENT": f"00-{'d' * 32}-{CALLER}-01", "PYTHONPATH": os.getcwd()}
     for variables in (tracing_on, {"GOPHER_HANDLERS": "tests.tracing.handlers"}):
         command = gopherctl("submit", "-t", "fine", "-p", "{}")

@@ -7,6 +7,7 @@ from gopher.worker.children.channel import SupervisorEnd
 from gopher.worker.children.claims import Claims
 from gopher.worker.children.handle import ChildHandle
 from gopher.worker.children.interrupt import Interrupt
+from gopher.worker.children.stacks import StackFile
 from gopher.worker.running import Running
 
 from gopher.queue.replies import FetchedJob
@@ -16,7 +17,9 @@ NOBODY = 2**30
 
 
 def new_child():
-    child = ChildHandle(NOBODY, SupervisorEnd(), CapturedOutput(), Interrupt(), Claims(), jobs_left=100, ready=True)
+    child = ChildHandle(
+        NOBODY, SupervisorEnd(), CapturedOutput(), Interrupt(), Claims(), StackFile(), jobs_left=100, ready=True
+    )
     child.output.close_writer()
     return child
 

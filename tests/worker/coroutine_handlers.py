@@ -6,6 +6,7 @@ import os
 import time
 
 from gopher import Discard, Job, Retry, handler
+from tests.helpers import note_started
 
 
 @handler("adds")
@@ -44,6 +45,7 @@ handler("shop")(Shop())
 @handler("waits")
 async def waits(job: Job, payload: dict) -> None:
     try:
+        note_started(job.id)
         await asyncio.sleep(60)
     finally:
         job.log("ended by %s", job.cancelled())

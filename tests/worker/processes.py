@@ -6,19 +6,17 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import psutil
 
-from gopher.base.parent_death import die_with_parent
 from gopher.client import Client
 from gopher.jobs.models import JobView, WorkerView
 from tests.helpers import wait_until
-
-ROOT = Path(__file__).parents[2]
+from tests.starting import start_process
+from tests.worker.nursery import ROOT, Raised, can_raise
 
 #: What makes waits short. Each test adds its own.
 QUICK = {
@@ -34,25 +32,34 @@ QUICK = {
 class Process:
     """`python -m gopher.<part>`, leader of a session that all of its descendants belong to.
 
-    `inside` is a command that runs it in namespaces of its own: `ip netns exec NAME`, `unshare --pid ...`.
+    `inside` is a command that runs it in namespaces of its own: `ip netns exec NAME`, `unshare --pid ...`. `python` is
+    that of an environment with another release. `command` is run instead, in the folder `cwd`. All others are
+    forks, which need not import Gopher again, see `nursery`.
     """
 
-    def __init__(self, part: str, environ: Mapping[str, str], folder: Path, inside: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        part: str,
+        environ: Mapping[str, str],
+        folder: Path,
+        inside: Sequence[str] = (),
+        python: str | Path = sys.executable,
+        command: Sequence[str] = (),
+        cwd: Path | None = None,
+    ) -> None:
         self.part, self.folder = part, folder
         self._log = folder / f"{part}-{len(list(folder.glob('*.log')))}.log"
-        with self._log.open("wb") as log:
-            self._popen = subprocess.Popen(
-                [*inside, sys.executable, "-m", f"gopher.{part}"],
-                # Handlers of the tests are found, and nothing that the caller's environment says of Gopher counts.
-                env={**os.environ, "PYTHONPATH": str(ROOT), **environ},
-                cwd=folder,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                # A test run that is killed leaves nobody behind.
-                preexec_fn=partial(die_with_parent, os.getpid(), signal.SIGKILL),  # noqa: PLW1509 - a prctl, bound before the fork
-            )
+        # Handlers of the tests are found, and nothing that the caller's environment says of Gopher counts.
+        variables = {**os.environ, "PYTHONPATH": str(ROOT), **environ}
+        if "PROMETHEUS_MULTIPROC_DIR" not in environ:
+            # Of an application in this process.
+            variables.pop("PROMETHEUS_MULTIPROC_DIR", None)
+        self._popen: subprocess.Popen[bytes] | Raised
+        if not (inside or command or cwd) and python == sys.executable and can_raise(environ):
+            self._popen = Raised(f"gopher.{part}", variables, folder, self._log)
+        else:
+            words = [*inside, *(command or (str(python), "-m", f"gopher.{part}"))]
+            self._popen = start_process(words, self._log, cwd=cwd or folder, env=variables)
         self.pid = self._popen.pid
 
     @property
@@ -67,7 +74,7 @@ class Process:
         for number in numbers:
             os.kill(self.pid, number)
 
-    def wait(self, timeout: float = 15.0) -> int:
+    def wait(self, timeout: float = 30.0) -> int:
         """Return the exit code; negative for a signal. What it said is shown where a test fails."""
         try:
             code = self._popen.wait(timeout)
@@ -76,7 +83,7 @@ class Process:
         except subprocess.TimeoutExpired:
             raise AssertionError(f"the {self.part} has not ended after {timeout:g} s; it says:\n{self.log}") from None
 
-    def stop(self, timeout: float = 15.0) -> int:
+    def stop(self, timeout: float = 30.0) -> int:
         self.send(signal.SIGTERM)
         return self.wait(timeout)
 
@@ -88,8 +95,10 @@ class Process:
         return []
 
     def session(self) -> list[int]:
-        """Return the pids of all that live in its session: itself, children, and what handlers have started."""
-        return [pid for pid in psutil.pids() if _session_of(pid) == self.pid and _state(pid) not in ("Z", "X", "")]
+        """Return the pids of all that live in its session: itself first, children, and what handlers have started."""
+        pids = [pid for pid in psutil.pids() if _session_of(pid) == self.pid and _state(pid) not in ("Z", "X", "")]
+        # Pids start again at low ones at some time: children may have lower ones.
+        return sorted(pids, key=lambda pid: (pid != self.pid, pid))
 
     def descriptors(self) -> int:
         return len(os.listdir(f"/proc/{self.pid}/fd"))
@@ -109,7 +118,7 @@ class Worker(Process):
     def __init__(self, client: Client, folder: Path, **environ: str) -> None:
         super().__init__("worker", {**where(client), **QUICK, **environ}, folder)
         self.client = client
-        wait_until(self._is_there, 15.0, "the worker to show itself")
+        wait_until(self._is_there, 60.0, "the worker to show itself")
 
     def view(self) -> WorkerView | None:
         """Return what the worker tells of itself now."""
@@ -126,7 +135,7 @@ class Scheduler(Process):
 
     def __init__(self, client: Client, folder: Path, **environ: str) -> None:
         super().__init__("scheduler", {**where(client), "LOG_FORMAT": "json", **environ}, folder)
-        wait_until(lambda: self.running and "scheduler started" in self.log, 15.0, "the scheduler to start")
+        wait_until(lambda: self.running and "scheduler started" in self.log, 60.0, "the scheduler to start")
 
 
 def where(client: Client) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """What a job changes in its child is put back, and what it may take has a limit."""
 
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -15,7 +16,7 @@ def test_a_job_finds_nothing_that_the_one_before_it_has_changed(client, start_wo
     start_worker(WORKER_CONCURRENCY="1")
     found = []
     for change in (False, True, False):
-        view = client.wait(client.enqueue("surroundings", {"change": change}), 5)
+        view = client.wait(client.enqueue("surroundings", {"change": change}), 20)
         assert view.status == "completed", error_of(view)
         found.append(result_of(view))
     # The same child, or this proves nothing.
@@ -48,30 +49,43 @@ def test_the_job_after_one_that_changed_signals_can_be_interrupted(client, start
     start_worker(WORKER_CONCURRENCY="1")
     client.enqueue("surroundings", {"change": True})
     mark = tmp_path / "mark"
-    client.wait(client.enqueue("patient", {"mark": str(mark)}, timeout="200ms", max_retries=0), 5)
+    client.wait(client.enqueue("patient", {"mark": str(mark)}, timeout="200ms", max_retries=0), 20)
     assert mark.read_text() == "SoftTimeout cancelled=False"
 
 
-def test_a_worker_goes_on_when_its_folder_is_deleted(client, start_worker, tmp_path):
+def test_a_worker_continues_when_its_folder_is_deleted(client, start_worker, tmp_path):
     """As deploys do with the folders of old releases."""
     worker = start_worker(WORKER_CONCURRENCY="1", WORKER_MAX_JOBS_PER_CHILD="3")
     shutil.rmtree(tmp_path)
     ids = client.enqueue_many({"type": "pid", "payload": {}} for _ in range(9))
-    views = [client.wait(job_id, 5) for job_id in ids]
+    views = [client.wait(job_id, 20) for job_id in ids]
     assert {(view.status, view.attempts) for view in views} == {("completed", 1)}
     assert len({result_of(view) for view in views}) >= 3
     assert worker.running
 
 
 def test_a_job_that_takes_too_much_memory_fails_with_a_word_about_it(client, start_worker):
-    worker = start_worker(WORKER_CONCURRENCY="1", WORKER_MAX_MEMORY_PER_CHILD="1GiB")
+    worker = start_worker(WORKER_CONCURRENCY="1", WORKER_MAX_ADDRESS_SPACE_PER_CHILD="1GiB")
     children = worker.children()
-    assert result_of(client.wait(client.enqueue("swell", {"megabytes": 50}), 5)) == 50_000_000
-    view = client.wait(client.enqueue("swell", {"megabytes": 2000}, max_retries=0), 5)
+    assert result_of(client.wait(client.enqueue("swell", {"megabytes": 50}), 20)) == 50_000_000
+    view = client.wait(client.enqueue("swell", {"megabytes": 2000}, max_retries=0), 20)
     error = error_of(view)
     assert (view.status, error["type"]) == ("failed", "MemoryError")
     assert error["message"] == "out of memory (limit 1024 MiB)"
     assert worker.children() == children
+
+
+def test_a_job_whose_child_has_too_much_memory_resident_is_killed_with_the_figure(client, start_worker):
+    worker = start_worker(WORKER_CONCURRENCY="1", WORKER_MAX_MEMORY_PER_CHILD="200MiB", WORKER_MAX_CRASHES="1")
+    children = worker.children()
+    assert client.wait(client.enqueue("hoard", {"megabytes": 50, "seconds": 1}), 20).status == "completed"
+    assert worker.children() == children
+    view = client.wait(client.enqueue("hoard", {"megabytes": 400, "seconds": 30}), 10)
+    error = error_of(view)
+    assert (view.status, error["type"]) == ("failed", "ChildCrashed")
+    used = int(re.search(r"used ([\d,]+) MiB of memory \(see WORKER_MAX_MEMORY_PER_CHILD\)", error["message"])[1])
+    assert 200 < used < 600
+    assert client.wait(client.enqueue("hoard", {"megabytes": 50, "seconds": 0}), 20).status == "completed"
 
 
 def test_refuses_to_start_with_too_few_open_files(client, tmp_path):

@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from gopher.errors import JobConflict
-from tests.helpers import wait_until
+from tests.helpers import wait_until, wait_until_started
 from tests.worker.processes import result_of
 
 
@@ -17,7 +17,7 @@ def client(shared):
 
 def running(client, job_type, payload=None):
     job_id = client.enqueue(job_type, payload or {}, timeout="60s")
-    wait_until(lambda: client.job(job_id).status == "processing")
+    wait_until_started(job_id)
     return job_id
 
 
@@ -25,7 +25,7 @@ def test_a_handler_that_listens_sees_that_it_is_cancelled(client, tmp_path):
     mark = tmp_path / "mark"
     job_id = running(client, "patient", {"mark": str(mark)})
     assert client.cancel(job_id) == "processing"
-    view = client.wait(job_id, 5)
+    view = client.wait(job_id, 20)
     assert (view.status, [row.outcome for row in view.history]) == ("cancelled", ["cancelled"])
     assert mark.read_text() == "Cancelled cancelled=True"
 
@@ -34,7 +34,7 @@ def test_a_handler_may_ask_whether_it_is_cancelled_and_end_by_itself(client):
     """It catches the exception, asks, and returns: then it has completed."""
     job_id = running(client, "finishes_up")
     client.cancel(job_id)
-    view = client.wait(job_id, 5)
+    view = client.wait(job_id, 20)
     assert view.status == "completed"
     assert result_of(view) == {"cancelled": True}
 
@@ -44,7 +44,7 @@ def test_a_handler_that_does_not_listen_is_killed_after_the_grace(shared, client
     job_id = running(client, monster)
     children = shared.children()
     client.cancel(job_id)
-    assert client.wait(job_id, 5).status == "cancelled"
+    assert client.wait(job_id, 20).status == "cancelled"
     wait_until(lambda: len(shared.children()) == 2)
     assert len(set(shared.children()) - set(children)) == 1
 
@@ -57,8 +57,8 @@ def test_a_waiting_job_is_cancelled_at_once_and_never_runs(client, tmp_path):
     assert client.job(waiting).status == "cancelled"
     for blocker in blockers:
         client.cancel(blocker)
-        assert client.wait(blocker, 5).status == "cancelled"
-    assert client.wait(client.enqueue("echo", {}), 5).status == "completed"
+        assert client.wait(blocker, 20).status == "cancelled"
+    assert client.wait(client.enqueue("echo", {}), 20).status == "completed"
     assert not ledger.exists()
 
 
@@ -72,7 +72,7 @@ def test_a_job_that_waits_for_its_time_is_cancelled_at_once(client, options):
 
 def test_a_job_that_has_ended_can_not_be_cancelled(client):
     job_id = client.enqueue("echo", {})
-    client.wait(job_id, 5)
+    client.wait(job_id, 20)
     with pytest.raises(JobConflict):
         client.cancel(job_id)
 
@@ -83,8 +83,8 @@ def test_the_next_job_of_that_child_is_not_interrupted(client):
         job_id = running(client, "patient", {"mark": "/dev/null"})
         ids = client.enqueue_many({"type": "nap", "payload": {"seconds": 0.01}} for _ in range(20))
         client.cancel(job_id)
-        assert {client.wait(each, 5).status for each in ids} == {"completed"}
-        assert client.wait(job_id, 5).status == "cancelled"
+        assert {client.wait(each, 20).status for each in ids} == {"completed"}
+        assert client.wait(job_id, 20).status == "cancelled"
 
 
 def test_a_signal_that_comes_late_interrupts_no_other_job(shared, client):
@@ -92,11 +92,11 @@ def test_a_signal_that_comes_late_interrupts_no_other_job(shared, client):
     jobs = [running(client, "patient", {"mark": "/dev/null"}) for _ in range(2)]
     for job_id in jobs:
         client.cancel(job_id)
-    assert [client.wait(job_id, 5).status for job_id in jobs] == ["cancelled"] * 2
+    assert [client.wait(job_id, 20).status for job_id in jobs] == ["cancelled"] * 2
     others = [running(client, "finishes_up_after", {"seconds": 0.3}) for _ in range(2)]
     for child in shared.children():
         os.kill(child, signal.SIGUSR1)
-    assert [result_of(client.wait(job_id, 5)) for job_id in others] == [{"cancelled": False}] * 2
+    assert [result_of(client.wait(job_id, 20)) for job_id in others] == [{"cancelled": False}] * 2
 
 
 def test_cancelling_as_jobs_end_leaves_each_either_completed_or_cancelled(client):

@@ -9,7 +9,7 @@ from gopher.worker.children.claims import Claims
 JOBS = 100_000
 
 
-def test_of_all_jobs_each_is_begun_or_taken_back_while_both_sides_hurry():
+def test_each_job_is_either_started_or_taken_back_in_a_race_of_both_sides():
     claims = Claims()
     seen = mmap.mmap(-1, JOBS + 1)
     child = os.fork()
@@ -34,7 +34,7 @@ def test_of_all_jobs_each_is_begun_or_taken_back_while_both_sides_hurry():
     assert taken
 
 
-def test_a_child_that_was_killed_in_the_act_holds_up_nobody_for_long():
+def test_a_child_that_was_killed_in_the_act_holds_up_no_one_for_long():
     claims = Claims()
     child = os.fork()
     if not child:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gopher.client import Client
-from tests.helpers import wait_until
+from tests.helpers import wait_until, wait_until_started
 from tests.worker.processes import Worker, error_of, result_of
 
 
@@ -57,7 +57,7 @@ def test_a_soft_timeout_ends_what_is_awaited_at_once(run, worker, job_type):
 def test_a_cancel_ends_what_is_awaited_at_once(client, run, worker):
     children = worker.children()
     job_id = client.enqueue("waits", {})
-    wait_until(lambda: client.job(job_id).status == "processing")
+    wait_until_started(job_id)
     client.cancel(job_id)
     view = client.wait(job_id, 30)
     assert view.status == "cancelled"

@@ -20,7 +20,7 @@ def test_a_job_whose_envelope_cannot_be_read_does_not_keep_the_others(client, st
     def states():
         return [client.inspector.state("default", job_id) for job_id in ids]
 
-    wait_until(lambda: set(states()) <= set(ENDED), 5)
+    wait_until(lambda: set(states()) <= set(ENDED), 20)
     assert states() == ["completed", "failed", "completed", "failed", "completed"]
     assert worker.running
     assert b"its record is corrupt" in server.hget(keys.job(ids[3]), "error")
@@ -33,6 +33,6 @@ def test_jobs_whose_type_is_missing_or_no_text_do_not_keep_the_others(client, st
     server.hset(keys.job(ids[3]), "type", b"\xff")
     worker = start_worker(WORKER_CONCURRENCY="1")
     others = [ids[0], ids[2], ids[4]]
-    wait_until(lambda: all(client.inspector.state("default", job_id) == "completed" for job_id in others), 5)
+    wait_until(lambda: all(client.inspector.state("default", job_id) == "completed" for job_id in others), 20)
     assert worker.running
     assert server.smembers(keys.corrupt) == {ids[1].encode(), ids[3].encode()}

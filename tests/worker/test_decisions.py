@@ -5,6 +5,7 @@ import pytest
 from gopher.worker.messages import Failed
 from gopher.worker.queue_side.decisions import (
     NO_HANDLER_ATTEMPTS,
+    UNCOUNTED_DELAY,
     history_row,
     on_crash,
     on_failure,
@@ -55,7 +56,7 @@ def test_waits_by_the_handlers_backoff():
     assert [decide(job(n), failed(), handler=STEADY).delay for n in (1, 2, 3)] == [10, 20, 30]
 
 
-def test_waits_by_the_usual_backoff_where_there_is_no_handler():
+def test_uses_the_default_backoff_without_a_handler():
     assert 0 <= decide(job(2), failed()).delay <= 2
 
 
@@ -85,11 +86,28 @@ def test_a_rate_limited_job_holds_its_type_back():
     assert (decision.kind, decision.delay) == ("throttle", 5.0)
 
 
+@pytest.mark.parametrize("kind", ["snooze", "rate_limited"])
+@pytest.mark.parametrize("after", [0.0, 1e-320, None])
+def test_a_job_that_is_not_counted_does_not_run_again_at_once(kind, after):
+    assert decide(job(9), failed(kind, after=after), max_retries=0).delay == UNCOUNTED_DELAY
+
+
 def test_a_cancelled_job_is_cancelled_however_it_took_that():
     assert decide(job(9), failed("cancelled"), max_retries=0).kind == "cancelled"
 
 
-def test_a_timeout_is_a_failure_that_says_what_the_limit_was():
+def test_a_timeout_is_final_if_the_handler_says_so():
+    from gopher.handlers.image import image_resize  # noqa: F401 - registers it
+    from gopher.jobs.handlers import registry
+
+    picture = registry.require("image_resize")
+    for decision in (decide(job(), failed("timeout"), handler=picture), on_timeout(job(), 30.0, 5.0, 5, picture)):
+        assert (decision.kind, decision.outcome) == ("dead", "timeout")
+        assert error_of(decision)["permanent"] is True
+    assert decide(job(), failed("error"), handler=picture).kind == "retry"
+
+
+def test_a_timeout_is_a_failure_that_names_the_limit():
     decision = decide(job(), failed("timeout"))
     assert (decision.kind, decision.outcome, decision.error_type) == ("retry", "timeout", "Timeout")
     assert error_of(decision)["message"] == "ran longer than its timeout of 30s"
@@ -152,8 +170,9 @@ def test_the_time_for_retries_changes_nothing_else():
 
 def test_a_row_of_the_history_tells_the_attempt_with_a_short_message():
     decision = decide(job(2), failed(message="x" * 2000))
-    row = msgspec.json.decode(history_row(2, decision, "worker-1", 1000, 1250))
+    row = msgspec.json.decode(history_row(2, decision, "worker-1", (1000, 1250), 0.2501))
     assert row == {
         "attempt": 2, "outcome": "failed", "worker": "worker-1", "started_at": 1000, "ended_at": 1250,
+        "duration": 0.2501,
         "error": {"type": "ValueError", "message": "x" * 500},
     }  # fmt: skip

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+from gopher.worker.messages import Completed
 from gopher.worker.queue_side import delivery as delivery_module
 from gopher.worker.queue_side.clock import ServerClock
 from gopher.worker.queue_side.decisions import Decision
@@ -121,7 +122,7 @@ def test_no_error_reply_ends_an_outcome(bench, words):
     before = bench.proxy.done("inject")
     bench.proxy.mode("inject", text=words)
     for each in completed:
-        bench.settler.complete(each, 0.01, b'"done"', b"")
+        bench.settler.complete(each, Completed(0, 0.01, b'"done"'), b"")
     decision = Decision("retry", "failed", delay=60.0, error_type="E", error=b'{"type":"E","message":"m"}')
     bench.settler.settle(failed[0], decision, b"", 0.0, 1.0)
     bench.settler.requeue(returned[0])
@@ -138,7 +139,8 @@ def refuse_one_of(bench, jobs, words="ERR request too large"):
     """Have the server refuse every result that has a mark, and give one job such a result."""
     bench.proxy.mode("inject", match="refuse this", text=words)
     for each in jobs:
-        bench.settler.complete(each, 0.01, b'"refuse this"' if each is jobs[1] else b'"fine"', b"")
+        result = b'"refuse this"' if each is jobs[1] else b'"fine"'
+        bench.settler.complete(each, Completed(0, 0.01, result), b"")
 
 
 @pytest.mark.parametrize("words", ["ERR request too large", "WRONGTYPE Operation against a key"])
@@ -170,7 +172,7 @@ def test_while_all_are_refused_none_is_given_up(bench):
     began = bench.proxy.done("inject")
     bench.proxy.mode("inject", match=script("complete").sha, text="ERR max requests limit exceeded")
     for each in jobs:
-        bench.settler.complete(each, 0.01, b"", b"")
+        bench.settler.complete(each, Completed(0, 0.01, b""), b"")
     until = time.monotonic() + 1.0
     bench.go_on(lambda: time.monotonic() > until)
     assert len(bench.settler.held()) == 4
@@ -185,8 +187,8 @@ def test_what_even_a_dead_letter_is_refused_for_is_dropped_and_counted(bench):
     bench.delivery._patience = 0.1
     refused, taken = bench.jobs(2)
     bench.proxy.mode("inject", match=refused.job.id, text="ERR user_script:7: attempt to compare nil with number")
-    bench.settler.complete(refused, 0.01, b"", b"")
-    bench.settler.complete(taken, 0.01, b"", b"")
+    bench.settler.complete(refused, Completed(0, 0.01, b""), b"")
+    bench.settler.complete(taken, Completed(0, 0.01, b""), b"")
     bench.go_on(lambda: not bench.settler.waiting)
     bench.go_on(lambda: bench.pipeline.idle)
     assert bench.states([refused, taken]) == ["processing", "completed"]
@@ -198,7 +200,7 @@ def test_no_more_jobs_are_to_come_while_many_outcomes_are_refused(bench, monkeyp
     jobs = bench.jobs(3)
     bench.proxy.mode("inject", match=script("complete").sha, text="ERR quota")
     for each in jobs:
-        bench.settler.complete(each, 0.01, b"", b"")
+        bench.settler.complete(each, Completed(0, 0.01, b""), b"")
     bench.go_on(lambda: bench.delivery.full)
     bench.proxy.mode("pass")
     bench.go_on(lambda: not bench.settler.waiting)
@@ -210,7 +212,7 @@ def test_once_the_lease_is_lost_what_is_refused_is_dropped(bench):
     jobs = bench.jobs(2)
     bench.proxy.mode("inject", match=script("complete").sha, text="ERR quota")
     for each in jobs:
-        bench.settler.complete(each, 0.01, b"", b"")
+        bench.settler.complete(each, Completed(0, 0.01, b""), b"")
     bench.go_on(lambda: bench.delivery._refused == 2)
     bench.delivery.lose(bench.worker.name)
     bench.go_on(lambda: not bench.settler.waiting)

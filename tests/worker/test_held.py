@@ -4,20 +4,23 @@ import selectors
 
 import pytest
 from gopher.worker.children.pool import Pool
+from gopher.worker.commands import Commands
 from gopher.worker.crew import Crew
 from gopher.worker.dispatcher import Dispatcher
 from gopher.worker.lease import Lease
 from gopher.worker.outcomes import Outcomes
 from gopher.worker.presence import Presence
 from gopher.worker.queue_side.clock import ServerClock
-from gopher.worker.queue_side.fetcher import BLOCK, Fetcher
+from gopher.worker.queue_side.fetcher import Fetcher
 from gopher.worker.queue_side.priority_cycle import PriorityCycle
+from gopher.worker.queue_side.rhythm import Rhythm
 from gopher.worker.queue_side.served_queue import ServedQueue
 from gopher.worker.running import Running
 from gopher.worker.worker_info import WorkerInfo
 
 from gopher.config.settings import Settings
 from gopher.jobs.handlers import Registry, handler
+from gopher.queue.announcing import Announcer
 from gopher.queue.replies import FetchedJob
 from gopher.queue.store import Server
 from gopher.server.event_loop import EventLoop
@@ -53,9 +56,10 @@ class Parts:
         queues = {queue.name: self.queue}
         self.crew = Crew(Pool(settings, self.registry, list))
         self.child = self.crew.pool.children[1] = new_child()
-        info = WorkerInfo([*queues], self.registry, clock)
-        presence = Presence(store, event_loop, clock, info, self.crew.pool, queues)
-        self.lease = Lease(store, queues, self.crew, presence, clock, HealthFile(None, LEASE, LEASE))
+        info = WorkerInfo(settings, [*queues], self.registry, clock)
+        announcer = Announcer(self.registry, settings.withdraw_after, [*queues])
+        presence = Presence(store, event_loop, clock, info, self.crew.pool, queues, announcer)
+        self.lease = Lease(store, queues, self.crew, presence, clock, HealthFile(None, LEASE, LEASE), Commands())
         outcomes = Outcomes(settings, queues, self.crew, info, None, None)
         self.dispatcher = Dispatcher(settings, self.registry, queues, self.crew, self.lease, outcomes, clock)
 
@@ -100,7 +104,7 @@ def test_nothing_is_handed_out_once_the_worker_is_quiet(parts):
     assert parts.queue.settler.held() == [running]
 
 
-def test_a_job_that_nobody_here_knows_is_settled_and_never_given_to_a_child(parts):
+def test_a_job_without_a_handler_is_settled_and_never_given_to_a_child(parts):
     known, unknown = parts.running(1), parts.running(2, "unknown")
     parts.crew.backlog.extend([unknown, known])
     parts.dispatcher.hand_out(HEARD)
@@ -108,7 +112,7 @@ def test_a_job_that_nobody_here_knows_is_settled_and_never_given_to_a_child(part
     assert parts.queue.settler.held() == [unknown]
 
 
-def test_a_worker_whose_lease_is_lost_drops_its_jobs_and_begins_anew_under_another_id(parts):
+def test_a_worker_that_lost_its_lease_drops_its_jobs_and_continues_under_another_id(parts):
     given, waiting, before = parts.running(1), parts.running(2), parts.lease.worker_id
     parts.crew.backlog.append(given)
     parts.dispatcher.hand_out(HEARD)
@@ -124,8 +128,8 @@ def test_a_worker_whose_lease_is_lost_drops_its_jobs_and_begins_anew_under_anoth
 
 def test_a_lost_blocking_pop_is_looked_for_at_once_and_when_the_server_must_have_ended_it(store, event_loop):
     """An orphan may be given a job for as long as it waits there, and no poll looks while no child is free."""
-    cycle = PriorityCycle("strict")
-    fetcher = Fetcher(store.queue("default"), event_loop, cycle, poll_interval=5.0)
+    rhythm = Rhythm(poll_interval=5.0, beat=10.0)
+    fetcher = Fetcher(store.queue("default"), event_loop, PriorityCycle("strict"), rhythm)
 
     def looks(now):
         """Return whether it fetches; its fetch is answered at once."""
@@ -137,5 +141,5 @@ def test_a_lost_blocking_pop_is_looked_for_at_once_and_when_the_server_must_have
 
     assert not looks(100.0)
     fetcher._pop_given_up(100.0)
-    assert [looks(now) for now in (100.0, 100.1, 100.0 + BLOCK)] == [True, False, False]
-    assert [looks(now) for now in (101.1 + BLOCK, 101.2 + BLOCK, 200.0)] == [True, False, False]
+    assert [looks(now) for now in (100.0, 100.1, 100.0 + rhythm.pop)] == [True, False, False]
+    assert [looks(now) for now in (101.1 + rhythm.pop, 101.2 + rhythm.pop, 200.0)] == [True, False, False]

@@ -11,7 +11,7 @@ def stop():
     stop.close()
 
 
-def test_means_nobody_at_first(stop):
+def test_interrupts_no_job_at_first(stop):
     assert [stop.reason_for(number) for number in (1, 2, 3)] == [0, 0, 0]
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from tests.helpers import wait_until
+from tests.helpers import wait_until, wait_until_started
 
 SHORT = {"WORKER_LEASE": "1500ms", "WORKER_POLL_INTERVAL": "500ms"}
 
@@ -28,7 +28,7 @@ def test_all_jobs_complete_when_the_supervisor_is_killed_among_them(client, star
     # Its children go with it, although nobody is left to tell them.
     wait_until(lambda: doomed.session() == [], 10)
     start_worker(**SHORT)
-    views = [client.wait(job_id, 15) for job_id in ids]
+    views = [client.wait(job_id, 30) for job_id in ids]
     assert {view.status for view in views} == {"completed"}
     # Only what the dead one had in its hands was begun twice; and each was accepted once.
     assert client.stats().queues["default"].totals["completed"] == 100
@@ -38,13 +38,13 @@ def test_all_jobs_complete_when_the_supervisor_is_killed_among_them(client, star
     assert client.stats().queues["default"].processing == 0
 
 
-def test_jobs_of_a_dead_worker_are_given_back_by_the_scheduler_too(client, start_worker, start_scheduler):
+def test_jobs_of_a_dead_worker_are_returned_by_the_scheduler_too(client, start_worker, start_scheduler):
     doomed = start_worker(**SHORT)
     job_id = client.enqueue("nap", {"seconds": 60})
-    wait_until(lambda: client.job(job_id).status == "processing")
+    wait_until_started(job_id)
     start_scheduler(**SHORT)
     doomed.send(signal.SIGKILL)
-    view = wait_until(lambda: (view := client.job(job_id)).status == "pending" and view, 5)
+    view = wait_until(lambda: (view := client.job(job_id)).status == "pending" and view, 20)
     assert [row.outcome for row in view.history] == ["lost"]
 
 
@@ -66,16 +66,16 @@ def test_what_a_frozen_worker_says_too_late_is_refused(client, start_worker, tmp
     short, long = tmp_path / "short", tmp_path / "long"
     zombie = start_worker(**SHORT)
     ids = [
-        client.enqueue("nap_once", {"first": 0.5, "ledger": str(short)}, timeout="60s"),
+        client.enqueue("nap_once", {"first": 3, "ledger": str(short)}, timeout="60s"),
         client.enqueue("nap_once", {"first": 60, "ledger": str(long)}, timeout="60s"),
     ]
-    wait_until(lambda: client.stats().queues["default"].processing == 2)
+    wait_until_started(*ids)
     children = zombie.children()
     before = zombie.view().id
     supervisor, *frozen = freeze(zombie)
 
     other = start_worker(**SHORT)
-    views = [client.wait(job_id, 10) for job_id in ids]
+    views = [client.wait(job_id, 30) for job_id in ids]
     assert [(view.status, view.attempts) for view in views] == [("completed", 2)] * 2
     assert all(f"-{other.pid}-" in view.worker for view in views)
 
@@ -97,22 +97,22 @@ def test_what_a_frozen_worker_says_too_late_is_refused(client, start_worker, tmp
     # And it works: with the other one gone, only it can.
     assert other.stop() == 0
     more = client.enqueue_many({"type": "echo", "payload": {}} for _ in range(50))
-    assert Counter(client.wait(job_id, 10).status for job_id in more) == {"completed": 50}
+    assert Counter(client.wait(job_id, 30).status for job_id in more) == {"completed": 50}
     assert zombie.stop() == 0
 
 
 def test_a_frozen_child_is_killed_when_its_time_is_over(client, start_worker):
     worker = start_worker(WORKER_CONCURRENCY="1")
-    job_id = client.enqueue("nap", {"seconds": 0.3}, timeout="1s", max_retries=0)
-    wait_until(lambda: client.job(job_id).status == "processing")
+    job_id = client.enqueue("nap", {"seconds": 60}, timeout="1s", max_retries=0)
+    wait_until_started(job_id)
     os.kill(worker.children()[0], signal.SIGSTOP)
-    view = client.wait(job_id, 5)
+    view = client.wait(job_id, 20)
     assert [row.outcome for row in view.history] == ["timeout"]
-    assert client.wait(client.enqueue("echo", {}), 5).status == "completed"
+    assert client.wait(client.enqueue("echo", {}), 20).status == "completed"
 
 
 @pytest.mark.parametrize("burners", [6])
-def test_heartbeats_go_on_while_every_core_is_busy(client, start_worker, start_scheduler, burners):
+def test_heartbeats_continue_while_every_core_is_busy(client, start_worker, start_scheduler, burners):
     start_scheduler(**SHORT)
     start_worker(WORKER_CONCURRENCY=str(burners), **SHORT)
     ids = client.enqueue_many({"type": "burn", "payload": {"seconds": 2}} for _ in range(burners))

@@ -10,6 +10,7 @@ from gopher.config.settings import Settings
 from gopher.telemetry import logs
 from gopher.telemetry.trace_context import REQUEST_ID, passing_on
 from tests.helpers import wait_until
+from tests.in_process import logging_kept
 from tests.worker.logging_handlers import SECRET
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -104,16 +105,22 @@ def test_for_people_a_line_is_a_line_whatever_it_says(client, start_worker):
 
 @pytest.mark.parametrize("log_format", ["console", "json"])
 def test_our_own_lines_are_one_each_too(capfd, log_format):
-    before = logging.root.handlers[:], logging.root.level
-    try:
+    with logging_kept():
         logs.configure(Settings(log_format=log_format))
         logs.get_logger("test").info("two\nlines", name="a\nb\x1b[2J", rtl="\u202egnp")
         logging.getLogger("library").warning("more\r\nlines")
-    finally:
-        logging.root.handlers[:], logging.root.level = before
-        logs.structlog.reset_defaults()
     first, second, *rest = capfd.readouterr().err.splitlines()
     assert rest == []
     assert "two\\nlines" in first
     assert "more\\r\\nlines" in second
     assert not {"\x1b", "\u202e"} & set(first)
+
+
+def test_with_logging_off_the_handlers_module_configures_it(client, start_worker):
+    worker = start_worker(GOPHER_HANDLERS="tests.worker.hosted_handlers", GOPHER_LOGGING="off")
+    job = client.wait(client.enqueue("hosted", {}), 10)
+    assert [each.line for each in client.logs(job.job_id)] == ["INFO shop: an order of 7", "printed"]
+    assert "HOST INFO shop an order of 7\n" in worker.log
+    worker.stop()
+    assert "HOST INFO gopher.worker " in worker.log
+    assert all(line.startswith("HOST ") for line in worker.log.splitlines())

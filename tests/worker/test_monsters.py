@@ -46,7 +46,7 @@ MONSTERS = {
     "kills itself": ("kill_self", {}, "ChildCrashed", "died once (SIGKILL)"),
     "closes all descriptors": ("close_everything", {}, "ChildCrashed", "died once (exit 1)"),
     "leaves a program behind and dies": ("orphan", {}, "ChildCrashed", "died once (exit 3)"),
-    "writes into every descriptor": ("junk", {}, "ChildCrashed", "wrote into its control channel"),
+    "writes into every descriptor": ("junk", {}, "ChildCrashed", "wrote into its connection to the worker"),
     "returns an object": ("return_object", {}, "ResultNotJson", "result is a object"),
     "returns a set": ("return_object", {"kind": "set"}, "ResultNotJson", "result.sizes[1] is a set"),
     "returns NaN": ("return_object", {"kind": "nan"}, "ResultNotJson", "result.a is nan"),
@@ -83,7 +83,9 @@ def test_each_monster_ends_with_a_clear_reason(fates, name):
     error = error_of(view)
     assert (view.status, error["type"]) == ("failed", error_type)
     assert words in error["message"]
-    assert [row.error["type"] for row in view.history] == [error_type]
+    # What has found no memory beside another job runs once more alone.
+    most = 2 if error_type == "MemoryError" else 1
+    assert [row.error["type"] for row in view.history] in [[error_type] * times for times in range(1, most + 1)]
 
 
 @pytest.mark.parametrize("name", [name for name, monster in MONSTERS.items() if monster[2] == "Timeout"])
@@ -105,7 +107,7 @@ def test_a_segfault_shows_its_stack_and_its_last_words(client, fates):
     assert lines[0] == "last words"
 
 
-def test_fifty_megabytes_of_output_hold_up_nobody_and_leave_their_end(client):
+def test_fifty_megabytes_of_output_block_no_job_and_leave_their_end(client):
     job_id = client.enqueue("flood", {"bytes": 50_000_000}, timeout="25s", max_retries=0)
     job = client.wait(job_id, 30)
     assert (job.status, error_of(job), result_of(job)) == ("completed", {}, "said it all")

@@ -80,7 +80,7 @@ def test_what_comes_to_a_preferred_queue_does_not_wait_until_the_others_are_empt
     last = client.enqueue_many(others)[-1]
     start_worker(WORKER_CONCURRENCY="1", WORKER_QUEUES="urgent,bulk", WORKER_POLL_INTERVAL="200ms")
     wait_until(lambda: client.stats().queues["bulk"].totals["completed"] >= 3)
-    assert client.wait(client.enqueue("echo", {}, queue="urgent"), 3).status == "completed"
+    assert client.wait(client.enqueue("echo", {}, queue="urgent"), 20).status == "completed"
     assert client.job(last).status == "pending"
 
 
@@ -94,3 +94,25 @@ def test_a_queue_that_is_not_named_is_left_alone(client, start_worker, ledger):
 
 def _as_call(job):
     return {"job_type": job.pop("type"), **job}
+
+
+def test_a_tenant_that_comes_late_does_not_wait_for_all_jobs_of_another_one(client, start_worker, ledger):
+    client.enqueue_many(ledger.job("A", tenant="a") for _ in range(1000))
+    late = client.enqueue_many(ledger.job("B", tenant="b") for _ in range(5))
+    start_worker(WORKER_CONCURRENCY="2")
+    wait_until(lambda: all(client.job(job_id).status == "completed" for job_id in late), 20)
+    # Tokens are numbered in the order in which jobs are handed out, so that a slow child makes no difference.
+    tokens = [
+        client.server.client.hget(client.server.keys.for_queue("default").job(job_id), "token") for job_id in late
+    ]
+    assert max(int(token.decode().rpartition(".")[2].lstrip("b")) for token in tokens) <= 12
+
+
+def test_tenants_share_by_weight_in_each_window_of_eight(client, start_worker, ledger):
+    client.flow.set_tenant("a", weight=3)
+    for name in ("a", "b"):
+        client.enqueue_many(ledger.job(name, tenant=name) for _ in range(150))
+    start_worker(WORKER_CONCURRENCY="1")
+    words = ledger.words(200)
+    # The first job was chosen before there was another tenant.
+    assert {words[at : at + 8].count("a") for at in range(1, 192)} == {6}

@@ -70,7 +70,7 @@ def test_lines_of_jobs_that_follow_each_other_never_mix(wired):
     ]
 
 
-def test_what_comes_behind_pythons_back_belongs_to_the_job_that_has_begun(wired):
+def test_output_that_bypasses_python_belongs_to_the_job_that_has_started(wired):
     for number in (1, 2, 3):
         wired.begin(number)
         wired.behind(b"from C in %d\n" % number)
@@ -107,7 +107,7 @@ def test_finishing_the_line_of_one_job_does_not_break_the_line_of_the_next(wired
     assert wired.log(2) == ["half of a line"]
 
 
-def test_what_is_said_after_a_jobs_end_is_dropped_and_takes_no_memory(wired):
+def test_output_after_a_jobs_end_is_dropped_and_takes_no_memory(wired):
     """A thread that a handler left behind goes on printing while no job runs."""
     wired.say(1, "in time")
     assert wired.log(1) == ["in time"]
@@ -126,7 +126,7 @@ def test_an_idle_childs_next_job_needs_no_mark(wired):
     assert wired.log(2) == ["two"]
 
 
-def test_what_is_said_between_two_jobs_is_nobodys(wired):
+def test_output_between_two_jobs_belongs_to_neither(wired):
     """By a thread of the first one, say: a line that was read at once, and one that is seen when the second begins."""
     wired.say(1, "one")
     wired.captured.read(1)
@@ -150,7 +150,7 @@ def test_a_mark_that_a_job_has_printed_changes_nothing_of_those_that_need_none(w
 
 
 @pytest.mark.parametrize("number", ["7", "9" * 5000, "99999"])
-def test_a_job_that_prints_marks_itself_harms_nobody(wired, number):
+def test_a_job_that_prints_marks_itself_harms_no_one(wired, number):
     wired.say(1, f"\x00{number}\x00")
     wired.say(1, "goes on")
     assert "goes on" in " ".join(wired.log(1, running=1) + wired.log(7, running=1))
@@ -159,7 +159,7 @@ def test_a_job_that_prints_marks_itself_harms_nobody(wired, number):
     assert wired.log(2, running=2) == ["two"]
 
 
-def test_a_flood_leaves_its_last_lines_and_says_how_many_are_missing(wired):
+def test_a_flood_leaves_its_last_lines_and_reports_how_many_are_missing(wired):
     for number in range(1000):
         wired.say(1, f"line {number}")
         if number % 50 == 0:
@@ -226,7 +226,7 @@ def test_the_tail_is_the_last_lines_as_text(wired):
     assert wired.captured.lines(2) == []
 
 
-def test_a_descriptor_that_a_handler_has_closed_takes_no_mark_and_harms_nobody():
+def test_a_descriptor_that_a_handler_has_closed_takes_no_mark_and_harms_no_one():
     reader, writer = os.pipe()
     os.close(writer)
     mark(writer, 1)

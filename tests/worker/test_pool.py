@@ -6,6 +6,7 @@ from functools import cache
 
 import pytest
 from gopher.worker.children.capture import CapturedOutput
+from gopher.worker.children.handle import LOOK
 from gopher.worker.messages import decode_assignments
 
 from tests.worker.children import child_of, hand_out, new_child, running
@@ -26,7 +27,7 @@ def read(pool):
     return [each.number for each in read_whole(pool)]
 
 
-def test_only_the_first_job_of_a_child_has_begun(pool):
+def test_only_the_first_job_of_a_child_has_started(pool):
     first, second = running(1), running(2)
     assert hand_out(pool, [first, second], now=100.0) == []
     assert (first.started, second.started) == (100.0, float("inf"))
@@ -44,7 +45,7 @@ def test_a_child_is_told_which_of_its_jobs_follow_others(pool):
     assert [each.follows for each in read_whole(pool)] == [False]
 
 
-def test_what_was_said_before_an_idle_childs_next_job_is_not_in_its_log(pool):
+def test_what_was_given_before_an_idle_childs_next_job_is_not_in_its_log(pool):
     child_of(pool).output.close()
     child_of(pool).output = output = CapturedOutput()
     os.write(output.writer, b"too late\n")
@@ -100,14 +101,14 @@ def test_takes_back_what_waits_behind_the_running_job(pool):
     assert list(child_of(pool).jobs) == jobs[:1]
 
 
-def test_takes_back_the_first_too_when_the_child_has_not_begun_it(pool):
+def test_takes_back_the_first_too_when_the_child_has_not_started_it(pool):
     jobs = [running(number) for number in range(3)]
     hand_out(pool, jobs)
     assert pool.retract(child_of(pool), 0.0) == jobs
     assert child_of(pool).jobs == deque()
 
 
-def test_what_was_taken_back_is_never_begun_and_what_comes_later_is(pool):
+def test_what_was_taken_back_is_never_started_and_what_comes_later_is(pool):
     hand_out(pool, [running(number) for number in range(3)])
     claims = child_of(pool).claims
     assert claims.begin(1)
@@ -139,6 +140,6 @@ def test_a_leaving_child_goes_once_all_was_taken_back(pool):
 
 def test_looks_again_when_a_straggler_is_to_lose_what_waits_behind_it(pool):
     hand_out(pool, [running(1)], now=100.0)
-    assert pool.wake_at() == 130.0
+    assert pool.wake_at() == 100.0 + LOOK
     hand_out(pool, [running(2)], now=100.0)
     assert pool.wake_at() == pytest.approx(100.05)

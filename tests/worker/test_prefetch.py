@@ -37,7 +37,7 @@ def test_the_next_jobs_are_held_while_jobs_take_no_longer_than_200_ms(mean, held
     assert holds_for(mean) == held
 
 
-def test_a_child_needs_another_job_soon_until_its_own_takes_long(pool, prefetch):
+def test_a_child_needs_another_job_soon_unless_its_own_is_slow(pool, prefetch):
     assert prefetch.held(0.0) == 0
     hand_out(pool, [running(1)], now=100.0)
     assert (prefetch.held(100.1), prefetch.held_until(100.1)) == (1, 100.2)
@@ -52,7 +52,7 @@ def test_a_child_that_goes_needs_no_other_job(pool, prefetch, change):
     assert (prefetch.held(100.1), prefetch.held_until(100.1)) == (0, float("inf"))
 
 
-def test_the_first_job_tells_how_long_the_others_take_until_they_have_ended(prefetch):
+def test_the_first_job_reports_how_long_the_others_take_until_they_have_ended(prefetch):
     assert prefetch.depth == 2
     for _ in range(100):
         prefetch.learn(0.001)

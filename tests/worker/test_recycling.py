@@ -16,7 +16,7 @@ def pids_of(client, count, job_type="pid", **payload):
     return [result_of(view) for view in views]
 
 
-def test_a_child_is_replaced_after_so_many_jobs(client, start_worker):
+def test_a_child_is_replaced_after_its_maximum_number_of_jobs(client, start_worker):
     start_worker(WORKER_CONCURRENCY="1", WORKER_MAX_JOBS_PER_CHILD="7")
     pids = pids_of(client, 70)
     assert {pids.count(pid) for pid in pids} == {7}

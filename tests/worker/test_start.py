@@ -2,9 +2,8 @@
 
 import os
 import signal
-import time
 
-from tests.helpers import wait_until
+from tests.helpers import wait_until, wait_until_started
 from tests.worker.processes import Process, where
 
 
@@ -62,33 +61,27 @@ def test_has_one_child_more_or_less_when_told(client, start_worker):
     wait_until(lambda: len(worker.children()) == 1)
     # It always keeps one.
     worker.send(signal.SIGTTOU)
-    assert client.wait(client.enqueue("echo", {"n": 1}), 5).status == "completed"
+    assert client.wait(client.enqueue("echo", {"n": 1}), 20).status == "completed"
     assert len(worker.children()) == 1
 
 
 def test_logs_what_runs_when_asked(client, start_worker):
     worker = start_worker()
     job_id = client.enqueue("nap", {"seconds": 30})
-    wait_until(lambda: client.job(job_id).status == "processing")
-
-    def told():
-        # The server may say that a job is given out before the worker has read that.
-        worker.send(signal.SIGUSR1)
-        time.sleep(0.05)
-        return f'"job_id": "{job_id}"' in worker.log
-
-    wait_until(told)
+    wait_until_started(job_id)
+    worker.send(signal.SIGUSR1)
+    wait_until(lambda: f'"job_id": "{job_id}"' in worker.log)
     assert worker.running
 
 
 def test_fetches_no_more_when_told_to_be_quiet(client, start_worker):
     worker = start_worker()
-    assert client.wait(client.enqueue("echo", {}), 5).status == "completed"
+    assert client.wait(client.enqueue("echo", {}), 20).status == "completed"
     worker.send(signal.SIGTSTP)
     wait_until(lambda: "no more jobs are fetched" in worker.log)
     job_id = client.enqueue("echo", {})
     other = start_worker()
-    done = client.wait(job_id, 5)
+    done = client.wait(job_id, 20)
     assert done.status == "completed"
     assert f"-{other.pid}-" in done.worker
     assert worker.stop() == 0

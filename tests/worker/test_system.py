@@ -44,7 +44,7 @@ def test_knows_its_own_memory():
     assert system.resident_bytes(os.getpid()) > 2**20
 
 
-def test_killing_what_is_gone_harms_nobody():
+def test_killing_a_process_that_is_gone_does_nothing():
     pid = os.fork()
     if pid == 0:
         os._exit(0)

@@ -105,7 +105,7 @@ LEFT_FOR_GOOD = {
 
 
 @pytest.mark.parametrize("what", LEFT_FOR_GOOD)
-def test_a_child_in_which_something_is_left_for_good_is_replaced_and_the_log_says_why(client, worker, what):
+def test_a_child_in_which_something_permanent_is_left_is_replaced_and_the_log_names_it(client, worker, what):
     if what == "another user" and os.geteuid() != 0:
         pytest.skip("only root may become another user")
     jobs = [
@@ -132,7 +132,7 @@ def test_the_next_job_is_still_reached_by_its_timeout(client, worker):
 
 
 @pytest.mark.parametrize("what", [what for what in LEFT if "stream" in what or "descriptors" in what])
-def test_what_a_job_says_of_itself_arrives_while_its_own_streams_are_away(client, what):
+def test_log_lines_of_a_job_arrive_while_its_streams_are_redirected(client, what):
     assert "said all the same" in "".join(ended(client, "speak_without_streams", {"what": what})[1])
 
 
@@ -143,14 +143,15 @@ def test_functions_whose_calls_are_noted_are_still_those_of_their_modules(client
 def test_a_job_that_closes_the_channel_of_its_child_is_told_so(client):
     view = client.wait(client.enqueue("leave_for_good", {"what": "a closed channel"}, max_retries=0), 30)
     assert error_of(view)["type"] == "ChildCrashed"
-    assert "descriptor by which its child speaks to the worker" in error_of(view)["traceback"]
+    assert "file descriptor that connects its child to the worker" in error_of(view)["traceback"]
 
 
-def test_a_pool_of_forked_processes_ends_each_time(client):
-    ids = client.enqueue_many({"type": "pool", "payload": {}, "timeout": "30s", "max_retries": 0} for _ in range(20))
+@pytest.mark.parametrize("count", [20, pytest.param(100, marks=pytest.mark.deep)])
+def test_a_pool_of_forked_processes_ends_each_time(client, count):
+    ids = client.enqueue_many({"type": "pool", "payload": {}, "timeout": "30s", "max_retries": 0} for _ in range(count))
     views = [client.wait(job_id, 60) for job_id in ids]
-    assert [view.status for view in views] == ["completed"] * 20, [error_of(view) for view in views]
-    assert [result_of(view) for view in views] == [[0, 1, 4, 9, 16]] * 20
+    assert [view.status for view in views] == ["completed"] * count, [error_of(view) for view in views]
+    assert [result_of(view) for view in views] == [[0, 1, 4, 9, 16]] * count
 
 
 def test_a_forked_process_is_ended_by_the_signal_that_says_so(client):

@@ -17,14 +17,14 @@ from contextvars import Context
 from types import CoroutineType, FrameType
 from typing import TYPE_CHECKING, NoReturn
 
-from gopher.worker.attempt import job_of
+import msgspec
+from gopher.worker.attempt import PreemptibleJob, job_of
 from gopher.worker.job_logs import JobFields
 from gopher.worker.messages import (
     Assignment,
     Completed,
     Failed,
     Kind,
-    Progress,
     Ready,
     Retiring,
     decode_assignments,
@@ -34,11 +34,14 @@ from setproctitle import setproctitle
 
 from gopher.base.parent_death import die_with_parent
 from gopher.base.salvage import UNREADABLE
-from gopher.errors import Cancelled, Discard, InvalidJob, RateLimited, Retry, Snooze, SoftTimeout
+from gopher.errors import SCOPES, Cancelled, Discard, InvalidJob, RateLimited, Retry, Snooze, SoftTimeout
+from gopher.files.large_payloads import payload_of
+from gopher.files.large_results import read_attached
+from gopher.hooks.lifecycle import start_child, stop_child
 from gopher.hooks.registered import attempting as hooks_around_attempts
-from gopher.jobs.handlers import Handler, Registry
-from gopher.jobs.job import Envelope, Job, Reporter, decode_envelope, set_process_job
-from gopher.jobs.loading import start_child, stop_child
+from gopher.jobs.handlers import Handler
+from gopher.jobs.job import Envelope, Job, decode_envelope, set_process_job
+from gopher.jobs.registry import Registry
 from gopher.server.crashpoints import reached
 from gopher.telemetry import logs
 
@@ -49,9 +52,11 @@ from .child_signals import ChildSignals
 from .claims import Claims
 from .coroutines import Coroutines
 from .hooked import Hooked
+from .metering import METERED, Meter
 from .offspring import prefer_alone_as_oom_victim
 from .process_state import ProcessState, report_crashes
 from .random_numbers import seed_anew
+from .reporter import ChildReporter
 from .results import BadResult, encode_result
 from .streams import Streams
 from .watch import watch
@@ -59,8 +64,6 @@ from .watch import watch
 if TYPE_CHECKING:
     from gopher.worker.tracing.attempts import Attempts
 
-#: Minimum seconds between two progress reports of a job.
-_PROGRESS_PERIOD = 0.1
 #: Jobs shorter than this (s) get no thorough cleanup, which would cost a considerable fraction of their time.
 _QUICK = 0.0002
 
@@ -93,9 +96,9 @@ class Child:
         #: None without middleware.
         self._hooked: Hooked | None = None
 
-    def run(self, inherited: Iterable[int], output: int, parent: int) -> None:
+    def run(self, inherited: Iterable[int], output: int, stacks: int, parent: int) -> None:
         """Prepare the process, then work until the supervisor closes the channel."""
-        self._after_fork(inherited, output, parent)
+        self._after_fork(inherited, output, stacks, parent)
         # It may have been let go before it was ready.
         with suppress(BrokenPipeError):
             self._take_jobs()
@@ -130,6 +133,8 @@ class Child:
             reached("job.taken")
             if self._claims.begin(given.number):
                 outcome = self._attempt(given)
+                if outcome.seconds >= METERED:
+                    outcome = msgspec.structs.replace(outcome, usage=self._meter.usage(outcome.seconds))
                 reached("job.run")
                 look = self._restore(thoroughly=outcome.seconds >= _QUICK or given is assignments[-1])
                 self._channel.send(encode(outcome))
@@ -148,7 +153,7 @@ class Child:
             if not self._coroutines.cancel(error):
                 raise error
 
-    def _after_fork(self, inherited: Iterable[int], output: int, parent: int) -> None:
+    def _after_fork(self, inherited: Iterable[int], output: int, stacks: int, parent: int) -> None:
         # First: die with the supervisor, even if it has just died.
         die_with_parent(parent, signal.SIGKILL)
         # Its own process group, so that a kill reaches processes started by the handler, too.
@@ -159,7 +164,7 @@ class Child:
             os.close(descriptor)
         self._process_log = process_log = open(os.dup(2), "w", buffering=1, encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
         self._streams = Streams(output)
-        report_crashes()
+        report_crashes(stacks)
         logs.configure_for_jobs(self._streams.log, process_log, self._fields)
         # Otherwise all children would generate the same numbers.
         seed_anew()
@@ -174,7 +179,8 @@ class Child:
         self._pid = os.getpid()
         self._call_start_hooks()
         setproctitle(f"gopher: child of {parent}")
-        self._process_state = ProcessState(self._streams, self._signals)
+        self._process_state = ProcessState(self._streams, self._signals, stacks)
+        self._meter = Meter()
         self._context = self._process_state.context
         if hooks_around_attempts:
             self._hooked = Hooked(tuple(hooks_around_attempts), self._process_state.adopt_threads)
@@ -185,7 +191,7 @@ class Child:
             _leave_copy(None)
         if watch.called and not self._channel.is_whole():
             # What is sent now might go into a file of the handler's.
-            self._streams.say("the job has closed, or replaced, the descriptor by which its child speaks to the worker")
+            self._streams.say("the job closed or replaced the file descriptor that connects its child to the worker")
             os._exit(1)
         try:
             return self._process_state.restore(thoroughly=thoroughly)
@@ -196,7 +202,9 @@ class Child:
         """Run a job to its end."""
         if given.follows:
             mark(self._streams.output, given.number)
-        self._began = time.perf_counter()
+        self._began = began = time.perf_counter()
+        if began > self._meter.recent_until:
+            self._meter.begin(began)
         handler = self._registry.get(given.job.type)
         try:
             if handler is None:
@@ -216,14 +224,21 @@ class Child:
 
     def _call(self, given: Assignment, envelope: Envelope, handler: Handler) -> bytes:
         """Return the result of a handler as JSON."""
-        job = job_of(given, envelope, ChildReporter(self._channel, self._stop, given.number, self._streams))
+        reporter = ChildReporter(self._channel, self._stop, given.number, self._streams)
+        job = job_of(given, envelope, reporter, PreemptibleJob if handler.preemptible else Job)
         set_process_job(job)
         context = self._context()
-        if self._hooked:
-            return self._call_hooked(self._hooked, given, envelope, handler, job, context)
-        payload = handler.decode(envelope.payload)
-        self._current = given.number
-        return encode_result(self._run(handler, job, payload, context))
+        try:
+            if given.job.parents:
+                read_attached(job, given.job.parents)
+            if self._hooked:
+                return self._call_hooked(self._hooked, given, envelope, handler, job, context)
+            payload = handler.decode(payload_of(job, envelope))
+            self._current = given.number
+            return _encoded(self._run(handler, job, payload, context), handler, job)
+        finally:
+            if job.opened is not None:
+                job.opened.close()
 
     def _run(self, handler: Handler, job: Job, payload: object, context: Context) -> object:
         try:
@@ -245,9 +260,12 @@ class Child:
 
         def run() -> bytes:
             nonlocal result
-            payload = handler.decode(envelope.payload)
+            payload = handler.decode(payload_of(job, envelope))
             result = self._run(handler, job, payload, context)
-            return encode_result(result)
+            encoded = _encoded(result, handler, job)
+            self._current = given.number
+            hooked.succeed(result, context)
+            return encoded
 
         try:
             encoded = hooked.begin_and_run(job, context, run)
@@ -255,7 +273,7 @@ class Child:
             self._current = 0
             failed = self._failure(given.number, error, handler)
             self._current = given.number
-            hooked.end_failed(given, envelope, handler, error, failed, context)
+            hooked.end_failed(given, handler, error, failed, context)
             raise
         else:
             self._current = given.number
@@ -290,7 +308,12 @@ class Child:
             traceback=failures.trace(error) if kind in ("error", "timeout") else "",
             after=after,
             place=failures.place(error, handler.function.__module__) if handler else "",
+            scope=throttled_by(error) if kind == "rate_limited" else "",
         )
+
+
+def _encoded(result: object, handler: Handler, job: Job) -> bytes:
+    return encode_result(result, handler.result, job.attach if handler.attach_result else None)
 
 
 def _envelope_of(given: Assignment) -> Envelope:
@@ -323,35 +346,17 @@ def what_becomes(error: BaseException, handler: Handler | None) -> tuple[Kind, f
     for raised, kind, seconds in _MEANINGS:
         if isinstance(error, raised):
             return kind, getattr(error, seconds) if seconds else None
-    permanent = handler.permanent if handler else ()
-    if isinstance(error, (Discard, InvalidJob, BadResult, *permanent)):
+    is_invalid = isinstance(error, InvalidJob) and error.is_permanent
+    if is_invalid or isinstance(error, Discard | BadResult) or (handler and handler.is_final(type(error))):
         return "discard", None
     return "error", None
 
 
-class ChildReporter(Reporter):
-    """Sends a handler's reports to the supervisor."""
-
-    def __init__(self, channel: ChildEnd, stop: interrupt.Interrupt, number: int, streams: Streams) -> None:
-        self._streams = streams
-        self._channel = channel
-        self._stop = stop
-        self._number = number
-        self._next_report = 0.0
-
-    def progress(self, fraction: float, message: str) -> None:
-        now = time.monotonic()
-        if now >= self._next_report or fraction >= 1:
-            self._next_report = now + _PROGRESS_PERIOD
-            text = failures.encodable(failures.cut(message, 200))
-            with suppress(OSError):
-                self._channel.send(encode(Progress(self._number, fraction, text)))
-
-    def log(self, line: str) -> None:
-        self._streams.say(line)
-
-    def cancelled(self) -> bool:
-        return self._stop.reason_for(self._number) == interrupt.CANCEL
+def throttled_by(error: BaseException) -> str:
+    """Return what a RateLimited throttles; of a group, the widest scope of its members."""
+    if isinstance(error, BaseExceptionGroup):
+        return max(map(throttled_by, failures.members(error)), key=SCOPES.index)
+    return error.scope if isinstance(error, RateLimited) else SCOPES[0]
 
 
 def _leave_copy(error: BaseException | None) -> NoReturn:

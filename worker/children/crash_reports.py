@@ -20,6 +20,7 @@ from .failures import LIBRARIES, MAX_PLACE
 _BEFORE, _FRAMES = 10, 30
 
 _FATAL = "Fatal Python error: "
+_THREAD = " (most recent call first):"
 _FRAME = re.compile(r'  File "(?P<file>.*)", line (?P<line>\d+) in (?P<function>.*)')
 _OURS = str(Path(__file__).parent)
 _GOPHER = (f"{Path(gopher.__file__).parent}/", f"{Path(__file__).parents[1]}/")
@@ -44,6 +45,33 @@ def crash_report(lines: Sequence[str], handler: Handler | None) -> CrashReport:
         shown.append(f"  [{len(stack) - _FRAMES} more frames]")
     own = (frame for frame in stack if _is_own(frame["file"], handler))
     return CrashReport("\n".join(shown), next(map(_named, own), ""))
+
+
+def handler_stacks(lines: Sequence[str]) -> str:
+    """Return the stacks of a process that `faulthandler` has written: of the thread that runs the handler first.
+
+    Each begins with the innermost frame. The frames that call the handler are omitted.
+    """
+    threads: list[list[str]] = []
+    is_ours = False
+    for line in lines:
+        frame = _FRAME.fullmatch(line)
+        if frame is None:
+            is_ours = False
+            if line.endswith(_THREAD):
+                threads.append([line])
+        elif threads:
+            is_ours = is_ours or os.path.dirname(frame["file"]) == _OURS
+            if not is_ours:
+                threads[-1].append(line)
+    # The one that was started first, which runs the handlers, is the last.
+    return "\n\n".join("\n".join(thread) for thread in reversed(threads))
+
+
+def place_of(stacks: str, handler: Handler | None) -> str:
+    """Return where in the handler's code it runs, e.g. `shop/mail.py:42 send`; "" if that is not known."""
+    frames = (frame for line in stacks.partition("\n\n")[0].splitlines() if (frame := _FRAME.fullmatch(line)))
+    return next((_named(frame) for frame in frames if _is_own(frame["file"], handler)), "")
 
 
 def _stack(lines: Sequence[str]) -> list[re.Match[str]]:

@@ -14,7 +14,16 @@ MAX_PLACE = 200
 #: Folders of code that is not the user's, unless the handler is installed there.
 LIBRARIES = tuple(f"{sysconfig.get_path(name)}/" for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 #: The modules that call handlers, and those in between.
-_OURS = (f"{__package__}.child", f"{__package__}.coroutines", "asyncio.runners", "asyncio.base_events")
+_OURS = (
+    f"{__package__}.child",
+    f"{__package__}.coroutines",
+    "gopher.testing.inline",
+    "gopher.testing.replaying",
+    "gopher.testing.running",
+    "gopher.jobs.arguments",
+    "asyncio.runners",
+    "asyncio.base_events",
+)
 
 
 def members(error: BaseException) -> list[BaseException]:
@@ -50,7 +59,7 @@ def message(error: BaseException) -> str:
 def trace(error: BaseException) -> str:
     """Return an exception's traceback from the handler's first frame on, truncated to its end."""
     try:
-        lines = traceback.format_exception(type(error), error, _without_our_frames(error), limit=-50)
+        lines = traceback.format_exception(type(error), error, handler_frames(error), limit=-50)
         text = "".join(lines)
     except BaseException as second:  # noqa: BLE001
         return f"<its traceback can't be shown: {type(second).__name__}>"
@@ -69,7 +78,7 @@ def place(error: BaseException, module: str) -> str:
 
 
 def _frames(error: BaseException) -> Iterator[TracebackType]:
-    frames = _without_our_frames(error)
+    frames = handler_frames(error)
     while frames is not None:
         yield frames
         frames = frames.tb_next
@@ -95,7 +104,8 @@ def cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[:limit] + f" [{len(text) - limit} more characters]"
 
 
-def _without_our_frames(error: BaseException) -> TracebackType | None:
+def handler_frames(error: BaseException) -> TracebackType | None:
+    """Return an exception's traceback from the handler's first frame on, None if it has none."""
     frames = error.__traceback__
     while frames is not None and frames.tb_frame.f_globals.get("__name__") in _OURS:
         frames = frames.tb_next

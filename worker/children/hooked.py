@@ -14,10 +14,10 @@ from gopher.hooks import registered
 from gopher.hooks.attempts import Around
 from gopher.hooks.middleware import Kind, Outcome
 from gopher.jobs.handlers import Handler
-from gopher.jobs.job import Envelope, Job
+from gopher.jobs.job import Job
 
 #: How attempts end that do not complete, by what the child says of them.
-_KINDS: dict[str, Kind] = {
+KINDS: dict[str, Kind] = {
     "timeout": "timeout",
     "snooze": "snoozed",
     "rate_limited": "rate_limited",
@@ -45,25 +45,29 @@ class Hooked:
             context.run(around.begin)
         return run()
 
+    def succeed(self, result: object, context: Context) -> None:
+        """Call `on_success` of each middleware. Raises whatever they raise."""
+        with self._adopting():
+            context.run(cast(Around, self._around).succeed, result)
+
     def end_completed(self, result: object, context: Context) -> None:
         self._end(Outcome(kind="completed", result=result), context)
 
     def end_failed(
         self,
         given: Assignment,
-        envelope: Envelope,
         handler: Handler,
         error: BaseException,
         failed: Failed,
         context: Context,
     ) -> None:
         """Tell middleware of an attempt that has not completed."""
-        kind, after, dead = _KINDS.get(failed.kind, "failed"), failed.after, failed.kind == "discard"
+        kind, after, dead = KINDS.get(failed.kind, "failed"), failed.after, failed.kind == "discard"
         is_failure = kind in ("failed", "timeout")
         if is_failure and not dead:
             # Decided here, so that middleware hears what will be true.
             after = handler.backoff.delay(failures(given.job)) if after is None else after
-            dead = is_last(given, envelope, after)
+            dead = is_last(given, after)
         self._failed = msgspec.structs.replace(failed, after=after, told=is_failure + dead)
         outcome = Outcome(
             kind=kind,

@@ -13,13 +13,15 @@ SIGNAL = signal.SIGUSR1
 TIMEOUT, CANCEL = 1, 2
 
 _LAYOUT = struct.Struct("=qq")
+#: Behind it: for how many seconds which assignment was frozen.
+_FROZEN = struct.Struct("=qd")
 
 
 class Interrupt:
     """Shared between the supervisor and one child; made before the fork, or of memory that both can reach."""
 
     def __init__(self, memory: mmap.mmap | None = None) -> None:
-        self._memory = memory or mmap.mmap(-1, _LAYOUT.size)
+        self._memory = memory or mmap.mmap(-1, _LAYOUT.size + _FROZEN.size)
 
     def set(self, number: int, reason: int) -> None:
         _LAYOUT.pack_into(self._memory, 0, number, reason)
@@ -28,6 +30,14 @@ class Interrupt:
         """Return why assignment `number` must stop: TIMEOUT, CANCEL, or 0 if it is not the target."""
         meant, reason = _LAYOUT.unpack_from(self._memory, 0)
         return int(reason) if meant == number else 0
+
+    def set_frozen(self, number: int, seconds: float) -> None:
+        _FROZEN.pack_into(self._memory, _LAYOUT.size, number, seconds)
+
+    def frozen_seconds(self, number: int) -> float:
+        """Return for how long assignment `number` was frozen."""
+        meant, seconds = _FROZEN.unpack_from(self._memory, _LAYOUT.size)
+        return float(seconds) if meant == number else 0.0
 
     def close(self) -> None:
         self._memory.close()

@@ -5,16 +5,19 @@ import random
 import socket
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from heapq import heapify, heappop, heapreplace
 
 from gopher.worker.running import Running
 
+from gopher.config import machine
 from gopher.config.settings import Settings
-from gopher.jobs.handlers import Registry
+from gopher.jobs.registry import Registry
 from gopher.telemetry.logs import get_logger
 
 from . import interrupt, system
+from .freezing import Frozen
+from .guard import Guard
 from .handle import ChildHandle
 from .start import start_child
 
@@ -22,6 +25,8 @@ log = get_logger("worker")
 
 #: Timeout for a child to exit, in seconds.
 EXIT_GRACE = 2.0
+#: Seconds that a child has to write its stack before it is killed because of a timeout.
+LAST_LOOK = 0.05
 
 
 class Pool:
@@ -40,7 +45,18 @@ class Pool:
         self._registry = registry
         self._inherited = inherited
         self.wanted = settings.worker_concurrency
+        #: Bytes that a child may have resident while a job runs.
+        self._most_memory = settings.worker_max_memory_per_child
+        if settings.worker_memory is None:
+            self._most_memory = machine.child_memory(self._most_memory, settings.worker_concurrency)
+        #: Whether children are looked at while they run a job.
+        self._looks = bool(self._most_memory) or settings.worker_memory is not None
         self.children: dict[int, ChildHandle] = {}
+        #: The least and the most number of spare children, which are ready to take the place of others.
+        self.spares, self.most_spares = 0, 0
+        #: Required to freeze children; called with one that continues.
+        self.guard: Guard | None = None
+        self.thawed: Callable[[ChildHandle], None] = lambda child: None
         self._spawn_at = 0.0
         self._early_deaths = 0
         #: Called with each forked child, and with descriptors before they are closed.
@@ -53,13 +69,59 @@ class Pool:
 
     def maintain(self, now: float) -> None:
         """Fork missing children; stop surplus ones."""
-        staying = [child for child in self.children.values() if not child.leaving]
+        staying = [child for child in self.children.values() if not (child.leaving or child.is_set_aside)]
         for child in staying[self.wanted :]:
             self.dismiss(child, now)
-        for _ in range(self.wanted - len(staying)):
+        missing = self.wanted - len(staying)
+        if missing > 0 or self.most_spares or self.spares:
+            missing = self._use_spares(missing, now)
+        for _ in range(missing):
             if now < self._spawn_at:
                 return
             self._spawn(now)
+
+    def _use_spares(self, missing: int, now: float) -> int:
+        """Let spare children take the places of missing ones; return how many are still missing. Fork spares."""
+        spares = [child for child in self.children.values() if child.spare and not child.leaving]
+        while missing > 0 and spares:
+            spares.pop(0).spare = False
+            missing -= 1
+        for child in spares[self.most_spares :]:
+            self.dismiss(child, now)
+        # Not before the others: a worker that starts is to have those first.
+        if missing <= 0 and len(spares) < self.spares and now >= self._spawn_at:
+            self._spawn(now, spare=True)
+        return missing
+
+    def set_aside(self, child: ChildHandle) -> None:
+        """Let an idle child be a spare one."""
+        child.spare = True
+
+    def freeze(self, child: ChildHandle, now: float) -> None:
+        """Stop a child, with what it has started."""
+        assert self.guard is not None
+        self.guard.freezing(child.pid)
+        child.frozen = Frozen(child.pid, now)
+        child.frozen.stop()
+        if child.frozen.outside:
+            self.guard.freezing(child.pid, child.frozen.outside)
+
+    def thaw(self, child: ChildHandle, now: float) -> None:
+        """Let a frozen child continue."""
+        frozen = child.frozen
+        if frozen is None:
+            return
+        child.count_frozen(now)
+        if child.jobs:
+            child.stop.set_frozen(child.jobs[0].number, child.jobs[0].frozen)
+        child.frozen = None
+        frozen.resume()
+        self._unguard(child)
+        self.thawed(child)
+
+    def _unguard(self, child: ChildHandle) -> None:
+        if self.guard is not None:
+            self.guard.continuing(child.pid)
 
     def dismiss(self, child: ChildHandle, now: float) -> None:
         """Stop a child once it has no job."""
@@ -89,6 +151,7 @@ class Pool:
             else:
                 # Also kill processes that it has left behind in its group.
                 system.kill_group(pid)
+                self._unguard(child)
                 self._note_death(child, now)
                 dead.append((child, status))
 
@@ -127,15 +190,19 @@ class Pool:
                 heapreplace(places, (fewest + 1, pid, room - 1))
             else:
                 heappop(places)
-        for pid, jobs in given.items():
-            if jobs:
-                self.children[pid].give(jobs, now)
+        self.give({pid: jobs for pid, jobs in given.items() if jobs}, now)
+
+    def give(self, jobs: Mapping[int, Sequence[Running]], now: float) -> None:
+        """Assign jobs to children, by their pids."""
+        for pid, given in jobs.items():
+            self.children[pid].give(given, now)
 
     def interrupt(self, child: ChildHandle, reason: int, now: float) -> None:
         """Raise an exception in the running handler, and kill it if that does not help in time."""
         head = child.jobs[0]
         if head.interrupted:
             return
+        self.thaw(child, now)
         head.interrupted = reason
         head.kill_at = now + self._settings.worker_kill_grace
         child.stop.set(head.number, reason)
@@ -169,19 +236,44 @@ class Pool:
             if now >= child.kill_at:
                 self.kill(child, "leaving")
             head = child.head
-            if head is None or child.killed:
+            if head is None or child.killed or child.frozen:
                 continue
             if now >= head.kill_at:
-                self.kill(child, "cancel" if head.interrupted == interrupt.CANCEL else "timeout")
+                self._end_late(child, head, now)
             elif not head.interrupted and now >= head.started + head.timeout:
                 self.interrupt(child, interrupt.TIMEOUT, now)
+            if now >= child.look_at:
+                self._watch_memory(child, now)
+
+    def _end_late(self, child: ChildHandle, head: Running, now: float) -> None:
+        """Kill a child whose handler does not stop; after a timeout, first have it write where it is."""
+        if head.interrupted == interrupt.CANCEL:
+            self.kill(child, "cancel")
+        elif not head.stack_asked and child.stacks.ask(child.pid):
+            head.stack_asked, head.kill_at = True, now + LAST_LOOK
+        else:
+            self.kill(child, "timeout")
 
     def wake_at(self) -> float:
         """Return when a child needs attention or has to be forked (monotonic s)."""
-        earliest = self._spawn_at if len(self.children) < self.wanted else float("inf")
+        earliest = self._spawn_at if self._is_short() else float("inf")
         for child in self.children.values():
             earliest = min(earliest, child.wake_at())
         return earliest
+
+    def _is_short(self) -> bool:
+        if not self.spares:
+            return len(self.children) < self.wanted
+        staying = sum([not child.is_set_aside for child in self.children.values()])
+        return staying < self.wanted or len(self.children) - staying < self.spares
+
+    def _watch_memory(self, child: ChildHandle, now: float) -> None:
+        if self._looks:
+            child.look(now)
+        else:
+            child.look_at = float("inf")
+        if self._most_memory and child.resident > self._most_memory:
+            self.kill(child, "memory")
 
     def _too_big(self, child: ChildHandle) -> bool:
         limit = self._settings.worker_max_rss_per_child
@@ -202,7 +294,7 @@ class Pool:
             log.error("a child died before it was ready", pid=child.pid, next_in=pause)
             self._spawn_at = now + pause
 
-    def _spawn(self, now: float) -> None:
+    def _spawn(self, now: float, *, spare: bool = False) -> None:
         try:
             pid, shared = start_child(
                 self._settings, self._registry, lambda: [*self._inherited(), *self.descriptors()], self._spans
@@ -214,7 +306,7 @@ class Pool:
         limit = self._settings.worker_max_jobs_per_child
         # With jitter, so that children are not all replaced at the same time.
         jobs_left = limit - random.randint(0, limit // 10)  # noqa: S311
-        child = self.children[pid] = ChildHandle(pid, *shared, jobs_left)
+        child = self.children[pid] = ChildHandle(pid, *shared, jobs_left, spare=spare)
         self.opened(child)
 
     def descriptors(self) -> list[int]:
@@ -222,5 +314,5 @@ class Pool:
         return [
             number
             for child in self.children.values()
-            for number in (*child.channel.descriptors(), child.output.fileno())
+            for number in (*child.channel.descriptors(), child.output.fileno(), child.stacks.descriptor)
         ]

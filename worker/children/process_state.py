@@ -21,18 +21,23 @@ from .interpreter import Interpreter
 from .lasting import LIMITS, Lasting
 from .loggers import Loggers
 from .random_numbers import SharedNumbers
+from .stacks import SIGNAL as STACKS_SIGNAL
+from .stacks import write_stacks_to
 from .streams import Streams
 from .watch import watch
 
-#: Signals for `faulthandler.register`, whose C handlers are invisible to `signal.getsignal`.
+#: Signals for `faulthandler.register`, whose C handlers are invisible to `signal.getsignal`; without ours: it would end
+#: this process while it is not registered.
 _REGISTRABLE = sorted(
-    signal.valid_signals() - {signal.SIGSEGV, signal.SIGFPE, signal.SIGABRT, signal.SIGBUS, signal.SIGILL}
+    signal.valid_signals()
+    - {signal.SIGSEGV, signal.SIGFPE, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, STACKS_SIGNAL}
 )
 
 
-def report_crashes() -> None:
-    """Write crashes of this process to the job's log, with the location in the handler."""
+def report_crashes(stacks: int) -> None:
+    """Write crashes of this process to the job's log, with the location in the handler; stacks to their file."""
     faulthandler.enable(file=2, all_threads=False)
+    write_stacks_to(stacks)
 
 
 class ProcessState:
@@ -41,8 +46,9 @@ class ProcessState:
     Made when the child is ready for its first job: what is set then stays.
     """
 
-    def __init__(self, streams: Streams, signals: ChildSignals) -> None:
+    def __init__(self, streams: Streams, signals: ChildSignals, stacks: int) -> None:
         self._streams = streams
+        self._stacks = stacks
         self._signals = signals
         self._folder = _folder()
         self._umask = os.umask(0o022)
@@ -105,7 +111,7 @@ class ProcessState:
     def _restore_noted(self) -> None:
         """Put back what only functions change whose calls are noted."""
         self._interpreter.restore_called()
-        report_crashes()
+        report_crashes(self._stacks)
         # A handler of the interrupt signal would prevent the next job's interruption, so that it would be killed.
         for number in _REGISTRABLE:
             faulthandler.unregister(number)

@@ -13,7 +13,7 @@ import msgspec
 
 from gopher.base.parent_death import die_with_parent
 from gopher.compat import interpreter_flags
-from gopher.jobs.handlers import Registry
+from gopher.jobs.registry import Registry
 
 from . import interrupt
 from .channel import ChildEnd, SupervisorEnd
@@ -32,6 +32,7 @@ class Given(msgspec.Struct):
     channel: int
     output: int
     memory: int
+    stacks: int
     spans: int | None
     memory_limit: int | None
     handlers: tuple[str, ...]
@@ -42,17 +43,19 @@ def spawn(
     channel: SupervisorEnd,
     output: int,
     memory: SharedMemory,
+    stacks: int,
     registry: Registry,
     memory_limit: int | None,
     spans: socket.socket | None,
 ) -> int:
     """Start a child; return its pid. Raises OSError."""
-    inherited = [channel.child_fileno(), output, memory.descriptor, *([spans.fileno()] if spans else ())]
+    inherited = [channel.child_fileno(), output, memory.descriptor, stacks, *([spans.fileno()] if spans else ())]
     given = Given(
         parent=os.getpid(),
         channel=channel.child_fileno(),
         output=output,
         memory=memory.descriptor,
+        stacks=stacks,
         spans=spans.fileno() if spans else None,
         memory_limit=memory_limit,
         handlers=registry.modules,
@@ -78,15 +81,21 @@ def _set_inheritable(descriptors: Iterable[int], inheritable: bool) -> None:
 def _prepare(given: Given) -> Callable[[], None]:
     """Return what makes this process a child."""
     from gopher.config.settings import Settings
-    from gopher.jobs.loading import load_handlers, preload
+    from gopher.hooks.lifecycle import preload
+    from gopher.jobs.loading import load_handlers
+    from gopher.server import own_threads
     from gopher.telemetry import logs
+    from gopher.webhooks import delivering as webhooks
 
     from .random_numbers import find_generators
     from .watch import watch
 
-    logs.configure(Settings.from_env())
+    settings = Settings.from_env()
+    logs.configure(settings)
     watch.begin()
+    own_threads.forbid()
     registry = load_handlers(given.handlers)
+    webhooks.register(settings)
     preload(given.handlers)
     find_generators()
     memory = SharedMemory(given.memory)
@@ -98,7 +107,7 @@ def _prepare(given: Given) -> Callable[[], None]:
         given.memory_limit,
         socket.socket(fileno=given.spans) if given.spans is not None else None,
     )
-    return lambda: child.run((), given.output, given.parent)
+    return lambda: child.run((), given.output, given.stacks, given.parent)
 
 
 def _main() -> None:
@@ -107,7 +116,7 @@ def _main() -> None:
     sys.path[:] = given.path
     # It looks like the worker itself, and is not to be seen by handlers that read their arguments.
     del sys.argv[1:]
-    _set_inheritable([given.channel, given.output, given.memory], False)
+    _set_inheritable([given.channel, given.output, given.memory, given.stacks], False)
 
     def run() -> None:
         _prepare(given)()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from gopher.config.settings import Settings
-from gopher.jobs.handlers import Registry
+from gopher.jobs.registry import Registry
 
 from .capture import CapturedOutput
 from .channel import SupervisorEnd
@@ -16,6 +16,7 @@ from .fork import fork
 from .interrupt import Interrupt
 from .shared import SharedMemory
 from .spawn import CLAIMS, INTERRUPT, spawn
+from .stacks import StackFile
 
 
 class Shared(NamedTuple):
@@ -25,6 +26,7 @@ class Shared(NamedTuple):
     output: CapturedOutput
     stop: Interrupt
     claims: Claims
+    stacks: StackFile
 
 
 def start_child(
@@ -35,16 +37,17 @@ def start_child(
     `inherited` returns the descriptors that a forked child must close; `spans` is where it sends its spans.
     """
     start = _spawned if settings.worker_start_method == "spawn" else _forked
-    channel, output = SupervisorEnd(), CapturedOutput()
+    channel, output, stacks = SupervisorEnd(), CapturedOutput(), StackFile()
     try:
-        pid, stop, claims = start(settings, registry, inherited, spans, channel, output)
+        pid, stop, claims = start(settings, registry, inherited, spans, channel, output, stacks)
     except OSError:
         channel.close()
         output.close()
+        stacks.close()
         raise
     finally:
         output.close_writer()
-    return pid, Shared(channel, output, stop, claims)
+    return pid, Shared(channel, output, stop, claims, stacks)
 
 
 def _forked(
@@ -54,12 +57,13 @@ def _forked(
     spans: socket.socket | None,
     channel: SupervisorEnd,
     output: CapturedOutput,
+    stacks: StackFile,
 ) -> tuple[int, Interrupt, Claims]:
     stop, claims, parent = Interrupt(), Claims(), os.getpid()
 
     def run() -> None:
-        child = Child(channel.child_end(), stop, claims, registry, settings.worker_max_memory_per_child, spans)
-        child.run([*inherited(), channel.fileno(), output.fileno()], output.writer, parent)
+        child = Child(channel.child_end(), stop, claims, registry, settings.worker_max_address_space_per_child, spans)
+        child.run([*inherited(), channel.fileno(), output.fileno()], output.writer, stacks.descriptor, parent)
 
     return fork(run), stop, claims
 
@@ -71,10 +75,12 @@ def _spawned(
     spans: socket.socket | None,
     channel: SupervisorEnd,
     output: CapturedOutput,
+    stacks: StackFile,
 ) -> tuple[int, Interrupt, Claims]:
     memory = SharedMemory()
     try:
-        pid = spawn(channel, output.writer, memory, registry, settings.worker_max_memory_per_child, spans)
+        limit = settings.worker_max_address_space_per_child
+        pid = spawn(channel, output.writer, memory, stacks.descriptor, registry, limit, spans)
     except OSError:
         memory.close()
         raise

@@ -1,12 +1,17 @@
 """Operating system services; unsupported ones are skipped."""
 
+import ctypes
 import os
 import resource
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from gopher.errors import ConfigurationError
+
+_PR_SET_NO_NEW_PRIVS = 38
+_libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 class OomScore:
@@ -67,18 +72,15 @@ def need_descriptors(count: int) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
 
 
+def refuse_new_privileges() -> None:
+    """Have no program that this process or its descendants start gain privileges, such as `sudo` would."""
+    if _libc is not None:
+        _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+
+
 def limit_memory(limit: int) -> None:
     """Limit the address space of this process to `limit` bytes: larger allocations raise MemoryError."""
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-
-
-def oom_kills() -> int:
-    """Return the number of out-of-memory kills of the machine or container."""
-    try:
-        with open("/proc/vmstat") as file:
-            return next(int(line.split()[1]) for line in file if line.startswith("oom_kill "))
-    except (OSError, StopIteration):
-        return 0
 
 
 def resident_bytes(pid: int) -> int:
@@ -88,6 +90,18 @@ def resident_bytes(pid: int) -> int:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, IndexError, ValueError):
         return 0
+
+
+def descendants(pid: int) -> list[int]:
+    """Return what a process has started, and what that has; nothing where the system does not tell."""
+    family = [pid]
+    for parent in family:
+        with suppress(OSError):
+            for thread in os.listdir(f"/proc/{parent}/task"):
+                with open(f"/proc/{parent}/task/{thread}/children") as file:
+                    # It grows while it is walked.
+                    family += map(int, file.read().split())
+    return family[1:]
 
 
 def kill_group(pid: int) -> None:

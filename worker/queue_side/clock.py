@@ -17,6 +17,10 @@ class ServerClock:
         """Return the server's current time in Unix milliseconds."""
         return self.at(time.monotonic())
 
+    def when(self, server_time: int) -> float:
+        """Return a time of the server (Unix ms) on our monotonic clock (s)."""
+        return server_time / 1000 - self._offset
+
     def at(self, monotonic: float) -> int:
         """Return the server's Unix milliseconds at a time of our monotonic clock (s)."""
         return round((monotonic + self._offset) * 1000)

@@ -1,8 +1,9 @@
 """Sends the limits declared by handlers to the server, until it has accepted them."""
 
+from collections.abc import Iterable
 from functools import partial
 
-from gopher.jobs.handlers import Registry
+from gopher.jobs.handlers import Handler
 from gopher.queue.moves import Queue
 from gopher.server.pipeline import Pipeline
 
@@ -10,10 +11,10 @@ from gopher.server.pipeline import Pipeline
 class DeclaredLimits:
     """The declared limits of a queue; operators' limits take precedence."""
 
-    def __init__(self, queue: Queue, pipeline: Pipeline, registry: Registry) -> None:
+    def __init__(self, queue: Queue, pipeline: Pipeline, handlers: Iterable[Handler]) -> None:
         self._queue = queue
         self._pipeline = pipeline
-        self._limits = {handler.name: handler.limit for handler in registry if handler.limit is not None}
+        self._limits = {handler.name: handler.limit for handler in handlers if handler.limit is not None}
         #: Types whose limits have to be sent.
         self._due = set(self._limits)
 

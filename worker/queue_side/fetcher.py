@@ -21,11 +21,10 @@ from gopher.server.pipeline import Pipeline
 from gopher.telemetry.logs import get_logger
 
 from .priority_cycle import PriorityCycle
+from .rhythm import Rhythm
 
 log = get_logger("worker")
 
-#: Timeout of BRPOPLPUSH in seconds. The worker polls more often than that.
-BLOCK = 10
 #: Maximum number of remembered lost blocking pops. A job started by an older one is rescued after the worker's end.
 LOST_KEPT = 100
 
@@ -41,16 +40,19 @@ class Fetcher:
         queue: Queue,
         event_loop: EventLoop,
         cycle: PriorityCycle,
-        poll_interval: float,
+        rhythm: Rhythm,
         *,
         with_prelude: bool = False,
     ) -> None:
         self.queue = queue
+        self._event_loop = event_loop
         self.pipeline: Pipeline = event_loop.pipeline_to(queue.keys.prefix)
         self.blocking_pop: BlockingPop = event_loop.blocking_pop(queue.keys.prefix, self._popped)
         self.blocking_pop.given_up = lambda: self._pop_given_up(time.monotonic())
         self._cycle = cycle
-        self._poll_interval = poll_interval
+        self._rhythm = rhythm
+        #: Timeout of the BRPOPLPUSH in seconds.
+        self._block = rhythm.pop
         #: Whether to fetch the trace data of previous attempts.
         self._with_prelude = with_prelude
         #: Number of the next token.
@@ -87,46 +89,55 @@ class Fetcher:
 
     def must_fetch(self, now: float) -> bool:
         """Return whether to fetch even without a free child, for a job that is already in our list."""
-        return self._may_fetch(now) and self.expects(now)
+        return self.may_fetch(now) and self.expects(now)
 
     def wants_fetch(self, now: float) -> bool:
         """Return whether a fetch will probably return jobs, or a poll is due."""
-        return self._may_fetch(now) and (self.more or self._must_look or now >= self._poll_at)
+        return self.may_fetch(now) and (self.more or self._must_look or now >= self._poll_at)
 
-    def _may_fetch(self, now: float) -> bool:
+    def may_fetch(self, now: float) -> bool:
+        """Return whether no other fetch is in flight, or was rejected just now."""
         return not self.asked_for and now >= self._not_before
 
     def look_again(self) -> None:
         """Make a fetch check for jobs that are already in our list."""
         self._must_look = True
 
-    def fetch(self, worker_id: str, want: int, now: float, take: Taker) -> None:
-        """Fetch up to `want` jobs; `take` receives the result."""
+    def fetch(self, worker_id: str, want: int, now: float, take: Taker, *, only: str = "") -> None:
+        """Fetch up to `want` jobs, `only` those of the priority with that letter; `take` receives the result."""
         self.asked_for = want
         self._must_look = False
         if now >= self._orphans_end:
             self._orphans_end = float("inf")
-        self._poll_at = now + self._poll_interval
-        self.pipeline.add(self._fetch_call(worker_id, want, self._number), partial(self._answered, take))
+        self._poll_at = now + self._rhythm.poll_interval
+        call = self._fetch_call(worker_id, want, self._number, only=only)
+        self.pipeline.add(call, partial(self._answered, take, bool(only)))
 
     def listen(self, worker_id: str, now: float, spare: float, take: Taker) -> None:
         """Wait on the server for the next job: BRPOPLPUSH next -> processing:<worker>, then a fetch that starts it."""
-        if not self.blocking_pop.is_free(now, spare):
+        if self._yields or not self.blocking_pop.is_free(now, spare):
             return
         keys = self.queue.keys
-        pop = Command(keys.next, ("BRPOPLPUSH", keys.next, keys.processing(worker_id), BLOCK))
+        pop = Command(keys.next, ("BRPOPLPUSH", keys.next, keys.processing(worker_id), f"{self._block:.3f}"))
         self._pop_number, self._pop_taker = self._pop_number + 1, take
         fetch = self._fetch_call(worker_id, 1, self._pop_number, behind_pop=True)
-        self.blocking_pop.wait([pop, fetch], BLOCK, now, spare)
+        self.blocking_pop.wait([pop, fetch], self._block, now, spare)
+        self._poll_at = now + self._rhythm.overdue
+
+    @property
+    def _yields(self) -> bool:
+        """Whether the pipeline has the shared connection, or needs it first."""
+        return self._event_loop.sharing and not self.pipeline.idle
 
     def wake_at(self) -> float:
         """Return when to poll or to start the blocking pop (monotonic s); never while a fetch is in flight."""
         if self.asked_for:
             return float("inf")
-        look_at = 0.0 if self._must_look else min(self._poll_at, self.blocking_pop.wake_at())
+        listen_at = float("inf") if self._yields else self.blocking_pop.wake_at()
+        look_at = 0.0 if self._must_look else min(self._poll_at, listen_at)
         return max(look_at, self._not_before)
 
-    def _answered(self, take: Taker, reply: Fetched | Exception) -> None:
+    def _answered(self, take: Taker, is_partial: bool, reply: Fetched | Exception) -> None:
         self.asked_for = 0
         if isinstance(reply, Exception):
             self._refused(reply)
@@ -134,6 +145,9 @@ class Fetcher:
             self._pauses, self._not_before = pauses(), 0.0
             self._number = max(self._number, reply.next_number)
             self._take(reply, take)
+            if is_partial:
+                # What others are waiting is not known.
+                self.more = True
 
     def _refused(self, error: Exception) -> None:
         """Fetch again soon: despite an error reply, a job may have been started, which the next fetch returns."""
@@ -143,7 +157,7 @@ class Fetcher:
         self._must_look = True
         self._not_before = time.monotonic() + next(self._pauses)
 
-    def _fetch_call(self, worker_id: str, want: int, number: int, *, behind_pop: bool = False) -> Call:
+    def _fetch_call(self, worker_id: str, want: int, number: int, *, behind_pop: bool = False, only: str = "") -> Call:
         return self.queue.fetch(
             worker_id,
             want,
@@ -153,6 +167,7 @@ class Fetcher:
             with_prelude=self._with_prelude,
             behind_pop=behind_pop,
             lost_pops=() if behind_pop else self._lost_pops,
+            only=only,
         )
 
     def _take(self, fetched: Fetched, take: Taker) -> None:
@@ -180,14 +195,14 @@ class Fetcher:
         if isinstance(fetched, Exception):
             self._pop_given_up(now)
             return
-        self._poll_at = now + self._poll_interval
+        self._poll_at = now + self._rhythm.poll_interval
         self._take(fetched, self._pop_taker)
 
     def _pop_given_up(self, now: float) -> None:
         """Check our list for the job of a lost blocking pop: now, and when it must have ended."""
         self._lost_pops.append(self._pop_number)
         self._must_look = True
-        self._orphans_end = now + BLOCK + 1.0
+        self._orphans_end = now + self._block + 1.0
 
 
 def _ignore(_fetched: Fetched) -> None:

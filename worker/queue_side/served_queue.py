@@ -1,10 +1,11 @@
 """A queue that a worker serves: its fetcher, settler, and lease."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
 from gopher.config.settings import Settings
-from gopher.jobs.handlers import Registry
+from gopher.jobs.handlers import Handler
 from gopher.queue.moves import Queue
 from gopher.server.event_loop import EventLoop
 
@@ -13,6 +14,7 @@ from .declared_limits import DeclaredLimits
 from .fetcher import Fetcher
 from .inventory import Inventory
 from .priority_cycle import PriorityCycle
+from .rhythm import Rhythm
 from .settler import Settler
 
 
@@ -52,19 +54,19 @@ class ServedQueue:
         event_loop: EventLoop,
         clock: ServerClock,
         settings: Settings,
-        registry: Registry,
+        handlers: Iterable[Handler],
         now: float,
         *,
         with_prelude: bool,
     ) -> Self:
         cycle = PriorityCycle(settings.worker_priority_weights)
-        fetcher = Fetcher(queue, event_loop, cycle, settings.worker_poll_interval, with_prelude=with_prelude)
+        fetcher = Fetcher(queue, event_loop, cycle, Rhythm.of_settings(settings), with_prelude=with_prelude)
         return cls(
             queue,
             fetcher,
             Settler(queue, fetcher.pipeline, clock, settings.worker_lease),
             Inventory(fetcher),
-            DeclaredLimits(queue, fetcher.pipeline, registry),
+            DeclaredLimits(queue, fetcher.pipeline, handlers),
             QueueLease(now),
         )
 

@@ -4,10 +4,11 @@ import time
 from collections.abc import Callable, Mapping
 
 from gopher.worker.job_logs import job_fields
+from gopher.worker.messages import Completed, Usage
 from gopher.worker.running import Running
 
-from gopher.jobs.job import created_ms
-from gopher.queue.moves import Completion, Failure, Queue
+from gopher.queue.arguments import Completion, Failure, as_usage
+from gopher.queue.moves import Queue
 from gopher.server.pipeline import Pipeline
 from gopher.telemetry.logs import debugging, get_logger
 
@@ -48,12 +49,13 @@ class Settler:
         gathered = [running for done in self._completions.values() for running, _ in done]
         return [*gathered, *self.delivery.held()]
 
-    def complete(self, running: Running, seconds: float, result: bytes, log_lines: bytes) -> None:
+    def complete(self, running: Running, outcome: Completed, log_lines: bytes) -> None:
         """Queue a result for the next `send`."""
         job = running.job
         if debugging():
             log.debug("job completed", job_id=job.id, job_type=job.type, queue=running.queue, attempt=job.attempt)
-        completion = Completion(job.id, job.token, seconds * 1000, result, log_lines)
+        usage = "" if outcome.usage is None else _usage(outcome.usage, running)
+        completion = Completion(job.id, job.token, outcome.seconds * 1000, outcome.result, log_lines, usage)
         self._completions.setdefault(running.worker_id, []).append((running, completion))
 
     def send(self) -> None:
@@ -72,26 +74,35 @@ class Settler:
         middle = len(done) // 2
         return Parcel(jobs, call, lambda: [self._results(worker_id, half) for half in (done[:middle], done[middle:])])
 
-    def settle(self, running: Running, decision: Decision, log_lines: bytes, started: float, ended: float) -> Decision:
+    def settle(
+        self,
+        running: Running,
+        decision: Decision,
+        log_lines: bytes,
+        started: float,
+        ended: float,
+        usage: Usage | None = None,
+    ) -> Decision:
         """Carry out what was decided for an attempt; times are monotonic seconds. Returns what it came to."""
         job, worker_id = running.job, running.worker_id
         if decision.kind == "requeue":
             self.requeue(running, decision.delay)
             return decision
         if decision.kind == "throttle":
-            log.info("the job type is throttled", seconds=decision.delay, **job_fields(running))
-            self.delivery.send(Parcel([running], self._queue.throttle(worker_id, job.id, job.token, decision.delay)))
+            log.info("jobs are throttled", seconds=decision.delay, scope=decision.scope, **job_fields(running))
+            call = self._queue.throttle(worker_id, job.id, job.token, decision.delay, decision.scope)
+            self.delivery.send(Parcel([running], call))
             return decision
-        decision = within(decision, self._give_up_in(running, ended))
-        row = history_row(job.attempt, decision, worker_id, self._clock.at(started), self._clock.at(ended))
+        decision = within(decision, running.give_up_at - ended)
+        row = self._row(running, decision, started, ended, usage)
         _log(running, decision)
         instead = None
         if decision.kind == "cancelled":
             call = self._queue.cancelled(worker_id, job.id, job.token, row, log_lines)
         else:
             instead = self._dead(running, started, ended)
-            duration = (ended - started) * 1000
-            failure = Failure(job.id, job.token, duration, decision.error, row, log_lines, decision.crash)
+            lasted, used = (ended - started) * 1000, _usage(usage, running)
+            failure = Failure(job.id, job.token, lasted, decision.error, row, log_lines, decision.crash, used)
             if decision.kind == "retry":
                 call = self._queue.retry(worker_id, failure, decision.delay)
             else:
@@ -106,22 +117,28 @@ class Settler:
             job, worker_id = running.job, running.worker_id
             decision = on_refused_outcome(reason)
             self.refused(running, decision)
-            row = history_row(job.attempt, decision, worker_id, self._clock.at(started), self._clock.at(ended))
+            row = self._row(running, decision, started, ended)
             failure = Failure(job.id, job.token, (ended - started) * 1000, decision.error, row, b"", "")
             return Parcel([running], self._queue.dead_letter(worker_id, failure, decision.error_type))
 
         return parcel
 
-    def _give_up_in(self, running: Running, now: float) -> float:
-        """Return the seconds within which another attempt may start."""
-        if running.retry_for is None:
-            return float("inf")
-        return (created_ms(running.job.id) - self._clock.at(now)) / 1000 + running.retry_for
+    def _row(
+        self, running: Running, decision: Decision, started: float, ended: float, usage: Usage | None = None
+    ) -> bytes:
+        times = self._clock.at(started - running.frozen), self._clock.at(ended)
+        return history_row(
+            running.job.attempt, decision, running.worker_id, times, ended - started, usage, running.frozen
+        )
 
     def requeue(self, running: Running, delay: float = 0.0) -> None:
         """Requeue a job without counting its attempt."""
         call = self._queue.requeue(running.worker_id, running.job.id, running.job.token, delay)
         self.delivery.send(Parcel([running], call))
+
+
+def _usage(usage: Usage | None, running: Running) -> str:
+    return "" if usage is None else as_usage(usage.user, usage.system, usage.peak, running.file_class)
 
 
 _LOUD: Mapping[str, str] = {"dead": "error", "retry": "warning", "cancelled": "info"}

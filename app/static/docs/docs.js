@@ -1,6 +1,7 @@
-// Shows /openapi.json. If API keys are configured it asks for one, which is kept in this page's memory only.
+// Shows the OpenAPI document. If API keys are configured it asks for one, which is kept in this page's memory only.
 "use strict";
 
+const openapi = new URL("../openapi.json", document.currentScript.src);
 const form = document.getElementById("key");
 const trouble = document.getElementById("trouble");
 
@@ -22,7 +23,7 @@ function show(openapi, secret) {
 
 async function load(secret) {
   const headers = secret ? { Authorization: `Bearer ${secret}` } : {};
-  const answer = await fetch("/openapi.json", { headers, cache: "no-store" });
+  const answer = await fetch(openapi, { headers, cache: "no-store" });
   if (answer.ok) {
     show(await answer.json(), secret);
     return;

@@ -4,8 +4,8 @@
 --
 -- KEYS  1 prefix
 -- ARGV  1 worker  2 default retention ms  3 the jobs, packed (MessagePack), each {id, token, duration ms, result, log},
---       where result and log may be left out, and a result of false is none
--- Returns  of those for which it is not OK the number, from 1 on, and ALREADY, STALE or MISSING (see accept_outcome)
+--       where result and log may be omitted, and a result of false means none
+-- Returns  for each job that is not OK: its number, counting from 1, and ALREADY, STALE or MISSING (see accept_outcome)
 
 local worker, retention = ARGV[1], ARGV[2]
 local own = P .. KEY.processing .. worker
@@ -43,7 +43,7 @@ local function remove_from_list(ids)
   end
 end
 
-local function note_completed(id, job_type, duration, kept)
+local function note_completed(id, job_type, duration, kept, usage)
   completed[#completed + 1] = id
   if kept then
     local at = #finished
@@ -51,6 +51,9 @@ local function note_completed(id, job_type, duration, kept)
   end
   completed_of[job_type] = (completed_of[job_type] or 0) + 1
   observe('run', job_type, duration + 0, 1)
+  if usage then
+    observe_usage(job_type, usage)
+  end
 end
 
 -- One write for all jobs, wherever that is possible.
@@ -70,7 +73,7 @@ end
 
 -- Complete an attempt of a plain job that has no log, as nearly all are, where records are kept by default. Returns false
 -- for any other: to that nothing was done.
-local function complete_plain(id, token, duration, result)
+local function complete_plain(id, token, duration, result, usage)
   local record = P .. KEY.job .. id
   local fields = redis.pcall('HMGET', record, 'token', 'state', 'plain', 'children', 'type')
   local job_type = fields[5]
@@ -82,15 +85,18 @@ local function complete_plain(id, token, duration, result)
   else
     redis.call('HSET', record, 'state', STATE.completed, 'finished', now_text, 'duration', duration)
   end
+  if usage then
+    redis.call('HSET', record, 'usage', usage)
+  end
   redis.call('PEXPIRE', record, retention)
-  note_completed(id, job_type, duration, true)
+  note_completed(id, job_type, duration, true, usage)
   return true
 end
 
 local outcomes, others = cmsgpack.unpack(ARGV[3]), {}
 local keeps_records = tonumber(retention) > 0
 for i, each in ipairs(outcomes) do
-  if each[5] or not (keeps_records and complete_plain(each[1], each[2], each[3], each[4])) then
+  if each[5] or not (keeps_records and complete_plain(each[1], each[2], each[3], each[4], each[6])) then
     others[#others + 1] = i
   end
 end
@@ -100,12 +106,15 @@ if #others == 0 then
 end
 
 -- Complete any job. Returns what accept_outcome does.
-local function complete(id, token, duration, result, log)
+local function complete(id, token, duration, result, log, usage)
   local answer, job = accept_outcome(worker, id, token)
   if answer == 'OK' then
     keep_log(id, log or '')
-    local fields = result and { 'duration', duration, 'result', result } or { 'duration', duration }
-    note_completed(id, job.type, duration, finish_record(id, STATE.completed, job, retention, unpack(fields)))
+    local fields = { 'duration', duration }
+    for name, value in pairs({ result = result or nil, usage = usage }) do
+      fields[#fields + 1], fields[#fields + 2] = name, value
+    end
+    note_completed(id, job.type, duration, finish_record(id, STATE.completed, job, retention, unpack(fields)), usage)
   elseif answer == 'STALE' then
     count(COUNTER.stale, 1)
   end
@@ -114,7 +123,7 @@ end
 
 local exceptions = {}
 for _, i in ipairs(others) do
-  local answer = complete(unpack(outcomes[i], 1, 5))
+  local answer = complete(unpack(outcomes[i], 1, 6))
   if answer ~= 'OK' then
     exceptions[#exceptions + 1] = i
     exceptions[#exceptions + 1] = answer

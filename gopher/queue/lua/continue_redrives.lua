@@ -4,14 +4,15 @@
 --
 -- KEYS  1 prefix
 -- ARGV  1 limit  2 default retention ms
--- Returns  how many went back, when to continue (ms, '' for never), now
+-- Returns  how many were redriven, when to continue (ms, '' for never), now
 
 local redrives_left = tonumber(ARGV[1])
 local redriven = 0
-local CANARY_KEPT = 3600000 -- ms that the record of a canary is kept at least: its end must be seen
+local CANARY_KEPT = 3600000 -- ms for which the record of a canary is kept at least, so that its end is seen
 local CHECK_EVERY = 500 -- ms between two checks of the canaries
-local SHORTEST_WAIT = 20 -- ms: at a higher rate several go at a time
-local CATCH_UP = 100 -- ms: what the rate would have allowed in a longer time without a call is not made up for
+local SHORTEST_WAIT = 20 -- ms: at a higher rate, several are redriven at a time
+local LOOKED_AT = 2000 -- dead letters of all tenants that a call looks at for those of one
+local CATCH_UP = 100 -- ms: after a longer time without a call, the rate does not catch up
 allow_when_full()
 
 -- Return ids of dead letters of before `began`, at most `of_each` from each key and `want` in all. The oldest ones of a
@@ -27,13 +28,51 @@ local function oldest(keys, began, want, of_each)
   return ids
 end
 
+-- Return ids of a tenant's dead letters in the same way, and whether some are left to look at. Those of others stay where they
+-- are: for each key, `passed:<key>` has the last one that was looked at, and when that died.
+local function oldest_of_tenant(plan, keys, want, of_each)
+  local ids, looks_left = {}, LOOKED_AT
+  local function take(key)
+    local most, passed = #ids + math.min(of_each, want - #ids), redis.call('HGET', plan.record, 'passed:' .. key)
+    local last, fell = string.match(passed or '', '^(%S+) (%S+)$')
+    local rank = last and redis.call('ZRANK', key, last)
+    local start = rank and rank + 1 or fell and redis.call('ZCOUNT', key, '-inf', '(' .. fell) or 0
+    while #ids < most do
+      local rows = redis.call('ZRANGE', key, start, start + 99, 'WITHSCORES')
+      for i = 1, #rows, 2 do
+        if tonumber(rows[i + 1]) > plan.began then
+          return false
+        elseif #ids >= most or looks_left <= 0 then
+          return true
+        end
+        looks_left = looks_left - 1
+        if (read_record(rows[i], 'tenant')[1] or '') == plan.tenant then
+          ids[#ids + 1] = rows[i]
+        else
+          redis.call('HSET', plan.record, 'passed:' .. key, rows[i] .. ' ' .. rows[i + 1])
+        end
+      end
+      if #rows < 200 then
+        return false
+      end
+      start = start + 100
+    end
+    return true
+  end
+  local is_more = false
+  for _, key in ipairs(keys) do
+    is_more = take(key) or is_more
+  end
+  return ids, is_more
+end
+
 local function keys_of(plan)
   if plan.groups == '' then
     return { P .. KEY.failed }
   end
   local keys = {}
   for _, group in ipairs(split(plan.groups)) do
-    -- One that is empty fills only with those that die later.
+    -- An empty group can only fill with jobs that fail later, which the redrive does not cover.
     if redis.call('EXISTS', P .. KEY.group .. group) == 1 then
       keys[#keys + 1] = P .. KEY.group .. group
     end
@@ -41,10 +80,16 @@ local function keys_of(plan)
   return keys
 end
 
--- Redrive up to `want` of what is left. Returns their ids, and how many dead letters were taken.
+-- Redrive up to `want` of what is left. Returns their ids, how many dead letters were taken, and whether fewer than that say
+-- nothing about whether some are left.
 local function redrive(plan, want, of_each)
-  local back = {}
-  local ids = oldest(keys_of(plan), plan.began, math.min(want, plan.left), of_each)
+  local back, keys, ids, is_more = {}, keys_of(plan), nil, false
+  want = math.min(want, plan.left)
+  if plan.tenant then
+    ids, is_more = oldest_of_tenant(plan, keys, want, of_each)
+  else
+    ids = oldest(keys, plan.began, want, of_each)
+  end
   for _, id in ipairs(ids) do
     if revive(id) then
       back[#back + 1] = id
@@ -57,7 +102,7 @@ local function redrive(plan, want, of_each)
   redriven = redriven + #back
   redis.call('HINCRBY', plan.record, 'retried', #back)
   redis.call('HSET', plan.record, 'left', plan.left)
-  return back, #ids
+  return back, #ids, is_more
 end
 
 local function keep_record(id)
@@ -86,7 +131,7 @@ local function check_canaries(plan)
     if SUCCEEDED[state] then
       completed = completed + 1
     elseif not state or ENDED[state] then
-      end_redrive(plan.id, 'stopped', 'job ' .. id .. ' of the first ones is ' .. (state or 'gone'))
+      end_operation(KEY.redrives, plan.record, plan.id, 'stopped', 'canary ' .. id .. ' is ' .. (state or 'gone'))
       return nil
     end
   end
@@ -97,7 +142,7 @@ local function check_canaries(plan)
   return now
 end
 
--- Return how many may go now by the rate.
+-- Return how many the rate allows now.
 local function allowed(plan)
   if not plan.rate then
     return redrives_left
@@ -112,10 +157,10 @@ end
 
 local function redrive_more(plan)
   local want = allowed(plan)
-  local _, taken = redrive(plan, want, want)
+  local _, taken, is_more = redrive(plan, want, want)
   redrives_left = redrives_left - taken
-  if plan.left <= 0 or taken < want then
-    end_redrive(plan.id, 'finished', '')
+  if plan.left <= 0 or (taken < want and not is_more) then
+    end_operation(KEY.redrives, plan.record, plan.id, 'finished', '')
     return nil
   end
   return plan.rate and math.max(math.ceil(plan.stamp + 1000 / plan.rate), now + SHORTEST_WAIT) or now
@@ -123,7 +168,8 @@ end
 
 local function continue_redrive(id)
   local record = P .. KEY.redrive .. id
-  local fields = redis.call('HMGET', record, 'state', 'groups', 'canary', 'rate', 'left', 'began', 'stamp', 'canaries')
+  local fields = redis.call('HMGET', record, 'state', 'groups', 'canary', 'rate', 'left', 'began', 'stamp', 'canaries',
+    'tenant')
   if not fields[1] then
     redis.call('ZREM', P .. KEY.redrives, id)
     return nil
@@ -132,6 +178,9 @@ local function continue_redrive(id)
     id = id, record = record, groups = fields[2], canary = tonumber(fields[3]), rate = tonumber(fields[4]),
     left = tonumber(fields[5]), began = tonumber(fields[6]), stamp = tonumber(fields[7]), canaries = fields[8],
   }
+  if fields[9] and fields[9] ~= '' then
+    plan.tenant, plan.groups = fields[9], string.sub(plan.groups, 2)
+  end
   if fields[1] == 'running' then
     return redrive_more(plan)
   elseif plan.canaries then
@@ -140,7 +189,7 @@ local function continue_redrive(id)
   return redrive_canaries(plan)
 end
 
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. KEY.redrives, '-inf', now, 'LIMIT', 0, 10)) do
+for _, id in ipairs(operations_due(KEY.redrives)) do
   local at = redrives_left > 0 and continue_redrive(id)
   if at then
     redis.call('ZADD', P .. KEY.redrives, at, id)
@@ -151,5 +200,4 @@ if redriven > 0 then
   ensure_next()
 end
 write_counts()
-local head = redis.call('ZRANGE', P .. KEY.redrives, 0, 0, 'WITHSCORES')
-return { redriven, head[2] and tonumber(head[2]) < OVER and head[2] or '', now }
+return { redriven, next_operation(KEY.redrives), now }

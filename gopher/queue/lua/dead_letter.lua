@@ -1,11 +1,11 @@
--- Give a job up: it waits in the dead letter queue for an operator.
+-- Make a job a dead letter, which waits for an operator.
 --
 -- processing -> failed
 --
 -- KEYS  1 prefix
 -- ARGV  1 worker  2 id  3 token  4 class of the error  5 how the child died, e.g. SIGSEGV, else ''
 --       6 duration ms  7 error (JSON)  8 history row (JSON)  9 log or ''
---       10 where it failed: file:line function, else ''
+--       10 where it failed: file:line function, else ''  11 what it has used (see observe_usage), else ''
 -- Returns  OK, ALREADY, STALE or MISSING (see settle)
 
 local worker, id, token = ARGV[1], ARGV[2], ARGV[3]
@@ -22,7 +22,8 @@ if ARGV[5] ~= '' then
 end
 add_dead_letter(id, job.type, ARGV[4], ARGV[10])
 observe('run', job.type, tonumber(ARGV[6]), 1)
-after_end(id, false, job)
+observe_usage(job.type, ARGV[11])
+after_end(id, STATE.failed, job)
 if children_released > 0 then
   ensure_next()
 end

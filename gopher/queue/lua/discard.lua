@@ -1,4 +1,4 @@
--- Delete dead letters for good.
+-- Delete dead letters permanently.
 --
 -- failed -> -
 --

@@ -1,26 +1,36 @@
 -- Store new jobs and put each where it waits. A repeat with the same ids, or under the same idempotency key, stores
 -- nothing twice.
 --
--- - -> pending (the first one goes on to `next`); scheduled when its time has not come, or when it waits
+-- - -> pending (the first one moves on to `next`); scheduled if it is not due yet, or if it waits
 -- for other jobs
 --
 -- KEYS  1 prefix
--- ARGV  for a single plain job without an idempotency key: id, type, priority, envelope. Else
+-- ARGV  for a single plain job without an idempotency key: id, type, priority, envelope, and its tenant if it has one. Else
 --       1 digest of the idempotency key or ''  2 digest of the request  3 what to answer a repeat with  4 for how
---       many ms  5 a packed list (MessagePack) of all jobs' values, then the envelope of each. The values are id, type,
---       priority, and '' for a plain job; for any other lines of: due
---       ('': now), expires ('': never), retention ms ('': the default), unique name (type, key, owner) or '', ms that it counts,
---       limit key or '', ids that it waits for, joined by commas, or ''; 'run' or 'fail' when one of those does
---       not complete. Times are ms since 1970, or '+5000' for that many from now
+--       many ms  5 a packed list (MessagePack) of all jobs' values: id, type, priority, tenant or ''  6 '' if all jobs
+--       are plain (but for their tenants), else a packed list of the number of each other one, from 1 on, and its options;
+--       then the envelope of each job. Options are lines of: due ('': now), expires ('': never), when to start no other
+--       attempt ('': never), retention ms ('': the default), unique name (type, key, owner) or '', ms that it counts, limit
+--       key or '', ids that it waits for, joined by commas, or '': <id>@<queue> in another queue; 'run' or 'fail' when one of
+--       those does not complete; what its end tells (see library/outbox.lua); digest of the submission of a job whose id was
+--       chosen; callback; with a unique mode three more (see unique_modes): the mode, ms after which a job is postponed no
+--       more, or '', and the id of the job whose folder has the files, or ''. Times are ms since 1970, or '+5000' for that
+--       many from now. With bounds on waiting jobs four more: 'all' to store all jobs or none, 'some' those that fit, 'none'
+--       to only check; how many may wait, or ''; the owner of the jobs; how many of an owner may wait, or ''
 -- Returns  {REPLAYED, what ARGV 3 was the first time} or {MISMATCH} for a known idempotency key,
---       {NOPARENT, id} when a job to wait for does not exist, else OK, and of those jobs that are not new
+--       {NOPARENT, id} when a job to wait for does not exist, {BEYOND, {the number and the answer of each job that does
+--       not fit}}, {TAKEN, {the number of each job whose chosen id is that of another one, and TAKEN}}, {REJECTED, {the
+--       same of jobs that reject}}, {MOVED, {number and id of the job whose folder must have the files}}, else OK, and of
+--       those jobs that are not new
 --       the number, from 1 on, and DUPLICATE when its record existed already, or id, state and priority of the job
---       that has its unique key; after REPLAYED come those that were not new the first time
+--       that has its unique key or its chosen id, and `replaced` or `rejected`, or TAKEN, or BEYOND and the bound (queue
+--       or owner); after REPLAYED come those that were not new the first time
 
 -- Nearly every call has a single plain job, which is stored here. Only if others wait while `next` is empty, they have to
 -- be put in order, so that the job takes the general way below.
-local is_single = #ARGV == 4
-if is_single then
+local is_of_tenant = #ARGV == 5
+local is_single = #ARGV == 4 or is_of_tenant
+if #ARGV == 4 then
   local id, job_type, priority = ARGV[1], ARGV[2], ARGV[3]
   local record, first = P .. KEY.job .. id, P .. KEY.next
   -- A key that is named twice counts twice, so that one command asks about both.
@@ -44,9 +54,25 @@ if is_single then
   end
 end
 
+-- The same for a job that is plain but for its tenant, while others wait.
+if is_of_tenant then
+  local id, job_type, priority = ARGV[1], ARGV[2], ARGV[3]
+  local record, first = P .. KEY.job .. id, P .. KEY.next
+  local existing = redis.call('EXISTS', record, first, first)
+  if existing % 2 == 1 then
+    return { 'OK', 1, 'DUPLICATE' }
+  end
+  if existing == 2 then
+    redis.call('HSET', record, 'type', job_type, 'priority', priority, 'state', STATE.pending, 'since', now,
+      'envelope', ARGV[4], 'plain', '1', 'tenant', ARGV[5])
+    push_pending('LPUSH', id, priority, ARGV[5])
+    redis.call('HINCRBY', P .. KEY.totals, COUNTER.enqueued .. job_type .. ':' .. priority, 1)
+    return { 'OK' }
+  end
+end
+
 local STRIDE = 4 -- values of a job in `jobs`
-local OPTIONS = '^' .. string.rep('([^\n]*)\n', 7) .. '([^\n]*)$'
-local jobs = is_single and { ARGV[1], ARGV[2], ARGV[3], '' } or cmsgpack.unpack(ARGV[5])
+local jobs = is_single and { ARGV[1], ARGV[2], ARGV[3], ARGV[5] or '' } or cmsgpack.unpack(ARGV[5])
 local answers, earliest = { 'OK' }, nil
 
 local request = not is_single and ARGV[1] ~= '' and P .. KEY.idempotency .. ARGV[1] -- the key, if the call has one
@@ -77,28 +103,14 @@ local function note_request(has_duplicates)
   end
 end
 
-local function instant(text)
-  if string.sub(text, 1, 1) == '+' then
-    return now + tonumber(text)
-  end
-  return tonumber(text) or 0
-end
-
-local options = {} -- place of a job's id in `jobs` -> its options, if it is not plain
-
-local function parse_options(text)
-  local due, expires, retention, unique, unique_for, limit_key, parents, on_failure = string.match(text, OPTIONS)
-  return {
-    due = instant(due), expires = expires ~= '' and instant(expires) or nil, retention = retention, unique = unique,
-    unique_for = unique_for, limit_key = limit_key, parents = parents, on_parent_failure = on_failure,
-  }
-end
+local options, has_modes = {}, false -- place of a job's id in `jobs` -> its options, if it is not plain
 
 local function parse_all_options()
-  for i = 1, #jobs, STRIDE do
-    if jobs[i + 3] ~= '' then
-      options[i] = parse_options(jobs[i + 3])
-    end
+  local packed = not is_single and ARGV[6] ~= '' and cmsgpack.unpack(ARGV[6]) or {}
+  for at = 1, #packed, 2 do
+    local i = (packed[at] - 1) * STRIDE + 1
+    options[i] = parse_options(packed[at + 1], jobs[i + 3])
+    has_modes = has_modes or options[i].unique_mode ~= nil
   end
 end
 
@@ -113,7 +125,7 @@ local function missing_parent()
     -- A repeat may come after the parents' records have expired: what was stored is stored.
     local is_new = parents ~= '' and redis.call('EXISTS', P .. KEY.job .. jobs[i]) == 0
     for parent in string.gmatch(is_new and parents or '', '[^,]+') do
-      if not earlier[parent] and redis.call('EXISTS', P .. KEY.job .. parent) == 0 then
+      if not earlier[parent] and not string.find(parent, '@', 1, true) and redis.call('EXISTS', P .. KEY.job .. parent) == 0 then
         return parent
       end
     end
@@ -121,105 +133,10 @@ local function missing_parent()
   end
 end
 
--- Return the id of the job that is stored under a unique name, or nil. Earlier versions stored it under the key alone: such
--- a job counts for trusted jobs of the same type, not for those of an owner, since its own owner is not known.
-local function stored_under(unique, job_type)
-  local id = redis.call('GET', P .. KEY.unique .. unique)
-  local key = not id and string.match(unique, '^%S+ (%S+)$')
-  if key then
-    id = redis.call('GET', P .. KEY.unique .. key)
-    id = id and redis.call('HGET', P .. KEY.job .. id, 'type') == job_type and id
-  end
-  return id or nil
-end
-
--- Return the id of a waiting or running job with the unique name and the answer that describes it, or nil.
-local function holder_of(unique, job_type)
-  local holder = stored_under(unique, job_type)
-  if not holder then
-    return nil
-  end
-  local fields = redis.call('HMGET', P .. KEY.job .. holder, 'state', 'priority', 'expires')
-  local state, priority, expires = fields[1], fields[2], fields[3]
-  -- One that is too late to start has ended, even if no worker has come to it yet.
-  if not state or (UNSTARTED[state] and expires and tonumber(expires) <= now) then
-    return nil
-  end
-  return holder, holder .. ' ' .. state .. ' ' .. (priority or '')
-end
+local mode, most, owner, most_of_owner = unpack(ARGV, 7 + #jobs / STRIDE)
+local beyond, refused -- the jobs that do not fit, if there are bounds: see `find_beyond`
 
 local holders = {} -- id of a job that is not stored -> id of the job that has its unique key
-local parents_seen = {} -- id of a job that others wait for -> its state, and their ids
-
-local function parent_of(id)
-  local parent = parents_seen[id]
-  if not parent then
-    local fields = redis.call('HMGET', P .. KEY.job .. id, 'state', 'children', 'readers')
-    parent = { state = fields[1], children = { fields[2] or nil }, known_readers = fields[3] or '', readers = {} }
-    parents_seen[id] = parent
-  end
-  return parent
-end
-
--- Put the known readers before the new ones, without some that have ended. Two are checked for each new one, and go to the
--- end if they have not ended: so there are at most about twice as many as have not.
-local function with_known_readers(parent)
-  local ids, new, at, checks = parent.known_readers, parent.readers, 1, 2 * #parent.readers
-  while at <= #ids and checks > 0 do
-    local comma = string.find(ids, ',', at, true) or #ids + 1
-    local id = string.sub(ids, at, comma - 1)
-    if not has_ended(id) then
-      new[#new + 1] = id
-    end
-    at, checks = comma + 1, checks - 1
-  end
-  if at <= #ids then
-    table.insert(new, 1, string.sub(ids, at))
-  end
-  return table.concat(new, ',')
-end
-
--- One write a parent, however many wait for it.
-local function write_parents()
-  for id, parent in pairs(parents_seen) do
-    if #parent.children > 0 then
-      set_extra(id, 'children', table.concat(parent.children, ','))
-    end
-    if #parent.readers > 0 then
-      redis.call('HSET', P .. KEY.job .. id, 'readers', with_known_readers(parent))
-    end
-  end
-end
-
--- Note a new job with those it waits for. Returns how many they are, and one that has failed it already.
-local function follow_parents(id, parents)
-  local waiting_for, failed_parent = 0, nil
-  for each in string.gmatch(parents, '[^,]+') do
-    local parent = parent_of(each)
-    if not ENDED[parent.state] then
-      parent.children[#parent.children + 1] = id
-      waiting_for = waiting_for + 1
-    elseif SUCCEEDED[parent.state] then
-      -- Its result is still to be read: see `after_end`.
-      parent.readers[#parent.readers + 1] = id
-    else
-      failed_parent = failed_parent or each
-    end
-  end
-  return waiting_for, failed_parent
-end
-
-local queued, queued_jobs = {}, 0 -- priority -> ids of jobs that may run at once, and how many these are
-
-local function queue_up(id, priority)
-  local ids = queued[priority]
-  if not ids then
-    ids = {}
-    queued[priority] = ids
-  end
-  ids[#ids + 1] = id
-  queued_jobs = queued_jobs + 1
-end
 
 -- Put a single job straight into `next` when nothing else waits. Returns whether it did.
 local function went_to_next()
@@ -227,35 +144,35 @@ local function went_to_next()
     return false
   end
   local _, ids = next(queued)
-  redis.call('LPUSH', P .. KEY.next, ids[1])
+  local _, of_tenants = next(tenants_queued)
+  local tenant = of_tenants and of_tenants.names[1]
+  if is_limited_tenant(tenant) then
+    return false
+  end
+  redis.call('LPUSH', P .. KEY.next, ids and ids[1] or of_tenants.ids[tenant])
   return true
 end
 
--- One write for each priority and thousand jobs: Lua passes on no more than some thousands of values.
 local function write_queued()
   local has_next = redis.call('EXISTS', P .. KEY.next) == 1
   if not has_next and went_to_next() then
     return
   end
-  for priority, ids in pairs(queued) do
-    for at = 1, #ids, 1000 do
-      redis.call('LPUSH', P .. KEY.pending .. priority, unpack(ids, at, math.min(at + 999, #ids)))
-    end
-  end
+  push_queued()
   if not has_next then
     ensure_next()
   end
 end
 
 local function envelope_of(i)
-  return ARGV[is_single and 4 or 6 + (i - 1) / STRIDE]
+  return ARGV[is_single and 4 or 7 + (i - 1) / STRIDE]
 end
 
 local templates = {} -- type, priority, state -> key of a record without an envelope; '' after the first job like that
 
 -- Write a job's record unless it exists. Those of a kind are copies of one record: a short one is copied in less time
 -- than it is written in, field by field. Returns whether it was written.
-local function write_record(i, record, state)
+local function write_record(i, record, state, tenant)
   local job_type, priority = jobs[i + 1], jobs[i + 2]
   local kind = state .. ':' .. priority .. ':' .. job_type
   local template = templates[kind]
@@ -265,7 +182,7 @@ local function write_record(i, record, state)
     end
     -- The first write: a server that is out of memory refuses the whole call here.
     redis.call('HSET', record, 'type', job_type, 'priority', priority, 'state', state, 'since', now,
-      'envelope', envelope_of(i), 'plain', '1')
+      'envelope', envelope_of(i), 'plain', '1', unpack(tenant and { 'tenant', tenant } or {}))
     templates[kind] = ''
     return true
   end
@@ -279,7 +196,11 @@ local function write_record(i, record, state)
   if redis.call('COPY', template, record) == 0 then
     return false
   end
-  redis.call('HSET', record, 'envelope', envelope_of(i))
+  if tenant then
+    redis.call('HSET', record, 'envelope', envelope_of(i), 'tenant', tenant)
+  else
+    redis.call('HSET', record, 'envelope', envelope_of(i))
+  end
   return true
 end
 
@@ -297,6 +218,10 @@ local function place(i, record, job, parents)
   if failed_parent and job.on_parent_failure ~= 'run' then
     fail_child(failed_parent, id, record, job_type)
     free_unique_key(id, job.unique)
+    if job.tells ~= '' then
+      post_state(id, STATE.failed, job.tells)
+    end
+    job.has_failed = true
   elseif waiting_for > 0 then
     redis.call('HSET', record, 'state', STATE.scheduled, 'waiting_for', waiting_for, 'due', due)
     redis.call('ZADD', P .. KEY.scheduled, NEVER, id)
@@ -305,39 +230,80 @@ local function place(i, record, job, parents)
     redis.call('ZADD', P .. KEY.scheduled, due, id)
     earliest = math.min(earliest or due, due)
   else
-    queue_up(id, jobs[i + 2])
+    queue_up(id, jobs[i + 2], job.tenant)
   end
+end
+
+-- Return the answer for a job that is not stored, because another one has its unique key.
+local function give_way(i, job)
+  local id, job_type, priority = jobs[i], jobs[i + 1], jobs[i + 2]
+  local repeated = job.unique_mode == 'replace' and redis.call('GET', P .. KEY.replaced .. id)
+  if repeated then
+    holders[id] = string.match(repeated, '^%S+')
+    return repeated
+  end
+  local holder, answer, running = find_holder(job, job_type)
+  holders[id] = holder
+  if running then
+    job.parents, job.on_parent_failure = running, 'run'
+  elseif holder and job.unique_mode == 'replace' then
+    local due, its_priority
+    answer, due, its_priority = replace_job(holder, id, job, job_type, priority, envelope_of(i))
+    if due == 0 then
+      queue_up(holder, its_priority, job.tenant)
+    elseif due then
+      earliest = math.min(earliest or due, due)
+    end
+  elseif holder and job.unique_mode then
+    answer = answer .. ' rejected'
+  end
+  return answer
 end
 
 local function store_with_options(i, record, job)
   local id, unique = jobs[i], job.unique
-  -- A repeat is one even if another job has the key meanwhile.
-  if unique ~= '' and redis.call('EXISTS', record) == 0 then
-    local holder, answer = holder_of(unique, jobs[i + 1])
-    if holder then
-      holders[id] = holder
-      return answer
-    end
+  local known = job.named ~= '' and known_by_id(id)
+  if known then
+    return known == job.named and answer_named(id) or 'TAKEN'
   end
-  if not write_record(i, record, job.due > now and STATE.scheduled or STATE.pending) then
+  -- A repeat is one even if another job has the key meanwhile.
+  local answer = unique ~= '' and redis.call('EXISTS', record) == 0 and give_way(i, job)
+  if answer then
+    return answer
+  end
+  if not write_record(i, record, job.due > now and STATE.scheduled or STATE.pending, job.tenant) then
     return 'DUPLICATE'
   end
   if job.expires then
     set_extra(id, 'expires', job.expires)
   end
+  if job.give_up then
+    set_extra(id, 'give_up', job.give_up)
+  end
   if job.retention ~= '' then
     set_extra(id, 'retention', job.retention)
   end
   if unique ~= '' then
+    unique = name_to_store(unique, jobs[i + 1])
+    job.unique = unique
     set_extra(id, 'unique', unique)
     redis.call('SET', P .. KEY.unique .. unique, id, 'PX', job.unique_for)
+  end
+  if job.callback ~= '' then
+    set_extra(id, 'callback', job.callback)
   end
   if job.limit_key ~= '' then
     set_extra(id, 'bucket', jobs[i + 1] .. '/' .. job.limit_key)
   end
+  if job.tells ~= '' then
+    set_extra(id, 'tells', job.tells)
+  end
+  if job.named ~= '' then
+    remember_named(id, job.named)
+  end
   local parents = string.gsub(job.parents, '[^,]+', holders)
   if parents ~= '' then
-    set_extra(id, 'parents', parents, 'on_parent_failure', job.on_parent_failure)
+    set_extra(id, 'parents', (string.gsub(parents, '@[^,]*', '')), 'on_parent_failure', job.on_parent_failure)
   end
   place(i, record, job, parents)
   return nil
@@ -346,17 +312,21 @@ end
 -- Store a job. Returns what to answer for it when it is not new.
 local function store(i)
   local record, job = P .. KEY.job .. jobs[i], options[i]
-  if job then
+  if beyond and beyond[(i + STRIDE - 1) / STRIDE] then
+    return beyond[(i + STRIDE - 1) / STRIDE]
+  elseif job then
     local answer = store_with_options(i, record, job)
     if answer then
       return answer
     end
-  elseif write_record(i, record, STATE.pending) then
-    queue_up(jobs[i], jobs[i + 2])
   else
-    return 'DUPLICATE'
+    local tenant = jobs[i + 3] ~= '' and jobs[i + 3]
+    if not write_record(i, record, STATE.pending, tenant) then
+      return 'DUPLICATE'
+    end
+    queue_up(jobs[i], jobs[i + 2], tenant)
   end
-  count(COUNTER.enqueued .. jobs[i + 1] .. ':' .. jobs[i + 2], 1)
+  count_stored(jobs[i + 1], jobs[i + 2])
   return nil
 end
 
@@ -369,18 +339,56 @@ local missing = missing_parent()
 if missing then
   return { 'NOPARENT', missing }
 end
+local taken = next(options) and mode ~= 'some' and ids_taken(jobs, options, STRIDE)
+if taken and #taken > 0 then
+  return { 'TAKEN', taken }
+end
+
+local refusal = has_modes and refuse_unique(jobs, options, STRIDE)
+if refusal then
+  return refusal
+end
+
+if mode then
+  -- Whether a job would be one more: it is not there, and no job with its unique key is, nor comes earlier in the call.
+  local function is_one_more(number, uniques)
+    local i = (number - 1) * STRIDE + 1
+    local unique = options[i] and options[i].unique or ''
+    if redis.call('EXISTS', P .. KEY.job .. jobs[i]) == 1 or (unique ~= '' and find_holder(options[i], jobs[i + 1])) then
+      return false
+    end
+    local comes_earlier = uniques[unique]
+    uniques[unique] = unique ~= ''
+    return not comes_earlier
+  end
+
+  beyond, refused = find_beyond(#jobs / STRIDE, is_one_more, most, owner, most_of_owner)
+  if mode ~= 'some' and #refused > 0 then
+    return { 'BEYOND', refused }
+  elseif mode == 'none' then
+    return answers
+  end
+end
+
+local counts_owner, owner_jobs = mode and most_of_owner ~= '' and owner ~= '', 0
 
 for i = 1, #jobs, STRIDE do
   local answer = store(i)
   if answer then
     answers[#answers + 1] = (i + STRIDE - 1) / STRIDE
     answers[#answers + 1] = answer
+  elseif counts_owner and not (options[i] and options[i].has_failed) then
+    set_extra(jobs[i], 'owner', owner)
+    owner_jobs = owner_jobs + 1
   end
 end
 delete_templates()
 write_parents()
+if owner_jobs > 0 then
+  redis.call('HINCRBY', P .. KEY.waiting, owner, owner_jobs)
+end
 if request then
-  note_request(next(holders) ~= nil)
+  note_request(next(holders) ~= nil or (refused and #refused > 0))
 end
 if earliest then
   wake_scheduler_if_first(KEY.scheduled, earliest)

@@ -12,7 +12,7 @@
 local limit, place, keep_for = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[4])
 local finished = P .. KEY.finished
 local SAMPLE = 20 -- of this many records one is measured, with all of its fields
-local checks_left = 2000 -- children that one call checks
+local checks_left = 2000 -- readers that one call checks
 -- No write of this script needs memory before one has freed some: a full server refuses none of them.
 allow_when_full()
 
@@ -24,22 +24,34 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. KEY.redrives, '-inf', '(' .
   end
 end
 
--- Return whether one of the jobs (ids, joined by commas) that waited for this one has not ended, as far as this call
--- may check. Those in front that have are left out next time, so that the end is reached however many there are.
-local function is_awaited(id, ids)
-  local at = 1
-  while at <= #ids do
-    local comma = string.find(ids, ',', at, true) or #ids + 1
-    if checks_left <= 0 or not has_ended(string.sub(ids, at, comma - 1)) then
-      if at > 1 then
-        redis.call('HSET', P .. KEY.job .. id, 'readers', string.sub(ids, at))
-      end
-      return true
+-- Return the place of the first of some jobs that has not ended, as far as this call may check; nil if all have.
+local function first_unended(ids)
+  for at, reader in ipairs(ids) do
+    if checks_left <= 0 or not has_ended(reader) then
+      return at
     end
     checks_left = checks_left - 1
-    at = comma + 1
   end
-  return false
+end
+
+-- Return whether a job that will read the result of this one has not ended, as far as this call may check. Those in front
+-- that have are left out next time, so that the end is reached however many there are.
+local function is_awaited_by_list(id)
+  local key = P .. KEY.readers .. id
+  local ids = redis.call('LRANGE', key, 0, checks_left)
+  local at = first_unended(ids)
+  redis.call('LTRIM', key, (at or #ids + 1) - 1, -1)
+  return at
+end
+
+-- The same for readers that an earlier version has put into the record (ids, joined by commas).
+local function is_awaited_by(id, named)
+  local ids = split(named)
+  local at = first_unended(ids)
+  if at and at > 1 then
+    redis.call('HSET', P .. KEY.job .. id, 'readers', table.concat(ids, ',', at))
+  end
+  return at
 end
 
 local function must_be_kept(id)
@@ -51,7 +63,10 @@ local function must_be_kept(id)
     -- Not a record any more: `doctor` reports it.
     return true
   end
-  return readers and is_awaited(id, readers)
+  if readers == IN_LIST then
+    return is_awaited_by_list(id)
+  end
+  return readers and is_awaited_by(id, readers)
 end
 
 local removed, bytes, sampled, sampled_bytes, last = 0, 0, 0, 0, nil

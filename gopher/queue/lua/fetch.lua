@@ -1,4 +1,4 @@
--- Give a worker up to `want` jobs: first those of its own list that it has not (just delivered by BRPOPLPUSH, or given out
+-- Give a worker up to `want` jobs: first those of its own list that it does not have (delivered by BRPOPLPUSH, or fetched
 -- in a reply that was lost), then `next`, then pending in the worker's order. Jobs of a type that is over its limit are
 -- throttled on the way; others pass them.
 --
@@ -9,6 +9,7 @@
 --       one cycle of the worker  5 '1' when the order is strict  6 retention ms of expired jobs
 --       7 '1' to get what came before each attempt, else ''  8 '1' when it comes behind a BRPOPLPUSH, else '':
 --       such fetches count their tokens for themselves  9 numbers, joined by commas, of those whose replies never came
+--       10 letter of the only priority of which jobs are wanted, if one is: then `more` says whether `next` holds a job
 -- Returns  LOST when the worker's lease was taken away, else
 --       OK, now, 1 when more is waiting else 0; the number of the next token; a row for each job, packed (MessagePack);
 --       how long their texts are, packed; and the texts: of each job the envelope, then its parents' results. A row is
@@ -30,37 +31,6 @@ local function read_common(record)
   return redis.pcall('HMGET', record, 'state', 'type', 'priority', 'since', 'envelope', 'attempts', 'plain')
 end
 
--- Return the ms since a time; 0 for none, and for NaN.
-local function waited_since(since)
-  local waited = now - (tonumber(since) or now)
-  return waited > 0 and waited or 0
-end
-
--- The jobs of one call are much alike: those of a type and priority that came at the same time are counted together.
-local alike, alike_type, alike_priority, alike_since, alike_waited = 0, nil, nil, nil, nil
-
-local function count_alike()
-  if alike > 0 then
-    count(COUNTER.dequeued .. alike_type .. ':' .. alike_priority, alike)
-    observe('wait', alike_type, alike_waited, alike)
-  end
-end
-
--- Count an attempt that starts. Returns the ms that the job has waited.
-local function count_started(job_type, priority, since)
-  if since ~= alike_since or job_type ~= alike_type or priority ~= alike_priority then
-    count_alike()
-    alike, alike_type, alike_priority, alike_since, alike_waited = 0, job_type, priority, since, waited_since(since)
-  end
-  alike = alike + 1
-  return alike_waited
-end
-
--- Return whether a text can be a type or a priority: the worker could not read a reply with anything else.
-local function is_name(text)
-  return text and not string.find(text, '[\128-\255]')
-end
-
 local function add_text(text)
   local at = #texts + 1
   sizes[at], texts[at] = #text, text
@@ -74,6 +44,8 @@ local function reply(has_more)
   write_observations()
   return { 'OK', now, has_more and 1 or 0, number, cmsgpack.pack(rows), cmsgpack.pack(sizes), table.concat(texts) }
 end
+
+local note_told -- see `note_told_completion`; nil when nothing is subscribed
 
 -- Start the first attempt of a plain pending job, as nearly all are; its type must not be limited. Returns its priority; for
 -- any other job, to which nothing was done, false and what was read of it.
@@ -90,6 +62,7 @@ local function start_plain(id)
   local token = token_head .. number
   number = number + 1
   redis.call('HSET', record, 'state', STATE.processing, 'token', token, 'started', started, 'attempts', '1')
+  if note_told then note_told(record, job_type) end
   local waited = count_started(job_type, priority, job[SINCE])
   rows[#rows + 1] = with_prelude and { id, token, job_type, priority, 1, {}, 0, { '', waited }, {} }
     or { id, token, job_type, priority }
@@ -97,27 +70,34 @@ local function start_plain(id)
   return priority
 end
 
--- Most fetches of an idle worker are about the one job that was just delivered to it, with no other in its list or queued.
+-- Most fetches of an idle worker come behind a BRPOPLPUSH, with no job queued or in its list but the delivered one, if any.
 -- If that is a plain one, nothing below is needed.
 local delivered = want > 0 and redis.call('LRANGE', own, 0, 1) or {}
-if #delivered == 1
-    and redis.call('EXISTS', P .. KEY.limited, P .. KEY.throttled, P .. KEY.next, EVERY.pending) == 0
+if (#delivered == 1 or behind_pop and #delivered == 0)
+    and redis.call('EXISTS', P .. KEY.limited, P .. KEY.throttled, P .. KEY.subscribed, P .. KEY.next, EVERY.pending) == 0
     and redis.call('ZSCORE', P .. KEY.workers, worker) then
-  allow_when_full()
-  if start_plain(delivered[1]) then
+  if #delivered == 1 then allow_when_full() end
+  if #delivered == 0 or start_plain(delivered[1]) then
     return reply(false)
   end
 end
 
 allow_when_full()
 if not redis.call('ZSCORE', P .. KEY.workers, worker) then
-  -- On a server that was emptied it was never fenced: what its blocking pop is given would be held for good.
+  -- An emptied server does not know that it was fenced: jobs delivered to its blocking pop would be stuck in its list.
   redis.call('ZADD', P .. KEY.fenced, 'NX', now, worker)
   return { 'LOST' }
 end
 
--- Whether the queue is paused, or a type is limited: one command asks about everything rare.
-local is_held_back = redis.call('EXISTS', P .. KEY.paused, P .. KEY.limited, P .. KEY.throttled) > 0
+-- Whether the queue is paused, or a type is limited, and whether tenants wait: one command asks about everything rare. A key
+-- that is named five times counts five times.
+local T = P .. KEY.tenant_ids
+local rare = redis.call('EXISTS', P .. KEY.paused, P .. KEY.limited, P .. KEY.throttled, P .. KEY.subscribed, T, T, T, T, T)
+local is_held_back = rare % 5 > 0
+has_tenants = rare >= 5
+if is_held_back and redis.call('EXISTS', P .. KEY.subscribed) == 1 then
+  note_told, is_held_back = note_told_completion, rare % 5 > 1
+end
 local throttles_left = 100
 
 -- Read a job, or the rest of one that was read in part. If its record is corrupt it has no state, and the second value is
@@ -129,8 +109,9 @@ local function read_job(id, job)
     return {}, true
   end
   if not job[PLAIN] then
-    local fields = read_record(id, 'expires', 'parents', 'parked')
-    job.expires, job.parents, job.parked = fields[1], fields[2], fields[3]
+    local fields = read_record(id, 'expires', 'parents', 'parked', 'owner', 'give_up', 'tenant')
+    job.expires, job.parents, job.parked, job.owner, job.give_up = fields[1], fields[2], fields[3], fields[4], fields[5]
+    job.tenant = fields[6]
   end
   -- A job that starts for the first time, as nearly all do, has none of these.
   if job[ATTEMPTS] then
@@ -141,9 +122,10 @@ local function read_job(id, job)
 end
 
 -- Whose turn it is: `order` holds the letters of one cycle, and `turn` is the worker's place in it.
-local order, is_strict, turn = ARGV[4], ARGV[5] == '1', 1
+local only = ARGV[10]
+local order, is_strict, turn = only or ARGV[4], only or ARGV[5] == '1', 1
 
--- Go past the next turn of a priority, because a job of it was given out, wherever it came from; false for none.
+-- Use up the next place of a priority in the cycle, because a job of it has started, wherever it came from; false for none.
 local function take_turn(priority)
   local letter = LETTERS[priority]
   local at = letter and not is_strict and (string.find(order, letter, turn, true) or string.find(order, letter, 1, true))
@@ -161,13 +143,14 @@ local function give(id, job, token, attempt, waited)
   local row = { id, token, job[TYPE], job[PRIORITY] }
   rows[#rows + 1] = row
   add_text(job[ENVELOPE] or '')
-  if job[ATTEMPTS] or job.parents or with_prelude then
+  if job[ATTEMPTS] or job.parents or job.give_up or with_prelude then
     -- '' for nothing: nil would leave a hole, and what has one is no array when it is packed.
     local before = with_prelude and { attempt > 1 and job.token ~= token and job.token or '', waited } or ''
     local parents = split(job.parents)
     row[5], row[6], row[7], row[8], row[9] = attempt, split(job.crashes), whole_number(job.lost), before, parents
+    row[10] = job.give_up and whole_number(job.give_up) or nil
     for _, parent in ipairs(parents) do
-      add_text(read_record(parent, 'result')[1] or '')
+      add_text(read_record(parent, 'result')[1] or redis.call('GET', P .. KEY.parent_result .. parent) or '')
     end
   end
 end
@@ -175,8 +158,9 @@ end
 local function expire(id, job)
   redis.call('LREM', own, 1, id)
   count(COUNTER.expired .. job[TYPE], 1)
-  local fields = read_record(id, 'retention', 'unique', 'children')
-  job.retention, job.unique, job.children = fields[1], fields[2], fields[3]
+  if job.owner then redis.call('HINCRBY', P .. KEY.waiting, job.owner, -1) end
+  local fields = read_record(id, 'retention', 'unique', 'children', 'tells')
+  job.retention, job.unique, job.children, job.tells = fields[1], fields[2], fields[3], fields[4]
   finish(id, STATE.expired, job, ARGV[6])
   -- Its end may have released jobs of a priority of which nothing was left.
   drained = {}
@@ -184,8 +168,8 @@ end
 
 -- Throttle a job that may not start yet. Returns whether it was throttled.
 local function throttle(id, job)
-  local bucket, was_throttled = read_record(id, 'bucket')[1] or job[TYPE], job.parked and true or false
-  local at = refuse(id, job[TYPE], bucket, job[PRIORITY], was_throttled)
+  local was_throttled = job.parked and true or false
+  local bucket, at = where_to_wait(id, job[TYPE], job[PRIORITY], was_throttled)
   if not at then
     return false
   end
@@ -193,6 +177,20 @@ local function throttle(id, job)
   redis.call('LREM', own, 1, id)
   throttles_left = throttles_left - 1
   return true
+end
+
+-- Return the bucket of a job's tenant if its use is limited, and when to check that again if it lets no job start.
+local function limit_of_tenant(id, job)
+  local tenant = limited_of[id] or job.tenant
+  if not is_limited_tenant(tenant) then
+    return nil
+  end
+  local room, at = tenant_room(tenant)
+  if room < 1 then
+    redis.call('LREM', own, 1, id)
+    hold_back_job(id, job[PRIORITY], tenant, at)
+  end
+  return '@' .. tenant, room < 1
 end
 
 -- Start an attempt of any job of the own list. Returns its priority, or false when it must not run now.
@@ -205,8 +203,12 @@ local function start(id, job)
     expire(id, job)
     return false
   end
-  if is_held_back and is_limited(job[TYPE]) and throttle(id, job) then
+  local bucket, is_refused = limit_of_tenant(id, job)
+  if is_refused or is_held_back and is_limited(job[TYPE]) and throttle(id, job) then
     return false
+  end
+  if bucket then
+    refuse(id, bucket, bucket, job[PRIORITY], true, 'tenant_slot')
   end
   local attempt, token = job[ATTEMPTS] and whole_number(job[ATTEMPTS]) + 1 or 1, token_head .. number
   number = number + 1
@@ -214,6 +216,8 @@ local function start(id, job)
   if job.parked then
     redis.call('HDEL', P .. KEY.job .. id, 'parked')
   end
+  if note_told then note_told(P .. KEY.job .. id, job[TYPE]) end
+  if job.owner then redis.call('HINCRBY', P .. KEY.waiting, job.owner, -1) end
   give(id, job, token, attempt, count_started(job[TYPE], job[PRIORITY], job[SINCE]))
   return job[PRIORITY]
 end
@@ -228,7 +232,7 @@ local function start_other(id, read_already, letter)
   return start(id, job)
 end
 
--- Give out again a running job of the own list whose reply may not have arrived. Returns false for one of an answered fetch.
+-- Deliver again a running job of the own list whose reply may not have arrived. Returns false for one of an answered fetch.
 --
 -- Tokens count up, so what this fetch started when it was sent before has its number or a higher one. A fetch behind a
 -- BRPOPLPUSH may run long after it was sent, while others are answered: so such fetches have numbers of their own ('b7'),
@@ -249,7 +253,7 @@ local function give_again_if_lost(id, job)
   return true
 end
 
--- Give out what the own list has got since the last reply that arrived: it is left of what that one brought. What was
+-- Deliver what the own list has got since the last reply that arrived: it is left of what that one brought. What was
 -- started comes before what was not, since its tokens are taken.
 local function give_own_list()
   local at, not_started = 0, {}
@@ -294,7 +298,7 @@ local FEW = 8 -- turns that are served without asking first of which priorities 
 local function turns_left(wanted)
   local live, letters, following = '', {}, {}
   for letter, priority in pairs(PRIORITY_OF) do
-    if wanted > FEW and redis.call('EXISTS', P .. KEY.pending .. priority) == 0 then
+    if wanted > FEW and redis.call('EXISTS', P .. KEY.pending .. priority, P .. KEY.ring .. priority) == 0 then
       drained[letter] = true
     end
     live = drained[letter] and live or live .. letter
@@ -320,9 +324,8 @@ local function draw(letters, wanted)
     turns[letter] = (turns[letter] or 0) + math.floor((wanted - i) / #letters) + 1
   end
   for letter, many in pairs(turns) do
-    local ids = many > 0 and redis.call('RPOP', P .. KEY.pending .. PRIORITY_OF[letter], many)
+    local ids = many > 0 and draw_to(own, PRIORITY_OF[letter], many)
     if ids then
-      redis.call('LPUSH', own, unpack(ids))
       ids.used, ids.letter = 0, letter
       drawn[letter] = ids
     elseif many > 0 then
@@ -337,7 +340,7 @@ local function draw_another(letter)
   if throttles_left <= 0 or skips_left <= 0 then
     return false
   end
-  local id = redis.call('LMOVE', P .. KEY.pending .. PRIORITY_OF[letter], own, 'RIGHT', 'LEFT')
+  local id = draw_one_to(own, PRIORITY_OF[letter])
   drained[letter] = not id
   return id
 end
@@ -352,7 +355,7 @@ local function start_next_of(ids)
       return false
     end
     local started_plain, job
-    if not is_held_back then
+    if not (is_held_back or limited_of[id]) then
       started_plain, job = start_plain(id)
     end
   until started_plain or start_other(id, job, ids.letter)
@@ -384,12 +387,11 @@ if is_held_back then
 end
 give_own_list()
 if #rows < want and not (is_held_back and redis.call('EXISTS', P .. KEY.paused) == 1) then
-  give_next()
-  while #rows < want and throttles_left > 0 and skips_left > 0 and give_turns() do
-  end
-  has_more = fill_next(order_from_here())
+  if not only or next_is_of(only) then give_next() end
+  while #rows < want and throttles_left > 0 and skips_left > 0 and rests_left > 0 and give_turns() do end
+  has_more = only and ensure_next() or not only and fill_next(order_from_here())
 else
-  has_more = ensure_next(order_from_here())
+  has_more = ensure_next(not only and order_from_here() or nil)
 end
 return_throttled_again()
 if earliest_check then

@@ -1,16 +1,16 @@
--- Extend a worker's lease on what it holds in this queue, and tell it what to cancel.
+-- Extend a worker's lease on what it holds in this queue, and tell it what to cancel and what it was commanded.
 --
 -- KEYS  1 prefix
 -- ARGV  1 worker  2 lease ms  3 '1' to take the lease for the first time
--- Returns  LOST when the lease was taken away, else OK, now, how many jobs are in its list, then the ids of running
---       jobs to cancel
+-- Returns  LOST when the lease was taken away, else OK, now, how many jobs are in its list, a list of commands, then the
+--       ids of running jobs to cancel
 
 local worker = ARGV[1]
 local cancelling = P .. KEY.cancelling .. worker
 allow_when_full()
 
 if ARGV[3] ~= '1' and not redis.call('ZSCORE', P .. KEY.workers, worker) then
-  -- On a server that was emptied it was never fenced: what its blocking pop is given would be held for good.
+  -- An emptied server does not know that it was fenced: jobs delivered to its blocking pop would be stuck in its list.
   redis.call('ZADD', P .. KEY.fenced, 'NX', now, worker)
   return { 'LOST' }
 end
@@ -29,4 +29,6 @@ for _, id in ipairs(redis.call('SMEMBERS', cancelling)) do
     redis.call('SREM', cancelling, id)
   end
 end
-return { 'OK', now, redis.call('LLEN', P .. KEY.processing .. worker), unpack(ids) }
+-- They expire: this reply may be lost, and the next one has them again.
+local commands = redis.call('LRANGE', P .. KEY.commands .. worker, 0, -1)
+return { 'OK', now, redis.call('LLEN', P .. KEY.processing .. worker), commands, unpack(ids) }

@@ -1,4 +1,4 @@
--- Stop giving out the jobs of a queue, or of one type; what runs goes on.
+-- Start no more jobs of a queue, or of one type. Running jobs continue.
 --
 -- next -> the head of pending, for a queue
 --
@@ -14,9 +14,9 @@ end
 
 local id = redis.call('LINDEX', P .. KEY.next, 0)
 if id then
-  local priority = read_record(id, 'priority')[1]
-  if priority then
-    redis.call('RPUSH', P .. KEY.pending .. priority, id)
+  local fields = read_record(id, 'priority', 'tenant')
+  if fields[1] then
+    push_pending('RPUSH', id, fields[1], fields[2])
   end
   redis.call('LPOP', P .. KEY.next)
 end

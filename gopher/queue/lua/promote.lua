@@ -7,6 +7,8 @@
 -- Returns  how many, when the next one is due (ms, '' for never), now
 
 allow_when_full()
+find_forgotten_children()
+find_forgotten_tenants()
 local promoted, next_due = release_throttled() + notify_remaining_children(), nil
 
 for _, state in ipairs(TIMED) do
@@ -14,9 +16,9 @@ for _, state in ipairs(TIMED) do
   local due = redis.call('ZRANGEBYSCORE', waiting, '-inf', now, 'WITHSCORES', 'LIMIT', 0, ARGV[1])
   for i = 1, #due, 2 do
     local id = due[i]
-    local priority = read_record(id, 'priority')[1]
-    if priority then
-      redis.call('LPUSH', P .. KEY.pending .. priority, id)
+    local fields = read_record(id, 'priority', 'tenant')
+    if fields[1] then
+      push_pending('LPUSH', id, fields[1], fields[2])
       redis.call('HSET', P .. KEY.job .. id, 'state', STATE.pending, 'since', due[i + 1])
       promoted = promoted + 1
     end

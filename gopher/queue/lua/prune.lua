@@ -1,5 +1,5 @@
--- Remove old records: finished jobs whose record has expired leave the index, as do redrives that have
--- ended; the oldest dead letters are deleted.
+-- Remove old records: finished jobs whose record has expired leave the index, as do redrives, cancellations and
+-- batches that have ended; the oldest dead letters are deleted.
 --
 -- finished, failed -> -
 --
@@ -32,12 +32,32 @@ for _, id in ipairs(dead) do
   remove_dead_letter(id)
   redis.call('DEL', P .. KEY.job .. id)
 end
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. KEY.redrives, OVER, '+inf', 'LIMIT', 0, limit)) do
-  if redis.call('EXISTS', P .. KEY.redrive .. id) == 0 then
-    redis.call('ZREM', P .. KEY.redrives, id)
+forget_operations(KEY.redrives, KEY.redrive, limit)
+forget_operations(KEY.cancellations, KEY.cancellation, limit)
+
+for _, id in ipairs(redis.call('ZRANDMEMBER', P .. KEY.batches, 100)) do
+  if redis.call('EXISTS', P .. KEY.batch .. id) == 0 then
+    redis.call('ZREM', P .. KEY.batches, id)
+    redis.call('ZREM', P .. KEY.batch_work, id)
   end
 end
 
+-- A job that was just delivered to a worker still counts as waiting.
+local function is_any_delivered()
+  for _, workers in ipairs({ P .. KEY.workers, P .. KEY.fenced }) do
+    for _, worker in ipairs(redis.call('ZRANGE', workers, 0, -1)) do
+      if redis.call('EXISTS', P .. KEY.processing .. worker) == 1 then
+        return true
+      end
+    end
+  end
+  return false
+end
+
+if redis.call('EXISTS', P .. KEY.waiting) == 1 and not (holds_waiting_jobs() or is_any_delivered()) then
+  -- What is left is of jobs that workers of earlier versions started.
+  redis.call('DEL', P .. KEY.waiting)
+end
 if #dead > 0 then
   redis.call('HINCRBY', P .. KEY.totals, COUNTER.pruned_dead, #dead)
 end

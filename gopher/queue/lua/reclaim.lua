@@ -1,12 +1,12 @@
--- Take back the jobs in the list of a live worker that does not hold them: nothing more would be heard of them. The worker
--- says what it holds, and of which fetches it has read the replies.
+-- Requeue the jobs in the list of a live worker that does not hold them: otherwise they would never finish. The worker
+-- tells which jobs it holds, and of which fetches it has read the replies.
 --
 -- processing -> the head of pending, or failed when its worker was lost too often
 --
 -- KEYS  1 prefix
 -- ARGV  1 worker  2 limit  3 how often a job may lose its worker  4 default retention ms
 --       5 the first number of tokens of which a reply may still come  6 the same for fetches behind a BRPOPLPUSH
---       7 numbers of such fetches, joined by commas, whose replies never came: a fetch gives their jobs out again
+--       7 numbers of such fetches, joined by commas, whose replies never came: a fetch delivers their jobs again
 --       then the tokens that it holds
 -- Returns  LOST when the lease was taken away, else OK, and the ids of those that it did not hold
 
@@ -30,7 +30,7 @@ local function was_read(pop, number)
   return number < tonumber(ARGV[5])
 end
 
--- Return whether a job of the list must be left there: it is held, or a fetch will give it out.
+-- Return whether a job of the list must be left there: it is held, or a fetch will deliver it.
 local function is_expected(state, token)
   if state ~= STATE.processing then
     return state == STATE.pending

@@ -1,10 +1,10 @@
--- Let dead jobs start over: same id and history, attempts from zero.
+-- Retry dead letters: same id and history, attempts from zero.
 --
 -- failed -> pending
 --
 -- KEYS  1 prefix
 -- ARGV  ids
--- Returns  how many went back
+-- Returns  how many were redriven
 
 local redriven = 0
 allow_when_full()

@@ -1,4 +1,4 @@
--- Give a job back unfinished; its attempt is not counted.
+-- Requeue an unfinished job; its attempt is not counted.
 --
 -- processing -> the head of pending, or scheduled with a delay
 --
@@ -18,12 +18,15 @@ if job.cancel then
   count(COUNTER.cancelled .. job.type, 1)
   finish(id, STATE.cancelled, job, ARGV[5])
 elseif delay > 0 then
+  count_owner(job.owner, 1)
   redis.call('HSET', record, 'state', STATE.scheduled, 'settled', token, 'due', now + delay)
   redis.call('ZADD', P .. KEY.scheduled, now + delay, id)
   wake_scheduler_if_first(KEY.scheduled, now + delay)
 else
+  count_owner(job.owner, 1)
   redis.call('HSET', record, 'state', STATE.pending, 'settled', token, 'since', now)
-  redis.call('RPUSH', P .. KEY.pending .. redis.call('HGET', record, 'priority'), id)
+  local fields = redis.call('HMGET', record, 'priority', 'tenant')
+  push_pending('RPUSH', id, fields[1], fields[2])
 end
 ensure_next()
 write_counts()

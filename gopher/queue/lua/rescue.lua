@@ -1,4 +1,4 @@
--- Take back the jobs of workers that were not heard of for a lease.
+-- Requeue the jobs of workers that have sent no heartbeat for a lease.
 --
 -- processing -> the head of pending, or failed when its worker was lost too often
 --
@@ -6,11 +6,11 @@
 -- ARGV  1 limit  2 how often a job may lose its worker  3 default retention ms
 --       4 now at the caller's last call ('': its first)  5 ms since then by the caller's own steady clock
 -- Returns  STEP and by how many ms, when the server's clock was set: leases are moved along, and no job is
---       rescued; else OK, now, how many went back, how many died, then the workers that were lost
+--       rescued; else OK, now, how many were requeued, how many died, then the workers that were lost
 
 local limit, max_lost = tonumber(ARGV[1]), tonumber(ARGV[2])
 local STEP_TOLERANCE = 5000 -- ms that two clocks may differ by without one having been set
-local STEP_KEPT = 3600000 -- ms that a step is remembered: far longer than anybody's last call is ago
+local STEP_KEPT = 3600000 -- ms that a step is remembered: far longer than the time since any caller's last call
 local FENCE_KEPT = 600000 -- ms that a lost worker is remembered: far longer than any of its calls can be under way
 allow_when_full()
 
@@ -38,7 +38,7 @@ for _, worker in ipairs(lost) do
   redis.call('DEL', P .. KEY.cancelling .. worker)
 end
 
--- A lost worker stays fenced for a while: a blocking pop of a frozen one can still be given a job.
+-- A lost worker stays fenced for a while: the blocking pop of a frozen worker can still receive a job.
 local fenced = redis.call('ZRANGE', P .. KEY.fenced, 0, -1, 'WITHSCORES')
 for i = 1, #fenced, 2 do
   local worker = fenced[i]

@@ -1,4 +1,4 @@
--- Give out the jobs of a queue, or of one type, again.
+-- Start jobs of a queue, or of one type, again.
 --
 -- KEYS  1 prefix
 -- ARGV  1 type, or '' for the whole queue

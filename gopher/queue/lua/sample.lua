@@ -1,4 +1,4 @@
--- Note the values of the counters, for plots over time: once a step of each series, whoever calls first.
+-- Record the values of the counters, for plots over time: once per step of each series, by the first caller.
 --
 -- KEYS  1 prefix
 -- ARGV  for each series: step in ms, how many samples are kept
@@ -31,39 +31,94 @@ local function read_totals(into)
   return by_type, types
 end
 
--- Add up the latency buckets of the types, by name of the histogram.
-local function read_latencies(types)
-  local sums = {}
+-- Read the latency buckets of a type by name of the histogram, with what earlier versions have counted. After the buckets
+-- is the sum, in microseconds.
+local function read_latencies(job_type)
+  local read = {}
   for _, name in ipairs(HISTOGRAMS) do
-    sums[name] = {}
-    for i = 1, #BOUNDS + 1 do
-      sums[name][i] = 0
+    read[name] = {}
+  end
+  for head, lacks in pairs({ [KEY.latencies] = 0, [KEY.histogram] = ADDED }) do
+    local flat = redis.call('HGETALL', P .. head .. job_type)
+    for i = 1, #flat, 2 do
+      local name, number = string.match(flat[i], '^(%a+):([%w_]+)')
+      local place = number == 'sum_us' and #BOUNDS + 1 or (tonumber(number) or 0) + lacks
+      local of_name = read[name]
+      if of_name and place <= #BOUNDS + 1 then
+        of_name[place] = (of_name[place] or 0) + tonumber(flat[i + 1])
+      end
+    end
+  end
+  return read
+end
+
+-- As little as most types need: place, count, place, count, ...
+local function packed_sparsely(buckets)
+  local flat = {}
+  for place = 1, #BOUNDS + 1 do
+    if buckets[place] then
+      flat[#flat + 1], flat[#flat + 2] = place, buckets[place]
+    end
+  end
+  return flat
+end
+
+-- Add up the latencies of the types in the sample, and store those of the listed ones. Earlier versions know neither the
+-- buckets `below` their first one, in which they are included, nor the latencies of types.
+local function add_latencies(sample, types)
+  sample.below, sample.latencies = {}, {}
+  for _, name in ipairs(HISTOGRAMS) do
+    local zeros = {}
+    for place = 1, #BOUNDS + 1 - ADDED do
+      zeros[place] = 0
+    end
+    sample[name], sample.below[name] = zeros, {}
+    for place = 1, ADDED do
+      sample.below[name][place] = 0
     end
   end
   for i = 1, math.min(#types, TYPES) do
-    local flat = redis.call('HGETALL', P .. KEY.histogram .. types[i])
-    for j = 1, #flat, 2 do
-      local name, number = string.match(flat[j], '^(%a+):([%w_]+)')
-      -- The last one is the sum, in microseconds.
-      local place = number == 'sum_us' and #BOUNDS + 1 or tonumber(number)
-      sums[name][place] = sums[name][place] + tonumber(flat[j + 1])
+    local listed = {}
+    for name, buckets in pairs(read_latencies(types[i])) do
+      local sums, below = sample[name], sample.below[name]
+      for place, number in pairs(buckets) do
+        local own = math.max(place - ADDED, 1)
+        sums[own] = sums[own] + number
+        if place <= ADDED then
+          below[place] = below[place] + number
+        end
+      end
+      listed[name] = packed_sparsely(buckets)
+    end
+    if i <= LISTED then
+      sample.latencies[types[i]] = listed
     end
   end
-  return sums
 end
 
 local function length(list)
   return redis.call('LLEN', P .. list)
 end
 
+local MANY = 20 -- buckets: of more, the lists of throttled jobs are not looked at
+
+local function count_throttled(priority)
+  local sum, buckets = 0, redis.call('ZRANGE', P .. KEY.throttled, 0, MANY)
+  if #buckets > MANY then
+    return math.max(tonumber(redis.call('HGET', P .. KEY.parked_jobs, priority)) or 0, 0)
+  end
+  for _, bucket in ipairs(buckets) do
+    sum = sum + length(KEY.parked .. bucket .. ':' .. priority)
+  end
+  return sum
+end
+
 local function count_waiting()
   local sum = length(KEY.next)
   for _, priority in ipairs(PRIORITIES) do
     local cancelled = tonumber(redis.call('HGET', P .. KEY.tombstones, priority)) or 0
-    sum = sum + length(KEY.pending .. priority) - cancelled
-    for _, bucket in ipairs(redis.call('ZRANGE', P .. KEY.throttled, 0, 99)) do
-      sum = sum + length(KEY.parked .. bucket .. ':' .. priority)
-    end
+    local of_tenants = tonumber(redis.call('HGET', P .. KEY.tenant_ids, priority)) or 0
+    sum = sum + length(KEY.pending .. priority) + of_tenants - cancelled + count_throttled(priority)
   end
   return math.max(sum, 0)
 end
@@ -83,8 +138,8 @@ local function take_sample()
   for i = 1, math.min(#types, LISTED) do
     listed[types[i]] = by_type[types[i]]
   end
-  local sample = read_latencies(types)
-  sample.at, sample.counted, sample.types = now, counted, listed
+  local sample = { at = now, counted = counted, types = listed }
+  add_latencies(sample, types)
   sample.waiting, sample.running = count_waiting(), count_running()
   for _, state in ipairs(SORTED) do
     sample[state] = redis.call('ZCARD', P .. state)

@@ -1,5 +1,5 @@
--- Read what a queue holds, with a few commands whatever that is: a scheduler asks a queue that no worker serves only now
--- and then.
+-- Read what a queue holds, with a fixed number of commands: a scheduler polls a queue that no worker serves only now and
+-- then.
 --
 -- KEYS  1 prefix
 -- Returns  now, 1 when a worker serves it, 1 when the jobs of a lost one may have to go back, 1 when jobs wait there for
@@ -25,9 +25,11 @@ end
 -- Return whether the pending lists hold more than ids of jobs that were cancelled there.
 local function has_pending()
   local cancelled = values_of('HMGET', P .. KEY.tombstones, unpack(PRIORITIES))
+  local of_tenants = values_of('HMGET', P .. KEY.tenant_ids, unpack(PRIORITIES))
   for i, priority in ipairs(PRIORITIES) do
     local pending = redis.pcall('LLEN', P .. KEY.pending .. priority)
-    if type(pending) == 'number' and pending > (tonumber(cancelled[i]) or 0) then
+    local all = (type(pending) == 'number' and pending or 0) + (tonumber(of_tenants[i]) or 0)
+    if all > (tonumber(cancelled[i]) or 0) then
       return true
     end
   end
@@ -36,7 +38,7 @@ end
 
 local function next_due()
   local earliest = exists(P .. KEY.telling) and now or nil
-  for _, key in ipairs({ P .. KEY.throttled, P .. KEY.ticks, P .. KEY.redrives, EVERY.timed }) do
+  for _, key in ipairs({ EVERY.due }) do
     local head = values_of('ZRANGE', key, 0, 0, 'WITHSCORES')
     if head[2] and (not earliest or tonumber(head[2]) < earliest) then
       earliest = tonumber(head[2])
@@ -48,9 +50,8 @@ end
 local filled = holds_waiting_jobs()
 local waits = filled and (exists(P .. KEY.next, P .. KEY.throttled, EVERY.timed) or has_pending())
 local holds = filled or workers > 0 or holds_anything_else()
-local has_ended_jobs = holds and exists(P .. KEY.finished, P .. KEY.redrives, EVERY.dead)
-local due = holds and exists(P .. KEY.telling, P .. KEY.throttled, P .. KEY.ticks, P .. KEY.redrives, EVERY.timed)
-  and next_due() or ''
+local has_ended_jobs = holds and exists(P .. KEY.finished, P .. KEY.redrives, P .. KEY.cancellations, P .. KEY.batches, EVERY.dead)
+local due = holds and exists(P .. KEY.telling, EVERY.due) and next_due() or ''
 local counted = 0
 for _, value in ipairs(values_of('HVALS', P .. KEY.totals)) do
   counted = counted + (tonumber(value) or 0)

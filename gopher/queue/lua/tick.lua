@@ -1,12 +1,12 @@
--- Let a schedule fire: store its jobs and move its next time on, if it is still as the caller read it.
+-- Let a schedule fire: store its jobs and set its next time, if it is still as the caller read it.
 --
 -- - -> pending
 --
 -- KEYS  1 prefix
 -- ARGV  1 name  2 definition, as the caller read it  3 expected next time (ms)  4 new next time (ms, '' for
---       never)  5 '1' to leave the jobs out while the last one has not ended
+--       never)  5 '1' to enqueue none while the last one has not ended
 --       then for each job: id, type, priority, retention ms or '', expires or '', envelope,
---       limit key or ''
+--       limit key or '', callback or '', tenant or ''
 -- Returns  FIRED and how many jobs are new, SKIPPED when the last one has not ended, or MOVED when another scheduler
 --       was faster, or the schedule was changed
 
@@ -33,7 +33,7 @@ if ARGV[5] == '1' and #ARGV > 5 and is_unfinished(redis.call('HGET', last, name)
 end
 
 local stored = 0
-for i = 6, #ARGV, 7 do
+for i = 6, #ARGV, 9 do
   local id, job_type, priority = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   local record = P .. KEY.job .. id
   if redis.call('EXISTS', record) == 0 then
@@ -48,7 +48,14 @@ for i = 6, #ARGV, 7 do
     if ARGV[i + 6] ~= '' then
       set_extra(id, 'bucket', job_type .. '/' .. ARGV[i + 6])
     end
-    redis.call('LPUSH', P .. KEY.pending .. priority, id)
+    if ARGV[i + 7] ~= '' then
+      set_extra(id, 'callback', ARGV[i + 7])
+    end
+    local tenant = ARGV[i + 8] ~= '' and ARGV[i + 8] or nil
+    if tenant then
+      redis.call('HSET', record, 'tenant', tenant)
+    end
+    push_pending('LPUSH', id, priority, tenant)
     redis.call('HSET', last, name, id)
     count(COUNTER.enqueued .. job_type .. ':' .. priority, 1)
     stored = stored + 1

@@ -6,7 +6,7 @@ from gopher.client import Client
 from gopher.errors import InvalidJob, JobConflict, JobNotFound, RedriveNotFound
 from gopher.jobs.job import new_job_id
 from gopher.jobs.models import GroupPage
-from gopher.reads import groups, listing
+from gopher.reads import groups, listing, paging
 from tests.seeding import SeedingWorker
 
 
@@ -129,7 +129,7 @@ def test_discards_all_that_fit(client):
     assert client.dead_letters.discard_all() == 3
 
 
-def test_refuses_a_cursor_of_somebody_else(client):
+def test_refuses_a_cursor_of_another_listing(client):
     with pytest.raises(InvalidJob, match="cursor"):
         client.dead_letters.page(cursor="%%%")
 
@@ -197,7 +197,7 @@ def test_finds_and_counts_what_fits_when_there_are_too_many_groups_to_look_at(cl
 
 
 def test_a_listing_of_failed_jobs_reads_only_the_groups_of_the_type_it_wants(client, monkeypatch):
-    monkeypatch.setattr(listing, "MAX_SCANNED", 10)
+    monkeypatch.setattr(paging, "MAX_SCANNED", 10)
     wanted = bury(client, 3, job_type="report_generation")
     bury(client, 50)
     page = client.jobs(status="failed", job_type="report_generation")
@@ -231,13 +231,13 @@ def test_a_retry_that_is_stopped_leaves_the_rest_where_they_are(client):
     assert client.dead_letters.stop_redrive(started.redrive_id) is True
     assert client.dead_letters.stop_redrive(started.redrive_id) is False
     (view,) = client.dead_letters.redrives()
-    assert (view.status, view.retried, view.reason) == ("stopped", 1, "by hand")
+    assert (view.status, view.retried, view.reason) == ("stopped", 1, "by an operator")
     # Those that died in the same millisecond have no order.
     (canary,) = view.canaries
     assert {job_id: state(client, job_id) for job_id in ids} == dict.fromkeys(ids, "failed") | {canary: "pending"}
 
 
-def test_where_no_dead_letter_fits_no_retry_is_begun(client):
+def test_without_matching_dead_letters_no_redrive_starts(client):
     bury(client, 1)
     assert client.dead_letters.retry_gradually(job_type="report", canary=1) == ("", 0)
     assert client.dead_letters.redrives() == []
@@ -248,9 +248,37 @@ def test_where_no_dead_letter_fits_no_retry_is_begun(client):
 @pytest.mark.parametrize(
     ("options", "field"), [({"canary": 101}, "/canary"), ({"rate": "fast"}, "/rate"), ({"rate": "0/s"}, "/rate")]
 )
-def test_refuses_a_retry_that_can_never_go_on(client, options, field):
+def test_refuses_a_redrive_that_could_never_continue(client, options, field):
     bury(client, 1)
     with pytest.raises(InvalidJob) as refused:
         client.dead_letters.retry_gradually(**options)
     assert refused.value.field == field
     assert client.dead_letters.redrives() == []
+
+
+def test_those_of_a_tenant_are_listed_counted_grouped_retried_and_deleted_alone(client: Client) -> None:
+    ids = {tenant: die(client, tenant, 3) for tenant in ("ann", "bob")}
+    client.dead_letters.page()
+    page = client.dead_letters.page(tenant="ann", limit=2)
+    assert ([view.tenant for view in page.jobs], page.total_count) == (["ann", "ann"], 3)
+    (group,) = client.dead_letters.groups(tenant="ann").groups
+    assert (group.count, group.last_job_id) == (3, ids["ann"][-1])
+    assert client.dead_letters.groups(tenant="eve").groups == []
+    assert client.dead_letters.count(tenant="ann", group=group.group) == 3
+    assert client.dead_letters.count(tenant="ann", error="KeyError") == 0
+    assert client.dead_letters.retry_all(tenant="ann", error="ValueError", limit=1) == 1
+    assert client.dead_letters.discard_all(tenant="ann", group=group.group) == 2
+    assert [client.job(job_id).status for job_id in ids["bob"]] == ["failed"] * 3
+    started = client.dead_letters.retry_gradually(tenant="bob", rate="100/s")
+    assert started.total == 3
+    assert [view.tenant for view in client.dead_letters.redrives()] == ["bob"]
+
+
+def die(client: Client, tenant: str, count: int) -> list[str]:
+    """Return dead letters of a tenant."""
+    client.enqueue_many({"type": "email", "payload": {}, "tenant": tenant} for _ in range(count))
+    worker = SeedingWorker(client)
+    jobs = worker.fetch(count)
+    for job in jobs:
+        worker.dead_letter(job, "ValueError")
+    return [job.id for job in jobs]

@@ -14,7 +14,7 @@ def client(redis_url, namespace):
 
 def told(client, queue):
     return {
-        view.type: (view.rate, view.burst, view.concurrency, view.origin, view.paused)
+        view.type: (view.rate, view.burst, view.concurrency, view.origin, view.paused, view.per_key)
         for view in client.flow.limits()
         if view.queue == queue
     }
@@ -23,14 +23,14 @@ def told(client, queue):
 def test_a_queue_that_is_new_takes_over_limits_and_pauses_of_types(client, redis_url, namespace):
     client.enqueue("email", {})
     client.flow.set_limit("email", "1/7s", 3, 2)
-    client.flow.set_limit("math", None, None, 5)
+    client.flow.set_limit("math", None, None, 5, per_key=True)
     client.flow.pause_type("math")
     client.flow.pause_type("report")
     with Client(redis_url, namespace=namespace) as another:
         another.enqueue("email", {}, queue="later")
     assert told(client, "later") == told(client, "default")
     assert told(client, "later").keys() == {"email", "math", "report"}
-    assert told(client, "later")["report"] == (None, None, None, None, True)
+    assert told(client, "later")["report"] == (None, None, None, None, True, False)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_a_pause_of_one_queue_is_not_taken_over(client):
     assert client.flow.paused_queues() == ["default"]
 
 
-def test_a_type_whose_holding_back_is_over_is_not_shown_as_limited(client):
+def test_a_type_that_is_no_longer_throttled_is_not_shown_as_limited(client):
     client.enqueue("email", {})
     keys, redis = client.server.keys.for_queue("default"), client.server.client
     redis.hset(keys.limit("email"), "held_until", 1)

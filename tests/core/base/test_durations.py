@@ -50,7 +50,7 @@ VALUES = [-1, -0.5, math.inf, math.nan, True, None, [], b"1s"]
 
 
 @pytest.mark.parametrize("text", [*TEXTS, *VALUES])
-def test_refuses_what_is_no_duration_and_says_what_is_expected(text):
+def test_refuses_an_invalid_duration_and_names_what_is_expected(text):
     with pytest.raises(ValueError, match="expected a duration such as"):
         parse_duration(text)
 

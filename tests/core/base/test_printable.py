@@ -1,10 +1,11 @@
 """One meaning of what a text must not have where people read it."""
 
+import json
 import unicodedata
 
-from gopher.base.printable import CONTROL, printable
+from gopher.base.printable import CONTROL, printable, printable_json
 
-#: Of those that Unicode says to change the direction of text, the marks of a direction change nobody else's.
+#: The marks of a direction change nobody else's: a message may have them, where people read it they are shown.
 MARKS = {"\u200e", "\u200f", "\u061c"}
 DIRECTIONS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 
@@ -28,5 +29,20 @@ def test_what_is_written_out_is_read_by_python_as_it_was():
     assert printable(text, keep="\n\t").endswith("z\n\t")
 
 
+def test_all_that_unicode_calls_a_control_of_direction_is_written_out():
+    assert printable("".join(sorted(MARKS))) == "\\u061c\\u200e\\u200f"
+    for each in [*range(0x202A, 0x202F), *range(0x2066, 0x206A)]:
+        assert printable(chr(each)) == f"\\u{each:04x}"
+
+
+def test_json_that_is_written_out_means_the_same():
+    texts = ["a\x1b\x7f\x9b\u202e\u200f\u2028z", {"\u2066": "\n"}]
+    for indent in (None, 2):
+        shown = printable_json(json.dumps(texts, ensure_ascii=False, indent=indent))
+        assert json.loads(shown) == texts
+        assert "\\u009b\\u202e\\u200f" in shown
+        assert not [each for each in shown if not each.isprintable() and each != "\n"]
+
+
 def test_text_that_needs_nothing_stays_as_it_is():
-    assert printable("Größe — 漢字 \u200f שלום 🐹") == "Größe — 漢字 \u200f שלום 🐹"
+    assert printable("Größe — 漢字 שלום 🐹") == "Größe — 漢字 שלום 🐹"

@@ -5,7 +5,7 @@ import pytest
 
 from gopher.base import counters, latencies, priorities, states
 from gopher.base.states import State
-from gopher.jobs.models import QueueStats
+from gopher.jobs.stats import QueueStats
 from gopher.reads.timeline import Point
 
 
@@ -17,7 +17,7 @@ def test_a_state_waits_runs_or_has_ended(state):
     assert state.meaning.endswith(".")
 
 
-def test_what_is_said_of_states_is_said_of_those_it_fits():
+def test_sets_of_states_are_consistent():
     assert states.UNSTARTED <= states.WAITING
     assert states.SUCCEEDED <= states.FINISHED
     assert states.FINISHED | states.DEAD == states.ENDED
@@ -39,7 +39,7 @@ def test_what_is_drawn_is_counted_over_time_and_in_stats():
     assert set(counters.PLOTTED) <= {"enqueued", *counters.OUTCOMES}
 
 
-def test_each_way_in_which_a_job_ends_for_good_is_counted():
+def test_each_final_state_is_counted():
     assert set(counters.LEAVING) >= states.FINISHED
 
 

@@ -1,5 +1,6 @@
 import hashlib
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -92,23 +93,63 @@ WRONG = {
     "GOPHER_ALLOWED_HOSTS": ["http://a", "a:80", "a b", "a,a", ",", "a/b", "user@a", "*.example.com", "a\nb"],
     "GOPHER_API_RATE": ["10", "10/y", "0/s", "-1/s", "9" * 400 + "/s", "1000000001/s"],
     "GOPHER_ALLOW_ANONYMOUS": ["maybe"],
-    "GOPHER_CORS_ORIGINS": ["example.com", "https://example.com/path"],
+    "GOPHER_CORS_ORIGINS": [
+        *(
+            "example.com",
+            "https://example.com/path",
+            "https://example.com/",
+            "https://user@example.com",
+            "null",
+            "ws://a",
+        ),
+        # What a library would take for a regular expression.
+        *("https://*.example.com", "https://shop*.example.com", "http*://example.com", "*.example.com", "https://*"),
+        *("https://(shop|blog).example.com", "https://shop.example.com$", "https://[a-z].example.com", "https://a?"),
+        *("https://example.com:0", "https://example.com:65536", "https://example.com#", "http://[::g]", "https://a\\b"),
+    ],
     "GOPHER_RESULT_TTL": ["a while", "9" * 300, "9" * 400, "36526d"],
     "GOPHER_DEAD_MAX": ["0"],
     "GOPHER_FETCH_ALLOW": ["localhost", "localhost:0", "http://localhost:80"],
     "LOG_LEVEL": ["loud"],
     "LOG_FORMAT": ["xml"],
     "OTEL_EXPORTER_OTLP_ENDPOINT": ["localhost:4318"],
+    "SMTP_SENDERS": ["example.com", "Shop <a@example.com>", "@", "a@b@", "*@example.com,a b@c", "a@b,a@b"],
     "SMTP_URL": ["localhost:25", "smtp://", "http://localhost"],
 }
 
 
 @pytest.mark.parametrize(("name", "text"), [(name, text) for name, texts in WRONG.items() for text in texts])
-def test_refuses_what_can_not_be_read_and_says_what_is_expected(name, text):
+def test_refuses_invalid_values_and_names_what_is_expected(name, text):
     message = complaint(**{name: text})
     assert name in message
     assert "expected " in message
     assert name == "GOPHER_API_KEYS" or repr(text) in message
+
+
+def test_secrets_are_read_from_files(tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text(" p4ss\n")
+    assert read(REDIS_PASSWORD_FILE=str(secret)).server_address.password == "p4ss"
+    secret.write_text("ops:secret-of-ops\n")
+    (key,) = read(GOPHER_API_KEYS_FILE=str(secret)).api_keys
+    assert key.name == "ops"
+    assert "not both" in complaint(REDIS_PASSWORD_FILE=str(secret), REDIS_PASSWORD="x")
+    assert "No such file" in complaint(GOPHER_API_KEYS_FILE="/nowhere/keys")
+    secret.write_text("\n")
+    assert "not empty" in complaint(GOPHER_API_KEYS_FILE=str(secret))
+    secret.write_bytes(b"\xff")
+    assert "not UTF-8" in complaint(GOPHER_API_KEY_FILE=str(secret))
+    secret.write_text("ops:read")
+    message = complaint(GOPHER_API_KEYS_FILE=str(secret))
+    assert "GOPHER_API_KEYS_FILE=(not shown)" in message
+    assert "ops" not in message
+
+
+def test_origins_are_read_as_browsers_send_them():
+    origins = "https://Shop.Example:443, http://[0:0::1]:3000, http://localhost:80, *"
+    expected = ("https://shop.example", "http://[::1]:3000", "http://localhost", "*")
+    assert read(GOPHER_CORS_ORIGINS=origins).cors_origins == expected
+    assert "list its subdomains" in complaint(GOPHER_CORS_ORIGINS="https://*.example.com")
 
 
 def test_reports_all_wrong_variables_at_once():
@@ -124,6 +165,14 @@ def test_reports_all_wrong_variables_at_once():
 def test_refuses_a_lease_that_an_idle_worker_would_miss():
     assert "three times WORKER_POLL_INTERVAL" in complaint(WORKER_LEASE="2s", WORKER_POLL_INTERVAL="1s")
     assert read(WORKER_LEASE="3s", WORKER_POLL_INTERVAL="1s").worker_lease == 3.0
+
+
+def test_refuses_a_worker_for_a_queue_that_is_not_allowed():
+    message = complaint(GOPHER_QUEUES="a", WORKER_QUEUES="a,b")
+    assert "WORKER_QUEUES has 'b', which GOPHER_QUEUES does not list" in message
+    assert read(GOPHER_QUEUES="a,b", WORKER_QUEUES="b").queues == ("a", "b")
+    assert read(GOPHER_QUEUES="a").queues == ("a",)
+    assert read().queues == ()
 
 
 def test_does_not_report_a_conflict_with_a_variable_that_can_not_be_read():
@@ -145,12 +194,16 @@ def test_refuses_a_ca_file_for_a_server_without_tls(tmp_path):
         ("redis://localhost", "redis://localhost:6379/0"),
         ("redis://:p%40ss@h:1/2", "redis://:p%40ss@h:1/2"),
         ("rediss://user:pw@h:6380", "rediss://user:pw@h:6380/0"),
-        ("redis://h?db=3&protocol=3", "redis://h:6379/3?protocol=3"),
+        ("redis://h?db=3", "redis://h:6379/3"),
         ("redis://[::1]:7000", "redis://[::1]:7000/0"),
         ("unix:///run/a%20b.sock?db=2", "unix:///run/a%20b.sock?db=2"),
         ("unix://:pw@/run/a.sock", "unix://:pw@/run/a.sock"),
         ("redis+sentinel://h1:26379,h2/mymaster/1", "redis+sentinel://h1:26379,h2:26379/mymaster/1"),
         ("redis+cluster://:pw@h1:7000,h2:7001", "redis+cluster://:pw@h1:7000,h2:7001"),
+        ("valkey://user:pw@h/2", "redis://user:pw@h:6379/2"),
+        ("valkeys://h", "rediss://h:6379/0"),
+        ("valkey+sentinel://h1,h2/mymaster", "redis+sentinel://h1:26379,h2:26379/mymaster/0"),
+        ("valkey+cluster://h1,h2", "redis+cluster://h1:6379,h2:6379"),
     ],
 )
 def test_reads_every_kind_of_server_url(text, url):
@@ -189,6 +242,13 @@ def test_takes_roles_names_and_blanks_as_people_write_them():
         ("Jürgen@büro", "admin"),
     ]
     assert keys[0].digest == hashlib.sha256(b"s3cret").digest()
+
+
+def test_on_heroku_jobs_are_stopped_before_the_dyno_is_killed_unless_a_time_is_set():
+    assert read(DYNO="worker.1").worker_shutdown_timeout == 20
+    assert read(DYNO="worker.1", WORKER_SHUTDOWN_TIMEOUT=" ").worker_shutdown_timeout == 20
+    assert read(DYNO="worker.1", WORKER_SHUTDOWN_TIMEOUT="5s").worker_shutdown_timeout == 5
+    assert read(DYNO="").worker_shutdown_timeout == 30
 
 
 def test_reads_the_hosts_by_which_the_api_is_called():
@@ -289,3 +349,76 @@ def test_refuses_short_secrets_where_other_machines_can_try_them(anonymous):
 def test_settings_can_not_be_changed():
     with pytest.raises(AttributeError):
         read().worker_lease = 1.0
+    with pytest.raises(AttributeError):
+        del read().worker_lease
+
+
+def test_settings_are_equal_if_their_values_are_and_have_no_others():
+    assert pickle.loads(pickle.dumps(read())) == read() != read(WORKER_LEASE="2m")
+    assert read(WORKER_LEASE="2m") == replace(read(), worker_lease=120.0)
+    with pytest.raises(TypeError, match=r"^there is no setting worker_leases$"):
+        Settings(worker_leases=1.0)
+
+
+EXTREMES = (
+    *(
+        "0",
+        "-1",
+        "9" * 400,
+        "9" * 5000,
+        "1e400",
+        "1e-320",
+        "nan",
+        "inf",
+        "0x10",
+        "1_000",
+        "\u0663",
+        "\u0663s",
+        "\u0663MB",
+    ),
+    *(
+        "x" * 5000,
+        "[" * 50_000,
+        "~nobody-of-this-name/x",
+        "\udcff",
+        "\u202e",
+        "[",
+        "http://[",
+        "http://h:99999",
+        "//",
+        ":",
+        ",",
+        "a:b",
+        "*",
+        "1/0s",
+        "\x1b[2J",
+    ),
+    *(
+        "redis://h:\u0663",
+        "redis://h/\u0663",
+        "unix:///\udcff",
+        "smtp://\u0663:99999",
+        "10.0.0.1:\u0663",
+        "high:\u0663",
+    ),
+)
+
+
+@pytest.mark.parametrize("name", ["PORT", *(variable.name for variable in Settings.variables())])
+def test_any_text_is_read_or_refused_by_name_and_what_is_read_can_be_shown(name):
+    for text in EXTREMES:
+        said = outcome(name, text)
+        assert name in said or said.startswith("Settings(")
+        said.encode("utf-8", "surrogateescape")
+
+
+def outcome(name: str, text: str) -> str:
+    try:
+        return repr(read(**{name: text}))
+    except ConfigurationError as refused:
+        return str(refused)
+
+
+@pytest.mark.parametrize("name", ["PORT", "WEB_CONCURRENCY", "SERVER_MAX_BODY", "WORKER_LEASE", "GOPHER_DEAD_MAX"])
+def test_digits_of_other_scripts_are_no_number(name):
+    assert name in complaint(**{name: "\u0663\u0660"})

@@ -1,9 +1,13 @@
+from datetime import timedelta
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gopher import Job, handler, task
 from gopher.errors import ConfigurationError
-from gopher.jobs.backoff import Backoff, crash_delay
+from gopher.jobs.backoff import Backoff, backoff_of, crash_delay
+from gopher.jobs.handlers import Registry
 
 CURVES = st.sampled_from(["exponential", "linear", "constant"])
 SECONDS = st.floats(0, 1e6)
@@ -67,3 +71,26 @@ def test_refuses_a_curve_that_it_does_not_know():
 def test_refuses_a_base_that_is_no_duration(base):
     with pytest.raises(ValueError, match="expected a duration"):
         Backoff(base=base)
+
+
+def test_a_list_of_waits_gives_each_retry_its_delay_and_repeats_the_last():
+    waits = backoff_of(["10s", 60, timedelta(minutes=5)])
+    assert [waits.delay(failures) for failures in range(1, 6)] == [10, 60, 300, 300, 300]
+    assert [waits.ceiling(failures) for failures in (1, 4)] == [10, 300]
+    for wrong in ([], ["soon"], [None]):
+        with pytest.raises(ConfigurationError, match="backoff="):
+            backoff_of(wrong)
+
+
+def listed() -> None: ...
+
+
+def test_a_list_of_waits_says_how_many_retries_there_are():
+    registry = Registry()
+
+    task(backoff=["10s", "1m"], into=registry)(listed)
+
+    @handler(backoff=[1], max_retries=5, into=registry)
+    def counted(job: Job, payload: dict) -> None: ...
+
+    assert {each.name: each.max_retries for each in registry} == {"counted": 5, f"{__name__}.listed": 2}

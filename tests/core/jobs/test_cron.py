@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gopher.errors import InvalidJob
-from gopher.jobs.cron import CronExpression
+from gopher.jobs.cron import CronExpression, cached_cron, check
 
 ZONES = (
     "Europe/Berlin Europe/London America/New_York America/Santiago America/Sao_Paulo America/Havana America/St_Johns "
@@ -120,7 +120,7 @@ def test_every_hour_to_the_second_follows_real_time_too(start: str) -> None:
         assert times == [ms(start) + number * 3_600_000 for number in range(1, 6)]
 
 
-def test_a_time_that_the_clock_leaves_out_fires_at_the_next_minute_there_is() -> None:
+def test_a_time_that_the_clock_skips_fires_at_the_next_valid_minute() -> None:
     row = CronExpression("30 2 * * *", "Europe/Berlin").preview(ms("2026-03-28T12:00:00+00:00"), 1)[0]
     assert row == ("2026-03-29T01:00:00.000Z", "2026-03-29T03:00:00+02:00", "gap")
 
@@ -221,7 +221,74 @@ def test_refuses_what_never_fires_or_is_not_a_time(expression: str, word: str) -
     assert refused.value.field == "/cron_expression"
 
 
-def test_refuses_a_timezone_that_is_not_there() -> None:
+@pytest.mark.parametrize(
+    "name", ["Mars/Olympus", "Europe", "../UTC", "europe/berlin", "", "UTC\0", "Z" * 5000, "+01:00"]
+)
+def test_refuses_a_timezone_that_is_not_there(name: str) -> None:
     with pytest.raises(InvalidJob, match="Europe/Berlin") as refused:
-        CronExpression("@daily", "Mars/Olympus")
+        check("@daily", name)
     assert refused.value.field == "/timezone"
+
+
+HOSTS_OWN = ["localtime", "Factory", "posixrules", "posix/Europe/Berlin", "right/Europe/Berlin", "SystemV/EST5"]
+
+
+@pytest.mark.parametrize("name", HOSTS_OWN)
+def test_refuses_a_timezone_that_differs_from_host_to_host(name: str) -> None:
+    with pytest.raises(InvalidJob, match="Europe/Berlin") as refused:
+        check("@daily", name)
+    assert refused.value.field == "/timezone"
+
+
+@pytest.mark.parametrize("name", [*ZONES, "UTC", "GMT", "Etc/GMT+5", "US/Eastern", "EST5EDT", "Asia/Kathmandu"])
+def test_takes_every_name_of_the_timezone_database(name: str) -> None:
+    check("30 2 * * *", name)
+
+
+@pytest.mark.parametrize("step", ["*/90 * * * *", "0 */25 * * *", "0 0 */32 * *", "0 0 1 */13 *", "0 0 * * 1-5/8"])
+def test_refuses_a_step_that_is_longer_than_its_field(step: str) -> None:
+    with pytest.raises(InvalidJob, match="too long") as refused:
+        check(step, "UTC")
+    assert refused.value.field == "/cron_expression"
+
+
+def test_a_step_as_long_as_its_field_is_its_first_value() -> None:
+    check("0 */60 */24 */31 */12 */7", "UTC")
+
+
+def test_schedules_of_earlier_versions_continue_to_fire() -> None:
+    assert CronExpression("*/90 * * * *", "Factory").fires_between(0, 3_600_000, 9) == [3_600_000]
+
+
+@pytest.mark.parametrize(
+    ("expression", "seconds"),
+    [
+        ("every 45 minutes", 2700), ("every 45m", 2700), ("@every 90s", 90), ("every minute", 60),
+        ("every 2 weeks", 1209600), ("EVERY 1 hour 30 minutes", 5400), ("every 1h30m", 5400),
+    ],
+)  # fmt: skip
+def test_an_interval_fires_at_equal_distances_whatever_clocks_do(expression: str, seconds: int) -> None:
+    check(expression, "Europe/Berlin")
+    # Across the night in which clocks are set back.
+    start = ms("2026-10-24T12:00:00+00:00")
+    times = cached_cron(expression, "Europe/Berlin").fires_between(start, 2**52, 50)
+    assert {later - earlier for earlier, later in itertools.pairwise(times)} == {seconds * 1000}
+    assert start < times[0] <= start + seconds * 1000
+    assert not times[0] % (seconds * 1000)
+
+
+def test_an_interval_is_previewed_and_made_up_for_like_an_expression() -> None:
+    every = cached_cron("every 45 minutes", "Europe/Berlin")
+    start = ms("2026-01-01T00:00:00+00:00")
+    assert [row.local for row in every.preview(start, 2)] == ["2026-01-01T01:45:00+01:00", "2026-01-01T02:30:00+01:00"]
+    assert every.last_until(start + 5 * 3_600_000, start) == start + 6 * 45 * 60_000
+    assert every.period_after(start) == 45 * 60_000
+
+
+@pytest.mark.parametrize(
+    "expression", ["every", "every 500ms", "every 0s", "every 999 days", "every two hours", "@every -5m", "every 1.5s"]
+)
+def test_refuses_what_is_not_an_interval(expression: str) -> None:
+    with pytest.raises(InvalidJob, match="every 45 minutes") as refused:
+        check(expression, "UTC")
+    assert refused.value.field == "/cron_expression"

@@ -3,15 +3,19 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Annotated, Any, TypedDict
 
 import msgspec
 import pytest
+from gopher.worker.children.child import what_becomes
 
-from gopher.errors import ConfigurationError, InvalidJob, RoleNeeded, UnknownType
+from gopher.errors import ConfigurationError, InvalidJob, Retry, RoleNeeded, SoftTimeout, UnknownType
 from gopher.jobs.backoff import Backoff
+from gopher.jobs.declared_schedules import Schedule
 from gopher.jobs.handlers import Registry, handler
 from gopher.jobs.job import Job
+from tests.worker.nursery import Raised
 
 
 class Size(msgspec.Struct, forbid_unknown_fields=True):
@@ -67,7 +71,7 @@ def test_reads_the_options_of_a_job_type(handlers):
     assert found.permanent == (ValueError,)
 
 
-def test_what_a_handler_does_not_say_is_left_to_the_settings(handlers):
+def test_options_that_a_handler_omits_come_from_the_settings(handlers):
     @handler("plain", into=handlers)
     def plain(job: Job, payload: dict) -> None: ...
 
@@ -111,7 +115,7 @@ def test_a_payload_without_annotation_is_a_json_object(handlers):
         (b"not json", "/payload"),
     ],
 )
-def test_names_the_field_that_breaks_a_rule(handlers, payload, field):
+def test_names_the_field_that_is_invalid(handlers, payload, field):
     @handler("resize", into=handlers)
     def resize(job: Job, payload: Resize) -> None: ...
 
@@ -205,11 +209,11 @@ def write_modules(folder, modules):
         (folder / f"{name}.py").write_text(f"from gopher import handler\n{source}\n")
 
 
-PROGRAMS = ("gopher.worker", "gopher.scheduler", "gopher.app", "gopher.cli.main")
+PROGRAMS = ("gopher.worker", "gopher.scheduler", "gopher.app", "gopher.cli")
 TOLD = [
     *((program, clash) for program in PROGRAMS for clash in ("one name in two modules", "a module that exits")),
     *((program, "a bad cron expression") for program in PROGRAMS),
-    *(("gopher.cli.main", clash) for clash in CLASHES),
+    *(("gopher.cli", clash) for clash in CLASHES),
 ]
 
 
@@ -217,22 +221,18 @@ TOLD = [
 def test_every_program_says_in_a_sentence_why_a_declaration_is_refused(tmp_path, redis_url, namespace, program, clash):
     modules, words = CLASHES[clash]
     write_modules(tmp_path, modules)
-    arguments = ["submit", "--type", "send"] if program == "gopher.cli.main" else []
-    code = "import sys; from gopher.cli.main import main; sys.exit(main())"
-    command = [sys.executable, *(["-c", code] if arguments else ["-m", program]), *arguments]
+    arguments = ["submit", "--type", "send"] if program == "gopher.cli" else []
     environ = {"REDIS_URL": redis_url, "GOPHER_NAMESPACE": namespace, "GOPHER_HANDLERS": ",".join(modules)}
     environ |= {"PYTHONPATH": str(tmp_path), "SERVER_HOST": "127.0.0.1", "SERVER_PORT": "0", "WEB_CONCURRENCY": "1"}
-    told = subprocess.run(
-        command, cwd=tmp_path, env={**os.environ, **environ}, capture_output=True, text=True, timeout=60, check=False
-    )
-    said = told.stdout + told.stderr
-    assert told.returncode != 0
+    told = tmp_path / "told"
+    assert Raised(program, {**os.environ, **environ}, tmp_path, told, arguments=arguments).wait(60) != 0
+    said = told.read_text()
     assert "Traceback" not in said
     for word in words:
         assert word in said
 
 
-def test_a_module_that_is_reloaded_or_runs_as_a_script_too_declares_its_handlers_anew(tmp_path):
+def test_a_module_that_is_reloaded_or_runs_as_a_script_too_declares_its_handlers_again(tmp_path):
     write_modules(tmp_path, {"shop": "@handler('send')\ndef send(job, payload): pass"})
     (tmp_path / "tries.py").write_text(
         "import importlib, pathlib, runpy, sys, shop\n"
@@ -341,7 +341,7 @@ def test_refuses_a_function_that_does_not_take_job_and_payload(handlers, functio
 
 
 @pytest.mark.parametrize("needs", ["submit", "read", "admin"])
-def test_a_type_says_which_role_it_needs(handlers, needs):
+def test_a_type_shows_which_role_it_needs(handlers, needs):
     handler("a", needs=needs, into=handlers)(lambda job, payload: None)
     handler("b", into=handlers)(lambda job, payload: None)
     assert [each.needs for each in handlers] == [needs, "submit"]
@@ -393,3 +393,116 @@ def test_any_json_value_survives_a_free_payload(handlers):
     def free(job: Job, payload: dict[str, Any]) -> None: ...
 
     assert handlers.require("free").decode(b'{"n": 9007199254740993, "l": []}') == {"n": 9007199254740993, "l": []}
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), KeyError("no"), ZeroDivisionError("no"), RuntimeError("no")])
+def test_whatever_a_payloads_own_check_raises_is_an_invalid_payload(error: Exception) -> None:
+    class Payload(msgspec.Struct):
+        number: int
+
+        def __post_init__(self) -> None:
+            raise error
+
+    registry = Registry()
+
+    @handler("checked", into=registry)
+    def checked(job: Job, payload: Payload) -> None: ...
+
+    with pytest.raises(InvalidJob, match="no") as refused:
+        registry.require("checked").validated(b'{"number":1}')
+    assert refused.value.field == "/payload"
+
+
+@pytest.mark.parametrize(
+    ("options", "final"),
+    [
+        ({}, set()),
+        ({"permanent": (OSError,)}, {OSError, ConnectionError}),
+        ({"retry_on": (OSError,)}, {ValueError, SoftTimeout, SystemExit}),
+        (
+            {"retry_on": (OSError, SoftTimeout), "permanent": (ConnectionError,)},
+            {ConnectionError, ValueError, SystemExit},
+        ),
+        ({"retry_on": ()}, {OSError, ConnectionError, ValueError, SoftTimeout, SystemExit}),
+    ],
+)  # fmt: skip
+def test_retry_on_names_the_only_exceptions_that_are_retried(options, final):
+    registry = Registry()
+
+    @handler("retried", into=registry, **options)
+    def retried(job: Job, payload: dict) -> None: ...
+
+    every = {OSError, ConnectionError, ValueError, SoftTimeout, SystemExit}
+    assert {each for each in every if registry.require("retried").is_final(each)} == final
+    assert {what_becomes(each("x"), registry.require("retried"))[0] for each in final - {SoftTimeout}} <= {"discard"}
+    # What says itself that it is to be retried, is.
+    assert what_becomes(Retry("x"), registry.require("retried"))[0] == "retry"
+
+
+@pytest.mark.parametrize("wrong", [OSError, [OSError], (3,)])
+def test_retry_on_takes_a_tuple_of_exception_classes(wrong):
+    with pytest.raises(ConfigurationError, match="retry_on"):
+        handler("retried", retry_on=wrong, into=Registry())(lambda job, payload: None)
+
+
+def test_a_handler_declares_several_schedules_with_their_payloads():
+    registry = Registry()
+
+    @handler(
+        "resize",
+        cron=[
+            "0 3 * * *",
+            timedelta(minutes=45),
+            Schedule("every 2 weeks", {"url": "b", "sizes": []}, "Asia/Tokyo", name="weekly", overlap="skip"),
+        ],
+        timezone="Europe/Berlin",
+        into=registry,
+    )  # fmt: skip
+    def resize(job: Job, payload: dict) -> None: ...
+
+    assert registry.require("resize").schedules == (
+        ("resize", "0 3 * * *", "Europe/Berlin", b"{}", "run_once", "allow"),
+        ("resize-2", "every 45m", "Europe/Berlin", b"{}", "run_once", "allow"),
+        (
+            "weekly",
+            "every 2 weeks",
+            "Asia/Tokyo",
+            b'{"url":"b","sizes":[]}',
+            "run_once",
+            "skip",
+        ),
+    )
+
+
+def test_two_handlers_can_not_declare_schedules_of_one_name():
+    registry = Registry()
+
+    @handler("first", cron=Schedule("@daily", name="nightly"), into=registry)
+    def first(job: Job, payload: dict) -> None: ...
+
+    with pytest.raises(ConfigurationError, match="schedule 'nightly' is also declared by 'first'. Rename one"):
+        handler("nightly", cron="@daily", into=registry)(lambda job, payload: None)
+    # The same module, loaded again.
+    handler("first", cron=Schedule("@daily", name="nightly"), into=registry)(first)
+
+
+@pytest.mark.parametrize(
+    ("cron", "message"),
+    [
+        (["@daily", 3], "3 must be a string, a timedelta or a Schedule"),
+        (["@daily", "every 5 bananas"], "cron: typed-2: is 'every 5 bananas': expected whole seconds"),
+        (timedelta(milliseconds=5), "is 'every 5ms': expected whole seconds"),
+        ([Schedule("@daily", name="a"), Schedule("@hourly", name="a")], "two schedules are named 'a'"),
+        (Schedule("@daily", {"url": 3}), r"sends the payload \{\"url\":3\}, which is invalid: /url: expected `str`"),
+        ("@daily", r"sends the payload \{\}, which is invalid: /url: is required"),
+        (Schedule("@daily", {"url": object()}), "/payload: can't be encoded as JSON"),
+        (Schedule("@daily", {"url": "a"}, timezone="Mars"), "timezone: is 'Mars'"),
+        (Schedule("@daily", {"url": "a"}, name="a b"), "name 'a b' must match"),
+        (Schedule("@daily", {"url": "a"}, missed="twice"), "missed='twice': must be one of skip"),
+    ],
+)
+def test_a_wrong_schedule_is_rejected_where_it_is_declared(cron, message):
+    def typed(job: Job, payload: Resize) -> None: ...
+
+    with pytest.raises(ConfigurationError, match=message):
+        handler("typed", cron=cron, into=Registry())(typed)

@@ -1,11 +1,11 @@
 """What a handler says of its work never fails the work; and how attempts are counted for people."""
 
 import math
-from collections import namedtuple
 from types import SimpleNamespace
 
 import pytest
 from gopher.testing import Recorder
+from msgspec import UNSET
 
 from gopher.jobs.job import Job
 from gopher.jobs.models import JobView
@@ -69,7 +69,7 @@ def test_progress_is_a_number_from_0_to_1(job, reporter, fraction, shown):
 
 
 @pytest.mark.parametrize("fraction", [math.nan, "half", None, 1j, [], Broken(), 10**400])
-def test_what_is_no_number_is_no_progress_and_fails_nothing(job, reporter, fraction):
+def test_progress_that_is_not_a_number_is_ignored(job, reporter, fraction):
     job.progress(fraction, Broken())
     assert reporter.reports == []
 
@@ -79,19 +79,16 @@ def test_progress_with_a_message_that_has_no_text_is_shown(job, reporter):
     assert reporter.reports == [(0.5, "[a Broken that can't be shown: ValueError]")]
 
 
-Row = namedtuple("Row", "outcome")
-
-
 @pytest.mark.parametrize(
-    ("attempts", "max_retries", "outcomes", "shown"),
+    ("attempts", "max_retries", "crashes", "lost", "shown"),
     [
-        (2, 3, ["failed"], "2 of 4"),
-        (3, 0, ["crashed"] * 3, "3 (3 crashes)"),
-        (1, 0, ["crashed"], "1 (1 crash)"),
-        (5, 1, ["crashed", "failed", "lost", "lost"], "5 (1 crash, 2 lost)"),
-        (3, 0, [], "3"),
+        (2, 3, UNSET, UNSET, "2 of 4"),
+        (3, 0, 3, UNSET, "3 (3 crashes)"),
+        (1, 0, 1, UNSET, "1 (1 crash)"),
+        (5, 1, 1, 2, "5 (1 crash, 2 lost)"),
+        (3, 0, UNSET, UNSET, "3"),
     ],
 )
-def test_attempts_that_do_not_count_are_told_apart(attempts, max_retries, outcomes, shown):
-    view = SimpleNamespace(attempts=attempts, max_retries=max_retries, history=[Row(each) for each in outcomes])
+def test_uncounted_attempts_are_distinguished(attempts, max_retries, crashes, lost, shown):
+    view = SimpleNamespace(attempts=attempts, max_retries=max_retries, crashes=crashes, lost=lost)
     assert JobView.describe_attempts(view) == shown

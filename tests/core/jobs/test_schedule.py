@@ -123,7 +123,7 @@ def test_a_plan_keeps_its_rules(expression: str, zone: str, start: int, absence:
         assert dropped(schedule, expected, fires, cron.next_after(now)) == min(left, 1000)
 
 
-def test_the_job_of_a_time_has_the_same_id_whoever_makes_it() -> None:
+def test_the_job_of_a_scheduled_time_has_the_same_id_on_every_scheduler() -> None:
     first, again = (tick_job(spec(), "nightly", "gopher", NOON) for _ in range(2))
     assert first == again
     assert created_ms(first.id) == NOON
@@ -145,6 +145,30 @@ def test_the_same_schedule_is_stored_as_the_same_bytes() -> None:
     assert parse_spec(one.definition(), None) == one
 
 
+#: The fields that the release before knows in a stored schedule: one with any other does not fire there.
+FIELDS_BEFORE = set(
+    "cron_expression type payload timezone missed overlap paused priority queue max_retries timeout expires_in "
+    "retention retry_for limit_key metadata origin".split()
+)
+
+
+@pytest.mark.parametrize("metadata", [b"null", b"{}", b'{"a":123456789012345678901234567890}'])
+def test_the_release_before_can_read_a_stored_schedule_with_tags(metadata: bytes) -> None:
+    body = b'{"cron_expression":"@daily","type":"a","payload":{},"tags":["x","y"],"metadata":%s}' % metadata
+    asked = parse_spec(body, None)
+    stored = asked.definition()
+    assert set(msgspec.json.decode(stored)) <= FIELDS_BEFORE
+    read = parse_spec(stored, None)
+    assert read.tags == asked.tags == ["x", "y"]
+    assert (bytes(read.metadata) if metadata.startswith(b'{"') else metadata) == metadata
+    assert read.definition() == stored
+
+
+def test_metadata_that_only_looks_like_it_has_tags_is_left_alone() -> None:
+    body = b'{"cron_expression":"@daily","type":"a","payload":{},"metadata":{"gopher.tags":7}}'
+    assert bytes(parse_spec(body, None).metadata) == b'{"gopher.tags":7}'
+
+
 @pytest.mark.parametrize(
     ("body", "field"),
     [
@@ -158,7 +182,7 @@ def test_the_same_schedule_is_stored_as_the_same_bytes() -> None:
         (b'{"cron_expression":"@daily","type":"a","payload":{},"delay":"5s"}', "/delay"),
     ],
 )
-def test_a_schedule_that_breaks_a_rule_is_refused_with_the_field(body: bytes, field: str) -> None:
+def test_a_schedule_that_is_invalid_is_refused_with_the_field(body: bytes, field: str) -> None:
     with pytest.raises(InvalidJob) as refused:
         parse_spec(body, None)
     assert refused.value.field == field
@@ -183,7 +207,7 @@ def test_a_recurring_submission_becomes_a_schedule_with_a_name() -> None:
         ('{"cron_expression": "@daily", "name": ""}', "/recurring/name"),
     ],
 )
-def test_a_recurring_submission_that_breaks_a_rule_is_refused_with_the_field(recurring: str, field: str) -> None:
+def test_a_recurring_submission_that_is_invalid_is_refused_with_the_field(recurring: str, field: str) -> None:
     submission = parse(f'{{"type":"a","payload":{{}},"recurring":{recurring}}}'.encode())
     assert submission.recurring is not None
     with pytest.raises(InvalidJob) as refused:
@@ -203,3 +227,10 @@ def test_a_recurring_submission_can_not_also_be_delayed() -> None:
 def test_refuses_a_name_that_can_not_be_one(name: str) -> None:
     with pytest.raises(InvalidJob):
         check_name(name)
+
+
+def test_the_tenant_of_a_schedule_is_stored_where_the_release_before_leaves_it_alone():
+    spec = ScheduleSpec(cron_expression="@daily", type="email", payload=msgspec.Raw(b"{}"), tenant="shop")
+    assert b'"metadata":{"gopher.tenant":"shop"}' in spec.definition()
+    assert parse_spec(spec.definition(), None).tenant == "shop"
+    assert b"tenant" not in msgspec.structs.replace(spec, tenant=None).definition()

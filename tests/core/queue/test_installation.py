@@ -109,19 +109,20 @@ def test_another_installations_mark_is_noticed_as_well(client):
     assert len(told(client)) == 1
 
 
-def test_the_log_tells_it_once_a_process(client, other, capsys):
+def test_the_log_tells_it_once_a_process(client, other, caplog, monkeypatch):
+    # Whatever other tests of this process have configured: as in a program that only uses a client.
+    monkeypatch.setattr("structlog.is_configured", lambda: False)
     for each in (client, other):
         each.enqueue("t", {})
     empty(client)
     for _ in range(2):
         for each in (client, other):
             each.enqueue("t", {})
-    lines = [line for line in capsys.readouterr().out.splitlines() if "emptied" in line]
-    assert len(lines) == 1
-    assert "error" in lines[0]
+    assert [record.levelname for record in caplog.records if "emptied" in record.getMessage()] == ["ERROR"]
+    caplog.clear()
     empty(client)
     client.enqueue("t", {})
-    assert "emptied" in capsys.readouterr().out
+    assert "emptied" in caplog.text
 
 
 def test_the_notice_ends_by_itself_and_when_it_is_acknowledged(client):
@@ -135,7 +136,7 @@ def test_the_notice_ends_by_itself_and_when_it_is_acknowledged(client):
     assert notice([b"x", None, None], now) is None
 
 
-def test_a_job_of_before_is_said_to_have_gone_with_the_rest(client):
+def test_an_earlier_job_is_reported_as_lost_with_the_rest(client):
     job_id = client.enqueue("t", {})
     empty(client)
     client.enqueue("t", {})
@@ -177,7 +178,7 @@ def test_a_look_that_fails_tells_nothing(client):
     assert installation.CONSEQUENCE
 
 
-def test_queues_of_jobs_that_came_before_anybody_noticed_are_found_whoever_notices(client, monkeypatch):
+def test_queues_of_jobs_stored_before_the_loss_was_noticed_are_found(client, monkeypatch):
     monkeypatch.setattr(names, "KNOWN_FOR", 60.0)
     for queue in ("a", "b"):
         client.enqueue("t", {}, queue=queue)

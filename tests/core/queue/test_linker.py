@@ -78,7 +78,7 @@ def test_texts_comments_and_fields_are_no_mention(mention):
     assert linked(mention) == [mention]
 
 
-def test_a_definition_stands_once_right_before_what_mentions_it_first():
+def test_a_definition_occurs_once_right_before_what_mentions_it_first():
     assert linked("local a = 1\nif a then\n  return P\nend\nreturn P .. counts") == [
         "local a = 1",
         "local P = KEYS[1]",

@@ -7,7 +7,7 @@ import pytest
 
 from gopher.client import Client
 from gopher.config.settings import Settings
-from gopher.errors import InvalidJob, TooManyQueues
+from gopher.errors import InvalidJob, QueueUnavailable, TooManyQueues
 from gopher.jobs.job import new_job_id, queue_hint, with_hint
 from gopher.jobs.prepare import prepare_fields
 from gopher.jobs.schedule import ScheduleSpec
@@ -141,6 +141,34 @@ def test_each_process_looks_again_after_a_while(make, monkeypatch):
         return client.server.queues()
 
     assert wait_until(is_known_again) == ["a"]
+
+
+def test_jobs_of_known_queues_are_stored_while_the_names_cannot_be_read(proxy, direct, monkeypatch):
+    """In a cluster, the names are on one node, and most queues on others."""
+    monkeypatch.setattr("gopher.queue.names.KNOWN_FOR", 0.0)
+    with Client(settings=Settings(redis_url=proxy.url, namespace=direct.settings.namespace)) as client:
+        put(client, "a")
+        proxy.drop()
+        (job_id,) = put(client, "a")
+        assert client.job(job_id).queue == "a"
+        proxy.drop()
+        with pytest.raises(QueueUnavailable):
+            put(client, "new")
+        monkeypatch.setattr("gopher.queue.names.STILL_KNOWN", 0.0)
+        proxy.drop()
+        with pytest.raises(QueueUnavailable):
+            put(client, "a")
+
+
+@pytest.mark.parametrize("reply", ["-LOADING Redis is loading the dataset in memory", "-ERR upstream failure"])
+def test_jobs_of_known_queues_are_stored_while_reading_the_names_is_refused(proxy, direct, monkeypatch, reply):
+    monkeypatch.setattr("gopher.queue.names.KNOWN_FOR", 0.0)
+    with Client(settings=Settings(redis_url=proxy.url, namespace=direct.settings.namespace)) as client:
+        put(client, "a")
+        # The names are read together with the server's mark.
+        proxy.answer(f"{reply}\r\n{reply}")
+        (job_id,) = put(client, "a")
+        assert client.job(job_id).queue == "a"
 
 
 def test_a_queue_that_is_to_be_forgotten_is_still_found(make):

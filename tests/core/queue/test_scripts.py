@@ -6,13 +6,19 @@ import re
 import pytest
 
 from gopher.jobs.job import new_job_id
+from gopher.queue.batch_moves import BatchMoves
+from gopher.queue.gradual_moves import GradualMoves
 from gopher.queue.keys import Keys
 from gopher.queue.moves import Queue
+from gopher.queue.parent_moves import ParentMoves
+from gopher.queue.schedule_moves import ScheduleMoves
 from gopher.queue.scripts import build, names, script
+
+MOVES = (Queue, GradualMoves, ScheduleMoves, BatchMoves, ParentMoves)
 
 
 def test_every_verb_of_the_queue_has_its_script():
-    plain = {name for name in vars(Queue) if not name.startswith("_")}
+    plain = {name for kind in MOVES for name in vars(kind) if not name.startswith("_")}
     assert plain == set(names())
 
 

@@ -5,11 +5,15 @@ import time
 import msgspec
 import pytest
 
+from gopher.base.priorities import PRIORITIES
 from gopher.base.times import from_rfc3339
 from gopher.client import Client
+from gopher.errors import JobNotFound
 from gopher.jobs.handlers import Registry, handler
-from gopher.jobs.job import new_job_id
+from gopher.jobs.job import NewJob, job_id_from, new_job_id
 from gopher.jobs.models import WorkerView
+from gopher.queue.arguments import Request
+from gopher.queue.idempotency import with_ids
 from gopher.queue.presence import hide_worker, show_scheduler, show_worker
 from tests.seeding import SeedingWorker
 
@@ -43,7 +47,7 @@ def test_a_waiting_job(client):
     assert (bytes(job.result), job.history) == (b"null", [])
 
 
-def test_a_scheduled_job_says_when(client):
+def test_a_scheduled_job_shows_when_it_is_due(client):
     before = time.time()
     job = client.job(client.enqueue("email", {}, delay="1h"))
     assert job.status == "scheduled"
@@ -54,7 +58,7 @@ def seconds(text):
     return from_rfc3339(text) / 1000
 
 
-def test_a_running_job_says_who_runs_it_and_how_far_it_is(client, worker):
+def test_a_running_job_shows_its_worker_and_progress(client, worker):
     job_id = client.enqueue("email", {})
     (given,) = worker.fetch()
     client.server.run(worker.queue.report([(job_id, given.token, b'{"fraction":0.5}', b"")]))
@@ -127,13 +131,62 @@ def test_a_job_is_found_in_whatever_queue(client):
     assert client.inspector.job(new_job_id()) is None
 
 
+def test_throttled_jobs_of_very_many_keys_are_counted_without_reading_their_lists(client):
+    """A limit for each key is throttled in a list for each key."""
+
+    def waiting(keys, priority):
+        jobs = ({"type": "t", "payload": {}, "limit_key": f"k{number}", "priority": priority} for number in keys)
+        client.enqueue_many(each for job in jobs for each in (job, job))
+
+    client.enqueue("other", {}, priority="high")
+    client.flow.set_limit("t", "1/h", 1, None, per_key=True)
+    waiting(range(90), "normal")
+    waiting(range(90, 150), "low")
+    worker = SeedingWorker(client)
+    while worker.fetch(500):
+        pass
+    (stats,) = client.stats().queues.values()
+    assert (stats.waiting, stats.processing) == (150, 151)
+    assert [stats.priorities[name].waiting for name in PRIORITIES] == [0, 90, 60]
+    assert 0 < stats.oldest_waiting_age < 60
+    before = client.server.client.info("stats")["total_commands_processed"]
+    client.stats()
+    assert client.server.client.info("stats")["total_commands_processed"] - before < 300
+
+
+def test_a_job_whose_id_does_not_tell_its_queue_is_found_among_many_without_asking_each(client):
+    def commands(act):
+        before = client.server.client.info("stats")["total_commands_processed"]
+        act()
+        return client.server.client.info("stats")["total_commands_processed"] - before - 1
+
+    jobs = with_ids(
+        [NewJob(new_job_id(), "email", b"{}", queue=f"q{number}") for number in range(300)],
+        Request("key", "digest", "1"),
+        1_790_000_000_000,
+    )
+    client.store(jobs)
+    for job in (jobs[0], jobs[123], jobs[299]):
+        assert client.inspector.find(job.id) == job.queue
+        assert commands(lambda job=job: client.job(job.id)) <= 45
+        assert client.job(job.id).queue == job.queue
+    with pytest.raises(JobNotFound):
+        client.job(new_job_id())
+    assert commands(lambda: client.inspector.find(new_job_id("none"))) <= 5
+    # Whether a job exists that the caller may not see, the number of commands does not tell.
+    hidden = commands(lambda: client.inspector.place(jobs[123].id, lambda _: False))
+    missing = commands(lambda: client.inspector.place(job_id_from(1_790_000_000_000, "none"), lambda _: False))
+    assert hidden == missing <= 45
+    assert client.inspector.place(jobs[123].id, lambda _: True).queue == "q123"
+
+
 def test_nothing_is_found_where_there_is_no_queue(client):
     assert client.inspector.find(new_job_id()) is None
     assert client.inspector.logs(new_job_id()) is None
     assert client.stats().queues == {}
 
 
-def test_jobs_that_are_gone_are_left_out(client):
+def test_jobs_that_are_gone_are_omitted(client):
     job_id = client.enqueue("email", {})
     places = [("default", new_job_id()), ("default", job_id), ("nowhere", job_id)]
     assert [job.job_id for job in client.inspector.views(places)] == [job_id]
@@ -181,21 +234,21 @@ def test_figures_are_of_all_queues_and_of_each(client):
     assert {name: each.waiting for name, each in stats.queues.items()} == {"default": 1, "mail": 1}
 
 
-def test_what_was_cancelled_where_it_stands_does_not_wait(client):
+def test_ids_of_cancelled_jobs_in_a_list_are_not_waiting(client):
     ids = client.enqueue_many({"type": "email", "payload": {}} for _ in range(1005))
     for job_id in ids[500:510]:
         client.cancel(job_id)
     assert client.stats().queues["default"].waiting == 995
 
 
-def test_parked_jobs_wait(client, worker):
+def test_throttled_jobs_wait(client, worker):
     client.flow.pause_type("email")
     client.enqueue("email", {})
     assert worker.fetch() == []
     assert client.stats().queues["default"].waiting == 1
 
 
-def test_parked_jobs_have_an_age_too(client, worker):
+def test_throttled_jobs_have_an_age_too(client, worker):
     client.flow.set_limit("email", "1/h", 1, None)
     ids = [client.enqueue("email", {}) for _ in range(3)]
     worker.fetch(3)
@@ -224,7 +277,7 @@ def test_counters_and_latencies_by_type(client, worker):
         "completed:email": 1,
     }
     buckets = client.inspector.histograms("default", ["email", "nothing"])
-    assert buckets["email"]["run:5"] == 1
+    assert buckets["email"]["run:8"] == 1
     assert buckets["email"]["run:sum_us"] == 12_500
     assert buckets["nothing"] == {}
 

@@ -8,7 +8,7 @@ import pytest
 from gopher.client import Client
 from gopher.errors import InvalidJob
 from gopher.jobs.job import NewJob, new_job_id
-from gopher.reads.listing import MAX_SCANNED, Cursor
+from gopher.reads.paging import MAX_SCANNED, Cursor
 from gopher.reads.scan import pending_entries
 from tests.seeding import SeedingWorker
 
@@ -153,7 +153,7 @@ def test_jobs_due_at_the_same_time_are_neither_lost_nor_repeated(client):
     assert walk(client, limit=33) == sorted(stored, reverse=True)
 
 
-def test_pages_go_on_after_the_last_job_seen_has_left(client, worker):
+def test_pages_continue_after_the_last_job_seen_has_left(client, worker):
     stored = seed(client, 30, delay="1h")
     first = client.jobs(limit=10)
     client.cancel(ids(first)[-1])
@@ -207,7 +207,7 @@ def test_a_late_promotion_hides_none_behind_it(client):
     assert sorted(walk(client, limit=6)) == sorted([*late, *stored, *newer])
 
 
-def test_a_cancelled_job_that_still_stands_in_its_list_is_shown_as_cancelled_only(client):
+def test_a_cancelled_job_whose_id_is_still_in_its_list_is_shown_only_as_cancelled(client):
     stored = seed_in_bulk(client, 1200)
     client.cancel(stored[600])
     assert client.server.client.llen(client.server.keys.for_queue("default").pending("normal")) > 1100
@@ -224,7 +224,7 @@ def test_a_page_whose_list_was_consumed_meanwhile_is_the_end(client, worker):
     assert ids(client.jobs(limit=10, status="pending", cursor=first.next_cursor)) == []
 
 
-def test_a_search_that_finds_nothing_stops_after_a_bounded_scan_and_goes_on_from_there(client):
+def test_a_search_that_finds_nothing_stops_after_a_bounded_scan_and_continues_from_there(client):
     (wanted,) = seed(client, 1, job_type="report_generation")
     seed_in_bulk(client, MAX_SCANNED + 500)
     first = client.jobs(job_type="report_generation")

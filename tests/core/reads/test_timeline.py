@@ -1,10 +1,12 @@
 """What happened over time, as plots show it."""
 
+import msgspec
 import pytest
 
 from gopher.client import Client
 from gopher.config.settings import Settings
 from gopher.errors import InvalidJob
+from gopher.queue.arguments import Completion
 from gopher.queue.store import Server
 from gopher.reads.histogram import quantile
 from gopher.reads.timeline import timeline, window_of
@@ -69,15 +71,48 @@ def test_queues_are_added_up_and_one_can_be_asked_for(lab):
     assert [point.completed for point in timeline(lab.server, queue="mail").points] == [1]
 
 
-def test_counters_that_begin_anew_are_taken_as_they_are(lab):
+def test_counters_that_begin_again_are_taken_as_they_are(lab):
     lab.seed_completed()
     lab.seed_completed()
     sampled(lab)
-    lab.redis.delete(lab.keys.totals, lab.keys.histogram("email"))
+    lab.redis.delete(lab.keys.totals, lab.keys.latencies("email"))
     lab.seed_completed()
     sampled(lab)
     (point,) = timeline(lab.server).points
     assert (point.completed, point.run.count) == (1, 0)
+
+
+def test_what_an_earlier_version_has_counted_is_read(lab):
+    lab.redis.hset(lab.keys.histogram("email"), mapping={"run:1": 4, "run:18": 1, "run:sum_us": 2_000})
+    lab.seed_completed()
+    with Client(lab.server.settings.redis_url, namespace=lab.server.settings.namespace) as client:
+        fields = client.inspector.histograms("default", ["email"])["email"]
+    # A job of this version took 12.5 ms.
+    assert {name: count for name, count in fields.items() if name.startswith("run")} == {
+        "run:4": 4, "run:8": 1, "run:21": 1, "run:sum_us": 14_500,
+    }  # fmt: skip
+
+
+def test_samples_of_an_earlier_version_are_read_and_it_can_read_those_of_this_one(lab):
+    lab.seed_completed()
+    sampled(lab)
+    key = lab.keys.timeline(10_000)
+    ((member, slot),) = lab.redis.zrange(key, 0, -1, withscores=True)
+    sample = msgspec.msgpack.decode(member)
+    # Its samples have no more than these.
+    assert (sum(sample["run"][:-1]), sample["run"][-1], len(sample["run"])) == (1, 12_500, 19)
+    del sample["below"], sample["latencies"]
+    lab.redis.zremrangebyrank(key, 0, -1)
+    lab.redis.zadd(key, {msgspec.msgpack.encode(sample): slot})
+    lab.hire()
+    lab.seed_pending(2)
+    for job, duration in zip(lab.fetch(want=2), (0.07, 0.7), strict=True):
+        lab.run(lab.queue.complete("w1", [Completion(job.id, job.token, duration, b"", b"")]))
+    sampled(lab)
+    (point,) = timeline(lab.server).points
+    assert (point.run.count, point.run.mean) == (2, 0.000385)
+    assert point.run.p50 == pytest.approx(0.0001)
+    assert point.run.p95 > 0.0005
 
 
 def test_longer_windows_have_longer_steps(lab):
@@ -102,10 +137,10 @@ def test_a_client_has_it_too(redis_url, lab, namespace):
         assert client.timeline("1h").window == 3600
 
 
-def test_quantiles_lie_within_their_bucket():
-    buckets = [0, 0, 0, 10, 10, *[0] * 13]
+def test_quantiles_are_within_their_bucket():
+    buckets = [0, 0, 0, 0, 0, 0, 10, 10, *[0] * 13]
     assert quantile(buckets, 0.5) == 0.01
     assert quantile(buckets, 0.75) == pytest.approx(0.0175)
     assert quantile(buckets, 1) == 0.025
-    assert quantile([0] * 18, 0.5) is None
-    assert quantile([*[0] * 17, 3], 0.5) is None
+    assert quantile([0] * 21, 0.5) is None
+    assert quantile([*[0] * 20, 3], 0.5) is None

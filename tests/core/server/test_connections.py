@@ -8,6 +8,7 @@ import pytest
 from gopher.config.settings import Settings
 from gopher.queue.store import Server
 from gopher.server.connections import Pools
+from gopher.server.idle_connections import FIRST_ATTEMPT
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def test_no_idle_connection_is_kept_from_others(pools):
     assert pools.client.ping()
 
 
-def test_what_a_pool_lends_has_pythons_timeout(pools):
+def test_connections_of_a_pool_have_pythons_timeout(pools):
     idle = pools.idle("any")
     for connection in [idle.take() for _ in range(4)]:
         idle.put(connection)
@@ -47,7 +48,7 @@ def test_what_a_pool_lends_has_pythons_timeout(pools):
         assert other._sock.gettimeout() == other.socket_timeout == Settings().redis_timeout
 
 
-def test_nobody_waits_at_the_pool_while_a_connection_lies_idle(pools):
+def test_a_caller_of_the_pool_gets_a_connection_that_becomes_idle(pools):
     idle = pools.idle("any")
     taken = [idle.take() for _ in range(4)]
     with ThreadPoolExecutor(1) as executor:
@@ -90,11 +91,11 @@ def test_a_connection_in_the_pool_has_pythons_timeout_also_when_it_was_idle(pool
 
 def test_a_socket_that_never_blocks_keeps_pythons_timeout(pools, monkeypatch):
     """gevent's, for one: it waits in its own loop, and the kernel knows of no wait."""
-    monkeypatch.setattr("gopher.server.connections.os.get_blocking", lambda descriptor: False)
-    assert pools.idle("any").take()._sock.gettimeout() == Settings().redis_timeout
+    monkeypatch.setattr("gopher.server.idle_connections.os.get_blocking", lambda descriptor: False)
+    assert pools.idle("any").take()._sock.gettimeout() == FIRST_ATTEMPT
 
 
-def test_all_are_let_go_when_the_server_is_looked_up_anew(pools):
+def test_all_connections_are_dropped_when_the_server_is_looked_up_again(pools):
     idle = pools.idle("any")
     connection = idle.take()
     idle.put(connection)
@@ -108,7 +109,7 @@ def test_connections_outside_the_pool_are_never_counted(pools):
     assert pools.client.ping()
 
 
-def test_who_has_one_while_the_server_is_looked_up_anew_gives_it_back(pools):
+def test_a_connection_in_use_is_returned_after_the_server_was_looked_up_again(pools):
     for _ in range(20):
         taken = [pools.idle("any").take() for _ in range(4)]
         pools.refresh()

@@ -1,7 +1,6 @@
 import os
 import shutil
 import signal
-import socket
 import stat
 import subprocess
 import sys
@@ -16,7 +15,7 @@ import redis
 
 from gopher.errors import ConfigurationError
 from gopher.server.embedded import EmbeddedServer, find_server
-from tests.helpers import wait_until
+from tests.helpers import free_port, wait_until
 
 
 @pytest.fixture
@@ -202,13 +201,11 @@ def test_a_folder_name_with_odd_characters_works(folder):
 
 
 def test_listens_on_a_port_too_when_asked(folder):
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    with EmbeddedServer(folder, port=port) as server, redis.Redis.from_url(server.tcp_url) as connection:
+    with EmbeddedServer(folder, port=free_port()) as server, redis.Redis.from_url(server.tcp_url) as connection:
         assert connection.ping()
 
 
-def test_says_what_its_log_says_when_it_does_not_come_up(folder):
+def test_shows_its_log_when_it_does_not_start(folder):
     with pytest.raises(ConfigurationError, match="no-such-option"):
         EmbeddedServer(folder, options={"no-such-option": "1"}).start()
     EmbeddedServer(folder).start().stop()

@@ -11,6 +11,7 @@ from gopher.server.errors import (
     explained,
     is_elsewhere,
     is_known,
+    is_not_permitted,
     is_of_server,
     refusal,
     translated,
@@ -60,7 +61,7 @@ def inside_a_script(text: str) -> Exception:
 
 
 @pytest.mark.parametrize("text", KNOWN)
-def test_a_known_word_says_what_is_wrong_also_in_the_form_of_redis_6_2(text):
+def test_a_known_error_is_explained_also_in_the_form_of_redis_6_2(text):
     word, kind = KNOWN[text]
     for error in (received(text), inside_a_script(text)):
         assert (word_of(error), type(translated(error)), type(refusal(error))) == (word, kind, kind)
@@ -99,9 +100,38 @@ def test_a_script_that_failed_on_what_it_found_is_told_from_a_server_that_refuse
 
 
 @pytest.mark.parametrize(
+    "error",
+    [
+        received("ERR max number of clients reached"),
+        exceptions.ConnectionError("max number of clients reached"),
+        exceptions.ConnectionError("Connection not ready"),
+    ],
+)
+def test_a_server_with_too_many_clients_says_so(error):
+    assert str(translated(error)).startswith("the server has reached its maximum number of connections")
+    assert is_known(error)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ERR unknown command 'INFO', with args beginning with: ",
+        "NOPERM User default has no permissions to run the 'info' command",
+        "ERR 'INFO' is disabled on this plan",
+        "ERR command is not allowed",
+    ],
+)
+def test_a_command_that_is_not_permitted_is_told_from_a_server_that_is_unavailable(text):
+    assert is_not_permitted(received(text))
+    assert not any(is_not_permitted(received(each)) for each in KNOWN if not each.startswith("NOPERM"))
+    assert not is_not_permitted(exceptions.ConnectionError("Connection refused"))
+
+
+@pytest.mark.parametrize(
     ("error", "kind"),
     [
         (exceptions.ConnectionError("Connection refused"), QueueUnavailable),
+        (exceptions.ConnectionError("max number of clients reached"), QueueUnavailable),
         (exceptions.TimeoutError("Timeout reading from socket"), QueueUnavailable),
         (ConnectionResetError("reset"), QueueUnavailable),
         (exceptions.OutOfMemoryError("command not allowed"), QueueFull),

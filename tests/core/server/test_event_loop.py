@@ -53,10 +53,10 @@ def test_a_server_that_hangs_is_not_waited_for_longer(event_loop, ours):
     # Connected before the server takes no more writes.
     pipeline = send_a_call(event_loop, ours, answers)
     wait_until(lambda: pipeline.readable(time.monotonic()) or answers)
-    ours.client.client_pause(2000, all=False)
+    ours.client.client_pause(20_000, all=False)
     try:
         send_a_call(event_loop, ours, answers)
-        assert 0.05 <= rest(event_loop, 0.05) < 1.5
+        assert 0.05 <= rest(event_loop, 0.05) < 10
         assert pipeline.busy
     finally:
         ours.client.client_unpause()

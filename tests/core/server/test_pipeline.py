@@ -10,7 +10,7 @@ from redis import exceptions
 
 from gopher.config.settings import Settings
 from gopher.jobs.job import NewJob, new_job_id
-from gopher.queue.moves import Completion
+from gopher.queue.arguments import Completion
 from gopher.queue.store import Server
 from gopher.server import loop_connection as connection_module
 from gopher.server import pipeline as pipeline_module
@@ -217,7 +217,7 @@ def test_what_was_under_way_goes_before_what_came_later(pipeline, behind, proxy,
     assert order == [["ALREADY"], "OK"]
 
 
-def test_a_server_that_is_away_stops_nobody(pipeline, behind, proxy):
+def test_an_unavailable_server_does_not_block_the_caller(pipeline, behind, proxy):
     proxy.leave()
     replies = []
     pipeline.add(behind.queue("default").promote(), replies.append)
@@ -249,7 +249,7 @@ def test_the_first_that_is_answered_again_calls_the_others(behind):
         pipeline.connection.close()
 
 
-def test_a_connection_that_ends_while_nothing_is_asked_is_noticed_and_made_anew(pipeline, behind, proxy):
+def test_an_idle_connection_that_ends_is_noticed_and_replaced(pipeline, behind, proxy):
     replies = []
     pipeline.add(behind.queue("default").promote(), replies.append)
     settle(pipeline)
@@ -357,7 +357,7 @@ def test_a_reply_that_can_not_be_read_counts_as_an_error_reply(pipeline, behind,
     assert pipeline.connection.connected
 
 
-def test_one_call_that_fails_does_not_harm_its_neighbours(pipeline, behind, direct):
+def test_a_call_that_fails_does_not_affect_others(pipeline, behind, direct):
     queue, replies = behind.queue("default"), []
     bad = queue.promote()._replace(arguments=("not a number",))
     pipeline.add(bad, replies.append)
@@ -377,7 +377,7 @@ def test_a_reply_that_is_overdue_ends_the_connection(pipeline, behind, proxy, di
     assert enqueued(direct) == 1
 
 
-def test_it_says_when_it_wants_to_be_looked_at(pipeline, behind):
+def test_it_reports_when_it_needs_attention(pipeline, behind):
     assert pipeline.wake_at() == float("inf")
     pipeline.add(behind.queue("default").promote(), lambda reply: None)
     assert pipeline.wake_at() <= time.monotonic()
@@ -387,7 +387,7 @@ def test_it_says_when_it_wants_to_be_looked_at(pipeline, behind):
     assert pipeline.wake_at() == float("inf")
 
 
-def test_pauses_grow_while_the_server_stays_away(pipeline, behind, proxy):
+def test_pauses_grow_while_the_server_stays_unavailable(pipeline, behind, proxy):
     proxy.leave()
     pipeline.add(behind.queue("default").promote(), lambda reply: None)
     deadline = time.monotonic() + 1.5
@@ -415,7 +415,7 @@ def readable(blocking_pop, timeout=5.0):
             return replies
 
 
-def test_a_bell_rings_when_a_job_comes_in(blocking_pop, behind, direct):
+def test_a_blocking_pop_returns_when_a_job_comes_in(blocking_pop, behind, direct):
     ring(blocking_pop, behind)
     assert blocking_pop.waiting
     stored = job()
@@ -424,20 +424,20 @@ def test_a_bell_rings_when_a_job_comes_in(blocking_pop, behind, direct):
     assert not blocking_pop.waiting
 
 
-def test_a_bell_whose_time_runs_out_brings_nothing(blocking_pop, behind):
+def test_a_blocking_pop_whose_time_runs_out_brings_nothing(blocking_pop, behind):
     ring(blocking_pop, behind)
     assert readable(blocking_pop) == [None]
     assert blocking_pop.connection.connected
 
 
-def test_a_bell_waits_once_however_often_it_is_asked(blocking_pop, behind, proxy):
+def test_a_blocking_pop_waits_once_however_often_it_is_asked(blocking_pop, behind, proxy):
     assert ring(blocking_pop, behind)
     assert not ring(blocking_pop, behind)
     assert readable(blocking_pop) == [None]
     assert len(proxy.sent) == 1
 
 
-def test_a_bell_whose_connection_ends_brings_nothing_and_can_be_rung_again(blocking_pop, behind, proxy, direct):
+def test_a_blocking_pop_whose_connection_ends_brings_nothing_and_can_be_repeated(blocking_pop, behind, proxy, direct):
     ring(blocking_pop, behind)
     wait_until(lambda: proxy.sent, what="the command to come by")
     proxy.hang_up()
@@ -450,7 +450,7 @@ def test_a_bell_whose_connection_ends_brings_nothing_and_can_be_rung_again(block
     assert readable(blocking_pop) is not None
 
 
-def test_a_bell_that_was_refused_brings_nothing(blocking_pop, behind, proxy):
+def test_a_blocking_pop_that_was_refused_brings_nothing(blocking_pop, behind, proxy):
     proxy.answer("-ERR max requests limit exceeded")
     ring(blocking_pop, behind)
     (refused,) = readable(blocking_pop)
@@ -458,7 +458,7 @@ def test_a_bell_that_was_refused_brings_nothing(blocking_pop, behind, proxy):
     assert blocking_pop.connection.trouble is not None
 
 
-def test_a_bell_rests_and_keeps_its_connection_while_the_server_is_full(blocking_pop, behind, proxy):
+def test_a_blocking_pop_pauses_and_keeps_its_connection_while_the_server_is_full(blocking_pop, behind, proxy):
     proxy.answer("-OOM command not allowed when used memory > 'maxmemory'.")
     ring(blocking_pop, behind)
     (refused,) = readable(blocking_pop)
@@ -476,7 +476,7 @@ def begin_one(server, number=1):
     return queue.fetch("w1", 1, number, "hnl", strict=True, behind_pop=True)
 
 
-def test_what_stands_behind_a_bell_is_done_once_it_rings(blocking_pop, behind, direct):
+def test_calls_behind_a_blocking_pop_run_once_it_returns(blocking_pop, behind, direct):
     call = begin_one(direct)
     ring(blocking_pop, behind, call)
     stored = job()
@@ -498,7 +498,7 @@ def test_replies_that_come_apart_are_waited_for(blocking_pop, behind, direct):
     assert readable(blocking_pop) == [stored.id.encode(), None]
 
 
-def test_a_script_that_the_server_does_not_know_is_no_trouble_of_the_bell(blocking_pop, behind, direct):
+def test_an_unknown_script_does_not_affect_the_blocking_pop(blocking_pop, behind, direct):
     call = begin_one(direct)
     direct.client.script_flush()
     ring(blocking_pop, behind, call)
@@ -524,7 +524,7 @@ def test_a_job_comes_though_the_pop_before_it_was_refused(blocking_pop, behind, 
 
 
 @pytest.mark.parametrize("how", ["cut", "close", "overdue"])
-def test_who_waits_is_told_when_the_bell_is_given_up(blocking_pop, behind, proxy, how):
+def test_a_waiting_caller_is_told_when_the_blocking_pop_is_given_up(blocking_pop, behind, proxy, how):
     told = []
     blocking_pop.given_up = lambda: told.append(how)
     ring(blocking_pop, behind)
@@ -542,7 +542,7 @@ def test_who_waits_is_told_when_the_bell_is_given_up(blocking_pop, behind, proxy
     assert told == [how], "told again though nothing was under way"
 
 
-def test_a_bell_that_should_have_ended_long_ago_is_given_up(blocking_pop, behind):
+def test_a_blocking_pop_that_should_have_ended_long_ago_is_given_up(blocking_pop, behind):
     ring(blocking_pop, behind, block=2)
     now = time.monotonic()
     blocking_pop.check(now + 2 + REPLY_TIMEOUT - 0.1)
@@ -563,7 +563,7 @@ def test_a_job_that_a_lost_reply_had_brought_is_a_stray_of_the_worker(blocking_p
     assert [each.id for each in direct.run(queue.fetch("w1", 1, 1, "hnl", strict=True)).jobs] == [stored.id]
 
 
-def test_a_loop_has_its_pause_after_a_try_to_connect_that_took_long(namespace):
+def test_the_loop_pauses_after_a_slow_connection_attempt(namespace):
     """Else it would do nothing but connect to a server that says nothing."""
     with socket.socket() as mute:
         mute.bind(("127.0.0.1", 0))

@@ -223,7 +223,7 @@ def test_those_who_find_no_server_know_that_nothing_was_done(threads, tmp_path):
         assert len({id(error) for error in nobody._outcomes(calls)}) == OTHERS
 
 
-def test_a_connection_that_hangs_holds_up_nobody_else(threads, proxy, behind, impatient):
+def test_a_connection_that_hangs_holds_up_no_one_else(threads, proxy, behind, impatient):
     held = hold(threads, proxy, lambda: behind.run_with_others(enqueue(behind.queue("default"))))
     asked = [threads.submit(behind.run_with_others, enqueue(behind.queue("default"))) for _ in range(OTHERS)]
     assert [each.result().answers for each in asked] == [["NEW"]] * OTHERS
@@ -288,7 +288,7 @@ def test_who_does_not_wait_any_longer_takes_along_all_who_wait(threads, call, ga
     assert first.result() == 0
 
 
-def test_who_is_on_a_round_trip_that_takes_long_does_not_go_twice(threads, call, gate, pipeline, monkeypatch):
+def test_a_call_on_a_slow_round_trip_is_not_sent_twice(threads, call, gate, pipeline, monkeypatch):
     monkeypatch.setattr("gopher.server.pipelining.LONG", 0.5)
     others = batch_under_way(threads, gate, pipeline, call)
     time.sleep(0.7)
@@ -350,7 +350,7 @@ def test_who_went_with_one_that_was_interrupted_goes_again(threads, proxy, behin
 
 
 @pytest.mark.parametrize("long", [0.0005, 0.003, 5.0])
-def test_whatever_happens_each_call_is_sent_once_and_gets_what_came_of_it(threads, call, monkeypatch, long):
+def test_each_call_is_sent_once_and_gets_its_own_result(threads, call, monkeypatch, long):
     """Round trips that hang, replies that are errors, threads that are interrupted, on two keys."""
     monkeypatch.setattr("gopher.server.pipelining.LONG", long)
     sent, dice = [], random.Random(long)

@@ -34,7 +34,7 @@ def test_a_file_that_gets_old_is_of_a_process_that_hangs(path):
         check(path)
 
 
-def test_a_server_that_is_silent_for_too_long_is_said(path):
+def test_a_server_that_is_silent_for_too_long_is_reported(path):
     file = HealthFile(path, 5.0, 0.0)
     time.sleep(0.01)
     file.beat()
@@ -67,7 +67,7 @@ def test_without_a_path_nothing_is_written(path):
     assert list(path.parent.iterdir()) == []
 
 
-def test_a_place_that_can_not_be_written_is_said_at_the_start(tmp_path):
+def test_an_unwritable_path_is_reported_at_start(tmp_path):
     file = HealthFile(tmp_path / "no-such-folder" / "health", 5.0, 30.0)
     with pytest.raises(ConfigurationError, match="GOPHER_HEALTH_FILE=.*can't write it: No such file"):
         file.begin()

@@ -1,4 +1,4 @@
--- Admit a request of a client, or say when it may come again: a bucket of tokens that fills at a constant rate.
+-- Admit a request of a client, or return when it may be repeated: a bucket of tokens that fills at a constant rate.
 --
 -- Only the time at which the bucket will be full is kept (GCRA); a full bucket has no key.
 --

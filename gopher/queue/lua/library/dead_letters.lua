@@ -18,15 +18,20 @@ local function count_failed(job_type, error)
   count(field, 1)
 end
 
--- Add a failed job. `place` is where in the handler's code it failed, '' if that is not known.
-local function add_dead_letter(id, job_type, class, place)
-  local name = job_type .. '\n' .. class .. '\n' .. place
+-- Put a job that failed at a time (ms) into the dead letter queue, and into the group of that name.
+local function put_dead_letter(id, name, at)
   local group = string.sub(redis.sha1hex(name), 1, 12)
   redis.call('HSET', P .. KEY.job .. id, 'group', group)
-  redis.call('ZADD', P .. KEY.failed, now, id)
-  redis.call('ZADD', P .. KEY.group .. group, now, id)
-  redis.call('ZADD', P .. KEY.groups, now, group)
+  redis.call('ZADD', P .. KEY.failed, at, id)
+  redis.call('ZADD', P .. KEY.group .. group, at, id)
+  redis.call('ZADD', P .. KEY.groups, 'GT', at, group)
   redis.call('HSET', P .. KEY.group_names, group, name)
+end
+
+-- Add a failed job. `place` is where in the handler's code it failed, '' if that is not known.
+local function add_dead_letter(id, job_type, class, place)
+  note_end(id, STATE.failed)
+  put_dead_letter(id, job_type .. '\n' .. class .. '\n' .. place, now)
   count_failed(job_type, class)
 end
 

@@ -1,4 +1,4 @@
--- As text, for what is written with every job: a number is formatted anew for each command that it is given to.
+-- As text, for what is written with every job: a number is formatted again for each command that it is passed to.
 local now_text = string.format('%.0f', now)
 
 local last_retention, last_is_kept -- as it was given, and whether a record is kept for so long
@@ -10,20 +10,24 @@ local function is_kept(retention)
   return last_is_kept
 end
 
--- End a job: its record is kept for its retention (ms); 0 deletes it at once. `job` has its fields retention, unique and
--- children; `...` are fields to set. Returns whether the job belongs into `finished`.
+-- End a job: its record is kept for its retention (ms); 0 deletes it at once. `job` has its fields retention, unique,
+-- children and tells, or `plain`; `...` are fields to set. Returns whether the job belongs into `finished`.
 local function finish_record(id, state, job, default_retention, ...)
   local record = P .. KEY.job .. id
   local retention = job.retention or default_retention
   local kept = is_kept(retention)
+  if not job.plain then
+    -- A result is set after the duration.
+    note_end(id, state, not kept and (SUCCEEDED[state] and ({ ... })[4] or '') or nil)
+  end
   if not kept then
     redis.call('DEL', record)
   else
     redis.call('HSET', record, 'state', state, 'finished', now_text, ...)
     redis.call('PEXPIRE', record, retention)
   end
-  if job.unique or job.children then
-    after_end(id, SUCCEEDED[state], job)
+  if job.unique or job.children or job.tells then
+    after_end(id, state, job)
   end
   return kept
 end

@@ -13,12 +13,16 @@ end
 -- Move the first job of a priority to `next`. Returns whether there was one.
 local function move_to_next(priority)
   while skips_left > 0 do
-    local id = redis.call('LMOVE', P .. KEY.pending .. priority, P .. KEY.next, 'RIGHT', 'LEFT')
+    local id = draw_one_to(P .. KEY.next, priority)
     if not id then
       return false
     end
     local fields, corrupt = read_record(id, 'state')
     if fields[1] == STATE.pending then
+      if limited_of[id] then
+        -- The fetch that starts it checks the limit.
+        redis.call('HDEL', P .. KEY.job .. id, 'plain')
+      end
       return true
     end
     redis.call('LPOP', P .. KEY.next)
@@ -39,13 +43,22 @@ local function fill_next(order)
       end
     end
   end
-  return skips_left <= 0
+  return skips_left <= 0 or rests_left <= 0
 end
 
 -- Fill `next` if it is empty and the queue is not paused. Returns what fill_next does.
 local function ensure_next(order)
-  if redis.call('EXISTS', P .. KEY.next) == 1 then
+  -- A key that is named twice counts twice, so that one command asks about both.
+  local existing = redis.call('EXISTS', P .. KEY.next, P .. KEY.tenant_ids, P .. KEY.tenant_ids)
+  if existing % 2 == 1 then
     return true
   end
+  has_tenants = existing > 0
   return redis.call('EXISTS', P .. KEY.paused) == 0 and fill_next(order)
+end
+
+-- Return whether `next` holds a job of a priority, given by its letter.
+local function next_is_of(letter)
+  local id = redis.call('LINDEX', P .. KEY.next, 0)
+  return id and LETTERS[read_record(id, 'priority')[1]] == letter
 end

@@ -35,7 +35,7 @@ end
 
 local function write_observations()
   for job_type, names in pairs(observed) do
-    local key = P .. KEY.histogram .. job_type
+    local key = P .. KEY.latencies .. job_type
     for name, added in pairs(names) do
       for bucket = 1, #BOUNDS do
         if added[bucket] then

@@ -14,7 +14,7 @@ end
 -- OK       and what ending a job needs of its record; the caller removes it from the worker's list
 -- ALREADY  this very attempt was settled before: the call is a repeat
 -- STALE    the job was given to another worker meanwhile: this outcome must be dropped
--- MISSING  there is no such record, or it is corrupt: the other jobs of the call go on
+-- MISSING  there is no such record, or it is corrupt: the other jobs of the call are not affected
 local function accept_outcome(worker, id, token)
   -- An earlier version adds a child without removing the field `plain`.
   local fields = read_record(id, 'token', 'state', 'type', 'plain', 'children')
@@ -28,15 +28,19 @@ local function accept_outcome(worker, id, token)
     return 'ALREADY'
   end
   if fields[4] and not fields[5] then
-    return 'OK', { type = fields[3] }
+    return 'OK', { type = fields[3], plain = true }
   end
-  local extras = read_record(id, 'retention', 'cancel', 'unique', 'holds')
+  local extras = read_record(id, 'retention', 'cancel', 'unique', 'holds', 'owner', 'tells', 'tenant_slot')
   free_slot(id, extras[4])
+  free_slot(id, extras[7], 'tenant_slot')
   if extras[2] then
     -- Its next attempt may be this worker's too.
     redis.call('SREM', P .. KEY.cancelling .. worker, id)
   end
-  return 'OK', { type = fields[3], retention = extras[1], cancel = extras[2], unique = extras[3], children = fields[5] }
+  return 'OK', {
+    type = fields[3], retention = extras[1], cancel = extras[2], unique = extras[3], children = fields[5], owner = extras[5],
+    tells = extras[6],
+  }
 end
 
 -- Accept an outcome, remove the job from the worker's list, so that it is in none, and keep its log. Returns what

@@ -1,0 +1,1 @@
+"""The fields of Settings, by what they concern; `gopher.config.settings` joins them."""

@@ -1,0 +1,62 @@
+"""Files on this machine's disk that are sent to a store, or received from one."""
+
+import io
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from gopher.errors import InvalidJob
+
+#: What can be sent: a path, bytes, or a file opened for reading bytes.
+Content = str | os.PathLike[str] | bytes | BinaryIO
+
+
+def save_pieces(pieces: Iterable[bytes], name: str, to: str | os.PathLike[str]) -> Path:
+    """Write a file completely or not at all: to a path, or into a folder under its own name."""
+    path = Path(to)
+    if path.is_dir():
+        path = path / name
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
+    try:
+        with open(descriptor, "wb") as file:
+            for piece in pieces:
+                file.write(piece)
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(temporary, 0o666 & ~mask)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    return path
+
+
+def size_of(content: BinaryIO) -> int:
+    """Return how many bytes are left to read of a file."""
+    start = content.tell()
+    size = content.seek(0, os.SEEK_END) - start
+    content.seek(start)
+    return size
+
+
+@contextmanager
+def opened(file: Content) -> Iterator[BinaryIO]:
+    """Open what is to be uploaded. Raises InvalidJob if it can't be read."""
+    if isinstance(file, bytes | bytearray | memoryview):
+        yield io.BytesIO(file)
+    elif isinstance(file, str | os.PathLike):
+        with open_file(file) as content:
+            yield content
+    else:
+        yield file
+
+
+def open_file(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a file to upload. Raises InvalidJob if it can't be read."""
+    try:
+        return open(path, "rb")
+    except OSError as error:
+        raise InvalidJob(f"can't be read: {os.fspath(path)}: {error.strerror}", "/file") from None

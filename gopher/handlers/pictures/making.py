@@ -1,0 +1,176 @@
+"""Makes new pictures of one source: it is read and decoded once, whatever the number of sizes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from PIL import Image
+
+from .colours import to_srgb
+from .encoding import ANIMATED, Encoded, encode
+from .frames import is_animated, read_frames
+from .geometry import UPRIGHT, Fit, Gravity, Plan, Size, cover_box, needed, plan, scaled, stored, turned
+from .interest import most_interesting
+from .modes import plain
+from .opening import Limits, PictureRefused, open_picture, tolerating_truncated
+
+_ORIENTATION = 0x0112
+_WHITE = (255, 255, 255, 255)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A picture to make."""
+
+    width: int | None = None
+    height: int | None = None
+    fit: Fit = "cover"
+    gravity: Gravity = "center"
+    enlarge: bool = True
+    #: RGBA. Behind transparent parts, and around a picture that is contained.
+    background: tuple[int, int, int, int] | None = None
+    format: str = "jpeg"
+    quality: int = 85
+    #: The quality is lowered until the file is no larger.
+    max_bytes: int | None = None
+    frames: Literal["all", "first"] = "all"
+
+    @property
+    def keeps_frames(self) -> bool:
+        return self.frames == "all" and self.format in ANIMATED
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a source was: its size, upright."""
+
+    format: str
+    size: Size
+    animated: bool
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A new picture."""
+
+    content: bytes
+    size: Size
+    format: str
+    frames: int
+    quality: int | None
+
+
+def make(
+    content: bytes, wanted: Sequence[Wanted], limits: Limits | None = None, *, tolerate_truncated: bool = False
+) -> tuple[Source, list[Picture]]:
+    """Make new pictures of a source. Raises PictureRefused."""
+    try:
+        with tolerating_truncated(tolerate_truncated):
+            return _make(content, wanted, limits or Limits())
+    except (PictureRefused, MemoryError):
+        raise
+    except Exception as error:
+        # Decoders raise nearly anything for a broken file.
+        raise PictureRefused(f"the picture can't be decoded: {error}") from error
+
+
+def _make(content: bytes, wanted: Sequence[Wanted], limits: Limits) -> tuple[Source, list[Picture]]:
+    opened = open_picture(content, limits)
+    scene = _Scene(opened)
+    plans = [scene.plan(each) for each in wanted]
+    for planned in plans:
+        limits.check_made(planned.canvas)
+    scene.decode_small(plans, limits)
+    animated = is_animated(opened)
+    frames = read_frames(opened, every=animated and any(each.keeps_frames for each in wanted))
+    shots: list[list[Image.Image]] = [[] for _ in wanted]
+    times: list[int] = []
+    for number, frame in enumerate(frames):
+        times.append(frame.duration)
+        ready = plain(frame.picture)
+        if not number:
+            plans = [scene.aimed(ready, each, of) for each, of in zip(plans, wanted, strict=True)]
+        for place, each in enumerate(wanted):
+            if not number or each.keeps_frames:
+                limits.check_made(plans[place].canvas, number + 1)
+                shots[place].append(scene.shot(ready, plans[place], each))
+    made = [
+        _picture(encode(shot, times, scene.loop, each, scene.is_palette), each)
+        for shot, each in zip(shots, wanted, strict=True)
+    ]
+    return Source(str(opened.format), scene.upright, animated), made
+
+
+def _picture(encoded: Encoded, wanted: Wanted) -> Picture:
+    return Picture(encoded.content, encoded.size, wanted.format, encoded.frames, encoded.quality)
+
+
+class _Scene:
+    """An opened source, and how its pixels have to be read."""
+
+    def __init__(self, opened: Image.Image) -> None:
+        self._opened = opened
+        self._stored: Size = opened.size
+        self._orientation = opened.getexif().get(_ORIENTATION, 1)
+        self._profile: bytes | None = opened.info.get("icc_profile")
+        self.upright = turned(opened.size, self._orientation)
+        self.is_palette = opened.mode == "P"
+        self.loop: int | None = opened.info.get("loop")
+
+    def plan(self, wanted: Wanted) -> Plan:
+        return plan(
+            self.upright,
+            wanted.width,
+            wanted.height,
+            wanted.fit,
+            wanted.gravity,
+            enlarge=wanted.enlarge,
+            pad=wanted.background is not None,
+        )
+
+    def decode_small(self, plans: Sequence[Plan], limits: Limits) -> None:
+        """Let the JPEG decoder scale by 1/2, 1/4 or 1/8, if that leaves enough pixels for every picture."""
+        if self._opened.info.get("progressive"):
+            # Its coefficients are kept for the whole picture, whatever the scale.
+            limits.check_decoded(self._opened.size)
+        sizes = [needed(self.upright, each) for each in plans]
+        most = max(size[0] for size in sizes), max(size[1] for size in sizes)
+        self._opened.draft(None, turned(most, self._orientation))
+        limits.check_decoded(self._opened.size)
+
+    def aimed(self, picture: Image.Image, planned: Plan, wanted: Wanted) -> Plan:
+        """Return the plan with the most interesting part cut out, if that is asked for."""
+        if wanted.gravity != "entropy" or wanted.fit != "cover":
+            return planned
+        small = picture.resize(_within(picture.size, 64), Image.Resampling.BOX)
+        shares = most_interesting(self._turn(small.convert("L")), planned.size)
+        return replace(planned, box=cover_box(self.upright, planned.size, shares))
+
+    def shot(self, picture: Image.Image, planned: Plan, wanted: Wanted) -> Image.Image:
+        """Return the new picture, upright and in sRGB."""
+        factors = picture.size[0] / self._stored[0], picture.size[1] / self._stored[1]
+        box = scaled(stored(planned.box, self.upright, self._orientation), factors, picture.size)
+        size = turned(planned.size, self._orientation)
+        small = picture.resize(size, Image.Resampling.LANCZOS, box=box, reducing_gap=3.0)
+        return _on_canvas(to_srgb(self._turn(small), self._profile), planned, wanted)
+
+    def _turn(self, picture: Image.Image) -> Image.Image:
+        return picture.transpose(UPRIGHT[self._orientation]) if self._orientation in UPRIGHT else picture
+
+
+def _within(size: Size, most: int) -> Size:
+    scale = min(1.0, most / max(size))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def _on_canvas(picture: Image.Image, planned: Plan, wanted: Wanted) -> Image.Image:
+    colour = wanted.background
+    if colour is None and wanted.format == "jpeg" and picture.mode.endswith("A"):
+        # JPEG has no transparency.
+        colour = _WHITE
+    if colour is None or (planned.canvas == picture.size and not picture.mode.endswith("A")):
+        return picture
+    canvas = Image.new("RGBA", planned.canvas, colour)
+    canvas.alpha_composite(picture.convert("RGBA"), planned.place)
+    opaque = colour[3] == 255 or wanted.format == "jpeg"
+    return canvas.convert("RGB") if opaque else canvas

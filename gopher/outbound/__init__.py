@@ -1,0 +1,1 @@
+"""Requests to URLs that others have chosen: pictures that are fetched, and webhooks that are sent."""

@@ -1,0 +1,150 @@
+"""Jobs of batches, as they are stored: a batch counts its jobs, in whatever queues they are.
+
+The batch is in one slot, its jobs may be in others. So jobs are announced to their batch before they are stored, with
+their ids, and taken out of it again if they are not. If their submitter dies in between, a scheduler finds that out
+(continue_batches.lua). What the job's end tells the batch is stored with the job (see `relay`).
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, Protocol, TypeVar
+
+import msgspec
+
+from gopher.base.salvage import text
+from gopher.errors import GopherError, InvalidJob, OutcomeUnknown
+from gopher.jobs.job import NewJob
+from gopher.jobs.owners import Submitter
+from gopher.jobs.submission import InvalidBatch
+from gopher.server.errors import explained
+from gopher.server.round_trips import ask
+
+from .batch_moves import Joined
+from .moves import Queue
+from .search import queues_with
+from .store import Server
+
+#: Batches whose places are cached.
+_REMEMBERED = 1000
+
+
+class StoredJob(Protocol):
+    """The result of a submission (see `interface.stored`)."""
+
+    @property
+    def job_id(self) -> str: ...
+    @property
+    def refused(self) -> str: ...
+
+
+_Stored = TypeVar("_Stored", bound=StoredJob)
+
+
+class BatchPlace(NamedTuple):
+    """Where a batch is, and whose."""
+
+    queue: str
+    owner: str
+
+
+class BatchMembers:
+    """Announces jobs to their batches. Threads may share it."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._places: dict[str, BatchPlace] = {}
+
+    def place(self, batch_id: str) -> BatchPlace | None:
+        """Return where a batch is, None if there is none."""
+        known = self._places.get(batch_id)
+        if known is not None:
+            return known
+        with explained():
+            for names in self._server.names.where_to_look(batch_id):
+                for name in queues_with(self._server, names, lambda keys: keys.batch(batch_id)):
+                    key = self._server.keys.for_queue(name).batch(batch_id)
+                    (owner,) = ask(self._server.client, [("HGET", key, "owner")])
+                    if len(self._places) >= _REMEMBERED:
+                        self._places.clear()
+                    # Neither ever changes.
+                    return self._places.setdefault(batch_id, BatchPlace(name, text(owner or b"")))
+        return None
+
+    def missing(self, jobs: Sequence[NewJob], submitter: Submitter) -> list[tuple[int, InvalidJob]]:
+        """Return the index and the error of each job whose batch does not exist, or is not the submitter's."""
+        errors = []
+        for index, job in enumerate(jobs):
+            if job.batch:
+                place = self.place(job.batch)
+                if place is None or not submitter.may_use_batch(place.owner):
+                    errors.append((index, InvalidJob(f"there is no batch {job.batch}", "/batch")))
+        return errors
+
+    def join(self, jobs: Sequence[NewJob], submitter: Submitter) -> list[NewJob]:
+        """Announce jobs to their batches; return those that these have not counted before.
+
+        Raises InvalidJob, or InvalidBatch for several jobs, if a batch does not exist or is sealed.
+        """
+        _raise(jobs, self.missing(jobs, submitter))
+        by_batch: dict[str, list[NewJob]] = {}
+        for job in jobs:
+            if job.batch:
+                by_batch.setdefault(job.batch, []).append(job)
+        new: list[NewJob] = []
+        for batch_id, members in by_batch.items():
+            rows = [(job.id, job.queue, job.type) for job in members]
+            joined: Joined = self._server.run(self._home(batch_id).join_batch(batch_id, rows))
+            if joined.answer != "OK":
+                self._places.pop(batch_id, None)
+                self.leave(new)
+                error = _refusal(batch_id, joined.answer)
+                _raise(jobs, [(index, error) for index, job in enumerate(jobs) if job.batch == batch_id])
+            new += [job for index, job in enumerate(members) if index not in set(joined.known)]
+        return new
+
+    def store(
+        self, jobs: Sequence[NewJob], submitter: Submitter, store: Callable[[Sequence[NewJob]], list[_Stored]]
+    ) -> list[_Stored]:
+        """Store jobs of batches, which count them first."""
+        # Others may be stored already, if this is a repeat or their ids were chosen: whatever happens, they count.
+        new = self.join(jobs, submitter)
+        try:
+            stored = store([self._telling(job) if job.batch else job for job in jobs])
+        except OutcomeUnknown:
+            # Some may be stored: the scheduler finds out.
+            raise
+        except GopherError:
+            self.leave(new)
+            raise
+        ids = {each.job_id for each in stored if not each.refused}
+        self.leave([job for job in new if job.id not in ids])
+        return stored
+
+    def leave(self, jobs: Iterable[NewJob]) -> None:
+        """Take jobs out of their batches that are not stored."""
+        by_batch: dict[str, list[str]] = {}
+        for job in jobs:
+            if job.batch:
+                by_batch.setdefault(job.batch, []).append(job.id)
+        for batch_id, ids in by_batch.items():
+            self._server.run(self._home(batch_id).leave_batch(batch_id, ids))
+
+    def _home(self, batch_id: str) -> Queue:
+        place = self.place(batch_id)
+        return self._server.queue(place.queue if place else "default")
+
+    def _telling(self, job: NewJob) -> NewJob:
+        """Return a job whose end tells its batch."""
+        place = self.place(job.batch)
+        assert place is not None
+        return msgspec.structs.replace(job, tells=(*job.tells, f"batch {place.queue} {job.batch}"))
+
+
+def _refusal(batch_id: str, answer: str) -> InvalidJob:
+    if answer == "SEALED":
+        return InvalidJob(f"the batch {batch_id} is sealed: it takes no more jobs", "/batch")
+    return InvalidJob(f"there is no batch {batch_id}", "/batch")
+
+
+def _raise(jobs: Sequence[NewJob], errors: Sequence[tuple[int, InvalidJob]]) -> None:
+    if errors:
+        raise errors[0][1] if len(jobs) == 1 else InvalidBatch(errors)

@@ -1,0 +1,1 @@
+"""Webhooks: how events become deliveries, and how these are sent."""

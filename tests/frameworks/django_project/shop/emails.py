@@ -1,0 +1,10 @@
+"""No worker imports this by itself."""
+
+from django import VERSION
+
+if VERSION >= (6,):
+    from django.tasks import task
+
+    @task
+    def receipt(number):
+        return number + 1

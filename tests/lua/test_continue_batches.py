@@ -1,0 +1,68 @@
+"""continue_batches: what is done to all jobs of a batch, and a look at those that never end."""
+
+import pytest
+
+
+def walked(lab, queue="mails"):
+    """Return kind and ids of the entries for a queue."""
+    return [(entry[0], sorted(entry[6].split(","))) for entry in lab.posted(queue)]
+
+
+@pytest.mark.parametrize(("walk", "kind"), [("cancel", "pending"), ("redrive", "failed")])
+def test_jobs_of_every_queue_are_cancelled_or_retried(lab, walk, kind):
+    batch_id = lab.open_batch()
+    mails, files, dead = lab.join(batch_id, 3, "mails"), lab.join(batch_id, 2, "files"), lab.join(batch_id, 2, "mails")
+    lab.count(batch_id, *((job_id, "failed", 1) for job_id in dead))
+    lab.run(lab.queue.walk_batch(batch_id, walk))
+    while lab.run(lab.queue.continue_batches()).next_due == lab.now:
+        pass
+    wanted = {"pending": ([(walk, sorted(mails))], [(walk, sorted(files))]), "failed": ([(walk, sorted(dead))], [])}
+    assert (walked(lab), walked(lab, "files")) == wanted[kind]
+    assert "walk" not in lab.batch(batch_id)
+
+
+def test_many_jobs_are_done_page_by_page_while_their_queue_keeps_up(lab):
+    batch_id = lab.open_batch()
+    ids = lab.join(batch_id, 2000, "mails")
+    lab.run(lab.queue.walk_batch(batch_id, "cancel"))
+    seen, calls = set(), 0
+    while lab.run(lab.queue.continue_batches(100)).next_due <= lab.now + 500:
+        calls += 1
+        seen |= {job_id for _, some in walked(lab) for job_id in some}
+        if calls % 30 == 0:
+            lab.redis.delete(lab.keys.outbox("mails"), lab.keys.outboxes)
+        lab.pass_time(0.5)
+    seen |= {job_id for _, some in walked(lab) for job_id in some}
+    assert seen == set(ids)
+    assert calls >= 10
+
+
+def test_a_sealed_batch_in_which_nothing_happens_has_its_jobs_looked_at(lab):
+    batch_id = lab.open_batch()
+    ids = lab.join(batch_id, 2, "mails")
+    lab.run(lab.queue.seal_batch(batch_id))
+    lab.pass_time(29)
+    assert lab.run(lab.queue.continue_batches()).moved == 0
+    lab.pass_time(1)
+    assert lab.run(lab.queue.continue_batches()).moved == 2
+    assert walked(lab) == [("probe", sorted(ids))]
+
+
+def test_it_is_looked_at_less_and_less_often(lab):
+    batch_id = lab.open_batch()
+    lab.join(batch_id, 1)
+    lab.run(lab.queue.seal_batch(batch_id))
+    waits = []
+    for _ in range(7):
+        found = lab.run(lab.queue.continue_batches())
+        waits.append((found.next_due - lab.now) // 1000)
+        lab.set_clock(found.next_due)
+    assert waits == [30, 30, 60, 120, 240, 480, 600]
+
+
+def test_a_batch_that_has_ended_is_left_alone(lab):
+    batch_id = lab.open_batch()
+    lab.run(lab.queue.seal_batch(batch_id))
+    lab.redis.zadd(lab.keys.batch_work, {batch_id: 1, "gone": 1})
+    found = lab.run_twice(lab.queue.continue_batches())[0]
+    assert (found.moved, found.next_due) == (0, None)

@@ -1,0 +1,51 @@
+"""With durability replicated, no failover loses what was acknowledged: neither a crash nor a planned one."""
+
+import sys
+
+import pytest
+
+from tests.topologies.faults import KILL, PLANNED
+from tests.topologies.lab import Cluster, Trio
+from tests.topologies.stack import QUEUES, Stack
+from tests.topologies.trial import Fault, run
+
+pytestmark = pytest.mark.quiet
+
+KINDS = {"trio": Trio, "cluster": Cluster}
+
+
+def kill_and_restart(topology, key):
+    """Kill a primary, and start it again once it is replaced: in a cluster, nothing can be confirmed before."""
+    node, at = KILL.cause(topology, key)
+    KILL.end(topology, node)
+    return node, at
+
+
+RESTART = Fault(kill_and_restart, lambda topology, node: None, blind=KILL.blind)
+
+
+def trial(name, topology, fault):
+    """Cause a fault three times under load, with durability replicated: what was acknowledged is there, and has run."""
+    with Stack(topology.url, QUEUES, GOPHER_DURABILITY="replicated") as stack:
+        report = run(topology, stack, [(fault, queue) for queue in ("mail", "default", "sms")])
+        # What was measured, for who looks: pytest -s.
+        sys.stderr.write(f"\n{name}: {report}\n")
+        assert not report.lies
+        assert not report.strange
+        # Not even in a moment for which another durability has an excuse.
+        assert not report.unreplicated
+        assert not report.lost, stack.logs()
+        assert not report.unfinished, [stack.record(job_id) for job_id in report.unfinished]
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("kind", KINDS)
+def test_killed_primaries_lose_nothing_that_was_acknowledged(kind):
+    with KINDS[kind]() as topology:
+        trial(f"{kind}, killed", topology, RESTART)
+
+
+@pytest.mark.deep
+def test_planned_failovers_of_sentinel_lose_nothing_that_was_acknowledged():
+    with Trio() as trio:
+        trial("trio, planned", trio, PLANNED)

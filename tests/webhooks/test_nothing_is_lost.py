@@ -1,0 +1,68 @@
+"""Events reach their receivers although processes are killed again and again, and the receiver is away for a while."""
+
+import signal
+
+import pytest
+
+from tests.helpers import wait_until
+from tests.webhooks.conftest import QUICK, secret_of
+
+JOBS, KILLS = 200, 4
+
+
+@pytest.mark.deep
+def test_each_event_arrives_while_workers_and_schedulers_are_killed(
+    client, start_worker, start_scheduler, start_receiver
+):
+    away = []
+
+    def answer(request):
+        if len(receiver.requests) <= JOBS // 4:
+            # It is away: nothing is accepted.
+            away.append(request)
+            request.connection.close()
+        else:
+            request.accept()
+
+    receiver = start_receiver(answer)
+    settings = {
+        **QUICK,
+        "GOPHER_WEBHOOKS_BACKOFF": ",".join(["200ms"] * 60),
+        "GOPHER_WEBHOOKS_CONCURRENCY": "8",
+        "WORKER_LEASE": "3s",
+        "WORKER_CONCURRENCY": "4",
+        "WORKER_MAX_CRASHES": "100",
+    }
+    made = client.webhooks.create(receiver.url, events=["completed"])
+    ids = client.enqueue_many(
+        [{"type": "echo", "payload": {"n": n}, "callback": {"url": receiver.url}} for n in range(JOBS)]
+    )
+    for kill in range(KILLS):
+        worker, scheduler = start_worker(**settings), start_scheduler(**settings)
+        seen = len(receiver.messages)
+        wait_until(lambda seen=seen, kill=kill: len(receiver.messages) > seen or len(away) > 5 * (kill + 1), 60)
+        for process in (scheduler, worker):
+            process.send(signal.SIGKILL)
+            process.wait()
+    start_worker(**settings)
+    start_scheduler(**settings)
+
+    def arrived():
+        """Return the jobs whose end was told, by whose secret the message was signed."""
+        every = list(receiver.messages)
+        return {each.data["id"] for each in every if _is_signed(each, secret_of(client))}, {
+            each.data["id"] for each in every if _is_signed(each, made.secret)
+        }
+
+    wait_until(lambda: len({each.message_id for each in receiver.messages}) >= JOBS, 120)
+    wait_until(lambda: arrived()[0] == set(ids), 60, "callbacks")
+    wait_until(lambda: arrived()[1] == set(ids), 60, "webhook")
+    assert client.dead_letters.count() == 0
+
+
+def _is_signed(message, secret):
+    try:
+        message.verified(secret)
+    except Exception:  # noqa: BLE001 - the library's own
+        return False
+    return True

@@ -1,0 +1,63 @@
+"""Handlers whose place in their code is looked at; each creates the file `mark` when it has begun."""
+
+import ctypes
+import os
+import signal
+import threading
+import time
+
+from gopher import Job, handler
+
+
+def _begun(payload: dict) -> None:
+    open(payload["mark"], "w").close()
+
+
+@handler("hangs_in_c")
+def hangs_in_c(job: Job, payload: dict) -> None:
+    libc = ctypes.PyDLL(None)  # holds the interpreter's lock
+    for number in range(1, 32):
+        if number not in (signal.SIGKILL, signal.SIGSTOP):
+            libc.signal(number, 1)
+    _begun(payload)
+    while True:
+        libc.sleep(60)
+
+
+@handler("naps")
+def naps(job: Job, payload: dict) -> None:
+    _begun(payload)
+    time.sleep(payload["seconds"])
+
+
+@handler("burns")
+def burns(job: Job, payload: dict) -> None:
+    _begun(payload)
+    until = time.monotonic() + payload["seconds"]
+    while time.monotonic() < until:
+        pass
+
+
+@handler("awaits")
+async def awaits(job: Job, payload: dict) -> None:
+    naps(job, payload)
+
+
+def _rest(until: threading.Event) -> None:
+    until.wait()
+
+
+@handler("waits_for_threads")
+def waits_for_threads(job: Job, payload: dict) -> None:
+    until = threading.Event()
+    for _ in range(2):
+        threading.Thread(target=_rest, args=(until,), daemon=True).start()
+    _begun(payload)
+    until.wait(60)
+
+
+@handler("closes_files")
+def closes_files(job: Job, payload: dict) -> None:
+    os.closerange(3, 200)
+    _begun(payload)
+    time.sleep(60)

@@ -1,0 +1,95 @@
+"""Where a running job is: `fleet.stack`, and the errors of jobs that were killed."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from gopher.errors import JobConflict, JobNotFound
+from gopher.queue.commands import StackAnswer, answer_stack
+from tests.helpers import wait_until
+from tests.seeding import SeedingWorker
+from tests.worker.processes import error_of
+
+HANDLERS = {"GOPHER_HANDLERS": "tests.worker.stack_handlers"}
+
+
+@pytest.fixture
+def begin(client, tmp_path):
+    """Return a function that enqueues a job and waits until its handler has begun."""
+
+    def enqueue(job_type, payload=None, **options):
+        mark = tmp_path / f"mark-{len(list(tmp_path.glob('mark-*')))}"
+        job_id = client.enqueue(job_type, {"mark": str(mark), **(payload or {})}, **options)
+        wait_until(mark.exists)
+        return job_id
+
+    return enqueue
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_the_stack_of_a_job_that_hangs_in_c_shows_the_handlers_line(client, start_worker, begin, method):
+    start_worker(**HANDLERS, WORKER_CONCURRENCY="1", WORKER_START_METHOD=method)
+    job_id = begin("hangs_in_c")
+    found = client.fleet.stack(job_id)
+    assert found.place.endswith("hangs_in_c"), found
+    assert "tests/worker/stack_handlers.py" in found.stack
+    assert found.stack.splitlines()[0].endswith("(most recent call first):")
+    # Not how it came there.
+    assert "worker/children" not in found.stack
+    (worker,) = client.workers()
+    assert (found.job_id, found.worker, found.attempt) == (job_id, worker.id, 1)
+    assert found.pid == worker.children[0].pid
+    assert client.job(job_id).status == "processing"
+
+
+def test_the_stacks_of_other_threads_follow_that_of_the_handler(client, start_worker, begin):
+    start_worker(**HANDLERS, WORKER_CONCURRENCY="1")
+    job_id = begin("waits_for_threads")
+    handler, *others = client.fleet.stack(job_id).stack.split("\n\n")
+    assert "in waits_for_threads" in handler
+    assert sum("in _rest" in other for other in others) == 2
+
+
+def test_it_is_read_as_often_as_one_likes_and_the_job_runs_on(client, start_worker, begin):
+    start_worker(**HANDLERS, WORKER_CONCURRENCY="2")
+    jobs = [begin("awaits", {"seconds": 3}), begin("burns", {"seconds": 3})]
+    for job_id in jobs:
+        assert client.fleet.stack(job_id).place
+    assert {client.wait(job_id, 20).status for job_id in jobs} == {"completed"}
+    with pytest.raises(JobConflict, match="it is not running, but completed"):
+        client.fleet.stack(jobs[0])
+    with pytest.raises(JobNotFound):
+        client.fleet.stack("01a20d1c-ddd6-7e46-9daa-2af634a7f173")
+
+
+def test_a_worker_that_has_not_received_the_job_yet_is_asked_again(client):
+    worker = SeedingWorker(client)
+    job_id = client.enqueue("burns", {})
+    (job,) = worker.fetch()
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(client.fleet.stack, job_id)
+        # It does not know the job when it reads the first question.
+        wait_until(lambda: len(client.server.run(worker.queue.heartbeat(worker.name, 60.0)).commands) == 2)
+        keys = client.server.keys.for_queue("default")
+        answer = StackAnswer(pid=7, attempt=job.attempt, stack="the stack", place="shop.py:1 in send")
+        client.server.run(answer_stack(keys, job_id, answer))
+        assert (asked.result(20).stack, asked.result(20).pid) == ("the stack", 7)
+
+
+def test_a_job_that_has_closed_the_files_of_its_child_has_no_stack(client, start_worker, begin):
+    start_worker(**HANDLERS, WORKER_CONCURRENCY="1")
+    job_id = begin("closes_files")
+    with pytest.raises(JobConflict, match="a handler has closed its files"):
+        client.fleet.stack(job_id)
+
+
+def test_the_error_of_a_job_that_was_killed_says_where_it_was(client, start_worker, begin):
+    start_worker(**HANDLERS, WORKER_CONCURRENCY="1")
+    job_id = begin("hangs_in_c", timeout="500ms", max_retries=0)
+    view = client.wait(job_id, 20)
+    error = error_of(view)
+    assert error["message"].endswith("and was killed")
+    assert "in hangs_in_c" in error["traceback"]
+    assert "worker/children" not in error["traceback"]
+    group = client.dead_letters.groups().groups[0]
+    assert group.place.endswith("hangs_in_c")

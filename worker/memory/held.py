@@ -1,0 +1,118 @@
+"""Jobs that are held because they don't fit into the memory: since when, and whether others should have them."""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+from gopher.worker.crew import Crew
+from gopher.worker.queue_side.clock import ServerClock
+from gopher.worker.queue_side.served_queue import ServedQueue
+from gopher.worker.running import Running
+
+from gopher.server.calls import Command
+
+#: Seconds after which a job's record says that it waits for memory, and after which others may have the job; that is
+#: doubled each time that it comes back.
+_TOLD_AFTER, _OURS_FOR = 1.0, 2.0
+#: Seconds between two looks at how long jobs are held, and for which none is fetched after some were requeued.
+_PAUSE, _YIELD = 0.5, 0.3
+#: How many requeued jobs are remembered, with how long they have waited here.
+_KEPT = 1000
+_LONGEST_DOUBLED = 5
+
+
+class _Stay(NamedTuple):
+    """What is remembered of a job that was requeued."""
+
+    since: float
+    times: int
+
+
+class Held:
+    """The held jobs of a worker (`Crew.held`)."""
+
+    def __init__(self, crew: Crew, queues: Mapping[str, ServedQueue], clock: ServerClock) -> None:
+        self._crew = crew
+        self._queues = queues
+        self._clock = clock
+        self._stays: OrderedDict[str, _Stay] = OrderedDict()
+        self._check_at = 0.0
+        #: When jobs may be fetched again after some were requeued for other workers (monotonic s).
+        self.yields_until = 0.0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more jobs are fetched, because many are held."""
+        return len(self._crew.held) >= max(16, 4 * len(self._crew.pool.children))
+
+    def passed_by(self, running: Running, need: int, now: float) -> None:
+        """Note that a job does not fit."""
+        running.needs = need
+        if running.held_at is None:
+            running.held_at = now
+            self._stays.setdefault(running.job.id, _Stay(now, 0))
+
+    def waited(self, running: Running, now: float) -> float:
+        """Return for how long (s) a job has been passed by, also before it was requeued."""
+        stay = self._stays.get(running.job.id)
+        return 0.0 if stay is None else now - stay.since
+
+    def starts(self, running: Running, now: float) -> None:
+        """Note that a job starts, which may have been held."""
+        if running.held_at is None:
+            return
+        if running.is_told:
+            self._tell(running, now)
+        self._stays.pop(running.job.id, None)
+        running.held_at, running.is_told = None, False
+
+    def check(self, now: float) -> None:
+        """Say in their records for what jobs wait; see whether other workers should have those that wait for long."""
+        if not self._crew.held or now < self._check_at:
+            return
+        self._check_at = now + _PAUSE
+        for running in self._crew.held:
+            if not running.is_told and now - (running.held_at or now) > _TOLD_AFTER:
+                self._tell(running, None)
+        for name in {each.queue for each in self._crew.held if self._may_go(each, now)}:
+            keys, pipeline = self._queues[name].queue.keys, self._queues[name].fetcher.pipeline
+            pipeline.add(Command(keys.workers, ("ZCARD", keys.workers)), partial(self._take_workers, name, now))
+            pipeline.add(Command(keys.paused, ("EXISTS", keys.paused)), partial(self._take_paused, name, now))
+
+    def _take_workers(self, queue: str, now: float, count: Any) -> None:
+        if not isinstance(count, Exception) and int(count) > 1:
+            self._give_back(queue, now)
+
+    def _take_paused(self, queue: str, now: float, is_paused: Any) -> None:
+        if not isinstance(is_paused, Exception) and int(is_paused):
+            self._give_back(queue, now)
+
+    def _give_back(self, queue: str, now: float) -> None:
+        """Give the jobs of a queue back that have waited here for a while: another worker may have room for them."""
+        going = [each for each in self._crew.held if each.queue == queue and self._may_go(each, now)]
+        if going:
+            self.yields_until = now + _YIELD
+        for running in going:
+            self._crew.held.remove(running)
+            stay = self._stay(running)
+            self._stays[running.job.id] = stay._replace(times=stay.times + 1)
+            self._queues[queue].settler.requeue(running)
+        while len(self._stays) > _KEPT + len(self._crew.held):
+            self._stays.popitem(last=False)
+
+    def _may_go(self, running: Running, now: float) -> bool:
+        doubled = min(self._stay(running).times, _LONGEST_DOUBLED)
+        return running.held_at is not None and now - running.held_at > _OURS_FOR * 2**doubled
+
+    def _stay(self, running: Running) -> _Stay:
+        return self._stays.get(running.job.id) or _Stay(running.held_at or 0.0, 0)
+
+    def _tell(self, running: Running, ended: float | None) -> None:
+        """Have a job's record say that it waits for memory, and since when; at the end, until when."""
+        running.is_told = True
+        text = f"{running.needs} {self._clock.at(self._stay(running).since)}"
+        if ended is not None:
+            text += f" {self._clock.at(ended)}"
+        served = self._queues[running.queue]
+        served.fetcher.pipeline.add(served.queue.hold(running.job.id, running.job.token, text))
