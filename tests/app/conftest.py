@@ -19,6 +19,15 @@ from tests.seeding import SeedingWorker
 from tests.worker.nursery import Raised, can_raise
 
 EMAIL = {"to": "user@example.com", "subject": "Hello", "body": "Test email"}
+#: About how many cases test_generated makes (`make fuzz`: 5,000, and then they are not among the deep tests).
+GENERATED_CASES = int(os.environ.get("GOPHER_TEST_GENERATED", "400"))
+IS_FUZZ = GENERATED_CASES >= 5000
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Tests of all operations take seconds and 900 MB to make: not in each process that leaves them out."""
+    is_left_out = config.option.markexpr in ("not deep", "deep and quiet") and not IS_FUZZ
+    return is_left_out and collection_path.name == "test_generated.py" or None
 
 
 class Api(httpx.Client):

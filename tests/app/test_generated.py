@@ -1,9 +1,5 @@
-"""The API answers as its document says, to whatever the document's types allow and forbid: cases made by schemathesis.
+"""The API answers as its document says, to whatever the document's types allow and forbid: cases made by schemathesis."""
 
-GOPHER_TEST_GENERATED is about how many cases are made (`make fuzz`: 5,000).
-"""
-
-import os
 import re
 
 import pytest
@@ -16,12 +12,10 @@ from schemathesis.specs.openapi.checks import (
     unsupported_method,
 )
 
-from tests.app.conftest import running_api
+from tests.app.conftest import GENERATED_CASES, IS_FUZZ, running_api
 from tests.app.document import document
 
-CASES = int(os.environ.get("GOPHER_TEST_GENERATED", "400"))
-#: `make fuzz` runs them too, and many more.
-pytestmark = [] if CASES >= 5000 else [pytest.mark.deep]
+pytestmark = [] if IS_FUZZ else [pytest.mark.deep]
 #: Such as `GET /health`.
 OPERATIONS = [f"{method.upper()} {path}" for path, each in document()["paths"].items() for method in each]
 
@@ -30,7 +24,7 @@ REFUSALS = [*"400 401 403 404 405 406 409 413 415 422 428 429".split(), "5xx"]
 CONFIG = {
     "checks": {"negative_data_rejection": {"expected-statuses": REFUSALS}},
     # Some thousand cases that walk along the edges of every type: not each time.
-    "phases": {"coverage": {"enabled": CASES >= 5000}},
+    "phases": {"coverage": {"enabled": IS_FUZZ}},
 }
 api_schema = schemathesis.openapi.from_dict(document(), config=schemathesis.Config.from_dict(CONFIG))
 
@@ -42,8 +36,8 @@ def asked(folder, redis_url):
     keys = {"GOPHER_API_KEYS": f"cases:{KEY}:admin"}
     with running_api(folder, redis_url, GOPHER_NAMESPACE="generated", WEB_CONCURRENCY="1", **keys) as api:
         yield api
-    if CASES >= 5000:
-        assert made[0] >= CASES, f"{made[0]} cases were made"
+    if IS_FUZZ:
+        assert made[0] >= GENERATED_CASES, f"{made[0]} cases were made"
 
 
 KEY = "a-key-for-all-cases"
@@ -109,10 +103,10 @@ def answered_as_documented(label):
     # The same cases each time, unless many are made.
     @api_schema.include(name=label).parametrize()
     @settings(
-        max_examples=max(CASES // len(OPERATIONS), 3),
+        max_examples=max(GENERATED_CASES // len(OPERATIONS), 3),
         deadline=None,
         suppress_health_check=list(HealthCheck),
-        derandomize=CASES < 5000,
+        derandomize=not IS_FUZZ,
     )
     def test(case, asked):
         check(case, asked)
