@@ -75,6 +75,29 @@ def test_all_jobs_of_many_tenants_are_cancelled_and_no_others(busy):
     assert findings(busy.redis, busy.keys) == []
 
 
+@pytest.mark.parametrize("is_busy", [True, False])
+@pytest.mark.parametrize("tenants", [("A", "B"), ("A", "B", "A"), ("A", "B", "C"), ("", "B"), ("A", "")])
+def test_a_job_that_is_replaced_within_one_call_is_one_of_the_last_tenant(lab, is_busy, tenants):
+    lab.hire()
+    lab.seed_pending(int(is_busy))
+    jobs = [new_job(tenant=tenant, unique_key="k", unique_mode="replace") for tenant in tenants]
+    beside = [new_job(tenant=tenant) for tenant in tenants]
+    lab.run(lab.queue.enqueue([*jobs, *beside]))
+    assert lab.record(jobs[0].id).get("tenant", "") == tenants[-1]
+    assert findings(lab.redis, lab.keys) == []
+    assert sorted(started(lab, 10)[is_busy:]) == sorted([jobs[0].id, *(job.id for job in beside)])
+    assert findings(lab.redis, lab.keys) == []
+
+
+@pytest.mark.parametrize("tenants", [("A", "B"), ("A", ""), ("", "A")])
+def test_a_job_that_is_replaced_by_the_only_other_of_its_call_can_run(lab, tenants):
+    lab.hire()
+    jobs = [new_job(tenant=tenant, unique_key="k", unique_mode="replace") for tenant in tenants]
+    lab.run(lab.queue.enqueue(jobs))
+    assert findings(lab.redis, lab.keys) == []
+    assert started(lab, 2) == [jobs[0].id]
+
+
 @pytest.mark.parametrize("due", ["", "+5000"])
 @pytest.mark.parametrize(("before", "after"), [("A", "A"), ("A", "B"), ("", "B"), ("A", "")])
 def test_a_job_that_is_replaced_is_one_of_the_last_tenant(busy, before, after, due):

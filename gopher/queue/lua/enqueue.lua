@@ -146,10 +146,11 @@ local function went_to_next()
   local _, ids = next(queued)
   local _, of_tenants = next(tenants_queued)
   local tenant = of_tenants and of_tenants.names[1]
-  if is_limited_tenant(tenant) then
+  local id = ids and ids[1] or of_tenants and of_tenants.ids[tenant]
+  if not id or is_limited_tenant(tenant) then
     return false
   end
-  redis.call('LPUSH', P .. KEY.next, ids and ids[1] or of_tenants.ids[tenant])
+  redis.call('LPUSH', P .. KEY.next, id)
   return true
 end
 

@@ -28,6 +28,7 @@ local function queue_up(id, priority, tenant)
   end
 end
 
+-- Afterwards none is queued up, but `queued_jobs` still counts all of the call.
 local function push_queued()
   for priority, ids in pairs(queued) do
     push_ids('LPUSH', P .. KEY.pending .. priority, ids, 1)
@@ -35,4 +36,5 @@ local function push_queued()
   for priority, of_tenants in pairs(tenants_queued) do
     lists_of_tenants().push_all('LPUSH', priority, of_tenants.names, of_tenants.ids)
   end
+  queued, tenants_queued = {}, {}
 end

@@ -97,9 +97,12 @@ local function replace_job(id, new_id, job, job_type, priority, envelope)
   else
     priority = fields[3] or priority
     local is_throttled = fields[7] and fields[7] ~= ''
-    if (fields[6] or nil) ~= job.tenant and not is_throttled
-        and leave_place(id, { state = state, priority = priority, since = fields[2], tenant = fields[6] }) then
-      due = 0
+    if (fields[6] or nil) ~= job.tenant and not is_throttled then
+      -- It may have come earlier in the same call: then it is in its list only now.
+      push_queued()
+      if leave_place(id, { state = state, priority = priority, since = fields[2], tenant = fields[6] }) then
+        due = 0
+      end
     end
   end
   local answer = id .. ' ' .. state .. ' ' .. priority .. ' replaced'
