@@ -1,5 +1,6 @@
 """A real server for the tests: its own process, its own folder. The developer's server is never touched."""
 
+import gc
 import os
 import shutil
 import signal
@@ -30,6 +31,12 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid} was skipped, which GOPHER_TEST_NO_SKIPS forbids: {report.longrepr}"
     return report
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests stay: else each search for garbage among all objects would stop what runs for a second."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -61,7 +61,7 @@ def test_a_page_of_another_site_can_change_nothing(api, queue):
     ],
 )
 def test_refuses_endless_request_lines_and_headers(api, lines):
-    with socket.create_connection(("127.0.0.1", api.base_url.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", api.base_url.port), timeout=60) as connection:
         connection.sendall(lines)
         assert re.match(rb"HTTP/1.1 4\d\d", connection.recv(100))
 
@@ -179,7 +179,7 @@ def test_a_client_that_stalls_is_let_go_and_is_no_error_of_ours(folder, redis_ur
     variables = {"GOPHER_NAMESPACE": namespace, "SERVER_READ_TIMEOUT": "500ms", "WEB_CONCURRENCY": "1"}
     with running_api(folder, redis_url, **variables) as api:
         for half in halves:
-            with socket.create_connection(("127.0.0.1", api.base_url.port), timeout=10) as connection:
+            with socket.create_connection(("127.0.0.1", api.base_url.port), timeout=60) as connection:
                 connection.sendall(half)
                 started = time.monotonic()
                 while connection.recv(1000):

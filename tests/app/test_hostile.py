@@ -106,7 +106,7 @@ def test_a_chunked_body_is_read_to_its_end(besieged, end):
     pieces = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in (body[:7], body[7:50], body[50:]))
     head = b"POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
     request = head + pieces + end
-    with socket.create_connection(("127.0.0.1", besieged.base_url.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", besieged.base_url.port), timeout=60) as connection:
         for at in range(0, len(request), 5):
             connection.send(request[at : at + 5])
             time.sleep(0.0005)
@@ -118,7 +118,7 @@ def test_a_chunked_body_is_read_to_its_end(besieged, end):
 def test_a_body_without_an_end_is_given_up(besieged):
     head = b"POST /api/v1/jobs HTTP/1.1\r\n" + HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
     sent = 0
-    with socket.create_connection(("127.0.0.1", besieged.base_url.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", besieged.base_url.port), timeout=60) as connection:
         connection.sendall(head)
         try:
             while sent < 200 * 2**20:
@@ -129,7 +129,7 @@ def test_a_body_without_an_end_is_given_up(besieged):
 
 
 def test_two_hundred_slow_clients_do_not_keep_others_out(besieged):
-    sockets = [socket.create_connection(("127.0.0.1", besieged.base_url.port), timeout=10) for _ in range(200)]
+    sockets = [socket.create_connection(("127.0.0.1", besieged.base_url.port), timeout=60) for _ in range(200)]
     stop = threading.Event()
 
     def drip():
@@ -160,7 +160,7 @@ def test_two_hundred_slow_clients_do_not_keep_others_out(besieged):
 def test_a_request_that_comes_byte_by_byte_is_served_and_so_is_what_comes_right_behind_it(besieged):
     body = json.dumps({"type": "email", "payload": EMAIL, "queue": "drops"}).encode()
     first = b"POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body) + body
-    with socket.create_connection(("127.0.0.1", besieged.base_url.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", besieged.base_url.port), timeout=60) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for at in range(len(first) - 1):
             connection.send(first[at : at + 1])
@@ -172,7 +172,7 @@ def test_a_request_that_comes_byte_by_byte_is_served_and_so_is_what_comes_right_
 def test_a_client_that_waits_to_be_asked_for_its_body_is_asked(besieged):
     body = json.dumps({"type": "email", "payload": EMAIL, "queue": "asked"}).encode()
     head = b"POST /api/v1/jobs HTTP/1.1\r\n" + HEAD + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(body)
-    with socket.create_connection(("127.0.0.1", besieged.base_url.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", besieged.base_url.port), timeout=60) as connection:
         connection.sendall(head)
         assert connection.recv(65536).startswith(b"HTTP/1.1 100 Continue\r\n\r\n")
         connection.sendall(body)

@@ -307,6 +307,6 @@ def test_of_a_body_whose_process_is_killed_nothing_stays_on_the_disk(tmp_path, r
             connection.sendall(head(2_000_000) + b"x" * 1_500_000)
             wait_until(lambda: any(file.path.startswith(str(folder)) for file in process.open_files()))
             process.kill()
-            process.wait(10)
+            process.wait(60)
         assert not [each for each in set(folder.rglob("*")) - before if each.is_file()]
         wait_until(lambda: answers(api))

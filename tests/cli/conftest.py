@@ -73,7 +73,7 @@ def answer_on_a_terminal(environ: dict[str, str], answer: str, *arguments: str) 
         shown = b"".join(iter(lambda: _read(ours), b"")).decode()
     finally:
         os.close(ours)
-    return Answer(process.wait(10), shown, "")
+    return Answer(process.wait(60), shown, "")
 
 
 def _read(terminal: int) -> bytes:

@@ -52,7 +52,7 @@ def test_watch_shows_new_figures_until_it_is_interrupted(
     client.enqueue("math", {})
     wait_until(lambda: 2 in sizes())
     process.send_signal(signal.SIGINT)
-    assert process.wait(10) == 0
+    assert process.wait(60) == 0
 
 
 def test_watch_continues_when_the_server_was_unavailable(background: Background, tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_watch_continues_when_the_server_was_unavailable(background: Background,
         server.start()
         wait_until(lambda: "queue_size" in log.read_text().rpartition("unreachable")[2])
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
 
 
 def test_a_watch_on_a_narrow_terminal_leaves_columns_out_and_cuts_no_figure() -> None:

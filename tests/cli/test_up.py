@@ -67,7 +67,7 @@ class Running:
 
 
 def call(address: str, method: str, path: str, body: Any = None) -> Any:
-    connection = HTTPConnection(address, timeout=10)
+    connection = HTTPConnection(address, timeout=60)
     try:
         connection.request(method, path, json.dumps(body), {"Content-Type": "application/json"})
         return json.loads(connection.getresponse().read())
@@ -163,7 +163,7 @@ def test_a_process_that_can_not_start_stops_everything_with_the_reason(
 def test_a_port_that_is_taken_is_told_before_anything_starts(up: Callable[..., Running]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         running = up(SERVER_HOST="127.0.0.1", SERVER_PORT=str(taken.getsockname()[1]))
-        assert running.process.wait(15) == 1
+        assert running.process.wait(60) == 1
     assert "is in use by another program" in running.log
     assert "worker " not in running.log
 
@@ -180,7 +180,7 @@ def test_a_second_ctrl_c_does_not_wait(up: Callable[..., Running], tmp_path: Pat
     running.process.send_signal(signal.SIGINT)
     wait_until(lambda: "stopping part=worker" in running.log)
     running.process.send_signal(signal.SIGINT)
-    assert running.process.wait(10) == 0
+    assert running.process.wait(60) == 0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children of their parent's death")

@@ -130,7 +130,7 @@ class Proxy:
                 if what == "delay":
                     time.sleep(value)
                 if what == "hold":
-                    value.wait(10)
+                    value.wait(60)
                 client.sendall(data[:value] if what == "cut" else data)
                 if what == "cut":
                     return

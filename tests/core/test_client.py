@@ -177,7 +177,7 @@ def test_a_client_that_waits_is_told_when_the_job_has_ended(client, worker):
     job_id = client.enqueue("email", {})
     timer = threading.Timer(0.1, lambda: worker.complete(worker.fetch()))
     timer.start()
-    job = client.wait(job_id, timeout=10)
+    job = client.wait(job_id, timeout=60)
     timer.join()
     assert job.status == "completed"
 
@@ -199,7 +199,7 @@ def test_a_job_that_forgets_itself_meanwhile_is_not_found(client, worker):
     timer = threading.Timer(0.1, lambda: worker.complete(worker.fetch()))
     timer.start()
     with pytest.raises(JobNotFound):
-        client.wait(job_id, timeout=10)
+        client.wait(job_id, timeout=60)
     timer.join()
 
 

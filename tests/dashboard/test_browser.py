@@ -58,7 +58,7 @@ class Tab:
     def __init__(self, browser: "sync_api.Browser", base: str, **options: object) -> None:
         self.context = browser.new_context(base_url=base, **options)
         self.context.add_init_script(_NOTE_VIOLATIONS)
-        self.context.set_default_timeout(10_000)
+        self.context.set_default_timeout(60_000)
         self.page = self.context.new_page()
         self.wrong: list[str] = []
         self.page.on("console", self._note)

@@ -109,7 +109,7 @@ def _listens(process: subprocess.Popen, site: Site, log: Path) -> bool:
     assert process.poll() is None, log.read_text()
     try:
         for port in (site.port, site.tls_port):
-            socket.create_connection(("127.0.0.1", port), timeout=5).close()
+            socket.create_connection(("127.0.0.1", port), timeout=60).close()
     except OSError:
         return False
     return True

@@ -64,7 +64,7 @@ def test_a_process_tells_systemd_that_it_is_ready_that_it_runs_and_that_it_stops
     try:
         wait_until(lambda: systemd.counts(process.pid)["READY=1"], 30, "READY=1")
         if part == "app":
-            with socket.create_connection(("127.0.0.1", int(port["SERVER_PORT"])), timeout=5):
+            with socket.create_connection(("127.0.0.1", int(port["SERVER_PORT"])), timeout=60):
                 pass
         elif part == "worker":
             assert [view.pid for view in client.workers()] == [process.pid]

@@ -160,7 +160,7 @@ def test_a_worker_with_pid_1_reaps_orphans_and_stops_on_a_signal(first_process, 
         assert client.workers()[0].pid == 1
     os.kill(supervisor.pid, signal.SIGTERM)
     with suppress(psutil.NoSuchProcess):
-        supervisor.wait(15)
+        supervisor.wait(60)
     assert first_process.wait() == 0
 
 

@@ -24,7 +24,7 @@ def connect(proxy):
     made: list[socket.socket] = []
 
     def connection() -> socket.socket:
-        made.append(socket.create_connection(("127.0.0.1", proxy.port), timeout=5))
+        made.append(socket.create_connection(("127.0.0.1", proxy.port), timeout=60))
         return made[-1]
 
     yield connection

@@ -26,7 +26,7 @@ def test_three_schedulers_with_kills_make_one_job_a_second(system):
     client.schedules.put("tick", every_second(missed="run_all"))
     schedulers = [system.start("scheduler") for _ in range(3)]
     for round_ in range(8):
-        wait_until(lambda count=round_: len(fired(system)) > count, timeout=15)
+        wait_until(lambda count=round_: len(fired(system)) > count, timeout=60)
         schedulers[round_ % 3].send_signal(signal.SIGKILL)
         schedulers[round_ % 3] = system.start("scheduler")
     client.schedules.pause("tick")
@@ -81,7 +81,7 @@ def test_a_schedule_fires_in_a_queue_that_is_new(system, ended):
     system.start("scheduler")
     system.start("worker", WORKER_QUEUES="fresh")
     client.schedules.put("tick", every_second(queue="fresh"))
-    wait_until(lambda: len(system.lines("other")) >= 2, timeout=15)
+    wait_until(lambda: len(system.lines("other")) >= 2, timeout=60)
 
 
 def test_a_move_to_another_queue_that_was_cut_off_is_completed_by_the_scheduler(system):

@@ -28,9 +28,9 @@ class Loop:
         self.client.lpush(f"{self.prefix}:{name}", "x")
 
     def listen(self):
-        self.alarms.listen(time.monotonic(), 1.0)
+        self.alarms.listen(time.monotonic(), 10.0)
 
-    def turn(self, timeout=1.0):
+    def turn(self, timeout=60.0):
         self.listen()
         for key, mask in self.selector.select(timeout):
             key.data(mask)

@@ -37,7 +37,7 @@ def client(redis_url: str) -> Iterator[EagerClient]:
 
 def test_a_task_is_submitted_with_the_arguments_of_its_function(client: EagerClient) -> None:
     handle = shop.send_mail.delay("ab", n=3)
-    assert handle.result(timeout=10) == "ababab"
+    assert handle.result(timeout=60) == "ababab"
     view = client.job(handle.id)
     assert (view.type, bytes(view.payload)) == ("tests.tasks.shop_tasks.send_mail", b'{"to":"ab","n":3}')
     # A default is the one of the worker's code.
@@ -250,7 +250,7 @@ def test_what_makes_the_client_may_configure_one_itself(client: EagerClient, mon
     configure(make_client)
     submitting = threading.Thread(target=shop.send_mail.delay, args=["a"], daemon=True)
     submitting.start()
-    submitting.join(10)
+    submitting.join(60)
     assert not submitting.is_alive()
     assert len(client.jobs().jobs) == 1
     configure(None)

@@ -31,7 +31,7 @@ def test_a_message_to_the_child_arrives_as_it_was(ends, size):
     supervisor.send(message(size))
     while supervisor.outbox:
         supervisor.flush()
-    reader.join(5)
+    reader.join(60)
     assert got == [message(size)]
 
 
@@ -43,7 +43,7 @@ def test_a_message_from_the_child_arrives_as_it_was(ends, size):
     got = []
     while not got:
         got = supervisor.receive()
-    writer.join(5)
+    writer.join(60)
     assert got == [message(size)]
 
 

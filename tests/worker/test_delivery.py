@@ -80,7 +80,7 @@ class Bench:
             ]
         return found
 
-    def go_on(self, until, timeout=10.0):
+    def go_on(self, until, timeout=60.0):
         """Go round the loop as the worker does."""
         deadline = time.monotonic() + timeout
         while not until():

@@ -69,7 +69,7 @@ def turn(pipeline, timeout=0.5):
         time.sleep(min(max(pipeline.wake_at() - time.monotonic(), 0.0), timeout))
 
 
-def go_on(pipeline, until, timeout=8.0):
+def go_on(pipeline, until, timeout=60.0):
     deadline = time.monotonic() + timeout
     while not until():
         assert time.monotonic() < deadline, "the pipeline never gets there"
@@ -405,7 +405,7 @@ def ring(blocking_pop, behind, *calls, block=1):
     return blocking_pop.wait([pop, *calls], block, time.monotonic(), 0.4)
 
 
-def readable(blocking_pop, timeout=5.0):
+def readable(blocking_pop, timeout=60.0):
     """Return what the blocking pop has brought, None when its connection was lost."""
     while True:
         ready, _, _ = select.select([blocking_pop.connection.descriptor], [], [], timeout)

@@ -36,7 +36,7 @@ class Gate:
     def exchange(self, calls):
         self.batches.append(len(calls))
         self.held.append(threading.Event())
-        assert self.held[-1].wait(10)
+        assert self.held[-1].wait(60)
         if self.interrupts:
             raise SystemExit
         return list(range(len(calls)))
@@ -48,10 +48,10 @@ class Gate:
 class Soon(Future):
     """What a thread will return. Nobody waits for it for ever, not even at the end of the tests."""
 
-    def result(self, timeout=10):
+    def result(self, timeout=60):
         return super().result(timeout)
 
-    def exception(self, timeout=10):
+    def exception(self, timeout=60):
         return super().exception(timeout)
 
 

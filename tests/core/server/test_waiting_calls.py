@@ -16,12 +16,12 @@ def test_as_many_calls_as_allowed_are_retried_and_further_ones_are_rejected_at_o
         with waiting.call_to("down") as may_wait:
             assert may_wait()
             assert may_wait()
-            joined.wait(10)
-            go.wait(10)
+            joined.wait(60)
+            go.wait(60)
 
     with ThreadPoolExecutor(2) as threads, waiting.call_to("down") as late:
         retried = [threads.submit(retry) for _ in range(2)]
-        joined.wait(10)
+        joined.wait(60)
         # Its first attempt began before the others failed.
         assert not late()
         with pytest.raises(QueueUnavailable), waiting.call_to("down"):
