@@ -1,12 +1,24 @@
 """requeue: a job is given back unfinished, its attempt not counted."""
 
+import pytest
 
-def test_the_job_goes_to_the_head_of_its_priority(lab):
+from gopher.queue.invariants import findings
+from tests.lua.lab import new_job
+
+
+def test_the_job_goes_before_all_others_of_its_priority(lab):
     job = lab.seed_processing()
-    first, second = lab.seed_pending(2)
+    others = lab.seed_pending(2)
     assert lab.run(lab.queue.requeue("w1", job.id, job.token)) == "OK"
-    assert lab.standing("next") == [first]
-    assert lab.standing("pending:normal") == [job.id, second]
+    assert lab.standing("next") == [job.id]
+    assert lab.standing("pending:normal") == others
+
+
+def test_one_of_another_priority_that_is_to_be_next_stays_that(lab):
+    job = lab.seed_processing()
+    (urgent,) = lab.seed_pending(1, priority="high")
+    lab.run(lab.queue.requeue("w1", job.id, job.token))
+    assert (lab.standing("next"), lab.standing("pending:normal")) == ([urgent], [job.id])
     record = lab.record(job.id)
     assert (record["state"], record["attempts"], record["since"]) == ("pending", "0", str(lab.now))
 
@@ -47,3 +59,30 @@ def test_in_a_paused_queue_it_waits_in_its_list(lab):
     lab.run(lab.queue.pause())
     lab.run(lab.queue.requeue("w1", job.id, job.token))
     assert (lab.standing("next"), lab.standing("pending:normal")) == ([], [job.id])
+
+
+WEIGHTS = {"a": 3, "b": 1, "c": 2}
+
+
+@pytest.mark.parametrize("is_together", [True, False])
+@pytest.mark.parametrize(("begun", "returned"), [(0, 1), (5, 2), (3, 9), (1, 50)])
+@pytest.mark.parametrize("tenants", ["-", "a", "cab", "ab-", "-c"])
+def test_jobs_of_tenants_that_return_in_the_reverse_order_come_again_in_the_same_one(
+    lab, tenants, returned, begun, is_together
+):
+    for tenant, weight in WEIGHTS.items():
+        lab.run(lab.queue.set_tenant(tenant, weight, None, None, None))
+    lab.hire()
+    lab.run(lab.queue.enqueue([new_job(tenant=tenant.strip("-")) for tenant in tenants for _ in range(10)]))
+    lab.fetch(want=begun) if begun else None
+
+    def taken():
+        want = range(1) if is_together else range(returned)
+        return [job for _ in want for job in lab.fetch(want=returned if is_together else 1)]
+
+    jobs = taken()
+    assert len(jobs) == min(returned, 10 * len(tenants) - begun)
+    for job in reversed(jobs):
+        assert lab.run(lab.queue.requeue("w1", job.id, job.token)) == "OK"
+    assert findings(lab.redis, lab.keys) == []
+    assert [job.id for job in taken()] == [job.id for job in jobs]

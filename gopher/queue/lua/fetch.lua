@@ -232,43 +232,47 @@ local function start_other(id, read_already, letter)
   return start(id, job)
 end
 
--- Deliver again a running job of the own list whose reply may not have arrived. Returns false for one of an answered fetch.
+-- Return whether the reply that brought a running job of the own list may not have arrived; nil if it was that of an answered
+-- fetch.
 --
 -- Tokens count up, so what this fetch started when it was sent before has its number or a higher one. A fetch behind a
 -- BRPOPLPUSH may run long after it was sent, while others are answered: so such fetches have numbers of their own ('b7'),
 -- and those whose replies never came are named.
-local function give_again_if_lost(id, job)
+local function may_be_lost(job)
   local pop, given = string.match(job.token, '%.(b?)(%d+)$')
   if pop == 'b' then
-    if not string.find(',' .. ARGV[9] .. ',', ',' .. given .. ',', 1, true) then
-      return true
-    end
+    return string.find(',' .. ARGV[9] .. ',', ',' .. given .. ',', 1, true) ~= nil
   elseif behind_pop or tonumber(given) < first_number then
-    return false
-  else
-    number = math.max(number, tonumber(given) + 1)
+    return nil
   end
-  take_turn(job[PRIORITY])
-  give(id, job, job.token, whole_number(job[ATTEMPTS]), waited_since(job[SINCE]))
+  number = math.max(number, tonumber(given) + 1)
   return true
 end
 
 -- Deliver what the own list has got since the last reply that arrived: it is left of what that one brought. What was
--- started comes before what was not, since its tokens are taken.
+-- started comes before what was not, since its tokens are taken; the oldest first.
 local function give_own_list()
-  local at, not_started = 0, {}
+  local at, lost, not_started = 0, {}, {}
   while true do
     local id = redis.call('LINDEX', own, at)
     local job = id and read_job(id)
-    if not id or job[STATE_AT] == STATE.processing and not give_again_if_lost(id, job) then
+    local is_started = id and job[STATE_AT] == STATE.processing
+    local is_lost = is_started and may_be_lost(job)
+    if not id or is_lost == nil then
       break
     end
-    if job[STATE_AT] ~= STATE.processing then
-      not_started[#not_started + 1] = { id, job }
+    local found = is_started and lost or not_started
+    if is_lost or not is_started then
+      found[#found + 1] = { id, job }
     end
     at = at + 1
   end
-  -- The oldest first: the others stay where the next fetch finds them.
+  for i = #lost, 1, -1 do
+    local id, job = unpack(lost[i])
+    take_turn(job[PRIORITY])
+    give(id, job, job.token, whole_number(job[ATTEMPTS]), waited_since(job[SINCE]))
+  end
+  -- The others stay where the next fetch finds them.
   for i = #not_started, 1, -1 do
     if #rows < want then
       take_turn(start(unpack(not_started[i])))

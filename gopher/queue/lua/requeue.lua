@@ -26,7 +26,7 @@ else
   count_owner(job.owner, 1)
   redis.call('HSET', record, 'state', STATE.pending, 'settled', token, 'since', now)
   local fields = redis.call('HMGET', record, 'priority', 'tenant')
-  push_pending('RPUSH', id, fields[1], fields[2])
+  put_back(id, fields[1], fields[2])
 end
 ensure_next()
 write_counts()
