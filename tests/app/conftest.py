@@ -27,7 +27,7 @@ IS_FUZZ = GENERATED_CASES >= 5000
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Tests of all operations take seconds and 900 MB to make: not in each process that leaves them out."""
     is_left_out = config.option.markexpr in ("not deep", "deep and quiet") and not IS_FUZZ
-    return is_left_out and collection_path.name == "test_generated.py" or None
+    return (is_left_out and collection_path.name == "test_generated.py") or None
 
 
 class Api(httpx.Client):

@@ -1,4 +1,4 @@
-"""The API answers as its document says, to whatever the document's types allow and forbid: cases made by schemathesis."""
+"""The API answers as its document says, to whatever that allows and forbids: cases made by schemathesis."""
 
 import re
 

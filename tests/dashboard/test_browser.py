@@ -1,7 +1,7 @@
 """The dashboard in a real browser: nothing is refused by its policy, nothing runs that jobs say, figures stay fresh.
 
-Needs Chromium (Debian: apt-get install chromium; elsewhere GOPHER_TEST_BROWSER=/path/to/chrome) and is left out
-where there is none.
+Needs Chromium (Debian: apt-get install chromium-headless-shell; elsewhere GOPHER_TEST_BROWSER=/path/to/chrome) and is
+left out where there is none.
 """
 
 from collections.abc import Iterator
@@ -45,7 +45,7 @@ PAGES = (
 @pytest.fixture(scope="module")
 def browser() -> Iterator["sync_api.Browser"]:
     if program() is None:
-        pytest.skip("there is no Chromium here: apt-get install chromium, or GOPHER_TEST_BROWSER=/path/to/chrome")
+        pytest.skip("no Chromium: apt-get install chromium-headless-shell, or GOPHER_TEST_BROWSER=/path/to/chrome")
     with sync_api.sync_playwright() as playwright:
         browser = launch(playwright)
         yield browser
