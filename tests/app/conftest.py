@@ -11,6 +11,8 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from gopher.app.application import Application
+from jinja2.bccache import Bucket, BytecodeCache
 
 from gopher.client import Client
 from tests.app.document import check_answer
@@ -28,6 +30,23 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     """Tests of all operations take seconds and 900 MB to make: not in each process that leaves them out."""
     is_left_out = config.option.markexpr in ("not deep", "deep and quiet") and not IS_FUZZ
     return (is_left_out and collection_path.name == "test_generated.py") or None
+
+
+class _Compiled(BytecodeCache):
+    """Templates that an application of this process has compiled: each would compile them anew."""
+
+    def __init__(self) -> None:
+        self._code: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if bucket.key in self._code:
+            bucket.bytecode_from_string(self._code[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._code[bucket.key] = bucket.bytecode_to_string()
+
+
+Application.jinja_options = {**Application.jinja_options, "bytecode_cache": _Compiled()}
 
 
 class Api(httpx.Client):

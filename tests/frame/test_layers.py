@@ -1,7 +1,8 @@
 """Who may import whom: one table of rooms, each of which knows only those that stand before it."""
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -82,18 +83,24 @@ def module_of(root: Path, path: Path) -> str:
     return ".".join(parts if parts[0] == "gopher" else ["gopher", *parts])
 
 
-def imports(root: Path, path: Path) -> Iterator[str]:
-    """Yield the absolute names that a file imports, also inside its functions and for types."""
-    package = module_of(root, path).split(".")
-    if path.name != "__init__.py":
-        package.pop()
-    for node in ast.walk(ast.parse(path.read_text())):
+def imports(root: Path, path: Path) -> Sequence[str]:
+    """Return the absolute names that a file imports, also inside its functions and for types."""
+    package = module_of(root, path)
+    return _imports_of(package if path.name == "__init__.py" else package.rpartition(".")[0], path.read_text())
+
+
+@cache
+def _imports_of(package: str, source: str) -> Sequence[str]:
+    found: list[str] = []
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            above = package[: len(package) - node.level + 1] if node.level else []
+            parts = package.split(".")
+            above = parts[: len(parts) - node.level + 1] if node.level else []
             module = ".".join([*above, *([node.module] if node.module else [])])
-            yield from (f"{module}.{alias.name}" for alias in node.names)
+            found += (f"{module}.{alias.name}" for alias in node.names)
+    return found
 
 
 def room_of(name: str, package: str = "gopher", rooms: Sequence[str] = ROOMS) -> str | None:
