@@ -50,3 +50,14 @@ def test_killing_a_process_that_is_gone_does_nothing():
         os._exit(0)
     os.waitpid(pid, 0)
     system.kill_group(pid)
+
+
+@pytest.mark.parametrize("pid", [1, 0, -1])
+def test_what_can_not_be_a_child_gets_no_signal(pid, monkeypatch):
+    # To a group of these ids the system would send it to all processes of the machine.
+    sent = []
+    monkeypatch.setattr(os, "killpg", lambda *call: sent.append(call))
+    monkeypatch.setattr(os, "kill", lambda *call: sent.append(call))
+    with pytest.raises(ValueError, match="not the id of a child"):
+        system.kill_group(pid)
+    assert sent == []

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import psutil
 
+from .system import signal_group
+
 #: How often descendants are looked for: those that were not stopped yet may have started more.
 _LOOKS = 5
 _STOPPED = frozenset({psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP})
@@ -35,7 +37,7 @@ class Frozen:
         """Stop all of it."""
         self._left_stopped = [process for process in _processes(self._pid) if _is_stopped(process)]
         known = {process.pid for process in self._left_stopped}
-        _signal_group(self._pid, signal.SIGSTOP)
+        signal_group(self._pid, signal.SIGSTOP)
         for _ in range(_LOOKS):
             new = [each for each in _processes(self._pid) if each.pid not in known and not self._is_member(each)]
             if not new:
@@ -49,7 +51,7 @@ class Frozen:
     def resume(self) -> None:
         """Let all of it continue, except for what was stopped before."""
         self.release()
-        _signal_group(self._pid, signal.SIGCONT)
+        signal_group(self._pid, signal.SIGCONT)
         for process in self._left_stopped:
             with suppress(psutil.Error):
                 process.suspend()
@@ -65,13 +67,6 @@ class Frozen:
         with suppress(ProcessLookupError, PermissionError):
             return os.getpgid(process.pid) == self._pid
         return True
-
-
-def _signal_group(pid: int, number: signal.Signals) -> None:
-    # A handler may have put the child itself into another group.
-    for send in (os.killpg, os.kill):
-        with suppress(ProcessLookupError, PermissionError):
-            send(pid, number)
 
 
 def _is_stopped(process: psutil.Process) -> bool:

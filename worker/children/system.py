@@ -106,10 +106,18 @@ def descendants(pid: int) -> list[int]:
 
 def kill_group(pid: int) -> None:
     """Kill a child and all processes in its group."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
+    signal_group(pid, signal.SIGKILL)
+
+
+def signal_group(pid: int, number: signal.Signals) -> None:
+    """Send a signal to a child and all processes in its group. Raises ValueError for what can't be a child's id."""
+    if pid <= 1:
+        # killpg(1) means kill(-1): all processes of the machine.
+        raise ValueError(f"{pid} is not the id of a child")
+    # A handler may have put the child itself into another group.
+    for send in (os.killpg, os.kill):
+        with suppress(ProcessLookupError, PermissionError):
+            send(pid, number)
 
 
 def describe_exit(status: int) -> str:
