@@ -86,3 +86,14 @@ def test_jobs_of_tenants_that_return_in_the_reverse_order_come_again_in_the_same
         assert lab.run(lab.queue.requeue("w1", job.id, job.token)) == "OK"
     assert findings(lab.redis, lab.keys) == []
     assert [job.id for job in taken()] == [job.id for job in jobs]
+
+
+def test_a_job_that_returns_alone_takes_no_turn_of_jobs_without_a_tenant(lab):
+    lab.hire()
+    ids = {}
+    for name in ("a1", "b1", "1", "a2", "b2", "2"):
+        ids[lab.enqueue(tenant=name[:-1])] = name
+    first, second = lab.fetch(want=2)
+    assert (ids[first.id], ids[second.id]) == ("a1", "1")
+    lab.run(lab.queue.requeue("w1", first.id, first.token))
+    assert [ids[job.id] for job in lab.fetch(want=5)] == ["b1", "a1", "2", "b2", "a2"]

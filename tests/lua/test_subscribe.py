@@ -66,6 +66,12 @@ def test_a_completion_is_told_of_types_and_states_that_are_subscribed_to(lab, wa
     assert len(told(lab)) == count
 
 
+def test_the_completion_of_a_job_with_options_is_told_too(lab):
+    subscribe(lab, email="completed")
+    lab.seed_completed(expires="+60000")
+    assert len(told(lab)) == 1
+
+
 def test_deliveries_are_not_told_themselves(lab):
     subscribe(lab, **{"*": "completed"})
     lab.seed_completed(job_type="gopher.webhook")

@@ -54,6 +54,7 @@ def test_a_job_is_not_postponed_beyond_the_longest_wait_since_the_first_submissi
 def test_a_replacement_without_a_delay_is_due_at_once(lab, waiting):
     assert store(lab, replacing(due="", priority="high")).answers == [f"{waiting} pending high replaced"]
     assert (lab.standing("next"), lab.scores("scheduled")) == ([waiting], {})
+    assert "due" not in lab.record(waiting)
     lab.hire()
     assert [(job.id, job.priority) for job in lab.fetch(want=5)] == [(waiting, "high")]
 
@@ -77,6 +78,9 @@ def test_a_throttled_job_is_replaced_where_it_waits(lab):
     assert store(lab, replacing(limit_key="ann")).answers == [f"{held} pending normal replaced"]
     assert lab.standing("throttled:email:normal") == [held]
     assert lab.record(held)["bucket"] == "email/ann"
+    assert store(lab, replacing(tenant="another")).answers == [f"{held} pending normal replaced"]
+    assert lab.standing("throttled:email:normal") == [held]
+    assert lab.standing("next") == lab.standing("pending_of:normal:another") == []
 
 
 def test_all_options_are_those_of_the_last_submission(lab):
@@ -101,7 +105,9 @@ def test_a_retrying_job_begins_anew_with_the_new_payload(lab):
     lab.pass_time(4)
     assert store(lab, replacing(max_wait=7.0)).answers == [f"{job.id} scheduled normal replaced"]
     assert (lab.scores("retrying"), lab.scores("scheduled")) == ({}, {job.id: lab.now + 5000})
-    assert {"attempts", "error", "crashes"}.isdisjoint(lab.record(job.id))
+    record = lab.record(job.id)
+    assert {"attempts", "error", "crashes"}.isdisjoint(record)
+    assert record["since"] == str(lab.now)
     lab.pass_time(5)
     lab.hire()
     lab.run(lab.queue.promote())
@@ -222,6 +228,26 @@ def test_two_of_a_call_that_reject_each_other_are_both_rejected(lab):
     first, second = (new_job(unique_key="k", unique_mode="reject") for _ in range(2))
     assert store(lab, first, second).kind == "REJECTED"
     assert lab.record(first.id) == {}
+
+
+def test_two_of_a_call_that_reject_for_the_same_job_are_both_told_of_it(lab, waiting):
+    two = [new_job(unique_key="k", unique_mode="reject") for _ in range(2)]
+    assert store(lab, *two).answers == [f"{waiting} scheduled normal"] * 2
+
+
+@pytest.mark.parametrize(
+    ("mode", "folder", "kind"),
+    [("replace", "another", "MOVED"), ("replace", "", "OK"), ("skip", "another", "OK")],
+)
+def test_only_a_replacement_with_files_needs_them_in_the_folder_of_the_job(lab, waiting, mode, folder, kind):
+    assert store(lab, new_job(unique_key="k", unique_mode=mode, folder=folder)).kind == kind
+
+
+@pytest.mark.parametrize("is_waiting", [True, False])
+def test_a_replacement_whose_files_are_in_the_folder_of_the_job_is_taken(lab, is_waiting):
+    waiting = lab.enqueue(unique_key="k", due="+5000") if is_waiting else None
+    new = replacing()
+    assert store(lab, msgspec.structs.replace(new, folder=waiting or new.id)).kind == "OK"
 
 
 def test_one_that_rejects_by_itself_lets_the_others_be_stored(lab, waiting):

@@ -13,7 +13,7 @@ local function undo_turn(priority, tenant)
   end
   -- Its turn is over, and so is that of nobody's jobs if there are none.
   local last = redis.call('LINDEX', ring, 0)
-  if last == '' and tenant ~= '' and redis.call('EXISTS', P .. KEY.pending .. priority) == 0 then
+  if last == '' and redis.call('EXISTS', P .. KEY.pending .. priority) == 0 then
     redis.call('LMOVE', ring, ring, 'LEFT', 'RIGHT')
     last = redis.call('LINDEX', ring, 0)
   end
@@ -30,11 +30,11 @@ end
 local function put_back(id, priority, tenant)
   -- The one that was chosen to be next comes after it.
   local next_one = redis.call('LINDEX', P .. KEY.next, 0)
-  local fields = next_one and read_record(next_one, 'state', 'priority', 'tenant') or {}
-  if fields[1] == STATE.pending and fields[2] == priority then
+  local fields = next_one and read_record(next_one, 'priority', 'tenant') or {}
+  if fields[1] == priority then
     redis.call('LPOP', P .. KEY.next)
-    push_pending('RPUSH', next_one, priority, fields[3])
-    undo_turn(priority, fields[3] or '')
+    push_pending('RPUSH', next_one, priority, fields[2])
+    undo_turn(priority, fields[2] or '')
   end
   push_pending('RPUSH', id, priority, tenant)
   undo_turn(priority, tenant or '')

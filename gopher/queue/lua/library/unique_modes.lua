@@ -52,7 +52,7 @@ local function replace_job(id, new_id, job, job_type, priority, envelope)
   -- Set the fields of options that a job may have, and delete those that it has not.
   local function set_options(values)
     for name, value in pairs(values) do
-      if value and value ~= '' then
+      if value ~= '' then
         redis.call('HSET', record, name, value)
       else
         redis.call('HDEL', record, name)
