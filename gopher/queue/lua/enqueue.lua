@@ -307,7 +307,6 @@ local function store_with_options(i, record, job)
     set_extra(id, 'parents', (string.gsub(parents, '@[^,]*', '')), 'on_parent_failure', job.on_parent_failure)
   end
   place(i, record, job, parents)
-  return nil
 end
 
 -- Store a job. Returns what to answer for it when it is not new.

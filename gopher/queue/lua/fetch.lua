@@ -213,9 +213,7 @@ local function start(id, job)
   local attempt, token = job[ATTEMPTS] and whole_number(job[ATTEMPTS]) + 1 or 1, token_head .. number
   number = number + 1
   redis.call('HSET', P .. KEY.job .. id, 'state', STATE.processing, 'token', token, 'started', started, 'attempts', attempt)
-  if job.parked then
-    redis.call('HDEL', P .. KEY.job .. id, 'parked')
-  end
+  if job.parked then redis.call('HDEL', P .. KEY.job .. id, 'parked') end
   if note_told then note_told(P .. KEY.job .. id, job[TYPE]) end
   if job.owner then redis.call('HINCRBY', P .. KEY.waiting, job.owner, -1) end
   give(id, job, token, attempt, count_started(job[TYPE], job[PRIORITY], job[SINCE]))
@@ -232,8 +230,7 @@ local function start_other(id, read_already, letter)
   return start(id, job)
 end
 
--- Return whether the reply that brought a running job of the own list may not have arrived; nil if it was that of an answered
--- fetch.
+-- Return whether the reply that brought a running job may be lost; nil if it was that of an answered fetch.
 --
 -- Tokens count up, so what this fetch started when it was sent before has its number or a higher one. A fetch behind a
 -- BRPOPLPUSH may run long after it was sent, while others are answered: so such fetches have numbers of their own ('b7'),
@@ -249,8 +246,8 @@ local function may_be_lost(job)
   return true
 end
 
--- Deliver what the own list has got since the last reply that arrived: it is left of what that one brought. What was
--- started comes before what was not, since its tokens are taken; the oldest first.
+-- Deliver what the own list has got since the last reply that arrived: it is left of what that one brought. The oldest come
+-- first, and what was started before what was not, since its tokens are taken.
 local function give_own_list()
   local at, lost, not_started = 0, {}, {}
   while true do
@@ -260,10 +257,8 @@ local function give_own_list()
     local is_lost = is_started and may_be_lost(job)
     if not id or is_lost == nil then
       break
-    end
-    local found = is_started and lost or not_started
-    if is_lost or not is_started then
-      found[#found + 1] = { id, job }
+    elseif is_lost or not is_started then
+      table.insert(is_started and lost or not_started, { id, job })
     end
     at = at + 1
   end
