@@ -3,6 +3,7 @@
 import pytest
 
 from gopher.jobs.job import new_job_id
+from gopher.queue.invariants import findings
 
 
 @pytest.mark.parametrize("place", ["scheduled", "retrying"])
@@ -11,7 +12,8 @@ def test_a_job_that_waits_for_its_time_is_the_next_to_start(lab, place):
     _first, second = lab.seed_pending(2)
     assert lab.run_twice(lab.queue.run_now(job_id)) == ("OK", "OK")
     assert lab.standing("pending:normal") == [job_id, second]
-    assert (lab.state(job_id), lab.record(job_id)["since"]) == ("pending", str(lab.now))
+    record = lab.record(job_id)
+    assert (record["state"], record["since"], record.get("due")) == ("pending", str(lab.now), None)
     assert lab.standing(place) == []
 
 
@@ -27,6 +29,24 @@ def test_a_throttled_job_starts_as_the_first_of_its_type_once_the_limit_allows_i
     lab.run(lab.queue.resume("email"))
     lab.run(lab.queue.promote())
     assert [job.id for job in lab.fetch(want=2)] == [third, first]
+
+
+@pytest.mark.parametrize("act", ["run_now", "set_priority", "depart"])
+def test_a_throttled_job_whose_limit_has_become_one_for_each_key_is_found_too(lab, act):
+    lab.run(lab.queue.pause("email"))
+    job_id, *_ = [lab.enqueue(limit_key=key) for key in "aba"]
+    lab.hire()
+    assert lab.fetch(want=3) == []
+    lab.run(lab.queue.set_limit("email", 1.0, 1.0, None, True))
+    arguments = {"run_now": (), "set_priority": ("low",), "depart": ("other", "m")}[act]
+    lab.run(getattr(lab.queue, act)(job_id, *arguments))
+    assert findings(lab.redis, lab.keys) == []
+    lab.run(lab.queue.resume("email"))
+    for _ in range(4):
+        lab.run(lab.queue.promote())
+        lab.pass_time(2)
+    assert len({job.id for _ in range(3) for job in lab.fetch(want=3)}) >= 2
+    assert findings(lab.redis, lab.keys) == []
 
 
 def test_a_job_far_down_a_long_list_of_throttled_ones_leaves_it_as_well(lab):

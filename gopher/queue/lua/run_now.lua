@@ -23,6 +23,7 @@ end
 allow_when_full()
 leave_place(id, job)
 redis.call('HSET', P .. KEY.job .. id, 'state', STATE.pending, 'since', now)
+redis.call('HDEL', P .. KEY.job .. id, 'due')
 if is_throttled then
   -- It goes before those of its type that are throttled still.
   set_extra(id, 'parked', '')

@@ -69,15 +69,28 @@ local function take_out_of_pending(id, job)
   return how or take_out(P .. KEY.pending .. job.priority, id, job.since)
 end
 
+-- Take a throttled job out of its bucket. It may wait in that of its type's keys meanwhile (see `mix_throttled`): `parked` of `job`
+-- is the right one afterwards.
+local function leave_bucket(id, job)
+  for _, bucket in ipairs({ job.parked, string.match(job.parked, '^[^/]*') .. '/' }) do
+    local how = take_out(P .. KEY.parked .. bucket .. ':' .. job.priority, id, job.since)
+    if how == 'removed' then
+      redis.call('HINCRBY', P .. KEY.parked_jobs, job.priority, -1)
+    end
+    if how then
+      job.parked = bucket
+      return
+    end
+  end
+end
+
 -- Take a waiting job from where it is; `job` has its state, priority, parked, since and tenant. Returns false when a worker has
 -- just been handed it.
 local function leave_place(id, job)
   if IS_TIMED[job.state] then
     redis.call('ZREM', P .. job.state, id)
   elseif job.parked and job.parked ~= '' then
-    if take_out(P .. KEY.parked .. job.parked .. ':' .. job.priority, id, job.since) == 'removed' then
-      redis.call('HINCRBY', P .. KEY.parked_jobs, job.priority, -1)
-    end
+    leave_bucket(id, job)
   elseif redis.call('LREM', P .. KEY.next, 1, id) == 0 then
     if was_handed_over(id) then
       return false
