@@ -36,11 +36,12 @@ test: $(VENV)/test.stamp ## Run the tests against their own servers (PROCESSES=3
 test-deep: $(VENV)/lint.stamp $(VENV)/test.stamp $(VENV)/deep.stamp ## Run the tests that take minutes: failovers of Sentinel and Cluster under load (FAILOVERS=2)
 	@FAILOVERS=$(or $(FAILOVERS),2) $(BIN)/python -m tests.deep $(PYTEST_ARGS)
 
-fuzz: $(VENV)/test.stamp ## Fuzz the API: malformed requests, slow clients, cases from its document, extreme values, cron expressions
+fuzz: $(VENV)/test.stamp ## Fuzz the API (malformed requests, slow clients, cases from its document, extreme values), cron and the scripts
 	@GOPHER_TEST_HOSTILE=$(or $(HOSTILE),20000) GOPHER_TEST_GENERATED=$(or $(GENERATED),5000) \
 		GOPHER_TEST_ACCEPTED=$(or $(ACCEPTED),500) GOPHER_TEST_CRON=$(or $(CRON),10000) \
+		GOPHER_TEST_SEQUENCES=$(or $(SEQUENCES),1000) \
 		$(BIN)/python -m pytest tests/app/test_hostile.py tests/app/test_slow_clients.py tests/app/test_generated.py \
-		tests/app/test_accepted_is_shown.py tests/core/jobs/test_cron_oracle.py $(PYTEST_ARGS)
+		tests/app/test_accepted_is_shown.py tests/core/jobs/test_cron_oracle.py tests/invariants $(PYTEST_ARGS)
 
 chaos: $(VENV)/test.stamp ## Run all fault injections at full scale (DURATION=10m SEED=1)
 	@$(BIN)/python -m tests.faults.chaos --duration $(or $(DURATION),10m) $(if $(SEED),--seed $(SEED))

@@ -1,4 +1,6 @@
-"""Runs of the state machine."""
+"""Runs of the state machine: the same sequences of moves each time, or many new ones (`make fuzz`)."""
+
+import os
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
@@ -6,9 +8,13 @@ from hypothesis.stateful import run_state_machine_as_test
 from gopher.queue.store import Server
 from tests.invariants.machine import Moves
 
+#: How many sequences are tried.
+SEQUENCES = int(os.environ.get("GOPHER_TEST_SEQUENCES", "60"))
+
 QUICK = settings(
     deadline=None,
-    max_examples=60,
+    max_examples=SEQUENCES,
+    derandomize=SEQUENCES <= 60,
     stateful_step_count=40,
     suppress_health_check=list(HealthCheck),
     print_blob=True,
