@@ -30,7 +30,7 @@ def test_settings_override_the_options_of_the_url(files):
         REDIS_USERNAME="user",
         REDIS_PASSWORD="pw",
         REDIS_SENTINEL_USERNAME="watcher",
-        REDIS_SENTINEL_PASSWORD="fresh",
+        REDIS_SENTINEL_PASSWORD="a-fresh-password",
         REDIS_SENTINEL_TLS="no",
         REDIS_ADDRESS_MAP="10.0.0.5=h",
         REDIS_TLS_VERIFY=files / "ca.pem",
@@ -42,7 +42,7 @@ def test_settings_override_the_options_of_the_url(files):
     )
     address = settings.server_address
     assert (address.username, address.password) == ("user", "pw")
-    assert (address.option("sentinel_username"), address.option("sentinel_password")) == ("watcher", "fresh")
+    assert (address.option("sentinel_username"), address.option("sentinel_password")) == ("watcher", "a-fresh-password")
     assert (address.uses_tls, address.sentinels_use_tls) == (True, False)
     assert address.address_map(("10.0.0.5", 1)) == ("h", 1)
     assert address.tls == (
@@ -57,7 +57,7 @@ def test_settings_override_the_options_of_the_url(files):
     assert Settings.from_env({"REDIS_URL": settings.redis_url}).server_address == address
     for shown in (repr(settings), str(address)):
         assert "of the key" not in shown
-        assert "fresh" not in shown
+        assert "a-fresh-password" not in shown
 
 
 @pytest.mark.parametrize(
