@@ -5,6 +5,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from gopher.base.names import TENANT
 from gopher.base.patterns import regex
 from gopher.base.signatures import PREFIX
 
@@ -30,7 +31,8 @@ _Queues = Annotated[
     Meta(description="Only of jobs in this queue; by default of all.", max_length=_MOST, extra={"metavar": "QUEUE"}),
 ]
 _Tenants = Annotated[
-    list[Annotated[str, Meta(max_length=64)]],
+    # "" means jobs without one.
+    list[Annotated[str, Meta(max_length=64, extra_json_schema=whole(f"(?:{TENANT.pattern})?"))]],
     Meta(description="Only of jobs of this tenant; by default of all.", max_length=_MOST, extra={"metavar": "TENANT"}),
 ]
 _Description = Annotated[str, Meta(description="What the webhook is for.", max_length=200)]

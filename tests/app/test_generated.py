@@ -47,7 +47,7 @@ made = [0]
 BEYOND = re.compile(
     r"(/jobs/\d+|/on_\w+)?/(execute_at|delay|expires_at|expires_in|retention|retry_for|timeout|unique_for|after.*|metadata|"
     r"payload.*|recurring.*|cron_expression|timezone|cursor|window|within|overlap|rate|burst|canary|group|file|files/.*|url|"
-    r"description|created_after|created_before|name|tenants/\d+)"
+    r"description|created_after|created_before|name)"
 )
 #: How such a rule about two fields is told, whichever they are.
 ABOUT_OTHERS = ("can't be given together with ", "is required, or ")
