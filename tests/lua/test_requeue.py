@@ -74,7 +74,8 @@ def test_jobs_of_tenants_that_return_in_the_reverse_order_come_again_in_the_same
         lab.run(lab.queue.set_tenant(tenant, weight, None, None, None))
     lab.hire()
     lab.run(lab.queue.enqueue([new_job(tenant=tenant.strip("-")) for tenant in tenants for _ in range(10)]))
-    lab.fetch(want=begun) if begun else None
+    if begun:
+        lab.fetch(want=begun)
 
     def taken():
         want = range(1) if is_together else range(returned)
