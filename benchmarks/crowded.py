@@ -1,8 +1,9 @@
 """`python -m benchmarks.crowded`: response times of lists with very many jobs.
 
 Stores PENDING (1000000) waiting and DEAD (100000) dead jobs of several types with the real scripts, starts the API, and
-requests each list ASK (100) times. Prints, in ms, the CPU time of the API and the server together, which is the
-response time on an otherwise idle machine, and the median and the 95th percentile of the response time.
+requests each list and each page of the dashboard ASK (100) times. The jobs are of TENANTS (0) tenants. Prints, in ms,
+the CPU time of the API and the server together, which is the response time on an otherwise idle machine, and the median
+and the 95th percentile of the response time.
 """
 
 import itertools
@@ -36,6 +37,8 @@ _RARE = "rare"
 _ERRORS = ["ValueError", "TimeoutError", "ConnectionError", "KeyError"]
 _PLACES = [f"shop/jobs.py:{line} work" for line in range(10, 13)]
 _ROW = b'{"attempt":1,"outcome":"failed","worker":"w","started_at":1790000000000,"ended_at":1790000000012}'
+_PAGES = ["", "/jobs", "/jobs?status=pending&type=rare", "/queues", "/types", "/types/type-3", "/tenants", "/dead"]
+_TENANTS = int(os.environ.get("TENANTS", "0"))
 #: Jobs per call.
 _BULK = 1000
 
@@ -73,7 +76,9 @@ def _fill(client: Client, pending: int, dead: int) -> None:
 def _job(number: int) -> NewJob:
     job_type = _RARE if number % 10_000 == 5_000 else random.choice(_TYPES)
     priority = random.choices(PRIORITIES, [8 if name == DEFAULT_PRIORITY else 1 for name in PRIORITIES])[0]
-    return NewJob(new_job_id(), job_type, b'{"payload":{"to":"user@example.com","n":%d}}' % number, priority=priority)
+    tenant = f"tenant-{number % _TENANTS}" if _TENANTS else ""
+    envelope = b'{"payload":{"to":"user@example.com","n":%d}}' % number
+    return NewJob(new_job_id(), job_type, envelope, priority=priority, tenant=tenant)
 
 
 def _bury(client: Client, count: int) -> None:
@@ -129,6 +134,9 @@ def _questions(http: httpx.Client) -> Iterator[tuple[str, Callable[[], Any]]]:
         "/metrics",
     ):
         yield f"GET {path}", lambda path=path: _get(http, path)
+    job_id = http.get("/api/v1/dlq").json()["jobs"][0]["job_id"]
+    for page in (*_PAGES, f"/jobs/{job_id}"):
+        yield f"the page /dashboard{page}", lambda page=page: http.get(f"/dashboard{page}").raise_for_status()
     for path in ("/api/v1/jobs?status=pending", "/api/v1/dlq", "/api/v1/dlq?error=KeyError"):
         cursors = _deep_cursors(http, path)
         yield f"GET {path}, the next page, deep", lambda path=path, cursors=cursors: _get(http, path, next(cursors))

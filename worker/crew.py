@@ -74,10 +74,16 @@ class Crew:
         return taken
 
     def take_from_stragglers(self, now: float) -> None:
-        """Take back jobs queued behind a long one in a child's channel, or in an exiting child, for other children."""
+        """Take back jobs queued behind a long one in a child's channel, or in an exiting child, for other children.
+
+        And those of a child that was given too many, since the jobs before them were far shorter.
+        """
+        most = self.prefetch.most_queued
         for child in self.pool.children.values():
             if child.jobs and (child.leaving or child.holds_up(now)):
                 child.straggles = True
+                self.backlog.extend(self.pool.retract(child, now))
+            elif len(child.jobs) > most:
                 self.backlog.extend(self.pool.retract(child, now))
 
     def take_back_all(self) -> None:

@@ -45,6 +45,11 @@ class Prefetch:
         """The maximum number of jobs per child."""
         return depth_for(self._mean_seconds, len(self._children))
 
+    @property
+    def most_queued(self) -> float:
+        """How many jobs a child may keep: more than `depth`, as their durations vary."""
+        return HELD / self._mean_seconds if self._mean_seconds > 0 else float("inf")
+
     def room(self) -> int:
         """Return how many jobs the children can take now."""
         depth = self.depth

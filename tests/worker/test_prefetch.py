@@ -64,6 +64,13 @@ def test_a_child_of_which_nothing_is_known_is_given_one_job(pool):
     assert (prefetch.depth, prefetch.room(), prefetch.held(0.0)) == (1, 1, 0)
 
 
+def test_a_child_may_keep_what_it_starts_within_200_ms(pool):
+    prefetch = Prefetch(pool.children)
+    assert prefetch.most_queued == float("inf")
+    prefetch.learn(0.01)
+    assert prefetch.most_queued == pytest.approx(20)
+
+
 def test_there_is_room_for_what_the_children_may_have_beyond_what_they_have(pool, prefetch):
     assert prefetch.room() == 2
     hand_out(pool, [running(1)])

@@ -25,6 +25,16 @@ def test_short_jobs_behind_a_long_one_run_in_another_child(client, start_worker)
     assert client.job(ids[0]).status == "processing"
 
 
+def test_an_urgent_job_does_not_wait_for_all_that_was_fetched_when_jobs_were_far_shorter(client, start_worker):
+    start_worker(WORKER_CONCURRENCY="2")
+    warm_up(client)
+    naps = client.enqueue_many({"type": "nap", "payload": {"seconds": 0.04}} for _ in range(200))
+    wait_until_started(naps[0])
+    client.wait(client.enqueue("echo", {}, priority="high"), 30)
+    # They were given 128 at once.
+    assert sum(client.job(job_id).status == "completed" for job_id in naps) < 40
+
+
 def test_the_next_job_is_at_hand_when_a_child_gets_free(client, start_worker):
     start_worker(WORKER_CONCURRENCY="1")
     client.enqueue_many({"type": "nap", "payload": {"seconds": 0.1}} for _ in range(40))
