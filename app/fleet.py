@@ -38,7 +38,7 @@ class Fleet:
         totals = client.inspector.all_totals()
         self._totals = _sum(totals.values())
         queues = [client.server.keys.for_queue(name) for name in self._stats.queues]
-        self._tenants = waiting_by_tenant(client.server.client, queues) if queues else Counter[str]()
+        self._tenants = waiting_by_tenant(client.server, queues) if queues else Counter[str]()
         self._batches = batches_by_status(client.server.client, queues) if queues else Counter[str]()
         self._outbox = outbox_length(client.server.client, queues) if queues else 0
         self._overdue = client.inspector.overdue(_SCHEDULES)

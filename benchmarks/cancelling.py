@@ -40,32 +40,37 @@ def probe(job: Job, payload: dict[str, float]) -> float:
 
 
 def main() -> int:
-    waiting, seconds = int(os.environ.get("WAITING", "1000000")), float(os.environ.get("SECONDS", "15"))
     folder = Path(tempfile.mkdtemp(prefix="gopher-cancelling-"))
     try:
-        with EmbeddedServer(folder, program=program(), port=free_port(), options={"appendonly": "no"}) as server:
-            with Client(server.tcp_url) as client:
-                for start in range(0, waiting, _BULK):
-                    client.store([_job(start + each) for each in range(_BULK)])
-                with _processes(server.tcp_url):
-                    _probe(client, lambda probes: len(probes) == 20)
-                    before = _probe(client, lambda probes: len(probes) * _EVERY >= seconds)
-                    began = time.perf_counter()
-                    client.waiting.cancel_matching(job_type=_UNWANTED)
-                    during = _probe(client, lambda _ids: client.waiting.cancellations()[0].status == "finished")
-                    lasted = time.perf_counter() - began
-                    cancelled = client.waiting.cancellations()[0].cancelled
+        with (
+            EmbeddedServer(folder, program=program(), port=free_port(), options={"appendonly": "no"}) as server,
+            Client(server.tcp_url) as client,
+        ):
+            _measure(client, server.tcp_url, int(os.environ.get("WAITING", "1000000")))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    print(f"{cancelled:,} of {waiting:,} jobs were cancelled in {lasted:.1f} s")
+    return 0
+
+
+def _measure(client: Client, url: str, waiting: int) -> None:
+    seconds = float(os.environ.get("SECONDS", "15"))
+    for start in range(0, waiting, _BULK):
+        client.store([_job(start + each) for each in range(_BULK)])
+    with _processes(url):
+        _probe(client, lambda probes: len(probes) == 20)
+        before = _probe(client, lambda probes: len(probes) * _EVERY >= seconds)
+        began = time.perf_counter()
+        client.waiting.cancel_matching(job_type=_UNWANTED)
+        during = _probe(client, lambda _ids: client.waiting.cancellations()[0].status == "finished")
+        lasted = time.perf_counter() - began
+    print(f"{client.waiting.cancellations()[0].cancelled:,} of {waiting:,} jobs were cancelled in {lasted:.1f} s")
     p95 = [statistics.quantiles(each, n=20)[-1] for each in (before, during)]
-    for name, waits in (("before", before), ("meanwhile", during)):
+    for name, waits, most in (("before", before, p95[0]), ("meanwhile", during, p95[1])):
         print(
             f"{name}: {len(waits)} high-priority jobs waited {statistics.median(waits):.1f} ms, half of them, ", end=""
         )
-        print(f"and 95 % at most {statistics.quantiles(waits, n=20)[-1]:.1f} ms")
+        print(f"and 95 % at most {most:.1f} ms")
     print(f"ratio of these: {p95[1] / p95[0]:.2f}")
-    return 0
 
 
 def _job(number: int) -> NewJob:

@@ -24,7 +24,7 @@ def tenants(server: Server) -> list[TenantView]:
     with explained():
         queues = [server.keys.for_queue(name) for name in server.queues()]
         settings = tenant_settings(server.client, server.keys)
-        waiting = waiting_by_tenant(server.client, queues)
+        waiting = waiting_by_tenant(server, queues)
         running = running_by_tenant(server.client, queues)
     names = sorted({*settings, *waiting, *running}, key=lambda name: (-waiting[name], -running[name], name))
     return [

@@ -5,7 +5,7 @@ with the same arguments: scripts are idempotent.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -18,12 +18,12 @@ from .bounds import Bounds
 from .gradual_moves import GradualMoves
 from .keys import QueueKeys
 from .parent_moves import ParentMoves
+from .reading_moves import ReadingMoves
 from .replies import (
     read_answer,
     read_answers,
     read_evicted,
     read_fetched,
-    read_groups,
     read_heartbeat,
     read_one_enqueued,
     read_posted,
@@ -56,15 +56,7 @@ COMMANDS_KEPT = 60_000
 _REPEATABLE_FOR = str(24 * 3600 * 1000)
 
 
-class Text(NamedTuple):
-    """A text that is searched in a field of records; `folded`: a lower-case one, whatever the case there."""
-
-    field: str
-    text: str
-    folded: bool = False
-
-
-class Queue(GradualMoves, ScheduleMoves, TransferMoves, BatchMoves, ParentMoves):
+class Queue(GradualMoves, ScheduleMoves, TransferMoves, BatchMoves, ParentMoves, ReadingMoves):
     """The moves within one queue."""
 
     def __init__(self, keys: QueueKeys, *, retention: float = 3600.0) -> None:
@@ -338,28 +330,6 @@ class Queue(GradualMoves, ScheduleMoves, TransferMoves, BatchMoves, ParentMoves)
         The reply is WITHDRAWN, DECLARED or CHANGED.
         """
         return self._call("withdraw", (as_ms(after), kind, name, definition), read_answer)
-
-    def read_fields(self, job_ids: Sequence[str], fields: Sequence[str]) -> Call:
-        """Read fields of records (read_fields.lua). The reply is a list with the values, or None, for each."""
-        size = len(fields)
-
-        def rows(values: list[bytes | None]) -> list[list[bytes | None]]:
-            return [values[at : at + size] for at in range(0, len(values), size)]
-
-        return self._call("read_fields", (size, *fields, *job_ids), rows)
-
-    def find_texts(self, job_ids: Sequence[str], texts: Sequence[Text]) -> Call:
-        """Find the records whose fields contain all texts (find_texts.lua). The reply is a list of bools."""
-        told = [word for field, text, folded in texts for word in (field, text, "1" if folded else "")]
-        return self._call("find_texts", (len(texts), *told, *job_ids), lambda found: list(map(bool, found)))
-
-    def bisect(self, place: str, time: int) -> Call:
-        """Find the first job in a pending list that has waited since `time` (ms) or longer (bisect.lua). An index."""
-        return self._call("bisect", (place, time), int)
-
-    def read_groups(self, limit: int) -> Call:
-        """Read the groups of dead letters (read_groups.lua). The reply is a list of `GroupRow`."""
-        return self._call("read_groups", (limit,), read_groups)
 
     def prune(self, place: int, dead_ttl: float, dead_max: int, limit: int = 1000) -> Call:
         """Remove old records (prune.lua). The reply is a `Pruned`."""

@@ -274,6 +274,11 @@ def read_groups(reply: list[Any]) -> list[GroupRow]:
     ]
 
 
+def read_lengths(reply: list[Any]) -> dict[str, int]:
+    pairs = iter(reply)
+    return {text(tenant): length for tenant, length in zip(pairs, pairs, strict=True)}
+
+
 def read_promoted(reply: list[Any]) -> Promoted:
     return Promoted(int(reply[0]), int(reply[1]) if reply[1] != b"" else None, int(reply[2]))
 

@@ -19,7 +19,7 @@ from gopher.base.times import from_rfc3339
 from gopher.errors import InvalidJob
 from gopher.jobs.filters import DeadFilter, JobFilter
 from gopher.jobs.job import created_ms, has_time
-from gopher.queue.moves import Text
+from gopher.queue.reading_moves import Text
 
 from .groups import matches
 
@@ -70,6 +70,11 @@ class Criteria:
     def has_ids(self) -> bool:
         """Whether some jobs are omitted because of their ids alone."""
         return self.created_after > float("-inf") or self.created_before < float("inf")
+
+    @property
+    def is_selective(self) -> bool:
+        """Whether records have to be read that are not shown."""
+        return self.which != DeadFilter(queue=self.which.queue) or bool(self.texts)
 
     @property
     def earliest(self) -> float:

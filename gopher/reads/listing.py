@@ -21,8 +21,9 @@ from gopher.server.round_trips import Words, ask, ask_groups
 from .criteria import Criteria, created
 from .groups import Groups
 from .jobs import Inspector
-from .paging import LISTS, Chosen, Cursor, Fits, choose, choose_by_creation
-from .scan import CHUNK, Entry, Position, held_entries, look_into, next_entries, pending_entries, sorted_entries
+from .paging import LISTS, MAX_SCANNED, Chosen, Cursor, Fits, choose, choose_by_creation
+from .scan import CHUNK, NEWEST, Entry, Position, held_entries, look_into, next_entries, pending_entries, sorted_entries
+from .tenant_lists import open_lists
 from .timed import Place, Sorted, timed_entries, timed_positions
 
 #: Entries per read if most of them are likely to be skipped because of their ids.
@@ -61,8 +62,6 @@ class _Names(NamedTuple):
 
 #: The places that are sorted sets.
 _SORTED = (*IN_SORTED_SETS, QueueKeys.finished.head)
-#: Newer than any job, for places whose newest entry is unknown before reading.
-_NEWEST = Position(2**63, "")
 
 
 class _Sizes(NamedTuple):
@@ -126,8 +125,9 @@ class Listing:
         self, queues: Sequence[str], wanted: Criteria, start: Cursor | None, sizes: "_Sizes"
     ) -> Iterator[Entry]:
         """Yield all entries of a status's places, newest first."""
-        every = self._filled([self._server.keys.for_queue(name) for name in queues])
+        every = self._filled([self._server.keys.for_queue(name) for name in queues], wanted.tenant)
         places = [(keys, place) for keys in every for place in self._places(keys, wanted, every[keys])]
+        of_tenants = self._of_tenants(every, wanted, start, sizes.first)
         timed = timed_positions(self._server, [place for place in places if place[1] in TIMED])
         heads = self._heads(places, timed)
         after = Position(start.time, start.id) if start else None
@@ -139,10 +139,25 @@ class Listing:
             for place, head in zip(places, heads, strict=True)
             if head is not None and (place in timed or head.time >= wanted.earliest)
         ]
-        return _newest_first(streams)
+        return _newest_first([*streams, *of_tenants])
 
-    def _filled(self, every: Sequence[QueueKeys]) -> dict[QueueKeys, "_Names"]:
-        """Return the nonempty queues, with the names of their lists."""
+    def _of_tenants(
+        self, every: Mapping[QueueKeys, "_Names"], wanted: Criteria, start: Cursor | None, first: int
+    ) -> Iterator[tuple[Position, Callable[[], Iterator[Entry]]]]:
+        """Yield the streams of tenants' waiting jobs, if the list shows such."""
+        if wanted.status not in (None, *_STATES[QueueKeys.pending_of.head]):
+            return
+        after = Position(start.time, start.id) if start else None
+        many = MAX_SCANNED if wanted.is_selective else first
+        for keys, names in every.items():
+            places = [f"{QueueKeys.pending_of.head}{name}" for name in names.tenants]
+            passed = {place: ids for place in places if (ids := _passed(keys, place, start))}
+            for head, entries in open_lists(self._server, keys, places, after, passed, many).values():
+                if head.time >= wanted.earliest:
+                    yield head, partial(_until, wanted.earliest, entries)
+
+    def _filled(self, every: Sequence[QueueKeys], tenant: str | None) -> dict[QueueKeys, "_Names"]:
+        """Return the nonempty queues, with the names of their lists; those of one tenant, if that is meant."""
         client = self._server.client
         counts = ask(client, [("EXISTS", *_places_with_fixed_names(keys)) for keys in every])
         filled = [keys for keys, count in zip(every, counts, strict=True) if count]
@@ -159,8 +174,13 @@ class Listing:
                 for keys in filled
             ],
         )
+        own = [f"{priority}:{tenant}" for priority in PRIORITIES] if tenant else []
         return {
-            keys: _Names(_decoded(buckets), _decoded([*live, *fenced]), [*_decoded(resting), *_in_rings(rings)])
+            keys: _Names(
+                _decoded(buckets),
+                _decoded([*live, *fenced]),
+                own if tenant is not None else [*_decoded(resting), *_in_rings(rings)],
+            )
             for keys, (buckets, live, fenced, resting, *rings) in zip(filled, found, strict=True)
         }
 
@@ -176,7 +196,7 @@ class Listing:
             if at in of_lists:
                 return of_lists[at]
             if places[at][1] in TIMED:
-                return next(iter(timed[places[at]].positions), _NEWEST) if places[at] in timed else None
+                return next(iter(timed[places[at]].positions), NEWEST) if places[at] in timed else None
             return _head(replies[at]) if replies[at] else None
 
         return [head_of(at) for at in range(len(places))]
@@ -191,7 +211,8 @@ class Listing:
             elif place == QueueKeys.pending.head:
                 yield from (f"{place}{priority}" for priority in PRIORITIES)
             elif place == QueueKeys.pending_of.head:
-                yield from (f"{place}{list_of_tenant}" for list_of_tenant in names.tenants)
+                # They are opened together.
+                continue
             elif place == QueueKeys.parked.head:
                 yield from (f"{place}{bucket}:{priority}" for bucket in names.buckets for priority in PRIORITIES)
             elif place == QueueKeys.processing.head:
@@ -205,7 +226,7 @@ class Listing:
         """Yield the entries of a place until none can be recent enough."""
         entries = self._stream(where, start, sizes, known)
         # Those of a timed place that are not sorted come last, however recent they are.
-        return entries if known is not None else takewhile(lambda entry: entry.position.time >= earliest, entries)
+        return entries if known is not None else _until(earliest, entries)
 
     def _stream(self, where: Place, start: Cursor | None, sizes: "_Sizes", known: Sorted | None) -> Iterator[Entry]:
         server, (keys, place) = self._server, where
@@ -213,8 +234,7 @@ class Listing:
         if known is not None:
             return timed_entries(server, where, known, after)
         if place.startswith(LISTS):
-            passed = start.lists.get(f"{keys.queue}:{place}", []) if start else []
-            return pending_entries(server, keys, place, after, passed, *sizes)
+            return pending_entries(server, keys, place, after, _passed(keys, place, start), *sizes)
         if place.startswith(QueueKeys.processing.head):
             return held_entries(server, keys, place, after)
         if place == QueueKeys.next.head:
@@ -282,6 +302,15 @@ def _states_at(place: str) -> frozenset[str]:
     return _STATES[head + colon]
 
 
+def _passed(keys: QueueKeys, place: str, start: Cursor | None) -> list[str]:
+    """Return the last ids that were read of a list before a page."""
+    return start.lists.get(f"{keys.queue}:{place}", []) if start else []
+
+
+def _until(earliest: float, entries: Iterator[Entry]) -> Iterator[Entry]:
+    return takewhile(lambda entry: entry.position.time >= earliest, entries)
+
+
 def _decoded(names: Sequence[bytes]) -> list[str]:
     return [text(name) for name in names]
 
@@ -309,14 +338,14 @@ def _of_head(keys: QueueKeys, place: str) -> Words:
 
 def _head(reply: Any) -> Position:
     """Return the position of the head of a sorted set. The order of a worker's jobs is known only after reading."""
-    return Position(order(reply[1]), text(reply[0])) if isinstance(reply, list) else _NEWEST
+    return Position(order(reply[1]), text(reply[0])) if isinstance(reply, list) else NEWEST
 
 
 def _position_of(job_id: str, since: bytes | None) -> Position:
     """Return a job's position in the order of pages. After one whose record is missing or corrupt there may be newer
     ones."""
     time = order(since, -1)
-    return _NEWEST if time < 0 else Position(time, job_id)
+    return NEWEST if time < 0 else Position(time, job_id)
 
 
 class _Newest:

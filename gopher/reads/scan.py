@@ -5,7 +5,7 @@ on how many jobs there are.
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from itertools import product
+from itertools import dropwhile, product
 from typing import Any, NamedTuple
 
 from gopher.base.salvage import Salvage, order, text
@@ -27,6 +27,10 @@ class Position(NamedTuple):
 
     time: int
     id: str
+
+
+#: Newer than any job, for places whose newest entry is unknown before reading.
+NEWEST = Position(2**63, "")
 
 
 class Entry(NamedTuple):
@@ -64,20 +68,43 @@ def pending_entries(
     first: int = CHUNK,
     then: int = CHUNK,
 ) -> Iterator[Entry]:
-    """Yield the entries of a pending list from its left end, or after `after`.
+    """Return the entries of a pending list from its left end, or after `after`.
 
     `passed` are the last ids that were read from this list, latest first: a promoted job may be older than the next
     one, a rescued job newer than the previous one, so ids are more reliable than times.
     """
-    key = keys.prefix + place
-    start, size = _place_in_list(server, keys, place, after, passed) if after else 0, first
-    while ids := _decoded(server.client.lrange(key, start, start + size - 1)):
-        for job_id, since in zip(ids, read_times(server, keys, ids, "since"), strict=True):
-            if since is not None:
-                own = Position(since, job_id)
-                after = min(after, own) if after else own
-                yield Entry(after, job_id, keys.queue, place)
+    start, is_exact = index_after(server, keys, place, after, passed) if after else (0, True)
+    entries = entries_from(server, keys, place, after, start, first, then)
+    return entries if is_exact or after is None else without_shown(entries, after)
+
+
+def without_shown(entries: Iterator[Entry], after: Position) -> Iterator[Entry]:
+    """Leave out jobs of the same millisecond that earlier pages have shown, if no ids are known of their list."""
+    return dropwhile(lambda entry: entry.position >= after, entries)
+
+
+def entries_from(
+    server: Server, keys: QueueKeys, place: str, after: Position | None, start: int, size: int, then: int = CHUNK
+) -> Iterator[Entry]:
+    """Yield the entries of a pending list from an index on."""
+    while ids := _decoded(server.client.lrange(keys.prefix + place, start, start + size - 1)):
+        for entry in entries_of(keys, place, ids, read_times(server, keys, ids, "since"), after):
+            after = entry.position
+            yield entry
         start, size = start + size, then
+
+
+def entries_of(
+    keys: QueueKeys, place: str, ids: Sequence[str], times: Sequence[int | None], after: Position | None
+) -> list[Entry]:
+    """Return the entries of some ids of a list, from the left, with the times since when they wait."""
+    found: list[Entry] = []
+    for job_id, since in zip(ids, times, strict=True):
+        if since is not None:
+            own = Position(since, job_id)
+            after = min(after, own) if after else own
+            found.append(Entry(after, job_id, keys.queue, place))
+    return found
 
 
 def next_entries(server: Server, keys: QueueKeys, after: Position | None, passed: Collection[str]) -> Iterator[Entry]:
@@ -118,22 +145,20 @@ def seek(client: Any, key: str, after: Position, *, oldest_first: bool = False) 
     return int(low)
 
 
-def _place_in_list(server: Server, keys: QueueKeys, place: str, after: Position, passed: Sequence[str]) -> int:
-    """Return the index of the entry after `after` in a pending list."""
+def index_after(
+    server: Server, keys: QueueKeys, place: str, after: Position, passed: Sequence[str]
+) -> tuple[int, bool]:
+    """Return the index of the entry after `after` in a pending list, and whether it is exact: if not, there may be
+    jobs of the same millisecond before that entry."""
     key, queue = keys.prefix + place, server.queue(keys.queue)
     for job_id, rank in product(passed, (1, -1)):
         index = server.client.lpos(key, job_id, rank=rank, maxlen=_NEAR_ENDS)
         if index is not None:
-            return int(index) + 1
+            return int(index) + 1, True
     first: int = server.run(queue.bisect(place, after.time))
     equals = _decoded(server.client.lrange(key, first, first + _NEAR_ENDS - 1)) if passed else []
-    for job_id in passed:
-        if job_id in equals:
-            return first + equals.index(job_id) + 1
-    if passed:
-        # They have left. Other jobs of the same millisecond are skipped rather than shown twice.
-        first = server.run(queue.bisect(place, after.time - 1))
-    return first
+    known = next((job_id for job_id in passed if job_id in equals), None)
+    return (first, False) if known is None else (first + equals.index(known) + 1, True)
 
 
 def read_times(server: Server, keys: QueueKeys, ids: Sequence[str], *fields: str) -> list[int | None]:

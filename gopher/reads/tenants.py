@@ -3,47 +3,57 @@
 Counted when someone asks, so that it costs the jobs nothing.
 """
 
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from gopher.base.priorities import PRIORITIES
 from gopher.base.salvage import text
 from gopher.base.states import RUNNING
 from gopher.queue.keys import QueueKeys
+from gopher.queue.store import Server
+from gopher.server.calls import Call
 from gopher.server.round_trips import ask, ask_groups
 
-#: Maximum number of tenants that are read of the ring of a priority, and of running jobs of a queue.
+#: Maximum number of tenants that are read of the ring of a priority, per call, and of running jobs of a queue.
 _MOST = 20_000
+_BLOCK = 500
 _MOST_RUNNING = 2_000
 
 
-def waiting_by_tenant(client: Any, queues: Sequence[QueueKeys]) -> Counter[str]:
+def waiting_by_tenant(server: Server, queues: Sequence[QueueKeys]) -> Counter[str]:
     """Return the number of waiting jobs by tenant, "" for jobs without one while tenants wait too."""
+    blocks = list(_blocks(server, queues))
+    counted = server.run_each([call for *_, call in blocks])
+    # By list, as one may be met twice: the ring turns between two calls.
+    by_list = defaultdict[tuple[str, str], dict[str, int]](dict)
+    for (queue, priority, _), lengths in zip(blocks, counted, strict=True):
+        by_list[queue, priority] |= lengths
+    counts = Counter[str]()
+    for lengths in by_list.values():
+        counts.update(lengths)
+    return +counts
+
+
+def _blocks(server: Server, queues: Sequence[QueueKeys]) -> Iterator[tuple[str, str, Call]]:
+    """Yield queue, priority and call that count the jobs of some tenants each, in turn or resting."""
     found = ask_groups(
-        client,
+        server.client,
         [
-            [
-                ("SRANDMEMBER", keys.resting, _MOST),
-                *(("LRANGE", keys.ring(priority), -_MOST, -1) for priority in PRIORITIES),
-            ]
+            [("SRANDMEMBER", keys.resting, _MOST), *(("LLEN", keys.ring(priority)) for priority in PRIORITIES)]
             for keys in queues
         ],
     )
-    lists: list[tuple[str, str]] = []
-    for keys, (resting, *rings) in zip(queues, found, strict=True):
-        for member in resting or ():
-            priority, _, tenant = text(member).partition(":")
-            lists.append((tenant, keys.pending_of(priority, tenant)))
-        for priority, ring in zip(PRIORITIES, rings, strict=True):
-            lists += [
-                (tenant, keys.pending_of(priority, tenant) if tenant else keys.pending(priority))
-                for tenant in map(text, ring)
-            ]
-    counts = Counter[str]()
-    for (tenant, _), length in zip(lists, ask(client, [("LLEN", key) for _, key in lists]), strict=True):
-        counts[tenant] += length
-    return +counts
+    for keys, (members, *lengths) in zip(queues, found, strict=True):
+        queue, resting = server.queue(keys.queue), defaultdict[str, list[str]](list)
+        for member in map(text, members or ()):
+            priority, _, tenant = member.partition(":")
+            resting[priority].append(tenant)
+        for priority, length in zip(PRIORITIES, lengths, strict=True):
+            for at in range(0, min(length, _MOST), _BLOCK):
+                yield keys.queue, priority, queue.tenant_lengths(priority, range(at, at + _BLOCK))
+            for at in range(0, len(resting[priority]), _BLOCK):
+                yield keys.queue, priority, queue.tenant_lengths(priority, resting[priority][at : at + _BLOCK])
 
 
 def running_by_tenant(client: Any, queues: Sequence[QueueKeys]) -> Counter[str]:

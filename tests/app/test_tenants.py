@@ -6,6 +6,7 @@ import pytest
 
 from gopher.client import Client
 from gopher.jobs.batch import NewBatch
+from gopher.reads.tenants import waiting_by_tenant
 from tests.app.conftest import EMAIL, running_api
 from tests.app.test_scopes import CALLS, ask, denied, hidden
 
@@ -111,3 +112,64 @@ def test_settings_of_a_tenant_are_shown_and_checked(api, client):
     assert client.server.client.hgetall(keys.tenants) == {}
     wrong = ask(api, "configured-secret", "POST", "/api/v1/jobs", json={**MATH, "tenant": "no spaces"})
     assert (wrong.status_code, wrong.json()["field"]) == (400, "/tenant")
+
+
+def _jobs_of(tenants, **fields):
+    return [{"type": "email", "payload": EMAIL, "tenant": tenant, **fields} for tenant in tenants]
+
+
+def _pages(client, **filters):
+    cursor, ids = None, []
+    while True:
+        page = client.jobs(limit=7, cursor=cursor, **filters)
+        ids += [view.job_id for view in page.jobs]
+        cursor = page.next_cursor
+        if cursor is None:
+            return ids
+
+
+@pytest.fixture
+def crowd(redis_url):
+    """A client of a namespace of its own."""
+    with Client(redis_url, namespace=f"crowd-{uuid4().hex[:8]}") as client:
+        yield client
+
+
+def test_the_jobs_of_each_of_many_tenants_are_found(crowd):
+    crowd.enqueue_many(_jobs_of(f"t{number}" for number in range(500)))
+    for tenant in ("t0", "t250", "t499"):
+        assert [view.tenant for view in crowd.jobs(status="pending", tenant=tenant).jobs] == [tenant]
+
+
+def test_pages_show_each_waiting_job_of_tenants_once_and_the_newest_first(crowd):
+    rounds = [_jobs_of(f"t{number}" for number in range(30)) for _ in range(3)]
+    # More of one than are read of each at first.
+    ids = [
+        job_id for jobs in (*rounds, _jobs_of(["busy"] * 90), _jobs_of(["t0"])) for job_id in crowd.enqueue_many(jobs)
+    ]
+    assert _pages(crowd) == _pages(crowd, status="pending", job_type="email") == sorted(ids, reverse=True)
+    assert _pages(crowd, status="pending", tenant="busy") == sorted(ids[90:180], reverse=True)
+
+
+def test_a_page_goes_on_behind_jobs_that_have_left_meanwhile(crowd):
+    ids = crowd.enqueue_many(_jobs_of(f"t{number % 10}" for number in range(40)))[::-1]
+    page = crowd.jobs(limit=7)
+    for job_id in ids[3:7]:
+        crowd.cancel(job_id)
+    rest = crowd.jobs(limit=40, cursor=page.next_cursor, status="pending").jobs
+    assert [view.job_id for view in rest] == ids[7:]
+
+
+def test_the_waiting_jobs_of_very_many_tenants_are_counted(crowd):
+    crowd.flow.set_tenant("slow", rate="1/h")
+    # It is next, and no one's.
+    crowd.enqueue("email", EMAIL)
+    crowd.enqueue_many(_jobs_of(["slow", "slow", "slow", "busy", "busy", *(f"t{number}" for number in range(1200))]))
+    crowd.enqueue("email", EMAIL)
+    crowd.enqueue("email", EMAIL, tenant="busy", priority="high")
+    views = crowd.flow.tenants()
+    assert [(view.tenant, view.waiting) for view in views[:2]] == [("busy", 3), ("slow", 3)]
+    assert len(views) == 1000
+    assert {view.waiting for view in views[2:]} == {1}
+    counted = waiting_by_tenant(crowd.server, [crowd.server.keys.for_queue("default")])
+    assert (len(counted), counted.total()) == (1203, 1207)

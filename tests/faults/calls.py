@@ -232,6 +232,7 @@ SEEDS: dict[str, Callable[[Stage], Call]] = {
     "throttle": _held(lambda queue, job: queue.throttle("w", job.id, job.token, 60.0)),
     "find_texts": lambda stage: stage.queue.find_texts(stage.put(2), [Text("envelope", "payload")]),
     "read_fields": lambda stage: stage.queue.read_fields(stage.put(2), ["state"]),
+    "tenant_lengths": lambda stage: stage.queue.tenant_lengths("normal", range(len(stage.put(2, tenant="t")))),
     "read_groups": lambda stage: stage.queue.read_groups(stage.failed() and 10),
     "note_copy": lambda stage: stage.queue.note_copy(stage.put()[0], new_job_id()),
     "note_frozen": _held(lambda queue, job: queue.note_frozen(job.id, job.token, 0.0, is_frozen=True)),
