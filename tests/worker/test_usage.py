@@ -57,6 +57,13 @@ def test_the_peak_of_memory_does_not_include_that_of_the_attempt_before(attempt)
     assert 5 * MIB < small.peak_memory < 150 * MIB
 
 
+def test_reading_the_peak_is_not_taken_for_a_call_of_the_handler(attempt):
+    ids = [attempt.client.enqueue("noted", {}) for _ in range(3)]
+    views = [attempt.client.wait(job_id, 60) for job_id in ids]
+    assert [bytes(view.result) for view in views] == [b"false"] * 3
+    assert all(view.history[-1].peak_memory > 20 * MIB for view in views)
+
+
 def test_attempts_that_are_too_short_to_be_measured_have_no_figures(attempt):
     rows = [attempt() for _ in range(20)]
     # On a loaded machine some may take longer.

@@ -6,6 +6,8 @@ import threading
 import time
 from typing import Any
 
+from gopher.worker.children.watch import watch
+
 from gopher import Job, handler
 
 _BURNING = "import time\nwhile time.process_time() < {}: pass"
@@ -34,3 +36,12 @@ def burn(seconds: float) -> None:
     until = time.process_time() + seconds
     while time.process_time() < until:
         pass
+
+
+@handler("noted", timeout=60)
+def noted(job: Job, payload: dict) -> bool:
+    """Returns whether a call that may change the state of the process has been noted before its own."""
+    before = watch.called
+    kept = bytearray(20 * 2**20)
+    time.sleep(0.06)
+    return before and bool(kept)

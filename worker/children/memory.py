@@ -7,6 +7,8 @@ import time
 from collections.abc import Collection, Hashable
 from typing import NamedTuple
 
+from .system import contents
+
 #: Seconds between two looks at a process, and the share of the time that looks may take.
 _PAUSE, _SHARE = 5.0, 0.001
 
@@ -49,8 +51,8 @@ def proportional_bytes(pid: int, *, without_files: bool = False) -> int | None:
     The kernel can drop what is mapped from files.
     """
     try:
-        with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
-            sizes = {line.split()[0]: int(line.split()[1]) * 1024 for line in file if line.startswith(b"Pss")}
+        lines = [line.split() for line in contents(f"/proc/{pid}/smaps_rollup").splitlines() if line.startswith(b"Pss")]
+        sizes = {name: int(size) * 1024 for name, size, *_ in lines}
         return sizes[b"Pss:"] - (sizes.get(b"Pss_File:", 0) if without_files else 0)
     except (OSError, KeyError, IndexError, ValueError):
         return None

@@ -9,6 +9,9 @@ import os
 import re
 import time
 from contextlib import suppress
+
+# As long as it is the original: a call that is noted as the handler's has the whole state of the process checked.
+from os import close
 from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 
 from gopher.worker.messages import Usage
@@ -43,10 +46,14 @@ class Meter:
         """Return what an attempt of at least METERED seconds, which has just ended, has used."""
         own, others = self._own, self._others
         self._read(time.perf_counter())
+        peak = 0
+        if seconds >= _METERED_MEMORY:
+            # What the attempt frees only now must not count for the next one, however soon that begins.
+            peak, self.recent_until = self._peak.end(), float("-inf")
         return Usage(
             user=self._own.ru_utime - own.ru_utime + self._others.ru_utime - others.ru_utime,
             system=self._own.ru_stime - own.ru_stime + self._others.ru_stime - others.ru_stime,
-            peak=self._peak.end() if seconds >= _METERED_MEMORY else 0,
+            peak=peak,
         )
 
     def _read(self, now: float) -> None:
@@ -70,7 +77,6 @@ class _Peak:
 
     def end(self) -> int:
         """Return it in bytes, 0 if it is not known."""
-        # What the attempt frees only now must not count for the next one.
         was_reset, self._is_outdated = not self._is_outdated, True
         if was_reset:
             with suppress(OSError), open("/proc/self/status", "rb") as file:
@@ -84,7 +90,7 @@ class _Peak:
             try:
                 os.write(descriptor, b"5")
             finally:
-                os.close(descriptor)
+                close(descriptor)
         except (FileNotFoundError, PermissionError):
             self._is_supported = False
         except OSError:

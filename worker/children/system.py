@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 from gopher.errors import ConfigurationError
 
 _PR_SET_NO_NEW_PRIVS = 38
+#: Bytes.
+_PAGE = os.sysconf("SC_PAGE_SIZE")
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
@@ -86,10 +88,18 @@ def limit_memory(limit: int) -> None:
 def resident_bytes(pid: int) -> int:
     """Return the resident memory of a process, 0 if it has ended."""
     try:
-        with open(f"/proc/{pid}/statm") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return int(contents(f"/proc/{pid}/statm").split()[1]) * _PAGE
     except (OSError, IndexError, ValueError):
         return 0
+
+
+def contents(path: str) -> bytes:
+    """Return what is in a file of the system's, up to 64 KiB: this takes less time than `open`."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, 65536)
+    finally:
+        os.close(descriptor)
 
 
 def descendants(pid: int) -> list[int]:
@@ -98,9 +108,8 @@ def descendants(pid: int) -> list[int]:
     for parent in family:
         with suppress(OSError):
             for thread in os.listdir(f"/proc/{parent}/task"):
-                with open(f"/proc/{parent}/task/{thread}/children") as file:
-                    # It grows while it is walked.
-                    family += map(int, file.read().split())
+                # It grows while it is walked.
+                family += map(int, contents(f"/proc/{parent}/task/{thread}/children").split())
     return family[1:]
 
 
