@@ -1,5 +1,7 @@
 """How children start: by a fork or afresh; what threads in the parent mean; and the hooks of handler modules."""
 
+import signal
+
 import pytest
 
 from tests.helpers import wait_until, wait_until_started
@@ -155,6 +157,15 @@ def test_hooks_are_called_in_each_child_and_what_they_start_belongs_to_it(client
     ready = [pid for pid in {*children, *left} if f"started here {pid}" in worker.log]
     assert all(f"stopped here {pid}" in worker.log for pid in ready)
     assert f"started here {children[0]}" in worker.log
+
+
+def test_a_child_that_is_told_to_leave_before_it_is_ready_is_no_error(start):
+    worker = start(ASKS, "import time\n\ndef on_child_start():\n    time.sleep(1)\n", WORKER_CONCURRENCY="2")
+    wait_until(lambda: len(worker.children()) == 2)
+    worker.send(signal.SIGTTOU)
+    wait_until(lambda: len(worker.children()) == 1)
+    assert worker.stop() == 0
+    assert "died before it was ready" not in worker.log
 
 
 def test_a_hook_that_fails_is_told_and_no_child_goes_without_it(client, start):

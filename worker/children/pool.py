@@ -287,6 +287,9 @@ class Pool:
             child.channel.hang_up()
 
     def _note_death(self, child: ChildHandle, now: float) -> None:
+        if child.killed and not child.ready:
+            # It was told to leave.
+            return
         # A child that dies before it is ready will probably do so again: slow down rather than fork in a loop.
         self._early_deaths = 0 if child.ready else self._early_deaths + 1
         if self._early_deaths:
