@@ -72,7 +72,7 @@ def main() -> int:
 def _measure(client: Client, url: str, folder: Path, rate: int, seconds: float, name: str) -> str:
     waits = folder / "waits"
     waits.mkdir()
-    with _processes(url, waits, delivers=name.endswith(" delivered")):
+    with _processes(url, waits, delivers=name.endswith(", delivered")):
         client.wait(client.enqueue("probe", {"sent": time.time()}), 30)
         began, used = time.perf_counter(), _spent(client)
         for number in range(int(rate * seconds / _OF_A_CALL)):

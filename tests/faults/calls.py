@@ -19,7 +19,8 @@ from gopher.jobs.schedule import ScheduleSpec
 from gopher.queue.arguments import Completion, Failure
 from gopher.queue.invariants import findings
 from gopher.queue.keys import QueueKeys
-from gopher.queue.moves import SERIES, Queue, Text
+from gopher.queue.moves import SERIES, Queue
+from gopher.queue.reading_moves import Text
 from gopher.queue.replies import FetchedJob
 from gopher.queue.store import Server
 from gopher.server.calls import Call

@@ -1,7 +1,7 @@
 """find_texts: which records have texts in their fields."""
 
 from gopher.jobs.job import new_job_id
-from gopher.queue.moves import Text
+from gopher.queue.reading_moves import Text
 
 
 def test_all_texts_have_to_be_in_their_fields(lab):
