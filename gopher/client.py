@@ -37,7 +37,7 @@ from .queue.chosen_ids import refusal, with_claims
 from .queue.enqueuing import Enqueuer, Storing, not_replicated
 from .queue.idempotency import request_for, with_ids
 from .queue.missing import no_such_job
-from .queue.replies import Enqueued
+from .queue.enqueued import Enqueued
 from .queue.store import Server
 from .queue.taken import each_by_itself
 from .server.executor import PATIENCE

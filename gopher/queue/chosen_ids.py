@@ -22,7 +22,7 @@ from gopher.server.round_trips import ask
 
 from .bounds import Bounds, rejection_of
 from .index_entries import Entry, read_entry, written_entry
-from .replies import Enqueued
+from .enqueued import Enqueued
 
 if TYPE_CHECKING:
     from .store import Server
