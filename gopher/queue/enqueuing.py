@@ -15,10 +15,10 @@ from gopher.telemetry.tracing import enqueuing
 
 from .arguments import Request
 from .bounds import Bounds
+from .enqueued import Enqueued
 from .idempotency import IdempotencyMismatch
 from .keys import QUEUE_KEYS
 from .new_jobs import NO_REQUEST
-from .enqueued import Enqueued
 from .store import Server
 
 if TYPE_CHECKING:
