@@ -1,6 +1,6 @@
 """The filters of a client's own operations, which its methods take: every program has them.
 
-Those of its parts are in filters.py, which says what a filter is.
+Those of its parts are in filters.py, which explains what a filter is.
 """
 
 from typing import Annotated
