@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from gopher.base import own_process
 from gopher.base.installed import require
 from gopher.config.settings import Settings
 
@@ -22,6 +23,7 @@ def run(settings: Settings) -> int:
 
     Raises ConfigurationError if it would accept other machines' requests without API keys, or the server is unusable.
     """
+    own_process.begin()
     import os
     import sys
 

@@ -12,7 +12,7 @@ from flask import Flask, Response, g, has_request_context
 
 from gopher.admin.audit import Actor, acting, record, user
 from gopher.compat import current
-from gopher.jobs.audit import DENIED, REFUSED
+from gopher.jobs.lists import DENIED, REFUSED
 
 from .caller import role_of_caller
 from .context import context, current_request

@@ -9,9 +9,8 @@ from gopher.base.rates import format_rate
 from gopher.interface import FlowInterface, Gopher
 from gopher.interface.doubts import doubt_about_queue, doubt_about_type
 from gopher.jobs.answers import LimitSet, QueuePaused, TypePaused
-from gopher.jobs.fields import QueueName, TypeName
+from gopher.jobs.fields import QueueName, TenantName, TypeName
 from gopher.jobs.filters import LimitRequest, TenantRequest
-from gopher.jobs.tenants import TenantName
 
 from . import scopes
 from .answers import answer

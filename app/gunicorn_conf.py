@@ -5,6 +5,7 @@ import resource
 import sys
 from typing import Any
 
+from gopher.base import own_process
 from gopher.base.first_process import end_on_sigterm
 from gopher.config.settings import Settings
 from gopher.errors import ConfigurationError
@@ -17,6 +18,7 @@ from .http_request import Request
 
 # Until gunicorn has its own handlers.
 end_on_sigterm()
+own_process.begin()
 try:
     _settings = Settings.from_env()
     _settings.check_listener()

@@ -8,7 +8,8 @@ from flask import Blueprint, Response
 from werkzeug.exceptions import NotFound
 
 from gopher.interface import Gopher
-from gopher.jobs.capacity import Capacity, CapacityFilter
+from gopher.jobs.capacity import Capacity
+from gopher.jobs.lists import CapacityFilter
 from gopher.reads.capacity import capacity as look
 
 from .answers import answer

@@ -8,7 +8,7 @@ from flask import Blueprint, Response, request
 from gopher.interface import Gopher
 from gopher.interface.pages import audit_pages
 from gopher.jobs.audit import AuditPage
-from gopher.jobs.filters import MAX_LIMIT, AuditFilter
+from gopher.jobs.lists import MAX_LIMIT, AuditFilter
 
 from .answers import answer
 from .context import gopher

@@ -8,7 +8,7 @@ import msgspec
 from gopher.base.printable import printable_json
 from gopher.interface.pages import audit_pages
 from gopher.jobs.audit import AuditEntry
-from gopher.jobs.filters import MAX_LIMIT, AuditFilter
+from gopher.jobs.lists import MAX_LIMIT, AuditFilter
 
 from .common import ROWS, client, common
 from .derived import options

@@ -10,7 +10,7 @@ from gopher.base.states import RUNNING
 from gopher.interface import Gopher
 from gopher.jobs.acting import CancelFilter
 from gopher.jobs.attempts import HistoryRow
-from gopher.jobs.filters import JobFilter
+from gopher.jobs.lists import JobFilter
 from gopher.jobs.models import JobView, Page
 
 from .acting import cancel_matching

@@ -14,6 +14,7 @@ from typing import NoReturn
 import click
 
 from gopher import __version__
+from gopher.base import own_process
 from gopher.base.first_process import end_on_sigterm
 from gopher.base.printable import printable
 from gopher.base.terminal import wants_colours
@@ -138,6 +139,7 @@ def cli() -> None:
 def main() -> NoReturn:
     """Run `gopherctl` with the arguments of the process."""
     end_on_sigterm()
+    own_process.begin()
     # Modules of GOPHER_HANDLERS may be in the current folder. Last, so that nothing there shadows a library.
     if "" not in sys.path:
         sys.path.append("")

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import click
 
 from gopher.base.durations import format_duration
-from gopher.jobs.capacity import Capacity, CapacityFilter, GroupCapacity, HourLoad
+from gopher.jobs.capacity import Capacity, GroupCapacity, HourLoad
+from gopher.jobs.lists import CapacityFilter
 from gopher.jobs.models import WorkerView
 
 from .common import client, common

@@ -19,12 +19,10 @@ from .config.settings import Settings
 from .errors import InvalidJob, JobConflict, ServerError
 from .files.large_payloads import enqueue_with_files, may_be_large, may_replace_files, with_payloads
 from .hooks import holding
-from .hooks.enqueuing import around_enqueue
-from .hooks.registered import enqueuing as hooks_around_enqueue
-from .interface.files import with_ids as with_file_ids
+from .hooks.added import enqueuing as hooks_around_enqueue
 from .interface.stored import Stored, accepted, stored_as, taken
+from .interface.submissions import with_ids as with_file_ids
 from .jobs.job import NewJob
-from .jobs.models import Accepted
 from .jobs.owners import TRUSTED, Submitter, current_submitter, owned_by
 from .jobs.prepare import prepare, prepare_batch, prepare_fields
 from .jobs.registry import Registry
@@ -34,10 +32,10 @@ from .queue.announced_types import AnnouncedTypes
 from .queue.arguments import Request
 from .queue.bounds import Bounds, bounds_of, check_bounds
 from .queue.chosen_ids import refusal, with_claims
+from .queue.enqueued import Enqueued
 from .queue.enqueuing import Enqueuer, Storing, not_replicated
 from .queue.idempotency import request_for, with_ids
 from .queue.missing import no_such_job
-from .queue.replies import Enqueued
 from .queue.store import Server
 from .queue.taken import each_by_itself
 from .server.executor import PATIENCE
@@ -45,6 +43,7 @@ from .server.executor import PATIENCE
 if TYPE_CHECKING:
     from .admin.files import Sizes
     from .interface.results import DryRun
+    from .jobs.models import Accepted
 
 __all__ = ["PURGEABLE", "Client", "Stored", "accepted"]
 
@@ -127,7 +126,7 @@ class Client(ClientReads):
             size = _BULK
         return ids
 
-    def submit(self, submission: Submission) -> Accepted:
+    def submit(self, submission: Submission) -> "Accepted":
         """Submit a job and return its details. Raises as `enqueue` does."""
         job = prepare(submission, self._types, payload_max=self.settings.payload_max)
         return accepted(job, self.store([job])[0])
@@ -173,6 +172,8 @@ class Client(ClientReads):
             submitter = submitter or current_submitter()
             jobs, sizes = self.files.claim(jobs, submitter, request)
         if hooks_around_enqueue:
+            from .hooks.enqueuing import around_enqueue
+
             stored = around_enqueue(jobs, lambda hooked: self._store(hooked, storing, submitter, partly))
         else:
             stored = self._store(jobs, storing, submitter, partly)

@@ -1,5 +1,6 @@
 """The scheduler: promotes due jobs, rescues jobs of lost workers, and prunes old records."""
 
+from gopher.base import own_process
 from gopher.base.first_process import end_on_sigterm
 from gopher.config.settings import Settings
 
@@ -7,6 +8,7 @@ from gopher.config.settings import Settings
 def run(settings: Settings) -> int:
     """Run a scheduler until it is stopped; return its exit code."""
     end_on_sigterm()
+    own_process.begin()
     from gopher.jobs.loading import load_handlers
     from gopher.queue.preflight import check_server
     from gopher.queue.store import Server

@@ -17,7 +17,7 @@ from gopher.worker.children.results import BadResult, encode_result
 
 from gopher.config.settings import Settings
 from gopher.errors import Cancelled, ConfigurationError, SoftTimeout
-from gopher.hooks import registered
+from gopher.hooks import added
 from gopher.hooks.attempts import Around
 from gopher.hooks.middleware import Outcome
 from gopher.jobs.handlers import Handler, HandlerFunction
@@ -117,7 +117,7 @@ def attempt(
     """
     before = running_job.set(job)
     try:
-        if not registered.attempting:
+        if not added.attempting:
             return _call(handler, job, payload, on_error)[1]
         # What `before` sets in context variables, the handler sees, and no one after it.
         return copy_context().run(_call_hooked, handler, job, payload, on_error)
@@ -144,7 +144,7 @@ def _call(
 def _call_hooked(
     handler: Handler, job: Job, payload: bytes | msgspec.Raw, on_error: Callable[[BaseException], None]
 ) -> bytes:
-    around = Around(tuple(registered.attempting), job)
+    around = Around(tuple(added.attempting), job)
     try:
         around.begin()
         result, encoded = _call(handler, job, payload, on_error)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from gopher.base import own_process
 from gopher.base.first_process import end_on_sigterm
 from gopher.config.settings import Settings
 
@@ -16,6 +17,7 @@ _DESCRIPTORS, _DESCRIPTORS_PER_CHILD = 40, 6
 def run(settings: Settings) -> int:
     """Run a worker until it is stopped; return its exit code."""
     end_on_sigterm()
+    own_process.begin()
     from gopher.files.opening import check_store
     from gopher.queue.preflight import check_server
     from gopher.queue.store import Server

@@ -16,7 +16,7 @@ import msgspec
 from setproctitle import setproctitle
 
 from gopher.base.parent_death import die_with_parent
-from gopher.hooks import registered
+from gopher.hooks import added
 from gopher.hooks.attempts import tell
 from gopher.hooks.middleware import Outcome
 from gopher.jobs.job import Reporter, read_envelope
@@ -177,5 +177,5 @@ def _tell(event: Event) -> None:
         dead=decision.kind == "dead",
     )
     job = job_of(event.given, read_envelope(event.given.job.envelope), Reporter())
-    for hooked in reversed(registered.failing):
+    for hooked in reversed(added.failing):
         tell(hooked, job, outcome, heard_failure=event.heard_failure)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gopher.config.settings import Settings
-from gopher.hooks.registered import failing as hooks_of_failures
+from gopher.hooks.added import failing as hooks_of_failures
 from gopher.jobs.registry import INTERNAL, Registry
 from gopher.queue.announcing import Announcer
 from gopher.queue.commands import QUIET, STACK, STOP

@@ -20,7 +20,7 @@ from werkzeug.exceptions import Forbidden
 from werkzeug.wrappers import Response as BaseResponse
 
 from gopher.config.key_kinds import Role
-from gopher.jobs.audit import DENIED
+from gopher.jobs.lists import DENIED
 
 from .attempts import Attempt
 from .frame import bare_page, blueprint, forget, is_refresh, own_path, put_cookie

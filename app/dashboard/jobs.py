@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from gopher.base.names import JOB_ID
 from gopher.base.states import CANCELLABLE, ENDED, RUNNING, WAITING
 from gopher.errors import InvalidJob
-from gopher.jobs.filters import SORTS, JobFilter
+from gopher.jobs.lists import SORTS, JobFilter
 from gopher.reads.family import family
 
 from .acts import act

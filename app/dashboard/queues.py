@@ -7,7 +7,7 @@ from gopher.app.context import gopher
 from werkzeug.wrappers import Response as BaseResponse
 
 from gopher.base.states import PURGEABLE
-from gopher.jobs.filters import Purge
+from gopher.jobs.lists import Purge
 
 from .acts import act, filled
 from .formats import counted

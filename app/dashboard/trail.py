@@ -4,8 +4,7 @@ from flask import Response
 from gopher.app.context import gopher
 from gopher.app.operations import read_texts
 
-from gopher.jobs.audit import RESULTS
-from gopher.jobs.filters import AuditFilter
+from gopher.jobs.lists import RESULTS, AuditFilter
 
 from .frame import address, blueprint, filters, page, require_admin
 

@@ -26,7 +26,6 @@ from gopher.hooks import holding
 from gopher.interface.operation import Operations, action_of, declared_of
 from gopher.interface.stored import Stored
 from gopher.jobs.job import NewJob, current_job
-from gopher.jobs.models import StartedRedrive
 from gopher.queue.store import Server
 from gopher.telemetry.loggers import get_logger
 
@@ -116,7 +115,7 @@ def _audited(method: Callable[..., Any], declared: Callable[..., Any], part: str
         try:
             result = method(self, *given, **named)
         except ServerError as error:
-            from gopher.jobs.audit import FAILED
+            from gopher.jobs.lists import FAILED
 
             record(self._server, action, arguments, result=FAILED, details=f"{error.code}: {error}")
             raise
@@ -132,8 +131,9 @@ def _audited(method: Callable[..., Any], declared: Callable[..., Any], part: str
 
 def _effect(result: Any, fixed: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return what an entry says about the result of a call; None if it has changed nothing."""
-    # Programs that only submit jobs do not need it.
+    # Programs that only submit jobs do not need them.
     from gopher.jobs.api_keys import CreatedKey
+    from gopher.jobs.models import StartedRedrive
 
     match result:
         case bool():

@@ -10,9 +10,7 @@ from gopher.base.states import ENDED
 from gopher.base.waiting import sleep
 from gopher.config.settings import Settings
 from gopher.interface.operation import takes
-from gopher.jobs.capacity import Capacity, CapacityFilter
-from gopher.jobs.filters import AuditFilter, JobFilter, Window
-from gopher.jobs.models import JobView, LogLine, Page, Reason, TypeView, WorkerView
+from gopher.jobs.lists import AuditFilter, CapacityFilter, JobFilter, Window
 from gopher.queue.missing import no_such_job
 from gopher.queue.store import Server
 
@@ -21,6 +19,8 @@ from .client_parts import ClientParts
 if TYPE_CHECKING:
     from gopher.interface.results import Health, JobInput, Stats, Timeline, TypeStats
     from gopher.jobs.audit import AuditPage
+    from gopher.jobs.capacity import Capacity
+    from gopher.jobs.models import JobView, LogLine, Page, Reason, TypeView, WorkerView
     from gopher.jobs.registry import Registry
     from gopher.reads.jobs import Place
 
@@ -35,14 +35,14 @@ class ClientReads(ClientParts):
     settings: Settings
     registry: "Registry | None"
 
-    def job(self, job_id: str) -> JobView:
+    def job(self, job_id: str) -> "JobView":
         """Return a job. Raises JobNotFound."""
         view = self.inspector.job(job_id := canonical_id(job_id))
         if view is None:
             raise no_such_job(self.server, job_id)
         return view
 
-    def wait(self, job_id: str, timeout: float | None = None) -> JobView:
+    def wait(self, job_id: str, timeout: float | None = None) -> "JobView":
         """Return a job once it has finished, or after `timeout` seconds. Raises JobNotFound."""
         queue = self.inspector.find(job_id := canonical_id(job_id))
         if queue is None:
@@ -57,7 +57,7 @@ class ClientReads(ClientParts):
         return self.job(job_id)
 
     @takes(JobFilter)
-    def jobs(self, asked: JobFilter) -> Page:
+    def jobs(self, asked: JobFilter) -> "Page":
         """Return a page of jobs, newest first."""
         return self._listing.jobs(asked)
 
@@ -75,18 +75,18 @@ class ClientReads(ClientParts):
             raise no_such_job(self.server, job_id)
         return found
 
-    def logs(self, job_id: str) -> list[LogLine]:
+    def logs(self, job_id: str) -> "list[LogLine]":
         """Return the log of a job's attempts. Raises JobNotFound."""
         lines = self.inspector.logs(job_id := canonical_id(job_id))
         if lines is None:
             raise no_such_job(self.server, job_id)
         return lines
 
-    def why(self, job_id: str) -> list[Reason]:
+    def why(self, job_id: str) -> "list[Reason]":
         """Return why a job isn't running yet, most immediate reason first. Raises JobNotFound."""
         return self.why_for(job_id, sees_all=True)
 
-    def why_for(self, job_id: str, *, sees_all: bool) -> list[Reason]:
+    def why_for(self, job_id: str, *, sees_all: bool) -> "list[Reason]":
         """Return the same for a caller, whom the reasons tell of other jobs only if it `sees_all`."""
         reasons = self._explainer.why(job_id := canonical_id(job_id), sees_all=sees_all)
         if reasons is None:
@@ -109,17 +109,17 @@ class ClientReads(ClientParts):
 
         return type_stats(self.server, self.inspector, job_type, Window(window, queue))
 
-    def workers(self) -> list[WorkerView]:
+    def workers(self) -> "list[WorkerView]":
         return self.inspector.workers()
 
     @takes(CapacityFilter)
-    def capacity(self, asked: CapacityFilter) -> Capacity:
+    def capacity(self, asked: CapacityFilter) -> "Capacity":
         """Return how many processes and workers the jobs need to start in time. Raises InvalidJob."""
         from gopher.reads.capacity import capacity
 
         return capacity(self.server, self.inspector, asked)
 
-    def types(self) -> list[TypeView]:
+    def types(self) -> "list[TypeView]":
         """Return the job types that are registered here."""
         from gopher.reads.job_types import describe
 

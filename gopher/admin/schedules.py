@@ -13,8 +13,9 @@ from gopher.errors import InvalidJob, QueueBusy, ScheduleChanged, ScheduleNotFou
 from gopher.interface import SchedulesInterface
 from gopher.interface.operation import takes
 from gopher.jobs.defaults import declared_for
-from gopher.jobs.filters import MAX_LIMIT, MAX_PREVIEW, ScheduleListing
+from gopher.jobs.filters import MAX_PREVIEW, ScheduleListing
 from gopher.jobs.job import NewJob
+from gopher.jobs.lists import MAX_LIMIT
 from gopher.jobs.models import PreviewRow, SchedulePage, ScheduleView
 from gopher.jobs.registry import Registry
 from gopher.jobs.schedule import (

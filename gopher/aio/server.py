@@ -123,12 +123,13 @@ class LoopConfirming(_LoopExecutor, ConfirmingExecutor):
 class LoopServer(_LoopExecutor, Server):
     """The queues of an installation, for coroutines. Its methods are called with `run`."""
 
-    confirming_kind = LoopConfirming
-
     def __init__(self, settings: Settings, *, connections: int = 10) -> None:
         super().__init__(settings, connections=connections)
         #: This one, and those of confirmed submissions.
         self.executors: list[_LoopExecutor] = [self]
+
+    def confirming_kind(self) -> type[ConfirmingExecutor]:
+        return LoopConfirming
 
 
 class _LoopClient(Redis):

@@ -10,9 +10,9 @@ from gopher.base.states import ENDED
 from gopher.config.settings import Settings
 from gopher.errors import ConfigurationError, InvalidJob, QueueUnavailable
 from gopher.interface.complete import Gopher
-from gopher.interface.files import with_ids
 from gopher.interface.operation import Operation, declaration_of
 from gopher.interface.stored import Stored
+from gopher.interface.submissions import with_ids
 from gopher.jobs.answers import BatchAccepted
 from gopher.jobs.decoding import decode
 from gopher.jobs.dry_run import DryRun

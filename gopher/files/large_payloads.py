@@ -15,7 +15,7 @@ from gopher.errors import GopherError, OutcomeUnknown, QueueBusy
 from gopher.jobs.job import Envelope, Job, NewJob, decode_envelope
 from gopher.jobs.submission import MAX_PAYLOAD
 from gopher.queue.arguments import Request
-from gopher.queue.replies import Enqueued, stored_ids
+from gopher.queue.enqueued import Enqueued, stored_ids
 
 from .names import job_key
 

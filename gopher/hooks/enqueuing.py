@@ -6,8 +6,9 @@ from typing import Protocol, TypeVar
 
 from gopher.jobs.job import NewJob
 
+from .added import enqueuing
 from .middleware import OutgoingJob
-from .registered import Hooked, enqueuing
+from .registered import Hooked
 
 _log = logging.getLogger("gopher.middleware")
 

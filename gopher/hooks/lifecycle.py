@@ -5,7 +5,7 @@ from contextlib import nullcontext
 
 from gopher.jobs import loading
 
-from .registered import processes
+from .added import processes
 
 
 def preload(modules: Iterable[str], watched: loading.Watched = nullcontext) -> None:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from gopher.jobs.registry import registry
 
+from .added import attempting, enqueuing, failing, processes
 from .middleware import HOOKS, Middleware
 
 
@@ -25,12 +26,6 @@ class Hooked(NamedTuple):
     on_child_stop: Callable[..., object] | None
 
 
-#: Those with hooks around enqueuing, around attempts, for failures, and for processes. Looked at where there is a hot
-#: path: nothing is to be done when one is empty.
-enqueuing: list[Hooked] = []
-attempting: list[Hooked] = []
-failing: list[Hooked] = []
-processes: list[Hooked] = []
 _added: list[object] = []
 
 

@@ -7,16 +7,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from gopher.base.renamed import warn
-from gopher.jobs import answers, filters
-from gopher.jobs.audit import AuditPage
-from gopher.jobs.capacity import Capacity, CapacityFilter
 from gopher.jobs.fields import JobId, QueueName, ScheduleName, TypeName
-from gopher.jobs.models import Accepted, JobView, LogLine, Page, Reason, TypeView, WorkerView
+from gopher.jobs.lists import AuditFilter, CapacityFilter, JobFilter, Purge, Window
 from gopher.jobs.submission import Batch, JobFields, Submission, SubmitOptions
 
-from .files import STORING, SUBMISSIONS
 from .operation import OF_QUEUES, Operations, operation, takes
 from .stored import Stored
+from .submissions import STORING, SUBMISSIONS
 
 if TYPE_CHECKING:
     from .batches import BatchesInterface, OpenBatch
@@ -25,7 +22,23 @@ if TYPE_CHECKING:
     from .fleet import FleetInterface
     from .flow import FlowInterface
     from .keys import KeysInterface
-    from .results import DryRun, Health, JobInput, Stats, Timeline, TypeStats
+    from .results import (
+        Accepted,
+        AuditPage,
+        Capacity,
+        DryRun,
+        Health,
+        JobInput,
+        JobView,
+        LogLine,
+        Page,
+        Reason,
+        Stats,
+        Timeline,
+        TypeStats,
+        TypeView,
+        WorkerView,
+    )
     from .schedules import SchedulesInterface
     from .waiting import WaitingInterface
     from .webhooks import WebhooksInterface
@@ -93,15 +106,13 @@ class Gopher(Operations):
         raise NotImplementedError
 
     @operation(
-        "POST", "/api/v1/jobs", "submit", {201: Accepted}, *_SUBMITTING, *STORING,
+        "POST", "/api/v1/jobs", "submit", {201: "Accepted"}, *_SUBMITTING, *STORING,
         body=Submission, sends=SUBMISSIONS, audited=False,
     )  # fmt: skip
-    def submit(self, submission: Submission) -> Accepted:
+    def submit(self, submission: Submission) -> "Accepted":
         """Submit a job and return its details."""
 
-    @operation(
-        "POST", "/api/v1/jobs/batch", "submit", {201: answers.BatchAccepted}, *_SUBMITTING, body=Batch, audited=False
-    )
+    @operation("POST", "/api/v1/jobs/batch", "submit", {201: "BatchAccepted"}, *_SUBMITTING, body=Batch, audited=False)
     def submit_batch(self, entries: Sequence[bytes], *, idempotency_key: str | None = None) -> list[Stored]:
         """Submit jobs as JSON in the API's format, all or none.
 
@@ -118,7 +129,7 @@ class Gopher(Operations):
         return self.dry_run_submission(submission)
 
     @operation(
-        "POST", "/api/v1/schedules/<name>/run", "admin", {201: answers.JobMade}, "not_found", "queue_limit",
+        "POST", "/api/v1/schedules/<name>/run", "admin", {201: "JobMade"}, "not_found", "queue_limit",
         "not_replicated", member="job_id", action="schedules.run",
     )  # fmt: skip
     def run_schedule(self, name: ScheduleName) -> str:
@@ -127,28 +138,28 @@ class Gopher(Operations):
     # Looking
 
     @operation("GET", "/api/v1/jobs/<job_id>", "read", None, "not_found", for_owner=True)
-    def job(self, job_id: JobId) -> JobView:
+    def job(self, job_id: JobId) -> "JobView":
         """Show a job."""
 
-    def wait(self, job_id: str, timeout: float | None = None) -> JobView:
+    def wait(self, job_id: str, timeout: float | None = None) -> "JobView":
         """Return a job once it has finished, or after `timeout` seconds. Raises JobNotFound."""
         raise NotImplementedError
 
     @operation("GET", "/api/v1/jobs", "read")
-    @takes(filters.JobFilter)
-    def jobs(self, asked: filters.JobFilter) -> Page:
+    @takes(JobFilter)
+    def jobs(self, asked: JobFilter) -> "Page":
         """List jobs, newest first."""
 
-    @operation("GET", "/api/v1/jobs/<job_id>/logs", "read", answers.Logs, "not_found", member="lines", for_owner=True)
-    def logs(self, job_id: JobId) -> list[LogLine]:
+    @operation("GET", "/api/v1/jobs/<job_id>/logs", "read", "Logs", "not_found", member="lines", for_owner=True)
+    def logs(self, job_id: JobId) -> "list[LogLine]":
         """Show the log and output of a job's attempts."""
 
     @operation("GET", "/api/v1/jobs/<job_id>/input", "read", None, "not_found", "conflict", for_owner=True)
     def job_input(self, job_id: JobId) -> "JobInput":
         """Show what a job's handler is given: payload, results of parents, files. To run it elsewhere."""
 
-    @operation("GET", "/api/v1/jobs/<job_id>/why", "read", answers.Why, "not_found", member="reasons", for_owner=True)
-    def why(self, job_id: JobId) -> list[Reason]:
+    @operation("GET", "/api/v1/jobs/<job_id>/why", "read", "Why", "not_found", member="reasons", for_owner=True)
+    def why(self, job_id: JobId) -> "list[Reason]":
         """Explain why a job isn't running yet, most immediate reason first."""
 
     @operation("GET", "/api/v1/queue/stats", "read")
@@ -156,30 +167,30 @@ class Gopher(Operations):
         """Show statistics of all queues."""
 
     @operation("GET", "/api/v1/timeline", "read")
-    @takes(filters.Window)
-    def timeline(self, asked: filters.Window) -> "Timeline":
+    @takes(Window)
+    def timeline(self, asked: Window) -> "Timeline":
         """Show throughput and latencies over the last hour, day or month, in steps."""
 
-    @operation("GET", "/api/v1/types/<job_type>/stats", "read", query=filters.Window)
+    @operation("GET", "/api/v1/types/<job_type>/stats", "read", query=Window)
     def type_stats(self, job_type: TypeName, window: str | float = "1h", queue: str | None = None) -> "TypeStats":
         """Show what is known of a job type: counts, latencies, CPU time and memory, failures, slowest jobs."""
 
-    @operation("GET", "/api/v1/workers", "read", answers.Workers, member="workers")
-    def workers(self) -> list[WorkerView]:
+    @operation("GET", "/api/v1/workers", "read", "Workers", member="workers")
+    def workers(self) -> "list[WorkerView]":
         """List the live workers and what they are running."""
 
     @operation("GET", "/api/v1/capacity", "read")
     @takes(CapacityFilter)
-    def capacity(self, asked: CapacityFilter) -> Capacity:
+    def capacity(self, asked: CapacityFilter) -> "Capacity":
         """Show how many processes and workers the jobs need to start in time, now and in each hour of the week."""
 
-    @operation("GET", "/api/v1/jobs/types", "read", answers.JobTypes, member="types", is_about_no_jobs=True)
-    def types(self) -> list[TypeView]:
+    @operation("GET", "/api/v1/jobs/types", "read", "JobTypes", member="types", is_about_no_jobs=True)
+    def types(self) -> "list[TypeView]":
         """List the job types with their payload schemas."""
 
     @operation("GET", "/api/v1/audit", "admin")
-    @takes(filters.AuditFilter)
-    def audit(self, asked: filters.AuditFilter) -> AuditPage:
+    @takes(AuditFilter)
+    def audit(self, asked: AuditFilter) -> "AuditPage":
         """List what operators have done, and attempts that were refused, newest first."""
 
     @operation("GET", "/health", None)
@@ -189,7 +200,7 @@ class Gopher(Operations):
     # Acting
 
     @operation(
-        "POST", "/api/v1/jobs/<job_id>/cancel", "admin", {200: answers.JobStatus, 202: answers.JobStatus},
+        "POST", "/api/v1/jobs/<job_id>/cancel", "admin", {200: "JobStatus", 202: "JobStatus"},
         "not_found", "conflict", member="status", for_owner=True, action="jobs.cancel",
     )  # fmt: skip
     def cancel(self, job_id: JobId) -> str:
@@ -199,8 +210,8 @@ class Gopher(Operations):
         "DELETE",
         "/api/v1/queues/<queue>",
         "admin",
-        answers.Count,
-        query=filters.Purge,
+        "Count",
+        query=Purge,
         member="count",
         action="queues.purge",
     )

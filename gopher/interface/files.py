@@ -7,41 +7,26 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gopher.base.names import FILE_ID, PART_NAME
+from gopher.base.names import FILE_ID
 from gopher.files.transfers import Content
-from gopher.jobs.fields import JobId, whole
+from gopher.jobs.fields import JobId
 from gopher.jobs.files import FileName, JobFile, JobFiles, PartName, Upload
 
 from .operation import FILE, Operations, operation
+from .submissions import BINARY, STORING
 
-_BINARY = {"type": "string", "format": "binary"}
 #: Bodies of an upload besides JSON, by media type: their schemas.
 _UPLOADS = {
-    "*/*": {"schema": _BINARY},
+    "*/*": {"schema": BINARY},
     "multipart/form-data": {
         "schema": {
             "type": "object",
-            "properties": {"file": _BINARY},
+            "properties": {"file": BINARY},
             "required": ["file"],
             "additionalProperties": False,
         },
     },
 }
-#: A submission with files.
-SUBMISSIONS = {
-    "multipart/form-data": {
-        "schema": {
-            "type": "object",
-            "properties": {"job": {"$ref": "#/components/schemas/Submission"}},
-            "required": ["job"],
-            "propertyNames": whole(PART_NAME),
-            "additionalProperties": _BINARY,
-        },
-        "encoding": {"job": {"contentType": "application/json"}},
-    },
-}
-#: Error codes of what stores files.
-STORING = ("payload_too_large", "unsupported_media_type", "upload_limit", "store_full", "store_unavailable")
 
 
 class FilesInterface(Operations):
@@ -100,8 +85,3 @@ class FilesInterface(Operations):
         if isinstance(file, Upload):
             return file.file_id
         return file if isinstance(file, str) and FILE_ID.fullmatch(file) else self.upload(file).file_id
-
-
-def with_ids(client: Any, options: Any) -> Any:
-    """Return the options of a submission with the ids of its files, which `client.files` uploads."""
-    return {**options, "files": client.files.sent(options["files"])} if options.get("files") else options

@@ -3,10 +3,10 @@
 # mypy: disable-error-code="empty-body"
 
 from gopher.jobs import answers, filters
-from gopher.jobs.fields import QueueName, TypeName
+from gopher.jobs.fields import QueueName, TenantName, TypeName
 from gopher.jobs.limit import Limit
 from gopher.jobs.limit_view import LimitView
-from gopher.jobs.tenants import TenantDeleted, TenantName, TenantSet, TenantsView, TenantView
+from gopher.jobs.tenants import TenantDeleted, TenantSet, TenantsView, TenantView
 
 from .operation import OF_QUEUES, Operations, operation
 

@@ -131,9 +131,10 @@ def operation(
 ) -> Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]:
     """Declare a method of an interface as an operation.
 
-    `answers` are the API's responses by status, or that with 200; by default the method's result. A Struct that the
-    method `takes` is its query, or its body if it has one and no `query` is given. `more` are other fields of
-    `Operation`. What changes something is audited, unless it says `audited=False`.
+    `answers` are the API's responses by status, or that with 200; by default the method's result. Each may be the name
+    of a type in results.py, which is imported on first use. A Struct that the method `takes` is its query, or its body
+    if it has one and no `query` is given. `more` are other fields of `Operation`. What changes something is audited,
+    unless it says `audited=False`.
     """
     changes = method != "GET"
 
@@ -174,9 +175,10 @@ def operation(
         sends = method in ("POST", "PUT")
         summary, _, description = (inspect.getdoc(method_) or "").partition("\n")
         answered = result if answers is None else answers
+        by_status = answered if isinstance(answered, Mapping) else {200: answered}
         return Operation(
             role,
-            answered if isinstance(answered, Mapping) else {200: answered},
+            {status: _named(each, vars(results)) for status, each in by_status.items()},
             codes,
             summary.strip(),
             description.strip(),
@@ -190,6 +192,11 @@ def operation(
         )
 
     return declare
+
+
+def _named(answer: Any, types: Mapping[str, Any]) -> Any:
+    """Return an answer that may be the name of a type; media types contain a slash."""
+    return types[answer] if isinstance(answer, str) and "/" not in answer else answer
 
 
 def declaration_of(method: Callable[..., Any]) -> Operation:

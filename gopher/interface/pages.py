@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import msgspec
 
 from gopher.jobs.audit import AuditPage
-from gopher.jobs.filters import AuditFilter
+from gopher.jobs.lists import AuditFilter
 
 from .complete import Gopher
 

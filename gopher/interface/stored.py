@@ -1,14 +1,16 @@
 """The results of submissions."""
 
 import time
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from gopher.base.states import State
 from gopher.base.times import to_rfc3339
 from gopher.jobs.job import NewJob, created_ms, has_time
-from gopher.jobs.models import Accepted
 from gopher.queue.bounds import bound_in
 from gopher.queue.chosen_ids import TAKEN
+
+if TYPE_CHECKING:
+    from gopher.jobs.models import Accepted
 
 
 class Stored(NamedTuple):
@@ -36,8 +38,11 @@ class Stored(NamedTuple):
         return "job_id" if self.status == TAKEN else bound_in(self.status)
 
 
-def accepted(job: NewJob, stored: Stored) -> Accepted:
+def accepted(job: NewJob, stored: Stored) -> "Accepted":
     """Return the result of a submission. An earlier job with the same unique key has the same type and queue."""
+    # `Client.submit` needs it, `enqueue` does not.
+    from gopher.jobs.models import Accepted
+
     created = created_ms(stored.job_id) if has_time(stored.job_id) else round(time.time() * 1000)
     # Relative to the time of the submission, so that a repeat gets the same result.
     waits = bool(job.after) or job.due.startswith("+") or (job.due != "" and int(job.due) > created)

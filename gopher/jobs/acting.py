@@ -16,13 +16,13 @@ from .fields import (
     QueueName,
     Status,
     SubmittedTime,
+    TenantName,
     Time,
     TypeName,
     one_of,
 )
 from .models import Corrupt
 from .submission import NULL
-from .tenants import TenantName
 
 #: States of jobs that a cancellation covers, unless it is asked for one.
 DEFAULT_STATES = tuple(state for state in State if state in WAITING)

@@ -10,9 +10,8 @@ from gopher.base.patterns import regex
 from gopher.base.times import to_rfc3339
 from gopher.config.key_kinds import ROLES, ApiKey, Role
 
-from .fields import ApiKeyId, ApiKeyName, Checked, Duration, QueueName, Time, TypeName, one_of
+from .fields import ApiKeyId, ApiKeyName, Checked, Duration, QueueName, TenantName, Time, TypeName, one_of
 from .models import Corrupt
-from .tenants import TenantName
 
 #: Generated secrets: 256 random bits after a prefix by which scanners of source code recognize them.
 SECRET_PREFIX = "gopher_"  # noqa: S105 - the constant part

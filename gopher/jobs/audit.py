@@ -6,13 +6,12 @@ import msgspec
 from msgspec import Meta
 
 from .fields import Time
+from .lists import DONE, RESULTS
 from .models import Corrupt, Cursor
 
 #: Where a call came from. `job`: a handler made it, `client`: a program that uses the server itself, `scheduler`:
 #: a scheduler, which withdraws what no process declares any more.
 WAYS = ("api", "dashboard", "cli", "client", "job", "scheduler")
-#: `denied`: the key lacks the role; `refused`: the key is unknown; `failed`: some of it may have happened.
-DONE, DENIED, REFUSED, FAILED = RESULTS = ("done", "denied", "refused", "failed")
 
 #: The field of a stream's entry that has the event, as JSON.
 EVENT = "event"

@@ -12,8 +12,8 @@ from gopher.errors import InvalidJob
 from .callbacks import BatchCallback, callback_line, check_batch_callback
 from .decoding import explain
 from .fields import BatchId, Checked, Duration, JobId, Key, Owner, QueueName, Time, TypeName, one_of
-from .filters import MAX_LIMIT
 from .job import NewJob, job_id_from
+from .lists import MAX_LIMIT
 from .models import Corrupt
 from .prepare import check_queue, check_retention, check_tags, prepare
 from .ranges import MAX_TAGS

@@ -1,24 +1,8 @@
-"""How many processes the jobs need: what is asked for, and the answer. Times are in seconds."""
-
-from typing import Annotated
+"""How many processes the jobs need: the answer. Times are in seconds."""
 
 import msgspec
-from msgspec import Meta
 
-from .fields import Checked, Duration, QueueName, Time, TypeName
-
-
-class CapacityFilter(Checked):
-    """The promise to keep, and for which jobs."""
-
-    within: (
-        Annotated[
-            Duration,
-            Meta(description="Time within which jobs should start; by default GOPHER_CAPACITY_WITHIN."),
-        ]
-        | None
-    ) = None
-    queue: Annotated[QueueName, Meta(description="Only this queue, and the workers that serve it.")] | None = None
+from .fields import QueueName, Time, TypeName
 
 
 class TypeLoad(msgspec.Struct):

@@ -14,7 +14,7 @@ from msgspec import Meta, Raw
 
 from gopher.base.durations import LONGEST
 from gopher.base.durations import PATTERN as DURATION
-from gopher.base.names import FILE_ID, JOB_ID, KEY, KEY_ID, KEY_NAME, QUEUE_NAME, SCHEDULE_NAME, TYPE_NAME
+from gopher.base.names import FILE_ID, JOB_ID, KEY, KEY_ID, KEY_NAME, QUEUE_NAME, SCHEDULE_NAME, TENANT, TYPE_NAME
 from gopher.base.priorities import DEFAULT_PRIORITY, PRIORITIES
 from gopher.base.states import State
 from gopher.errors import InvalidJob
@@ -76,6 +76,9 @@ ApiKeyName = Annotated[
         examples=["shop"],
         extra_json_schema=whole(KEY_NAME),
     ),
+]
+TenantName = Annotated[
+    str, Meta(description="Name of a tenant.", examples=["customer:42"], extra_json_schema=whole(TENANT))
 ]
 Owner = Annotated[
     str,

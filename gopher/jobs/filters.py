@@ -10,19 +10,11 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from gopher.base.states import PURGEABLE
-
-from .audit import RESULTS
-from .fields import Checked, Duration, Key, QueueName, RateText, Status, TypeName, one_of
+from .fields import Checked, Key, QueueName, RateText, TenantName
 from .limit import MOST
-from .tenants import TenantName, Weight
+from .lists import NextCursor, OnlyQueue, OnlyTenant, OnlyType, PageSize
+from .tenants import Weight
 
-#: Entries of a page.
-MAX_LIMIT = 500
-#: Characters of a text that is searched in errors.
-MAX_ERROR_TEXT = 200
-#: What a list of jobs is sorted by.
-SORTS = ("changed", "created")
 #: Groups of dead letters that are listed.
 MAX_GROUPS = 1000
 #: Times of a schedule that are shown at once.
@@ -30,44 +22,12 @@ MAX_PREVIEW = 1000
 #: Jobs that a gradual redrive tries first: each is looked at twice a second.
 MAX_CANARY = 100
 
-_Cursor = Annotated[str, Meta(description="Continue after the previous page.")]
-_PageSize = Annotated[int, Meta(ge=1, le=MAX_LIMIT, description="Maximum number of entries.")]
-_OnlyType = Annotated[TypeName, Meta(description="Only this job type.")]
-_OnlyTenant = Annotated[TenantName, Meta(description="Only jobs of this tenant.", extra={"metavar": "TENANT"})]
-_OnlyQueue = Annotated[QueueName, Meta(description="Only this queue.")]
-
 _ErrorClass = Annotated[
     str,
     Meta(
         description="Only this error class, such as ValueError.",
         examples=["ValueError"],
         extra={"metavar": "CLASS"},
-    ),
-]
-_ErrorText = Annotated[
-    str,
-    Meta(
-        min_length=1,
-        max_length=MAX_ERROR_TEXT,
-        description="Only jobs whose last error contains this text: in `ValueError: it broke`, in any case.",
-        examples=["no such picture"],
-        extra={"metavar": "TEXT"},
-    ),
-]
-_Moment = Annotated[
-    str,
-    Meta(
-        description="RFC 3339, with an offset; or a duration, for that long ago.",
-        examples=["2026-11-24T08:00:00Z"],
-        extra={"metavar": "TIME"},
-    ),
-]
-_Sort = Annotated[
-    str,
-    Meta(
-        description="Newest first by last change (the default), or by creation.",
-        examples=["created"],
-        extra_json_schema=one_of(SORTS),
     ),
 ]
 _Group = Annotated[
@@ -85,27 +45,6 @@ _Concurrency = Annotated[int, Meta(ge=1, le=MOST, description="Maximum number of
 _PerKey = Annotated[bool, Meta(description="Limit the jobs of each limit_key separately, not all together.")]
 
 
-class JobFilter(Checked, kw_only=True):
-    """Filters, order and page size."""
-
-    status: Annotated[Status, Meta(description="Only jobs in this state.")] | None = None
-    job_type: _OnlyType | None = msgspec.field(default=None, name="type")
-    queue: _OnlyQueue | None = None
-    tenant: _OnlyTenant | None = None
-    tag: Annotated[Key, Meta(description="Only jobs with this tag.", extra={"metavar": "TAG"})] | None = None
-    error: _ErrorText | None = None
-    created_after: (
-        Annotated[_Moment, Meta(description="Only jobs created after this time, or within it: 1h.")] | None
-    ) = None
-    created_before: (
-        Annotated[_Moment, Meta(description="Only jobs created before this time, or longer ago: 1h.")] | None
-    ) = None
-    #: None is `changed`: an API of the release before has no such parameter.
-    sort: _Sort | None = None
-    limit: _PageSize = 50
-    cursor: _Cursor | None = None
-
-
 class WorkerFilter(Checked, kw_only=True):
     """Workers: those that match all filters."""
 
@@ -114,7 +53,7 @@ class WorkerFilter(Checked, kw_only=True):
 
 
 class _OfType(Checked):
-    job_type: _OnlyType | None = msgspec.field(default=None, name="type")
+    job_type: OnlyType | None = msgspec.field(default=None, name="type")
 
 
 class DeadFilter(_OfType, kw_only=True):
@@ -122,8 +61,8 @@ class DeadFilter(_OfType, kw_only=True):
 
     error: _ErrorClass | None = None
     group: _Group | None = None
-    queue: _OnlyQueue | None = None
-    tenant: _OnlyTenant | None = None
+    queue: OnlyQueue | None = None
+    tenant: OnlyTenant | None = None
 
     @property
     def is_by_group(self) -> bool:
@@ -143,8 +82,8 @@ SELECTING = tuple(name for name in DeadFilter.__struct_fields__ if name != "queu
 class DeadListing(DeadFilter, kw_only=True):
     """Filters and page size."""
 
-    limit: _PageSize = 50
-    cursor: _Cursor | None = None
+    limit: PageSize = 50
+    cursor: NextCursor | None = None
 
 
 class DeadSelection(DeadFilter, kw_only=True):
@@ -167,31 +106,9 @@ class RetryAll(DeadSelection, kw_only=True):
 class GroupFilter(Checked):
     """Filters and number of groups."""
 
-    queue: _OnlyQueue | None = None
-    tenant: _OnlyTenant | None = None
+    queue: OnlyQueue | None = None
+    tenant: OnlyTenant | None = None
     limit: Annotated[int, Meta(ge=1, le=MAX_GROUPS, description="Maximum number of groups.")] = 100
-
-
-class AuditFilter(Checked):
-    """Filters and page size."""
-
-    who: Annotated[str, Meta(description="Only this API key or user.", examples=["ops"])] | None = None
-    action: Annotated[str, Meta(description="Only this action.", examples=["queues.purge"])] | None = None
-    result: (
-        Annotated[
-            str,
-            Meta(description="Only entries with this result.", examples=["denied"], extra_json_schema=one_of(RESULTS)),
-        ]
-        | None
-    ) = None
-    limit: _PageSize = 50
-    cursor: _Cursor | None = None
-
-
-class Purge(Checked):
-    """The state of the jobs to delete."""
-
-    state: Annotated[str, Meta(description="State of the jobs to delete.", extra_json_schema=one_of(PURGEABLE))]
 
 
 class Throttled(Checked):
@@ -201,18 +118,11 @@ class Throttled(Checked):
     tenant: Annotated[TenantName, Meta(description="Only the jobs of this tenant.")] | None = None
 
 
-class Window(Checked):
-    """Time span and queue."""
-
-    window: Annotated[Duration, Meta(description="Time span, e.g. 1h; up to 31d.")] = "1h"
-    queue: Annotated[QueueName, Meta(description="Only this queue.")] | None = None
-
-
 class ScheduleListing(Checked, kw_only=True):
     """Page size, by default the largest."""
 
-    limit: _PageSize | None = None
-    cursor: _Cursor | None = None
+    limit: PageSize | None = None
+    cursor: NextCursor | None = None
 
 
 class PreviewSize(Checked):

@@ -5,13 +5,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from gopher.base.names import TENANT
+from .fields import RateText, TenantName
 
-from .fields import RateText, whole
-
-TenantName = Annotated[
-    str, Meta(description="Name of a tenant.", examples=["customer:42"], extra_json_schema=whole(TENANT))
-]
 #: The maximum weight of a tenant.
 HEAVIEST = 100
 Weight = Annotated[

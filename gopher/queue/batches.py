@@ -9,13 +9,11 @@ from gopher.errors import GopherError, InvalidJob, OutcomeUnknown, TooManyQueues
 from gopher.jobs.job import NewJob
 from gopher.jobs.owners import Submitter, whose
 from gopher.jobs.submission import InvalidBatch
-from gopher.server.clock import now_at
 from gopher.server.errors import explained
 
 from .arguments import Request
 from .idempotency import IdempotencyMismatch
 from .missing import Losses
-from .remote_parents import find_parents
 from .store import Server
 
 #: Parents that are read per call: an envelope may have a quarter of a megabyte.
@@ -52,6 +50,9 @@ def with_parents(
     ]
     if not missing:
         return [*jobs]
+    # Few jobs wait for others.
+    from .remote_parents import find_parents
+
     places = find_parents(server, jobs, missing, submitter)
     unknown = [each for each in missing if each[::2] not in places]
     if unknown and not are_checked:
@@ -90,6 +91,8 @@ def expired(server: Server, jobs: Sequence[NewJob]) -> list[tuple[int, InvalidJo
     times = [(index, job.expires) for index, job in enumerate(jobs) if job.expires and job.expires[0] != "+"]
     if not times:
         return []
+    from gopher.server.clock import now_at
+
     with explained():
         now = now_at(server.client, server.keys.for_queue(jobs[0].queue).prefix)
     error = InvalidJob("is in the past: the job would never run", "/expires_at")

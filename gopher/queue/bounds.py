@@ -15,7 +15,7 @@ from gopher.errors import InvalidJob, QueueLimit
 from gopher.jobs.job import NewJob
 from gopher.jobs.submission import InvalidBatch
 
-from .replies import Enqueued
+from .enqueued import Enqueued
 from .taken import rejected, taken_by
 
 if TYPE_CHECKING:

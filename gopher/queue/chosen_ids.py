@@ -21,8 +21,8 @@ from gopher.server.errors import explained
 from gopher.server.round_trips import ask
 
 from .bounds import Bounds, rejection_of
+from .enqueued import Enqueued
 from .index_entries import Entry, read_entry, written_entry
-from .replies import Enqueued
 
 if TYPE_CHECKING:
     from .store import Server

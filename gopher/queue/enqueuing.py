@@ -5,22 +5,24 @@ Each queue stores its jobs in one call, all or none.
 
 import threading
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from gopher.base.durability import STORED, strongest
 from gopher.errors import NotReplicated
 from gopher.jobs.job import NewJob
 from gopher.server.calls import Call, Command, CountedCall
-from gopher.server.confirming import ConfirmingExecutor, Shortfall
 from gopher.telemetry.tracing import enqueuing
 
 from .arguments import Request
 from .bounds import Bounds
+from .enqueued import Enqueued
 from .idempotency import IdempotencyMismatch
 from .keys import QUEUE_KEYS
-from .moves import NO_REQUEST
-from .replies import Enqueued
+from .new_jobs import NO_REQUEST
 from .store import Server
+
+if TYPE_CHECKING:
+    from gopher.server.confirming import ConfirmingExecutor, Shortfall
 
 #: Seconds for which the write that comes with a confirmed submission remains.
 _REMAINS = "60"
@@ -33,7 +35,7 @@ class Storing(NamedTuple):
     patience: float
     durability: str
     #: Why queues have stored their jobs, but not as durably.
-    shortfalls: list[Shortfall]
+    shortfalls: "list[Shortfall]"
 
 
 class Enqueuer:
@@ -56,9 +58,9 @@ class Enqueuer:
         self, name: str, jobs: Sequence[NewJob], request: Request | None, storing: Storing, bounds: Bounds | None
     ) -> Enqueued:
         """Store the jobs of one queue. Raises IdempotencyMismatch, a ServerError."""
-        queue = self._server.queue(name)
+        new_jobs = self._server.new_jobs(name)
         with enqueuing(name, jobs) as traced:
-            call: Call = queue.enqueue(traced, request or NO_REQUEST, bounds)
+            call = new_jobs.enqueue(traced, request or NO_REQUEST, bounds)
             call = CountedCall(*call) if request else call
             # A large batch would delay others that share its round trip.
             shared = self._auto_pipelining and len(jobs) == 1
@@ -87,16 +89,16 @@ class Enqueuer:
         enqueued: Enqueued = reply
         return enqueued
 
-    def _executor(self, durability: str) -> ConfirmingExecutor:
+    def _executor(self, durability: str) -> "ConfirmingExecutor":
         with self._lock:
             if durability not in self._confirming:
-                self._confirming[durability] = self._server.confirming_kind(
+                self._confirming[durability] = self._server.confirming_kind()(
                     self._server, durability, _write, connections=self._connections, places=self._places
                 )
             return self._confirming[durability]
 
 
-def not_replicated(shortfalls: Sequence[Shortfall], job_ids: Sequence[str]) -> NotReplicated:
+def not_replicated(shortfalls: "Sequence[Shortfall]", job_ids: Sequence[str]) -> NotReplicated:
     """Return the error for jobs that are stored, but not as durably as was asked for."""
     are = f"job {job_ids[0]} is" if len(job_ids) == 1 else f"the {len(job_ids)} jobs are"
     reason, cause = shortfalls[0].reason, shortfalls[0].cause

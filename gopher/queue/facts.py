@@ -69,7 +69,9 @@ NAMES: dict[str, dict[str, str]] = {
     },
 }
 
-_NAME = regex(rf"\b({'|'.join(NAMES)})\.(\w+)\b")
+#: Whole words. What is before them is asked last: so Python finds the few candidates by their first letters.
+_WORDS = (rf"{word}(?<!\w{word})" for word in NAMES)
+_NAME = regex(rf"({'|'.join(_WORDS)})\.(\w+)")
 
 
 def with_names(script: str, source: str) -> str:

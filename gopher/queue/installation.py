@@ -16,7 +16,6 @@ from gopher.server.calls import Command
 from gopher.telemetry.loggers import get_logger
 
 from .keys import Keys
-from .releases import marks
 
 log = get_logger("server")
 
@@ -77,6 +76,9 @@ class Installation:
 
         They are sent again until they succeed.
         """
+        # Few programs find the mark missing.
+        from .releases import marks
+
         commands = [Command(self._meta, ("HSETNX", self._meta, "instance", uuid.uuid4().hex)), *marks(self._keys)]
         if self.is_untold:
             now = str(time.time_ns() // 1_000_000)

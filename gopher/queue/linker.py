@@ -23,10 +23,8 @@ _BEGINS = regex(r"(?!(?:end|else|elseif|until)\b|[\s})\]]|--)")
 _INSIDE = ("", " ", "\t", "}", ")", "]")
 _DEFINES = regex(r"local (?:function (\w+)|([\w, ]+))")
 _WORD = regex(r"\w+")
-#: Strings, comments and numbers, which have no names; or a name with what is before it.
-_NAME = regex(r"""'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"|--[^\n]*|[0-9]\w*|([.:]*)([A-Za-z_]\w*)""")
-#: What is before the name of a field, a method or a label.
-_OF_OTHERS = (".", ":", "::")
+#: A name, but not that of a field, a method or a label; or a string or a comment, which have none.
+_NAME = regex(r"""\b(?<![^.]\.)(?<!:)([A-Za-z_]\w*)|'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"|--[^\n]*""")
 
 
 class Statement:
@@ -46,9 +44,8 @@ class Statement:
 
     @cached_property
     def mentions(self) -> tuple[str, ...]:
-        """All names that it mentions."""
-        found = _NAME.findall(self.text)
-        return tuple(dict.fromkeys(name for before, name in found if name and before not in _OF_OTHERS))
+        """All names that it mentions, and "" if it has a string or a comment."""
+        return tuple(dict.fromkeys(_NAME.findall(self.text)))
 
 
 def statements(source: str, fill: Fill = str) -> Iterator[Statement]:

@@ -7,7 +7,6 @@ from gopher.errors import JobNotFound, ServerError
 from gopher.jobs.job import created_ms, has_time
 from gopher.server.errors import explained
 
-from .search import queues_with
 from .store import Server
 
 
@@ -19,6 +18,8 @@ class Losses:
         #: When records of a queue were last evicted, and up to which end time of jobs.
         self._removed: list[tuple[bytes | None, bytes | None]] = []
         # A failing read must not replace the original error.
+        from .search import queues_with
+
         with suppress(ServerError), explained():
             names = queues_with(server, server.queues(), lambda keys: keys.evicted)
             pipe = server.client.pipeline(transaction=False)

@@ -9,14 +9,13 @@ from typing import Any
 
 import msgspec
 
-from gopher.jobs.job import NewJob
-from gopher.server.calls import Call, LateCall, written
+from gopher.server.calls import Call, LateCall
 
-from .arguments import Completion, Failure, Request, as_ms, as_number, attempt, completed, special
+from .arguments import Completion, Failure, as_ms, as_number, attempt, completed
 from .batch_moves import BatchMoves
-from .bounds import Bounds
 from .gradual_moves import GradualMoves
 from .keys import QueueKeys
+from .new_jobs import NewJobs
 from .parent_moves import ParentMoves
 from .reading_moves import ReadingMoves
 from .replies import (
@@ -25,7 +24,6 @@ from .replies import (
     read_evicted,
     read_fetched,
     read_heartbeat,
-    read_one_enqueued,
     read_posted,
     read_promoted,
     read_pruned,
@@ -34,10 +32,8 @@ from .replies import (
     read_rescued,
     read_sampled,
     reader_of_answers,
-    reader_of_enqueued,
 )
 from .schedule_moves import ScheduleMoves
-from .scripts import script
 from .survey import read_forgotten, read_survey
 from .transfer_moves import IMPORTED_KEPT, TransferMoves
 
@@ -47,41 +43,16 @@ SERIES = ((10_000, 370), (300_000, 300), (3_600_000, 750))
 AGAIN_AFTER = 5.0
 #: How often a job may lose its worker before it is considered the cause (an outage is one loss).
 MAX_LOST = 10
-
-
-NO_REQUEST = Request("", "", "")
 #: Milliseconds for which a command to a worker is kept; its heartbeats are more frequent.
 COMMANDS_KEPT = 60_000
-#: Milliseconds for which a request with an idempotency key is stored.
-_REPEATABLE_FOR = str(24 * 3600 * 1000)
 
 
-class Queue(GradualMoves, ScheduleMoves, TransferMoves, BatchMoves, ParentMoves, ReadingMoves):
+class Queue(NewJobs, GradualMoves, ScheduleMoves, TransferMoves, BatchMoves, ParentMoves, ReadingMoves):
     """The moves within one queue."""
 
     def __init__(self, keys: QueueKeys, *, retention: float = 3600.0) -> None:
-        self.keys = keys
-        self.name = keys.queue
+        super().__init__(keys)
         self._retention = round(retention * 1000)
-
-    def enqueue(self, jobs: Sequence[NewJob], request: Request = NO_REQUEST, bounds: Bounds | None = None) -> Call:
-        """Store new jobs in pending, or in scheduled if they are not due (enqueue.lua).
-
-        All or none are stored, unless `bounds` say otherwise. The reply is an `Enqueued`.
-        """
-        if len(jobs) == 1 and jobs[0].is_plain and request is NO_REQUEST and bounds is None:
-            job = jobs[0]
-            tenant = (job.tenant,) if job.tenant else ()
-            return self._make("enqueue", (job.id, job.type, job.priority, job.envelope, *tenant), read_one_enqueued)
-        values: list[str] = []
-        options: list[int | str] = []
-        for number, job in enumerate(jobs, 1):
-            values += (job.id, job.type, job.priority, job.tenant)
-            if not job.is_plain:
-                options += (number, special(job))
-        packed = (_pack(values), _pack(options) if options else "")
-        arguments = (*request, _REPEATABLE_FOR, *packed, *[job.envelope for job in jobs], *(bounds or ()))
-        return self._make("enqueue", arguments, reader_of_enqueued(len(jobs)))
 
     def fetch(
         self,
@@ -353,12 +324,6 @@ class Queue(GradualMoves, ScheduleMoves, TransferMoves, BatchMoves, ParentMoves,
     def forget(self) -> Call:
         """Delete what is left of an empty queue (forget.lua). The reply is its counters, or None."""
         return self._call("forget", [step for step, _ in SERIES], read_forgotten)
-
-    def _call(self, verb: str, arguments: Sequence[Any], read: Callable[[Any], Any]) -> Call:
-        return self._make(verb, [written(argument) for argument in arguments], read)
-
-    def _make(self, verb: str, arguments: Sequence[Any], read: Callable[[Any], Any]) -> Call:
-        return Call(script(verb), self.keys.prefix, tuple(arguments), read)
 
 
 _pack = msgspec.msgpack.Encoder().encode

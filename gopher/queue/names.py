@@ -21,7 +21,6 @@ from gopher.server.calls import Call, Command
 from gopher.server.errors import explained, is_unavailable
 
 from .index_entries import read_entry
-from .inherit_limits import inherit_limits
 from .scripts import script
 
 if TYPE_CHECKING:
@@ -211,6 +210,9 @@ class QueueNames:
     def _register_new(self, new: Sequence[str]) -> None:
         if refused := self._refused(new):
             raise self.too_many(refused)
+        # Most jobs are for queues that are registered.
+        from .inherit_limits import inherit_limits
+
         # Before they are registered: if this process dies in between, they are still new.
         for name, calls in inherit_limits(self._server.client, self._keys, [self._server.queue(name) for name in new]):
             registering = self._keys.for_queue(name).registering

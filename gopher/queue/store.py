@@ -5,21 +5,27 @@ It runs calls, caches the names of the queues, detects an emptied server, and ev
 
 import time
 from contextlib import suppress
-from typing import Any, Self
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from gopher.base.waiting import Mutex
 from gopher.config.settings import Settings
-from gopher.server.confirming import ConfirmingExecutor
 from gopher.server.errors import ERRORS, explained
 from gopher.server.executor import Executor
 
-from .evict import Evictor
 from .installation import Installation
 from .keys import Keys
-from .moves import Queue
 from .names import QueueNames
-from .releases import SHOWN_EVERY, show_release
-from .server_state import ServerWatch
+from .new_jobs import NewJobs
+
+if TYPE_CHECKING:
+    from gopher.server.confirming import ConfirmingExecutor
+
+    from .evict import Evictor
+    from .moves import Queue
+    from .server_state import ServerWatch
+
+Kept = TypeVar("Kept")
 
 #: Maximum number of queues whose keys are cached.
 _QUEUES = 10_000
@@ -27,9 +33,6 @@ _QUEUES = 10_000
 
 class Server(Executor):
     """The queues of one installation. Threads may share one; processes may not."""
-
-    #: What runs its confirmed calls.
-    confirming_kind: type[ConfirmingExecutor] = ConfirmingExecutor
 
     def __init__(self, settings: Settings, *, connections: int = 10) -> None:
         super().__init__(settings, connections=connections)
@@ -41,20 +44,56 @@ class Server(Executor):
         self._shown_until = 0.0
         self.names = QueueNames(self)
         self._queues: dict[str, Queue] = {}
-        self.watch = ServerWatch(self)
-        #: Frees memory if the server is out of memory.
-        self.evictor = Evictor(self._outcomes, self.keys, self._queues_near)
+        self._new_jobs: dict[str, NewJobs] = {}
 
-    def queue(self, name: str) -> Queue:
+    # Programs that only submit jobs need none of what is imported below.
+
+    def queue(self, name: str) -> "Queue":
         queue = self._queues.get(name)
         if queue is None:
+            from .moves import Queue
+
             queue = Queue(self.keys.for_queue(name), retention=self.settings.result_ttl)
-            if self.names.is_known(name):
-                if len(self._queues) > _QUEUES:
-                    # Most of them may have been removed.
-                    self._queues.clear()
-                self._queues[name] = queue
+            self._keep(self._queues, name, queue)
         return queue
+
+    def new_jobs(self, name: str) -> NewJobs:
+        """Return the part of a queue that stores new jobs."""
+        new_jobs = self._new_jobs.get(name)
+        if new_jobs is None:
+            new_jobs = NewJobs(self.keys.for_queue(name))
+            self._keep(self._new_jobs, name, new_jobs)
+        return new_jobs
+
+    def _keep(self, kept: dict[str, Kept], name: str, made: Kept) -> None:
+        if self.names.is_known(name):
+            if len(kept) > _QUEUES:
+                # Most of them may have been removed.
+                kept.clear()
+            kept[name] = made
+
+    @cached_property
+    def watch(self) -> "ServerWatch":
+        from .server_state import ServerWatch
+
+        # Threads that ask for it at the same time get the same.
+        first: ServerWatch = self.__dict__.setdefault("watch", ServerWatch(self))
+        return first
+
+    @cached_property
+    def evictor(self) -> "Evictor":
+        """Frees memory if the server is out of memory."""
+        from .evict import Evictor
+
+        made = Evictor(self._outcomes, self.keys, self._queues_near)
+        first: Evictor = self.__dict__.setdefault("evictor", made)
+        return first
+
+    def confirming_kind(self) -> "type[ConfirmingExecutor]":
+        """Return what runs its confirmed calls."""
+        from gopher.server.confirming import ConfirmingExecutor
+
+        return ConfirmingExecutor
 
     def make_room(self, key: str, rooms: int) -> bool:
         return self.evictor.make_room(key, rooms)
@@ -84,6 +123,8 @@ class Server(Executor):
     def _show_release(self) -> None:
         now = time.monotonic()
         if self.part and now >= self._shown_until:
+            from .releases import SHOWN_EVERY, show_release
+
             self._shown_until = now + SHOWN_EVERY
             # Only `doctor` asks for it.
             with suppress(*ERRORS):

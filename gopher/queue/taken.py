@@ -9,7 +9,7 @@ from gopher.errors import DuplicateJob
 from gopher.jobs.job import NewJob
 from gopher.jobs.submission import InvalidBatch
 
-from .replies import Enqueued
+from .enqueued import Enqueued
 
 
 def taken_by(reply: Enqueued, places: Sequence[int]) -> dict[int, str]:

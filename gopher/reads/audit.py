@@ -12,7 +12,7 @@ from gopher.base.salvage import NO_NAME, NO_TIME, Salvage, text
 from gopher.base.times import to_rfc3339
 from gopher.errors import InvalidJob
 from gopher.jobs.audit import EVENT, AuditEntry, AuditEvent, AuditPage
-from gopher.jobs.filters import AuditFilter
+from gopher.jobs.lists import AuditFilter
 from gopher.queue.store import Server
 from gopher.server.errors import explained
 

@@ -17,8 +17,9 @@ from gopher.base.salvage import UNREADABLE, Salvage, order, text
 from gopher.base.times import EXPECTED as EXPECTED_TIME
 from gopher.base.times import from_rfc3339
 from gopher.errors import InvalidJob
-from gopher.jobs.filters import DeadFilter, JobFilter
+from gopher.jobs.filters import DeadFilter
 from gopher.jobs.job import created_ms, has_time
+from gopher.jobs.lists import JobFilter
 from gopher.queue.reading_moves import Text
 
 from .groups import matches

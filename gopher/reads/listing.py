@@ -10,8 +10,9 @@ from gopher.base.priorities import PRIORITIES
 from gopher.base.salvage import NO_NAME, order, text
 from gopher.base.states import DEAD, FINISHED, IN_SORTED_SETS, QUEUED, RUNNING, TIMED, State
 from gopher.errors import InvalidJob
-from gopher.jobs.filters import MAX_LIMIT, DeadFilter, DeadListing, JobFilter
+from gopher.jobs.filters import DeadFilter, DeadListing
 from gopher.jobs.job import has_time
+from gopher.jobs.lists import MAX_LIMIT, JobFilter
 from gopher.jobs.models import Page
 from gopher.queue.keys import QueueKeys
 from gopher.queue.store import Server

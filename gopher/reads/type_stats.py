@@ -16,7 +16,7 @@ from gopher.base.salvage import NO_NAME, Salvage, finite, moment, text
 from gopher.base.states import DEAD, FINISHED, STATES
 from gopher.base.times import to_rfc3339
 from gopher.jobs.fields import JobId, QueueName, Time, TypeName
-from gopher.jobs.filters import Window
+from gopher.jobs.lists import Window
 from gopher.jobs.models import ShownStatus
 from gopher.queue.keys import QueueKeys
 from gopher.queue.store import Server

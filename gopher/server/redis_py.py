@@ -6,7 +6,11 @@ Everything else imports redis-py from here.
 import inspect
 from typing import TYPE_CHECKING, Any
 
-import redis.exceptions as exceptions
+from gopher.base import own_process
+
+with own_process.importing_redis():
+    import redis.exceptions as exceptions
+
 from redis.backoff import NoBackoff
 from redis.connection import (
     AbstractConnection,

@@ -20,7 +20,7 @@ from hypothesis import strategies as some
 
 from gopher.base.states import State
 from gopher.errors import NotReplicated
-from gopher.jobs import filters
+from gopher.jobs import filters, lists
 from gopher.jobs.loading import load_handlers
 from gopher.jobs.schedule import ScheduleSpec
 from gopher.jobs.submission import Recurring, Submission
@@ -260,15 +260,15 @@ def test_a_result_that_is_stored_can_be_shown(installation):
 
 #: The forms of queries, and where they are sent.
 QUERIES = {
-    "/api/v1/jobs": filters.JobFilter,
+    "/api/v1/jobs": lists.JobFilter,
     "/api/v1/dlq": filters.DeadListing,
     "/api/v1/dlq/groups": filters.GroupFilter,
-    "/api/v1/timeline": filters.Window,
-    "/api/v1/types/email/stats": filters.Window,
+    "/api/v1/timeline": lists.Window,
+    "/api/v1/types/email/stats": lists.Window,
     "/api/v1/schedules/nightly/preview": filters.PreviewSize,
-    "/dashboard/jobs": filters.JobFilter,
+    "/dashboard/jobs": lists.JobFilter,
     "/dashboard/dead": filters.DeadListing,
-    "/dashboard/": filters.Window,
+    "/dashboard/": lists.Window,
 }
 
 

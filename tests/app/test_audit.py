@@ -11,9 +11,9 @@ from gopher.api_client.client import HttpClient
 from gopher.client import Client
 from gopher.config.settings import Settings
 from gopher.interface.pages import audit_pages
-from gopher.jobs.audit import RESULTS, WAYS
-from gopher.jobs.filters import AuditFilter
+from gopher.jobs.audit import WAYS
 from gopher.jobs.job import new_job_id
+from gopher.jobs.lists import RESULTS, AuditFilter
 from tests.app.conftest import EMAIL, running_api
 from tests.app.test_access import ADMIN, KEYS, READ, SUBMIT, bearer
 from tests.changes import PARTS, SENT, Seeds

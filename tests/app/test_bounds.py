@@ -13,7 +13,7 @@ from gopher.cli.main import cli
 from gopher.client import Client
 from gopher.config.settings import Settings
 from gopher.errors import ConfigurationError, InvalidJob
-from gopher.jobs import filters
+from gopher.jobs import filters, lists
 from gopher.jobs.handlers import Registry, handler
 from gopher.jobs.schedule import ScheduleSpec
 from gopher.jobs.submission import Recurring, Submission
@@ -87,11 +87,11 @@ def test_a_recurring_submission_with_any_number_or_time_is_taken_or_refused(api)
 @pytest.mark.parametrize(
     ("method", "path", "kind"),
     [
-        ("GET", "/api/v1/jobs", filters.JobFilter),
+        ("GET", "/api/v1/jobs", lists.JobFilter),
         ("GET", "/api/v1/dlq", filters.DeadListing),
         ("GET", "/api/v1/dlq/groups", filters.GroupFilter),
-        ("GET", "/api/v1/timeline", filters.Window),
-        ("GET", "/api/v1/types/email/stats", filters.Window),
+        ("GET", "/api/v1/timeline", lists.Window),
+        ("GET", "/api/v1/types/email/stats", lists.Window),
         ("GET", "/api/v1/schedules/none/preview", filters.PreviewSize),
         ("DELETE", "/api/v1/dlq", filters.DeadSelection),
         ("GET", "/api/v1/jobs/01a20d1c-ddf1-7545-ad89-39761f6a6c22", jobs.Waiting),

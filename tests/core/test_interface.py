@@ -21,7 +21,7 @@ from gopher.interface import (
     WebhooksInterface,
 )
 from gopher.interface.operation import declaration_of, declared_of
-from gopher.jobs import filters
+from gopher.jobs import filters, lists
 from gopher.jobs.submission import Submission
 from tests.seeding import SeedingWorker
 
@@ -95,8 +95,8 @@ def test_the_methods_of_both_clients_have_the_same_parameters() -> None:
 
 
 def test_a_filter_is_declared_with_a_text_for_each_field() -> None:
-    for kind in vars(filters).values():
-        if inspect.isclass(kind) and kind.__module__ == filters.__name__:
+    for kind in (*vars(filters).values(), *vars(lists).values()):
+        if inspect.isclass(kind) and kind.__module__ in (filters.__name__, lists.__name__):
             for name, parameter in inspect.signature(kind).parameters.items():
                 assert "description=" in str(parameter.annotation), f"{kind.__name__}.{name}"
 

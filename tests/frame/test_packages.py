@@ -15,6 +15,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
+from gopher.queue import scripts
+
 #: Folder in the checkout -> package that it becomes.
 MAPPED = {
     "gopher": "gopher",
@@ -81,6 +83,11 @@ def test_the_wheel_has_every_module_and_every_file_that_they_read(root, wheel):
     suffixes = {".py", ".lua", ".html", ".js", ".css", ".svg", ".typed", ".json", ".txt"}
     missing = set(source_files(root, suffixes).values()) - set(wheel.namelist())
     assert not missing
+
+
+def test_the_wheel_has_the_script_of_submissions_as_a_checkout_links_it(wheel):
+    for name in scripts.LINKED:
+        assert wheel.read(f"gopher/queue/lua/linked/{name}.lua").decode() == scripts.script(name).source
 
 
 def test_the_wheel_has_the_command_and_the_licence(wheel):

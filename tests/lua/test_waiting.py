@@ -4,7 +4,7 @@ import pytest
 
 from gopher.queue.arguments import Request
 from gopher.queue.bounds import Bounds
-from gopher.queue.moves import NO_REQUEST
+from gopher.queue.new_jobs import NO_REQUEST
 from tests.lua.lab import failure, new_job
 
 

@@ -37,8 +37,8 @@ from gopher.base.salvage import UNREADABLE
 from gopher.errors import SCOPES, Cancelled, Discard, InvalidJob, RateLimited, Retry, Snooze, SoftTimeout
 from gopher.files.large_payloads import payload_of
 from gopher.files.large_results import read_attached
+from gopher.hooks.added import attempting as hooks_around_attempts
 from gopher.hooks.lifecycle import start_child, stop_child
-from gopher.hooks.registered import attempting as hooks_around_attempts
 from gopher.jobs.handlers import Handler
 from gopher.jobs.job import Envelope, Job, decode_envelope, set_process_job
 from gopher.jobs.registry import Registry

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from gopher.base.durations import format_duration, parse_duration
 from gopher.base.times import from_rfc3339, to_rfc3339
 from gopher.errors import InvalidJob
-from gopher.jobs.capacity import Capacity, CapacityFilter, GroupCapacity, TypeLoad
+from gopher.jobs.capacity import Capacity, GroupCapacity, TypeLoad
+from gopher.jobs.lists import CapacityFilter
 from gopher.jobs.models import WorkerView
 from gopher.queue.store import Server
 from gopher.reads.jobs import Inspector

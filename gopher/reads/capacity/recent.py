@@ -3,7 +3,8 @@
 import time
 from weakref import WeakKeyDictionary
 
-from gopher.jobs.capacity import Capacity, CapacityFilter
+from gopher.jobs.capacity import Capacity
+from gopher.jobs.lists import CapacityFilter
 from gopher.queue.store import Server
 from gopher.reads.jobs import Inspector
 

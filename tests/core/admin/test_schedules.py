@@ -11,8 +11,8 @@ from gopher.admin.schedules import Schedules
 from gopher.base.times import from_rfc3339
 from gopher.client import Client
 from gopher.errors import InvalidJob, ScheduleChanged, ScheduleNotFound
-from gopher.jobs.filters import MAX_LIMIT
 from gopher.jobs.handlers import Registry, handler
+from gopher.jobs.lists import MAX_LIMIT
 from gopher.jobs.schedule import ScheduleSpec
 
 QUEUES = ("default", "mail", "images")

@@ -10,12 +10,13 @@ from gopher.queue.batch_moves import BatchMoves
 from gopher.queue.gradual_moves import GradualMoves
 from gopher.queue.keys import Keys
 from gopher.queue.moves import Queue
+from gopher.queue.new_jobs import NewJobs
 from gopher.queue.parent_moves import ParentMoves
 from gopher.queue.reading_moves import ReadingMoves
 from gopher.queue.schedule_moves import ScheduleMoves
 from gopher.queue.scripts import build, names, script
 
-MOVES = (Queue, GradualMoves, ScheduleMoves, BatchMoves, ParentMoves, ReadingMoves)
+MOVES = (Queue, NewJobs, GradualMoves, ScheduleMoves, BatchMoves, ParentMoves, ReadingMoves)
 
 
 def test_every_verb_of_the_queue_has_its_script():
