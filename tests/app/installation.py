@@ -15,6 +15,7 @@ from gopher.interface import DeadLettersInterface, FlowInterface, Gopher, Schedu
 from gopher.interface.operation import declared_of
 from gopher.jobs.loading import load_handlers
 from gopher.jobs.models import DeadLetterPage, JobView, Page
+from tests.app.calls import APP
 from tests.app.document import pointer_to, validator
 from tests.seeding import SeedingWorker
 
@@ -23,7 +24,7 @@ QUEUE = "default"
 
 PAGES = sorted(
     rule.rule
-    for rule in create_app(Settings()).url_map.iter_rules()
+    for rule in APP.url_map.iter_rules()
     if "GET" in rule.methods and not rule.arguments and "sign" not in rule.rule
 )
 
