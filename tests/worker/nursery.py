@@ -24,6 +24,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from gopher.base.build import fingerprint
 from gopher.base.parent_death import die_with_parent
 
 ROOT = Path(__file__).parents[2]
@@ -244,6 +245,8 @@ def _import_core() -> None:
 
 if __name__ == "__main__":
     {"core": _import_core, "web": _import_app}[sys.argv[1]]()
+    # Of the same files for all of them.
+    fingerprint()
     # Else each would copy all of it at its end, when Python looks for garbage a last time.
     gc.freeze()
     _pid = os.getpid()
