@@ -43,7 +43,7 @@ def namespace():
 
 @pytest.fixture(scope="module")
 def api(folder, redis_url, namespace):
-    variables = {"GOPHER_NAMESPACE": namespace, "GOPHER_API_KEYS": KEYS, "WEB_CONCURRENCY": "1"}
+    variables = {"GOPHER_NAMESPACE": namespace, "GOPHER_API_KEYS": KEYS, "WEB_CONCURRENCY": "1", "LOG_LEVEL": "error"}
     with running_api(folder, redis_url, **variables) as api, closing(Quick(api)) as quick:
         yield quick
 
