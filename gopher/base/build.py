@@ -3,7 +3,6 @@
 import hashlib
 import os
 from functools import cache
-from pathlib import Path
 
 _DIGITS = 7
 
@@ -11,12 +10,15 @@ _DIGITS = 7
 @cache
 def fingerprint() -> str:
     """Return a digest of Gopher's source files. It takes some milliseconds, once per process."""
-    package = Path(__file__).parents[1]
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     digest = hashlib.sha256()
-    # In an editable install some packages are links.
+    # In an editable install some packages are links. Paths are texts: objects took most of the time.
     for folder, folders, names in os.walk(package, followlinks=True):
         folders.sort()
-        for path in sorted(Path(folder, name) for name in names if name.endswith((".py", ".lua"))):
-            digest.update(str(path.relative_to(package)).encode())
-            digest.update(path.read_bytes())
+        for name in sorted(names):
+            if name.endswith((".py", ".lua")):
+                path = os.path.join(folder, name)
+                digest.update(path[len(package) + 1 :].encode())
+                with open(path, "rb", buffering=0) as file:
+                    digest.update(file.read())
     return digest.hexdigest()[:_DIGITS]

@@ -6,10 +6,10 @@ import re
 import socket
 
 import psutil
-from gopher.app import create_app, openapi
+from gopher.app import openapi
 
-from gopher.config.settings import Settings
 from gopher.jobs.job import new_job_id
+from tests.app.calls import APP
 
 BODIES = (
     {"type": "email", "payload": {"to": "user@example.com", "subject": "Hello", "body": "Test email"}},
@@ -147,7 +147,7 @@ class Hostile:
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
-        rules = [*create_app(Settings()).url_map.iter_rules()]
+        rules = [*APP.url_map.iter_rules()]
         self._calls = [(method, rule.rule) for rule in rules for method in openapi.methods_of(rule)]
 
     def calls(self) -> list[tuple[str, str]]:

@@ -1,10 +1,12 @@
 """An API over a server, and everything that shows what is in it: lists, pages, exports, commands."""
 
 import json
+from functools import cache
 
 import pytest
 from click.testing import CliRunner
 from gopher.app import create_app
+from gopher.app.context import Context
 from gopher.cli.main import cli
 
 from gopher.api_client.decode import read_member, read_view
@@ -15,6 +17,7 @@ from gopher.interface import DeadLettersInterface, FlowInterface, Gopher, Schedu
 from gopher.interface.operation import declared_of
 from gopher.jobs.loading import load_handlers
 from gopher.jobs.models import DeadLetterPage, JobView, Page
+from tests.app.calls import APP
 from tests.app.document import pointer_to, validator
 from tests.seeding import SeedingWorker
 
@@ -23,7 +26,7 @@ QUEUE = "default"
 
 PAGES = sorted(
     rule.rule
-    for rule in create_app(Settings()).url_map.iter_rules()
+    for rule in APP.url_map.iter_rules()
     if "GET" in rule.methods and not rule.arguments and "sign" not in rule.rule
 )
 
@@ -37,8 +40,14 @@ READS = [
 ]
 
 
+@cache
+def _application():
+    """Return the application of all installations: what belongs to one of them is its context."""
+    return create_app(Settings.from_env({"LOG_LEVEL": "error"}))
+
+
 class Installation:
-    """An API over the server, and what it answers."""
+    """An API over the server, and what it answers. There is one at a time."""
 
     def __init__(self, redis_url, namespace):
         self.environ = {"REDIS_URL": redis_url, "GOPHER_NAMESPACE": namespace, "LOG_LEVEL": "error"}
@@ -46,7 +55,9 @@ class Installation:
         self.client.server.register_queues(QUEUE)
         self.redis, self.keys = self.client.server.client, self.client.server.keys.for_queue(QUEUE)
         self.worker = SeedingWorker(self.client)
-        self.app = create_app(Settings.from_env(self.environ))
+        self.app = _application()
+        settings = Settings.from_env(self.environ)
+        self.app.extensions["gopher"] = Context(settings, load_handlers(settings.handlers))
         self.api = self.app.test_client()
 
     def get(self, path):

@@ -5,20 +5,19 @@ import re
 from uuid import uuid4
 
 import pytest
-from gopher.app import create_app, openapi, operations
+from gopher.app import openapi, operations
 
 from gopher.api_client.client import HttpClient
 from gopher.client import Client
-from gopher.config.settings import Settings
 from gopher.interface.pages import audit_pages
 from gopher.jobs.audit import WAYS
 from gopher.jobs.job import new_job_id
 from gopher.jobs.lists import RESULTS, AuditFilter
+from tests.app.calls import APP
 from tests.app.conftest import EMAIL, running_api
 from tests.app.test_access import ADMIN, KEYS, READ, SUBMIT, bearer
 from tests.changes import PARTS, SENT, Seeds
 
-APP = create_app(Settings())
 #: Jobs and batches say themselves who has submitted them.
 SUBMISSIONS = {
     "/api/v1/jobs",

@@ -9,13 +9,14 @@ from gopher.config.settings import Settings
 from gopher.errors import JobNotFound
 from gopher.interface import Gopher
 from gopher.interface.operation import declaration_of
+from tests.app.calls import APP
 from tests.app.installation import Installation
 
 #: Every call with a job's id, found in the routes: those that are added later are tried too.
 #: The dashboard's forms, which need its token, make the same calls.
 CALLS = sorted(
     (method, rule.rule)
-    for rule in create_app(Settings()).url_map.iter_rules()
+    for rule in APP.url_map.iter_rules()
     for method in rule.methods - {"HEAD", "OPTIONS"}
     if rule.arguments == {"job_id"} and (method == "GET" or "/dashboard/" not in rule.rule)
 )

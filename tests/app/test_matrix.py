@@ -1,6 +1,7 @@
 """Owners x roles x routes x methods: who may do what with whose jobs. Routes and methods are the application's own."""
 
 import re
+from contextlib import closing
 from dataclasses import replace
 from uuid import uuid4
 
@@ -18,6 +19,7 @@ from gopher.jobs.job import new_job_id
 from gopher.jobs.models import JobView
 from tests.app.calls import APP, promised, routes_of
 from tests.app.conftest import running_api
+from tests.app.quick import Quick
 from tests.app.world import Visit, World, same
 
 #: Two clients, each with a key of every role.
@@ -41,9 +43,9 @@ def namespace():
 
 @pytest.fixture(scope="module")
 def api(folder, redis_url, namespace):
-    variables = {"GOPHER_NAMESPACE": namespace, "GOPHER_API_KEYS": KEYS, "WEB_CONCURRENCY": "1"}
-    with running_api(folder, redis_url, **variables) as api:
-        yield api
+    variables = {"GOPHER_NAMESPACE": namespace, "GOPHER_API_KEYS": KEYS, "WEB_CONCURRENCY": "1", "LOG_LEVEL": "error"}
+    with running_api(folder, redis_url, **variables) as api, closing(Quick(api)) as quick:
+        yield quick
 
 
 @pytest.fixture(scope="module")

@@ -5,18 +5,17 @@ import re
 from uuid import uuid4
 
 import pytest
-from gopher.app import create_app, openapi, operations
+from gopher.app import openapi, operations
 
 from gopher.client import Client
-from gopher.config.settings import Settings
 from gopher.jobs.job import new_job_id
+from tests.app.calls import APP
 from tests.app.conftest import EMAIL, running_api
 from tests.seeding import SeedingWorker
 
 MATH = {"type": "math", "payload": {"operation": "prime", "number": 7}}
 MAIL = {"type": "email", "payload": EMAIL}
 #: Every call that needs a key, with its route: taken from the application itself, so that a new one joins.
-APP = create_app(Settings())
 CALLS = sorted(
     (method, rule.rule)
     for rule in APP.url_map.iter_rules()

@@ -186,6 +186,6 @@ class Visit:
 
 def same(answer, job_id: str) -> tuple:
     """Return what a client can tell answers by, without the id that it has sent and what differs with each request."""
-    told = {name: value for name, value in answer.headers.items() if name not in ("date", "x-request-id")}
+    told = {name: value for name, value in answer.headers.items() if name.lower() not in ("date", "x-request-id")}
     text = answer.text.replace(answer.headers["X-Request-ID"], "").replace(job_id, "<job_id>")
     return answer.status_code, told, text

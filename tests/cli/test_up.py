@@ -61,6 +61,15 @@ class Running:
             found[name] = child
         return found
 
+    def stop(self) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+        self.process.wait()
+
     def submit(self, **job: Any) -> str:
         answer = call(self.wait_until_ready(), "POST", "/api/v1/jobs", job)
         return str(answer["job_id"])
@@ -85,13 +94,25 @@ def up(tmp_path: Path) -> Iterator[Callable[..., Running]]:
 
     yield start
     for each in started:
-        if each.process.poll() is None:
-            each.process.terminate()
-            try:
-                each.process.wait(20)
-            except subprocess.TimeoutExpired:
-                each.process.kill()
-        each.process.wait()
+        each.stop()
+
+
+@pytest.fixture(scope="module")
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """One with API keys that is ready, for what only reads what it says. Its own health check has none."""
+    # Those of a server elsewhere are none of the embedded one's.
+    elsewhere = {
+        "REDIS_PASSWORD": "x",
+        "REDIS_DB": "3",
+        "REDIS_SENTINEL_PASSWORD": "x",
+        "REDIS_TLS_SERVER_NAME": "x.test",
+    }
+    running = Running(tmp_path_factory.mktemp("up"), GOPHER_API_KEYS="ops:secret-of-ops", **elsewhere)
+    try:
+        running.wait_until_ready()
+        yield running
+    finally:
+        running.stop()
 
 
 def test_runs_a_job_and_stops_in_order_on_ctrl_c(up: Callable[..., Running]) -> None:
@@ -110,17 +131,8 @@ def test_runs_a_job_and_stops_in_order_on_ctrl_c(up: Callable[..., Running]) -> 
     assert not any(child.is_running() for child in children.values())
 
 
-def test_is_ready_with_api_keys_too_although_its_own_health_check_has_none(up: Callable[..., Running]) -> None:
-    # Those of a server elsewhere are none of the embedded one's.
-    elsewhere = {
-        "REDIS_PASSWORD": "x",
-        "REDIS_DB": "3",
-        "REDIS_SENTINEL_PASSWORD": "x",
-        "REDIS_TLS_SERVER_NAME": "x.test",
-    }
-    running = up(GOPHER_API_KEYS="ops:secret-of-ops", **elsewhere)
-    running.wait_until_ready()
-    assert "not healthy" not in running.log
+def test_is_ready_with_api_keys_too_although_its_own_health_check_has_none(standing: Running) -> None:
+    assert "not healthy" not in standing.log
 
 
 def test_keeps_jobs_over_a_restart(up: Callable[..., Running]) -> None:
@@ -132,11 +144,9 @@ def test_keeps_jobs_over_a_restart(up: Callable[..., Running]) -> None:
     assert call(second.wait_until_ready(), "GET", f"/api/v1/jobs/{job_id}")["status"] == "scheduled"
 
 
-def test_prefixes_each_line_with_the_name_of_its_process(up: Callable[..., Running]) -> None:
-    running = up()
-    running.wait_until_ready()
-    assert re.search(r"^worker +\| .*worker started", running.log, re.MULTILINE)
-    assert re.search(r"^scheduler +\| ", running.log, re.MULTILINE)
+def test_prefixes_each_line_with_the_name_of_its_process(standing: Running) -> None:
+    assert re.search(r"^worker +\| .*worker started", standing.log, re.MULTILINE)
+    assert re.search(r"^scheduler +\| ", standing.log, re.MULTILINE)
 
 
 def test_starts_a_process_again_that_died_later(up: Callable[..., Running]) -> None:

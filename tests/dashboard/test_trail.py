@@ -4,16 +4,15 @@ import re
 from uuid import uuid4
 
 import pytest
-from gopher.app import create_app
 
-from gopher.config.settings import Settings
+from tests.app.calls import APP
 from tests.changes import PARTS, SENT, Seeds
 from tests.dashboard.conftest import sign_in
 
 #: Every form of the dashboard but those of a session, taken from the application itself.
 FORMS = sorted(
     rule.rule
-    for rule in create_app(Settings()).url_map.iter_rules()
+    for rule in APP.url_map.iter_rules()
     if rule.rule.startswith("/dashboard") and "POST" in (rule.methods or ()) and "/sign-" not in rule.rule
 )
 

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import textwrap
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -413,13 +412,35 @@ _LANGUAGE = ("abc", "builtins", "enum", "typing")
 
 @cache
 def private_state(of: type) -> frozenset[str]:
-    """Return the private names that a class has. (Finding its source takes long, and many share their bases.)"""
+    """Return the private names that a class has; none if it has no source."""
     try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(of)))
-    except (OSError, TypeError):
+        named = attributes_of_self(inspect.getsourcefile(of) or "")[of.__qualname__]
+    except (OSError, TypeError, KeyError):
         return frozenset()
-    named = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and is_self(node.value)}
     return frozenset(name for name in named | vars(of).keys() if is_private(name) and not name.startswith("_abc_"))
+
+
+@cache
+def attributes_of_self(file: str) -> dict[str, frozenset[str]]:
+    """Return what the classes of a file, by their qualified names, have as attributes of `self`.
+
+    Of all at once: `inspect.getsource` reads all of the file for each class.
+    """
+    found: dict[str, frozenset[str]] = {}
+
+    def look(node: ast.AST, within: str) -> None:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.ClassDef):
+                inner = (each for each in ast.walk(child) if isinstance(each, ast.Attribute) and is_self(each.value))
+                found[within + child.name] = frozenset(each.attr for each in inner)
+                look(child, f"{within}{child.name}.")
+            elif isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+                look(child, f"{within}{child.name}.<locals>.")
+            elif isinstance(child, ast.stmt | ast.ExceptHandler):
+                look(child, within)
+
+    look(ast.parse(Path(file).read_bytes()), "")
+    return found
 
 
 def test_no_class_of_ours_overrides_or_shares_a_private_part_of_a_librarys(root):

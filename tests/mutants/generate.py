@@ -90,8 +90,7 @@ def original(text: str) -> str:
 def changed(text: str, *edits: Edit) -> str:
     """Return a text with edits, and with loops that end in any case."""
     source = original(text).encode()
-    guard = f"turns_{text.replace('/', '_')}"
-    loops = [_bound(node, f"{guard}()") for node in _nodes(_tree(source)) if node.type in _LOOPS]
+    guard, loops = _guard(text), _bounds(text)
     for start, end, new in sorted([*edits, *loops], reverse=True):
         source = source[:start] + new.encode() + source[end:]
     if not loops:
@@ -109,6 +108,16 @@ def changed(text: str, *edits: Edit) -> str:
 _LOOPS = ("while_statement", "repeat_statement")
 
 
+def _guard(text: str) -> str:
+    return f"turns_{text.replace('/', '_')}"
+
+
+@cache
+def _bounds(text: str) -> tuple[Edit, ...]:
+    nodes = _nodes(_tree(original(text).encode()))
+    return tuple(_bound(node, f"{_guard(text)}()") for node in nodes if node.type in _LOOPS)
+
+
 def _bound(loop: Node, guard: str) -> Edit:
     condition = loop.child_by_field_name("condition")
     assert condition is not None
@@ -122,9 +131,10 @@ def _tree(source: bytes) -> Node:
 
 
 def _nodes(node: Node) -> Iterator[Node]:
-    yield node
-    for child in node.children:
-        yield from _nodes(child)
+    left = [node]
+    while left:
+        yield (node := left.pop())
+        left += reversed(node.children)
 
 
 def _mutants_of(text: str, source: str) -> Iterator[Mutant]:

@@ -10,14 +10,13 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
-from gopher.app import create_app
 from gopher.cli import acting, api_keys, batches, debug, flow, main, schedules, tenants, webhooks
 from gopher.cli.redrives import redrives, retries
 
 from gopher.client import Client
-from gopher.config.settings import Settings
 from gopher.jobs.callbacks import DELIVERY_TYPE
 from gopher.queue.presence import show_worker
+from tests.app.calls import APP
 from tests.helpers import wait_until
 from tests.in_process import run_command
 from tests.seeding import SeedingWorker
@@ -216,7 +215,7 @@ SENT: dict[str, dict[str, Any]] = {
 STATIC = {"/docs/<name>", "/dashboard/static/<digest>/<path:name>", "/dashboard/<path:rest>", "/dashboard/sign-in"}
 ROUTES = sorted(
     (method, rule.rule)
-    for rule in create_app(Settings()).url_map.iter_rules()
+    for rule in APP.url_map.iter_rules()
     for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     # The first key would close the API to the calls after it.
     if rule.rule not in STATIC and not rule.rule.startswith("/api/v1/keys")

@@ -3,6 +3,9 @@
 What comes out is what `python -m <module>` would be: a session of its own, its environment, folder and log, the
 module as `__main__`, an interpreter that ends as usual. Variables that count before Gopher runs need a real start:
 see `can_raise`.
+
+APIs have a nursery of their own, which has imported Flask and gunicorn, too; workers shall not have these. `gopher.app`
+replaces itself by gunicorn: there it becomes that without another start of Python.
 """
 
 import atexit
@@ -19,8 +22,9 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+from gopher.base.build import fingerprint
 from gopher.base.parent_death import die_with_parent
 
 ROOT = Path(__file__).parents[2]
@@ -30,6 +34,8 @@ _NULL = Path(os.devnull)
 _WRITE = os.O_WRONLY | os.O_APPEND | os.O_CREAT
 #: Of standard input, output and errors.
 _MODES = (os.O_RDONLY, _WRITE, _WRITE)
+#: Modules of the API that import the library of its counters.
+_COUNTING = {"factory", "metrics", "fleet", "server_metrics"}
 
 
 def can_raise(environ: Mapping[str, str]) -> bool:
@@ -57,7 +63,8 @@ class Raised:
         # As `-m` does: its folder, and what the variable says.
         path = [] if safe_path else [str(folder)]
         path += filter(None, environ.get("PYTHONPATH", "").split(os.pathsep))
-        self.pid: int = _nursery().ask({
+        self._nursery = _nursery("web" if module == "gopher.app" else "core")
+        self.pid: int = self._nursery.ask({
             "command": [module, *arguments],
             "environ": dict(environ),
             "path": path,
@@ -100,19 +107,19 @@ class Raised:
 
     def _bury(self) -> None:
         if self._code is None:
-            self._code = _nursery().ask({"bury": self.pid})
+            self._code = self._nursery.ask({"bury": self.pid})
             os.close(self._death)
 
 
 class _Nursery:
     """Our end."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: str) -> None:
         self._ours, theirs = socket.socketpair()
         self._lock = threading.Lock()
         with theirs:
             self._popen = subprocess.Popen(
-                [sys.executable, "-m", "tests.worker.nursery", str(theirs.fileno())],
+                [sys.executable, "-m", "tests.worker.nursery", kind, str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 env={**os.environ, "PYTHONPATH": str(ROOT)},
                 stdin=subprocess.DEVNULL,
@@ -131,15 +138,15 @@ class _Nursery:
         self._popen.wait()
 
 
-_started: _Nursery | None = None
+_started: dict[str, _Nursery] = {}
 _starting = threading.Lock()
 
 
-def _nursery() -> _Nursery:
-    global _started
+def _nursery(kind: str) -> _Nursery:
     with _starting:
-        _started = _started or _Nursery()
-    return _started
+        if kind not in _started:
+            _started[kind] = _Nursery(kind)
+        return _started[kind]
 
 
 def _serve(connection: socket.socket) -> dict[str, Any]:
@@ -182,7 +189,41 @@ def _become(request: dict[str, Any], parent: int) -> None:
         reload(crashpoints)
 
 
-def _import_gopher() -> None:
+class _Replaced(BaseException):
+    """A process has replaced itself by another module of Python: with its arguments."""
+
+
+def _replace(program: str, command: Sequence[str]) -> NoReturn:
+    """Do in the same process what `python -P -m <module>` would, which is all that Gopher replaces itself by."""
+    assert [program, *command[1:3]] == [sys.executable, "-P", "-m"], command
+    raise _Replaced(command[3:])
+
+
+def _run(command: Sequence[str]) -> None:
+    sys.argv[:] = command
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+
+
+def _import_app() -> None:
+    """Import what an API's processes do, but for what reads variables or the folder: counters, gunicorn's settings."""
+    from importlib import import_module
+    from pkgutil import iter_modules
+
+    import gopher.app
+
+    import gopher.queue.preflight
+    import gopher.telemetry.service_manager  # noqa: F401
+
+    # Those that do something when they are imported, and those that import counters.
+    left_out = {"__main__", "gunicorn_conf", "wsgi", *_COUNTING}
+    for package in ("gopher.app", "gopher.app.dashboard"):
+        for module in iter_modules(import_module(package).__path__):
+            if module.name not in left_out:
+                import_module(f"{package}.{module.name}")
+    assert not {"prometheus_client", "gunicorn.config"} & sys.modules.keys()
+
+
+def _import_core() -> None:
     """Import all commands, and what workers and schedulers do before they load handlers. (APIs are another program.)"""
     from importlib import import_module
 
@@ -203,11 +244,22 @@ def _import_gopher() -> None:
 
 
 if __name__ == "__main__":
-    _import_gopher()
+    {"core": _import_core, "web": _import_app}[sys.argv[1]]()
+    # Of the same files for all of them.
+    fingerprint()
     # Else each would copy all of it at its end, when Python looks for garbage a last time.
     gc.freeze()
     _pid = os.getpid()
-    _request = _serve(socket.socket(fileno=int(sys.argv[1])))
+    _request = _serve(socket.socket(fileno=int(sys.argv[2])))
     _become(_request, _pid)
-    sys.argv[:] = _request["command"]
-    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+    if sys.argv[1] == "web":
+        os.execv = _replace
+    try:
+        _run(_request["command"])
+    except _Replaced as _replaced:
+        _request["command"] = _replaced.args[0]
+    else:
+        sys.exit()
+    # Of `-P`: a module in its folder does not count any longer.
+    sys.path[:] = [folder for folder in sys.path if folder != _request["folder"]]
+    _run(_request["command"])

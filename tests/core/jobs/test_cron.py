@@ -29,10 +29,12 @@ def changes(zone: str) -> list[datetime]:
     """Every change of a zone's offset from 2000 to 2040, to six hours."""
     found, moment, step = [], datetime(2000, 1, 1, tzinfo=UTC), timedelta(hours=6)
     info = ZoneInfo(zone)
+    before = moment.astimezone(info).utcoffset()
     while moment.year <= 2040:
-        if moment.astimezone(info).utcoffset() != (moment + step).astimezone(info).utcoffset():
+        after = (moment + step).astimezone(info).utcoffset()
+        if before != after:
             found.append(moment)
-        moment += step
+        moment, before = moment + step, after
     return found
 
 
@@ -47,7 +49,7 @@ def changes_on_the_hour() -> list[tuple[str, datetime]]:
 
 
 def _is_on_the_hour(change: datetime, info: ZoneInfo) -> bool:
-    walls = [(change + timedelta(minutes=minute)).astimezone(info) for minute in range(6 * 60 + 1)]
+    walls = ((change + timedelta(minutes=minute)).astimezone(info) for minute in range(6 * 60 + 1))
     before, after = next(pair for pair in itertools.pairwise(walls) if pair[0].utcoffset() != pair[1].utcoffset())
     return before.minute == 59 and after.minute == 0
 
