@@ -1,6 +1,6 @@
 """`python -m benchmarks.hooked`: what a thousand webhook events a second cost the jobs that they tell of.
 
-Submits RATE (1000) jobs a second for SECONDS (10) that only say how long they have waited: without a webhook, with one
+Submits RATE (1000) jobs a second for SECONDS (10) that only note how long they have waited: without a webhook, with one
 of which nothing is delivered, and with one whose receiver is on this machine, with a worker for the deliveries. Prints
 the waits in ms and how many deliveries a second were made. The receiver is in this process, and shares the cores.
 """
