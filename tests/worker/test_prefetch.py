@@ -1,6 +1,7 @@
 """How far a worker fetches ahead."""
 
 import pytest
+from gopher.worker.crew import Crew
 from gopher.worker.prefetch import LONGEST_REST, PLENTY, Prefetch, depth_for, holds_for, to_ask_for
 from hypothesis import given
 from hypothesis import strategies as st
@@ -69,6 +70,20 @@ def test_a_child_may_keep_what_it_starts_within_200_ms(pool):
     assert prefetch.most_queued == float("inf")
     prefetch.learn(0.01)
     assert prefetch.most_queued == pytest.approx(20)
+
+
+def test_what_a_child_will_not_start_within_200_ms_is_taken_back(pool):
+    crew, jobs = Crew(pool), [running(number) for number in range(16)]
+    hand_out(pool, jobs)
+    assert child_of(pool).claims.begin(1)
+    crew.prefetch.learn(0.0001)
+    crew.take_from_stragglers(0.0)
+    assert not crew.backlog
+    # They turn out to take 15 ms: 13 of them are started within 0.2 s.
+    for _ in range(100):
+        crew.prefetch.learn(0.015)
+    crew.take_from_stragglers(0.0)
+    assert (list(child_of(pool).jobs), list(crew.backlog)) == (jobs[:1], jobs[1:])
 
 
 def test_there_is_room_for_what_the_children_may_have_beyond_what_they_have(pool, prefetch):
