@@ -29,6 +29,10 @@ def system(seed: int) -> Iterator[System]:
 
 @pytest.fixture(scope="package")
 def proxied(seed: int) -> Iterator[System]:
-    """One worker, one process of the API and a scheduler that reach the server through the fault proxy."""
-    with System(workers=1, api=1, proxied=True, seed=seed) as running:
+    """One worker, one process of the API and a scheduler that reach the server through the fault proxy.
+
+    The API tries for two seconds before it answers that nothing was stored: on a busy machine, too, the lease has to
+    last longer than that.
+    """
+    with System(workers=1, api=1, proxied=True, seed=seed, lease="4s") as running:
         yield running

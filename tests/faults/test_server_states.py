@@ -130,7 +130,7 @@ def test_reports_that_the_server_is_unavailable_and_continues_when_it_is_back(pr
     assert time.monotonic() - began < 15
     proxied.proxy.mode("pass")
     began = time.monotonic()
-    # A reply that never comes is waited for: with a lease of 3 s, that may be too long.
+    # A reply that never comes is waited for: with a lease of 4 s, that may be too long.
     check(proxied, load, once=road != "blackhole")
     assert time.monotonic() - began < 20
     wait_until(lambda: submit(proxied).status_code == 201, what="submissions to be taken again")
