@@ -150,12 +150,13 @@ class Listing:
             return
         after = Position(start.time, start.id) if start else None
         many = MAX_SCANNED if wanted.is_selective else first
-        for keys, names in every.items():
-            places = [f"{QueueKeys.pending_of.head}{name}" for name in names.tenants]
-            passed = {place: ids for place in places if (ids := _passed(keys, place, start))}
-            for head, entries in open_lists(self._server, keys, places, after, passed, many).values():
-                if head.time >= wanted.earliest:
-                    yield head, partial(_until, wanted.earliest, entries)
+        places = [
+            (keys, f"{QueueKeys.pending_of.head}{name}") for keys, names in every.items() for name in names.tenants
+        ]
+        passed = {place: ids for place in places if (ids := _passed(*place, start))}
+        for head, entries in open_lists(self._server, places, after, passed, many):
+            if head.time >= wanted.earliest:
+                yield head, partial(_until, wanted.earliest, entries)
 
     def _filled(self, every: Sequence[QueueKeys], tenant: str | None) -> dict[QueueKeys, "_Names"]:
         """Return the nonempty queues, with the names of their lists; those of one tenant, if that is meant."""

@@ -5,7 +5,7 @@ on how many jobs there are.
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from itertools import dropwhile, product
+from itertools import chain, dropwhile, product
 from typing import Any, NamedTuple
 
 from gopher.base.salvage import Salvage, order, text
@@ -18,6 +18,8 @@ from gopher.server.round_trips import ask
 CHUNK = 200
 #: Entries at either end of a list in which an id is searched before the list is bisected.
 _NEAR_ENDS = 2000
+#: Records that are read per call.
+_RECORDS = 1000
 #: Maximum number of jobs that a worker holds.
 _HELD = 2000
 
@@ -163,8 +165,16 @@ def index_after(
 
 def read_times(server: Server, keys: QueueKeys, ids: Sequence[str], *fields: str) -> list[int | None]:
     """Return the first existing one of `fields` of each record, in Unix ms; None if there is none."""
-    records = read_fields(server, keys, ids, [*fields, "state"])
-    return [_time(job_id, *values) for job_id, values in zip(ids, records, strict=True)]
+    return read_times_together(server, [(keys, ids)], *fields)[0]
+
+
+def read_times_together(
+    server: Server, wanted: Sequence[tuple[QueueKeys, Sequence[str]]], *fields: str
+) -> list[list[int | None]]:
+    """Like `read_times`, for several queues together."""
+    blocks = [(keys, ids[at : at + _RECORDS]) for keys, ids in wanted for at in range(0, len(ids), _RECORDS)]
+    records = chain(*look_into(server, blocks, [*fields, "state"]))
+    return [[_time(job_id, *next(records)) for job_id in ids] for _, ids in wanted]
 
 
 def _time(job_id: str, *values: bytes | None) -> int | None:
@@ -178,15 +188,10 @@ def _time(job_id: str, *values: bytes | None) -> int | None:
     return made if found < 0 else found
 
 
-def read_fields(server: Server, keys: QueueKeys, ids: Sequence[str], fields: Sequence[str]) -> list[list[bytes | None]]:
-    """Return fields of records: all None if there is no record, "" if its key has another type."""
-    return look_into(server, [(keys, ids)], fields)[0] if ids else []
-
-
 def look_into(
     server: Server, wanted: Sequence[tuple[QueueKeys, Sequence[str]]], fields: Sequence[str]
 ) -> list[list[list[bytes | None]]]:
-    """Like `look`, for several queues together."""
+    """Return fields of records of several queues: all None if there is no record, "" if its key has another type."""
     found: list[list[list[bytes | None]]] = server.run_each(
         [server.queue(keys.queue).read_fields(ids, fields) for keys, ids in wanted]
     )

@@ -9,16 +9,25 @@ from gopher.queue.keys import QueueKeys
 from gopher.queue.store import Server
 from gopher.server.round_trips import ask
 
-from .scan import CHUNK, NEWEST, Entry, Position, entries_from, entries_of, index_after, read_times, without_shown
+from .scan import (
+    CHUNK,
+    NEWEST,
+    Entry,
+    Position,
+    entries_from,
+    entries_of,
+    index_after,
+    read_times_together,
+    without_shown,
+)
+from .timed import Place
 
 #: Entries that are read of each list at least, and of those that are wanted: the newest may be in some of the lists.
 _LEAST, _SPARE = 2, 2
-#: Records that are read per call.
-_RECORDS = 1000
 
 
 class OpenedList(NamedTuple):
-    """The position of the first entry of a list, and its entries."""
+    """An upper bound of the positions in a list, and its entries."""
 
     head: Position
     entries: Iterator[Entry]
@@ -26,51 +35,45 @@ class OpenedList(NamedTuple):
 
 def open_lists(
     server: Server,
-    keys: QueueKeys,
-    places: Sequence[str],
+    places: Sequence[Place],
     after: Position | None,
-    passed: Mapping[str, Sequence[str]],
+    passed: Mapping[Place, Sequence[str]],
     wanted: int,
-) -> dict[str, OpenedList]:
-    """Return the lists of a queue with entries behind `after`.
+) -> list[OpenedList]:
+    """Return the lists with entries behind `after`. Those of a queue come one after the other in `places`.
 
     `passed`: by list, the last ids that were read of it, latest first. `wanted`: how many entries of all lists are
     probably looked at.
     """
-    starts = _starts(server, keys, places, after, passed) if after else [(0, True)] * len(places)
+    starts = _starts(server, places, after, passed) if after else [(0, True)] * len(places)
     many = _LEAST + _SPARE * wanted // max(len(places), 1)
     words = [
         ("LRANGE", keys.prefix + place, start, start + many - 1)
-        for place, (start, _) in zip(places, starts, strict=True)
+        for (keys, place), (start, _) in zip(places, starts, strict=True)
     ]
-    found = ask(server.client, words)
-    ids = [[text(each) for each in some] for some in found]
-    times = iter(_times(server, keys, list(chain(*ids))))
-    opened: dict[str, OpenedList] = {}
-    for place, (start, is_exact), some in zip(places, starts, ids, strict=True):
+    ids = [[text(each) for each in found] for found in ask(server.client, words)]
+    by_queue: dict[QueueKeys, list[str]] = {}
+    for (keys, _), some in zip(places, ids, strict=True):
+        by_queue.setdefault(keys, []).extend(some)
+    times = chain(*read_times_together(server, list(by_queue.items()), "since"))
+    opened: list[OpenedList] = []
+    for (keys, place), (start, is_exact), some in zip(places, starts, ids, strict=True):
         known = entries_of(keys, place, some, list(islice(times, len(some))), after)
         has_more = len(some) == many
         if known or has_more:
             head, last = (known[0].position, known[-1].position) if known else (after or NEWEST, after)
             rest = entries_from(server, keys, place, last, start + many, CHUNK)
             entries = chain(known, rest if has_more else ())
-            shown = entries if is_exact or after is None else without_shown(entries, after)
-            opened[place] = OpenedList(head, shown)
+            opened.append(OpenedList(head, entries if is_exact or after is None else without_shown(entries, after)))
     return opened
 
 
 def _starts(
-    server: Server, keys: QueueKeys, places: Sequence[str], after: Position, passed: Mapping[str, Sequence[str]]
+    server: Server, places: Sequence[Place], after: Position, passed: Mapping[Place, Sequence[str]]
 ) -> list[tuple[int, bool]]:
     """Return for each list what `index_after` does."""
-    queue = server.queue(keys.queue)
     others = [place for place in places if place not in passed]
-    indexes = server.run_each([queue.bisect(place, after.time) for place in others])
+    indexes = server.run_each([server.queue(keys.queue).bisect(place, after.time) for keys, place in others])
     found = {place: (index, False) for place, index in zip(others, indexes, strict=True)}
-    found |= {place: index_after(server, keys, place, after, passed[place]) for place in places if place in passed}
+    found |= {place: index_after(server, *place, after, ids) for place, ids in passed.items()}
     return [found[place] for place in places]
-
-
-def _times(server: Server, keys: QueueKeys, ids: Sequence[str]) -> list[int | None]:
-    blocks = (ids[at : at + _RECORDS] for at in range(0, len(ids), _RECORDS))
-    return [time for block in blocks for time in read_times(server, keys, block, "since")]

@@ -20,8 +20,6 @@ from .scan import CHUNK, Entry, Position, read_times, seek
 SORTED, _AT_LEAST = 10_000, 20
 #: What positions of the jobs between the ends are moved by, so that they are older than all others.
 _BEHIND = 2**54
-#: Records that are read per call.
-_RECORDS = 1000
 
 Place = tuple[QueueKeys, str]
 
@@ -52,8 +50,7 @@ def timed_positions(server: Server, places: Sequence[Place]) -> dict[Place, Sort
 def _sorted(server: Server, place: Place, ids: Sequence[str]) -> list[Position]:
     times: list[int | None] = [created(job_id) for job_id in ids]
     if place[1] in BETWEEN_ATTEMPTS:
-        blocks = (ids[at : at + _RECORDS] for at in range(0, len(ids), _RECORDS))
-        times = [time for block in blocks for time in read_times(server, place[0], block, "started", "since")]
+        times = read_times(server, place[0], ids, "started", "since")
     found = (Position(time, job_id) for time, job_id in zip(times, ids, strict=True) if time is not None)
     return sorted(found, reverse=True)
 

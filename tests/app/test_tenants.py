@@ -151,6 +151,15 @@ def test_pages_show_each_waiting_job_of_tenants_once_and_the_newest_first(crowd)
     assert _pages(crowd, status="pending", tenant="busy") == sorted(ids[90:180], reverse=True)
 
 
+def test_pages_show_each_waiting_job_of_tenants_in_many_queues_once(crowd):
+    ids = []
+    for queue in (f"q{number}" for number in range(15)):
+        ids += crowd.enqueue_many(_jobs_of(["a", "b", "a", "c"], queue=queue))
+    assert _pages(crowd) == _pages(crowd, status="pending", job_type="email") == sorted(ids, reverse=True)
+    assert len(_pages(crowd, tenant="a")) == 30
+    assert len(_pages(crowd, tenant="a", queue="q3")) == 2
+
+
 def test_a_page_goes_on_behind_jobs_that_have_left_meanwhile(crowd):
     ids = crowd.enqueue_many(_jobs_of(f"t{number % 10}" for number in range(40)))[::-1]
     page = crowd.jobs(limit=7)
