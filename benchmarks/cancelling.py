@@ -8,12 +8,10 @@ those waited, before and during the cancellation, and how long that took.
 import os
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from gopher import Job, handler
@@ -21,7 +19,7 @@ from gopher.client import Client
 from gopher.jobs.job import NewJob, new_job_id
 from gopher.server.embedded import EmbeddedServer
 
-from .lab import free_port
+from .lab import free_port, parts
 from .server import program
 
 _BULK, _UNWANTED, _EVERY = 1000, "unwanted", 0.05
@@ -56,7 +54,8 @@ def _measure(client: Client, url: str, waiting: int) -> None:
     seconds = float(os.environ.get("SECONDS", "15"))
     for start in range(0, waiting, _BULK):
         client.store([_job(start + each) for each in range(_BULK)])
-    with _processes(url):
+    environ = {"REDIS_URL": url, "GOPHER_HANDLERS": "benchmarks.cancelling", "WORKER_CONCURRENCY": "2"}
+    with parts(environ, "worker", "scheduler"):
         _probe(client, lambda probes: len(probes) == 20)
         before = _probe(client, lambda probes: len(probes) * _EVERY >= seconds)
         began = time.perf_counter()
@@ -84,27 +83,6 @@ def _probe(client: Client, is_over: Callable[[list[str]], bool]) -> Sequence[flo
         ids.append(client.enqueue("probe", {"sent": time.time()}, priority="high"))
         time.sleep(_EVERY)
     return [float(bytes(client.wait(job_id, 60).result)) for job_id in ids]
-
-
-@contextmanager
-def _processes(url: str) -> Iterator[None]:
-    environ = {
-        **os.environ,
-        "REDIS_URL": url,
-        "PYTHONPATH": str(Path(__file__).parents[1]),
-        "GOPHER_HANDLERS": "benchmarks.cancelling",
-        "WORKER_CONCURRENCY": "2",
-        "LOG_LEVEL": "error",
-    }
-    commands = [[sys.executable, "-P", "-m", f"gopher.{part}"] for part in ("worker", "scheduler")]
-    processes = [subprocess.Popen(command, env=environ) for command in commands]
-    try:
-        yield
-    finally:
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            process.wait()
 
 
 if __name__ == "__main__":

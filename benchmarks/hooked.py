@@ -8,7 +8,6 @@ the waits in ms and how many deliveries a second were made. The receiver is in t
 import os
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import threading
@@ -22,7 +21,7 @@ from gopher import Job, handler
 from gopher.client import Client
 from gopher.server.embedded import EmbeddedServer
 
-from .lab import free_port
+from .lab import free_port, parts
 from .server import program
 
 _OF_A_CALL, _OPTIONS = 20, {"appendonly": "no"}
@@ -108,29 +107,15 @@ def _receiver() -> Iterator[str]:
 @contextmanager
 def _processes(url: str, waits: Path, *, delivers: bool) -> Iterator[None]:
     environ = {
-        **os.environ,
         "REDIS_URL": url,
-        "PYTHONPATH": str(Path(__file__).parents[1]),
         "GOPHER_HANDLERS": "benchmarks.hooked",
         "WORKER_CONCURRENCY": "2",
         "WORKER_WEBHOOKS": "0",
-        "LOG_LEVEL": "error",
         _FOLDER: str(waits),
     }
-    commands = {"worker": environ, "scheduler": environ}
-    processes = [
-        subprocess.Popen([sys.executable, "-P", "-m", f"gopher.{part}"], env=env) for part, env in commands.items()
-    ]
-    if delivers:
-        env = {**environ, "WORKER_QUEUES": "webhooks", "GOPHER_WEBHOOKS_ALLOW": "127.0.0.0/8"}
-        processes.append(subprocess.Popen([sys.executable, "-P", "-m", "gopher.worker"], env=env))
-    try:
+    delivering = {**environ, "WORKER_QUEUES": "webhooks", "GOPHER_WEBHOOKS_ALLOW": "127.0.0.0/8"}
+    with parts(environ, "worker", "scheduler"), parts(delivering, *(["worker"] if delivers else [])):
         yield
-    finally:
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            process.wait()
 
 
 if __name__ == "__main__":

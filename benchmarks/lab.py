@@ -7,9 +7,10 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -240,3 +241,17 @@ def family_seconds(root: psutil.Process) -> float:
 
 def figures(**values: Any) -> dict[str, float]:
     return {name: float(value) for name, value in values.items()}
+
+
+@contextmanager
+def parts(environ: Mapping[str, str], *names: str) -> Iterator[None]:
+    """Run parts of Gopher from this checkout, such as a worker, with variables beyond our own; stop them at the end."""
+    variables = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "LOG_LEVEL": "error", **environ}
+    processes = [subprocess.Popen([sys.executable, "-P", "-m", f"gopher.{name}"], env=variables) for name in names]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.wait()
