@@ -4,9 +4,11 @@ redis-py retries every command up to ten times by default, including writes and 
 would be pushed twice. Connections created here never retry; `executor.py` does so where it is safe.
 """
 
+import copy
 import selectors
 import socket
 import threading
+import time
 from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -59,11 +61,14 @@ class Pools:
         self._address = address = settings.server_address
         options = _options(settings, address)
         self._size = size
+        self._timeout = settings.redis_timeout
         #: Whether another server takes over if one fails.
         self.fails_over = address.is_sentinel or address.is_cluster
         self._idle: dict[ConnectionPool, IdleConnections] = {}
         self._options = options
         self._cluster: RedisCluster | None = None
+        #: Why it could not be created, and when that was found out (monotonic s).
+        self._unreached: tuple[Exception, float] | None = None
         #: Pools of the cluster's nodes when they were last looked up.
         self._node_pools: set[CheckedPool] = set()
         self._refreshing = threading.Lock()
@@ -94,19 +99,30 @@ class Pools:
         """Return redis-py's client of a cluster, which can only be created once a node responds."""
         if self._cluster is not None:
             return self._cluster
-        if not self._refreshing.acquire(timeout=CONNECT_TIMEOUT):
+        asked = time.monotonic()
+        # One thread looks it up, which takes a while if all have just begun; the others wait for what it finds.
+        if not self._refreshing.acquire(timeout=self._timeout):
             raise exceptions.ConnectionError("no node of the cluster responds")
         try:
-            return self._create_cluster()
+            return self._look_up_cluster(asked)
         finally:
             self._refreshing.release()
 
-    def _create_cluster(self) -> RedisCluster:
-        # Another thread may have done it meanwhile.
-        if self._cluster is None:
-            self._cluster = _cluster(self._address, self._options)
-            self._node_pools = node_pools(self._cluster)
-        return self._cluster
+    def _look_up_cluster(self, asked: float) -> RedisCluster:
+        # Another thread may have done it since this one asked.
+        if self._cluster is not None:
+            return self._cluster
+        if self._unreached is not None and self._unreached[1] >= asked:
+            # A new one for each, since each is raised in a different thread.
+            raise copy.copy(self._unreached[0])
+        try:
+            cluster = _cluster(self._address, self._options)
+        except (exceptions.RedisError, exceptions.RedisClusterException, OSError) as error:
+            # Not itself, which holds on to what was running.
+            self._unreached = copy.copy(error), time.monotonic()
+            raise
+        self._node_pools, self._cluster = node_pools(cluster), cluster
+        return cluster
 
     def pool_for(self, key: str) -> ConnectionPool:
         """Return the pool of the node of `key`."""

@@ -1,5 +1,6 @@
 """Connections to a Sentinel group and to a cluster that are well, and how they find their way when things move."""
 
+import asyncio
 import selectors
 import signal
 import socket
@@ -12,15 +13,17 @@ import pytest
 
 from gopher.client import Client
 from gopher.config.settings import Settings
-from gopher.errors import ConfigurationError
+from gopher.errors import ConfigurationError, QueueUnavailable
 from gopher.queue.preflight import check_server
 from gopher.queue.store import Server
 from gopher.server.calls import Command
+from gopher.server.connections import CONNECT_TIMEOUT
 from gopher.server.embedded import EmbeddedServer
 from gopher.server.event_loop import EventLoop
 from gopher.server.locator import ClusterMap, Sentinels
 from tests.helpers import free_ports, wait_until, wait_until_started
 from tests.pulse import Pulse
+from tests.tls_endpoint import TlsEndpoint
 from tests.topologies.sentinel import MASTER
 from tests.worker.processes import Worker
 
@@ -172,6 +175,36 @@ def test_a_cluster_is_asked_through_any_node_that_answers(cluster):
         frozen.server._process.send_signal(signal.SIGCONT)
     wait_until(cluster.sound, 20)
     assert place == ("127.0.0.1", cluster.primary_of("gopher:{mail}:next").port)
+
+
+class SlowEndpoint(TlsEndpoint):
+    """Passes connections on only after longer than it may take to connect, as a machine that is busy does."""
+
+    async def _open(self):
+        await asyncio.sleep(1.5 * CONNECT_TIMEOUT)
+        return await super()._open()
+
+
+def test_all_who_ask_for_a_cluster_that_is_slow_to_answer_at_first_wait_for_it(cluster, namespace):
+    """64 requests reach an API that has just started, say."""
+    with SlowEndpoint(cluster.nodes[0].port, None) as slow:
+        settings = Settings(redis_url=f"redis+cluster://127.0.0.1:{slow.port}", namespace=namespace)
+        with Server(settings) as server, ThreadPoolExecutor(16) as readers:
+            assert set(readers.map(lambda _: server.client.exists(server.keys.workers), range(16))) == {0}
+
+
+def test_all_who_wait_for_a_cluster_are_told_at_once_that_there_is_none(namespace):
+    def ask(_number):
+        with pytest.raises(QueueUnavailable, match="the server is unreachable"):
+            server.client.exists("key")
+        return time.monotonic()
+
+    with SlowEndpoint(free_ports(1)[0], None) as slow, ThreadPoolExecutor(16) as readers, Pulse() as pulse:
+        settings = Settings(redis_url=f"redis+cluster://127.0.0.1:{slow.port}", namespace=namespace)
+        with Server(settings) as server:
+            ended = list(readers.map(ask, range(16)))
+        # Looked up by one after the other, it would take as long for each.
+        assert pulse.allows(max(ended) - min(ended), 1.0), f"told over {max(ended) - min(ended):.2f} s; {pulse}"
 
 
 @pytest.fixture

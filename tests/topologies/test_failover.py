@@ -59,12 +59,13 @@ def test_64_who_ask_the_api_at_once_all_get_an_answer(stack, path):
     job = {"type": "faults.work", "payload": {}, "queue": "sms"}
     job_id = httpx.post(f"{stack.address}/api/v1/jobs?wait=10", json=job, timeout=20).json()["job_id"]
 
-    def ask(_number: int) -> set[int]:
+    def ask(_number: int) -> set[str]:
         with httpx.Client(base_url=stack.address, timeout=60) as client:
-            return {client.get(path.format(job_id)).status_code for _ in range(2)}
+            answers = [client.get(path.format(job_id)) for _ in range(2)]
+        return {answer.text for answer in answers if answer.status_code != 200}
 
     with ThreadPoolExecutor(64) as readers:
-        assert set.union(*readers.map(ask, range(64))) == {200}
+        assert set.union(*readers.map(ask, range(64))) == set()
 
 
 @pytest.mark.deep
