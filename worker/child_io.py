@@ -12,7 +12,7 @@ from .children.capture import CapturedOutput
 from .children.channel import SupervisorEnd
 from .children.handle import ChildHandle
 from .children.pool import Pool
-from .messages import Message, Progress, Ready, Retiring, decode_message
+from .messages import OUTCOMES, Completed, Failed, Message, Progress, Ready, Retiring, decode_message
 from .outcomes import Outcomes
 
 
@@ -80,16 +80,19 @@ class ChildIO:
     def _is_watched(self, end: SupervisorEnd | CapturedOutput) -> bool:
         return end.fileno() in self._selector.get_map()
 
+    def _is_of_running(self, child: ChildHandle, message: Completed | Failed | Progress) -> bool:
+        return bool(child.jobs) and message.number == child.jobs[0].number and not child.killed
+
     def _take_message(self, child: ChildHandle, message: Message) -> None:
-        if isinstance(message, Ready):
+        # The most frequent first.
+        if isinstance(message, OUTCOMES):
+            if self._is_of_running(child, message):
+                self._outcomes.finish(child, message)
+        elif isinstance(message, Ready):
             child.ready = True
             child.fresh = child.resident = system.resident_bytes(child.pid)
         elif isinstance(message, Retiring):
             self._pool.retire(child, message.why, time.monotonic())
-        elif child.killed or not child.jobs or message.number != child.jobs[0].number:
-            return
-        elif isinstance(message, Progress):
+        elif self._is_of_running(child, message):
             head = child.jobs[0]
             head.progress = msgspec.json.encode({"fraction": message.fraction, "message": message.message})
-        else:
-            self._outcomes.finish(child, message)

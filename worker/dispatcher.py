@@ -6,7 +6,7 @@ from functools import partial
 
 from gopher.base.latencies import file_class
 from gopher.config.settings import Settings
-from gopher.jobs.job import Envelope, created_ms, read_envelope
+from gopher.jobs.job import created_ms, read_envelope
 from gopher.jobs.options import resolve
 from gopher.jobs.registry import Registry
 from gopher.queue.replies import Fetched, FetchedJob
@@ -20,6 +20,9 @@ from .prefetch import may_send, most_of, to_ask_for
 from .queue_side.clock import ServerClock
 from .queue_side.served_queue import ServedQueue
 from .running import Running
+
+#: When jobs without `retry_for` are given up.
+_NEVER = float("inf")
 
 
 class Dispatcher:
@@ -164,17 +167,16 @@ class Dispatcher:
         envelope = read_envelope(job.envelope)
         options = resolve(envelope, handler, self._settings)
         retries, timeout, worker_id = options.max_retries, options.timeout, self._lease.worker_id
-        running = Running(job, queue, handler, retries, timeout, worker_id, self._give_up_at(job, envelope))
+        give_up_at = _NEVER if envelope.retry_for is None else self._give_up_at(job, envelope.retry_for)
+        running = Running(job, queue, handler, retries, timeout, worker_id, give_up_at)
         if envelope.files:
             running.file_class = file_class(sum(file.size for file in envelope.files.values()))
         return running
 
-    def _give_up_at(self, job: FetchedJob, envelope: Envelope) -> float:
+    def _give_up_at(self, job: FetchedJob, retry_for: float) -> float:
         """Return when no other attempt of a job is started any more (monotonic s)."""
-        if envelope.retry_for is None:
-            return float("inf")
         # Earlier versions did not note it, and a schedule's jobs have the server's time in their ids.
-        return self._clock.when(job.give_up or created_ms(job.id) + round(envelope.retry_for * 1000))
+        return self._clock.when(job.give_up or created_ms(job.id) + round(retry_for * 1000))
 
     def wake_at(self) -> float:
         """Return when to assign, fetch or send again (monotonic s)."""

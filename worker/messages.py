@@ -84,6 +84,8 @@ class Retiring(msgspec.Struct, array_like=True, tag="x", frozen=True):
 
 
 Message = Completed | Failed | Progress | Ready | Retiring
+#: To test a message for: with a union, it would take five times as long.
+OUTCOMES = (Completed, Failed)
 
 encode = msgspec.msgpack.Encoder().encode
 decode_assignments = msgspec.msgpack.Decoder(list[Assignment]).decode

@@ -76,15 +76,12 @@ class Outcomes:
             # The child's clock runs while it is frozen.
             outcome = msgspec.structs.replace(outcome, seconds=max(outcome.seconds - running.frozen, 0.0))
         log_lines = child.output.close_job(running.number)
-        if self._admission is not None and (
-            outcome.usage is not None or running.job.type not in self._admission.is_small
-        ):
-            outcome = self._admission.ended(child, running, outcome)
+        admission = self._admission
+        if outcome.usage is not None or (admission is not None and running.job.type not in admission.is_small):
+            outcome = self._learn(child, running, outcome)
         self._crew.pool.finished(child, now)
         self._info.job_done()
         self._crew.prefetch.learn(outcome.seconds)
-        if self.preemption is not None and outcome.usage is not None:
-            self.preemption.note_memory(running, outcome.usage.peak)
         settler = self._queues[running.queue].settler
         if isinstance(outcome, Completed):
             settler.complete(running, outcome, log_lines)
@@ -92,6 +89,14 @@ class Outcomes:
         decision = self._decide_on_failure(running, outcome)
         final = settler.settle(running, decision, log_lines, now - outcome.seconds, now, outcome.usage)
         self._tell(running, final, outcome.told)
+
+    def _learn(self, child: ChildHandle, running: Running, outcome: Completed | Failed) -> Completed | Failed:
+        """Learn from what an attempt has used. Returns its outcome as it was seen from outside."""
+        if self._admission is not None:
+            outcome = self._admission.ended(child, running, outcome)
+        if self.preemption is not None and outcome.usage is not None:
+            self.preemption.note_memory(running, outcome.usage.peak)
+        return outcome
 
     def _decide_on_failure(self, running: Running, outcome: Failed) -> Decision:
         # Unless middleware was told that no attempt follows.

@@ -100,7 +100,7 @@ class Pools:
         if self._cluster is not None:
             return self._cluster
         asked = time.monotonic()
-        # One thread looks it up, which takes a while if all have just begun; the others wait for what it finds.
+        # One thread looks it up, which takes a while on a busy machine; the others wait for what it finds.
         if not self._refreshing.acquire(timeout=self._timeout):
             raise exceptions.ConnectionError("no node of the cluster responds")
         try:

@@ -214,7 +214,8 @@ class Pool:
         child.jobs_done += 1
         child.jobs_left -= 1
         child.begin(now)
-        if child.jobs_left <= 0 or self._too_big(child):
+        most_resident = self._settings.worker_max_rss_per_child
+        if child.jobs_left <= 0 or (most_resident is not None and system.resident_bytes(child.pid) > most_resident):
             self.dismiss(child, now)
         elif child.leaving and not child.jobs:
             self._let_go(child, now)
@@ -274,10 +275,6 @@ class Pool:
             child.look_at = float("inf")
         if self._most_memory and child.resident > self._most_memory:
             self.kill(child, "memory")
-
-    def _too_big(self, child: ChildHandle) -> bool:
-        limit = self._settings.worker_max_rss_per_child
-        return limit is not None and system.resident_bytes(child.pid) > limit
 
     def _let_go(self, child: ChildHandle, now: float) -> None:
         if not child.killed:

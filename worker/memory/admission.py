@@ -63,7 +63,7 @@ class Admission:
         self.held = Held(crew, queues, clock)
         #: Whether a type's jobs need no more than their share each; if it is not known, `_unknown_is_small`.
         self.is_small: dict[str, bool] = {}
-        self._unknown_is_small = True
+        self._unknown_is_small = self._all_are_small = True
         #: Whether more than its share is in use by a job, or jobs are held.
         self._is_tight = False
         #: What running jobs have grown by, of types of which nothing else is known.
@@ -78,9 +78,12 @@ class Admission:
             self.refresh(now)
         if self._is_tight:
             return False
-        is_small, default = self.is_small, self._unknown_is_small
+        if not self._all_are_small:
+            types = {running.job.type for running in backlog}
+            if not all(self.is_small.get(name, self._unknown_is_small) for name in types):
+                return False
         # Of every job: a generator would take half as long again.
-        return all([is_small.get(each.job.type, default) and not each.job.crashes for each in backlog])  # noqa: C419
+        return not any([running.job.crashes for running in backlog])  # noqa: C419
 
     def hand_out(self, backlog: deque[Running], depth: int, now: float) -> None:
         """Assign the jobs that fit, from the left of the backlog; those that don't are held."""
@@ -272,6 +275,7 @@ class Admission:
         share = self._share
         self._unknown_is_small = self._need_of_unknown <= share
         self.is_small = {name: (self.sizes.most(name) or 0) <= share for name in self.sizes.known()}
+        self._all_are_small = self._unknown_is_small and all(self.is_small.values())
 
     @property
     def _share(self) -> int:
