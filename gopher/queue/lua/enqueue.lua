@@ -261,7 +261,7 @@ local function give_way(i, job)
   return answer
 end
 
-local function store_with_options(i, record, job)
+local function store_with_options(i, record, job) -- rare
   local id, unique = jobs[i], job.unique
   local known = job.named ~= '' and known_by_id(id)
   if known then

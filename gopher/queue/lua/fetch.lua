@@ -194,7 +194,7 @@ local function limit_of_tenant(id, job)
 end
 
 -- Start an attempt of any job of the own list. Returns its priority, or false when it must not run now.
-local function start(id, job)
+local function start(id, job) -- rare
   if job[STATE_AT] ~= STATE.pending then
     redis.call('LREM', own, 1, id)
     return false

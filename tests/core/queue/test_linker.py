@@ -101,6 +101,46 @@ def test_a_function_of_the_script_is_linked_with_what_it_needs_though_it_is_call
     assert lines.index("local function write()") < lines.index("local function mine()")
 
 
+RARE = library_of(
+    {
+        "shared": "local shared = {}\n",
+        "unusual": "local function unusual()\n  return shared\nend\n",
+        "bury": "local function bury(id) -- rare\n  return unusual(), id\nend\n",
+    }
+)
+
+
+def test_what_only_rare_functions_need_is_defined_when_one_is_called():
+    source = "local own = 1\nlocal function mine()\n  return own, unusual()\nend\n"
+    source += "local function settle() -- rare\n  return mine()\nend\nif shared then\n  settle()\nend\nreturn bury(own)"
+    lines = link(source, RARE).split("\n")
+    begin, end = lines.index("local function define_rare()"), lines.index("function settle(...)")
+    inside = [line for line in lines[begin + 1 : end] if "function" in line]
+    assert inside == [
+        "local function unusual()",
+        "local function mine()",
+        "function settle() -- rare",
+        "function bury(id) -- rare",
+    ]
+    # What others need, too, is outside.
+    assert lines.index("local own = 1") < lines.index("local shared = {}") < begin
+    assert lines.index("local settle, bury") < begin
+    assert lines[end:] == [
+        *("function settle(...)", "  define_rare()", "  return settle(...)", "end"),
+        *("function bury(...)", "  define_rare()", "  return bury(...)", "end"),
+        *("if shared then", "  settle()", "end", "return bury(own)"),
+    ]
+
+
+def test_a_rare_function_of_which_nothing_is_said_costs_nothing():
+    assert link("return shared", RARE) == "local shared = {}\nreturn shared"
+
+
+def test_a_rare_function_that_needs_what_is_defined_below_it_is_refused():
+    with pytest.raises(ValueError, match="settle is defined on first use, but late, which it needs, below it"):
+        link("local function settle() -- rare\n  return late\nend\nlocal late = 1\nreturn settle()", RARE)
+
+
 def test_a_function_may_mention_itself():
     library = library_of({"x": "local function deep(n)\n  return n > 0 and deep(n - 1)\nend"})
     assert link("return deep(3)", library).count("local function deep") == 1

@@ -210,7 +210,7 @@ local function release_from(bucket, priority, room)
 end
 
 -- Move throttled jobs of the buckets that are due for a check back to pending, and let tenants go on. Returns how many.
-local function release_throttled()
+local function release_throttled() -- rare
   local function release_bucket(bucket)
     local room, at = room_in(bucket)
     local total, left = 0, false

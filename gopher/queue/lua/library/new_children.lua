@@ -13,7 +13,7 @@ local function parent_of(id)
 end
 
 -- A few writes a parent, however many wait for it.
-local function write_parents()
+local function write_those_seen() -- rare
   for id, parent in pairs(parents_seen) do
     if #parent.new > 0 then
       if ENDED[parent.state] then
@@ -22,6 +22,12 @@ local function write_parents()
         add_children(id, parent.children, parent.new)
       end
     end
+  end
+end
+
+local function write_parents()
+  if next(parents_seen) then
+    write_those_seen()
   end
 end
 

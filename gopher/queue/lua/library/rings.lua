@@ -7,7 +7,7 @@ local rests_left = 100 -- tenants at their limits that one call comes to
 
 -- Take up to `wanted` jobs of a priority in the order of the tenants' turns. Returns their ids. (What it needs is in here, so
 -- that it costs other calls nothing.)
-local function draw_in_turn(priority, wanted)
+local function draw_in_turn(priority, wanted) -- rare
   local ring, lists = P .. KEY.ring .. priority, lists_of_tenants()
 
   -- Return how many jobs a tenant may get now; a tenant that may get none rests.

@@ -16,7 +16,7 @@ end
 
 -- Check the jobs of a call that reject others, or replace them and have files, before the first write. `jobs` has `stride` values of
 -- each. Returns what to answer, or nil.
-local function refuse_unique(jobs, options, stride)
+local function refuse_unique(jobs, options, stride) -- rare
   local taken, moved, earlier = {}, {}, {}
   local function check(number, id, job_type, job)
     local holder, answer = find_holder(job, job_type)
