@@ -94,6 +94,19 @@ def test_states_priorities_and_keys_come_from_the_tables(name):
     assert "P .. '" not in code
 
 
+def rare_of(name):
+    return re.findall(r"local function (\w+)\(.*\) -- rare\n", read(name))
+
+
+def test_a_rare_function_is_called_and_never_passed_on():
+    """What has it as a value would define it again with each call."""
+    library = [rare for piece in scripts.pieces() for rare in rare_of(f"library/{piece}")]
+    assert library
+    for name in TEXTS:
+        rare = {*library, *rare_of(name)}
+        assert not re.findall(rf"\b(?:{'|'.join(rare)})\b(?!\()", code_of(read(name))), name
+
+
 def test_a_piece_of_the_library_can_be_replaced_by_another_text():
     clock = build("heartbeat", "return now", {"clock": "local now = 7"})
     assert clock.source == "local now = 7\nreturn now"
