@@ -121,8 +121,8 @@ class Rescuer(Duty):
     """Requeues the jobs of workers without a heartbeat for a lease.
 
     If the server was unavailable for longer than that, all leases have expired, and live workers may reconnect a little
-    later than we do. So a call that had to wait, or was rejected for a while, rescues no jobs, and the next one is
-    delayed.
+    later than we do. So no jobs are rescued for a while after there was no reply when there should have been one. A
+    scheduler that has just started cannot know whether there would have been.
     """
 
     def __init__(self, queue: Queue, lease: float) -> None:
@@ -131,30 +131,33 @@ class Rescuer(Duty):
         self._period = min(max(lease / 6, 0.5), 5.0)
         #: Seconds for workers to send heartbeats once the server is back.
         self._grace = min(lease, ALL_BACK)
-        #: The server's time (ms) and ours (monotonic s) at the last reply.
-        self._last: tuple[int, float] | None = None
-        #: When the first call since the last reply was sent.
-        self._asked: float | None = None
-        self._waited = False
+        #: The server's time (ms) in the last reply, unless its clock was changed.
+        self._last_now: int | None = None
+        #: When the last reply came, and when all live workers are back (monotonic s).
+        self._heard_at = float("-inf")
+        self._all_back_at = 0.0
 
     def call(self, now: float) -> Call:
-        last_now, looked = self._last or (None, 0.0)
-        self._asked = now if self._asked is None else self._asked
-        return self._queue.rescue(last_now, lambda: time.monotonic() - looked, self._limit)
+        # Not `now`: what counts is when it is sent.
+        return self._queue.rescue(self._last_now, lambda: time.monotonic() - self._heard_at, self._limit)
 
     def _limit(self) -> int:
-        self._waited = self._asked is not None and time.monotonic() - self._asked > WAITED
-        return 0 if self._waited else LIMIT
+        now = time.monotonic()
+        return 0 if now < self._all_back_at or self._was_unheard(now) else LIMIT
+
+    def _was_unheard(self, now: float) -> bool:
+        """Return whether a reply at this time comes later than it should after the last one."""
+        return now - self._heard_at > self._period + WAITED
 
     def took(self, reply: Rescued, now: float) -> float:
-        self._asked = None
+        if self._was_unheard(now):
+            self._all_back_at = now + self._grace
+        self._heard_at = now
         if reply.step is not None:
             log.warning("the server's clock was changed; leases were shifted", by_ms=reply.step)
-            self._last = None
+            self._last_now = None
             return now
-        self._last = (reply.now, now)
-        if self._waited:
-            return now + self._grace
+        self._last_now = reply.now
         if reply.returned or reply.died or reply.workers:
             log.warning(
                 "requeued jobs of lost workers",

@@ -190,6 +190,10 @@ class System:
     def logs(self) -> str:
         return "".join(path.read_text(errors="replace") for path in sorted(self.folder.glob("*.log")))
 
+    def warnings(self) -> list[str]:
+        """Return the lines of the logs that tell what went wrong, oldest first for each process."""
+        return [line for line in self.logs().splitlines() if '"level":"info"' not in line.replace(" ", "")]
+
 
 def kill(pid: int) -> bool:
     """Kill with SIGKILL; return whether there was somebody to kill."""

@@ -53,24 +53,60 @@ def lease_end(server, queue, worker):
     return (server.client.zscore(queue.keys.workers, worker) - START) / 1000
 
 
+def settle(server, duty, clocks):
+    """Let a duty be done regularly until it no longer waits for workers."""
+    until = clocks.now + ALL_BACK + 1
+    while clocks.now < until:
+        clocks.pass_(duty.took(server.run(duty.call(clocks.now)), clocks.now) - clocks.now)
+
+
 def test_an_outage_shifts_no_lease_and_rescues_no_job_before_workers_can_reconnect(direct, queue, clocks):
     """A rescue waits in its link while the server is away. Workers that live may find it later than the scheduler."""
     duty = duties.Rescuer(queue, LEASE)
     for worker in ("alive", "dead"):
         direct.run(queue.heartbeat(worker, LEASE, first=True))
-    duty.took(direct.run(duty.call(clocks.now)), clocks.now)
-    clocks.pass_(1)
+    settle(direct, duty, clocks)
     waiting = duty.call(clocks.now)
     clocks.pass_(60)
     rescued = direct.run(waiting)
     assert (rescued.step, rescued.workers) == (None, [])
     again = duty.took(rescued, clocks.now)
-    assert again == clocks.now + ALL_BACK
+    clocks.pass_(again - clocks.now)
+    rescued = direct.run(duty.call(clocks.now))
+    assert (rescued.step, rescued.workers) == (None, [])
+    back_at = clocks.now
     direct.run(queue.heartbeat("alive", LEASE))
-    clocks.pass_(ALL_BACK)
+    clocks.pass_(duty.took(rescued, clocks.now) - clocks.now)
     rescued = direct.run(duty.call(clocks.now))
     assert (rescued.step, rescued.workers) == (None, ["dead"])
-    assert lease_end(direct, queue, "alive") == 61 + LEASE
+    assert lease_end(direct, queue, "alive") == back_at + LEASE
+
+
+def test_a_scheduler_that_starts_when_the_server_is_back_waits_for_workers_that_live(direct, queue, clocks):
+    for worker in ("alive", "dead"):
+        direct.run(queue.heartbeat(worker, LEASE, first=True))
+    clocks.pass_(60)
+    duty = duties.Rescuer(queue, LEASE)
+    rescued = direct.run(duty.call(clocks.now))
+    assert rescued.workers == []
+    clocks.pass_(duty.took(rescued, clocks.now) - clocks.now)
+    direct.run(queue.heartbeat("alive", LEASE))
+    settle(direct, duty, clocks)
+    assert direct.client.zrange(queue.keys.workers, 0, -1) == [b"alive"]
+
+
+def test_a_call_that_waits_in_a_server_that_hangs_rescues_no_jobs(direct, queue, clocks):
+    """Heartbeats may wait behind it."""
+    duty = duties.Rescuer(queue, 4)
+    settle(direct, duty, clocks)
+    direct.run(queue.heartbeat("alive", 4, first=True))
+    began = clocks.now
+    clocks.set(began + 4.5)
+    rescued = direct.run(duty.call(began))
+    assert (rescued.step, rescued.workers) == (None, [])
+    clocks.pass_(4.5)
+    duty.took(rescued, clocks.now)
+    assert direct.run(duty.call(clocks.now)).workers == []
 
 
 def test_a_first_look_that_waits_for_the_server_does_not_cut_leases_short_later(direct, queue, clocks):

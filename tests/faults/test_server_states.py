@@ -69,7 +69,7 @@ def check(system, load: Load, *, once: bool = True) -> None:
     found = system.audit(load.accepted)
     assert found.sound, found
     assert found.completed == load.count, found
-    assert found.twice == [] or not once, found
+    assert found.twice == [] or not once, "\n".join([str(found), *system.warnings()])
     assert (load.lies, load.strange) == ([], [])
     assert system.findings() == []
 

@@ -200,13 +200,23 @@ def test_a_clock_that_is_set_again_moves_leases_again(lab):
     assert lab.scores("workers") == {"w1": lease + 7_200_000}
 
 
-@pytest.mark.parametrize("step", [5000, -5000, 0])
+@pytest.mark.parametrize("step", [1000, -5000, 0])
 def test_clocks_may_differ_a_little(lab, step):
     lab.hire()
     last = lab.now
     lab.set_clock(lab.now + 20_000 + step)
     rescued = lab.run(lab.queue.rescue(last, 20.0))
     assert (rescued.step, rescued.workers) == (None, ["w1"])
+
+
+@pytest.mark.parametrize("wait", [1001, 5000])
+def test_a_call_that_waited_for_the_server_rescues_no_jobs(lab, wait):
+    """Heartbeats may wait behind it."""
+    lab.seed_processing()
+    last = lab.now
+    lab.set_clock(lab.now + 20_000 + wait)
+    assert lab.run(lab.queue.rescue(last, 20.0)) == (None, lab.now, 0, 0, [])
+    assert lab.run(lab.queue.rescue(lab.now, 0.0)).returned == 1
 
 
 def test_a_first_look_knows_of_no_step(lab):

@@ -7,7 +7,6 @@ from gopher.config.settings import Settings
 from gopher.queue.keys import Keys
 from gopher.queue.moves import Queue
 from gopher.queue.replies import Promoted, Pruned, Rescued
-from gopher.server.loop_connection import ALL_BACK
 
 NOW = 1000.0
 SERVER_NOW = 1_790_000_000_000
@@ -65,22 +64,44 @@ def test_the_rescuer_reports_the_time_since_its_last_call_so_that_a_changed_cloc
 
 def test_the_rescuer_forgets_its_last_look_once_the_clock_was_set(queue):
     rescuer = Rescuer(queue, 30.0)
-    rescuer.call(NOW)
     rescuer.took(rescued(), NOW)
-    rescuer.call(NOW + 5)
     assert rescuer.took(rescued(step=3_600_000), NOW + 5) == NOW + 5
     assert rescuer.call(NOW + 5).arguments[-2:] == ("", "")
+
+
+def limits(rescuer, monkeypatch, times):
+    """Return how many jobs calls that are sent at these times may rescue; each has its reply at once."""
+    found = []
+    for now in times:
+        monkeypatch.setattr("time.monotonic", lambda now=now: now)
+        found.append(int(rescuer.call(now).command()[4]))
+        rescuer.took(rescued(), now)
+    return found
 
 
 def test_the_rescuer_rescues_no_jobs_after_its_calls_were_refused_for_a_while(queue, monkeypatch):
     """Workers whose heartbeats were refused as well may need a moment longer."""
     rescuer = Rescuer(queue, 30.0)
-    rescuer.call(NOW)
-    later = rescuer.call(NOW + 2)
-    monkeypatch.setattr("time.monotonic", lambda: NOW + 2)
+    assert limits(rescuer, monkeypatch, [0, 5, 10])[-1] == LIMIT
+    later = rescuer.call(15)
+    monkeypatch.setattr("time.monotonic", lambda: 17)
     assert later.command()[4] == "0"
-    assert rescuer.took(rescued(), NOW + 2) == NOW + 2 + ALL_BACK
-    assert rescuer.call(NOW + 2 + ALL_BACK).command()[4] == str(LIMIT)
+    assert rescuer.took(rescued(), 17) == 22
+    assert limits(rescuer, monkeypatch, [22, 27]) == [0, LIMIT]
+
+
+def test_the_rescuer_waits_again_for_workers_when_the_server_was_gone_again(queue, monkeypatch):
+    """Although the call that finds it back was made just before that."""
+    rescuer = Rescuer(queue, 4.0)
+    period = 4.0 / 6
+    found = limits(rescuer, monkeypatch, [0, period, 4.5, 4.5 + period, 9, 9 + period, 9 + 3.9, 13.1])
+    assert found == [0, 0, 0, 0, 0, 0, 0, 0]
+    assert limits(rescuer, monkeypatch, [13.7, 14.3, 14.9, 15.5, 16.1, 16.7, 17.2])[-1] == LIMIT
+
+
+def test_a_rescuer_that_has_just_begun_gives_workers_time_to_come_back(queue, monkeypatch):
+    """It can't know how long nobody could reach the server."""
+    assert limits(Rescuer(queue, 30.0), monkeypatch, [1000, 1005, 1010]) == [0, 0, LIMIT]
 
 
 def test_the_rescuer_continues_at_once_while_a_call_is_full(queue):

@@ -10,6 +10,7 @@
 
 local limit, max_lost = tonumber(ARGV[1]), tonumber(ARGV[2])
 local STEP_TOLERANCE = 5000 -- ms that two clocks may differ by without one having been set
+local LATE = 1000 -- ms after which a call waited so long for this server that others' heartbeats may wait behind it
 local STEP_KEPT = 3600000 -- ms that a step is remembered: far longer than the time since any caller's last call
 local FENCE_KEPT = 600000 -- ms that a lost worker is remembered: far longer than any of its calls can be under way
 allow_when_full()
@@ -28,6 +29,9 @@ if ARGV[4] ~= '' then
       redis.call('ZINCRBY', P .. KEY.workers, step, worker)
     end
     return { 'STEP', step }
+  end
+  if step > LATE then
+    limit = 0
   end
 end
 
