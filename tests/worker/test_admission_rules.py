@@ -110,6 +110,16 @@ class Worker:
         for child in self.crew.pool.children.values():
             child.jobs = deque(each for each in child.jobs if each.job.id != f"id-{number}")
 
+    def child_of(self, number):
+        children = self.crew.pool.children.values()
+        return next(each for each in children if each.head and each.head.job.id == f"id-{number}")
+
+    def grows(self, number, size, now):
+        """Let a job be seen with so many bytes more than its child began with."""
+        child = self.child_of(number)
+        child.resident = child.fresh + size
+        self.admission.look_at_first_jobs(now)
+
     def close(self):
         for child in self.crew.pool.children.values():
             child.close()
@@ -178,10 +188,37 @@ def test_a_job_that_was_killed_for_memory_runs_alone(worker):
 def test_jobs_of_an_unknown_type_are_tried_out(worker):
     assert worker.hand_out(job(1, "t600")) == ([1], [])
     assert worker.hand_out(job(2, "new"), job(3, "new")) == ([1, 2], [3])
-    (child,) = (each for each in worker.crew.pool.children.values() if each.jobs and each.jobs[0].job.id == "id-2")
+    child = worker.child_of(2)
     worker.admission.ended(child, child.jobs[0], Completed(1, 0.1, b"", Usage(0.1, 0.0, 20 * MIB)))
     worker.end(2)
     assert worker.hand_out(job(4, "new")) == ([1, 3, 4], [])
+
+
+@pytest.fixture
+def first_job(worker):
+    """A job of an unknown type that began at 100 s, beside another one; a second of its type does not fit."""
+    assert worker.hand_out(job(9, "t400"), now=100.0) == ([9], [])
+    assert worker.hand_out(job(1, "new"), job(2, "new"), now=100.0) == ([1, 9], [2])
+    worker.child_of(1).head.started = 100.0
+
+
+@pytest.mark.usefixtures("first_job")
+def test_others_of_a_new_type_follow_once_its_first_job_has_stopped_growing(worker):
+    for now, size in ((100.25, 70), (100.5, 120), (100.75, 121), (100.9, 122)):
+        worker.grows(1, size * MIB, now)
+        assert worker.hand_out(now=now) == ([1, 9], [2]), now
+    worker.grows(1, 122 * MIB, 101.0)
+    # It may grow again: jobs of its type count for twice what it has grown by so far.
+    assert worker.admission.need_of("new", 0) == 244 * MIB
+    assert worker.hand_out(now=101.0) == ([1, 2, 9], [])
+
+
+@pytest.mark.usefixtures("first_job")
+def test_a_first_job_that_has_hardly_grown_says_nothing_for_two_seconds(worker):
+    worker.grows(1, 20 * MIB, 101.75)
+    assert worker.hand_out(now=101.75) == ([1, 9], [2])
+    worker.grows(1, 20 * MIB, 102.25)
+    assert worker.hand_out(now=102.25) == ([1, 2, 9], [])
 
 
 # What was killed

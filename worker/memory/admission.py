@@ -21,6 +21,7 @@ from gopher.worker.running import Running
 from gopher.jobs.models import WorkerMemory
 from gopher.telemetry.logs import get_logger
 
+from .first_jobs import FirstJobs
 from .held import Held
 from .learning import Learning
 from .ledger import NEGLIGIBLE, Ledger
@@ -34,8 +35,6 @@ log = get_logger("worker")
 UNKNOWN = 512 * 2**20
 #: Bytes that must be left for it all the same, if no other such job runs: it is tried out.
 TRIED = 64 * 2**20
-#: Seconds after which what a running job has grown by says something of its type, if nothing else is known.
-_TELLING = 2.0
 #: Seconds for which others may pass a job by.
 PATIENCE = 30.0
 #: Seconds between two looks at the limit, and between two looks at children while memory is scarce.
@@ -66,8 +65,7 @@ class Admission:
         self._unknown_is_small = self._all_are_small = True
         #: Whether more than its share is in use by a job, or jobs are held.
         self._is_tight = False
-        #: What running jobs have grown by, of types of which nothing else is known.
-        self._so_far: dict[str, int] = {}
+        self._first_jobs = FirstJobs()
         self._check_at = self._refresh_at = 0.0
 
     # Which jobs start
@@ -146,18 +144,16 @@ class Admission:
     def need_of(self, job_type: str, file_class: int) -> int:
         """Return the bytes that a job of a type needs, with files of a class."""
         need = self.sizes.need(job_type, file_class)
-        if need is not None:
-            return need
-        if job_type in self._so_far:
-            return max(2 * self._so_far[job_type], _LEFT_OVER)
-        return self._need_of_unknown
+        if need is None:
+            need = self._first_jobs.need(job_type)
+        return self._need_of_unknown if need is None else need
 
     @property
     def _need_of_unknown(self) -> int:
         return max(min(UNKNOWN, self.room // 2), TRIED)
 
     def _is_unknown(self, running: Running) -> bool:
-        return not self.sizes.knows(running.job.type) and running.job.type not in self._so_far
+        return not self.sizes.knows(running.job.type) and not self._first_jobs.tells(running.job.type)
 
     @property
     def room(self) -> int:
@@ -221,6 +217,7 @@ class Admission:
             return
         if now >= self._refresh_at:
             self.refresh(now)
+        self.look_at_first_jobs(now)
         if self._in_use > _SCARCE * self.limit.for_jobs:
             self._look_closely(now)
         self._is_tight = self._is_tight or self._is_scarce()
@@ -245,7 +242,6 @@ class Admission:
         self.ledger.look(now)
         self.sizes.fresh = self.ledger.fresh
         self._look(now)
-        self._note_growth(now)
         self._learning.ask(self._here(), now)
         self._classify()
 
@@ -258,16 +254,14 @@ class Admission:
         """Return the types of the jobs that are here."""
         return {running.job.type for running in self._crew.in_hand()}
 
-    def _note_growth(self, now: float) -> None:
-        for child in self._pool.children.values():
-            head = child.head
-            if head is None or self.sizes.knows(head.job.type) or now - head.started < _TELLING:
-                continue
-            self._so_far[head.job.type] = max(child.grown, self._so_far.get(head.job.type, 0))
+    def look_at_first_jobs(self, now: float) -> None:
+        """Look how much the running jobs of unknown types have grown."""
+        every = self._pool.children.values()
+        self._first_jobs.look([each for each in every if each.head and not self.sizes.knows(each.head.job.type)], now)
 
     def _learn(self, running: Running, need: int) -> None:
         self.sizes.saw(running.job.type, running.file_class, max(need, 0))
-        self._so_far.pop(running.job.type, None)
+        self._first_jobs.forget(running.job.type)
         self._classify()
 
     def _classify(self) -> None:
