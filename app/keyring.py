@@ -4,7 +4,7 @@ A process holds all keys of the server in memory, so that a request costs the se
 seconds, with a request, it asks whether they have changed: so a revoked key stops within that time. A secret that may
 be that of a new key makes it ask at once, but guesses do so twice a second at most. Keys that could not be read for
 five seconds are not accepted any more, while those of GOPHER_API_KEYS still are. An unreachable server is asked once a
-second.
+second; a secret that is not known meanwhile can't be refused.
 """
 
 import hashlib
@@ -19,14 +19,15 @@ from gopher.errors import GopherError, QueueUnavailable, ServerError
 from gopher.jobs.api_keys import SECRET
 from gopher.queue.api_keys import UNREAD, USE_NOTED_FOR, note_use, read_keys
 from gopher.queue.store import Server
+from gopher.server.executor import PATIENCE
 from gopher.telemetry.logs import get_logger
 
 #: Seconds for which keys are used without asking whether they have changed, and for which they are used at most.
 FRESH, LONGEST = 2.0, 5.0
 #: Seconds after which an unreachable server is asked again.
 _ASK_AGAIN = 1.0
-#: Seconds for which reading is tried if nothing is known otherwise: a connection may have been closed meanwhile.
-_PATIENCE = 0.5
+#: Seconds for which reading is tried if nothing is known otherwise: as for the call that the request is for.
+_PATIENCE = PATIENCE
 #: How often unknown secrets make a process ask: per second, and at once.
 _GUESSES, _GUESSES_AT_ONCE = 2.0, 10.0
 #: How many unknown secrets are remembered.
@@ -74,7 +75,12 @@ class Keyring:
         digest = hashlib.sha256(secret).digest()
         key = self._configured.get(digest)
         if key is None and SECRET.fullmatch(secret):
-            self._refresh(for_new=digest not in self._kept and self._may_ask(digest))
+            asks = digest not in self._kept and self._may_ask(digest)
+            self._refresh(for_new=asks)
+            if asks and self._failed_at > self._read_at:
+                # It may be a new key: to answer that there is none would be a guess.
+                self._unknown.discard(digest)
+                raise self._unreadable()
             key = self._valid(self._kept.get(digest))
             if key is not None:
                 self._note_use(digest)

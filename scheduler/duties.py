@@ -5,7 +5,6 @@ Each is one atomic script with a limit, so that any number of schedulers can run
 """
 
 import random
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
@@ -14,10 +13,10 @@ from gopher.config.settings import Settings
 from gopher.queue.moves import SERIES, Queue
 from gopher.queue.relay import Relay
 from gopher.queue.replies import Posted, Promoted, Pruned, Rescued, Sampled
+from gopher.queue.rescuing import Rescues, steady
 from gopher.queue.survey import Survey
 from gopher.server.calls import Call
 from gopher.server.loop_connection import ALL_BACK
-from gopher.server.pipeline import WAITED
 from gopher.telemetry.logs import get_logger
 
 log = get_logger("scheduler")
@@ -126,47 +125,48 @@ class Rescuer(Duty):
     """
 
     def __init__(self, queue: Queue, lease: float) -> None:
-        self._queue = queue
-        #: Seconds between two calls.
+        self._name = queue.name
+        self._rescues = Rescues(queue)
+        #: Seconds between two calls, and those without a reply that are too many: a worker's heartbeat came before, and
+        #: its lease lasts longer.
         self._period = min(max(lease / 6, 0.5), 5.0)
+        self._longest_silence = max(lease / 2, self._period + 0.25)
         #: Seconds for workers to send heartbeats once the server is back.
         self._grace = min(lease, ALL_BACK)
-        #: The server's time (ms) in the last reply, unless its clock was changed.
-        self._last_now: int | None = None
-        #: When the last reply came, and when all live workers are back (monotonic s).
-        self._heard_at = float("-inf")
+        #: When all live workers are back (steady s).
         self._all_back_at = 0.0
 
     def call(self, now: float) -> Call:
-        # Not `now`: what counts is when it is sent.
-        return self._queue.rescue(self._last_now, lambda: time.monotonic() - self._heard_at, self._limit)
+        return self._rescues.call(self._limit)
 
     def _limit(self) -> int:
-        now = time.monotonic()
-        return 0 if now < self._all_back_at or self._was_unheard(now) else LIMIT
+        """Return how many jobs a call that is sent now may rescue."""
+        now = steady()
+        return 0 if now < self._all_back_at or self._was_silent(now) else LIMIT
 
-    def _was_unheard(self, now: float) -> bool:
-        """Return whether a reply at this time comes later than it should after the last one."""
-        return now - self._heard_at > self._period + WAITED
+    def _was_silent(self, now: float) -> bool:
+        return now - self._rescues.heard_at > self._longest_silence
 
     def took(self, reply: Rescued, now: float) -> float:
-        if self._was_unheard(now):
-            self._all_back_at = now + self._grace
-        self._heard_at = now
+        read_at = steady()
+        if reply.step is not None or self._was_silent(read_at):
+            self._all_back_at = read_at + self._grace
+        self._rescues.took(reply)
         if reply.step is not None:
             log.warning("the server's clock was changed; leases were shifted", by_ms=reply.step)
-            self._last_now = None
             return now
-        self._last_now = reply.now
         if reply.returned or reply.died or reply.workers:
             log.warning(
                 "requeued jobs of lost workers",
-                queue=self._queue.name,
+                queue=self._name,
                 jobs=reply.returned,
                 dead=reply.died,
                 workers=",".join(reply.workers),
             )
-        return now if reply.returned + reply.died >= LIMIT else now + self._period
+        if reply.returned + reply.died >= LIMIT:
+            return now
+        grace = self._all_back_at - read_at
+        return now + (min(grace, self._period) if grace > 0 else self._period)
 
 
 class Pruner(Duty):

@@ -94,7 +94,10 @@ class Dispatcher:
             self._outcomes.no_handler(running, now)
 
     def _give_back(self, running: Running) -> None:
-        self._queues[running.queue].settler.requeue(running)
+        served = self._queues[running.queue]
+        served.settler.requeue(running)
+        # Before anything of a queue of lower preference.
+        served.fetcher.more = True
 
     # From the queues
 

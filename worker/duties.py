@@ -6,6 +6,7 @@ from collections.abc import Callable
 from gopher.queue.moves import Queue
 from gopher.queue.relay import Relay
 from gopher.queue.replies import Rescued
+from gopher.queue.rescuing import Rescues
 from gopher.server.calls import Call
 from gopher.server.pipeline import WAITED
 from gopher.telemetry.logs import get_logger
@@ -33,9 +34,7 @@ class QueueDuties:
         self._relay = relay
         self._lease = lease
         self._due_at = due_at
-        #: The server's time (ms) in the reply to the last rescue, and when it arrived (monotonic s).
-        self._last_now: int | None = None
-        self._looked_at = 0.0
+        self._rescues = Rescues(served.queue)
 
     @property
     def due_at(self) -> float:
@@ -63,20 +62,13 @@ class QueueDuties:
         pipeline.add(queue.sample())
 
     def _rescue(self, asked_at: float) -> Call:
-        looked_at = self._looked_at
         # No rescue if the call had to wait: leases have expired that could not be extended.
-        return self._served.queue.rescue(
-            self._last_now,
-            lambda: time.monotonic() - looked_at,
-            lambda: RESCUED_AT_ONCE if time.monotonic() - asked_at <= WAITED else 0,
-        )
+        return self._rescues.call(lambda: RESCUED_AT_ONCE if time.monotonic() - asked_at <= WAITED else 0)
 
     def _take_rescued(self, reply: Rescued | Exception) -> None:
-        if isinstance(reply, Exception) or reply.step is not None:
-            self._last_now = None
+        if isinstance(reply, Exception):
             return
-        # The time of the reply: the call may have waited long for an unavailable server.
-        self._last_now, self._looked_at = reply.now, time.monotonic()
+        self._rescues.took(reply)
         if reply.workers or reply.returned:
             log.warning(
                 "requeued jobs of lost workers", queue=self._served.name, jobs=reply.returned, workers=reply.workers

@@ -9,6 +9,7 @@ from functools import partial
 
 from gopher.queue.replies import Heartbeat
 from gopher.queue.store import Server
+from gopher.server.calls import TimedCall
 from gopher.server.loop_connection import ALL_BACK
 from gopher.telemetry.liveness import HealthFile
 from gopher.telemetry.logs import bind, get_logger
@@ -110,10 +111,10 @@ class Lease:
     def extend(self, served: ServedQueue) -> None:
         """Send a heartbeat for one queue."""
         served.lease.unanswered = True
-        call = served.queue.heartbeat(self.worker_id, self.seconds, first=not served.lease.granted)
-        served.fetcher.pipeline.add(call, partial(self._take_answer, served, self.worker_id))
+        call = TimedCall(*served.queue.heartbeat(self.worker_id, self.seconds, first=not served.lease.granted))
+        served.fetcher.pipeline.add(call, partial(self._take_answer, served, call, self.worker_id))
 
-    def _take_answer(self, served: ServedQueue, asked_as: str, reply: Heartbeat | Exception) -> None:
+    def _take_answer(self, served: ServedQueue, call: TimedCall, asked_as: str, reply: Heartbeat | Exception) -> None:
         served.lease.unanswered = False
         if asked_as != self.worker_id:
             return
@@ -122,9 +123,9 @@ class Lease:
         elif reply.lost:
             self.lose()
         else:
-            self._take_extension(served, reply, time.monotonic())
+            self._take_extension(served, reply, call.sent_at, time.monotonic())
 
-    def _take_extension(self, served: ServedQueue, reply: Heartbeat, now: float) -> None:
+    def _take_extension(self, served: ServedQueue, reply: Heartbeat, sent_at: float, now: float) -> None:
         lease = served.lease
         lease.granted = True
         served.inventory.compare(reply.listed, lambda: self._tokens(served), self.worker_id)
@@ -132,7 +133,8 @@ class Lease:
         if now - lease.heard_at > self.seconds / 2:
             # The server was unavailable: other workers may need a little longer to send their heartbeats.
             lease.all_back_at = now + min(self.seconds, ALL_BACK)
-        lease.heard_at = now
+        # The reply may have been read late: the lease began when the server executed the heartbeat, if not earlier.
+        lease.heard_at = sent_at
         self._health.heard()
         self._crew.cancel(reply.cancelling, now)
         for running in self._crew.take_held(reply.cancelling) if reply.cancelling else ():

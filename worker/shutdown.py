@@ -39,6 +39,8 @@ class Shutdown:
         self._timeout = timeout
         #: When running jobs are stopped (monotonic s); None until the shutdown starts.
         self._stop_by: float | None = None
+        #: When they were stopped (monotonic s): later than that if the process was starved or frozen.
+        self._stopped_at: float | None = None
         #: Whether the worker exits although some outcomes have not reached the server.
         self.gave_up = False
 
@@ -71,13 +73,14 @@ class Shutdown:
         """Stop the jobs that have not ended in time."""
         if self._stop_by is not None and now >= self._stop_by:
             self._crew.stop_all()
-            self.gave_up = self.gave_up or now > self._stop_by + LAST_WORDS
+            self._stopped_at = now if self._stopped_at is None else self._stopped_at
+            self.gave_up = self.gave_up or now > self._stopped_at + LAST_WORDS
 
     def wake_at(self, now: float) -> float:
         """Return when `enforce` is due (monotonic s). Its effects wake the event loop by themselves."""
         if self._stop_by is None:
             return float("inf")
-        return self._stop_by if now < self._stop_by else self._stop_by + LAST_WORDS
+        return self._stop_by if self._stopped_at is None else self._stopped_at + LAST_WORDS
 
     def done(self) -> bool:
         """Return whether nothing is left to wait for."""

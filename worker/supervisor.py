@@ -176,13 +176,13 @@ class Supervisor:
     def _serve(self) -> None:
         now = time.monotonic()
         for name in self._settings.worker_queues:
-            self._open(name, now)
+            self._open(name)
         self._lease.begin()
         self._duties.begin(list(self._queues.values()), now)
         if self._admission is not None:
             self._admission.begin(now)
 
-    def _open(self, name: str, now: float) -> ServedQueue:
+    def _open(self, name: str) -> ServedQueue:
         """Open a queue whose jobs are to be fetched."""
         internal = INTERNAL if name == self._settings.webhooks_queue else ()
         served = ServedQueue.open(
@@ -191,7 +191,6 @@ class Supervisor:
             self._clock,
             self._settings,
             [*self._registry, *internal],
-            now,
             with_prelude=self._exporter is not None,
         )
         if self._events is not None:
@@ -206,7 +205,7 @@ class Supervisor:
         if name in self._queues or not self._settings.worker_webhooks:
             return
         log.info("this worker also delivers webhooks", queue=name)
-        served = self._open(name, now)
+        served = self._open(name)
         self._info.serve_also(name)
         self._lease.begin_with(served)
         self._duties.add(served, now)

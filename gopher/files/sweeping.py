@@ -8,7 +8,7 @@ leaves a mark in the store, and while there is a fresh one of another, nothing i
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from itertools import islice
+from itertools import chain, islice
 from typing import NamedTuple
 
 from gopher.base.names import JOB_ID
@@ -55,7 +55,8 @@ def sweep(store: Store, server: Server, *, older_than: float | None = None, grac
         )
         return Swept(0, 0, is_shared=True)
     files = size = 0
-    for file in (*_of_jobs(store, server, now, older_than, grace), *_uploads(store, server, now, grace)):
+    # Each some after they were looked at: a job that is submitted again meanwhile brings its files along.
+    for file in chain(_of_jobs(store, server, now, older_than, grace), _uploads(store, server, now, grace)):
         if store.delete(file.key):
             files, size = files + 1, size + file.size
     return Swept(files, size)
@@ -127,7 +128,7 @@ def _uploads(store: Store, server: Server, now: float, grace: float) -> Iterator
 
 
 def existing(server: Server, job_ids: Iterable[str]) -> set[str]:
-    """Return those ids of which there is a job."""
+    """Return those ids of which there is a job, or one is on its way to another queue."""
     names = server.queues()
     by_hint: dict[str, list[str]] = {}
     for name in names:
@@ -141,6 +142,8 @@ def existing(server: Server, job_ids: Iterable[str]) -> set[str]:
 
 def _found(server: Server, places: dict[str, list[str]]) -> set[str]:
     pairs = [(job_id, name) for job_id, names in places.items() for name in names]
+    keys = {name: server.keys.for_queue(name) for _, name in pairs}
+    asked = [("EXISTS", keys[name].job(job_id), keys[name].moved(job_id)) for job_id, name in pairs]
     with explained():
-        counts = ask(server.client, [("EXISTS", server.keys.for_queue(name).job(job_id)) for job_id, name in pairs])
+        counts = ask(server.client, asked)
     return {job_id for (job_id, _), count in zip(pairs, counts, strict=True) if count}

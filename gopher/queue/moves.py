@@ -219,19 +219,28 @@ class Queue(NewJobs, GradualMoves, ScheduleMoves, TransferMoves, BatchMoves, Par
         return self._make("relayed", (queue, *entries), int)
 
     def rescue(
-        self, last_now: int | None, elapsed: float | Callable[[], float], limit: int | Callable[[], int] = 100
+        self,
+        last_now: int | None,
+        elapsed: float | Callable[[], float],
+        limit: int | Callable[[], int] = 100,
+        *,
+        since_reply: Callable[[], float] | None = None,
     ) -> Call:
         """Move the jobs of lost workers to the head of pending (rescue.lua). The reply is a `Rescued`.
 
-        `last_now` is the server's now (ms) in the reply to the caller's last call, `elapsed` the seconds since that
-        by the caller's own steady clock: together they tell a clock that was set from time that passed. A call that may
-        wait until the server can be reached takes functions, which are called when it is sent.
+        `last_now` is the server's now (ms) in the reply to the caller's last call, `elapsed` the seconds since that was
+        sent by the caller's own steady clock, and `since_reply` those since the reply was read, if that may have been
+        late: together they tell a clock that was set from time that passed. A call that may wait until the server can
+        be reached takes functions, which are called when it is sent.
         """
 
         def since() -> int:
             return round((elapsed() if callable(elapsed) else elapsed) * 1000)
 
-        last: tuple[Any, ...] = ("", "") if last_now is None else (last_now, since)
+        def since_read() -> int:
+            return since() if since_reply is None else round(since_reply() * 1000)
+
+        last: tuple[Any, ...] = ("", "", "") if last_now is None else (last_now, since, since_read)
         return LateCall(*self._call("rescue", (limit, MAX_LOST, self._retention, *last), read_rescued))
 
     def discard(self, job_ids: Sequence[str]) -> Call:

@@ -19,6 +19,7 @@ from gopher.errors import OutcomeUnknown, ServerError, TooManyQueues, UnknownQue
 from gopher.jobs.job import HINT_DIGITS, queue_hint
 from gopher.server.calls import Call, Command
 from gopher.server.errors import explained, is_unavailable
+from gopher.server.executor import PATIENCE
 
 from .index_entries import read_entry
 from .scripts import script
@@ -138,7 +139,7 @@ class QueueNames:
         if not_allowed := self._not_allowed(names):
             return not_allowed
         unsure = [name for name in dict.fromkeys(names) if not self.is_known(name)]
-        return self._refused(self._missing(unsure)) if unsure else []
+        return self._refused(self._missing(unsure, PATIENCE)) if unsure else []
 
     def _not_allowed(self, names: Iterable[str]) -> list[str]:
         settings = self._server.settings
@@ -154,12 +155,14 @@ class QueueNames:
             return
         # Before the read, since removals after it are based on what it has seen.
         now = time.monotonic()
+        were_known = self._were_known(unsure, now)
         self._let_others_go_on(unsure, now)
         try:
-            if new := self._missing(unsure):
+            # Nothing waits for queues that were known: their jobs are stored in any case.
+            if new := self._missing(unsure, 0.0 if were_known else PATIENCE):
                 self._register_new(new)
         except BaseException as error:
-            if not (is_unavailable(error) and self._were_known(unsure, now)):
+            if not (is_unavailable(error) and were_known):
                 for name in unsure:
                     self._known.pop(name, None)
                 raise
@@ -183,12 +186,12 @@ class QueueNames:
         """
         return all(now - self._known.get(name, float("-inf")) < STILL_KNOWN for name in names)
 
-    def _missing(self, names: Sequence[str]) -> list[str]:
+    def _missing(self, names: Sequence[str], patience: float) -> list[str]:
         """Return the unregistered ones; check in the same round trip whether the server was emptied."""
         known = Command(self._keys.queues, ("SMISMEMBER", self._keys.queues, *names))
         try:
             # Not by redis-py's client, which most programs that submit jobs need for nothing else.
-            mark, there = self._server.run_each([self._server.installation.read_command(), known], patience=0.0)
+            mark, there = self._server.run_each([self._server.installation.read_command(), known], patience=patience)
         except OutcomeUnknown as error:
             # Of a read. That nothing was stored is certain.
             problem = error.__cause__ or error

@@ -1,5 +1,6 @@
 """Calls of scripts and plain commands, each a value that can parse its reply."""
 
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
@@ -70,6 +71,16 @@ class CountedCall(Call):
 
     def command(self) -> tuple[Any, ...]:
         self.times_sent += 1
+        return super().command()
+
+
+class TimedCall(Call):
+    """A call that notes when it was sent last (monotonic s)."""
+
+    sent_at = 0.0
+
+    def command(self) -> tuple[Any, ...]:
+        self.sent_at = time.monotonic()
         return super().command()
 
 

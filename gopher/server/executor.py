@@ -125,6 +125,7 @@ class Executor:
         delays: Iterator[float] | None = None
         sent, rooms = False, 0
         since: float | None = None
+        is_on_another = False
         while True:
             try:
                 return attempt(since)
@@ -147,8 +148,12 @@ class Executor:
                 problem = error
             delays = delays or pauses(cap=self._longest_pause)
             delay = next(delays)
-            if time.monotonic() + delay > give_up_at or not may_wait():
+            # A connection that was forgotten on the way says nothing of the server: another one is tried in any case,
+            # also by a process that had no processor meanwhile.
+            must_try_another = since is not None and not is_on_another and patience > 0
+            if (time.monotonic() + delay > give_up_at and not must_try_another) or not may_wait():
                 raise given_up(problem, sent) from problem
+            is_on_another = since is not None
             sleep(delay)
             self._look_again(problem)
 

@@ -192,8 +192,13 @@ class _Inquiry:
                         continue
                     selector.register(connection, selectors.EVENT_WRITE, (server, hiredis.Reader(), []))
             until = time.monotonic() + limit
-            while selector.get_map() and (left := until - time.monotonic()) > 0:
-                for key, mask in selector.select(left):
+            while selector.get_map():
+                left = until - time.monotonic()
+                ready = selector.select(max(left, 0))
+                # What has arrived counts, also if this process had no processor until now.
+                if left <= 0 and (not ready or left < -limit):
+                    break
+                for key, mask in ready:
                     server, _, replies = key.data
                     if not self._is_answered(key, mask, selector):
                         continue

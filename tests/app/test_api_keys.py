@@ -4,24 +4,27 @@ import hashlib
 import re
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from uuid import uuid4
 
 import msgspec
 import pytest
 import redis
+from gopher.app.keyring import Keyring
 from redis.exceptions import ResponseError
 
 from gopher.api_client.client import HttpClient
 from gopher.base.times import from_rfc3339
 from gopher.client import Client
 from gopher.config.settings import Settings
-from gopher.errors import InvalidJob, JobConflict, KeyNotFound
+from gopher.errors import InvalidJob, JobConflict, KeyNotFound, QueueUnavailable
 from gopher.jobs import api_keys
 from gopher.queue.api_keys import USE_NOTED_FOR, read_keys
+from gopher.queue.store import Server
 from gopher.server.embedded import EmbeddedServer
 from tests.app.conftest import running_api
+from tests.core.proxy import Proxy
 from tests.helpers import wait_until
 
 BOOT = "a-configured-secret"
@@ -319,6 +322,43 @@ def test_with_the_server_away_configured_keys_work_kept_ones_end_and_nothing_ope
             for _ in range(100):
                 assert status(api, kept, types) == 503
             assert time.monotonic() - began < 60, "each of 100 requests has tried to reach the server"
+
+
+@pytest.fixture
+def proxy(server):
+    with Proxy(server.socket_path) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def keyring(proxy, namespace):
+    """The keys as a process of the API knows them that reaches the server through a proxy."""
+    settings = Settings(redis_url=proxy.url, namespace=namespace, redis_timeout=0.5)
+    with Server(settings, connections=2) as server:
+        yield Keyring(settings, lambda: server)
+
+
+def test_a_server_that_hesitates_for_a_moment_keeps_no_request_out(proxy, keyring):
+    proxy.delay(0.8)
+    assert keyring.required() is False
+
+
+def test_a_new_key_is_not_refused_because_the_server_could_not_be_asked(proxy, keyring, redis_url, namespace):
+    with Client(redis_url, namespace=namespace) as client:
+        client.keys.create("old", "read")
+        assert keyring.required()
+        secret = client.keys.create("new", "read").secret.encode()
+    proxy.away = True
+    proxy.hang_up()
+    with pytest.raises(QueueUnavailable):
+        keyring.find(secret)
+    proxy.away = False
+    assert wait_until(lambda: found(keyring, secret)).name == "new"
+
+
+def found(keyring, secret):
+    with suppress(QueueUnavailable):
+        return keyring.find(secret)
 
 
 def test_an_api_that_has_never_reached_its_server_is_not_open(tmp_path):

@@ -74,14 +74,19 @@ def test_it_reads_how_many_jobs_came(prometheus, api, queue):
     for _ in range(3):
         assert api.post("/api/v1/jobs", json={"type": "email", "payload": EMAIL, "queue": queue}).status_code == 201
     waiting = f'gopher_queue_size{{queue="{queue}",priority="normal"}}'
-    wait_until(lambda: prometheus.value(waiting) == 3, 10, f"{waiting} to be 3")
-    assert prometheus.value('sum(gopher_jobs_enqueued_total{job_type="email"})') >= 3
-    assert prometheus.value("gopher_up") == 1
+    wait_until(lambda: prometheus.value(waiting) == 3, 20, f"{waiting} to be 3")
+    # While this machine is busy, a scrape may take too long: the next one is read.
+    enqueued = 'sum(gopher_jobs_enqueued_total{job_type="email"})'
+    wait_until(lambda: (prometheus.value(enqueued) or 0) >= 3, 20, f"{enqueued} to be 3")
+    wait_until(lambda: prometheus.value("gopher_up") == 1, 20, "gopher_up to be 1")
 
 
 def test_it_finds_no_fault_with_a_scrape(prometheus):
-    wait_until(lambda: prometheus.value("up") is not None, 10, "a scrape")
-    assert [(target["health"], target["lastError"]) for target in prometheus.targets()] == [("up", "")]
+    def found():
+        return [(target["health"], target["lastError"]) for target in prometheus.targets()]
+
+    # A fault of ours would stay. That a scrape takes too long, while this machine is busy, passes.
+    wait_until(lambda: found() == [("up", "")], 20, "a scrape without a fault")
 
 
 def test_it_takes_our_alert_rules(prometheus):

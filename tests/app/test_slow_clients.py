@@ -10,6 +10,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -121,9 +122,13 @@ def test_slow_clients_of_all_routes_do_not_keep_others_out(patient, framing, key
         assert_others_are_served(patient)
 
 
-def test_slow_clients_are_let_go_in_time(strict):
-    with ThreadPoolExecutor(len(SLOW)) as pool:
-        answers = dict(zip(SLOW, pool.map(partial(answer_to, strict), SLOW.values()), strict=True))
+def test_slow_clients_are_let_go_in_time(folder, redis_url):
+    # So many clients at once, and each is told in time what is wrong with its request, also on a busy machine.
+    with (
+        running_api(folder, redis_url, **variables("let-go", "4s")) as api,
+        ThreadPoolExecutor(len(SLOW)) as pool,
+    ):
+        answers = dict(zip(SLOW, pool.map(partial(answer_to, api), SLOW.values()), strict=True))
     assert {name for name, answer in answers.items() if status_of(answer) not in SLOW[name].statuses} == set()
     for name, answer in answers.items():
         if answer and status_of(answer) != 200 and SIGN_IN not in SLOW[name].first:
@@ -186,11 +191,12 @@ def test_a_client_that_reads_no_answer_is_let_go_in_time(strict):
 
 
 def read_slowly(connection, seconds):
-    """Return all that comes, read in more than the given time."""
-    answer, ends_at = b"", time.monotonic() + seconds
+    """Return all that comes, read in more than the given time from its beginning on."""
+    answer, ends_at = b"", None
     try:
         while piece := connection.recv(65536):
             answer += piece
+            ends_at = ends_at or time.monotonic() + seconds
             if time.monotonic() < ends_at:
                 time.sleep(0.02)
             else:
@@ -321,17 +327,31 @@ def test_requests_in_pieces_are_answered_like_whole_ones(patient, seed):
     assert answers.count(b'"accepted"') == sent.count(BATCH.encode())
 
 
+def answer_to_steady(api, head, piece, times, pause):
+    """Return the answer to a request whose body comes piece by piece, for longer than the API waits for the next one.
+
+    Whoever is itself held up, on a busy machine, does not send steadily, and begins anew.
+    """
+    for _ in range(5):
+        with connect(api) as connection:
+            connection.sendall(head)
+            sent_at = [time.monotonic()]
+            for _ in range(times):
+                say(connection, piece)
+                time.sleep(pause)
+                sent_at.append(time.monotonic())
+            assert sent_at[-1] - sent_at[0] > 0.8
+            answer = rest_of(connection)
+        if status_of(answer) == 201 or max(after - before for before, after in pairwise(sent_at)) <= 0.4:
+            break
+    return answer
+
+
 def test_lines_that_come_slowly_but_steadily_are_taken(strict):
     line = JOB + b"\n"
-    with connect(strict) as connection:
-        connection.sendall(post(BATCH, NDJSON, KEY, of_length(30 * len(line)), "Connection: close\r\n").encode())
-        started = time.monotonic()
-        for _ in range(30):
-            connection.sendall(line)
-            # Three times the least rate.
-            time.sleep(len(line) / 3072)
-        assert time.monotonic() - started > 0.8
-        answer = rest_of(connection)
+    head = post(BATCH, NDJSON, KEY, of_length(30 * len(line)), "Connection: close\r\n").encode()
+    # Three times the least rate.
+    answer = answer_to_steady(strict, head, line, 30, len(line) / 3072)
     assert status_of(answer) == 201
     assert b'"accepted":30' in answer
 
@@ -467,15 +487,8 @@ UPLOAD = post("/api/v1/files", KEY, "Connection: close\r\n", of_length(100_000))
 
 
 def test_an_upload_that_comes_slowly_but_steadily_is_taken(strict):
-    with connect(strict) as connection:
-        connection.sendall(UPLOAD)
-        started = time.monotonic()
-        for _ in range(10):
-            connection.sendall(b"a" * 10_000)
-            # Ten times the least rate, within which the time for an ordinary request ends.
-            time.sleep(0.1)
-        assert time.monotonic() - started > 0.8
-        assert status_of(rest_of(connection)) == 201
+    # Ten times the least rate, within which the time for an ordinary request ends.
+    assert status_of(answer_to_steady(strict, UPLOAD, b"a" * 10_000, 10, 0.1)) == 201
 
 
 def test_an_upload_that_comes_too_slowly_is_given_up(strict):

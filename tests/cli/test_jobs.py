@@ -97,9 +97,9 @@ def test_follows_a_real_job_to_its_result(run: Run, background: Background) -> N
     answer = run("submit", "-t", "math", "-p", '{"operation": "factorial", "number": 30}', "--wait", "--json")
     assert answer.code == 0
     assert answer.json["result"]["result"] == "265252859812191058636308480000000"
-    told = run("workers").out.splitlines()
-    assert told[0].split()[0] == "WORKER"
-    assert "0/1" in told[1]
+    assert run("workers").out.split()[0] == "WORKER"
+    # The worker notes a moment later that it is done.
+    wait_until(lambda: "0/1" in run("workers").out.splitlines()[1], 20, "the worker to be idle")
 
 
 def test_worker_options_are_checked_as_their_variables_are(run: Run) -> None:

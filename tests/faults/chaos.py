@@ -33,11 +33,12 @@ from tests.faults.storms import (
     zombies,
 )
 from tests.topologies.storm import Field, failovers
+from tests.worker.processes import QUICK
 
 #: Seconds that all storms take at full size.
 FULL = 600.0
 LEASE = 10.0
-_ZOO = {"GOPHER_HANDLERS": "tests.monsters", "WORKER_MAX_CRASHES": "1"}
+_ZOO = {"GOPHER_HANDLERS": "tests.monsters", "WORKER_MAX_CRASHES": "1", "WORKER_KILL_GRACE": QUICK["WORKER_KILL_GRACE"]}
 _COLUMNS = ("storm", "faults", "accepted", "completed", "dead", "lost", "unfinished", "doubled", "twice", "refused",
             "recovery s", "seconds", "")  # fmt: skip
 

@@ -27,6 +27,13 @@ def system(seed: int) -> Iterator[System]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def unhurried(seed: int) -> Iterator[System]:
+    """As `system`, for tests that find each job run once: a lease that no stall of a busy machine outlasts."""
+    with System(seed=seed, lease="15s") as running:
+        yield running
+
+
 @pytest.fixture(scope="package")
 def proxied(seed: int) -> Iterator[System]:
     """One worker, one process of the API and a scheduler that reach the server through the fault proxy.

@@ -250,7 +250,8 @@ def zombies(system: System, *, rounds: int, lease: float) -> Report:
     report.audit = system.audit([("-", job_id) for job_id in ids])
     report.wrong += system.findings()
     report.expect(report.refused == expected, f"{report.refused} results were refused, expected {expected}")
-    limit = lease / 6 + 2.0
+    # Left alone, a zombie's child would never end: six seconds more are for a busy machine.
+    limit = lease / 6 + 6.0
     report.expect(max(report.recoveries) <= limit, f"a zombie's child lived on for {max(report.recoveries):.2f} s")
     report.notes = "recovery: until the zombie's child is dead"
     return report
@@ -261,6 +262,9 @@ def _zombie_round(system: System, worker: Process) -> tuple[list[str], int, floa
     folder = system.folder / f"wake-{time.monotonic_ns()}"
     folder.mkdir()
     wait_until(system.complete, 10, "all workers")
+    # A worker's record may still list a child that was killed in the round before.
+    each = int(system._environ["WORKER_CONCURRENCY"])
+    wait_until(lambda: all(len(one.children()) == each for one in system.workers), 10, "all children")
     count = len(system.children())
     ids = [system.client.enqueue("faults.linger", {"until": str(folder / str(at))}) for at in range(count)]
     wait_until(lambda: len(_who_runs(system, ids)) == count, 10, "all children to run a job")
@@ -344,10 +348,19 @@ def _only_children(worker: Process) -> bool:
     return worker.session() == [worker.pid, *worker.children()]
 
 
-def timeouts(system: System, *, count: int, away: float = 0.0, seconds: float = 2.0, grace: float = 0.3) -> Report:
+def timeouts(
+    system: System,
+    *,
+    count: int,
+    away: float = 0.0,
+    seconds: float = 2.0,
+    grace: float = 0.3,
+    slack: float = 0.5,
+) -> Report:
     """Let jobs run into their timeouts in three ways; with `away`, the server is killed for so long meanwhile.
 
-    What counts is when the handler was stopped or its child was dead, by the clocks of handler and laboratory.
+    What counts is when the handler was stopped or its child was dead, by the clocks of handler and laboratory. A busy
+    machine may take `slack` seconds more.
     """
     report = Report("timeouts" + (" while the server is away" if away else ""), faults=count)
     hows = ["polite", "deaf", "in C"]
@@ -368,7 +381,7 @@ def timeouts(system: System, *, count: int, away: float = 0.0, seconds: float = 
     report.audit = system.audit([("-", job_id) for job_id in ids])
     report.recoveries = [lived - seconds for lived in watch.lived.values()]
     late = max(watch.lived.values())
-    limit = seconds + grace + 0.5
+    limit = seconds + grace + slack
     report.expect(late <= limit, f"a job lived for {late:.2f} s, allowed: {limit:.2f} s")
     report.expect(report.audit.dead == count, f"{report.audit.dead} of {count} jobs are dead letters")
     report.expect(not report.audit.twice, f"{len(report.audit.twice)} jobs ran twice")

@@ -4,6 +4,7 @@ import pytest
 from gopher.scheduler import duties
 
 from gopher.config.settings import Settings
+from gopher.queue import rescuing
 from gopher.queue.store import Server
 from gopher.server.loop_connection import ALL_BACK
 from tests.invariants.lab import START, LabQueue
@@ -27,9 +28,6 @@ class Clocks:
         self.now += seconds
         self.set(self.now)
 
-    def monotonic(self) -> float:
-        return self.now
-
 
 @pytest.fixture
 def direct(redis_url, namespace):
@@ -45,7 +43,7 @@ def queue(direct):
 @pytest.fixture
 def clocks(direct, queue, monkeypatch):
     made = Clocks(direct, queue)
-    monkeypatch.setattr(duties.time, "monotonic", made.monotonic)
+    monkeypatch.setattr(rescuing.time, "clock_gettime", lambda _clock: made.now)
     return made
 
 
@@ -119,6 +117,19 @@ def test_a_first_look_that_waits_for_the_server_does_not_cut_leases_short_later(
     rescued = direct.run(duty.call(clocks.now))
     assert (rescued.step, rescued.workers) == (None, [])
     assert lease_end(direct, queue, "alive") == 60 + LEASE
+
+
+def test_a_reply_that_is_read_late_is_no_clock_that_was_set(direct, queue, clocks):
+    """The scheduler was frozen, or its machine slept."""
+    duty = duties.Rescuer(queue, LEASE)
+    settle(direct, duty, clocks)
+    direct.run(queue.heartbeat("dead", LEASE, first=True))
+    ends = lease_end(direct, queue, "dead")
+    reply = direct.run(duty.call(clocks.now))
+    clocks.pass_(20)
+    clocks.pass_(duty.took(reply, clocks.now) - clocks.now)
+    assert direct.run(duty.call(clocks.now)).step is None
+    assert lease_end(direct, queue, "dead") == ends
 
 
 def test_a_clock_that_was_set_moves_the_leases_along(direct, queue, clocks):

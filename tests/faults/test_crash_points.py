@@ -230,7 +230,8 @@ def _finish(grounds: Grounds, mine: dict[str, list[str]], fates: Fates) -> None:
     kinds = {"worker": mine["supervisor"] + mine["child"], "scheduler": mine["scheduler"], "api": mine["api"]}
     for kind, some in kinds.items():
         queues = ",".join(map(points.queue_of, some))
-        grounds[kind].start("worker", "honest", WORKER_QUEUES=queues, WORKER_CONCURRENCY="2")
+        # Its own lease outlasts any stall of a busy machine: nobody else is to run what it has begun.
+        grounds[kind].start("worker", "honest", WORKER_QUEUES=queues, WORKER_CONCURRENCY="2", WORKER_LEASE="10s")
         grounds[kind].start("scheduler", "honest")
     for kind, some in kinds.items():
         _wait_for_ends(grounds[kind], some, fates)

@@ -4,12 +4,18 @@ import pytest
 
 from tests.faults.lab import System
 from tests.faults.storms import monsters
+from tests.worker.processes import QUICK
 
 
 @pytest.fixture(scope="module")
 def zoo(seed):
     with System(
-        workers=1, api=0, seed=seed, GOPHER_HANDLERS="tests.monsters", WORKER_MAX_CRASHES="1", WORKER_KILL_GRACE="300ms"
+        workers=1,
+        api=0,
+        seed=seed,
+        GOPHER_HANDLERS="tests.monsters",
+        WORKER_MAX_CRASHES="1",
+        WORKER_KILL_GRACE=QUICK["WORKER_KILL_GRACE"],
     ) as running:
         yield running
 

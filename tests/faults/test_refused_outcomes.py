@@ -92,25 +92,26 @@ def test_a_worker_rests_while_outcomes_are_to_be_sent_again_to_a_server_that_is_
         assert len(own.events()) == 8
 
 
-def test_a_job_that_the_worker_does_not_hold_is_requeued_while_it_works(system):
+def test_a_job_that_the_worker_does_not_hold_is_requeued_while_it_works(unhurried):
     """As if its outcome had been dropped: the lease of a worker that lives would cover it for good."""
-    client = system.client
+    client = unhurried.client
     queue = client.server.queue("default")
-    running = client.enqueue("faults.work", {"seconds": 3})
+    # Longer than three heartbeats, after which the other one is requeued: while a job runs, they come once a second.
+    running = client.enqueue("faults.work", {"seconds": 6})
     wait_until(lambda: client.inspector.state("default", running) == "processing")
     token = client.server.client.hget(queue.keys.job(running), "token").decode()
     worker_id = token.rpartition(".")[0]
-    lost, before = client.enqueue("faults.work", {}, delay="1h"), system.totals("reclaimed")
+    lost, before = client.enqueue("faults.work", {}, delay="1h"), unhurried.totals("reclaimed")
     with client.server.client.pipeline() as pipe:
         pipe.zrem(queue.keys.scheduled, lost)
         pipe.lpush(queue.keys.processing(worker_id), lost)
         pipe.hset(queue.keys.job(lost), mapping={"state": "processing", "token": f"{worker_id}.0", "attempts": 1})
         pipe.execute()
-    system.wait([lost, running], 20)
-    assert set(system.states([lost, running]).values()) == {"completed"}
-    assert system.totals("reclaimed") == before + 1
-    assert _seen(system, "start", [running]) == 1
-    assert "requeued a job that was in this worker's list but not held by it" in system.logs()
+    unhurried.wait([lost, running], 20)
+    assert set(unhurried.states([lost, running]).values()) == {"completed"}
+    assert unhurried.totals("reclaimed") == before + 1
+    assert _seen(unhurried, "start", [running]) == 1
+    assert "requeued a job that was in this worker's list but not held by it" in unhurried.logs()
 
 
 def test_a_worker_that_starts_while_its_calls_are_refused_takes_a_lease_and_declares_limits_later(seed):
@@ -143,8 +144,11 @@ def test_a_schedule_that_can_not_fire_is_tried_again_with_pauses(proxied):
 
 @pytest.fixture
 def spoilt_system(seed):
-    """A system of its own: what a corrupt record has a script leave by half is not mended."""
-    with System(workers=1, api=0, seed=seed) as running:
+    """A system of its own: what a corrupt record has a script leave by half is not mended.
+
+    Its lease outlasts the time for which its supervisor is frozen.
+    """
+    with System(workers=1, api=0, seed=seed, lease="20s") as running:
         yield running
 
 

@@ -27,5 +27,6 @@ def test_a_full_server_takes_nothing_more_drains_and_takes_again(frail):
 
 
 def test_timeouts_are_kept_while_the_server_is_unavailable(frail):
-    report = timeouts(frail, count=4, away=5, seconds=1.0)
+    # A supervisor that waits for the server is late by more than a busy machine makes it.
+    report = timeouts(frail, count=4, away=8, seconds=1.0, slack=4.0)
     assert report.sound, report

@@ -165,25 +165,25 @@ def test_no_reply_that_is_lost_loses_or_doubles_a_job(proxied):
     assert report.faults > 10
 
 
-def test_scripts_that_are_flushed_again_and_again_are_loaded_again_unseen(system):
+def test_scripts_that_are_flushed_again_and_again_are_loaded_again_unseen(unhurried):
     with (
-        repeatedly(system.client.server.client.script_flush, 0.02),
-        Load(system.address, 200, threads=4) as load,
+        repeatedly(unhurried.client.server.client.script_flush, 0.02),
+        Load(unhurried.address, 200, threads=4) as load,
     ):
         load.join()
-        check(system, load)
+        check(unhurried, load)
     assert set(load.answers) == {201}
 
 
-def test_connections_that_are_killed_again_and_again_are_made_again(system):
-    redis = system.client.server.client
+def test_connections_that_are_killed_again_and_again_are_made_again(unhurried):
+    redis = unhurried.client.server.client
     with (
         repeatedly(lambda: redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"), 0.2),
-        Load(system.address, 200, payload={"seconds": 0.02}, threads=4, pause=0.01) as load,
+        Load(unhurried.address, 200, payload={"seconds": 0.02}, threads=4, pause=0.01) as load,
     ):
         load.join()
-        wait_until(lambda: _unfinished(system, load) == 0, 30, "all jobs to end")
-    check(system, load)
+        wait_until(lambda: _unfinished(unhurried, load) == 0, 30, "all jobs to end")
+    check(unhurried, load)
     assert set(load.answers) <= {201, 503}
 
 

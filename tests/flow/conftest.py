@@ -104,7 +104,7 @@ def running_system(redis_url: str, namespace: str, folder: Path) -> Iterator[Sys
         "GOPHER_HANDLERS": "tests.flow.ledger_handlers",
         "PYTHONPATH": str(ROOT),
         "LEDGER": str(ledger),
-        "WORKER_LEASE": "3s",
+        "WORKER_LEASE": "15s",
         "WORKER_KILL_GRACE": "500ms",
         "LOG_LEVEL": "warning",
     }

@@ -1,6 +1,7 @@
 """How fast and how many jobs of a type start, over all workers."""
 
 import signal
+import statistics
 import time
 
 import psutil
@@ -85,20 +86,21 @@ def test_no_more_run_at_once_than_allowed_and_always_as_many(system, ended):
     assert set(ended(ids)) == {"completed"}
     lines = system.lines("work")
     assert most_at_once(lines) == 3
-    took = max(line.end for line in lines) - min(line.start for line in lines)
-    # By what each took: on a busy machine that is more than the 0.2 s.
-    assert took < 2 * sum(line.end - line.start for line in lines) / 3, "places stood empty while jobs waited"
+    ends = [line.end for line in lines]
+    # From the end that made a place free to the start that took it. Most of them: a busy machine delays some.
+    gaps = [start - max(end for end in ends if end <= start) for start in sorted(line.start for line in lines)[3:]]
+    assert statistics.median(gaps) < 0.2, "places stood empty while jobs waited"
 
 
 def test_the_places_of_a_killed_worker_are_free_again_within_its_lease(system, ended):
     client = system.client
     client.flow.set_limit("work", None, None, 2)
-    system.start("scheduler")
-    system.workers(1)
+    system.start("scheduler", WORKER_LEASE="3s")
+    system.workers(1, WORKER_LEASE="3s")
     doomed = system.processes[-1]
     held = client.enqueue_many({"type": "work", "payload": {"seconds": 20}} for _ in range(2))
     wait_until(lambda: all(client.job(job_id).status == "processing" for job_id in held))
-    system.workers(2)
+    system.workers(2, WORKER_LEASE="3s")
     doomed.send_signal(signal.SIGKILL)
     killed = time.time()
     for job_id in held:
@@ -147,12 +149,14 @@ def test_a_type_with_a_rate_of_0_is_explained_without_a_time(system):
 
 def test_higher_priority_goes_first_within_a_type(system, ended):
     client = system.client
-    client.flow.set_limit("work", "20/s", 1, None)
+    client.flow.set_limit("work", "1/h", 1, None)
     low = [client.enqueue("work", {"key": "low"}, priority="low") for _ in range(10)]
     system.start("scheduler")
     system.workers(1)
     wait_until(lambda: system.lines("work"))
     high = [client.enqueue("work", {"key": "high"}, priority="high") for _ in range(5)]
+    # Only now: no low one has started while the others were submitted.
+    client.flow.set_limit("work", "20/s", 1, None)
     assert set(ended(low + high)) == {"completed"}
     last_five = [line.key for line in sorted(system.lines("work"), key=lambda line: line.start)][-3:]
     assert last_five == ["low"] * 3

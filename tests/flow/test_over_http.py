@@ -72,15 +72,16 @@ def test_a_fan_out_and_fan_in_is_one_call_whose_last_job_has_the_results_of_the_
 
 
 def test_a_parent_by_place_that_was_a_duplicate_is_the_job_that_it_duplicates(api):
-    first = api.post("/jobs", json={"type": "work", "payload": {"value": 7, "seconds": 2}, "unique_key": "k"}).json()[
-        "job_id"
-    ]
+    # It is not to end before the batch comes.
+    work = {"type": "work", "payload": {"value": 7}, "unique_key": "k", "delay": "1h"}
+    first = api.post("/jobs", json=work).json()["job_id"]
     batch = [
         {"type": "work", "payload": {"value": 8}, "unique_key": "k"},
         {"type": "collect", "payload": {}, "after": [0]},
     ]
     answers = api.post("/jobs/batch", json={"jobs": batch}).json()["jobs"]
     assert answers[0]["job_id"] == first
+    assert api.post(f"/jobs/{first}/run").status_code == 200
     assert api.get(f"/jobs/{answers[1]['job_id']}", params={"wait": 20}).json()["result"] == [7]
 
 

@@ -105,25 +105,25 @@ def test_an_on_success_that_raises_fails_the_attempt_before_the_outer_ones(noted
     assert hooks(noted)[2:] == [
         f"{name} {hook}" for name in ("inner", "outer") for hook in ("on_failure", "on_dead", "after")
     ]
-    view = noted.run("works", timeout="200ms", metadata={"outer.on_success": "hang"})
+    view = noted.run("works", timeout="1s", metadata={"outer.on_success": "hang"})
     assert error_of(view)["type"] == "Timeout"
 
 
 def test_a_before_that_hangs_ends_by_the_jobs_timeout(noted):
-    view = noted.run("works", timeout="200ms", metadata={"inner.before": "hang"})
+    view = noted.run("works", timeout="1s", metadata={"inner.before": "hang"})
     assert (view.status, error_of(view)["type"]) == ("failed", "Timeout")
-    assert error_of(view)["message"] == "ran longer than its timeout of 200ms"
+    assert error_of(view)["message"] == "ran longer than its timeout of 1s"
     assert "outer on_dead works 1 timeout SoftTimeout" in noted.lines()
 
 
 def test_an_after_hook_that_hangs_is_stopped_by_the_timeout_and_the_result_is_kept(noted):
-    view = noted.run("works", timeout="200ms", metadata={"inner.after": "hang"})
+    view = noted.run("works", timeout="1s", metadata={"inner.after": "hang"})
     assert (view.status, result_of(view)) == ("completed", "inner")
     assert hooks(noted)[-1] == "outer after"
 
 
 def test_a_hook_that_hangs_in_c_is_killed_with_its_child(noted):
-    view = noted.run("works", timeout="200ms", metadata={"inner.after": "hang in C"})
+    view = noted.run("works", timeout="1s", metadata={"inner.after": "hang in C"})
     assert (view.status, error_of(view)["type"]) == ("failed", "Timeout")
     assert "was killed" in error_of(view)["message"]
     noted.heard("outer on_dead works 1 timeout NoneType")
@@ -147,13 +147,13 @@ def test_a_child_that_dies_is_told_beside_it(noted):
 
 
 def test_an_attempt_that_is_killed_at_its_timeout_is_told_beside_it(noted):
-    assert noted.run("stubborn", timeout="200ms").status == "failed"
+    assert noted.run("stubborn", timeout="1s").status == "failed"
     noted.heard("outer on_failure stubborn 1 timeout Timeout beside")
     noted.heard("outer on_dead stubborn 1 timeout NoneType")
 
 
 def test_a_soft_timeout_is_told_in_the_child(noted):
-    assert noted.run("sleeps", timeout="200ms").status == "failed"
+    assert noted.run("sleeps", timeout="1s").status == "failed"
     assert "outer on_failure sleeps 1 timeout Timeout child" in noted.lines()
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from gopher.config.settings import Settings
 from gopher.queue.store import Server
+from gopher.server import idle_connections
 from gopher.server.embedded import EmbeddedServer
 
 
@@ -15,9 +16,12 @@ def lab_server():
     folder = Path(tempfile.mkdtemp(prefix="gopher-moves-"))
     try:
         with (
+            pytest.MonkeyPatch.context() as patch,
             EmbeddedServer(folder, options={"appendonly": "no"}) as embedded,
-            Server(Settings(redis_url=embedded.url, namespace="moves")) as server,
+            Server(Settings(redis_url=embedded.url, namespace="moves", redis_timeout=60.0)) as server,
         ):
+            # A call that takes longer than a second is repeated, and a repeat is answered otherwise.
+            patch.setattr(idle_connections, "FIRST_ATTEMPT", 60.0)
             yield server
     finally:
         shutil.rmtree(folder, ignore_errors=True)

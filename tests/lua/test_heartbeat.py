@@ -26,6 +26,14 @@ def test_a_worker_that_was_rescued_from_is_told(lab):
     assert lab.run(lab.queue.heartbeat("w1", 10.0)).lost
 
 
+def test_a_first_one_that_is_repeated_after_the_lease_was_lost_does_not_revive_it(lab):
+    """All that the worker fetched would be taken from it, as it is in the list of those that were lost."""
+    lab.hire()
+    lab.lose()
+    assert lab.run(lab.queue.heartbeat("w1", 10.0, first=True)).lost
+    assert lab.scores("workers") == {}
+
+
 def test_an_expired_lease_that_was_not_revoked_is_extended(lab):
     job = lab.seed_processing()
     lab.pass_time(60)
@@ -115,8 +123,8 @@ def test_a_job_that_another_worker_runs_by_now_is_not_to_be_stopped(lab):
     lab.lose()
     lab.hire("w2")
     lab.fetch("w2")
-    lab.hire()
-    cancelling = lab.keys.prefix + "cancelling:w1"
+    lab.hire("w3")
+    cancelling = lab.keys.prefix + "cancelling:w3"
     lab.redis.sadd(cancelling, job.id)
-    assert lab.run(lab.queue.heartbeat("w1", 10.0)).cancelling == []
+    assert lab.run(lab.queue.heartbeat("w3", 10.0)).cancelling == []
     assert not lab.redis.exists(cancelling)

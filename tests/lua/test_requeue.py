@@ -23,6 +23,14 @@ def test_one_of_another_priority_that_is_to_be_next_stays_that(lab):
     assert (record["state"], record["attempts"], record["since"]) == ("pending", "0", str(lab.now))
 
 
+def test_it_goes_before_less_urgent_ones_of_which_one_was_to_be_next(lab):
+    urgent, other = (lab.seed_processing(priority=priority) for priority in ("high", "normal"))
+    lab.run(lab.queue.requeue("w1", other.id, other.token))
+    assert lab.standing("next") == [other.id]
+    lab.run(lab.queue.requeue("w1", urgent.id, urgent.token))
+    assert (lab.standing("next"), lab.standing("pending:normal")) == ([urgent.id], [other.id])
+
+
 def test_it_is_the_next_when_nothing_else_waits(lab):
     job = lab.seed_processing()
     lab.run(lab.queue.requeue("w1", job.id, job.token))

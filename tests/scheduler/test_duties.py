@@ -7,6 +7,7 @@ from gopher.config.settings import Settings
 from gopher.queue.keys import Keys
 from gopher.queue.moves import Queue
 from gopher.queue.replies import Promoted, Pruned, Rescued
+from gopher.server.loop_connection import ALL_BACK
 
 NOW = 1000.0
 SERVER_NOW = 1_790_000_000_000
@@ -47,61 +48,78 @@ def rescued(step=None, returned=0, died=0, workers=()):
     return Rescued(step, SERVER_NOW, returned, died, list(workers))
 
 
+@pytest.fixture
+def clock(monkeypatch):
+    """Sets the clock that the rescuer looks at."""
+    return lambda now: monkeypatch.setattr("time.clock_gettime", lambda _clock: now)
+
+
+def limits(rescuer, clock, times):
+    """Return how many jobs calls that are sent at these times may rescue; each has its reply at once."""
+    found = []
+    for now in times:
+        clock(now)
+        found.append(int(rescuer.call(now).command()[4]))
+        rescuer.took(rescued(), now)
+    return found
+
+
 @pytest.mark.parametrize(("lease", "period"), [(30.0, 5.0), (6.0, 1.0), (1.5, 0.5), (3600.0, 5.0)])
-def test_the_rescuer_looks_six_times_a_lease_within_bounds(queue, lease, period):
-    assert Rescuer(queue, lease).took(rescued(), NOW) == NOW + period
+def test_the_rescuer_looks_six_times_a_lease_within_bounds(queue, lease, period, clock):
+    rescuer = Rescuer(queue, lease)
+    limits(rescuer, clock, [NOW + number * period for number in range(20)])
+    assert rescuer.took(rescued(), NOW) == NOW + period
 
 
-def test_the_rescuer_reports_the_time_since_its_last_call_so_that_a_changed_clock_is_noticed(queue, monkeypatch):
+def test_the_rescuer_reports_the_time_since_its_last_call_so_that_a_changed_clock_is_noticed(queue, clock):
     rescuer = Rescuer(queue, 30.0)
-    assert rescuer.call(NOW).arguments[-2:] == ("", "")
+    clock(NOW)
+    assert rescuer.call(NOW).command()[-3:] == ("", "", "")
+    clock(NOW + 0.2)
     rescuer.took(rescued(), NOW + 0.2)
     call = rescuer.call(NOW + 5.2)
     # The server was away meanwhile: what counts is when the call is sent.
-    monkeypatch.setattr("time.monotonic", lambda: NOW + 65.2)
-    assert call.command()[-2:] == (str(SERVER_NOW), "65000")
+    clock(NOW + 65.2)
+    assert call.command()[-3:] == (str(SERVER_NOW), "65200", "65000")
 
 
 def test_the_rescuer_forgets_its_last_look_once_the_clock_was_set(queue):
     rescuer = Rescuer(queue, 30.0)
     rescuer.took(rescued(), NOW)
     assert rescuer.took(rescued(step=3_600_000), NOW + 5) == NOW + 5
-    assert rescuer.call(NOW + 5).arguments[-2:] == ("", "")
+    assert rescuer.call(NOW + 5).arguments[-3:] == ("", "", "")
 
 
-def limits(rescuer, monkeypatch, times):
-    """Return how many jobs calls that are sent at these times may rescue; each has its reply at once."""
-    found = []
-    for now in times:
-        monkeypatch.setattr("time.monotonic", lambda now=now: now)
-        found.append(int(rescuer.call(now).command()[4]))
-        rescuer.took(rescued(), now)
-    return found
-
-
-def test_the_rescuer_rescues_no_jobs_after_its_calls_were_refused_for_a_while(queue, monkeypatch):
+def test_the_rescuer_rescues_no_jobs_after_its_calls_were_refused_for_a_while(queue, clock):
     """Workers whose heartbeats were refused as well may need a moment longer."""
     rescuer = Rescuer(queue, 30.0)
-    assert limits(rescuer, monkeypatch, [0, 5, 10])[-1] == LIMIT
+    assert limits(rescuer, clock, [0, 5, 10])[-1] == LIMIT
     later = rescuer.call(15)
-    monkeypatch.setattr("time.monotonic", lambda: 17)
+    clock(26)
     assert later.command()[4] == "0"
-    assert rescuer.took(rescued(), 17) == 22
-    assert limits(rescuer, monkeypatch, [22, 27]) == [0, LIMIT]
+    assert rescuer.took(rescued(), 26) == 31
+    clock(31)
+    assert rescuer.call(31).command()[4] == "0"
+    assert rescuer.took(rescued(), 31) == 26 + ALL_BACK
+    assert limits(rescuer, clock, [26 + ALL_BACK]) == [LIMIT]
 
 
-def test_the_rescuer_waits_again_for_workers_when_the_server_was_gone_again(queue, monkeypatch):
+def test_the_rescuer_waits_again_for_workers_when_the_server_was_gone_again(queue, clock):
     """Although the call that finds it back was made just before that."""
     rescuer = Rescuer(queue, 4.0)
     period = 4.0 / 6
-    found = limits(rescuer, monkeypatch, [0, period, 4.5, 4.5 + period, 9, 9 + period, 9 + 3.9, 13.1])
-    assert found == [0, 0, 0, 0, 0, 0, 0, 0]
-    assert limits(rescuer, monkeypatch, [13.7, 14.3, 14.9, 15.5, 16.1, 16.7, 17.2])[-1] == LIMIT
+    found = limits(rescuer, clock, [0, period, 4.5, 4.5 + period, 9, 9 + period, 12, 13.1, 14.2])
+    assert found == [0, 0, 0, 0, 0, 0, 0, 0, 0]
+    assert limits(rescuer, clock, [15.9, 16.1]) == [0, LIMIT]
 
 
-def test_a_rescuer_that_has_just_begun_gives_workers_time_to_come_back(queue, monkeypatch):
+def test_a_short_stall_of_the_scheduler_delays_no_rescue(queue, clock):
+    assert limits(Rescuer(queue, 30.0), clock, [0, 5, 10, 24]) == [0, 0, LIMIT, LIMIT]
+
+
+def test_a_rescuer_that_has_just_begun_gives_workers_time_to_come_back(queue, clock):
     """It can't know how long nobody could reach the server."""
-    assert limits(Rescuer(queue, 30.0), monkeypatch, [1000, 1005, 1010]) == [0, 0, LIMIT]
+    assert limits(Rescuer(queue, 30.0), clock, [1000, 1005, 1006]) == [0, 0, LIMIT]
 
 
 def test_the_rescuer_continues_at_once_while_a_call_is_full(queue):

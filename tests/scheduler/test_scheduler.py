@@ -17,20 +17,23 @@ def state(client, job_id, queue="default"):
 
 def test_lets_a_delayed_job_go_when_its_time_has_come(client, start_scheduler):
     start_scheduler()
-    job_id = client.enqueue("echo", {}, delay="400ms")
-    assert state(client, job_id) == "scheduled"
     begun = time.monotonic()
+    job_id = client.enqueue("echo", {}, delay="400ms")
     wait_until(lambda: state(client, job_id) == "pending")
-    assert time.monotonic() - begun > 0.3
+    # The server counts in whole milliseconds.
+    assert time.monotonic() - begun > 0.39
 
 
 def test_lets_a_failed_job_go_again(client, start_scheduler):
     start_scheduler()
     worker = SeedingWorker(client)
     job_id = client.enqueue("echo", {})
-    worker.retry(worker.fetch()[0], delay=0.3)
-    assert state(client, job_id) == "retrying"
+    (job,) = worker.fetch()
+    begun = time.monotonic()
+    # On a busy machine its time may have come before the first look at it.
+    worker.retry(job, delay=0.3)
     wait_until(lambda: state(client, job_id) == "pending")
+    assert time.monotonic() - begun > 0.29
 
 
 def test_an_earlier_job_wakes_it(client, start_scheduler):

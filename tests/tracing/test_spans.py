@@ -252,7 +252,7 @@ def exporter_of(worker):
 def test_an_exporter_that_dies_is_replaced(client, start, tracing_on, receiver):
     queue = f"queue-{uuid4().hex[:8]}"
     worker = start(Worker, **tracing_on, WORKER_QUEUES=queue)
-    first = exporter_of(worker)
+    first = wait_until(lambda: exporter_of(worker), 20, "the exporter")
     os.kill(first, signal.SIGKILL)
     wait_until(lambda: exporter_of(worker) not in (first, None), 10, "another exporter")
     attempts(receiver, client.enqueue("fine", {}, queue=queue), 1)
@@ -273,7 +273,7 @@ def test_a_collector_that_hangs_holds_up_no_one(client, start, tracing_on, recei
 
 def test_the_supervisor_has_one_thread(client, start, tracing_on):
     worker = start(Worker, **tracing_on, WORKER_QUEUES="on")
-    assert exporter_of(worker) is not None
+    wait_until(lambda: exporter_of(worker) is not None, 20, "the exporter")
     assert len(os.listdir(f"/proc/{worker.pid}/task")) == 1
     assert worker.stop() == 0
 

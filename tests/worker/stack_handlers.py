@@ -13,6 +13,11 @@ def _begun(payload: dict) -> None:
     open(payload["mark"], "w").close()
 
 
+def _is_over(payload: dict) -> bool:
+    """Return whether the file `until` is there."""
+    return os.path.exists(payload["until"])
+
+
 @handler("hangs_in_c")
 def hangs_in_c(job: Job, payload: dict) -> None:
     libc = ctypes.PyDLL(None)  # holds the interpreter's lock
@@ -26,15 +31,19 @@ def hangs_in_c(job: Job, payload: dict) -> None:
 
 @handler("naps")
 def naps(job: Job, payload: dict) -> None:
+    """Sleeps for `seconds`, or until the file `until` is there."""
     _begun(payload)
-    time.sleep(payload["seconds"])
+    if "seconds" in payload:
+        time.sleep(payload["seconds"])
+    else:
+        while not _is_over(payload):
+            time.sleep(0.01)
 
 
 @handler("burns")
 def burns(job: Job, payload: dict) -> None:
     _begun(payload)
-    until = time.monotonic() + payload["seconds"]
-    while time.monotonic() < until:
+    while not _is_over(payload):
         pass
 
 

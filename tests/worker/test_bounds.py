@@ -49,7 +49,7 @@ def test_the_job_after_one_that_changed_signals_can_be_interrupted(client, start
     start_worker(WORKER_CONCURRENCY="1")
     client.enqueue("surroundings", {"change": True})
     mark = tmp_path / "mark"
-    client.wait(client.enqueue("patient", {"mark": str(mark)}, timeout="200ms", max_retries=0), 20)
+    client.wait(client.enqueue("patient", {"mark": str(mark)}, timeout="1s", max_retries=0), 20)
     assert mark.read_text() == "SoftTimeout cancelled=False"
 
 
@@ -80,7 +80,7 @@ def test_a_job_whose_child_has_too_much_memory_resident_is_killed_with_the_figur
     children = worker.children()
     assert client.wait(client.enqueue("hoard", {"megabytes": 50, "seconds": 1}), 20).status == "completed"
     assert worker.children() == children
-    view = client.wait(client.enqueue("hoard", {"megabytes": 400, "seconds": 30}), 10)
+    view = client.wait(client.enqueue("hoard", {"megabytes": 400, "seconds": 60}), 30)
     error = error_of(view)
     assert (view.status, error["type"]) == ("failed", "ChildCrashed")
     used = int(re.search(r"used ([\d,]+) MiB of memory \(see WORKER_MAX_MEMORY_PER_CHILD\)", error["message"])[1])

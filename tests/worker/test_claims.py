@@ -9,7 +9,8 @@ from gopher.worker.children.claims import Claims
 JOBS = 100_000
 
 
-def test_each_job_is_either_started_or_taken_back_in_a_race_of_both_sides():
+def race():
+    """Have a child begin jobs while they are taken back; return the numbers that it has begun, and those taken."""
     claims = Claims()
     seen = mmap.mmap(-1, JOBS + 1)
     child = os.fork()
@@ -28,9 +29,17 @@ def test_each_job_is_either_started_or_taken_back_in_a_race_of_both_sides():
             last = max(last, min(begun + 5, JOBS))
     os.waitpid(child, 0)
     claims.close()
-    begun_ones = {number for number in range(1, JOBS + 1) if seen[number]}
-    assert len(begun_ones) + len(taken) == JOBS
-    assert not begun_ones & taken
+    return {number for number in range(1, JOBS + 1) if seen[number]}, taken
+
+
+def test_each_job_is_either_started_or_taken_back_in_a_race_of_both_sides():
+    give_up_at = time.monotonic() + 60
+    taken: set[int] = set()
+    # On a busy machine the child may be through before anybody takes back anything.
+    while not taken and time.monotonic() < give_up_at:
+        begun, taken = race()
+        assert len(begun) + len(taken) == JOBS
+        assert not begun & taken
     assert taken
 
 

@@ -15,13 +15,14 @@ def states(client):
 
 def test_a_quiet_worker_finishes_its_jobs_and_fetches_no_more(client, start_worker, tmp_path):
     start_worker(**HANDLERS, WORKER_CONCURRENCY="1")
-    mark = tmp_path / "mark"
-    running = client.enqueue("naps", {"seconds": 1, "mark": str(mark)})
+    mark, until = tmp_path / "mark", tmp_path / "until"
+    running = client.enqueue("naps", {"until": str(until), "mark": str(mark)})
     wait_until(mark.exists)
     waiting = client.enqueue("naps", {})
     (worker,) = client.workers()
     assert client.fleet.quiet(worker.id) == [worker.id]
     wait_until(lambda: states(client) == {worker.id: "quiet"})
+    until.touch()
     assert client.wait(running, 20).status == "completed"
     assert client.job(waiting).status == "pending"
     assert client.fleet.stop(worker.id) == [worker.id]

@@ -72,7 +72,7 @@ def test_a_coroutine_that_takes_its_cancellation_for_a_sign_to_end_may_return_a_
 @pytest.mark.parametrize("job_type", ["computes", "stubborn", "blocks_a_thread"])
 def test_one_that_does_not_end_is_killed(run, worker, job_type):
     view = run(job_type, timeout="200ms")
-    assert "did not react to the exception for 300ms, and was killed" in error_of(view)["message"]
+    assert "did not react to the exception for 1.5s, and was killed" in error_of(view)["message"]
     assert result_of(run("shop")) == "sold"
 
 

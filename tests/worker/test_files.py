@@ -159,6 +159,14 @@ def test_a_large_payload_is_a_file_of_its_job_until_that_is_deleted(files, gener
     assert stored(files) == {job_key(large, "payload.json"), job_key(small, "payload.json")}
 
 
+def test_the_payload_of_a_job_that_moves_is_kept_while_the_job_is_in_neither_queue(files, generous):
+    job_id = generous.enqueue("files.length", LARGE, delay="1h")
+    generous.server.run(generous.server.queue("default").depart(job_id, "mails", "a-move"))
+    assert generous.server.client.exists(generous.server.keys.for_queue("default").job(job_id)) == 0
+    sweep(files.store, generous.server, grace=0.0)
+    assert stored(files) == {job_key(job_id, "payload.json")}
+
+
 def test_large_payloads_replace_each_other_and_only_the_last_is_kept_and_run(files, generous, start_worker):
     options = {"delay": "1h", "unique_key": "one", "unique_mode": "replace"}
     first, large, small = ({"text": letter * size} for letter, size in (("a", 300_000), ("b", 400_000), ("c", 7)))

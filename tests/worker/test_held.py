@@ -1,6 +1,10 @@
-"""What a worker must not begin, and when it must look into its list. The supervisor's loop does not run here."""
+"""What a worker must not begin, what it must not end too early, and when it must look into its list.
+
+The supervisor's loop does not run here.
+"""
 
 import selectors
+import time
 
 import pytest
 from gopher.worker.children.pool import Pool
@@ -14,8 +18,9 @@ from gopher.worker.queue_side.clock import ServerClock
 from gopher.worker.queue_side.fetcher import Fetcher
 from gopher.worker.queue_side.priority_cycle import PriorityCycle
 from gopher.worker.queue_side.rhythm import Rhythm
-from gopher.worker.queue_side.served_queue import ServedQueue
+from gopher.worker.queue_side.served_queue import QueueLease, ServedQueue
 from gopher.worker.running import Running
+from gopher.worker.shutdown import LAST_WORDS, Shutdown
 from gopher.worker.worker_info import WorkerInfo
 
 from gopher.config.settings import Settings
@@ -24,6 +29,7 @@ from gopher.queue.announcing import Announcer
 from gopher.queue.replies import FetchedJob
 from gopher.queue.store import Server
 from gopher.server.event_loop import EventLoop
+from gopher.server.loop_connection import ALL_BACK
 from gopher.telemetry.liveness import HealthFile
 from tests.worker.children import new_child
 
@@ -39,9 +45,14 @@ def store(redis_url, namespace):
 
 
 @pytest.fixture
-def event_loop(store):
+def selector():
     with selectors.DefaultSelector() as selector:
-        yield EventLoop(store, selector)
+        yield selector
+
+
+@pytest.fixture
+def event_loop(store, selector):
+    return EventLoop(store, selector)
 
 
 class Parts:
@@ -52,11 +63,12 @@ class Parts:
         self.registry = Registry()
         handler("echo", into=self.registry)(lambda job, payload: None)
         queue = store.queue("default")
-        self.queue = ServedQueue.open(queue, event_loop, clock, settings, self.registry, HEARD, with_prelude=False)
+        self.queue = ServedQueue.open(queue, event_loop, clock, settings, self.registry, with_prelude=False)
+        self.queue.lease.heard_at = HEARD
         queues = {queue.name: self.queue}
         self.crew = Crew(Pool(settings, self.registry, list))
         self.child = self.crew.pool.children[1] = new_child()
-        info = WorkerInfo(settings, [*queues], self.registry, clock)
+        info = self.info = WorkerInfo(settings, [*queues], self.registry, clock)
         announcer = Announcer(self.registry, settings.withdraw_after, [*queues])
         presence = Presence(store, event_loop, clock, info, self.crew.pool, queues, announcer)
         self.lease = Lease(store, queues, self.crew, presence, clock, HealthFile(None, LEASE, LEASE), Commands())
@@ -84,6 +96,49 @@ def test_nothing_begins_once_the_lease_has_run_out_unheard(parts):
     assert not parts.child.jobs
     parts.dispatcher.hand_out(HEARD + LEASE - 0.1)
     assert list(parts.child.jobs) == [running]
+
+
+@pytest.fixture
+def extend(parts, event_loop, selector):
+    """Sends a heartbeat, and reads its reply after a pause."""
+
+    def extend(*, pause=0.0):
+        parts.lease.extend(parts.queue)
+        event_loop.flush(time.monotonic(), 1.0)
+        time.sleep(pause)
+        while parts.queue.lease.unanswered:
+            for key, mask in selector.select(10):
+                key.data(mask)
+
+    return extend
+
+
+def test_a_worker_that_has_just_started_lets_others_come_back_before_it_takes_their_jobs(parts, extend):
+    """The server may have been unavailable for longer than their leases."""
+    parts.queue.lease.heard_at = QueueLease().heard_at
+    began = time.monotonic()
+    extend()
+    assert parts.queue.lease.all_back_at >= began + ALL_BACK
+    back_at = parts.queue.lease.all_back_at
+    extend()
+    assert parts.queue.lease.all_back_at == back_at
+
+
+def test_a_lease_counts_from_when_it_was_asked_for_however_late_the_reply_is_read(parts, extend):
+    extend()
+    began = time.monotonic()
+    extend(pause=0.3)
+    assert began <= parts.queue.lease.heard_at <= time.monotonic() - 0.3
+
+
+def test_a_worker_that_was_frozen_past_its_shutdown_still_gets_its_last_outcomes_out(parts, event_loop):
+    shutdown = Shutdown(parts.crew, {"default": parts.queue}, event_loop, parts.info, 10.0)
+    shutdown.stop()
+    late = time.monotonic() + 60
+    shutdown.enforce(late)
+    assert (shutdown.gave_up, shutdown.wake_at(late)) == (False, late + LAST_WORDS)
+    shutdown.enforce(late + LAST_WORDS + 0.1)
+    assert shutdown.gave_up
 
 
 def test_what_the_children_can_not_take_goes_back(parts):

@@ -66,12 +66,12 @@ def test_what_a_frozen_worker_says_too_late_is_refused(client, start_worker, tmp
     short, long = tmp_path / "short", tmp_path / "long"
     zombie = start_worker(**SHORT)
     ids = [
-        client.enqueue("nap_once", {"first": 3, "ledger": str(short)}, timeout="60s"),
+        client.enqueue("nap_once", {"first": 15, "ledger": str(short)}, timeout="60s"),
         client.enqueue("nap_once", {"first": 60, "ledger": str(long)}, timeout="60s"),
     ]
     wait_until_started(*ids)
     children = zombie.children()
-    before = zombie.view().id
+    before = wait_until(zombie.view).id
     supervisor, *frozen = freeze(zombie)
 
     other = start_worker(**SHORT)
@@ -113,8 +113,10 @@ def test_a_frozen_child_is_killed_when_its_time_is_over(client, start_worker):
 
 @pytest.mark.parametrize("burners", [6])
 def test_heartbeats_continue_while_every_core_is_busy(client, start_worker, start_scheduler, burners):
-    start_scheduler(**SHORT)
-    start_worker(WORKER_CONCURRENCY=str(burners), **SHORT)
-    ids = client.enqueue_many({"type": "burn", "payload": {"seconds": 2}} for _ in range(burners))
-    views = [client.wait(job_id, 20) for job_id in ids]
+    # The jobs run for longer than the lease, which is longer than a busy machine lets a process wait for a core.
+    environ = {**SHORT, "WORKER_LEASE": "5s"}
+    start_scheduler(**environ)
+    start_worker(WORKER_CONCURRENCY=str(burners), **environ)
+    ids = client.enqueue_many({"type": "burn", "payload": {"seconds": 7}} for _ in range(burners))
+    views = [client.wait(job_id, 60) for job_id in ids]
     assert [(view.status, view.attempts) for view in views] == [("completed", 1)] * burners

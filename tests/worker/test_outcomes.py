@@ -86,7 +86,9 @@ def test_a_type_that_no_worker_knows_is_tried_again_later(client):
     view = wait_until(lambda: (view := client.job(job_id)).status == "retrying" and view)
     assert error_of(view)["type"] == "NoHandler"
     assert "'from_the_future'" in error_of(view)["message"]
-    assert from_rfc3339(view.execute_at) - from_rfc3339(view.history[0].ended_at) == pytest.approx(10_000, abs=100)
+    wait = from_rfc3339(view.execute_at) - from_rfc3339(view.history[0].ended_at)
+    # The attempt ends by the worker's clock; the wait begins when the server hears of it.
+    assert 10_000 - 100 <= wait <= 10_000 + 6_000
     assert client.cancel(job_id) == "cancelled"
 
 
@@ -98,13 +100,13 @@ def test_a_handlers_own_options_count_where_the_job_says_nothing(client):
 
 def test_a_soft_timeout_reaches_the_handler_as_an_exception(client, tmp_path):
     mark = tmp_path / "mark"
-    view = client.wait(client.enqueue("patient", {"mark": str(mark)}, timeout="200ms", max_retries=0), 20)
+    view = client.wait(client.enqueue("patient", {"mark": str(mark)}, timeout="1s", max_retries=0), 20)
     assert error_of(view)["type"] == "Timeout"
     assert mark.read_text() == "SoftTimeout cancelled=False"
 
 
 def test_a_handler_that_ends_well_although_its_timeout_has_passed_has_ended_well(client):
-    view = client.wait(client.enqueue("recovers", {}, timeout="200ms", max_retries=0), 20)
+    view = client.wait(client.enqueue("recovers", {}, timeout="1s", max_retries=0), 20)
     assert (view.status, result_of(view)) == ("completed", "partial")
 
 

@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from contextlib import suppress
 
 from tests.helpers import wait_until
 from tests.worker.processes import result_of
@@ -36,9 +37,9 @@ def test_a_child_is_replaced_when_it_has_grown_too_large(client, start_worker):
     start_worker(WORKER_CONCURRENCY="1", WORKER_MAX_RSS_PER_CHILD="150MiB")
     small = pids_of(client, 20)
     assert len(set(small)) == 1
-    # 40 MB that stay: after a few of them the child is over the limit. (Two more may be in its hands by then.)
-    large = pids_of(client, 24, "hoard", megabytes=40)
-    assert max(large.count(pid) for pid in large) <= 6
+    # 40 MB that stay: after a few of them the child is over the limit. One at a time: others would be in its hands.
+    large = [pids_of(client, 1, "hoard", megabytes=40)[0] for _ in range(8)]
+    assert max(large.count(pid) for pid in large) <= 4
 
 
 def test_a_child_that_dies_while_it_is_idle_is_replaced_and_no_job_is_hurt(client, start_worker):
@@ -57,8 +58,10 @@ def test_children_that_are_killed_at_random_lose_no_job(client, start_worker):
     kills, deadline = 0, time.monotonic() + 20
     while time.monotonic() < deadline and client.inspector.totals("default").get("dequeued:nap:normal", 0) < 900:
         for pid in worker.children()[:1]:
-            os.kill(pid, signal.SIGKILL)
-            kills += 1
+            # It may be the one before, which was about to die.
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+                kills += 1
         wait_until(lambda: len(worker.children()) == 2)
 
     def ended():

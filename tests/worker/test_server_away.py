@@ -17,9 +17,14 @@ def test_jobs_that_run_while_the_server_restarts_are_settled_afterwards(start_wo
     worker = start_worker(client, WORKER_LEASE="20s")
     job = {"type": "nap", "payload": {"seconds": 0.1, "ledger": str(ledger)}}
     ids = client.enqueue_many([{**job, "payload": {**job["payload"], "seconds": 0.8}}, *[job] * 60])
+
+    def done():
+        return len(ledger.read_text().splitlines()) if ledger.exists() else 0
+
     for _ in range(3):
-        at = len(ledger.read_text().splitlines()) if ledger.exists() else 0
-        wait_until(lambda at=at: ledger.exists() and len(ledger.read_text().splitlines()) > at + 4)
+        # All of them, if a busy machine lets the worker go on and the test wait.
+        enough = min(done() + 5, len(ids))
+        wait_until(lambda enough=enough: done() >= enough)
         own_server.kill()
         time.sleep(0.3)
         own_server.start()
@@ -102,9 +107,11 @@ def test_heartbeats_do_not_pile_up_while_the_server_is_unavailable(start_worker,
     # A heartbeat is due every 300 ms.
     assert process.cpu_percent(2.4) < 15
     own_server.start()
+    began = time.monotonic()
     wait_until(lambda: worker.view() is not None)
     beats = client.server.client.info("commandstats").get("cmdstat_pexpireat", {"calls": 0})["calls"]
-    assert beats <= 3
+    # Those that have become due since then.
+    assert beats <= 3 + (time.monotonic() - began) / 0.3
     assert client.wait(job_id, 10).status == "completed"
 
 

@@ -50,11 +50,13 @@ def test_the_stacks_of_other_threads_follow_that_of_the_handler(client, start_wo
     assert sum("in _rest" in other for other in others) == 2
 
 
-def test_it_is_read_as_often_as_one_likes_and_the_job_runs_on(client, start_worker, begin):
+def test_it_is_read_as_often_as_one_likes_and_the_job_runs_on(client, start_worker, begin, tmp_path):
     start_worker(**HANDLERS, WORKER_CONCURRENCY="2")
-    jobs = [begin("awaits", {"seconds": 3}), begin("burns", {"seconds": 3})]
+    until = tmp_path / "until"
+    jobs = [begin(job_type, {"until": str(until)}) for job_type in ("awaits", "burns")]
     for job_id in jobs:
         assert client.fleet.stack(job_id).place
+    until.touch()
     assert {client.wait(job_id, 20).status for job_id in jobs} == {"completed"}
     with pytest.raises(JobConflict, match="it is not running, but completed"):
         client.fleet.stack(jobs[0])
@@ -85,7 +87,7 @@ def test_a_job_that_has_closed_the_files_of_its_child_has_no_stack(client, start
 
 def test_the_error_of_a_job_that_was_killed_says_where_it_was(client, start_worker, begin):
     start_worker(**HANDLERS, WORKER_CONCURRENCY="1")
-    job_id = begin("hangs_in_c", timeout="500ms", max_retries=0)
+    job_id = begin("hangs_in_c", timeout="2s", max_retries=0)
     view = client.wait(job_id, 20)
     error = error_of(view)
     assert error["message"].endswith("and was killed")

@@ -119,13 +119,14 @@ class ChildHandle:
 
     def look(self, now: float) -> None:
         """Look at the memory that it has resident, with the processes that its job has started."""
-        began = time.monotonic()
+        # The processor's time: a supervisor that had none meanwhile must not look the less often for that.
+        began = time.thread_time()
         self.resident = system.resident_bytes(self.pid)
         if started := system.descendants(self.pid):
             self.resident = max(self.resident, sum(proportional_bytes(pid) or 0 for pid in (self.pid, *started)))
         self.most_resident = max(self.most_resident, self.resident)
         # What is shared takes the kernel a while to count.
-        self.look_at = now + max(LOOK, (time.monotonic() - began) / LOOK_SHARE)
+        self.look_at = now + max(LOOK, (time.thread_time() - began) / LOOK_SHARE)
 
     def begin(self, now: float) -> None:
         """Record that its first job, if any, starts now."""

@@ -32,12 +32,12 @@ class ProportionalMemory:
         A process is not looked at again until `mark` is another one: an idle child uses what it used.
         """
         last = self._looks.get(pid)
-        began = time.monotonic()
-        if last is not None and (last.mark == mark or began < last.next_at):
+        if last is not None and (last.mark == mark or time.monotonic() < last.next_at):
             return last.found
+        began = time.thread_time()
         found = proportional_bytes(pid)
-        ended = time.monotonic()
-        self._looks[pid] = _Look(found, mark, ended + max(_PAUSE, (ended - began) / _SHARE))
+        pause = max(_PAUSE, (time.thread_time() - began) / _SHARE)
+        self._looks[pid] = _Look(found, mark, time.monotonic() + pause)
         return found
 
     def forget_others(self, pids: Collection[int]) -> None:

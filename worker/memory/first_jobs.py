@@ -9,7 +9,7 @@ from gopher.worker.children.handle import ChildHandle
 _LONG = 2.0
 #: Seconds without growth after which it does so earlier, if that is more than `TELLING` bytes.
 _STEADY, TELLING = 0.5, 64 * 2**20
-#: By what share it may go on growing all the same.
+#: By what share it may grow all the same.
 _STEADY_SHARE = 0.05
 
 

@@ -45,14 +45,14 @@ class Ledger:
         pids = frozenset(child.pid for child in children)
         if pids == self._measured or now < self._measure_at:
             return
-        began = time.monotonic()
+        began = time.thread_time()
         own = os.getpid()
         self.base = self._bytes(own) or system.resident_bytes(own)
         for child in children:
             self.base += self._without_job(child)
         self._measured = pids
         if len(pids) == len(self._pool.children):
-            self._measure_at = now + max(_PAUSE, (time.monotonic() - began) / _SHARE)
+            self._measure_at = now + max(_PAUSE, (time.thread_time() - began) / _SHARE)
 
     def _without_job(self, child: ChildHandle) -> int:
         """Return the memory that a child would have had it run no job."""

@@ -22,8 +22,8 @@ from .settler import Settler
 class QueueLease:
     """The state of our lease on a queue, separate for each since they may be on different nodes. Monotonic seconds."""
 
-    #: Time of the last reply to a heartbeat.
-    heard_at: float
+    #: When the last heartbeat was sent that has a reply. The server may have been unavailable before the first one.
+    heard_at: float = float("-inf")
     #: Whether the last heartbeat has no reply yet.
     unanswered: bool = False
     #: Whether a heartbeat with this worker's id was confirmed.
@@ -55,7 +55,6 @@ class ServedQueue:
         clock: ServerClock,
         settings: Settings,
         handlers: Iterable[Handler],
-        now: float,
         *,
         with_prelude: bool,
     ) -> Self:
@@ -67,7 +66,7 @@ class ServedQueue:
             Settler(queue, fetcher.pipeline, clock, settings.worker_lease),
             Inventory(fetcher),
             DeclaredLimits(queue, fetcher.pipeline, handlers),
-            QueueLease(now),
+            QueueLease(),
         )
 
     @property

@@ -9,6 +9,10 @@ local worker = ARGV[1]
 local cancelling = P .. KEY.cancelling .. worker
 allow_when_full()
 
+if ARGV[3] == '1' and redis.call('ZSCORE', P .. KEY.fenced, worker) then
+  -- The first heartbeat is repeated after its lease has run out: what the worker fetches would be taken away from it.
+  return { 'LOST' }
+end
 if ARGV[3] ~= '1' and not redis.call('ZSCORE', P .. KEY.workers, worker) then
   -- An emptied server does not know that it was fenced: jobs delivered to its blocking pop would be stuck in its list.
   redis.call('ZADD', P .. KEY.fenced, 'NX', now, worker)

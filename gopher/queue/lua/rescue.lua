@@ -4,7 +4,8 @@
 --
 -- KEYS  1 prefix
 -- ARGV  1 limit  2 how often a job may lose its worker  3 default retention ms
---       4 now at the caller's last call ('': its first)  5 ms since then by the caller's own steady clock
+--       4 now at the caller's last call ('': its first)  5 ms since that was sent by the caller's own steady clock
+--       6 ms since its reply was read by that clock: later than it was executed, as 5 is earlier
 -- Returns  STEP and by how many ms, when the server's clock was set: leases are moved along, and no job is
 --       rescued; else OK, now, how many were requeued, how many died, then the workers that were lost
 
@@ -22,15 +23,17 @@ local function moved_since_last_call()
 end
 
 if ARGV[4] ~= '' then
-  local step = now - tonumber(ARGV[4]) - tonumber(ARGV[5])
-  if math.abs(step) > STEP_TOLERANCE and not moved_since_last_call() then
+  local passed = now - tonumber(ARGV[4])
+  local ahead, behind = passed - tonumber(ARGV[5]), passed - tonumber(ARGV[6])
+  local step = ahead > STEP_TOLERANCE and ahead or behind < -STEP_TOLERANCE and behind or 0
+  if step ~= 0 and not moved_since_last_call() then
     redis.call('SET', P .. KEY.clock_set, now, 'PX', STEP_KEPT)
     for _, worker in ipairs(redis.call('ZRANGE', P .. KEY.workers, 0, -1)) do
       redis.call('ZINCRBY', P .. KEY.workers, step, worker)
     end
     return { 'STEP', step }
   end
-  if step > LATE then
+  if ahead > LATE then
     limit = 0
   end
 end

@@ -306,6 +306,14 @@ def commands(client):
     return {name: row["calls"] for name, row in client.server.client.info("commandstats").items()}
 
 
+def cost(client):
+    """Return how many commands the server runs for a submission."""
+    before = commands(client)
+    submit(client)
+    after = commands(client)
+    return sum(after[name] - before.get(name, 0) for name in after if name != "cmdstat_info")
+
+
 def test_a_bound_costs_as_many_commands_with_a_thousand_buckets_as_with_one(tmp_path):
     from gopher.server.embedded import EmbeddedServer
 
@@ -321,10 +329,8 @@ def test_a_bound_costs_as_many_commands_with_a_thousand_buckets_as_with_one(tmp_
                 while worker.fetch(100):
                     pass
                 submit(client)
-                before = commands(client)
-                submit(client)
-                after = commands(client)
-                costs.append(sum(after[name] - before.get(name, 0) for name in after if name != "cmdstat_info"))
+                # Every two seconds, one also checks that the name of its queue is registered.
+                costs.append(min(cost(client) for _ in range(3)))
             assert costs[0] == costs[1] < 40
             # Without bounds a job is sent and stored as ever.
             call = plain.server.queue("default").enqueue([job()])

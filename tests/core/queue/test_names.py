@@ -151,6 +151,7 @@ def test_jobs_of_known_queues_are_stored_while_the_names_cannot_be_read(proxy, d
         proxy.drop()
         (job_id,) = put(client, "a")
         assert client.job(job_id).queue == "a"
+        monkeypatch.setattr("gopher.queue.names.PATIENCE", 0.0)
         proxy.drop()
         with pytest.raises(QueueUnavailable):
             put(client, "new")
@@ -158,6 +159,15 @@ def test_jobs_of_known_queues_are_stored_while_the_names_cannot_be_read(proxy, d
         proxy.drop()
         with pytest.raises(QueueUnavailable):
             put(client, "a")
+
+
+@pytest.mark.parametrize("fault", ["drop", "cut"])
+def test_the_first_job_of_a_queue_is_repeated_as_others_are(proxy, direct, fault):
+    with Client(settings=Settings(redis_url=proxy.url, namespace=direct.settings.namespace)) as client:
+        for _ in range(3):
+            proxy.drop() if fault == "drop" else proxy.cut(0)
+        (job_id,) = put(client, "new")
+        assert client.job(job_id).queue == "new"
 
 
 @pytest.mark.parametrize("reply", ["-LOADING Redis is loading the dataset in memory", "-ERR upstream failure"])

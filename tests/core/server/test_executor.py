@@ -24,14 +24,16 @@ from gopher.errors import (
 from gopher.jobs.job import NewJob, new_job_id
 from gopher.queue.arguments import Completion
 from gopher.queue.store import Server
+from gopher.server import idle_connections
 from gopher.server.embedded import EmbeddedServer
 from tests.helpers import wait_until
 
 
 @pytest.fixture
-def behind(proxy, namespace):
-    """The server behind the proxy, over one connection."""
-    with Server(Settings(redis_url=proxy.url, namespace=namespace, redis_timeout=0.5), connections=1) as server:
+def behind(proxy, namespace, monkeypatch):
+    """The server behind the proxy, over one connection. No reply counts as lost because the machine is busy."""
+    monkeypatch.setattr(idle_connections, "FIRST_ATTEMPT", 10.0)
+    with Server(Settings(redis_url=proxy.url, namespace=namespace, redis_timeout=10.0), connections=1) as server:
         yield server
 
 
@@ -87,11 +89,23 @@ def test_a_call_is_repeated_as_often_as_it_takes(proxy, behind, direct):
     assert proxy.connections == 7
 
 
-def test_a_reply_that_is_too_late_counts_as_lost(proxy, behind, direct):
-    enqueue(behind)
-    proxy.delay(0.8)
-    assert enqueue(behind).answers == ["DUPLICATE"]
+def test_a_reply_that_is_too_late_counts_as_lost(proxy, namespace, direct):
+    with Server(Settings(redis_url=proxy.url, namespace=namespace, redis_timeout=0.5), connections=1) as server:
+        enqueue(server)
+        proxy.delay(0.8)
+        assert enqueue(server).answers == ["DUPLICATE"]
     assert enqueued(direct) == 2
+
+
+def test_after_a_timeout_another_connection_is_tried_although_no_time_is_left(proxy, namespace):
+    """The first one may have been forgotten on the way, and this process may have had no processor meanwhile."""
+    with Server(Settings(redis_url=proxy.url, namespace=namespace, redis_timeout=0.5), connections=1) as server:
+        enqueue(server)
+        proxy.delay(0.8)
+        assert enqueue(server, patience=0.1).answers == ["DUPLICATE"]
+        proxy.delay(0.8)
+        with pytest.raises(OutcomeUnknown):
+            enqueue(server, patience=0)
 
 
 @pytest.fixture

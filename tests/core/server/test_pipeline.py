@@ -8,6 +8,7 @@ import time
 import pytest
 from redis import exceptions
 
+from gopher.compat import socket_of
 from gopher.config.settings import Settings
 from gopher.jobs.job import NewJob, new_job_id
 from gopher.queue.arguments import Completion
@@ -166,13 +167,20 @@ def test_scripts_that_were_flushed_are_sent_whole_also_when_two_batches_need_the
     pipeline.connection.close()
 
 
+def received(pipeline):
+    """Return what the server has sent and nobody has read."""
+    sock = socket_of(pipeline.connection.raw)
+    ready, _, _ = select.select([sock], [], [], 0)
+    return sock.recv(1000, socket.MSG_PEEK) if ready else b""
+
+
 def test_replies_of_two_batches_that_come_in_one_piece_are_both_taken(direct):
     pipeline, answers = Pipeline(direct, direct.keys.for_queue("default").prefix), []
     done = completions(direct, 2)
     direct.client.client_pause(100)
     flush_each(pipeline, direct.queue("default"), done, answers)
     # Both are there before the first look.
-    time.sleep(0.3)
+    wait_until(lambda: received(pipeline).count(b"\r\n") >= 2)
     turn(pipeline)
     assert answers == [["OK"], ["OK"]]
     pipeline.connection.close()
@@ -416,7 +424,7 @@ def readable(blocking_pop, timeout=60.0):
 
 
 def test_a_blocking_pop_returns_when_a_job_comes_in(blocking_pop, behind, direct):
-    ring(blocking_pop, behind)
+    ring(blocking_pop, behind, block=60)
     assert blocking_pop.waiting
     stored = job()
     direct.run(direct.queue("default").enqueue([stored]))
@@ -478,7 +486,7 @@ def begin_one(server, number=1):
 
 def test_calls_behind_a_blocking_pop_run_once_it_returns(blocking_pop, behind, direct):
     call = begin_one(direct)
-    ring(blocking_pop, behind, call)
+    ring(blocking_pop, behind, call, block=60)
     stored = job()
     direct.run(direct.queue("default").enqueue([stored]))
     popped, fetched = readable(blocking_pop)
@@ -490,12 +498,13 @@ def test_calls_behind_a_blocking_pop_run_once_it_returns(blocking_pop, behind, d
 def test_replies_that_come_apart_are_waited_for(blocking_pop, behind, direct):
     stored = job()
     direct.run(direct.queue("default").enqueue([stored]))
-    ring(blocking_pop, behind, Command("other", ("BLPOP", "other", 0.3)))
+    ring(blocking_pop, behind, Command("other", ("BLPOP", "other", 60)))
     ready, _, _ = select.select([blocking_pop.connection.descriptor], [], [], 5.0)
     assert ready
     assert blocking_pop.readable(time.monotonic()) is None
     assert (blocking_pop.waiting, blocking_pop.connection.connected) == (True, True)
-    assert readable(blocking_pop) == [stored.id.encode(), None]
+    direct.client.rpush("other", "value")
+    assert readable(blocking_pop) == [stored.id.encode(), [b"other", b"value"]]
 
 
 def test_an_unknown_script_does_not_affect_the_blocking_pop(blocking_pop, behind, direct):

@@ -26,15 +26,25 @@ local function undo_turn(priority, tenant)
   end
 end
 
+-- Return whether a priority is as urgent as another one, or more.
+local function is_as_urgent(priority, other)
+  for _, each in ipairs(PRIORITIES) do
+    if each == priority or each == other then
+      return each == priority
+    end
+  end
+  return false
+end
+
 -- Put a job to the head of the list that it waits in.
 local function put_back(id, priority, tenant)
-  -- The one that was chosen to be next comes after it.
+  -- The one that was chosen to be next comes after it, unless it is more urgent.
   local next_one = redis.call('LINDEX', P .. KEY.next, 0)
   local fields = next_one and read_record(next_one, 'priority', 'tenant') or {}
-  if fields[1] == priority then
+  if fields[1] and is_as_urgent(priority, fields[1]) then
     redis.call('LPOP', P .. KEY.next)
-    push_pending('RPUSH', next_one, priority, fields[2])
-    undo_turn(priority, fields[2] or '')
+    push_pending('RPUSH', next_one, fields[1], fields[2])
+    undo_turn(fields[1], fields[2] or '')
   end
   push_pending('RPUSH', id, priority, tenant)
   undo_turn(priority, tenant or '')
