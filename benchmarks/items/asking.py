@@ -102,7 +102,7 @@ def _gunicorn(made: Lab, app: str) -> Iterator[int]:
 
 
 def _wait_until_it_listens(port: int, process: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline and process.poll() is None:
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()

@@ -8,7 +8,7 @@ from gopher.server.calls import Call
 from .moves import Queue
 from .replies import Rescued
 
-#: The clock goes on while the machine sleeps, if there is one that does: a server elsewhere does not sleep with it.
+#: A clock that continues while the machine sleeps, if there is one: a server elsewhere does not sleep with it.
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
