@@ -20,7 +20,8 @@ def role_of_caller() -> Role | None:
         role: Role = key.role
         return role
     try:
-        return None if requires_key() else "admin"
+        # Probes ask this, too: they are answered while the server hangs.
+        return None if context().keyring.required(waits=False) else "admin"
     except GopherError:
         # Whether there are keys can't be known.
         return None

@@ -60,14 +60,15 @@ class Keyring:
         #: Digest -> when this process noted that the key is used (monotonic s).
         self._noted: dict[bytes, float] = {}
 
-    def required(self) -> bool:
+    def required(self, *, waits: bool = True) -> bool:
         """Return whether calls need a key: one is configured or kept on the server.
 
-        Raises ServerError if that can't be known: an unreachable server must not open the API.
+        Raises ServerError if that can't be known: an unreachable server must not open the API. Without `waits` it is
+        asked once.
         """
         if self._always_required or self._seen:
             return True
-        self._refresh()
+        self._refresh(patience=_PATIENCE if waits else 0)
         return self._seen
 
     def find(self, secret: bytes) -> ApiKey | None:
@@ -77,7 +78,7 @@ class Keyring:
         if key is None and SECRET.fullmatch(secret):
             asks = digest not in self._kept and self._may_ask(digest)
             self._refresh(for_new=asks)
-            if asks and self._failed_at > self._read_at:
+            if self._failed_at > self._read_at and digest not in self._kept and (asks or digest not in self._unknown):
                 # It may be a new key: to answer that there is none would be a guess.
                 self._unknown.discard(digest)
                 raise self._unreadable()
@@ -118,7 +119,7 @@ class Keyring:
             self._unknown.add(digest)
         return left >= 1
 
-    def _refresh(self, *, for_new: bool = False) -> None:
+    def _refresh(self, *, for_new: bool = False, patience: float = _PATIENCE) -> None:
         """Read the keys again if they have not been read for a while, or there may be new ones.
 
         Raises ServerError.
@@ -129,9 +130,9 @@ class Keyring:
         # One thread reads. Others use what is known, and wait only where that is not enough.
         has_failed = self._failed_at > self._read_at
         must_wait = for_new or now - self._read_at >= LONGEST
-        if self._reading.acquire(blocking=must_wait and not has_failed):
+        if self._reading.acquire(blocking=must_wait and patience > 0 and not has_failed):
             try:
-                self._read_if_due(now, _PATIENCE if must_wait else 0)
+                self._read_if_due(now, patience if must_wait else 0)
             finally:
                 self._reading.release()
         if time.monotonic() - self._read_at >= LONGEST:

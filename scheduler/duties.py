@@ -17,6 +17,7 @@ from gopher.queue.rescuing import Rescues, steady
 from gopher.queue.survey import Survey
 from gopher.server.calls import Call
 from gopher.server.loop_connection import ALL_BACK
+from gopher.server.pipeline import WAITED
 from gopher.telemetry.logs import get_logger
 
 log = get_logger("scheduler")
@@ -137,11 +138,15 @@ class Rescuer(Duty):
         self._all_back_at = 0.0
 
     def call(self, now: float) -> Call:
-        return self._rescues.call(self._limit)
+        asked_at = steady()
+        return self._rescues.call(lambda: self._limit(asked_at))
 
-    def _limit(self) -> int:
-        """Return how many jobs a call that is sent now may rescue."""
+    def _limit(self, asked_at: float) -> int:
+        """Return how many jobs a call may rescue that is sent now, and was due then."""
         now = steady()
+        if now - asked_at > WAITED:
+            # However short that is: a server that has restarted may have forgotten the last heartbeats.
+            self._all_back_at = now + self._grace
         return 0 if now < self._all_back_at or self._was_silent(now) else LIMIT
 
     def _was_silent(self, now: float) -> bool:

@@ -33,25 +33,21 @@ class QueueDuties:
         self._served = served
         self._relay = relay
         self._lease = lease
-        self._due_at = due_at
+        #: When they are due (monotonic s).
+        self.due_at = due_at
         self._rescues = Rescues(served.queue)
 
-    @property
-    def due_at(self) -> float:
-        """When they are due (monotonic s): other workers may need a little longer to send heartbeats."""
-        return max(self._due_at, self._served.lease.all_back_at)
-
     def run(self, now: float) -> None:
-        """Run them now, or a little later if the server may be unavailable.
-
-        Calls would accumulate and be executed much later. Or it rejects heartbeats: once it accepts them again, other
-        workers may need a little longer to send theirs.
+        """Run them now, or a little later if the server may be unavailable: calls would accumulate, and be executed
+        much later.
         """
         lease = self._served.lease
         if lease.unanswered or now - lease.heard_at > self._lease.seconds / 2:
-            self._due_at = now + PAUSE
+            self.due_at = now + PAUSE
             return
-        self._due_at = now + self._lease.seconds
+        self.due_at = now + self._lease.seconds
+        if now < lease.all_back_at:
+            self.due_at = min(self.due_at, lease.all_back_at)
         # In one batch with the heartbeat: if the server is unavailable for longer than the lease right now, we are not
         # among the lost workers when it is back.
         self._lease.extend(self._served)
@@ -62,8 +58,11 @@ class QueueDuties:
         pipeline.add(queue.sample())
 
     def _rescue(self, asked_at: float) -> Call:
+        may_rescue = asked_at >= self._served.lease.all_back_at
         # No rescue if the call had to wait: leases have expired that could not be extended.
-        return self._rescues.call(lambda: RESCUED_AT_ONCE if time.monotonic() - asked_at <= WAITED else 0)
+        return self._rescues.call(
+            lambda: RESCUED_AT_ONCE if may_rescue and time.monotonic() - asked_at <= WAITED else 0
+        )
 
     def _take_rescued(self, reply: Rescued | Exception) -> None:
         if isinstance(reply, Exception):

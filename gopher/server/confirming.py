@@ -61,6 +61,8 @@ class ConfirmingExecutor(Executor):
     `write_for` returns the write that follows calls on a key. Threads that wait for long take one of the `places`.
     """
 
+    first_is_short = False
+
     def __init__(
         self,
         beside: Executor,

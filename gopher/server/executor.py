@@ -39,6 +39,8 @@ class Executor:
     """Runs calls over a small pool of connections. Threads may share one; processes may not."""
 
     pools_kind: type[Pools] = Pools
+    #: Whether a first attempt ends so early that there is time for another one.
+    first_is_short = True
 
     def __init__(self, settings: Settings, *, connections: int = 10) -> None:
         self.settings = settings
@@ -150,7 +152,7 @@ class Executor:
             delay = next(delays)
             # A connection that was forgotten on the way says nothing of the server: another one is tried in any case,
             # also by a process that had no processor meanwhile.
-            must_try_another = since is not None and not is_on_another and patience > 0
+            must_try_another = self.first_is_short and since is not None and not is_on_another and patience > 0
             if (time.monotonic() + delay > give_up_at and not must_try_another) or not may_wait():
                 raise given_up(problem, sent) from problem
             is_on_another = since is not None

@@ -4,6 +4,7 @@ from collections import deque
 
 import pytest
 from gopher.worker.children import oom_kills
+from gopher.worker.children.handle import LOOK
 from gopher.worker.children.oom_kills import OomKills
 from gopher.worker.children.pool import Pool
 from gopher.worker.crew import Crew
@@ -118,6 +119,7 @@ class Worker:
         """Let a job be seen with so many bytes more than its child began with."""
         child = self.child_of(number)
         child.resident = child.fresh + size
+        child.look_at = now + LOOK
         self.admission.look_at_first_jobs(now)
 
     def close(self):
@@ -211,6 +213,22 @@ def test_others_of_a_new_type_follow_once_its_first_job_has_stopped_growing(work
     # It may grow again: jobs of its type count for twice what it has grown by so far.
     assert worker.admission.need_of("new", 0) == 244 * MIB
     assert worker.hand_out(now=101.0) == ([1, 2, 9], [])
+
+
+@pytest.mark.usefixtures("first_job")
+def test_what_a_child_had_before_says_nothing_of_its_first_job_of_a_type(worker):
+    worker.child_of(1).resident_before = 200 * MIB
+    for now in (100.25, 100.5, 101.0, 101.75):
+        worker.grows(1, 210 * MIB, now)
+        assert worker.hand_out(now=now) == ([1, 9], [2]), now
+
+
+@pytest.mark.usefixtures("first_job")
+def test_a_child_that_was_not_looked_at_again_is_not_steady(worker):
+    worker.grows(1, 120 * MIB, 100.25)
+    for now in (100.75, 101.25):
+        worker.admission.look_at_first_jobs(now)
+        assert worker.hand_out(now=now) == ([1, 9], [2]), now
 
 
 @pytest.mark.usefixtures("first_job")

@@ -11,6 +11,7 @@ from gopher.worker.children.pool import Pool
 from gopher.worker.commands import Commands
 from gopher.worker.crew import Crew
 from gopher.worker.dispatcher import Dispatcher
+from gopher.worker.duties import FIRST_LOOK, Duties
 from gopher.worker.lease import Lease
 from gopher.worker.outcomes import Outcomes
 from gopher.worker.presence import Presence
@@ -25,7 +26,9 @@ from gopher.worker.worker_info import WorkerInfo
 
 from gopher.config.settings import Settings
 from gopher.jobs.handlers import Registry, handler
+from gopher.jobs.job import NewJob, new_job_id
 from gopher.queue.announcing import Announcer
+from gopher.queue.relay import Relay
 from gopher.queue.replies import FetchedJob
 from gopher.queue.store import Server
 from gopher.server.event_loop import EventLoop
@@ -104,13 +107,17 @@ def extend(parts, event_loop, selector):
 
     def extend(*, pause=0.0):
         parts.lease.extend(parts.queue)
-        event_loop.flush(time.monotonic(), 1.0)
-        time.sleep(pause)
-        while parts.queue.lease.unanswered:
-            for key, mask in selector.select(10):
-                key.data(mask)
+        answer(parts, event_loop, selector, pause=pause)
 
     return extend
+
+
+def answer(parts, event_loop, selector, *, pause=0.0):
+    event_loop.flush(time.monotonic(), 1.0)
+    time.sleep(pause)
+    while parts.queue.lease.unanswered:
+        for key, mask in selector.select(10):
+            key.data(mask)
 
 
 def test_a_worker_that_has_just_started_lets_others_come_back_before_it_takes_their_jobs(parts, extend):
@@ -122,6 +129,27 @@ def test_a_worker_that_has_just_started_lets_others_come_back_before_it_takes_th
     back_at = parts.queue.lease.all_back_at
     extend()
     assert parts.queue.lease.all_back_at == back_at
+
+
+def test_all_that_a_worker_does_for_others_but_rescuing_begins_at_once(parts, store, event_loop, selector, extend):
+    queue = parts.queue.queue
+    store.run(queue.heartbeat("lost", 0.001, first=True))
+    job = NewJob(new_job_id(), "echo", b"{}", due="+1")
+    store.run(queue.enqueue([job]))
+    parts.queue.lease.heard_at = QueueLease().heard_at
+    extend()
+    began, lease = time.monotonic(), parts.queue.lease
+    duties = Duties(parts.lease, lambda queue: Relay(queue, lambda call, callback: None, store.queue, {}))
+    duties.begin([parts.queue], began)
+    assert duties.due_at == began + FIRST_LOOK
+    duties.run(duties.due_at, duties.due_at)
+    answer(parts, event_loop, selector)
+    assert store.client.hget(queue.keys.job(job.id), "state") == b"pending"
+    assert store.client.zscore(queue.keys.workers, "lost") is not None
+    assert duties.due_at == lease.all_back_at
+    duties.run(duties.due_at, duties.due_at)
+    answer(parts, event_loop, selector)
+    assert store.client.zscore(queue.keys.workers, "lost") is None
 
 
 def test_a_lease_counts_from_when_it_was_asked_for_however_late_the_reply_is_read(parts, extend):

@@ -52,8 +52,10 @@ class ChildHandle:
     #: When its memory is looked at next, while a job runs (monotonic s), and what it had then (bytes).
     look_at: float = float("inf")
     resident: int = 0
-    #: What it had before its first job, and the most that its running job was seen with, with what that has started.
+    #: What it had before its first job, and before the running one; the most that this was seen with, with what it has
+    #: started.
     fresh: int = 0
+    resident_before: int = 0
     most_resident: int = 0
     #: How many jobs it had run when it was last looked at without one.
     looked_after: int = 0
@@ -134,6 +136,7 @@ class ChildHandle:
             self.jobs[0].started = now
             self.look_at = now + LOOK
             self.most_resident = 0
+            self.resident_before = self.resident
             self.straggles = False
 
     def wake_at(self) -> float:

@@ -256,8 +256,9 @@ class Admission:
 
     def look_at_first_jobs(self, now: float) -> None:
         """Look how much the running jobs of unknown types have grown."""
-        every = self._pool.children.values()
-        self._first_jobs.look([each for each in every if each.head and not self.sizes.knows(each.head.job.type)], now)
+        # What is frozen does not grow.
+        every = [each for each in self._pool.children.values() if each.head and not (each.frozen or each.killed)]
+        self._first_jobs.look([each for each in every if not self.sizes.knows(each.jobs[0].job.type)], now)
 
     def _learn(self, running: Running, need: int) -> None:
         self.sizes.saw(running.job.type, running.file_class, max(need, 0))

@@ -15,10 +15,12 @@ _STEADY_SHARE = 0.05
 
 @dataclass(slots=True)
 class _Growth:
-    """What a job had grown by when it last grew, and when that was (monotonic s)."""
+    """What a child had when its job last grew or shrank notably, and when that was (monotonic s)."""
 
-    grown: int
+    resident: int
     at: float
+    #: Which look at the child this is of: large ones are looked at rarely.
+    look_at: float
 
 
 class FirstJobs:
@@ -39,17 +41,18 @@ class FirstJobs:
 
     def look(self, children: Iterable[ChildHandle], now: float) -> None:
         """Note what the jobs of unknown types have grown by; `children` run them."""
-        growths = {}
+        before, self._growths = self._growths, {}
         for child in children:
             running = child.jobs[0]
-            growth = self._growths.get(running.job.token) or _Growth(0, running.started)
-            if child.grown > growth.grown * (1 + _STEADY_SHARE):
-                growth = _Growth(child.grown, now)
-            growths[running.job.token] = growth
-            is_steady = child.grown > TELLING and now - growth.at >= _STEADY
+            growth = before.get(running.job.token)
+            if growth is None or abs(child.resident - growth.resident) > growth.resident * _STEADY_SHARE:
+                growth = _Growth(child.resident, now, child.look_at)
+            self._growths[running.job.token] = growth
+            # What its child had before says nothing of it.
+            has_grown = child.resident - child.resident_before > TELLING
+            is_steady = has_grown and child.look_at > growth.look_at and now - growth.at >= _STEADY
             if is_steady or now - running.started >= _LONG:
                 self._so_far[running.job.type] = max(child.grown, self._so_far.get(running.job.type, 0))
-        self._growths = growths
 
     def forget(self, job_type: str) -> None:
         """Forget what is known of a type now."""
