@@ -10,6 +10,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from uuid import uuid4
 
+import hypothesis
 import pytest
 
 from gopher.config.settings import Settings
@@ -19,6 +20,10 @@ from tests.helpers import STARTED
 # Else each of thousands of processes would compile Gopher again, and each of pytest's the tests.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# An example takes longer than usual while other processes have the processors.
+hypothesis.settings.register_profile("any machine", deadline=None)
+hypothesis.settings.load_profile("any machine")
 
 #: Set where every test must run (.ci/run): a machine that lacks what a test needs fails it instead of leaving it out.
 _NO_SKIPS = bool(os.environ.get("GOPHER_TEST_NO_SKIPS"))
