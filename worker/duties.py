@@ -16,7 +16,7 @@ from .queue_side.served_queue import ServedQueue
 
 log = get_logger("worker")
 
-#: Seconds after the start until the first rescue, which need not wait for a whole period.
+#: Seconds after the start until they are done first: only what is lost is left alone for longer.
 FIRST_LOOK = 1.0
 #: Maximum number of jobs of lost workers that are requeued per call.
 RESCUED_AT_ONCE = 100

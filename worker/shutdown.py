@@ -76,7 +76,7 @@ class Shutdown:
             self._stopped_at = now if self._stopped_at is None else self._stopped_at
             self.gave_up = self.gave_up or now > self._stopped_at + LAST_WORDS
 
-    def wake_at(self, now: float) -> float:
+    def wake_at(self) -> float:
         """Return when `enforce` is due (monotonic s). Its effects wake the event loop by themselves."""
         if self._stop_by is None:
             return float("inf")

@@ -298,7 +298,7 @@ class Supervisor:
             self._pool.wake_at(),
             self._lease.beat_at,
             float("inf") if self._crew.quiet else self._duties.due_at,
-            self._shutdown.wake_at(now),
+            self._shutdown.wake_at(),
             self._stacks.wake_at(now),
             self._dispatcher.wake_at(),
             self._event_loop.wake_at(),

@@ -56,6 +56,8 @@ class System:
         self.workers: list[Process] = []
         self.schedulers: list[Process] = []
         self.api: Process | None = None
+        #: Children of each worker.
+        self.concurrency = children
         self._wanted = (workers, schedulers, api)
         self._proxied, self._seed = proxied, seed
         self._environ = {

@@ -263,8 +263,7 @@ def _zombie_round(system: System, worker: Process) -> tuple[list[str], int, floa
     folder.mkdir()
     wait_until(system.complete, 10, "all workers")
     # A worker's record may still list a child that was killed in the round before.
-    each = int(system._environ["WORKER_CONCURRENCY"])
-    wait_until(lambda: all(len(one.children()) == each for one in system.workers), 10, "all children")
+    wait_until(lambda: all(len(one.children()) == system.concurrency for one in system.workers), 10, "all children")
     count = len(system.children())
     ids = [system.client.enqueue("faults.linger", {"until": str(folder / str(at))}) for at in range(count)]
     wait_until(lambda: len(_who_runs(system, ids)) == count, 10, "all children to run a job")

@@ -164,7 +164,7 @@ def test_a_worker_that_was_frozen_past_its_shutdown_still_gets_its_last_outcomes
     shutdown.stop()
     late = time.monotonic() + 60
     shutdown.enforce(late)
-    assert (shutdown.gave_up, shutdown.wake_at(late)) == (False, late + LAST_WORDS)
+    assert (shutdown.gave_up, shutdown.wake_at()) == (False, late + LAST_WORDS)
     shutdown.enforce(late + LAST_WORDS + 0.1)
     assert shutdown.gave_up
 

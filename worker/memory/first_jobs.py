@@ -7,8 +7,8 @@ from gopher.worker.children.handle import ChildHandle
 
 #: Seconds after which what a job has grown by says something of its type.
 _LONG = 2.0
-#: Seconds without growth after which it does so earlier, if that is more than `TELLING` bytes.
-_STEADY, TELLING = 0.5, 64 * 2**20
+#: Seconds without growth after which it does so earlier, if that is more than `_TELLING` bytes.
+_STEADY, _TELLING = 0.5, 64 * 2**20
 #: By what share it may grow all the same.
 _STEADY_SHARE = 0.05
 
@@ -37,7 +37,7 @@ class FirstJobs:
 
     def need(self, job_type: str) -> int | None:
         """Return what jobs of a type are taken to need: twice what one has grown by so far."""
-        return max(2 * self._so_far[job_type], TELLING) if job_type in self._so_far else None
+        return max(2 * self._so_far[job_type], _TELLING) if job_type in self._so_far else None
 
     def look(self, children: Iterable[ChildHandle], now: float) -> None:
         """Note what the jobs of unknown types have grown by; `children` run them."""
@@ -49,7 +49,7 @@ class FirstJobs:
                 growth = _Growth(child.resident, now, child.look_at)
             self._growths[running.job.token] = growth
             # What its child had before says nothing of it.
-            has_grown = child.resident - child.resident_before > TELLING
+            has_grown = child.resident - child.resident_before > _TELLING
             is_steady = has_grown and child.look_at > growth.look_at and now - growth.at >= _STEADY
             if is_steady or now - running.started >= _LONG:
                 self._so_far[running.job.type] = max(child.grown, self._so_far.get(running.job.type, 0))
