@@ -30,6 +30,8 @@ from .processes import Process, Processes, gopherctl
 PAYLOAD = {"x": "y" * 92}
 #: Timeouts in seconds for the worker's first job, and for each further progress.
 START_TIMEOUT, STALL = 30.0, 30.0
+#: Jobs that a new worker runs before anything is measured.
+WARM_UP = 100
 #: Jobs sent to the idle worker, and the seconds between them.
 SAMPLES, PAUSE = 100, 0.01
 
@@ -73,12 +75,16 @@ def bench(out: Output, jobs: int) -> None:
 def _measure(client: Client, jobs: int) -> Rates:
     single = jobs // 10
     trip, lpush, move = _server_limit(client, single)
-    one_by_one = single / _timed(lambda: [client.enqueue("bench_noop", PAYLOAD) for _ in range(single)])
     many: list[JobFields] = [{"type": "bench_noop", "payload": PAYLOAD}] * (jobs - single)
-    bulk = len(many) / _timed(lambda: client.enqueue_many(many))
     with _worker(client.settings) as process:
-        drained = _drain(client, process, jobs)
+        client.enqueue_many(many[:WARM_UP])
+        _finished(client, process, WARM_UP)
         late = sorted(_pick_up(client) for _ in range(SAMPLES))
+        # The worker starts with them when they are all there.
+        client.flow.pause_queue("default")
+        one_by_one = single / _timed(lambda: [client.enqueue("bench_noop", PAYLOAD) for _ in range(single)])
+        bulk = len(many) / _timed(lambda: client.enqueue_many(many))
+        drained = jobs / _timed(lambda: _drain(client, process, WARM_UP + jobs))
     return Rates(
         children=client.settings.worker_concurrency,
         enqueue_one_by_one=round(one_by_one, 1),
@@ -110,29 +116,24 @@ def _server_limit(client: Client, count: int) -> tuple[float, float, float]:
         return trip, count / pushing, count / _timed(move)
 
 
-def _drain(client: Client, process: Process, jobs: int) -> float:
-    """Return jobs per second, from the completion of the first ones to the last."""
-    first = done = _next_count(client, process, 0, START_TIMEOUT)
-    began = time.perf_counter()
-    while done < jobs:
-        done = _next_count(client, process, done, STALL)
-    if done == first:
-        raise BenchFailed(f"{jobs} jobs finished before they could be timed: use more --jobs")
-    return (done - first) / (time.perf_counter() - began)
+def _drain(client: Client, process: Process, jobs: int) -> None:
+    client.flow.resume_queue("default")
+    _finished(client, process, jobs)
 
 
-def _next_count(client: Client, process: Process, known: int, timeout: float) -> int:
-    """Wait until more than `known` jobs have finished; return how many."""
-    deadline = time.monotonic() + timeout
+def _finished(client: Client, process: Process, jobs: int) -> None:
+    """Wait until so many jobs have finished in all."""
+    done, deadline = 0, time.monotonic() + START_TIMEOUT
     key = client.server.keys.for_queue("default").totals
-    while True:
+    while done < jobs:
         time.sleep(0.005)
+        known = done
         with explained():
             done = int(client.server.client.hget(key, "completed:bench_noop") or 0)
         if done > known:
-            return done
-        if not process.running or time.monotonic() > deadline:
-            raise BenchFailed(f"the worker is making no progress after {known} jobs")
+            deadline = time.monotonic() + STALL
+        elif not process.running or time.monotonic() > deadline:
+            raise BenchFailed(f"the worker is making no progress after {done} jobs")
 
 
 def _pick_up(client: Client) -> float:

@@ -42,7 +42,7 @@ class _Batch:
 
 
 class Channel:
-    """A connected connection. `closed` is called when it is lost or closed."""
+    """A connected connection. `closed` is called when it is lost, closed or no longer used for new calls."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, connection: Any, closed: "Callable[[Channel], None]") -> None:
         self._loop, self._connection, self._closed = loop, connection, closed
@@ -190,16 +190,30 @@ class Channel:
         self._timer = self._loop.call_at(when, self._check)
 
     def _check(self) -> None:
-        """Give the connection up if the oldest reply is overdue."""
+        """Give overdue replies up, and the connection once nothing waits for its replies any more.
+
+        Calls that have a longer timeout wait on: that of one must not be the error of another.
+        """
         self._timer = None
-        if not self._batches:
+        now, waiting = self._loop.time(), [each for each in self._batches if not each.future.done()]
+        overdue = [each for each in waiting if self._due_at(each) <= now]
+        if not overdue:
+            if waiting:
+                self._check_at(min(map(self._due_at, waiting)))
             return
-        oldest = self._batches[0]
-        due = max(oldest.sent_at, self.heard_at) + oldest.timeout
-        if self._loop.time() >= due:
-            self._fail(exceptions.TimeoutError("no reply in time"))
-        else:
-            self._check_at(due)
+        error = exceptions.TimeoutError("no reply in time")
+        if len(overdue) == len(waiting):
+            self._fail(error)
+            return
+        for each in overdue:
+            # It keeps its place: its reply may still come before those of the others.
+            _settle(each, error)
+        self._retired = True
+        self._closed(self)
+        self._check()
+
+    def _due_at(self, batch: _Batch) -> float:
+        return max(batch.sent_at, self.heard_at) + batch.timeout
 
     def _fail(self, error: Exception) -> None:
         if not self.is_open:

@@ -10,7 +10,7 @@ again, up to the maximum number: their queues may contain jobs that were enqueue
 
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from gopher.base.near import did_you_mean
@@ -139,7 +139,8 @@ class QueueNames:
         if not_allowed := self._not_allowed(names):
             return not_allowed
         unsure = [name for name in dict.fromkeys(names) if not self.is_known(name)]
-        return self._refused(self._missing(unsure, PATIENCE)) if unsure else []
+        with _storing_nothing():
+            return self._refused(self._missing(unsure, PATIENCE)) if unsure else []
 
     def _not_allowed(self, names: Iterable[str]) -> list[str]:
         settings = self._server.settings
@@ -159,8 +160,9 @@ class QueueNames:
         self._let_others_go_on(unsure, now)
         try:
             # Nothing waits for queues that were known: their jobs are stored in any case.
-            if new := self._missing(unsure, 0.0 if were_known else PATIENCE):
-                self._register_new(new)
+            with _storing_nothing():
+                if new := self._missing(unsure, 0.0 if were_known else PATIENCE):
+                    self._register_new(new)
         except BaseException as error:
             if not (is_unavailable(error) and were_known):
                 for name in unsure:
@@ -189,26 +191,21 @@ class QueueNames:
     def _missing(self, names: Sequence[str], patience: float) -> list[str]:
         """Return the unregistered ones; check in the same round trip whether the server was emptied."""
         known = Command(self._keys.queues, ("SMISMEMBER", self._keys.queues, *names))
-        try:
-            # Not by redis-py's client, which most programs that submit jobs need for nothing else.
-            mark, there = self._server.run_each([self._server.installation.read_command(), known], patience=patience)
-        except OutcomeUnknown as error:
-            # Of a read. That nothing was stored is certain.
-            problem = error.__cause__ or error
-        else:
-            self._server.take_mark(mark)
-            return [name for name, is_there in zip(names, there, strict=True) if not is_there]
-        # Not from the error that it has caused: their causes would form a circle.
-        raise problem
+        # Not by redis-py's client, which most programs that submit jobs need for nothing else.
+        mark, there = self._server.run_each([self._server.installation.read_command(), known], patience=patience)
+        self._server.take_mark(mark)
+        return [name for name, is_there in zip(names, there, strict=True) if not is_there]
 
     def _refused(self, new: Sequence[str]) -> list[str]:
         if not new:
             return []
-        room = max(self._server.settings.max_queues - self._server.client.scard(self._keys.queues), 0)
+        registered = self._server.run(Command(self._keys.queues, ("SCARD", self._keys.queues)))
+        room = max(self._server.settings.max_queues - registered, 0)
         return [] if len(new) <= room else [name for name in new if not self._is_served(name)][room:]
 
     def _is_served(self, name: str) -> bool:
-        return bool(self._server.client.exists(self._keys.for_queue(name).workers))
+        workers = self._keys.for_queue(name).workers
+        return bool(self._server.run(Command(workers, ("EXISTS", workers))))
 
     def _register_new(self, new: Sequence[str]) -> None:
         if refused := self._refused(new):
@@ -216,8 +213,9 @@ class QueueNames:
         # Most jobs are for queues that are registered.
         from .inherit_limits import inherit_limits
 
+        queues = [self._server.queue(name) for name in new]
         # Before they are registered: if this process dies in between, they are still new.
-        for name, calls in inherit_limits(self._server.client, self._keys, [self._server.queue(name) for name in new]):
+        for name, calls in self._server.read(lambda: list(inherit_limits(self._server.client, self._keys, queues))):
             registering = self._keys.for_queue(name).registering
             marked: list[Any] = [Command(registering, ("SET", registering, "1", "EX", str(_REGISTERING_FOR))), *calls]
             self._server.run_all(marked)
@@ -228,16 +226,19 @@ class QueueNames:
             subscribe_all(self._server, new)
         if not self._server.run(self._noting(new)):
             self._register_beyond(new)
-        self._server.write(self._keys.queues, lambda: self._tell_of(new))
+        self._tell_of(new)
 
     def _tell_of(self, new: Sequence[str]) -> None:
         """Notify schedulers of new queues, and record them for health checks."""
-        pipe = self._server.client.pipeline(transaction=False)
-        pipe.lpush(self._keys.newest, *new[-NEWEST:])
-        pipe.ltrim(self._keys.newest, 0, NEWEST - 1)
-        pipe.lpush(self._keys.alarm, new[-1])
-        pipe.ltrim(self._keys.alarm, 0, 0)
-        pipe.execute()
+        newest, alarm = self._keys.newest, self._keys.alarm
+        self._server.run_each(
+            [
+                Command(newest, ("LPUSH", newest, *new[-NEWEST:])),
+                Command(newest, ("LTRIM", newest, "0", str(NEWEST - 1))),
+                Command(alarm, ("LPUSH", alarm, new[-1])),
+                Command(alarm, ("LTRIM", alarm, "0", "0")),
+            ]
+        )
 
     def _register_beyond(self, new: Sequence[str]) -> None:
         """Register queues that exceed the maximum together: those with workers are always allowed."""
@@ -246,7 +247,7 @@ class QueueNames:
         if others and not self._server.run(self._noting(others)):
             raise self.too_many(others)
         if served := [name for name in new if name not in others]:
-            self._server.write(self._keys.queues, lambda: self._server.client.sadd(self._keys.queues, *served))
+            self._server.run(Command(self._keys.queues, ("SADD", self._keys.queues, *served)))
 
     def _noting(self, new: Sequence[str]) -> Call:
         most = self._server.settings.max_queues
@@ -269,3 +270,16 @@ class QueueNames:
             f"is {which}: the maximum is {most} queues. Use an existing one, or raise GOPHER_MAX_QUEUES",
             queues=frozenset(names),
         )
+
+
+@contextmanager
+def _storing_nothing() -> Iterator[None]:
+    """Raise the cause of an OutcomeUnknown: whatever became of the names, it is certain that no job was stored."""
+    problem: BaseException | None = None
+    try:
+        yield
+    except OutcomeUnknown as error:
+        problem = error.__cause__ or error
+    # Not from the error that it has caused: their causes would form a circle.
+    if problem is not None:
+        raise problem

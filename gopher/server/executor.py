@@ -62,7 +62,7 @@ class Executor:
                 self._client = self.pools.client
         return self._client
 
-    def run(self, call: Call, *, patience: float = PATIENCE) -> Any:
+    def run(self, call: Sendable, *, patience: float = PATIENCE) -> Any:
         """Run a call and return its parsed reply.
 
         Raises a ServerError: OutcomeUnknown if it was sent and there was no reply within `patience` seconds.
@@ -84,6 +84,19 @@ class Executor:
             return self._auto_pipeline.run(call) if since is None else self._attempt([call], since)[0]
 
         return self._persist(attempt, patience, call.key)
+
+    def read(self, read: Callable[[], T]) -> T:
+        """Read with `client`; retry while the server is unavailable. Raises redis-py's errors."""
+        give_up_at, delays = time.monotonic() + PATIENCE, pauses(cap=self._longest_pause)
+        while True:
+            try:
+                return read()
+            except _LOST as error:
+                problem, delay = error, next(delays)
+                if time.monotonic() + delay > give_up_at:
+                    raise
+            sleep(delay)
+            self._look_again(problem)
 
     def write(self, key: str, write: Callable[[], T]) -> T:
         """Write with `client`; retry while the server is out of memory and memory can be freed on the node of `key`."""

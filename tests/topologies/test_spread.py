@@ -103,7 +103,8 @@ def test_twelve_queues_over_three_nodes_cost_no_more_than_on_one_and_load_them_a
         for number in range(ROUNDS):
             alone += cost(one.server.tcp_url, [one], idle_one, queues, tmp_path / f"one-{number}")
             spread.append(cost(cluster.url, primaries, idle_spread, queues, tmp_path / f"cluster-{number}"))
-    nodes = [median(each) for each in zip(*spread, strict=True)]
+    # A process that waits for a processor finds cold caches: what a node needs by itself is the least of its figures.
+    nodes = [min(each) for each in zip(*spread, strict=True)]
     ratio = median(sum(each) / single for each, single in zip(spread, alone, strict=True))
     sys.stderr.write(
         f"\nus per job: one node {alone}, cluster {spread}; ratio {ratio:.2f}, nodes {nodes}; "

@@ -26,6 +26,7 @@ from gopher.jobs.schedule import ScheduleSpec
 from gopher.jobs.submission import InvalidBatch, JobFields
 from gopher.server.embedded import EmbeddedServer
 from tests.certificates import HERE, Authority
+from tests.core.proxy import Proxy
 from tests.core.test_interface import PARTS
 from tests.pulse import Pulse
 from tests.seeding import SeedingWorker
@@ -293,6 +294,25 @@ def test_a_dead_connection_is_given_up_and_the_call_sent_on_another(redis_url: s
         assert (await client.job(job_id)).status == "pending"
 
     run(use, redis_url, namespace)
+
+
+def test_a_call_that_gives_up_early_leaves_those_waiting_that_share_its_connection(
+    proxy: Proxy, namespace: str
+) -> None:
+    async def use(client: AsyncClient) -> None:
+        job_id = await client.enqueue("email", {})
+        released = proxy.hold()
+        slow = asyncio.create_task(client.job(job_id))
+        submitted = asyncio.create_task(client.enqueue("email", {}))
+        # It is sent again on another connection.
+        assert (await client.job(await submitted)).status == "pending"
+        assert not slow.done()
+        released.set()
+        assert (await slow).status == "pending"
+        (place,) = client._client.loop_server.pools.channels._places.values()
+        assert len(place.open) == 1
+
+    run(use, proxy.url, namespace)
 
 
 def test_a_closed_client_says_so(redis_url: str, namespace: str) -> None:

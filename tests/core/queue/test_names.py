@@ -170,6 +170,23 @@ def test_the_first_job_of_a_queue_is_repeated_as_others_are(proxy, direct, fault
         assert client.job(job_id).queue == "new"
 
 
+@pytest.mark.parametrize("fault", ["drop", "cut"])
+def test_each_step_by_which_a_queue_is_registered_is_repeated(proxy, direct, fault):
+    with Client(settings=Settings(redis_url=proxy.url, namespace=direct.settings.namespace)) as client:
+        put(client, "loads-the-scripts")
+        before = len(proxy.sent)
+        put(client, "a")
+        steps = len(proxy.sent) - before
+        assert steps > 4
+        for step in range(steps):
+            for _ in range(step):
+                proxy.delay(0)
+            proxy.drop() if fault == "drop" else proxy.cut(0)
+            (job_id,) = put(client, f"queue-{step}")
+            assert client.job(job_id).queue == f"queue-{step}"
+            assert f"queue-{step}".encode() in direct.client.lrange(direct.keys.newest, 0, 0)
+
+
 @pytest.mark.parametrize("reply", ["-LOADING Redis is loading the dataset in memory", "-ERR upstream failure"])
 def test_jobs_of_known_queues_are_stored_while_reading_the_names_is_refused(proxy, direct, monkeypatch, reply):
     monkeypatch.setattr("gopher.queue.names.KNOWN_FOR", 0.0)
