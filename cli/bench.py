@@ -122,7 +122,7 @@ def _drain(client: Client, process: Process, jobs: int) -> None:
 
 
 def _finished(client: Client, process: Process, jobs: int) -> None:
-    """Wait until so many jobs have finished in all."""
+    """Wait until that many jobs have finished, including those of the warm-up."""
     done, deadline = 0, time.monotonic() + START_TIMEOUT
     key = client.server.keys.for_queue("default").totals
     while done < jobs:

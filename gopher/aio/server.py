@@ -116,8 +116,11 @@ class LoopConfirming(_LoopExecutor, ConfirmingExecutor):
     def _exchange(self, connection: Channel, calls: Sequence[Sendable]) -> list[Any]:
         return wait_for(connection.exchange(calls, self.settings.redis_timeout))
 
-    def _address_of(self, connection: Channel) -> object:
+    def _address_of(self, connection: Channel) -> Any:
         return connection.address
+
+    def _is_for_good(self, address: Any) -> bool:
+        return in_threads(None, lambda: self.pools.is_for_good(address))()
 
 
 class LoopServer(_LoopExecutor, Server):

@@ -147,11 +147,11 @@ class QueueNames:
         allowed = (*settings.queues, settings.webhooks_queue)
         return [name for name in dict.fromkeys(names) if name not in allowed] if settings.queues else []
 
-    def register(self, names: Collection[str]) -> None:
-        """Register queues, all or none. Raises TooManyQueues."""
+    def register(self, names: Collection[str], *, again: bool = False) -> None:
+        """Register queues, all or none; with `again` also known ones. Raises TooManyQueues."""
         if not_allowed := self._not_allowed(names):
             raise self.too_many(not_allowed)
-        unsure = [name for name in dict.fromkeys(names) if not self.is_known(name)]
+        unsure = [name for name in dict.fromkeys(names) if again or not self.is_known(name)]
         if not unsure:
             return
         # Before the read, since removals after it are based on what it has seen.
@@ -274,7 +274,7 @@ class QueueNames:
 
 @contextmanager
 def _storing_nothing() -> Iterator[None]:
-    """Raise the cause of an OutcomeUnknown: whatever became of the names, it is certain that no job was stored."""
+    """Raise the cause of an OutcomeUnknown: names may have been registered, but certainly no job was stored."""
     problem: BaseException | None = None
     try:
         yield

@@ -134,14 +134,19 @@ class ConfirmingExecutor(Executor):
         if isinstance(lost, Exception):
             # A new exception for each, since each may be raised in a different thread.
             return [reply if isinstance(reply, Exception) else copy.copy(lost) for reply in replies]
+        if self.pools.fails_over and not replicas.is_for_good:
+            replicas.is_for_good = self._is_for_good(self._address_of(connection))
         shortfall = self._shortfall(count, replicas, seconds)
         return [reply if isinstance(reply, Exception) else Confirmed(reply, shortfall) for reply in replies]
 
     def _replicas_at(self, connection: Any) -> Replicas:
         return self._replicas.setdefault(self._address_of(connection), Replicas())
 
-    def _address_of(self, connection: Any) -> object:
+    def _address_of(self, connection: Any) -> Any:
         return getattr(connection, "host", None), getattr(connection, "port", None)
+
+    def _is_for_good(self, address: Any) -> bool:
+        return self.pools.is_for_good(address)
 
     def _wait(self, key: str, seconds: float) -> Command:
         counts = ("WAITAOF", "1") if self._is_synced else ("WAIT",)
@@ -168,6 +173,10 @@ class ConfirmingExecutor(Executor):
                 "jobs that it has not received would be lost"
             )
             return Shortfall(reason, may_pass=True)
+        if self.pools.fails_over and not replicas.is_for_good:
+            return Shortfall(
+                "another server is taking over: jobs that it has not received would be lost", may_pass=True
+            )
         if self._is_enough(count):
             return None
         if self._is_silent(count, replicas):

@@ -150,6 +150,10 @@ class Pools:
         if self._sentinel is not None:
             self._sentinel.look()
 
+    def is_for_good(self, address: tuple[str, int]) -> bool:
+        """Return whether no Sentinel is replacing the server of this address; they are asked."""
+        return self._sentinel is None or self._sentinel.is_for_good(address)
+
     def connection(self, key: str, *, may_probe: bool = False, **options: Any) -> Any:
         """Return a new, unconnected connection to the node of `key`, which belongs to no pool.
 

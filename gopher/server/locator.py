@@ -44,6 +44,8 @@ class Master(NamedTuple):
 
     epoch: int
     address: Address
+    #: Whether it is being replaced: a replica may have been promoted already.
+    is_being_replaced: bool = False
 
 
 class Sentinels:
@@ -56,6 +58,17 @@ class Sentinels:
         self._inquiry = _Inquiry(master_question(service), access, f"no Sentinel names the master {service!r}", unknown)
         self._sentinels = sentinels
         self._reached = reached
+
+    def names_for_good(self, address: Address, limit: float) -> bool:
+        """Return whether the newest configuration names this master, and no Sentinel is replacing it.
+
+        All of them are asked, since only the one that replaces it knows. None that replies can't replace it either.
+        """
+        try:
+            found = list(self._inquiry.answers(self._sentinels, read_master, limit, later=limit))
+        except exceptions.ConnectionError:
+            return True
+        return self._reached(newest(found).address) == address and not any(each.is_being_replaced for each in found)
 
     def locate(self, limit: float) -> Address:
         """Return its address within `limit` seconds. Raises redis-py's ConnectionError."""
@@ -82,8 +95,14 @@ def read_master(replies: Sequence[Any], _sentinel: Address | None = None) -> Mas
     if not isinstance(address, list) or len(address) != 2:
         return None
     words = details if isinstance(details, list) else []
-    epochs = [value for name, value in zip(words[0::2], words[1::2], strict=False) if name == b"config-epoch"]
-    return Master(int(epochs[0]) if epochs else -1, (address[0].decode(), int(address[1])))
+    fields = dict(zip(words[0::2], words[1::2], strict=False))
+    # Once the replica has been promoted, the first reply names it.
+    is_promoted = (fields.get(b"ip"), fields.get(b"port")) != tuple(address)
+    return Master(
+        int(fields.get(b"config-epoch", -1)),
+        (address[0].decode(), int(address[1])),
+        b"failover_in_progress" in fields.get(b"flags", b"") and not is_promoted,
+    )
 
 
 def newest(masters: Sequence[Master]) -> Master:
@@ -144,14 +163,19 @@ class _Inquiry:
         """Return the first reply that `read` can parse."""
         return next(iter(self.answers(servers, read, limit)))
 
-    def answers(self, servers: Sequence[Address], read: Read[Found], limit: float) -> Iterator[Found]:
-        """Yield the replies that `read` can parse, fastest first; raise ConnectionError if there are none."""
+    def answers(
+        self, servers: Sequence[Address], read: Read[Found], limit: float, *, later: float = LATER_REPLIES
+    ) -> Iterator[Found]:
+        """Yield the replies that `read` can parse, fastest first; raise ConnectionError if there are none.
+
+        After the first one the others have `later` seconds.
+        """
         if time.monotonic() >= self._not_before:
             self._reasons = dict.fromkeys(servers, "its name can't be resolved")
             places = resolver.look_up(servers, min(limit, SLOW_LOOKUP))
             while True:
                 any_answer = False
-                for found in self._answers_from(places, read, limit):
+                for found in self._answers_from(places, read, limit, later):
                     any_answer = True
                     yield found
                 slow = [server for server in servers if server not in places]
@@ -175,7 +199,7 @@ class _Inquiry:
         return f"{self._silence} ({details})"
 
     def _answers_from(
-        self, places: Mapping[Address, Sequence[Place]], read: Read[Found], limit: float
+        self, places: Mapping[Address, Sequence[Place]], read: Read[Found], limit: float, later: float
     ) -> Iterator[Found]:
         with ExitStack() as opened:
             selector = opened.enter_context(selectors.DefaultSelector())
@@ -206,7 +230,7 @@ class _Inquiry:
                         self._reasons[server] = _explained(replies)
                         continue
                     yield found
-                    until = min(until, time.monotonic() + LATER_REPLIES)
+                    until = min(until, time.monotonic() + later)
 
     def _is_answered(self, key: selectors.SelectorKey, mask: int, selector: selectors.BaseSelector) -> bool:
         """Send the request, or read replies; return whether all are here."""

@@ -25,8 +25,8 @@ from .redis_py import exceptions
 from .resolver import Address
 from .sentinel_watch import PERIOD, SentinelWatch
 
-#: Seconds for which a caller may wait for the sentinels.
-_WAIT = 0.2
+#: Seconds for which a caller may wait for the sentinels, and for all of them.
+_WAIT, _WAIT_FOR_ALL = 0.2, 0.5
 
 _shared: dict[tuple[int, ServerAddress], "MasterWatch"] = {}
 _lock = threading.Lock()
@@ -74,6 +74,10 @@ class MasterWatch:
         """Return whether an address that was located before is still that of the master, as far as is known."""
         known = self._watch.master() if self._watch else None
         return known is None or known == address
+
+    def is_for_good(self, address: Address) -> bool:
+        """Ask all sentinels whether this is the master, and none of them is replacing it."""
+        return self._sentinels.names_for_good(address, _WAIT_FOR_ALL)
 
     def look(self) -> None:
         """Have the master watched; called before a connection is used."""
@@ -169,6 +173,9 @@ class SentinelGroup:
 
     def look(self) -> None:
         self._current().look()
+
+    def is_for_good(self, address: Address) -> bool:
+        return self._current().is_for_good(address)
 
     def watch_in(self, selector: selectors.BaseSelector) -> SentinelWatch:
         return self._current().run_in(selector, self._connections)

@@ -40,6 +40,9 @@ class Replicas:
         self._history = b""
         #: How many are connected; None if that is not known.
         self.connected: int | None = None
+        #: Whether no other server was taking over when this history was seen first; None if that is not known. Replicas
+        #: show later ones.
+        self.is_for_good: bool | None = None
         #: Address -> when it was first missing (monotonic s), None while it is connected.
         self._missing_since: dict[bytes, float | None] = {}
 
@@ -50,6 +53,7 @@ class Replicas:
         if look.history != self._history:
             # Another server, or one that was promoted or restarted: its replicas come one by one.
             self._history, self._missing_since = look.history, {}
+            self.is_for_good = None
         self.connected = len(look.connected)
         known = self._missing_since
         missing = {name: now if since is None else since for name, since in known.items() if name not in look.connected}

@@ -1,9 +1,14 @@
 """With durability replicated, no failover loses what was acknowledged: neither a crash nor a planned one."""
 
 import sys
+from functools import partial
 
 import pytest
 
+from gopher.client import Client
+from gopher.config.settings import Settings
+from gopher.errors import NotReplicated
+from tests.helpers import wait_until
 from tests.topologies.faults import KILL, PLANNED
 from tests.topologies.lab import Cluster, Trio
 from tests.topologies.stack import QUEUES, Stack
@@ -49,3 +54,29 @@ def test_killed_primaries_lose_nothing_that_was_acknowledged(kind):
 def test_planned_failovers_of_sentinel_lose_nothing_that_was_acknowledged():
     with Trio() as trio:
         trial("trio, planned", trio, PLANNED)
+
+
+def replica_was_promoted(trio, demoted):
+    return any(node.role() == "master" for node in trio.nodes if node is not demoted)
+
+
+@pytest.mark.deep
+def test_the_first_job_of_a_process_that_starts_during_a_planned_failover_is_kept_or_not_confirmed():
+    """It has not seen the promoted replica leave; the other one still confirms what the demoted master takes."""
+    outcomes = []
+    with Trio() as trio:
+        for _ in range(3):
+            demoted, _ = trio.fail_over("")
+            wait_until(partial(replica_was_promoted, trio, demoted), 60, "a replica to be promoted")
+            with Client(settings=Settings(redis_url=trio.url, durability="replicated")) as client:
+                try:
+                    job_id = client.enqueue("echo", {})
+                except NotReplicated as error:
+                    outcomes.append(str(error))
+                    job_id = None
+            trio.settle()
+            if job_id is not None:
+                with Client(trio.url) as client:
+                    assert client.job(job_id).status == "pending", outcomes
+                    outcomes.append("kept")
+    sys.stderr.write(f"\n{outcomes}\n")
