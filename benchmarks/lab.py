@@ -1,6 +1,7 @@
 """The environment of a measurement: a fresh server, a folder for counts, and a contender's processes."""
 
 import os
+import random
 import select
 import shutil
 import signal
@@ -11,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from .server import program
 #: No rewrite of the append-only file during measurements: it takes a core for a second.
 OPTIONS = {"auto-aof-rewrite-percentage": "0"}
 #: Timeout for a worker's first job, in seconds.
-START_TIMEOUT = 30.0
+START_TIMEOUT = 120.0
 #: Timeout for a sender's call, in seconds.
 SEND_TIMEOUT = 300.0
 
@@ -46,10 +47,14 @@ def counted(folder: Path) -> int:
 
 
 def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+    """Return a port that is free now, and that no outgoing connection gets before a server listens there."""
+    # Others may have fixed the seed of the other generator.
+    dice = random.SystemRandom()
+    while True:
+        port = dice.randrange(5_000, 12_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class Lab:
@@ -60,6 +65,8 @@ class Lab:
         self.server = server
         self.redis = Redis(port=server.port)
         self.url = f"redis://127.0.0.1:{server.port}"
+        #: How many jobs its senders have sent so far.
+        self.sent = 0
         self._folder = folder
         #: The contender's output, shown if it fails.
         self._log = folder / "log"
@@ -94,6 +101,7 @@ class Lab:
                 line = b""
             if not line:
                 raise Stuck(f"{self.contender.name} could not send {count} jobs. {self._said()}")
+            self.sent += count
             return float(line)
 
         try:
@@ -230,13 +238,21 @@ def lab(contender: Contender) -> Iterator[Lab]:
 
 def family_memory(root: psutil.Process) -> float:
     """Return the memory (PSS, MB) of a worker and its descendants."""
-    return sum(process.memory_full_info().pss for process in (root, *_descendants(root))) / 1e6
+    return _sum(root, lambda process: process.memory_full_info().pss) / 1e6
 
 
 def family_seconds(root: psutil.Process) -> float:
     """Return the CPU seconds of a worker and its descendants."""
-    times = (process.cpu_times() for process in (root, *_descendants(root)))
-    return sum(each.user + each.system for each in times)
+    return _sum(root, lambda process: sum(process.cpu_times()[:2]))
+
+
+def _sum(root: psutil.Process, figure: Callable[[psutil.Process], float]) -> float:
+    """Add up a figure of a worker and of its descendants, but for those that have just ended."""
+    total = figure(root)
+    for process in _descendants(root):
+        with suppress(psutil.NoSuchProcess):
+            total += figure(process)
+    return total
 
 
 def figures(**values: Any) -> dict[str, float]:

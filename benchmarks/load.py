@@ -9,6 +9,8 @@ import sys
 import time
 
 CONNECTIONS = 16
+#: Timeout for the first response, in seconds: a server may listen before its processes have loaded the application.
+PATIENCE = 120.0
 
 
 class Line:
@@ -57,21 +59,22 @@ def request(path: str, body: bytes) -> bytes:
 
 
 def rate(port: int, path: str, body: bytes, seconds: float, connections: int = CONNECTIONS) -> float:
-    """Return the responses per second."""
+    """Return the responses per second, in a longer time if there is none within `seconds`."""
     selector = selectors.DefaultSelector()
     lines = [Line(port, request(path, body)) for _ in range(connections)]
     for line in lines:
         selector.register(line, selectors.EVENT_READ)
         line.ask()
     began, count = time.perf_counter(), 0
-    while time.perf_counter() - began < seconds:
+    while (passed := time.perf_counter() - began) < seconds or not count:
+        if passed > seconds + PATIENCE:
+            raise RuntimeError(f"no response within {passed:.0f} s")
         for key, _ in selector.select(1.0):
             line = key.fileobj
             assert isinstance(line, Line)
             if line.answered():
                 count += 1
                 line.ask()
-    passed = time.perf_counter() - began
     for line in lines:
         line.socket.close()
     return count / passed

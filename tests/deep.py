@@ -4,6 +4,7 @@ Failovers wait most of the time, and the others take what they leave. What the o
 them that wait for nothing begin once the quiet ones are over, when a processor is free.
 """
 
+import os
 import signal
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+
+from tests.helpers import PORTS
 
 _QUIET, _OTHERS = "deep and quiet", "deep and not quiet"
 #: Those that wait for nothing.
@@ -27,7 +30,12 @@ def main(arguments: Sequence[str]) -> int:
     waiting = [*arguments, *(f"--ignore={folder}" for folder in busy)]
     with tempfile.TemporaryFile() as said:
         others = subprocess.Popen(
-            ["nice", *_command(_OTHERS, waiting)], stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT
+            ["nice", "-n", "5", *_command(_OTHERS, waiting)],
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            # A port that is chosen in one of both may be taken by the other before a server listens there.
+            env={**os.environ, PORTS: "2"},
         )
         codes = {subprocess.call(_command(_QUIET, arguments))}
         if busy:
@@ -41,7 +49,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _command(which: str, arguments: Sequence[str]) -> list[str]:
-    return [sys.executable, "-m", "pytest", "-m", which, *arguments]
+    return [sys.executable, "-m", "pytest", "--durations=20", "-m", which, *arguments]
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
+#: A number that sets the ports of one of several runs apart, which `make test-deep` has.
+PORTS = "GOPHER_TESTS_PORTS"
 #: Where handlers of the tests note that an attempt has started: a file per job, a line per attempt (tests.conftest).
 STARTED = "GOPHER_TESTS_STARTED"
 
@@ -55,7 +57,8 @@ def free_ports(count: int) -> list[int]:
     ports: list[int] = []
     # Each process of pytest has its own: another one could get a port before the server listens there. All of them,
     # and those of cluster buses, 10,000 above, are below those that systems give to connections.
-    first = 12_000 + 2_500 * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 4)
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) + int(os.environ.get(PORTS, "0"))
+    first = 12_000 + 2_500 * (number % 4)
     # Hypothesis fixes the seed of the other generator.
     dice = random.SystemRandom()
     while len(ports) < count:

@@ -15,7 +15,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.contenders import Contender
-from benchmarks.lab import Lab, counted, lab
+from benchmarks.lab import START_TIMEOUT, Lab, counted, lab
 from benchmarks.peers import marks
 from gopher.client import Client
 
@@ -39,7 +39,7 @@ def measure(contender: Contender, seconds: float) -> dict[str, float]:
         with made.worker():
             # By then the worker has started, and loaded what it needs.
             began = made.wait_for(WARM, pause=PAUSE)
-            found = {"pictures": count / (made.wait_for(WARM + count, 30 + count, PAUSE) - began)}
+            found = {"pictures": count / (made.wait_for(WARM + count, START_TIMEOUT + count, PAUSE) - began)}
             return found | (_beside_the_pool(made, int(OF_A_TURN * seconds)) if gopher_only(contender) else {})
 
 
@@ -69,7 +69,7 @@ class _Paused:
         goal = self._made.done() + count
         began = time.perf_counter()
         run(self._queue.resume())
-        return count / (self._made.wait_for(goal, 30 + count, PAUSE) - began)
+        return count / (self._made.wait_for(goal, START_TIMEOUT + count, PAUSE) - began)
 
 
 class _Pool:

@@ -87,7 +87,7 @@ def running_api(folder: Path, url: str, **variables: str) -> Iterator[Api]:
     finally:
         process.send_signal(signal.SIGTERM)
         try:
-            process.wait(35)
+            process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
             raise

@@ -50,13 +50,19 @@ class Installation:
     """An API over the server, and what it answers. There is one at a time."""
 
     def __init__(self, redis_url, namespace):
-        self.environ = {"REDIS_URL": redis_url, "GOPHER_NAMESPACE": namespace, "LOG_LEVEL": "error"}
-        self.client = Client(redis_url, namespace=namespace, registry=load_handlers(["gopher.handlers"]))
+        # A server that gets no processor for a while is waited for.
+        self.environ = {
+            "REDIS_URL": redis_url,
+            "REDIS_TIMEOUT": "60s",
+            "GOPHER_NAMESPACE": namespace,
+            "LOG_LEVEL": "error",
+        }
+        settings = Settings.from_env(self.environ)
+        self.client = Client(settings=settings, registry=load_handlers(["gopher.handlers"]))
         self.client.server.register_queues(QUEUE)
         self.redis, self.keys = self.client.server.client, self.client.server.keys.for_queue(QUEUE)
         self.worker = SeedingWorker(self.client)
         self.app = _application()
-        settings = Settings.from_env(self.environ)
         self.app.extensions["gopher"] = Context(settings, load_handlers(settings.handlers))
         self.api = self.app.test_client()
 

@@ -43,7 +43,10 @@ BAD = [None, *NO_VALUES, *NO_NUMBERS]
 
 
 @pytest.fixture
-def installation(redis_url, namespace):
+def installation(redis_url, namespace, monkeypatch):
+    # The API's own limits are shorter than that of its settings.
+    for name in ("PROBE_TIMEOUT", "REDIS_TIMEOUT"):
+        monkeypatch.setattr(f"gopher.app.context.{name}", 60.0)
     made = Installation(redis_url, namespace)
     yield made
     made.client.close()

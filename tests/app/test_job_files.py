@@ -372,7 +372,7 @@ def test_clients_send_files_along_and_download_them(gopher, tmp_path):
     assert (uploaded.size, uploaded.content_type) == (9, "text/plain")
     files = {"file": path, "text": uploaded, "bytes": b"more", "id": uploaded.file_id}
     job_id = gopher.enqueue("copies", {"bytes": "bytes.txt", "id": "id.txt"}, files=files)
-    assert gopher.wait(job_id, 20).status == "completed"
+    assert gopher.wait(job_id, 60).status == "completed"
     assert [each.name for each in gopher.files.all(job_id)] == ["bytes.txt", "cat.png", "id.txt", "text.txt"]
     assert gopher.files.read(job_id, "cat.png") == PNG
     saved = gopher.files.save(job_id, "cat.png", tmp_path)

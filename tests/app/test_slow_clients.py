@@ -471,13 +471,16 @@ def test_the_largest_requests_are_refused_when_all_together_are_too_large(folder
 
 @pytest.mark.deep
 def test_long_bodies_are_kept_on_disk_while_they_arrive(folder, redis_url):
-    with running_api(folder, redis_url, GOPHER_NAMESPACE="disk", WEB_CONCURRENCY="1", SERVER_MAX_BODY="40MB") as api:
+    more = {"SERVER_MAX_BODY": "40MB", "SERVER_READ_TIMEOUT": "60s"}
+    with running_api(folder, redis_url, GOPHER_NAMESPACE="disk", WEB_CONCURRENCY="1", **more) as api:
         assert api.submit(queue="large").status_code == 201
         before = memory(api)
         connections = [connect(api) for _ in range(4)]
         for connection in connections:
-            connection.sendall(post(JOBS, of_length(40_000_000)).encode())
-            say(connection, b" " * 30_000_000)
+            connection.settimeout(60)
+            connection.sendall(post(JOBS, of_length(40_000_000)).encode() + b" " * 30_000_000)
+        # All but what is collected to be written next.
+        wait_until(lambda: sum(spools(api)) > 4 * 29_000_000)
         assert memory(api) - before < 10 * 2**20
         for connection in connections:
             connection.close()

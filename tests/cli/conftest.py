@@ -48,7 +48,7 @@ def run(environ: dict[str, str], tmp_path: Path, tmp_path_factory: pytest.TempPa
         if not can_raise(more):
             done = subprocess.run(
                 gopherctl(*arguments), input=stdin, env=variables, cwd=tmp_path, capture_output=True, text=True,
-                timeout=30, check=False,
+                timeout=120, check=False,
             )  # fmt: skip
             return Answer(done.returncode, done.stdout, done.stderr)
         typed, out, err = (streams / name for name in ("in", "out", "err"))
@@ -58,7 +58,7 @@ def run(environ: dict[str, str], tmp_path: Path, tmp_path_factory: pytest.TempPa
         command = Raised(
             "gopher.cli", variables, tmp_path, out, arguments=arguments, stdin=typed, err=err, safe_path=True
         )
-        return Answer(command.wait(30), out.read_text(), err.read_text())
+        return Answer(command.wait(120), out.read_text(), err.read_text())
 
     return _run
 

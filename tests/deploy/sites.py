@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.helpers import free_port, wait_until
+from tests.helpers import free_ports, wait_until
 from tests.starting import start_process
 from tests.worker.processes import ROOT
 
@@ -84,7 +84,7 @@ def program(name: str) -> str | None:
 @contextmanager
 def proxied(name: str, folder: Path, api_port: int, certificate: Path) -> Iterator[Site]:
     """Run a proxy with its sample in front of an API."""
-    site = Site(free_port(), free_port(), certificate)
+    site = Site(*free_ports(2), certificate)
 
     def change(text: str, pairs: dict[str, str]) -> str:
         certificates = {"/etc/ssl/gopher.example.com.pem": str(certificate)} if name != "caddy" else {}
@@ -98,11 +98,11 @@ def proxied(name: str, folder: Path, api_port: int, certificate: Path) -> Iterat
     environ = {**os.environ, "HOME": str(folder), "XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
     process = start_process([str(program(name)), *arguments], folder / "log", env=environ)
     try:
-        wait_until(lambda: _listens(process, site, folder / "log"), 20, f"{name} to listen")
+        wait_until(lambda: _listens(process, site, folder / "log"), 60, f"{name} to listen")
         yield site
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 def _listens(process: subprocess.Popen, site: Site, log: Path) -> bool:

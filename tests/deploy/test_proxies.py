@@ -63,8 +63,8 @@ def served(redis_url: str, tmp_path_factory) -> Iterator[Served]:
             broken = client.enqueue("break", {"texts": ["Broken"]}, max_retries=0)
             client.enqueue("break", {"texts": ["Broken"]}, delay="1h")
             client.schedules.put("yearly", ScheduleSpec("0 0 1 1 *", "pages", msgspec.Raw(b"{}")))
-            assert client.wait(job_id, 30).status == "completed"
-            wait_until(lambda: client.job(broken).status == "failed", 30)
+            assert client.wait(job_id, 60).status == "completed"
+            wait_until(lambda: client.job(broken).status == "failed")
             yield Served(api, client, job_id, make_certificate(folder, "localhost"))
         finally:
             worker.destroy()
@@ -166,7 +166,7 @@ def test_clients_and_gopherctl_work_with_a_url_that_has_a_path(site, served, tmp
     with HttpClient(url, SECRET) as http:
         jobs = [{"type": "pages", "payload": {"n.txt": str(number)}} for number in range(3)]
         ids = http.enqueue_many(jobs)
-        assert http.wait(ids[2], 30).status == "completed"
+        assert http.wait(ids[2], 60).status == "completed"
         assert http.files.read(ids[2], "n.txt") == b"2"
         with pytest.raises(ScheduleNotFound):
             http.schedules.get("nothing")
@@ -181,7 +181,8 @@ def test_the_api_works_at_a_host_of_its_own_with_tls(site, served):
         sign_in(http, "/gopher")
         (cookie,) = http.cookies.jar
         assert cookie.secure
-        assert http.get("/health/ready").status_code == 200
+        # It is not while the server gets no processor.
+        wait_until(lambda: http.get("/health/ready").status_code == 200)
         assert len(walk(http, "/gopher", "/dashboard")) > 20
 
 
@@ -197,6 +198,7 @@ def test_a_browser_sees_dashboard_and_document_below_a_path(served, tmp_path):
         launch(playwright) as chromium,
     ):
         page = chromium.new_page()
+        page.set_default_timeout(60_000)
         wrong: list[str] = []
         page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
         page.on("request", lambda asked: asked.url.startswith(f"{site.url}/queue/") or wrong.append(asked.url))

@@ -1,12 +1,14 @@
 """The units for systemd, and what the processes tell it: READY=1 once they work, and signs of life from their loops."""
 
 import shutil
+import signal
 import socket
 import struct
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
 
+import psutil
 import pytest
 
 from gopher.client import Client
@@ -62,15 +64,20 @@ def test_a_process_tells_systemd_that_it_is_ready_that_it_runs_and_that_it_stops
     port = {"SERVER_PORT": str(free_port())} if part == "app" else {}
     process = Process(part, {**where(client), **systemd.environ, **port, "WORKER_CONCURRENCY": "2"}, tmp_path)
     try:
-        wait_until(lambda: systemd.counts(process.pid)["READY=1"], 30, "READY=1")
+        wait_until(lambda: systemd.counts(process.pid)["READY=1"], 60, "READY=1")
         if part == "app":
             with socket.create_connection(("127.0.0.1", int(port["SERVER_PORT"])), timeout=60):
                 pass
         elif part == "worker":
             assert [view.pid for view in client.workers()] == [process.pid]
         seen = systemd.counts(process.pid)["WATCHDOG=1"]
-        wait_until(lambda: systemd.counts(process.pid)["WATCHDOG=1"] >= seen + 3, 15, "signs of life")
-        assert process.stop() == 0
+        wait_until(lambda: systemd.counts(process.pid)["WATCHDOG=1"] >= seen + 3, 60, "signs of life")
+        # There is no room for more than some ten messages, and STOPPING=1 is sent once: begin with none of them.
+        process.send(signal.SIGSTOP)
+        wait_until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED)
+        systemd.counts(process.pid)
+        process.send(signal.SIGTERM, signal.SIGCONT)
+        assert process.wait(60) == 0
         counts = systemd.counts(process.pid)
         assert (counts["READY=1"], counts["STOPPING=1"]) == (1, 1)
         assert [message for _, message in systemd.received if message != "WATCHDOG=1"] == ["READY=1", "STOPPING=1"]
@@ -86,7 +93,7 @@ def test_a_scheduler_is_not_ready_while_its_server_does_not_answer(systemd, clie
         environ = {"REDIS_URL": url, "REDIS_TIMEOUT": "500ms", **systemd.environ}
         process = Process("scheduler", environ, tmp_path)
         try:
-            wait_until(lambda: systemd.counts(process.pid)["WATCHDOG=1"] >= 3, 20, "signs of life")
+            wait_until(lambda: systemd.counts(process.pid)["WATCHDOG=1"] >= 3, 60, "signs of life")
             assert not systemd.counts(process.pid)["READY=1"]
         finally:
             process.destroy()

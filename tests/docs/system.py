@@ -53,8 +53,8 @@ def running_system(folder: Path, page: str) -> Iterator[Terminal]:
         _process(mail, folder, "mail.log", environ) as post,
         _process(gopherctl("up"), folder, "up.log", environ) as up,
     ):
-        wait_until(lambda: "mail server on" in post.read_text(), 20, "the mail server")
-        ready = wait_until(lambda: re.search(r"ready: (http://\S+) ", up.read_text()), 60, f"`gopherctl up`: {up}")
+        wait_until(lambda: "mail server on" in post.read_text(), 60, "the mail server")
+        ready = wait_until(lambda: re.search(r"ready: (http://\S+) ", up.read_text()), 120, f"`gopherctl up`: {up}")
         yield Terminal(folder, ready[1], {**environ, "REDIS_URL": f"unix://{folder}/.gopher/server.sock"})
 
 

@@ -271,20 +271,26 @@ SEEDS: dict[str, Callable[[Stage], Call]] = {
 def picture(server: Server, keys: QueueKeys) -> dict[str, Any]:
     """Return what a queue holds, without what differs from run to run: ids, times, durations."""
     client, seen = server.client, Counter[str]()
-    for raw in client.scan_iter(match=keys.prefix + "*", count=1000):
-        name = raw.decode()
-        kind = client.type(raw).decode()
-        short = _ID.sub("<id>", name.removeprefix(keys.prefix))
+    found = sorted(set(client.scan_iter(match=keys.prefix + "*", count=1000)))
+    shorts = [_ID.sub("<id>", raw.decode().removeprefix(keys.prefix)) for raw in found]
+    # In two round trips: there are thousands of pictures.
+    pipe = client.pipeline(transaction=False)
+    for raw in found:
+        pipe.type(raw)
+    kinds = [kind.decode() for kind in pipe.execute()]
+    for raw, short, kind in zip(found, shorts, kinds, strict=True):
+        _look(pipe, raw, short, kind)
+    for short, kind, value in zip(shorts, kinds, pipe.execute(), strict=True):
         if short.startswith("latencies:"):
-            counts = {field: int(value) for field, value in client.hgetall(raw).items() if b"sum" not in field}
+            counts = {field: int(count) for field, count in value.items() if b"sum" not in field}
             seen[f"{short} {sum(counts.values())}"] += 1
         elif short == "job:<id>":
-            record = client.hgetall(raw)
+            record = value
             fields = {name.decode() for name in record}
             told = [record.get(field, b"").decode() for field in (b"state", b"attempts", b"lost", b"crashes")]
             seen[json.dumps([short, sorted(fields), *told])] += 1
         else:
-            seen[f"{short} {kind} {_size(client, raw, kind)}"] += 1
+            seen[f"{short} {kind} {int(value)}"] += 1
     return {
         "keys": dict(seen),
         "totals": {field.decode(): int(value) for field, value in client.hgetall(keys.totals).items()},
@@ -292,9 +298,11 @@ def picture(server: Server, keys: QueueKeys) -> dict[str, Any]:
     }
 
 
-def _size(client: Any, key: bytes, kind: str) -> int:
-    measure = {"list": client.llen, "zset": client.zcard, "hash": client.hlen, "set": client.scard}
-    return int(measure[kind](key)) if kind in measure else 1
+def _look(pipe: Any, key: bytes, short: str, kind: str) -> None:
+    """Read a key as a whole where its content counts, else its size."""
+    measure = {"list": pipe.llen, "zset": pipe.zcard, "hash": pipe.hlen, "set": pipe.scard}
+    whole = short == "job:<id>" or short.startswith("latencies:")
+    (pipe.hgetall if whole else measure.get(kind, pipe.exists))(key)
 
 
 def _now(stage: Stage) -> int:

@@ -15,54 +15,68 @@ from tests.worker.processes import Process
 
 ENVIRON = {"GOPHER_HANDLERS": "tests.faults.yielding_handlers", "WORKER_SHUTDOWN_TIMEOUT": "10s"}
 #: Seconds that a long job may take, and that it takes where nothing delays it.
-TIMEOUT, TAKES = 10.0, 1.0
+TIMEOUT, TAKES = 30.0, 1.0
 
 
 def freeze_storm(system: System, *, jobs: int, urgent: int, faults: int, lease: float) -> Report:
     """Run the storm: everything ends, nothing times out, and nothing stays stopped."""
     report = Report("freezes")
-    steps = round(TAKES / 0.02)
-    longs = [
-        system.client.enqueue("faults.yield", {"steps": steps}, timeout=f"{TIMEOUT:g}s", priority="low")
-        for _ in range(jobs)
-    ]
+    longs = [_enqueue_long(system) for _ in range(jobs)]
     plan = [[*FAULTS][at % len(FAULTS)] for at in range(faults)]
     system.random.shuffle(plan)
     urgents: list[str] = []
     for at in range(urgent):
         urgents.append(_enqueue_urgent(system, 0.02))
         time.sleep(system.random.uniform(0, 0.06))
+        _keep_busy(system, longs)
         if plan and at >= urgent / (faults + 1) * (faults + 1 - len(plan)):
-            urgents += _cause(system, plan.pop(), lease)
+            urgents += _cause(system, plan.pop(), longs, lease)
     system.wait([*longs, *urgents], 300)
     report.faults = system.totals("frozen")
     report.audit = system.audit([("-", job_id) for job_id in (*longs, *urgents)])
     report.recoveries = _waits(system, urgents)
     report.expect(report.faults >= urgent / 10, f"only {report.faults} jobs were frozen")
     report.expect(not report.audit.dead, f"{report.audit.dead} jobs have failed")
-    wait_until(lambda: not any(_stopped(worker) for worker in system.workers), 20, "all processes to continue")
+    wait_until(lambda: not any(_stopped(worker) for worker in system.workers), 60, "all processes to continue")
     report.wrong += system.findings()
     report.notes = f"{faults} kills, stops, lost leases and cancellations; recovery: how long urgent jobs waited"
     return report
+
+
+def _enqueue_long(system: System) -> str:
+    payload = {"steps": round(TAKES / 0.02)}
+    return system.client.enqueue("faults.yield", payload, timeout=f"{TIMEOUT:g}s", priority="low")
+
+
+def _keep_busy(system: System, longs: list[str]) -> None:
+    """Add long jobs if the others have ended while we had no processor: else nothing would be frozen."""
+    wanted = system.concurrency * len(system.workers)
+    while system.unfinished(longs) < wanted:
+        longs.append(_enqueue_long(system))
 
 
 def _enqueue_urgent(system: System, seconds: float) -> str:
     return system.client.enqueue("faults.urgent", {"seconds": seconds}, priority="high")
 
 
-def _cause(system: System, kind: str, lease: float) -> list[str]:
+def _cause(system: System, kind: str, longs: list[str], lease: float) -> list[str]:
     """Have jobs frozen, and cause a fault. Returns the ids of the urgent jobs."""
-    ids = [_enqueue_urgent(system, 0.5) for _ in range(4)]
-    with suppress(AssertionError):
-        victim = wait_until(lambda: next(filter(_stopped, system.workers), None), 5, "a job to be frozen")
-        FAULTS[kind](system, victim, lease)
+    ids: list[str] = []
+
+    def victim() -> Process | None:
+        _keep_busy(system, longs)
+        if not system.unfinished(ids):
+            ids.extend(_enqueue_urgent(system, 0.5) for _ in range(4))
+        return next(filter(_stopped, system.workers), None)
+
+    FAULTS[kind](system, wait_until(victim, 60, "a job to be frozen"), lease)
     return ids
 
 
 def _kill_supervisor(system: System, worker: Process, lease: float) -> None:
     kill(worker.pid)
     # What it has left behind is not killed for it.
-    wait_until(lambda: not _stopped(worker), 20, "nothing to be left stopped by a worker that was killed")
+    wait_until(lambda: not _stopped(worker), 60, "nothing to be left stopped by a worker that was killed")
     system.restart_worker(worker)
 
 

@@ -22,7 +22,7 @@ from tests.faults.audit import Audit, audit, save
 from tests.faults.ledger import VARIABLE, Entry, read
 from tests.faults.proxy import Proxy
 from tests.helpers import free_port, wait_until
-from tests.worker.processes import Process
+from tests.worker.processes import Process, patient_client
 
 #: What the short form runs with. The long one has a lease of 10 s.
 SHORT_LEASE = "3s"
@@ -92,7 +92,7 @@ class System:
 
     def _start(self) -> "System":
         self.server.start()
-        self.client = Client(self.server.url)
+        self.client = patient_client(self.server.url)
         if self._proxied:
             self.proxy = Proxy(self.folder, self.server.socket_path, seed=self._seed)
         workers, schedulers, api = self._wanted
@@ -100,7 +100,7 @@ class System:
             self.api = self._process("app")
         self.workers = [self._process("worker") for _ in range(workers)]
         self.schedulers = [self._process("scheduler") for _ in range(schedulers)]
-        wait_until(self.complete, 60, "the system to be complete")
+        wait_until(self.complete, 120, "the system to be complete")
         return self
 
     @property

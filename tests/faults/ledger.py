@@ -46,10 +46,15 @@ def write(path: str | Path, line: str) -> None:
 def read(path: str | Path) -> list[Entry]:
     """Return all events in the order in which they were written; none when nothing has been written yet."""
     try:
-        lines = Path(path).read_text().split("\n")[:-1]
+        text = Path(path).read_text()
     except FileNotFoundError:
         return []
-    return [_entry(line) for line in lines]
+    return parse(text)
+
+
+def parse(text: str) -> list[Entry]:
+    """Return the events of whole lines; what follows the last one is left out."""
+    return [_entry(line) for line in text.split("\n")[:-1]]
 
 
 def counts(entries: Iterable[Entry], event: str) -> Counter[str]:

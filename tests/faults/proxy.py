@@ -228,6 +228,8 @@ class Program:
         what = order.pop("what")
         if what == "shot":
             self._board.shots.append(Order(**order))
+            # What is said of the last one that was cut is not said of this one.
+            self._board.whole = False
         elif what == "mode":
             self._board.mode = Order(**order)
             await self._open(self._board.mode.name != "refuse")

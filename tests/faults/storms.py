@@ -102,11 +102,16 @@ def _kill_scheduler(system: System) -> bool:
 
 
 def _kill_child(system: System) -> bool:
-    return kill(system.random.choice(wait_until(system.children, 10, "a child")))
+    return _kill_one_of(system, system.children, "a child")
 
 
 def _kill_api_worker(system: System) -> bool:
-    return kill(system.random.choice(wait_until(system.api_workers, 10, "a process of the API")))
+    return _kill_one_of(system, system.api_workers, "a process of the API")
+
+
+def _kill_one_of(system: System, pids: Callable[[], list[int]], what: str) -> bool:
+    # One may have ended since it was listed.
+    return wait_until(lambda: (found := pids()) and kill(system.random.choice(found)), 60, f"{what} to be killed")
 
 
 KILLERS: dict[str, Callable[[System], bool]] = {

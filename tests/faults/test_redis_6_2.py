@@ -27,7 +27,7 @@ def test_no_job_is_stuck_after_the_server_was_a_replica_for_a_while_three_times(
             redis.replicaof("127.0.0.1", 1)
             time.sleep(0.8)
             redis.replicaof("NO", "ONE")
-    redis_6_2.wait(load.ids, 20)
+    redis_6_2.wait(load.ids, 60)
     found = redis_6_2.audit(load.accepted)
     assert found.sound, found
     assert (found.completed, found.twice) == (400, [])

@@ -36,7 +36,7 @@ def whole(proxied) -> Iterator[None]:
     """Let the proxy pass everything again, whatever a test has done to it."""
     yield
     proxied.proxy.mode("pass")
-    wait_until(proxied.complete, 20, "the worker to be there again")
+    wait_until(proxied.complete, 60, "the worker to be there again")
 
 
 @contextmanager
@@ -100,9 +100,10 @@ def test_reports_why_nothing_was_stored_and_continues_with_the_server(proxied, s
 @pytest.mark.parametrize("idle", [0.0, pytest.param(IDLE + 0.1, marks=pytest.mark.deep)])
 def test_connections_that_were_forgotten_on_the_way_are_replaced_and_nobody_is_rejected(proxied, idle):
     """By a firewall or load balancer, without a word to either side, in use or after a while without traffic."""
-    assert submit(proxied).status_code == 201
+    wait_until(lambda: submit(proxied).status_code == 201, what="a submission to be taken")
     with httpx.Client(base_url=proxied.address, timeout=20) as http:
-        job_id = http.post("/api/v1/jobs?wait=5", json={"type": "faults.work", "payload": {}}).json()["job_id"]
+        job = {"type": "faults.work", "payload": {}}
+        job_id = wait_until(lambda: http.post("/api/v1/jobs?wait=5", json=job).json().get("job_id"), what="a job")
         until = time.monotonic() + idle
         wait_until(lambda: time.monotonic() >= until, idle + 1)
         proxied.proxy.forget()

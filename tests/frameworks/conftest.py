@@ -73,7 +73,7 @@ class Project:
             check=False,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
         )
         assert bool(done.returncode) == fails, done.stdout + done.stderr
         return done.stdout + done.stderr if fails else done.stdout
@@ -87,7 +87,7 @@ class Project:
         process = Process("project", {**self.environ, **environ}, self._folder, command=command, cwd=self.root)
         try:
             yield process
-            assert process.stop() == ends
+            assert process.stop(120) == ends
         except BaseException:
             sys.stdout.write(process.log)
             raise

@@ -48,14 +48,14 @@ class Postgres:
 
     def stop(self) -> None:
         self._server.send_signal(signal.SIGINT)
-        assert self._server.wait(30) == 0
+        assert self._server.wait(120) == 0
 
     def _start(self) -> None:
         settings = ("listen_addresses=", "fsync=off", f"unix_socket_directories={self.folder}", "shared_buffers=16MB")
         command = [*_AS_ANOTHER, self._programs / "postgres", "-D", self._data]
         command += [part for setting in settings for part in ("-c", setting)]
         self._server = start_process(command, self.folder / "log", ends_by=signal.SIGINT)
-        wait_until(self._answers, 30, "PostgreSQL to start")
+        wait_until(self._answers, 120, "PostgreSQL to start")
 
     def _answers(self) -> bool:
         assert self._server.poll() is None, (self.folder / "log").read_text()

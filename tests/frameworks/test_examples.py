@@ -37,8 +37,8 @@ class Sample(Project):
         # A Procfile's first process gets the port that honcho is told. gunicorn would listen there on all addresses.
         here = {"PORT": str(port), "GUNICORN_CMD_ARGS": f"--bind 127.0.0.1:{port} --no-control-socket"}
         honcho = self.running(sys.executable, "-m", "honcho", "start", "--no-colour", ends=143, **here)
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as self.browser, honcho as process:
-            wait_until(lambda: self._answers(process), 40, "the web process to answer")
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as self.browser, honcho as process:
+            wait_until(lambda: self._answers(process), 120, "the web process to answer")
             yield self.browser
 
     def _answers(self, honcho) -> bool:
@@ -57,7 +57,7 @@ class Sample(Project):
             said = answer.raise_for_status().json()
             return None if said.get("state", said.get("status")) in waiting else said
 
-        return wait_until(look, 40, f"{address} to end")
+        return wait_until(look, 120, f"{address} to end")
 
 
 @pytest.fixture
@@ -82,7 +82,6 @@ def sample(redis_url, tmp_path):
 
 def test_a_progress_bar_with_flask(sample):
     with sample("flask-progress", SECONDS_PER_STEP="0.15").started() as browser:
-        address = browser.post("/tasks?steps=20").json()["status"]
         seen = set()
 
         def ended() -> bool:
@@ -91,8 +90,14 @@ def test_a_progress_bar_with_flask(sample):
                 seen.add(said["progress"]["fraction"])
             return said["state"] == "completed"
 
-        wait_until(ended, 40)
-        assert browser.get(address).json()["result"] == {"steps": 20}
+        # Of a task that has ended before we look again nothing is seen.
+        for _ in range(5):
+            seen.clear()
+            address = browser.post("/tasks?steps=20").json()["status"]
+            wait_until(ended, 120)
+            assert browser.get(address).json()["result"] == {"steps": 20}
+            if len(seen) > 3:
+                break
         assert len(seen) > 3
         assert browser.get("/tasks/0198c5a5-0000-7000-8000-000000000000").status_code == 404
 
@@ -109,7 +114,7 @@ def test_an_export_with_flask_and_postgresql(sample, postgres, mailbox):
         assert (said["state"], said["result"]["posts"]) == ("completed", 2)
         stored = browser.get(f"{asked['status']}/posts.json").json()
         assert [post["body"] for post in stored["posts"]] == ["first", "second"]
-        wait_until(lambda: mailbox.messages, 30, "the mail")
+        wait_until(lambda: mailbox.messages, 60, "the mail")
         assert mailbox.messages[0][1] == ["ann@example.com"]
 
 
@@ -117,7 +122,8 @@ def test_a_shop_with_django_and_postgresql(sample, postgres):
     database = f"shop-{uuid4().hex[:8]}"
     postgres.create(database)
     place = {"DATABASE_NAME": database, "DATABASE_HOST": str(postgres.folder), "DATABASE_USER": "postgres"}
-    shop = sample("django-shop", **place)
+    # It has a scheduler, which takes jobs from a worker that gets no processor for longer than its lease.
+    shop = sample("django-shop", **place, WORKER_LEASE="60s")
     # Its own tests, then the shop.
     shop.run("manage.py", "test")
     shop.run("manage.py", "migrate", "-v", "0")
@@ -134,7 +140,7 @@ def test_a_shop_with_django_and_postgresql(sample, postgres):
             "stolen": ("failed", 1),
         }
         address = f"/orders/{placed['unlucky']['id']}"
-        wait_until(lambda: browser.get(address).json()["receipts"] == 1, 30, "the receipt")
+        wait_until(lambda: browser.get(address).json()["receipts"] == 1, 60, "the receipt")
 
 
 CARDS = ("good", "unlucky", "stolen")

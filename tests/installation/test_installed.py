@@ -45,7 +45,7 @@ def environ(redis_url: str, **more: str) -> dict[str, str]:
 def try_out(environment: Environment, redis_url: str, folder: Path) -> None:
     script = Path(__file__).with_name("trial.py")
     named = environ(redis_url, GOPHER_NAMESPACE=folder.name.replace("_", "-")[:60])
-    run([environment.bin / "python", "-P", script], cwd=folder, env=named, timeout=120)
+    run([environment.bin / "python", "-P", script], cwd=folder, env=named, timeout=600)
 
 
 def test_the_core_runs_in_its_lowest_versions(core, redis_url, tmp_path):
@@ -66,7 +66,7 @@ def test_what_needs_an_extra_says_in_a_sentence_how_to_install_it(core, redis_ur
         words = [f"{core.bin}/{word}" if word in ("gopherctl", "python") else word for word in command.split(" ")]
         done = subprocess.run(
             ["sh", "-c", " ".join(words)],
-            capture_output=True, text=True, cwd=tmp_path, env=environ(redis_url), timeout=60, check=False,
+            capture_output=True, text=True, cwd=tmp_path, env=environ(redis_url), timeout=120, check=False,
         )  # fmt: skip
         said = done.stderr.strip().splitlines()[-1]
         assert done.returncode, command

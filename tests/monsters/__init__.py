@@ -302,9 +302,11 @@ def swell(job: Job, payload: dict) -> int:
 
 @handler("alone", exclusive=True)
 def alone(job: Job, payload: dict) -> None:
-    """Must never run twice at once."""
+    """Must never run twice at once. Takes `seconds`, or until the file `until` is there."""
     note_started(job.id)
-    time.sleep(payload["seconds"])
+    time.sleep(payload.get("seconds", 0.0))
+    while "until" in payload and not os.path.exists(payload["until"]):
+        time.sleep(0.02)
 
 
 # The monsters

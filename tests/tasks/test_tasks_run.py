@@ -44,18 +44,18 @@ def client(clients: list[Gopher], request: pytest.FixtureRequest) -> Iterator[Go
 
 
 def test_a_result_comes_back_as_the_type_of_its_annotation(client: Gopher) -> None:
-    assert shop.send_mail.delay("ab", n=3).result(timeout=30) == "ababab"
-    assert [each.result(30) for each in shop.send_mail.map(["a", "b"])] == ["a", "b"]
-    assert shop.fetch.delay("a").result("30s") == b"a"
-    assert shop.export.delay("orders").result(30) == {"table": "orders", "type": shop.export.name}
+    assert shop.send_mail.delay("ab", n=3).result(timeout=60) == "ababab"
+    assert [each.result(60) for each in shop.send_mail.map(["a", "b"])] == ["a", "b"]
+    assert shop.fetch.delay("a").result("60s") == b"a"
+    assert shop.export.delay("orders").result(60) == {"table": "orders", "type": shop.export.name}
     # A task that submits others has a client of its own, made in the worker's child.
-    pages = shop.pages.delay(2).result(30)
-    assert [shop.send_mail.handle(page).result(30) for page in pages] == ["page 0", "page 1"]
+    pages = shop.pages.delay(2).result(60)
+    assert [shop.send_mail.handle(page).result(60) for page in pages] == ["page 0", "page 1"]
 
 
 def test_a_failure_has_the_traceback_of_the_function_alone(client: Gopher) -> None:
     with pytest.raises(JobFailed) as caught:
-        shop.export.delay("broken").result(30)
+        shop.export.delay("broken").result(60)
     lines = caught.value.traceback.splitlines()
     assert lines[1].startswith(f'  File "{shop.__file__}", line ')
     assert lines[-1] == "LookupError: no table broken"
@@ -66,6 +66,6 @@ def test_a_failure_has_the_traceback_of_the_function_alone(client: Gopher) -> No
 
 def test_an_exception_that_is_not_named_and_a_timeout_are_not_retried(client: Gopher) -> None:
     with pytest.raises(JobFailed, match="ValueError: attempt 1"):
-        shop.unsteady.delay("ValueError").result(30)
+        shop.unsteady.options(timeout="60s").delay("ValueError").result(60)
     with pytest.raises(JobFailed, match="Timeout: ran longer than its timeout of 200ms"):
-        shop.unsteady.delay("timeout").result(30)
+        shop.unsteady.delay("timeout").result(60)

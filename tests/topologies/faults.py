@@ -13,10 +13,11 @@ DEMOTION = 12.0
 
 
 def _planned(topology: Topology, key: str, *options: str) -> tuple[Node, float]:
+    topology.wait_for_replicas(key)
     node, at = topology.fail_over(key, *options)
     for _ in range(4):
         with suppress(AssertionError):
-            wait_until(lambda: topology.replaced(node), 20)
+            wait_until(lambda: topology.replaced(node), 30)
             break
         # Those that get no processor for a while give a failover up.
         if topology.primary_of(key) is node:
@@ -24,7 +25,15 @@ def _planned(topology: Topology, key: str, *options: str) -> tuple[Node, float]:
     return node, at
 
 
+def _kill(topology: Topology, key: str) -> tuple[Node, float]:
+    # A replica that waits for a processor has nothing of what was acknowledged meanwhile.
+    topology.wait_for_replicas(key)
+    return topology.kill_primary(key)
+
+
 def _freeze(trio: Topology, key: str) -> tuple[Node, float]:
+    trio.hurry()
+    trio.wait_for_replicas(key)
     node = trio.primary_of(key)
     return node, node.freeze()
 
@@ -52,7 +61,7 @@ def _move_by_keys(topology: Topology, key: str) -> tuple[Node, float]:
 
 
 KILL = Fault(
-    lambda topology, key: topology.kill_primary(key),
+    _kill,
     lambda topology, node: topology.bring_back(node),
 )
 #: The old master takes jobs until everybody has heard of the new one.

@@ -3,15 +3,18 @@
 import shutil
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 
 from gopher.client import Client
+from gopher.config.settings import Settings
 from gopher.server.embedded import EmbeddedServer
 from tests.faults.ledger import VARIABLE, Entry, read
 from tests.helpers import free_ports, wait_until
 from tests.topologies.release import release_before
+from tests.topologies.stack import TIMEOUT
 from tests.worker.processes import ROOT, Process
 
 #: Names of the releases.
@@ -49,6 +52,7 @@ class Fleet:
             # Longer than a busy machine pauses: the job of a worker that seems to be lost runs twice.
             "WORKER_LEASE": "20s",
             "WORKER_SHUTDOWN_TIMEOUT": "20s",
+            "REDIS_TIMEOUT": f"{TIMEOUT}s",
             "LOG_FORMAT": "json",
             "SERVER_HOST": "127.0.0.1",
             "WEB_CONCURRENCY": "1",
@@ -59,10 +63,10 @@ class Fleet:
     def __enter__(self) -> "Fleet":
         try:
             self.server.start()
-            self.client = Client(self.server.url)
+            self.client = Client(settings=replace(Settings.for_client(self.server.url), redis_timeout=TIMEOUT))
             for part, release in self._parts:
                 self.start(part, release)
-            wait_until(self.is_complete, 60, "all processes to be there")
+            wait_until(self.is_complete, 120, "all processes to be there")
         except BaseException:
             self.__exit__()
             raise
@@ -96,16 +100,16 @@ class Fleet:
     def replace(self, member: Member, release: str) -> None:
         """Exchange a process: start the other one, and stop this one with SIGTERM once that is there."""
         self.start(member.part, release)
-        wait_until(self.is_complete, 60, "the new process")
+        wait_until(self.is_complete, 120, "the new process")
         # No client asks it any more.
         self.members.remove(member)
-        assert member.process.stop(30) == 0
+        assert member.process.stop(60) == 0
 
     def is_complete(self) -> bool:
         for member in self.members:
             assert member.process.running, f"the {member.part} has ended:\n{member.process.log}"
         try:
-            answers = [httpx.get(f"{each}/health/ready", timeout=5).status_code for each in self.addresses()]
+            answers = [httpx.get(f"{each}/health/ready", timeout=20).status_code for each in self.addresses()]
         except httpx.TransportError:
             return False
         workers, schedulers = (sum(each.part == part for each in self.members) for part in ("worker", "scheduler"))

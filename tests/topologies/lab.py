@@ -18,11 +18,12 @@ from redis.exceptions import RedisError
 
 from gopher.server.embedded import EmbeddedServer
 from tests.helpers import free_ports, wait_until
-from tests.topologies.sentinel import MASTER, Sentinel, client_of
+from tests.topologies.sentinel import DOWN_AFTER, MASTER, PATIENT_AFTER, Sentinel, client_of
 
 T = TypeVar("T")
-#: Milliseconds until a node of the cluster takes a silent one for dead.
-NODE_TIMEOUT = 2000
+#: Milliseconds until a node of the cluster takes a silent one for dead: where one is killed, and at all other times,
+#: when one that is silent only waits for a processor.
+NODE_TIMEOUT, PATIENT_TIMEOUT = 2000, 20_000
 #: A cluster's nodes, by shards of a primary and a replica.
 SHARDS = 3
 
@@ -77,10 +78,13 @@ class Topology(ABC):
     """What both kinds have in common. A context manager."""
 
     url = ""
+    #: Replicas of each primary.
+    REPLICAS = 1
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="gopher-top-"))
         self.nodes: list[Node] = []
+        self._hurries = False
 
     def __enter__(self) -> "Topology":
         try:
@@ -120,9 +124,37 @@ class Topology(ABC):
 
     def kill_primary(self, key: str) -> tuple[Node, float]:
         """Kill the node that has the key with SIGKILL; return it, and when (monotonic s)."""
+        self.hurry()
         node = self.primary_of(key)
         node.server.kill()
         return node, time.monotonic()
+
+    def hurry(self) -> None:
+        """Have a node that is silent replaced soon, until all is settled: else only after longer than any waits for a
+        processor.
+        """
+        if not self._hurries:
+            self._take_for_dead(soon=True)
+            self._hurries = True
+
+    def settle(self) -> None:
+        """Wait until all nodes are in step, and another one may fail."""
+        self._settle()
+        self._take_for_dead(soon=False)
+        self._hurries = False
+
+    def wait_for_replicas(self, key: str) -> None:
+        """Wait until all replicas of the primary of a key have what it has written until now."""
+        node = self.primary_of(key)
+        # In the same slot.
+        mark = f"{key if '{' in key else f'{{{key or self.folder.name}}}'}:mark"
+
+        def confirmed() -> bool:
+            count = node.client.info("replication")["connected_slaves"]
+            node.client.set(mark, 1)
+            return bool(node.client.wait(count, 500) == count == self.REPLICAS)
+
+        self.wait_until(confirmed, 60, "the replicas to have everything")
 
     @abstractmethod
     def bring_back(self, node: Node) -> None:
@@ -137,12 +169,18 @@ class Topology(ABC):
         """Return whether all others name another primary."""
 
     @abstractmethod
-    def settle(self) -> None:
-        """Wait until all nodes are in step, and another one may fail."""
+    def _settle(self) -> None:
+        """Wait until all nodes are in step."""
+
+    @abstractmethod
+    def _take_for_dead(self, *, soon: bool) -> None:
+        """Have a node that is silent taken for dead soon, or only after a long time."""
 
 
 class Trio(Topology):
     """A master, two replicas, and three sentinels that watch them; all of one program."""
+
+    REPLICAS = 2
 
     def __init__(self, program: Path | None = None) -> None:
         super().__init__()
@@ -187,16 +225,21 @@ class Trio(Topology):
     def fail_over(self, key: str, *options: str) -> tuple[Node, float]:
         node = self.primary_of(key)
         self.wait_until(
-            lambda: any(each.ask("SENTINEL", "FAILOVER", MASTER, *options) for each in self.sentinels),
+            # One that rests would begin it, and go on later.
+            lambda: any(each.works() and each.ask("SENTINEL", "FAILOVER", MASTER, *options) for each in self.sentinels),
             60,
             "a sentinel to begin a failover",
         )
         return node, time.monotonic()
 
-    def settle(self) -> None:
+    def _settle(self) -> None:
         # A master that was replaced learns it from the sentinels after 8 s, and they may still replace this one.
         self.wait_until(self._in_step, 90, "a master, and replicas that are in step")
         self.wait_until(self._quiet, 90, "the sentinels to be done with the failover")
+
+    def _take_for_dead(self, *, soon: bool) -> None:
+        for sentinel in self.sentinels:
+            sentinel.take_for_dead_after(DOWN_AFTER if soon else PATIENT_AFTER)
 
     def _in_step(self) -> bool:
         master = self._master()
@@ -207,11 +250,17 @@ class Trio(Topology):
         named = [port for each in self.sentinels if (port := each.master())]
         return bool(named) and node.port not in named
 
-    def require_replicas(self, count: int) -> None:
+    @contextmanager
+    def required_replicas(self, count: int) -> Iterator[None]:
         """Have a master take no writes without so many replicas: `min-replicas-to-write`."""
         for node in self.nodes:
             node.client.config_set("min-replicas-to-write", count)
             node.client.config_set("min-replicas-max-lag", 5)
+        try:
+            yield
+        finally:
+            for node in self.nodes:
+                node.client.config_set("min-replicas-to-write", 0)
 
     def _quiet(self) -> bool:
         return all(each.works() and each.state().get("flags") == "master" for each in self.sentinels)
@@ -273,6 +322,7 @@ class Cluster(Topology):
             wait_until(partial(self._follow, replica, name), 60, "a replica to know its primary")
         wait_until(lambda: all(each.synchronized() for each in replicas), 60, "the replicas to be in step")
         wait_until(self.sound, 60, "the cluster to be sound")
+        self._take_for_dead(soon=False)
 
     def _knows_all(self, node: Node) -> bool:
         return int(_facts(node)["cluster_known_nodes"]) == len(self.nodes)
@@ -330,16 +380,21 @@ class Cluster(Topology):
         replica.client.execute_command("CLUSTER", "FAILOVER", *options)
         return node, time.monotonic()
 
-    def settle(self) -> None:
+    def _settle(self) -> None:
         self.wait_until(self.sound, 90, "the cluster to be sound")
         self.wait_until(lambda: all(each.synchronized() for each in self._replicas()), 60, "the replicas to be in step")
+
+    def _take_for_dead(self, *, soon: bool) -> None:
+        for node in self.nodes:
+            if node.server.running:
+                node.client.config_set("cluster-node-timeout", NODE_TIMEOUT if soon else PATIENT_TIMEOUT)
 
     def _replicas(self) -> list[Node]:
         return [node for node in self.nodes if node.role() != "master"]
 
     def move_slot(self, slot: int) -> tuple[Node, float]:
         """Move a slot with its keys to the next shard at once (Valkey 9); return the node that had it, and when."""
-        source = wait_until(lambda: self._holder(slot), 20, f"a node that has slot {slot}")
+        source = self.wait_until(lambda: self._holder(slot), 60, f"a node that has slot {slot}")
         primaries = sorted({row[2][1] for row in _slots(source)})
         target = primaries[(primaries.index(source.port) + 1) % len(primaries)]
         there = next(node for node in self.nodes if node.port == target)
@@ -350,8 +405,10 @@ class Cluster(Topology):
     def move_slot_by_keys(self, slot: int) -> tuple[Node, float]:
         """Move a slot key by key, as all servers can, and `valkey-cli --cluster reshard` does."""
         # Else the new node may choose an epoch that is not the highest, and the old one takes the slot back.
-        wait_until(lambda: len({_facts(node)["cluster_current_epoch"] for node in self.nodes}) == 1, 20, "one epoch")
-        source = wait_until(lambda: self._claimant(slot), 20, f"a node that has slot {slot}")
+        self.wait_until(
+            lambda: len({_facts(node)["cluster_current_epoch"] for node in self.nodes}) == 1, 60, "one epoch"
+        )
+        source = self.wait_until(lambda: self._claimant(slot), 60, f"a node that has slot {slot}")
         primaries = sorted({row[2][1] for row in _slots(source)})
         there = primaries[(primaries.index(source.port) + 1) % len(primaries)]
         target = next(node for node in self.nodes if node.port == there)
@@ -360,7 +417,7 @@ class Cluster(Topology):
         source.client.execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", name)
         began = time.monotonic()
         while keys := source.client.execute_command("CLUSTER", "GETKEYSINSLOT", slot, 500):
-            source.client.execute_command("MIGRATE", "127.0.0.1", there, "", 0, 5000, "KEYS", *keys)
+            source.client.execute_command("MIGRATE", "127.0.0.1", there, "", 0, 15_000, "KEYS", *keys)
         for node in (target, source, *self.nodes):
             if node.role() == "master":
                 node.client.execute_command("CLUSTER", "SETSLOT", slot, "NODE", name)

@@ -171,7 +171,7 @@ class ManagedServer:
         self.plan = plan
         command = [sys.executable, "-m", "tests.topologies.managed", str(self.server.socket_path), str(self.port)]
         self._process = subprocess.Popen([*command, json.dumps(asdict(plan))], cwd=ROOT)
-        wait_until(self._listens, 20, "the proxy")
+        wait_until(self._listens, 60, "the proxy")
 
     def clients(self) -> int:
         """Return how many connections the server has, without the one that asks."""

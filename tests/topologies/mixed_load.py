@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
@@ -22,7 +23,7 @@ from tests.helpers import wait_until
 from tests.topologies.fleet import QUEUES, Fleet
 
 #: Seconds for which one request is repeated.
-PATIENCE = 30.0
+PATIENCE = 120.0
 #: Children of one job: more than its record used to name, fewer than it names.
 CHILDREN = 12
 #: Seconds for which a job has its unique key: as a rule long enough for both repeats.
@@ -87,7 +88,7 @@ class MixedLoad:
             self._delayed,
             self._retried,
         ]
-        with httpx.Client(timeout=10) as http:
+        with httpx.Client(timeout=30) as http:
             for number in self._numbers:
                 if self._stopped.is_set():
                     return
@@ -142,7 +143,7 @@ class MixedLoad:
 
     # What became of it
 
-    def findings(self, timeout: float = 40.0) -> Findings:
+    def findings(self, timeout: float = 120.0) -> Findings:
         """Wait until all jobs have ended, and compare them with what the handlers have noted."""
         found = Findings(accepted=len(self.jobs), strange=self.strange)
         left = dict(self.jobs)
@@ -162,6 +163,9 @@ class MixedLoad:
         found.lost = [
             job_id for job_id, state in states.items() if state is None or state in set(ENDED) - {"completed"}
         ]
+        # The schedule goes on: of two of its jobs, the later one may start first.
+        with suppress(AssertionError):
+            wait_until(lambda: not _ticks_of(self._fleet.events()), 30)
         self._count(found, self._fleet.events())
         return found
 
@@ -181,13 +185,12 @@ class MixedLoad:
         ]
         for job_id, (_, parents) in self.jobs.items():
             found.early += [job_id for each in parents if ends.get(each, 1e12) > began.get(job_id, 1e13)]
-        found.ticks = _ticks(
-            [created_ms(entry.job_id) for entry in events if (entry.number, entry.event) == (SCHEDULE, "start")]
-        )
+        found.ticks = _ticks_of(events)
 
 
-def _ticks(times: list[int]) -> list[str]:
-    """Return which seconds between the first and the last one have no job, or more than one."""
+def _ticks_of(events: Sequence[Entry]) -> list[str]:
+    """Return which seconds between the first and the last one have no job of the schedule, or more than one."""
+    times = [created_ms(entry.job_id) for entry in events if (entry.number, entry.event) == (SCHEDULE, "start")]
     counts = Counter(time_ms // 1000 for time_ms in times)
     if not counts:
         return ["the schedule never fired"]

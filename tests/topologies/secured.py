@@ -18,7 +18,7 @@ from tests.certificates import HERE, Authority
 from tests.helpers import free_ports, wait_until
 from tests.starting import start_process
 from tests.tls_endpoint import TlsEndpoint
-from tests.topologies.sentinel import MASTER, client_of
+from tests.topologies.sentinel import MASTER, PATIENT_AFTER, client_of
 
 USER = "gopher"
 #: Of the servers, and of the sentinels. They have characters that a URL must encode.
@@ -74,7 +74,7 @@ class Site:
             own, own_outside = self._server()
             self._tell(f"localhost:{own}", own_outside)
             self.nodes[1].replicaof("localhost", outside if self._native else inside)
-            wait_until(lambda: self.nodes[1].role()[3] == b"connected", 20, "the replica to be in step")
+            wait_until(lambda: self.nodes[1].role()[3] == b"connected", 60, "the replica to be in step")
         reached = self._sentinel(outside if self._native else inside)
         self._tell(f"localhost:{inside}", outside)
         settings = {"REDIS_SENTINEL_USERNAME": USER, "REDIS_SENTINEL_PASSWORD": SENTINEL_PASSWORD}
@@ -88,7 +88,7 @@ class Site:
             node.execute_command("CLUSTER", "SET-CONFIG-EPOCH", at + 1)
             node.execute_command("CLUSTER", "ADDSLOTSRANGE", 16384 * at // NODES, 16384 * (at + 1) // NODES - 1)
             node.execute_command("CLUSTER", "MEET", "127.0.0.1", ports[0][self._native], buses[0])
-        wait_until(lambda: all(self._knows_all(node) for node in self.nodes), 20, "the nodes to know each other")
+        wait_until(lambda: all(self._knows_all(node) for node in self.nodes), 60, "the nodes to know each other")
         for at, (inside, outside) in enumerate(ports):
             self._tell(f"{self._name(at)}:{inside}", outside)
         return self._settings(",".join(f"localhost:{outside}" for _, outside in ports[:2]), "+cluster")
@@ -109,7 +109,7 @@ class Site:
                 except ResponseError:
                     return False
 
-            wait_until(begun, 20, "the sentinel to know the replica")
+            wait_until(begun, 60, "the sentinel to know the replica")
 
     def move_slot(self, slot: int) -> None:
         """Give an empty slot to the node after the one that has it."""
@@ -198,7 +198,7 @@ class Site:
             f"sentinel monitor {MASTER} localhost {watched} 1",
             f"sentinel auth-user {MASTER} {_OPERATOR}",
             f"sentinel auth-pass {MASTER} {PASSWORD}",
-            f"sentinel down-after-milliseconds {MASTER} 2000",
+            f"sentinel down-after-milliseconds {MASTER} {PATIENT_AFTER}",
             SENTINEL_ACL,
             "user default off",
             *(f"{name} {value}" for name, value in self._tls_options(outside).items()),
@@ -209,7 +209,7 @@ class Site:
         process = start_process([program, folder / "sentinel.conf", "--sentinel"], folder / "log")
         self._stack.callback(process.wait)
         self._stack.callback(process.kill)
-        wait_until(lambda: _listens(inside), 10, "the sentinel to listen")
+        wait_until(lambda: _listens(inside), 60, "the sentinel to listen")
         self._sentinel_port = inside
         return self._reached(inside, outside)
 

@@ -16,8 +16,9 @@ from gopher.server.embedded import find_server
 from tests.starting import start_process
 
 MASTER = "mymaster"
-#: Milliseconds until it takes a silent master for dead.
-DOWN_AFTER = 2000
+#: Milliseconds until it takes a silent master for dead: where one is killed or frozen, and at all other times, when one
+#: that is silent only waits for a processor.
+DOWN_AFTER, PATIENT_AFTER = 2000, 20_000
 #: Milliseconds for which it does nothing (`tilt`) after it got no processor, or waited for a disk, for 2 s.
 TILT = 2000
 #: It writes what it learns to disk at once, also before it votes, and so would wait for all that others write.
@@ -29,12 +30,13 @@ class Sentinel:
 
     def __init__(self, port: int, master: int, program: Path | None = None) -> None:
         self.port = port
+        self._is_frozen = False
         self._folder = Path(tempfile.mkdtemp(prefix="gopher-sentinel-", dir=_MEMORY))
         # It writes what it learns into its configuration.
         (self._folder / "sentinel.conf").write_text(
             f"port {port}\nbind 127.0.0.1\ndir {self._folder}\n"
             f"sentinel monitor {MASTER} 127.0.0.1 {master} 2\n"
-            f"sentinel down-after-milliseconds {MASTER} {DOWN_AFTER}\n"
+            f"sentinel down-after-milliseconds {MASTER} {PATIENT_AFTER}\n"
             # The next failover may begin after twice this.
             f"sentinel failover-timeout {MASTER} 4000\n"
             f"sentinel parallel-syncs {MASTER} 2\n"
@@ -54,14 +56,18 @@ class Sentinel:
     def freeze(self) -> None:
         """Stop it where it is: it takes connections, and says nothing."""
         self._process.send_signal(signal.SIGSTOP)
+        self._is_frozen = True
 
     def thaw(self) -> None:
         self._process.send_signal(signal.SIGCONT)
+        self._is_frozen = False
 
     def ask(self, *command: str | int) -> Any:
         """Return the reply to a command, and nothing when it does not answer."""
-        # A frozen one would keep whoever asks all of them.
-        client = client_of(self.port, 2.0)
+        if self._is_frozen:
+            # It would keep whoever asks all of them.
+            return None
+        client = client_of(self.port)
         try:
             return client.execute_command(*command)
         except (RedisError, OSError):
@@ -87,6 +93,10 @@ class Sentinel:
     def works(self) -> bool:
         """Return whether it answers, and is not in the mode in which it does nothing."""
         return (self.ask("INFO", "sentinel") or {}).get("sentinel_tilt") == 0
+
+    def take_for_dead_after(self, milliseconds: int) -> None:
+        """Have it take a master for dead that was silent for so long."""
+        self.ask("SENTINEL", "SET", MASTER, "down-after-milliseconds", milliseconds)
 
     def rest_briefly(self) -> None:
         """Have it do nothing for `TILT` where it would for 30 s: from Redis 7.0 on."""

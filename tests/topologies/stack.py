@@ -9,13 +9,17 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
 import httpx
+from redis.exceptions import RedisError
 
 from gopher.client import Client
-from tests.faults.ledger import VARIABLE, Entry, read
+from gopher.config.settings import Settings
+from gopher.errors import GopherError
+from tests.faults.ledger import VARIABLE, Entry, parse
 from tests.faults.load import Load
 from tests.helpers import free_ports, wait_until
 from tests.worker.processes import Process
@@ -24,6 +28,10 @@ from tests.worker.processes import Process
 TOKEN = "a-token-of-a-stack"
 #: In a cluster they lie on all three nodes.
 QUEUES = ("mail", "default", "sms", "images")
+#: Seconds for which a test's own client waits for a reply: longer than a busy machine pauses.
+TIMEOUT = 30.0
+#: Seconds of a load that may wait for workers.
+BACKLOG = 2.0
 
 
 class Stack:
@@ -42,7 +50,8 @@ class Stack:
             "GOPHER_HANDLERS": "tests.faults.handlers,gopher.handlers",
             "WORKER_QUEUES": ",".join(queues),
             "WORKER_CONCURRENCY": "2",
-            "WORKER_KILL_GRACE": "300ms",
+            # A child on a busy machine needs time to react before it counts as one that does not.
+            "WORKER_KILL_GRACE": "10s",
             "LOG_FORMAT": "json",
             "SERVER_HOST": "127.0.0.1",
             "SERVER_PORT": str(self.port),
@@ -51,8 +60,13 @@ class Stack:
             VARIABLE: str(self.ledger),
             **environ,
         }
-        self.client = Client(url, namespace=self.namespace)
+        self.client = Client(
+            settings=replace(Settings.for_client(url, namespace=self.namespace), redis_timeout=TIMEOUT)
+        )
         self.processes: list[Process] = []
+        self._events: list[Entry] = []
+        #: Bytes of the ledger that have been read.
+        self._read = 0
 
     def __enter__(self) -> "Stack":
         try:
@@ -78,7 +92,7 @@ class Stack:
         for process in self.processes:
             assert process.running, f"the {process.part} has ended:\n{process.log}"
         try:
-            if httpx.get(f"{self.address}/health/ready", timeout=5).status_code != 200:
+            if httpx.get(f"{self.address}/health/ready", timeout=20).status_code != 200:
                 return False
         except httpx.TransportError:
             return False
@@ -89,11 +103,23 @@ class Stack:
         return sum(len(os.listdir(f"/proc/{pid}/fd")) for process in self.processes for pid in process.session())
 
     def events(self) -> list[Entry]:
-        return read(self.ledger)
+        """Return all events until now, in a list that grows with each call: only what is new is read."""
+        if self.ledger.exists():
+            with self.ledger.open("rb") as file:
+                file.seek(self._read)
+                text = file.read().decode()
+            self._events += parse(text)
+            self._read += text.rfind("\n") + 1
+        return self._events
 
     def states(self, jobs: Sequence[tuple[str, str]]) -> dict[str, str | None]:
         """Return the state of each job of (id, queue); None where nothing is known of it."""
-        return {job_id: self.client.inspector.state(queue, job_id) for job_id, queue in jobs}
+        found: dict[str, str | None] = {}
+        for at in range(0, len(jobs), 1000):
+            some = jobs[at : at + 1000]
+            states = self.client.inspector.states([(queue, job_id) for job_id, queue in some])
+            found |= zip((job_id for job_id, _ in some), states, strict=True)
+        return found
 
     def record(self, job_id: str) -> dict[str, object]:
         """Return all that is known of a job, for who wonders: its record, what its queue's workers hold, its events."""
@@ -120,6 +146,8 @@ class Stack:
 class PacedLoad(Load):
     """Submits `rate` jobs a second, over the queues in turn, until it is stopped: what could not be sent in time is
     sent as soon as it can be. A thread submits to one queue only, so that none waits for another queue's node.
+
+    It pauses while workers can't keep up: those of a busy machine would do nothing of their last queue.
     """
 
     def __init__(self, stack: Stack, rate: float, *, threads: int = 16) -> None:
@@ -135,6 +163,21 @@ class PacedLoad(Load):
         self._numbers_of = [itertools.count(at, len(self._queues)) for at in range(len(self._queues))]
         self._places = itertools.cycle(range(len(self._queues)))
         self._mine = threading.local()
+        self._may_send = threading.Event()
+        self._may_send.set()
+        self._stack = stack
+        self._threads.append(threading.Thread(target=self._heed_the_backlog))
+
+    def _heed_the_backlog(self) -> None:
+        # Who knows nothing of a server that is lost does not wait for it.
+        with Client(settings=replace(self._stack.client.settings, redis_timeout=2.0)) as client:
+            while not self._ended and not self._stopped.wait(0.25):
+                try:
+                    waiting = client.stats().queue_size
+                except (GopherError, RedisError, OSError):
+                    waiting = 0
+                (self._may_send.set if waiting <= BACKLOG * self.rate else self._may_send.clear)()
+        self._may_send.set()
 
     def stop(self) -> None:
         """Send no more; what is being sent is repeated until it is acknowledged."""
@@ -150,6 +193,7 @@ class PacedLoad(Load):
             if not hasattr(self._mine, "numbers"):
                 self._mine.numbers = self._numbers_of[next(self._places)]
             number = next(self._mine.numbers)
+        self._may_send.wait()
         time.sleep(max(self._began + number / self.rate - time.monotonic(), 0.0))
         return number
 

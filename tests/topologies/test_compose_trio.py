@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from redis.exceptions import RedisError
 
 from gopher.client import Client
 from gopher.config.settings import Settings
@@ -19,6 +20,7 @@ from gopher.server.embedded import find_server
 from tests.helpers import free_ports, wait_until
 from tests.starting import start_process
 from tests.topologies.sentinel import client_of
+from tests.topologies.stack import TIMEOUT
 
 pytestmark = pytest.mark.quiet
 
@@ -99,8 +101,12 @@ class Machine:
         """Return whether each sentinel knows the replicas and the other sentinels."""
         for name, port in self.ports.items():
             if name.startswith("sentinel"):
-                with client_of(port) as sentinel:
-                    words = [word.decode() for word in sentinel.execute_command("SENTINEL", "MASTER", "gopher")]
+                try:
+                    with client_of(port) as sentinel:
+                        words = [word.decode() for word in sentinel.execute_command("SENTINEL", "MASTER", "gopher")]
+                except (RedisError, OSError):
+                    # It may not have started yet.
+                    return False
                 found = dict(zip(words[0::2], words[1::2], strict=True))
                 if (found["num-slaves"], found["num-other-sentinels"]) != ("2", "2"):
                     return False
@@ -109,6 +115,7 @@ class Machine:
     def client(self) -> Client:
         sentinels = ",".join(f"127.0.0.1:{port}" for name, port in self.ports.items() if name.startswith("sentinel"))
         environ = {"REDIS_URL": f"redis+sentinel://{sentinels}/gopher/0"}
+        environ["REDIS_TIMEOUT"] = f"{TIMEOUT}s"
         environ["REDIS_PASSWORD_FILE"] = str(self._folder / "password")
         return Client(settings=Settings.from_env(environ))
 
@@ -132,22 +139,36 @@ def takes(client: Client) -> bool:
         return False
 
 
+def confirmed(client: Client) -> bool:
+    """Return whether both replicas have what was written until now."""
+    with client.server.client.client() as connection:
+        connection.set("confirmed", 1)
+        return bool(connection.wait(2, 500) == 2)
+
+
+def replicas(client: Client) -> int:
+    try:
+        return int(client.server.client.info("replication")["connected_slaves"])
+    except (ServerError, RedisError):
+        return 0
+
+
 @pytest.mark.deep
 def test_jobs_survive_the_loss_of_the_primary(services: dict[str, Any], request: pytest.FixtureRequest) -> None:
     with machine(Path(request.config.rootpath), services) as running, running.client() as client:
-        wait_until(lambda: takes(client), 60, "the trio to take jobs")
+        wait_until(lambda: takes(client), 120, "the trio to take jobs")
         # The sentinels have to know each other and the replicas.
-        wait_until(running.is_watched, 60, "the sentinels to know all")
+        wait_until(running.is_watched, 120, "the sentinels to know all")
         jobs = client.stats().total_enqueued
-        wait_until(lambda: client.server.client.wait(2, 500) == 2, 60, "both replicas to have all")
+        wait_until(lambda: confirmed(client), 60, "both replicas to have all")
         running.processes["valkey"].kill()
         # Sentinels that got no processor for 2 s do nothing for 30 s.
-        wait_until(lambda: takes(client), 120, "a replica to take its place")
+        wait_until(lambda: takes(client), 240, "a replica to take its place")
         assert client.stats().total_enqueued >= jobs
         assert client.server.client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
         # The old primary comes back as a replica.
         running.processes["valkey"].wait()
         running.start("valkey")
-        wait_until(lambda: client.server.client.info("replication")["connected_slaves"] == 2, 90)
+        wait_until(lambda: replicas(client) == 2, 240, "it to be back")
         running.processes["valkey"].kill()
         running.processes["valkey"].wait()

@@ -6,10 +6,11 @@ import signal
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from redis.exceptions import RedisError
 
 from gopher.client import Client
 from gopher.config.settings import Settings
@@ -27,6 +28,7 @@ from tests.helpers import free_ports, wait_until, wait_until_started
 from tests.pulse import Pulse
 from tests.tls_endpoint import TlsEndpoint
 from tests.topologies.sentinel import MASTER
+from tests.topologies.stack import TIMEOUT
 from tests.worker.processes import Worker
 
 pytestmark = pytest.mark.quiet
@@ -112,7 +114,8 @@ def test_an_idle_list_that_was_given_up_keeps_no_connection(server):
 
 @pytest.mark.deep
 def test_connections_to_a_node_that_has_left_are_closed_idle_or_in_use(cluster, namespace):
-    with Server(Settings(redis_url=cluster.url, namespace=namespace), connections=4) as server:
+    settings = Settings(redis_url=cluster.url, namespace=namespace, redis_timeout=TIMEOUT)
+    with Server(settings, connections=4) as server:
         idle = server.pools.idle("key")
         pool = server.pools.pool_for("key")
         unused, in_use, taken = idle.take(), idle.take(), pool.get_connection()
@@ -120,9 +123,15 @@ def test_connections_to_a_node_that_has_left_are_closed_idle_or_in_use(cluster, 
         pool.release(released)
         idle.put(unused)
         node, _ = cluster.kill_primary("key")
-        wait_until(lambda: cluster.replaced(node), 90)
+        wait_until(lambda: cluster.replaced(node), 120)
         server.pools.refresh()
-        assert server.client.set("key", "value")
+
+        def stored():
+            # The new primary may still think that the cluster is down.
+            with suppress(RedisError):
+                return server.client.set("key", "value")
+
+        assert wait_until(stored)
         assert not any(each.is_connected for each in (unused, released))
         idle.put(in_use)
         pool.release(taken)
@@ -318,15 +327,18 @@ def test_keys_of_several_nodes_have_links_of_their_own_that_can_be_let_go(cluste
 def test_only_exclusive_jobs_of_the_node_that_is_unavailable_are_stopped(cluster, tmp_path, namespace):
     there, away = _two_nodes(cluster, namespace)
     with Client(cluster.url, namespace=namespace) as client:
-        worker = Worker(
-            client, tmp_path, WORKER_QUEUES=f"{away},{there}", WORKER_LEASE="6s", WORKER_POLL_INTERVAL="500ms"
-        )
+        # Of the lease, four fifths are longer than a busy machine pauses.
+        leases = {"WORKER_LEASE": "9s", "WORKER_POLL_INTERVAL": "500ms", "WORKER_KILL_GRACE": "10s"}
+        worker = Worker(client, tmp_path, WORKER_QUEUES=f"{away},{there}", **leases)
+        over = tmp_path / "over"
+        job = {"until": str(over)}
         try:
-            ids = {queue: client.enqueue("alone", {"seconds": 12}, queue=queue) for queue in (away, there)}
+            ids = {queue: client.enqueue("alone", job, queue=queue, timeout="5m") for queue in (away, there)}
             wait_until_started(*ids.values())
             with _partly_available(cluster, client.server.keys.for_queue(away).prefix):
-                wait_until(lambda: _stopped(worker), 20, "a job to be stopped")
-            assert all(client.wait(job_id, 60).status == "completed" for job_id in ids.values())
+                wait_until(lambda: _stopped(worker), 60, "a job to be stopped")
+            over.touch()
+            assert all(client.wait(job_id, 120).status == "completed" for job_id in ids.values())
             (stopped,) = _stopped(worker)
             assert ids[away] in stopped
         finally:
@@ -374,21 +386,23 @@ def test_a_worker_continues_with_the_queues_of_living_nodes(cluster, tmp_path, n
             client.enqueue("echo", {}, queue=queue)
         worker = Worker(client, tmp_path, WORKER_QUEUES=f"{away},{there}", WORKER_CONCURRENCY="1")
         try:
-            wait_until(lambda: client.stats().total_dequeued >= 2, 15)
+            wait_until(lambda: client.stats().total_dequeued >= 2, 60)
             # Otherwise no node serves anything until a replica has taken over, which takes long on a busy machine.
             with _partial_coverage(cluster):
                 node, _ = cluster.kill_primary(client.server.keys.for_queue(away).prefix)
                 try:
                     with Pulse() as pulse:
+                        took = []
                         for _ in range(5):
                             began, job_id = time.monotonic(), client.enqueue("echo", {}, queue=there)
-                            wait_until(lambda job_id=job_id: client.inspector.state(there, job_id) == "completed", 20)
-                            took = time.monotonic() - began
-                            assert pulse.allows(took, within), f"a job took {took:.2f} s; {pulse}"
+                            wait_until(lambda job_id=job_id: client.inspector.state(there, job_id) == "completed", 60)
+                            took.append(time.monotonic() - began)
+                    # One may come just when others have the processors.
+                    assert pulse.allows(sorted(took)[-2], within), f"jobs took {took} s; {pulse}"
                 finally:
                     cluster.bring_back(node)
             job_id = client.enqueue("echo", {}, queue=away)
-            assert client.wait(job_id, 15).status == "completed"
+            assert client.wait(job_id, 60).status == "completed"
         finally:
             worker.destroy()
 

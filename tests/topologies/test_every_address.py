@@ -1,8 +1,6 @@
 """Each kind of address, used by each kind of process: the API, workers and their children, schedulers, gopherctl."""
 
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 
 import httpx
@@ -13,7 +11,8 @@ from gopher.config.settings import Settings
 from gopher.jobs.schedule import ScheduleSpec
 from tests.helpers import wait_until
 from tests.topologies.secured import PASSWORD, SENTINEL_PASSWORD, Site
-from tests.topologies.stack import Stack
+from tests.topologies.stack import TIMEOUT, Stack
+from tests.worker.nursery import ROOT, Raised
 
 pytestmark = pytest.mark.deep
 
@@ -40,25 +39,28 @@ def stack(request) -> Iterator[Stack]:
         server, plus, kind = scheme.partition("+")
         settings["REDIS_URL"] = f"{VALKEY[server]}{plus}{kind}://{rest}"
         # The test's own client gets all of it in the URL, and the processes in their settings.
+        # Nothing fails here that is slow only.
+        settings["REDIS_TIMEOUT"] = f"{TIMEOUT}s"
         with Stack(Settings.from_env(settings).redis_url, ["mail"], **settings) as running:
             yield running
 
 
 def gopherctl(stack: Stack, *words: str) -> str:
-    command = [sys.executable, "-m", "gopher.cli", *words]
-    environ = {**os.environ, **stack.environ}
-    done = subprocess.run(command, check=False, env=environ, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    said = stack.folder / f"said-{len(list(stack.folder.glob('said-*')))}"
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), **stack.environ}
+    process = Raised("gopher.cli", environ, stack.folder, said, arguments=words, safe_path=True)
+    assert process.wait(300) == 0, said.read_text()
+    return said.read_text()
 
 
 def test_jobs_of_all_processes_run(stack):
     completed = {}
 
     def wait_for(who: str, job_id: str) -> None:
-        completed[who] = stack.client.wait(job_id, 20).status
+        completed[who] = stack.client.wait(job_id, 60).status
 
-    answer = httpx.post(f"{stack.address}/api/v1/jobs", json={"type": "faults.work", "payload": {}, "queue": "mail"})
+    job = {"type": "faults.work", "payload": {}, "queue": "mail"}
+    answer = httpx.post(f"{stack.address}/api/v1/jobs", json=job, timeout=60)
     wait_for("the API", answer.json()["job_id"])
     wait_for("a client", stack.client.enqueue("faults.work", {}, queue="mail"))
     wait_for("a delayed one", stack.client.enqueue("faults.work", {}, queue="mail", delay="500ms"))
@@ -66,11 +68,15 @@ def test_jobs_of_all_processes_run(stack):
     wait_for("a handler", stack.client.enqueue("cleanup", {}, queue="mail"))
     said = gopherctl(stack, "submit", "-t", "faults.work", "--queue", "mail", "--wait")
     stack.client.schedules.put("often", ScheduleSpec("* * * * * *", "faults.work", msgspec.Raw(b"{}"), queue="mail"))
-    wait_until(lambda: len(stack.client.jobs().jobs) > len(completed) + 1, 20, "a job of the schedule")
+    wait_until(lambda: len(stack.client.jobs().jobs) > len(completed) + 1, 60, "a job of the schedule")
     assert set(completed.values()) == {"completed"}
-    health = httpx.get(f"{stack.address}/health").json()
-    assert (health["status"], health["workers"], health["scheduler"]) == ("healthy", 2, "alive")
-    said += gopherctl(stack, "doctor") + gopherctl(stack, "health") + gopherctl(stack, "stats") + str(health)
+
+    def health() -> dict[str, object]:
+        return dict(httpx.get(f"{stack.address}/health", timeout=60).json())
+
+    good = ("healthy", 2, "alive")
+    wait_until(lambda: tuple(map(health().get, ("status", "workers", "scheduler"))) == good, 60, "good health")
+    said += gopherctl(stack, "doctor") + gopherctl(stack, "health") + gopherctl(stack, "stats") + str(health())
     for secret in (PASSWORD, SENTINEL_PASSWORD, "of%2Fservers", "of%23sentinels"):
         assert secret not in said
         assert secret not in stack.logs()

@@ -35,7 +35,7 @@ class Here:
 
     def __init__(self, stack: Stack) -> None:
         self.stack, self.client = stack, stack.client
-        self.http = httpx.Client(base_url=stack.address, timeout=30, headers={"Origin": stack.address})
+        self.http = httpx.Client(base_url=stack.address, timeout=60, headers={"Origin": stack.address})
 
     def submit(self, **fields: Any) -> str:
         return str(self.http.post("/api/v1/jobs", json={**JOB, **fields}).raise_for_status().json()["job_id"])
@@ -43,13 +43,13 @@ class Here:
     def done(self) -> str:
         """Return a job that has completed, in a queue that is not the first."""
         job_id = self.submit(queue="sms")
-        assert self.client.wait(job_id, 20).status == "completed"
+        assert self.client.wait(job_id, 60).status == "completed"
         return job_id
 
     def reported(self) -> str:
         """Return a job with the file `workers.html`."""
         job_id = self.submit(type="report", payload={"report_type": "workers"}, queue="sms")
-        assert self.client.wait(job_id, 20).status == "completed"
+        assert self.client.wait(job_id, 60).status == "completed"
         return job_id
 
     def with_upload(self) -> str:
@@ -62,7 +62,7 @@ class Here:
 
     def dead(self) -> str:
         job_id = self.submit(type="faults.stumble", payload={"how": "error"}, queue="mail", max_retries=0)
-        assert self.client.wait(job_id, 20).status == "failed"
+        assert self.client.wait(job_id, 60).status == "failed"
         return job_id
 
     def redrive(self) -> str:
@@ -77,8 +77,9 @@ class Here:
         return str(answer.json()["cancellation_id"])
 
     def running(self) -> str:
-        job_id = self.submit(type="faults.work", payload={"seconds": 8}, queue="sms")
-        wait_until(lambda: self.client.job(job_id).status == "processing", 20)
+        # Longer than it takes until somebody has asked about it.
+        job_id = self.submit(type="faults.work", payload={"seconds": 25}, queue="sms", timeout=60)
+        wait_until(lambda: self.client.job(job_id).status == "processing", 60)
         return job_id
 
     def batch(self) -> str:
@@ -374,17 +375,17 @@ def test_submit_many_stores_jobs_of_several_nodes(gopherctl, tmp_path):
 
 @pytest.mark.deep
 def test_bench_measures_a_cluster(gopherctl):
-    assert "jobs" in gopherctl("bench", "--jobs", "1000")
+    assert "jobs" in gopherctl("bench", "--jobs", "1000", REDIS_TIMEOUT="30s")
 
 
 def test_a_schedule_fires_and_a_report_is_made(here):
     here.http.put(
         "/api/v1/schedules/often", json={**SCHEDULE, "cron_expression": "* * * * * *", "queue": "images"}
     ).raise_for_status()
-    wait_until(lambda: any(job.queue == "images" for job in here.client.jobs(status="completed", limit=100).jobs), 15)
+    wait_until(lambda: any(job.queue == "images" for job in here.client.jobs(status="completed", limit=100).jobs), 60)
     here.http.delete("/api/v1/schedules/often")
     job_id = here.submit(type="report", payload={"report_type": "daily_summary"})
-    assert here.client.wait(job_id, 20).status == "completed"
+    assert here.client.wait(job_id, 60).status == "completed"
 
 
 def test_a_job_whose_id_does_not_tell_its_queue_is_found_on_any_node(here):

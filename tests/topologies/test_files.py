@@ -18,7 +18,8 @@ pytestmark = pytest.mark.deep
 
 
 def test_files_are_stored_listed_and_removed(topology, namespace):
-    settings = Settings.from_env({"REDIS_URL": topology.url, "GOPHER_NAMESPACE": namespace})
+    environ = {"REDIS_URL": topology.url, "GOPHER_NAMESPACE": namespace, "REDIS_TIMEOUT": "60s"}
+    settings = Settings.from_env(environ)
     with Server(settings, connections=4) as server:
         store = PiecesStore(settings, server)
         jobs = [new_job_id() for _ in range(20)]

@@ -33,12 +33,15 @@ def nothing_left(topology, stack):
         def settled():
             """All processes have used what they use."""
             until, before = time.monotonic() + 3.0, len(load.accepted)
-            wait_until(lambda: time.monotonic() >= until and len(load.accepted) > before, 60)
+            wait_until(lambda: time.monotonic() >= until and len(load.accepted) > before, 120)
             return connections(topology)
 
         with httpx.Client(base_url=stack.address, timeout=60) as client, ThreadPoolExecutor(32) as readers:
-            for answer in readers.map(client.get, ["/api/v1/queue/stats", "/api/v1/jobs", "/health"] * 100):
-                answer.raise_for_status()
+            # Some may be rejected on a busy machine.
+            def is_answered(path):
+                return wait_until(lambda: client.get(path).is_success, 60, path)
+
+            assert all(readers.map(is_answered, ["/api/v1/queue/stats", "/api/v1/jobs", "/health"] * 100))
         before, files = settled(), stack.descriptors()
         yield
         after, files_after = 0, 0
@@ -51,7 +54,7 @@ def nothing_left(topology, stack):
 
         # Those to nodes that are no primaries any more end when they are used next.
         with suppress(AssertionError):
-            wait_until(as_before, 60)
+            wait_until(as_before, 120)
         told = f"connections before: {before}, after: {after}; descriptors before: {files}, after: {files_after}"
         sys.stderr.write(f"\n{told}\n")
         assert after <= before + 2, told

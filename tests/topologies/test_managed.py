@@ -11,7 +11,7 @@ from tests.faults.load import Load
 from tests.helpers import wait_until
 from tests.in_process import run_command
 from tests.topologies.managed import ANSWERS, BLOCKED, ManagedServer, Plan
-from tests.topologies.stack import Stack
+from tests.topologies.stack import TIMEOUT, Stack
 from tests.topologies.test_every_call import ABOUT_APART, APART, COMMANDS, ROUTES, Here
 
 pytestmark = pytest.mark.deep
@@ -34,10 +34,14 @@ def managed(request, tmp_path_factory):
 def here(managed):
     # All processes fit into 20 connections with two queues, those that `Here` uses most.
     queues = ("sms", "mail") if managed.plan.connections else ("sms", "mail", "images", "default")
-    with Stack(managed.url, queues) as stack:
+    with Stack(managed.url, queues, REDIS_TIMEOUT=f"{TIMEOUT}s") as stack:
         here = Here(stack)
         yield here
         here.http.close()
+
+
+def is_well(health):
+    return (health["status"], health["workers"], health["scheduler"]) == ("healthy", 2, "alive")
 
 
 def test_jobs_run_and_health_is_good_also_after_a_quiet_time(here, managed):
@@ -45,9 +49,8 @@ def test_jobs_run_and_health_is_good_also_after_a_quiet_time(here, managed):
         until = time.monotonic() + quiet
         wait_until(lambda until=until: time.monotonic() >= until, quiet + 5)
         for queue in here.stack.queues:
-            here.client.wait(here.submit(queue=queue), 20)
-        health = here.http.get("/health").json()
-        assert (health["status"], health["workers"], health["scheduler"]) == ("healthy", 2, "alive")
+            here.client.wait(here.submit(queue=queue), 60)
+        wait_until(lambda: is_well(here.http.get("/health").json()), 60, "good health")
     job = {"type": "faults.work", "payload": {}, "queue": "mail", "delay": "0.2s"}
     answers = [here.http.post("/api/v1/jobs?wait=20", json=job) for _ in range(20)]
     assert {answer.status_code for answer in answers} == {200}
@@ -96,14 +99,20 @@ def test_every_command_answers(here, managed, monkeypatch, capfd):
 
 def test_jobs_that_were_acknowledged_run_once_the_quota_allows_it(tmp_path):
     with ManagedServer(tmp_path, Plan()) as managed, Stack(managed.url, ("default",)) as stack:
-        managed.set_plan(Plan(quota=40))
-        with Load(stack.address, 60, threads=4) as load:
-            pass
+        jobs, refused = [], 0
+        # A busy machine may need less than the quota.
+        for quota in (40, 20, 10):
+            managed.set_plan(Plan(quota=quota))
+            with Load(stack.address, 60, threads=4) as load:
+                pass
+            jobs += [(job_id, "default") for job_id in load.ids]
+            refused += load.answers[503]
+            assert (load.lies, load.strange) == ([], [])
+            if refused:
+                break
         managed.set_plan(Plan())
-        jobs = [(job_id, "default") for job_id in load.ids]
-        wait_until(lambda: set(stack.states(jobs).values()) == {"completed"}, 60, "all jobs to complete")
-        assert load.answers[503] > 0
-        assert (load.lies, load.strange) == ([], [])
+        wait_until(lambda: set(stack.states(jobs).values()) == {"completed"}, 120, "all jobs to complete")
+        assert refused > 0
 
 
 def connects(client):
@@ -116,7 +125,7 @@ def connects(client):
 def test_a_command_says_that_there_are_no_connections_left(tmp_path, monkeypatch, capfd):
     with ManagedServer(tmp_path, Plan(connections=1)) as managed, Client(managed.url) as client:
         # The one that has looked for the proxy may still be there.
-        wait_until(lambda: connects(client), 10)
+        wait_until(lambda: connects(client), 60)
         monkeypatch.setenv("REDIS_URL", managed.url)
         assert run_command(["stats"]) == 1
         assert "the server has reached its maximum number of connections" in capfd.readouterr().err

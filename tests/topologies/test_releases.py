@@ -24,7 +24,7 @@ def add_schedule(fleet, release):
     when = {"cron_expression": "* * * * * *", "missed": "run_all"}
     spec = {**when, "type": "faults.work", "payload": {"number": SCHEDULE}}
     (address,) = fleet.addresses(release)[:1]
-    httpx.put(f"{address}/api/v1/schedules/{SCHEDULE}", json=spec).raise_for_status()
+    httpx.put(f"{address}/api/v1/schedules/{SCHEDULE}", json=spec, timeout=60).raise_for_status()
 
 
 def check(fleet, load, name):
@@ -32,7 +32,12 @@ def check(fleet, load, name):
     sys.stderr.write(f"\n{name}: {found.accepted} jobs\n")
     assert found.accepted > 50
     assert found.sound, f"{found}\n{fleet.logs()[-5000:]}"
-    assert [entry for entry in fleet.client.stats().queues.values() if entry.waiting or entry.failed] == []
+
+    def left():
+        return [entry for entry in fleet.client.stats().queues.values() if entry.waiting or entry.failed]
+
+    # The schedule goes on.
+    wait_until(lambda: not left(), 60, "all queues to be empty")
 
 
 MIXES = {
@@ -50,7 +55,7 @@ def test_jobs_of_all_kinds_go_through(mix):
         with MixedLoad(fleet) as load:
             add_schedule(fleet, MIXES[mix][0][1])
             began = time.monotonic()
-            wait_until(lambda: time.monotonic() > began + SECONDS, SECONDS + 5)
+            wait_until(lambda: time.monotonic() > began + SECONDS and len(load.jobs) > 50, 120)
         check(fleet, load, mix)
 
 
@@ -63,7 +68,7 @@ def test_all_processes_are_replaced_one_by_one_under_load(first, then):
             for member in list(fleet.members):
                 fleet.replace(member, then)
             accepted = len(load.jobs)
-            wait_until(lambda: len(load.jobs) > accepted + 50, 60)
+            wait_until(lambda: len(load.jobs) > accepted + 50, 120)
         check(fleet, load, f"from the release {first} to that of {then}")
 
 
@@ -73,7 +78,7 @@ def test_a_process_of_the_release_before_does_not_start_where_it_is_too_old(part
     with Fleet() as fleet:
         fleet.client.server.client.hset(fleet.client.server.keys.meta, mapping={"protocol": 3, "schema": 2})
         process = fleet.start(part, BEFORE).process
-        assert process.wait(20) != 0
+        assert process.wait(60) != 0
         assert "schema 2" in process.log
 
 
@@ -82,14 +87,14 @@ def test_a_process_of_this_release_does_not_start_where_it_is_too_old(part):
     with Fleet() as fleet:
         fleet.client.server.client.hset(fleet.client.server.keys.meta, mapping={"protocol": 4, "schema": 3})
         process = fleet.start(part, NOW).process
-        assert process.wait(20) != 0
+        assert process.wait(60) != 0
         assert "works with protocols from 3 on" in process.log
 
 
 def test_doctor_tells_the_two_releases_apart():
     with Fleet(("app", NOW), ("worker", NOW), ("worker", BEFORE), ("scheduler", NOW), ("scheduler", BEFORE)) as fleet:
-        httpx.get(f"{fleet.addresses()[0]}/health").raise_for_status()
-        wait_until(lambda: "API" in str(release_check(fleet.client)), 30)
+        httpx.get(f"{fleet.addresses()[0]}/health", timeout=60).raise_for_status()
+        wait_until(lambda: "API" in str(release_check(fleet.client)), 60)
         (finding,) = release_check(fleet.client).findings
         old, new = (next(each for each in fleet.client.workers() if bool(each.build) == is_new) for is_new in (0, 1))
         assert f"of an earlier release: {old.id}" in finding.message

@@ -47,7 +47,9 @@ def test_each_way_to_submit_a_job_takes_a_callback(client, deliver, receiver):
     spec = ScheduleSpec("0 0 1 1 *", "echo", {}, callback=Callback(receiver.url, ["completed"]))
     client.schedules.put("yearly", spec)
     assert client.schedules.get("yearly").callback == spec.callback
-    client.server.client.zadd(client.server.keys.for_queue("default").ticks, {"yearly": 1})
+    keys = client.server.keys.for_queue("default")
+    client.server.client.zadd(keys.ticks, {"yearly": 1})
+    client.server.client.rpush(keys.alarm, 1)
     for job_id in ids:
         assert client.job(job_id).callback == Callback(receiver.url, ["cancelled"])
         client.cancel(job_id)
@@ -101,30 +103,36 @@ def test_what_a_receiver_says_besides_its_status_does_not_matter(client, deliver
     assert "private" not in line.line
 
 
-@pytest.mark.deep
-@pytest.mark.parametrize(
-    "refuse",
-    [
-        lambda request: request.reply(500),
-        lambda request: request.reply(302, Location="http://127.0.0.1:1/"),
-        lambda request: request.reply(429, Retry_After="0"),
-        hang_up,
-        say_nothing,
-    ],
-)
-def test_a_message_that_is_not_accepted_is_sent_again_with_the_same_id(client, deliver, start_receiver, refuse):
-    def answer(request):
-        (refuse if len(receiver.requests) <= 2 else Request.accept)(request)
+REFUSALS = {
+    "error": lambda request: request.reply(500),
+    "redirection": lambda request: request.reply(302, Location="http://127.0.0.1:1/"),
+    "too many": lambda request: request.reply(429, Retry_After="0"),
+    "nothing": say_nothing,
+    "end": hang_up,
+}
 
-    receiver = start_receiver(answer)
+
+@pytest.mark.deep
+def test_messages_that_are_not_accepted_are_sent_again_with_the_same_id(client, deliver, start_receiver):
+    """Each way not to accept one has a receiver of its own."""
+
+    def refusing(refuse):
+        def answer(request):
+            (refuse if len(request.server.receiver.requests) <= 2 else Request.accept)(request)
+
+        return answer
+
+    receivers = {name: start_receiver(refusing(refuse)) for name, refuse in REFUSALS.items()}
     # A busy machine may take longer than that before anything is sent.
-    deliver(GOPHER_WEBHOOKS_TIMEOUT="300ms", GOPHER_WEBHOOKS_BACKOFF=",".join(["50ms"] * 20))
-    client.enqueue("echo", {}, callback={"url": receiver.url})
-    (message,) = receiver.wait_for()
-    receiver.quiet.set()
-    message.verified(secret_of(client))
-    assert len(receiver.requests) >= 3
-    assert {each.message_id for each in receiver.requests} == {message.message_id}
+    deliver(GOPHER_WEBHOOKS_TIMEOUT="300ms", GOPHER_WEBHOOKS_BACKOFF=",".join(["50ms"] * 60))
+    for receiver in receivers.values():
+        client.enqueue("echo", {}, callback={"url": receiver.url})
+    for name, receiver in receivers.items():
+        (message, *_) = receiver.wait_for()
+        receiver.quiet.set()
+        message.verified(secret_of(client))
+        assert len(receiver.requests) >= 3, name
+        assert {each.message_id for each in receiver.requests} == {message.message_id}, name
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:{port}/", "http://localhost:{port}/", "http://[::ffff:127.0.0.1]/"])

@@ -14,12 +14,12 @@ from gopher.config.settings import Settings
 from gopher.jobs.handlers import Registry
 from gopher.server.embedded import EmbeddedServer
 from tests.worker.children import new_child
-from tests.worker.processes import Process, Scheduler, Worker
+from tests.worker.processes import Process, Scheduler, Worker, patient_client
 
 
 @pytest.fixture
 def client(redis_url: str, namespace: str) -> Iterator[Client]:
-    with Client(redis_url, namespace=namespace) as client:
+    with patient_client(redis_url, namespace) as client:
         yield client
 
 
@@ -71,7 +71,7 @@ def own_server() -> Iterator[EmbeddedServer]:
 
 @pytest.fixture
 def own_client(own_server: EmbeddedServer) -> Iterator[Client]:
-    with Client(own_server.url) as client:
+    with patient_client(own_server.url) as client:
         yield client
 
 

@@ -177,6 +177,11 @@ def _become(request: dict[str, Any], parent: int) -> None:
     for number, stream in enumerate(request["streams"]):
         os.dup2(stream, number)
         os.close(stream)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name).isatty():
+            # Ours may have been made for a file, in which a position is looked for.
+            number = getattr(sys, name).fileno()
+            setattr(sys, name, os.fdopen(number, "w", 1, "utf-8", closefd=False))
     os.environ.clear()
     os.environ.update(request["environ"])
     time.tzset()

@@ -16,7 +16,7 @@ def _begun(payload: dict) -> None:
         made.rename(mark)
 
 
-@handler("long", preemptible=True, timeout="60s")
+@handler("long", preemptible=True, timeout="10m")
 def long(job: Job, payload: dict) -> dict:
     """Take so much memory, until the file `until` is there."""
     deadline, _held = job.deadline, b"x" * payload.get("memory", 0)
@@ -28,7 +28,7 @@ def long(job: Job, payload: dict) -> dict:
     return {"moved": job.deadline - deadline, "looks": done}
 
 
-@handler("deaf", preemptible=True, timeout="60s")
+@handler("deaf", preemptible=True, timeout="10m")
 def deaf(job: Job, payload: dict) -> None:
     """Go on until it is killed."""
     _begun(payload)
@@ -39,7 +39,7 @@ def deaf(job: Job, payload: dict) -> None:
             continue
 
 
-@handler("family", preemptible=True, timeout="60s")
+@handler("family", preemptible=True, timeout="10m")
 def family(job: Job, payload: dict) -> None:
     """Start a process in the same group, one in a session of its own, and one that is stopped."""
     clock = [sys.executable, "-c", _CLOCK]
@@ -69,7 +69,7 @@ while True:
 """
 
 
-@handler("urgent")
+@handler("urgent", timeout="10m")
 def urgent(job: Job, payload: dict) -> float:
     began = time.monotonic()
     _begun(payload)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import msgspec
 import psutil
 
 from gopher.client import Client
+from gopher.config.settings import Settings
 from gopher.jobs.models import JobView, WorkerView
 from tests.helpers import wait_until
 from tests.starting import start_process
@@ -75,7 +77,7 @@ class Process:
         for number in numbers:
             os.kill(self.pid, number)
 
-    def wait(self, timeout: float = 30.0) -> int:
+    def wait(self, timeout: float = 60.0) -> int:
         """Return the exit code; negative for a signal. What it said is shown where a test fails."""
         try:
             code = self._popen.wait(timeout)
@@ -84,7 +86,7 @@ class Process:
         except subprocess.TimeoutExpired:
             raise AssertionError(f"the {self.part} has not ended after {timeout:g} s; it says:\n{self.log}") from None
 
-    def stop(self, timeout: float = 30.0) -> int:
+    def stop(self, timeout: float = 60.0) -> int:
         self.send(signal.SIGTERM)
         return self.wait(timeout)
 
@@ -119,7 +121,7 @@ class Worker(Process):
     def __init__(self, client: Client, folder: Path, **environ: str) -> None:
         super().__init__("worker", {**where(client), **QUICK, **environ}, folder)
         self.client = client
-        wait_until(self._is_there, 60.0, "the worker to show itself")
+        wait_until(self._is_there, 120.0, "the worker to show itself")
 
     def view(self) -> WorkerView | None:
         """Return what the worker tells of itself now."""
@@ -137,6 +139,11 @@ class Scheduler(Process):
     def __init__(self, client: Client, folder: Path, **environ: str) -> None:
         super().__init__("scheduler", {**where(client), "LOG_FORMAT": "json", **environ}, folder)
         wait_until(lambda: self.running and "scheduler started" in self.log, 60.0, "the scheduler to start")
+
+
+def patient_client(url: str, namespace: str | None = None) -> Client:
+    """Return a client of a test, which waits for as long as a server may have no processor."""
+    return Client(settings=replace(Settings.for_client(url, namespace=namespace), redis_timeout=30.0))
 
 
 def where(client: Client) -> dict[str, str]:

@@ -104,6 +104,6 @@ def test_files_are_counted_by_class(client, start_admitting):
     learn(client, "fill", 150, files=10 * MIB)
     learn(client, "fill", 30)
     start_admitting(1000)
-    needs = wait_until(lambda: client.workers()[0].admission.needs)
-    assert set(needs) == {"fill", f"fill/{file_class(10 * MIB)}"}
+    both = {"fill", f"fill/{file_class(10 * MIB)}"}
+    needs = wait_until(lambda: (found := client.workers()[0].admission.needs).keys() == both and found)
     assert needs["fill"] == max(needs.values())

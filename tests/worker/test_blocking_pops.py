@@ -11,6 +11,9 @@ from tests.faults.proxy import Proxy
 from tests.helpers import wait_until, wait_until_started
 from tests.pulse import Pulse
 
+#: How often a time is measured at most until it is within its bound.
+ROUNDS = 3
+
 
 @pytest.fixture
 def proxy(server, tmp_path):
@@ -26,19 +29,25 @@ def far(client, proxy):
 
 
 def blocking_pops(client):
-    return [each for each in client.server.client.client_list() if each["cmd"] == "brpoplpush"]
+    """Return the ids of connections: those of a worker of another test may still be there, and vanish."""
+    return {each["id"] for each in client.server.client.client_list() if each["cmd"] == "brpoplpush"}
+
+
+def begun(client, before):
+    """Return how many blocking pops there are that were not there before."""
+    return len(blocking_pops(client) - before)
 
 
 def history(client, job_id):
     """Return how a job ended, and how its attempts did."""
-    view = client.wait(job_id, 20)
+    view = client.wait(job_id, 60)
     return view.status, [each.outcome for each in view.history]
 
 
 def test_the_server_begins_a_job_for_a_worker_that_sleeps(client, start_worker):
-    before = len(blocking_pops(client))
+    before = blocking_pops(client)
     worker = start_worker(WORKER_CONCURRENCY="1")
-    wait_until(lambda: len(blocking_pops(client)) == before + 1)
+    wait_until(lambda: begun(client, before) == 1)
     worker.send(signal.SIGSTOP)
     job_id = client.enqueue("echo", {})
     wait_until(lambda: client.job(job_id).status == "processing")
@@ -55,21 +64,21 @@ def test_a_job_whose_blocking_pop_was_answered_unheard_runs_once(client, far, pr
 
 
 def test_a_job_that_a_blocking_pop_begins_long_after_it_was_given_up_runs_once(client, far, proxy, start_worker):
-    before = len(blocking_pops(client))
+    before = blocking_pops(client)
     proxy.shoot("orphan", match="BRPOPLPUSH")
     start_worker(far, WORKER_CONCURRENCY="1", WORKER_POLL_INTERVAL="300ms")
     # The first one's owner is gone, and the server does not know.
-    wait_until(lambda: len(blocking_pops(client)) == before + 2)
+    wait_until(lambda: begun(client, before) == 2)
     assert history(client, client.enqueue("echo", {})) == ("completed", ["completed"])
-    wait_until(lambda: len(blocking_pops(client)) == before + 1)
+    wait_until(lambda: begun(client, before) == 1)
     assert history(client, client.enqueue("echo", {})) == ("completed", ["completed"])
 
 
 def test_a_worker_that_leaves_leaves_no_job_that_a_lost_blocking_pop_began(client, far, proxy, start_worker):
-    before = len(blocking_pops(client))
+    before = blocking_pops(client)
     proxy.shoot("orphan", match="BRPOPLPUSH")
     worker = start_worker(far, WORKER_CONCURRENCY="1", WORKER_POLL_INTERVAL="10s")
-    wait_until(lambda: len(blocking_pops(client)) == before + 2)
+    wait_until(lambda: begun(client, before) == 2)
     job_id = client.enqueue("echo", {})
     wait_until(lambda: client.job(job_id).status == "processing")
     assert worker.stop() == 0
@@ -81,20 +90,26 @@ def test_a_worker_that_leaves_leaves_no_job_that_a_lost_blocking_pop_began(clien
 @pytest.mark.parametrize("within", [15, pytest.param(0.15, marks=[pytest.mark.deep, pytest.mark.quiet])])
 def test_a_job_goes_back_at_once_when_it_is_popped_while_the_child_is_busy(client, start_worker, within):
     """Also while the worker would hold the next job of another queue: beside a blocking pop others may be idle."""
-    before = len(blocking_pops(client))
+    before = blocking_pops(client)
     start_worker(WORKER_CONCURRENCY="1", WORKER_QUEUES="busy,other")
     ids = client.enqueue_many({"type": "nap", "payload": {"seconds": 0.15}, "queue": "busy"} for _ in range(2))
     # It knows by now how long they are.
-    assert {client.wait(job_id, 20).status for job_id in ids} == {"completed"}
-    wait_until(lambda: len(blocking_pops(client)) == before + 2)
-    long = client.enqueue("nap", {"seconds": 60}, queue="busy")
-    wait_until_started(long)
-    short = client.enqueue("echo", {}, queue="other")
-    with Pulse() as pulse:
-        began = time.monotonic()
-        wait_until(lambda: client.job(short).attempts == 0 and client.job(short).status == "pending", 20)
-        took = time.monotonic() - began
-    assert pulse.allows(took, within), f"it went back after {took:.2f} s; {pulse}"
+    assert {client.wait(job_id, 60).status for job_id in ids} == {"completed"}
+    for left in range(ROUNDS - 1, -1, -1):
+        wait_until(lambda: begun(client, before) == 2)
+        long = client.enqueue("nap", {"seconds": 600}, queue="busy", timeout="15m")
+        wait_until_started(long)
+        short = client.enqueue("echo", {}, queue="other")
+        with Pulse() as pulse:
+            began = time.monotonic()
+            wait_until(lambda short=short: client.job(short).attempts == 0 and client.job(short).status == "pending")
+            took = time.monotonic() - began
+        if pulse.allows(took, within):
+            break
+        assert left, f"it went back after {took:.2f} s; {pulse}"
+        # The worker alone may have had no processor.
+        client.cancel(long)
+        assert history(client, short) == ("completed", ["completed"])
     start_worker(WORKER_CONCURRENCY="1", WORKER_QUEUES="other")
     assert history(client, short) == ("completed", ["completed"])
     assert client.job(long).status == "processing"

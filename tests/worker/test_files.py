@@ -48,7 +48,7 @@ class Files:
         return job.id
 
     def ended(self, job_id: str, status: str = "completed"):
-        wait_until(lambda: self.client.job(job_id).status in ("completed", "failed"), 20)
+        wait_until(lambda: self.client.job(job_id).status in ("completed", "failed"))
         job = self.client.job(job_id)
         assert job.status == status, job.error
         return job

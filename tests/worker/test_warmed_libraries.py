@@ -9,8 +9,8 @@ pytestmark = pytest.mark.deep
 
 def test_no_job_hangs_in_a_worker_that_has_warmed_scikit_learn_and_libvips(client, start_worker):
     worker = start_worker(GOPHER_HANDLERS="tests.worker.warmed_handlers", OMP_NUM_THREADS="4")
-    ids = [client.enqueue(job_type, {}, timeout="60s", max_retries=0) for job_type in ("cluster", "shrink") * 10]
-    views = [client.wait(job_id, 120) for job_id in ids]
+    ids = [client.enqueue(job_type, {}, timeout="2m", max_retries=0) for job_type in ("cluster", "shrink") * 10]
+    views = [client.wait(job_id, 240) for job_id in ids]
     assert [error_of(view) for view in views] == [{}] * 20
     assert [result_of(view) for view in views] == [8, True] * 10
     assert {view.attempts for view in views} == {1}

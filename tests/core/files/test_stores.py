@@ -177,16 +177,20 @@ def test_readers_see_a_whole_file_while_it_is_replaced(store, key):
     """One of the two, never a mixture; a reader that is too slow is told."""
     contents = [bytes([letter]) * 1_500_000 for letter in b"ab"]
     store.write(key, [contents[0]], limit=4_000_000)
-    stop = threading.Event()
+    stop, seen = threading.Event(), set()
 
     def replace():
-        for number in range(1, 21):
-            store.write(key, [contents[number % 2]], limit=4_000_000)
-        stop.set()
+        try:
+            for number in range(1, 201):
+                store.write(key, [contents[number % 2]], limit=4_000_000)
+                # A reader may have had no processor.
+                if number >= 20 and seen:
+                    break
+        finally:
+            stop.set()
 
     writer = threading.Thread(target=replace)
     writer.start()
-    seen = set()
     while not stop.is_set():
         try:
             found = content_of(store, key)

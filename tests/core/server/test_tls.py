@@ -232,8 +232,9 @@ def test_many_threads_share_connections_over_tls(connect, endpoint):
 
 
 START = """
-import sys
 from gopher.client import Client
+from gopher.server import connections
+connections.CONNECT_TIMEOUT = 60.0
 with Client() as client:
     client.stats()
 """
@@ -244,6 +245,8 @@ def test_fifty_fresh_processes_connect_without_a_password(endpoint, namespace):
     environ = {
         "REDIS_URL": f"rediss://localhost:{endpoint.port}",
         "REDIS_TLS_VERIFY": "none",
+        # The endpoint, a thread of ours, may get no processor for a while.
+        "REDIS_TIMEOUT": "60s",
         "GOPHER_NAMESPACE": namespace,
     }
     command = [sys.executable, "-c", START]

@@ -51,7 +51,8 @@ def flush(job: Job, payload: dict) -> None:
     Session.flush()
 
 
-@handler("count", max_retries=8, backoff="constant")
+# The database may be away for long on a busy machine.
+@handler("count", max_retries=100, backoff="constant")
 def count(job: Job, payload: dict[str, float]) -> list[int]:
     asked = text("SELECT pg_backend_pid()")
     before = Session.execute(asked).scalar_one()
