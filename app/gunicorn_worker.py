@@ -310,8 +310,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self._stops_at = now + _LAST_WORDS
         is_over = self._stops_at is not None and self._stops_at <= now
         for conn in list(self._waiting):
+            if conn.deadline <= now:
+                # Its client may have been in time, and this process late: it was frozen, or has much to read.
+                conn.act(conn)
             # A response that is being sent is not cut off by a stop.
-            if conn.deadline <= now or (is_over and conn.outgoing is None):
+            if conn in self._waiting and (conn.deadline <= now or (is_over and conn.outgoing is None)):
                 conn.overdue(conn)
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:

@@ -24,7 +24,7 @@ from gopher.base.parent_death import die_with_parent
 from gopher.errors import ConfigurationError
 
 #: Startup timeout in seconds, extended while the server loads its data.
-START_TIMEOUT = 10.0
+START_TIMEOUT = 30.0
 #: Seconds from SIGTERM to SIGKILL.
 STOP_TIMEOUT = 10.0
 #: Seconds to wait for the previous owner of a data folder: its server gets SIGTERM just when the owner dies.

@@ -8,7 +8,7 @@ import select
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -398,6 +398,23 @@ def test_a_request_is_checked_before_its_long_body_is_received(patient, path, he
     assert status_of(head) == status
     assert b"Connection: close" in head
     assert_is_a_problem(head + b"\r\n\r\n" + body)
+
+
+def test_what_clients_have_sent_while_a_process_was_frozen_is_answered(strict):
+    (process,) = psutil.Process(strict.process.pid).children()
+    with ExitStack() as opened:
+        connections = [opened.enter_context(connect(strict)) for _ in range(200)]
+        for connection in connections:
+            say(connection, f"GET /health/live HTTP/1.1\r\n{HOST}".encode())
+        process.suspend()
+        try:
+            for connection in connections:
+                say(connection, b"Connection: close\r\n\r\n")
+            # Longer than clients have, and than a busy machine keeps a process waiting.
+            time.sleep(3)
+        finally:
+            process.resume()
+        assert {status_of(rest_of(connection)) for connection in connections} == {200}
 
 
 def test_a_request_that_is_checked_before_its_body_counts_once(folder, redis_url):
