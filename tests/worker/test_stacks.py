@@ -1,8 +1,14 @@
 """Where a running job is: `fleet.stack`, and the errors of jobs that were killed."""
 
+import re
+import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
 
+import psutil
 import pytest
+from gopher.worker.children.stacks import SIGNAL
 
 from gopher.errors import JobConflict, JobNotFound
 from gopher.queue.commands import StackAnswer, answer_stack
@@ -95,3 +101,31 @@ def test_the_error_of_a_job_that_was_killed_says_where_it_was(client, start_work
     assert "worker/children" not in error["traceback"]
     group = client.dead_letters.groups().groups[0]
     assert group.place.endswith("hangs_in_c")
+
+
+def test_a_child_that_waits_for_a_processor_says_where_it_was_before_it_is_killed(client, start_worker, begin):
+    start_worker(**HANDLERS, WORKER_CONCURRENCY="1")
+
+    def last_place(_):
+        job_id = begin("hangs_in_c", timeout="2s", max_retries=0)
+        (child,) = client.workers()[0].children
+        process = psutil.Process(child.pid)
+        process.suspend()
+        # Its stack has been asked for.
+        wait_until(lambda: has_pending(process.pid, SIGNAL), 30)
+        time.sleep(0.2)
+        with suppress(psutil.NoSuchProcess):
+            process.resume()
+        return error_of(client.wait(job_id, 30)).get("traceback", "")
+
+    # Also this process may have to wait for a processor, for longer than children are waited for.
+    assert any("in hangs_in_c" in last_place(attempt) for attempt in range(5))
+
+
+def has_pending(pid, number):
+    """Return whether a signal waits for a process that is stopped, or the process has ended."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return any(int(mask, 16) >> (number - 1) & 1 for mask in re.findall(r"^S\w+Pnd:\s*(\w+)", status, re.MULTILINE))

@@ -25,8 +25,9 @@ log = get_logger("worker")
 
 #: Timeout for a child to exit, in seconds.
 EXIT_GRACE = 2.0
-#: Seconds that a child has to write its stack before it is killed because of a timeout.
-LAST_LOOK = 0.05
+#: Seconds that a child has at most to write its stack before it is killed because of a timeout, and between two looks
+#: whether it has: as a rule within milliseconds, but it may have to wait for a processor.
+LAST_LOOK, LOOK_AGAIN = 1.0, 0.025
 
 
 class Pool:
@@ -251,7 +252,9 @@ class Pool:
         if head.interrupted == interrupt.CANCEL:
             self.kill(child, "cancel")
         elif not head.stack_asked and child.stacks.ask(child.pid):
-            head.stack_asked, head.kill_at = True, now + LAST_LOOK
+            head.stack_asked, head.kill_at = True, now + LOOK_AGAIN
+        elif now < child.stacks.asked_at + LAST_LOOK and not child.stacks.is_complete(now):
+            head.kill_at = now + LOOK_AGAIN
         else:
             self.kill(child, "timeout")
 
