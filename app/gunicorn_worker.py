@@ -40,6 +40,8 @@ _LAST_WORDS = 2.0
 _BETWEEN_LOOKS = 0.25
 #: Seconds after which a round of the loop ends, even if more connections are ready.
 _LONGEST_ROUND = 0.005
+#: How many pieces of an overdue connection are moved before it is given up: most requests have fewer.
+_PIECES_OF_ONE = 32
 #: How many connections are accepted at once while rounds take longer than that.
 _ACCEPTED_WHEN_BEHIND = 16
 _log = get_logger("api")
@@ -311,11 +313,23 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         is_over = self._stops_at is not None and self._stops_at <= now
         for conn in list(self._waiting):
             if conn.deadline <= now:
-                # Its client may have been in time, and this process late: it was frozen, or has much to read.
-                conn.act(conn)
+                self._catch_up(conn, now)
             # A response that is being sent is not cut off by a stop.
             if conn in self._waiting and (conn.deadline <= now or (is_over and conn.outgoing is None)):
                 conn.overdue(conn)
+
+    def _catch_up(self, conn: Connection, now: float) -> None:
+        """Read what a client has sent, or send what it has room for: it may be this process that is late.
+
+        It was frozen, or has much to do.
+        """
+        for _ in range(_PIECES_OF_ONE):
+            moved = conn.moved
+            # Another one may have closed it, to make room.
+            if conn in self._waiting and conn.deadline <= now:
+                conn.act(conn)
+            if conn.moved == moved:
+                return
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         """Handle what is ready: new connections and responses first, then the requests that have cost least so far.

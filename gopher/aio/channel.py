@@ -34,11 +34,13 @@ class Replies(NamedTuple):
 class _Batch:
     """Commands that were sent together."""
 
-    __slots__ = ("count", "future", "replies", "sent_at", "timeout")
+    __slots__ = ("count", "future", "given_up", "replies", "sent_at", "timeout")
 
     def __init__(self, count: int, future: "asyncio.Future[Replies]", sent_at: float, timeout: float) -> None:
         self.count, self.future, self.sent_at, self.timeout = count, future, sent_at, timeout
         self.replies: list[Any] = []
+        #: Whether its reply was overdue. One that was cancelled is still due: the connection may be dead.
+        self.given_up = False
 
 
 class Channel:
@@ -195,18 +197,19 @@ class Channel:
         Calls that have a longer timeout wait on: that of one must not be the error of another.
         """
         self._timer = None
-        now, waiting = self._loop.time(), [each for each in self._batches if not each.future.done()]
-        overdue = [each for each in waiting if self._due_at(each) <= now]
+        now, due = self._loop.time(), [each for each in self._batches if not each.given_up]
+        overdue = [each for each in due if self._due_at(each) <= now]
         if not overdue:
-            if waiting:
-                self._check_at(min(map(self._due_at, waiting)))
+            if due:
+                self._check_at(min(map(self._due_at, due)))
             return
         error = exceptions.TimeoutError("no reply in time")
-        if len(overdue) == len(waiting):
+        if all(each.future.done() for each in due if each not in overdue):
             self._fail(error)
             return
         for each in overdue:
             # It keeps its place: its reply may still come before those of the others.
+            each.given_up = True
             _settle(each, error)
         self._retired = True
         self._closed(self)

@@ -30,14 +30,18 @@ class _Place:
 
     def __init__(self, size: int) -> None:
         self.open: list[Channel] = []
+        #: Those that are closed once the calls in flight have their replies.
+        self.retired: set[Channel] = set()
         #: Those that a coroutine has for itself.
         self.lent = asyncio.Semaphore(size)
         self.connecting: asyncio.Task[Channel] | None = None
         self.checking: asyncio.Task[None] | None = None
 
     def closed(self, channel: Channel) -> None:
+        """Note that a channel is closed, or used for no new calls."""
         if channel in self.open:
             self.open.remove(channel)
+        (self.retired.add if channel.is_open else self.retired.discard)(channel)
 
 
 class Channels:
@@ -110,7 +114,7 @@ class Channels:
         """Close all channels; calls in flight fail."""
         self._is_closed = True
         for place in self._places.values():
-            for channel in list(place.open):
+            for channel in (*place.open, *place.retired):
                 channel.close()
             if place.connecting is not None:
                 await asyncio.gather(place.connecting, return_exceptions=True)
@@ -127,7 +131,7 @@ class Channels:
             self._pools.look()
         elif self._pools.fails_over:
             # Without a thread of its own, looking may take a while.
-            await self._in_thread(self._pools.look)
+            await self.in_thread(self._pools.look)
         node = self._pools.node_of(key)
         if node is None:
             node = await self._locate(key)
@@ -140,7 +144,7 @@ class Channels:
         """Find out the node of a key; others that ask meanwhile are answered with it, if it is theirs."""
         while (node := self._pools.node_of(key)) is None:
             if self._locating is None:
-                self._locating = asyncio.ensure_future(self._in_thread(self._pools.node_of, key, CONNECT_TIMEOUT))
+                self._locating = asyncio.ensure_future(self.in_thread(self._pools.node_of, key, CONNECT_TIMEOUT))
                 self._locating.add_done_callback(self._located)
             await asyncio.shield(self._locating)
         return node
@@ -183,7 +187,7 @@ class Channels:
     async def _new(self, place: _Place, key: str) -> Channel:
         """Connect. Also when it is cancelled, no connection remains: it is closed once it is there."""
         loop = asyncio.get_running_loop()
-        connecting = asyncio.ensure_future(self._in_thread(self._open, key))
+        connecting = asyncio.ensure_future(self.in_thread(self._open, key))
         try:
             connection = await asyncio.shield(connecting)
         except asyncio.CancelledError:
@@ -206,7 +210,8 @@ class Channels:
             raise
         return connection
 
-    async def _in_thread(self, function: Any, *given: Any) -> Any:
+    async def in_thread(self, function: Any, *given: Any) -> Any:
+        """Call a function in one of the threads that connect."""
         if self._threads is None:
             self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="gopher-connecting")
         return await asyncio.get_running_loop().run_in_executor(

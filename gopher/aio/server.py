@@ -16,6 +16,7 @@ from gopher.server.errors import ERRORS
 from gopher.server.executor import Executor
 from gopher.server.idle_connections import FIRST_ATTEMPT
 from gopher.server.redis_py import exceptions
+from gopher.server.replicas import Replicas
 
 from .bridge import in_threads, wait_for
 from .channel import Channel
@@ -119,8 +120,8 @@ class LoopConfirming(_LoopExecutor, ConfirmingExecutor):
     def _address_of(self, connection: Channel) -> Any:
         return connection.address
 
-    def _is_for_good(self, address: Any) -> bool:
-        return in_threads(None, lambda: self.pools.is_for_good(address))()
+    def _ask_of(self, replicas: Replicas, address: Any) -> None:
+        wait_for(self.pools.channels.in_thread(super()._ask_of, replicas, address))
 
 
 class LoopServer(_LoopExecutor, Server):

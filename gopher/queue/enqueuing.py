@@ -9,10 +9,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from gopher.base.durability import STORED, strongest
-from gopher.errors import NotReplicated, ServerError, TooManyQueues
+from gopher.errors import GopherError, NotReplicated
 from gopher.jobs.job import NewJob
 from gopher.server.calls import Call, Command, CountedCall
-from gopher.server.errors import explained
 from gopher.telemetry.tracing import enqueuing
 
 from .arguments import Request
@@ -63,7 +62,7 @@ class Enqueuer:
         new_jobs = self._server.new_jobs(name)
         with enqueuing(name, jobs) as traced:
             call = new_jobs.enqueue(traced, request or NO_REQUEST, bounds)
-            call = CountedCall(*call) if request or self._server.pools.fails_over else call
+            call = CountedCall(*call) if request else call
             # A large batch would delay others that share its round trip.
             shared = self._auto_pipelining and len(jobs) == 1
             durability = _durability(jobs, storing.durability)
@@ -74,13 +73,11 @@ class Enqueuer:
                 reply = self._confirm(call, durability, storing, shared=shared)
         if reply.kind == "MISMATCH":
             raise IdempotencyMismatch
-        if not isinstance(call, CountedCall) or call.times_sent == 1:
-            return reply
-        if self._server.pools.fails_over:
-            # Another server may have stored them than the one where the queue was registered.
-            with suppress(ServerError, TooManyQueues), explained():
-                self._server.names.register([name], again=True)
-        if request and reply.detail == request.answer:
+        if self._server.pools.master_number and not self._server.names.is_known(name):
+            # Another master may have stored them than the one where the queue was registered.
+            with suppress(GopherError):
+                self._server.register_queues(name)
+        if isinstance(call, CountedCall) and call.times_sent > 1 and request and reply.detail == request.answer:
             # This call has stored them itself, and was sent again since the reply was lost.
             return reply._replace(kind="OK")
         return reply

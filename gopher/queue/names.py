@@ -9,9 +9,9 @@ again, up to the maximum number: their queues may contain jobs that were enqueue
 """
 
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gopher.base.near import did_you_mean
 from gopher.base.salvage import is_corrupt, replies, text
@@ -26,6 +26,8 @@ from .scripts import script
 
 if TYPE_CHECKING:
     from .store import Server
+
+T = TypeVar("T")
 
 #: Seconds for which a process caches that a queue is registered.
 KNOWN_FOR = 2.0
@@ -51,6 +53,8 @@ class QueueNames:
         self._keys = server.keys
         #: Name -> until when it is cached (monotonic s).
         self._known: dict[str, float] = {}
+        #: The master for which that is valid: another one may lack names that were registered last.
+        self._master = 0
         #: Names that were lost when the server was emptied.
         self._lost: set[str] = set()
         #: Hint -> names, as of the last read: where jobs are searched first.
@@ -58,6 +62,10 @@ class QueueNames:
 
     def is_known(self, name: str) -> bool:
         """Return whether a queue is cached as registered."""
+        if self._master != self._server.pools.master_number:
+            self._master = self._server.pools.master_number
+            # They were known, but have to be checked.
+            self._known = dict.fromkeys(self._known, time.monotonic())
         return self._known.get(name, 0.0) > time.monotonic()
 
     def all(self) -> list[str]:
@@ -139,19 +147,18 @@ class QueueNames:
         if not_allowed := self._not_allowed(names):
             return not_allowed
         unsure = [name for name in dict.fromkeys(names) if not self.is_known(name)]
-        with _storing_nothing():
-            return self._refused(self._missing(unsure, PATIENCE)) if unsure else []
+        return _storing_nothing(lambda: self._refused(self._missing(unsure, PATIENCE))) if unsure else []
 
     def _not_allowed(self, names: Iterable[str]) -> list[str]:
         settings = self._server.settings
         allowed = (*settings.queues, settings.webhooks_queue)
         return [name for name in dict.fromkeys(names) if name not in allowed] if settings.queues else []
 
-    def register(self, names: Collection[str], *, again: bool = False) -> None:
-        """Register queues, all or none; with `again` also known ones. Raises TooManyQueues."""
+    def register(self, names: Collection[str]) -> None:
+        """Register queues, all or none. Raises TooManyQueues."""
         if not_allowed := self._not_allowed(names):
             raise self.too_many(not_allowed)
-        unsure = [name for name in dict.fromkeys(names) if again or not self.is_known(name)]
+        unsure = [name for name in dict.fromkeys(names) if not self.is_known(name)]
         if not unsure:
             return
         # Before the read, since removals after it are based on what it has seen.
@@ -160,9 +167,7 @@ class QueueNames:
         self._let_others_go_on(unsure, now)
         try:
             # Nothing waits for queues that were known: their jobs are stored in any case.
-            with _storing_nothing():
-                if new := self._missing(unsure, 0.0 if were_known else PATIENCE):
-                    self._register_new(new)
+            _storing_nothing(lambda: self._register_missing(unsure, 0.0 if were_known else PATIENCE))
         except BaseException as error:
             if not (is_unavailable(error) and were_known):
                 for name in unsure:
@@ -206,6 +211,10 @@ class QueueNames:
     def _is_served(self, name: str) -> bool:
         workers = self._keys.for_queue(name).workers
         return bool(self._server.run(Command(workers, ("EXISTS", workers))))
+
+    def _register_missing(self, names: Sequence[str], patience: float) -> None:
+        if new := self._missing(names, patience):
+            self._register_new(new)
 
     def _register_new(self, new: Sequence[str]) -> None:
         if refused := self._refused(new):
@@ -272,14 +281,11 @@ class QueueNames:
         )
 
 
-@contextmanager
-def _storing_nothing() -> Iterator[None]:
+def _storing_nothing(register: Callable[[], T]) -> T:
     """Raise the cause of an OutcomeUnknown: names may have been registered, but certainly no job was stored."""
-    problem: BaseException | None = None
     try:
-        yield
+        return register()
     except OutcomeUnknown as error:
         problem = error.__cause__ or error
     # Not from the error that it has caused: their causes would form a circle.
-    if problem is not None:
-        raise problem
+    raise problem

@@ -85,6 +85,7 @@ class ConfirmingExecutor(Executor):
         self._room = WaitingRoom(self._longest, self._longest if self._is_synced else SILENT_AFTER, places)
         #: By the address of the server.
         self._replicas: dict[object, Replicas] = {}
+        self._asking = threading.Lock()
 
     def confirm(self, call: Call, *, patience: float, shared: bool) -> Confirmed:
         """Run a call and wait until it is as durable as it has to be, at most for the configured time.
@@ -134,8 +135,8 @@ class ConfirmingExecutor(Executor):
         if isinstance(lost, Exception):
             # A new exception for each, since each may be raised in a different thread.
             return [reply if isinstance(reply, Exception) else copy.copy(lost) for reply in replies]
-        if self.pools.fails_over and not replicas.is_for_good:
-            replicas.is_for_good = self._is_for_good(self._address_of(connection))
+        if self.pools.fails_over and not replicas.is_for_good and self._is_enough(count):
+            self._ask_of(replicas, self._address_of(connection))
         shortfall = self._shortfall(count, replicas, seconds)
         return [reply if isinstance(reply, Exception) else Confirmed(reply, shortfall) for reply in replies]
 
@@ -145,8 +146,13 @@ class ConfirmingExecutor(Executor):
     def _address_of(self, connection: Any) -> Any:
         return getattr(connection, "host", None), getattr(connection, "port", None)
 
-    def _is_for_good(self, address: Any) -> bool:
-        return self.pools.is_for_good(address)
+    def _ask_of(self, replicas: Replicas, address: Any) -> None:
+        """Ask whether a server that this process sees for the first time is being replaced; it missed who has left."""
+        # One thread asks, and the others wait for the answer.
+        with self._asking:
+            if not replicas.is_for_good and time.monotonic() - replicas.asked_at > _PAUSE:
+                replicas.is_for_good = self.pools.is_for_good(address)
+                replicas.asked_at = time.monotonic()
 
     def _wait(self, key: str, seconds: float) -> Command:
         counts = ("WAITAOF", "1") if self._is_synced else ("WAIT",)
@@ -173,12 +179,8 @@ class ConfirmingExecutor(Executor):
                 "jobs that it has not received would be lost"
             )
             return Shortfall(reason, may_pass=True)
-        if self.pools.fails_over and not replicas.is_for_good:
-            return Shortfall(
-                "another server is taking over: jobs that it has not received would be lost", may_pass=True
-            )
         if self._is_enough(count):
-            return None
+            return None if replicas.is_for_good or not self.pools.fails_over else _not_for_good(replicas)
         if self._is_silent(count, replicas):
             return Shortfall(f"not confirmed within {seconds:g} s by {self._asked()}", was_silent=True)
         reason = f"{replicas.connected or 0} of {self._needed} replicas are connected: attach more, {_REMEDY}"
@@ -191,3 +193,11 @@ class ConfirmingExecutor(Executor):
 
 def _look(key: str) -> Command:
     return Command(key, ("INFO", "replication"))
+
+
+def _not_for_good(replicas: Replicas) -> Shortfall:
+    if replicas.is_for_good is None:
+        reason = "most Sentinels don't reply, and may have another server take over: check that they run, and REDIS_URL"
+    else:
+        reason = "another server is taking over: jobs that it has not received would be lost"
+    return Shortfall(reason, may_pass=True)

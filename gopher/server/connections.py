@@ -150,9 +150,14 @@ class Pools:
         if self._sentinel is not None:
             self._sentinel.look()
 
-    def is_for_good(self, address: tuple[str, int]) -> bool:
-        """Return whether no Sentinel is replacing the server of this address; they are asked."""
-        return self._sentinel is None or self._sentinel.is_for_good(address)
+    @property
+    def master_number(self) -> int:
+        """A number that changes with the master that Sentinel names; 0 without Sentinel."""
+        return 0 if self._sentinel is None else self._sentinel.number
+
+    def is_for_good(self, address: tuple[str, int]) -> bool | None:
+        """Ask the Sentinels whether none is replacing the server of this address; None if too few of them reply."""
+        return True if self._sentinel is None else self._sentinel.is_for_good(address)
 
     def connection(self, key: str, *, may_probe: bool = False, **options: Any) -> Any:
         """Return a new, unconnected connection to the node of `key`, which belongs to no pool.

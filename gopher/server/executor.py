@@ -16,7 +16,7 @@ from gopher.errors import QueueFull
 
 from .calls import Call, Sendable
 from .connections import Pools
-from .errors import CONNECTION_ERRORS, ERRORS, explained, given_up, is_elsewhere, refusal, word_of
+from .errors import CONNECTION_ERRORS, ERRORS, explained, given_up, is_elsewhere, is_unavailable, refusal, word_of
 from .exchange import LostReply, exchange
 from .pipelining import AutoPipeline, Interrupted
 from .redis_py import exceptions
@@ -86,14 +86,14 @@ class Executor:
         return self._persist(attempt, patience, call.key)
 
     def read(self, read: Callable[[], T]) -> T:
-        """Read with `client`; retry while the server is unavailable. Raises redis-py's errors."""
+        """Read with `client`; retry while the server is unavailable. Raises the last of redis-py's errors."""
         give_up_at, delays = time.monotonic() + PATIENCE, pauses(cap=self._longest_pause)
         while True:
             try:
                 return read()
-            except _LOST as error:
+            except ERRORS as error:
                 problem, delay = error, next(delays)
-                if time.monotonic() + delay > give_up_at:
+                if not is_unavailable(error) or time.monotonic() + delay > give_up_at:
                     raise
             sleep(delay)
             self._look_again(problem)

@@ -55,20 +55,28 @@ class Sentinels:
         self, sentinels: Sequence[Address], service: str, access: Access = OPEN, reached: Reached = same
     ) -> None:
         unknown = f"no Sentinel has a master named {service!r}: check REDIS_URL"
-        self._inquiry = _Inquiry(master_question(service), access, f"no Sentinel names the master {service!r}", unknown)
+        # The second one is for all of them: it is not put off when the first one has failed.
+        self._inquiry, self._survey = (
+            _Inquiry(master_question(service), access, f"no Sentinel names the master {service!r}", unknown)
+            for _ in range(2)
+        )
         self._sentinels = sentinels
         self._reached = reached
 
-    def names_for_good(self, address: Address, limit: float) -> bool:
-        """Return whether the newest configuration names this master, and no Sentinel is replacing it.
+    def is_for_good(self, address: Address, limit: float) -> bool | None:
+        """Return whether this is the master and no Sentinel is replacing it; None if too few of them reply in time.
 
-        All of them are asked, since only the one that replaces it knows. None that replies can't replace it either.
+        All of them are asked, since only the one that replaces it knows.
         """
         try:
-            found = list(self._inquiry.answers(self._sentinels, read_master, limit, later=limit))
+            found = list(self._survey.answers(self._sentinels, read_master, limit, later=limit))
         except exceptions.ConnectionError:
-            return True
-        return self._reached(newest(found).address) == address and not any(each.is_being_replaced for each in found)
+            return None
+        latest = newest(found).epoch if found else 0
+        here = [each for each in found if self._reached(each.address) == address]
+        if any(each.is_being_replaced for each in here) or all(each.epoch < latest for each in here):
+            return False
+        return True if len(found) > len(self._sentinels) // 2 else None
 
     def locate(self, limit: float) -> Address:
         """Return its address within `limit` seconds. Raises redis-py's ConnectionError."""
@@ -95,7 +103,11 @@ def read_master(replies: Sequence[Any], _sentinel: Address | None = None) -> Mas
     if not isinstance(address, list) or len(address) != 2:
         return None
     words = details if isinstance(details, list) else []
-    fields = dict(zip(words[0::2], words[1::2], strict=False))
+    fields = {
+        name: value
+        for name, value in zip(words[0::2], words[1::2], strict=False)
+        if isinstance(name, bytes) and isinstance(value, bytes)
+    }
     # Once the replica has been promoted, the first reply names it.
     is_promoted = (fields.get(b"ip"), fields.get(b"port")) != tuple(address)
     return Master(

@@ -50,6 +50,9 @@ class MasterWatch:
         self._thread: _Thread | None = None
         #: Those of the process's event loop, if `_watch` runs there.
         self._loops: OpenConnections | None = None
+        #: The last master that anything here was told of, and how many there were.
+        self._latest: Address | None = None
+        self.number = 0
         #: The master of the last query, without `_watch`.
         self._found: Address | None = None
 
@@ -68,16 +71,16 @@ class MasterWatch:
     def locate(self, limit: float) -> Address:
         """Return the master's address within `limit` seconds. Raises redis-py's ConnectionError."""
         known = self._watch.master() if self._watch else None
-        return known or self._sentinels.locate(limit)
+        return self._numbered(known or self._sentinels.locate(limit))
 
     def is_still(self, address: Address) -> bool:
         """Return whether an address that was located before is still that of the master, as far as is known."""
         known = self._watch.master() if self._watch else None
         return known is None or known == address
 
-    def is_for_good(self, address: Address) -> bool:
-        """Ask all sentinels whether this is the master, and none of them is replacing it."""
-        return self._sentinels.names_for_good(address, _WAIT_FOR_ALL)
+    def is_for_good(self, address: Address) -> bool | None:
+        """Ask all sentinels whether this is the master, and none is replacing it; None if too few of them reply."""
+        return self._sentinels.is_for_good(address, _WAIT_FOR_ALL)
 
     def look(self) -> None:
         """Have the master watched; called before a connection is used."""
@@ -149,7 +152,14 @@ class MasterWatch:
         with self._guard:
             self._drop(master)
 
+    def _numbered(self, master: Address) -> Address:
+        if master != self._latest:
+            self._latest = master
+            self.number += 1
+        return master
+
     def _drop(self, master: Address) -> None:
+        self._numbered(master)
         for connections in list(self._pools):
             connections.drop_others(master)
 
@@ -174,7 +184,12 @@ class SentinelGroup:
     def look(self) -> None:
         self._current().look()
 
-    def is_for_good(self, address: Address) -> bool:
+    @property
+    def number(self) -> int:
+        """Another one for each master."""
+        return self._current().number
+
+    def is_for_good(self, address: Address) -> bool | None:
         return self._current().is_for_good(address)
 
     def watch_in(self, selector: selectors.BaseSelector) -> SentinelWatch:

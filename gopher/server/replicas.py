@@ -43,12 +43,15 @@ class Replicas:
         #: Whether no other server was taking over when this history was seen first; None if that is not known. Replicas
         #: show later ones.
         self.is_for_good: bool | None = None
+        #: When it was asked last (monotonic s).
+        self.asked_at = float("-inf")
         #: Address -> when it was first missing (monotonic s), None while it is connected.
         self._missing_since: dict[bytes, float | None] = {}
 
     def saw(self, look: Look | None, now: float) -> None:
         if look is None:
-            self.connected = None
+            # Whether it is still the same server is not known either.
+            self.connected = self.is_for_good = None
             return
         if look.history != self._history:
             # Another server, or one that was promoted or restarted: its replicas come one by one.

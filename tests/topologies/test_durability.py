@@ -71,3 +71,26 @@ def test_the_first_job_of_a_process_that_starts_during_a_planned_failover_is_kep
         if job_id is not None:
             with Client(settings=settings) as client:
                 assert client.job(job_id).status == "pending"
+
+
+@pytest.mark.deep
+def test_a_new_process_confirms_nothing_while_most_sentinels_are_silent(trio, namespace):
+    """They may be replacing the master that it sees."""
+    settings = Settings(redis_url=trio.url, namespace=namespace, durability="replicated")
+    trio.settle()
+    with Client(settings=settings) as known:
+        known.enqueue("echo", {})
+        for sentinel in trio.sentinels[:2]:
+            sentinel.freeze()
+        try:
+            with Client(settings=settings) as new, pytest.raises(NotReplicated, match="most Sentinels") as caught:
+                new.enqueue("echo", {})
+            # It would have seen a replica leave.
+            known.enqueue("echo", {})
+        finally:
+            for sentinel in trio.sentinels[:2]:
+                sentinel.thaw()
+        trio.settle()
+        assert known.job(caught.value.job_ids[0]).status == "pending"
+    with Client(settings=settings) as new:
+        new.enqueue("echo", {})

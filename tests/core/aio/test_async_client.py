@@ -315,6 +315,43 @@ def test_a_call_that_gives_up_early_leaves_those_waiting_that_share_its_connecti
     run(use, proxy.url, namespace)
 
 
+def test_a_dead_connection_is_given_up_although_all_its_calls_were_cancelled(proxy: Proxy, namespace: str) -> None:
+    async def main() -> None:
+        async with AsyncClient(settings=settings) as client:
+            job_id = await client.enqueue("email", {})
+            (place,) = client._client.loop_server.pools.channels._places.values()
+            (channel,) = place.open
+            released = proxy.hold()
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(client.job(job_id), 0.1)
+            async with asyncio.timeout(20):
+                while channel.is_open:
+                    await asyncio.sleep(0.02)
+            assert (await client.job(job_id)).status == "pending"
+            released.set()
+
+    settings = replace(Settings.for_client(proxy.url, namespace=namespace), redis_timeout=1.0)
+    asyncio.run(main())
+
+
+def test_a_closed_client_ends_calls_on_connections_that_take_no_new_ones(proxy: Proxy, namespace: str) -> None:
+    async def main() -> None:
+        client = AsyncClient(settings=settings)
+        job_id = await client.enqueue("email", {})
+        released = proxy.hold()
+        slow = asyncio.create_task(client.job(job_id))
+        # It has given that connection up.
+        await client.enqueue("email", {})
+        assert not slow.done()
+        await client.close()
+        with pytest.raises(QueueUnavailable, match="closed"):
+            await slow
+        released.set()
+
+    settings = replace(Settings.for_client(proxy.url, namespace=namespace), redis_timeout=60.0)
+    asyncio.run(main())
+
+
 def test_a_closed_client_says_so(redis_url: str, namespace: str) -> None:
     async def main() -> None:
         client = AsyncClient(settings=settings)
