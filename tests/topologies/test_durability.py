@@ -1,10 +1,12 @@
 """With durability replicated, no failover loses what was acknowledged: neither a crash nor a planned one."""
 
+import asyncio
 import sys
 from functools import partial
 
 import pytest
 
+from gopher import AsyncClient
 from gopher.client import Client
 from gopher.config.settings import Settings
 from gopher.errors import NotReplicated
@@ -85,6 +87,8 @@ def test_a_new_process_confirms_nothing_while_most_sentinels_are_silent(trio, na
         try:
             with Client(settings=settings) as new, pytest.raises(NotReplicated, match="most Sentinels") as caught:
                 new.enqueue("echo", {})
+            with pytest.raises(NotReplicated, match="most Sentinels"):
+                asyncio.run(enqueue_once(settings))
             # It would have seen a replica leave.
             known.enqueue("echo", {})
         finally:
@@ -94,3 +98,9 @@ def test_a_new_process_confirms_nothing_while_most_sentinels_are_silent(trio, na
         assert known.job(caught.value.job_ids[0]).status == "pending"
     with Client(settings=settings) as new:
         new.enqueue("echo", {})
+    asyncio.run(enqueue_once(settings))
+
+
+async def enqueue_once(settings):
+    async with AsyncClient(settings=settings) as client:
+        await client.enqueue("echo", {})
