@@ -2,6 +2,7 @@
 
 import selectors
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from gunicorn.workers.gthread import TConn  # type: ignore[import-untyped]
@@ -42,6 +43,21 @@ class Connection(TConn):  # type: ignore[misc]
         self.moved = 0
         #: Events registered with the poller, 0 for none.
         self.event = 0
+
+    def read(self, most: int) -> bytes | None:
+        """Return what the client has sent: b"" if it has disconnected, None if nothing has arrived."""
+        try:
+            piece: bytes = self.sock.recv(most)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return b""
+        return piece
+
+    def say(self, text: bytes) -> None:
+        """Send a short text; none if the client has disconnected."""
+        with suppress(OSError):
+            self.sock.send(text)
 
     def drop_body(self) -> int:
         """Drop the body of a request that has ended, if it is on disk; return how many bytes that were."""

@@ -15,7 +15,6 @@ import socket
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -126,7 +125,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def _on_more(self, conn: Connection) -> None:
         incoming = conn.incoming
         assert incoming is not None
-        piece = self._read(conn, incoming.most)
+        piece = conn.read(incoming.most)
         if piece is None:
             return
         if not piece:
@@ -218,7 +217,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         conn.request = conn.outgoing = None
         self._await(conn, selectors.EVENT_READ, self._on_more, self._too_slow, conn.deadline - time.monotonic())
         if incoming.wants_continue:
-            self._say(conn, b"HTTP/1.1 100 Continue\r\n\r\n")
+            conn.say(b"HTTP/1.1 100 Continue\r\n\r\n")
         elif incoming.has_ended:
             # A body that is longer than others may be, and has come with the head.
             self._advance(conn, incoming, b"")
@@ -259,7 +258,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         request_id = request_id_of(request.given_id if request else "")
         address = conn.client[0] if conn.client else None
         _log.info("request rejected", status=refusal.status, why=refusal.reason, address=address, request_id=request_id)
-        self._say(conn, written(refusal.status, str(refusal), request_id))
+        conn.say(written(refusal.status, str(refusal), request_id))
         self._linger(conn)
 
     def _linger(self, conn: Connection) -> None:
@@ -274,7 +273,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self._await(conn, selectors.EVENT_READ, self._drop, self._close, self.read_timeout)
 
     def _drop(self, conn: Connection) -> None:
-        piece = self._read(conn, PIECE)
+        piece = conn.read(PIECE)
         if piece is None:
             return
         conn.dropped -= len(piece)
@@ -398,17 +397,3 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         if conn.outgoing is not None:
             conn.outgoing.close()
         conn.close()
-
-    def _read(self, conn: Connection, most: int) -> bytes | None:
-        """Return what a client has sent: b"" if it has disconnected, None if nothing has arrived."""
-        try:
-            piece: bytes = conn.sock.recv(most)
-        except BlockingIOError:
-            return None
-        except OSError:
-            return b""
-        return piece
-
-    def _say(self, conn: Connection, text: bytes) -> None:
-        with suppress(OSError):
-            conn.sock.send(text)

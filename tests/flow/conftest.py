@@ -50,7 +50,9 @@ class System:
         api = httpx.Client(
             base_url=f"http://127.0.0.1:{port}/api/v1",
             timeout=40,
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
+            limits=httpx.Limits(max_connections=None),
+            # One thread of httpx may close an idle connection that another one has just begun to use.
+            headers={"Connection": "close"},
         )
         self._clients.append(api)
 

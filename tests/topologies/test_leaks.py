@@ -36,7 +36,12 @@ def nothing_left(topology, stack):
             wait_until(lambda: time.monotonic() >= until and len(load.accepted) > before, 120)
             return connections(topology)
 
-        with httpx.Client(base_url=stack.address, timeout=60) as client, ThreadPoolExecutor(32) as readers:
+        # One thread of httpx may close an idle connection that another one has just begun to use.
+        headers = {"Connection": "close"}
+        with (
+            httpx.Client(base_url=stack.address, timeout=60, headers=headers) as client,
+            ThreadPoolExecutor(32) as readers,
+        ):
             # Some may be rejected on a busy machine.
             def is_answered(path):
                 return wait_until(lambda: client.get(path).is_success, 60, path)

@@ -44,6 +44,10 @@ def _tested(client, webhook_id, receiver):
     return receiver.wait_for(known + 1)[-1]
 
 
+def failed(client, webhook_id):
+    return [each for each in client.webhooks.deliveries(webhook_id) if each.status == "failed"]
+
+
 def test_a_webhook_is_disabled_after_failures_in_a_row_and_enabled_by_an_operator(client, deliver, start_receiver):
     receiver = start_receiver(lambda request: request.reply(500, b"broken"))
     made = client.webhooks.create(receiver.url, events=["completed"])
@@ -53,13 +57,14 @@ def test_a_webhook_is_disabled_after_failures_in_a_row_and_enabled_by_an_operato
     view = wait_until(lambda: (view := client.webhooks.get(made.webhook_id)).disabled_at and view, 30)
     assert view.disabled_because == "2 deliveries in a row have failed"
     assert len(receiver.requests) == 4
+    # That is noted a moment before the delivery ends.
+    one, _ = wait_until(lambda: len(found := failed(client, made.webhook_id)) == 2 and found, 60)
     with pytest.raises(JobConflict, match="disabled"):
         client.webhooks.test(made.webhook_id)
     receiver.answer = lambda request: request.accept()
     assert client.webhooks.enable(made.webhook_id)
     assert not client.webhooks.enable(made.webhook_id)
     # What had failed is sent again with the same id.
-    (one, *_) = [each for each in client.webhooks.deliveries(made.webhook_id) if each.status == "failed"]
     assert client.webhooks.redeliver(one.job_id) == one.job_id
     (message,) = receiver.wait_for()
     assert message.message_id in {each.message_id for each in receiver.requests[:4]}
