@@ -58,7 +58,7 @@ def is_not_replicated(answer):
 
 def confirmed(api, path, **sent):
     """Return the answer to a submission once it is confirmed. Until a replica has caught up that may take longer."""
-    return wait_until(lambda: (answer := api.post(path, **sent)).status_code != 503 and answer, 20, "a confirmation")
+    return wait_until(lambda: (answer := api.post(path, **sent)).status_code != 503 and answer, 60, "a confirmation")
 
 
 def as_lines(jobs):

@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 
@@ -144,7 +145,9 @@ def test_two_hundred_slow_clients_do_not_keep_others_out(besieged):
     try:
         for index, connection in enumerate(sockets):
             length = (b"Content-Length: 1000", b"Content-Length: 5000000", b"Transfer-Encoding: chunked")[index % 3]
-            connection.sendall(b"POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\n" + length + b"\r\n\r\n")
+            # On a busy machine the API may have given up on some already.
+            with suppress(OSError):
+                connection.sendall(b"POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\n" + length + b"\r\n\r\n")
         thread.start()
         for _ in range(10):
             started = time.monotonic()

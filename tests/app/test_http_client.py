@@ -59,7 +59,7 @@ class LossyProxy:
                 connection, _ = self._listener.accept()
                 # A client that does not believe our certificate leaves in the middle of it.
                 with (
-                    suppress(ssl.SSLError),
+                    suppress(OSError),
                     socket.create_connection(self._api) as api,
                     self._tls.wrap_socket(connection, True) if self._tls else connection as heard,
                 ):

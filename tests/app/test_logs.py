@@ -21,7 +21,9 @@ def logging_api(folder, redis_url):
 
 def line_of(api, request_id):
     def found():
-        lines = [json.loads(line) for line in api.log.read_text().splitlines() if line.startswith("{")]
+        # The last line may be half written.
+        written = api.log.read_text().rpartition("\n")[0].splitlines()
+        lines = [json.loads(line) for line in written if line.startswith("{")]
         return [line for line in lines if line.get("request_id") == request_id and line["event"] == "request"]
 
     wait_until(found, 20, "the request's line")

@@ -182,7 +182,8 @@ def test_counts_jobs_that_run_for_longer_than_they_may(folder, redis_url):
 
 def test_reports_how_late_schedules_are(busy):
     samples = scrape(busy)
-    assert 60 <= value(samples, "gopher_schedule_overdue_seconds", schedule="late") < 120
+    # It is late since the first test that needs it: on a busy machine that may be minutes ago.
+    assert 60 <= value(samples, "gopher_schedule_overdue_seconds", schedule="late") < 1000
     assert samples[("gopher_schedule_overdue_seconds", (("schedule", "in-time"),))] == 0
 
 

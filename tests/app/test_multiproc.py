@@ -106,9 +106,9 @@ def test_an_api_keeps_its_counters_over_its_lives(folder, redis_url, namespace, 
             (child,) = psutil.Process(api.process.pid).children()
             assert f"_{child.pid}.db" in str(list(tmp_path.iterdir()))
             child.send_signal(number)
-            wait_until(lambda child=child: not child.is_running(), 40)
-            wait_until(lambda child=child: f"_{child.pid}.db" not in str(list(tmp_path.iterdir())), 10)
-            found = wait_until(lambda: samples(api.get("/metrics").text), 20)
+            wait_until(lambda child=child: not child.is_running())
+            wait_until(lambda child=child: f"_{child.pid}.db" not in str(list(tmp_path.iterdir())))
+            found = wait_until(lambda: samples(api.get("/metrics").text))
             series = 'gopher_api_requests_total{method="GET",path="/api/v1/jobs/types",status="200"}'
             assert float(found[series]) == 3 * life
             assert len(list(tmp_path.glob("*.db"))) <= 4

@@ -48,7 +48,7 @@ BEGINNINGS = int(os.environ.get("GOPHER_TEST_HOSTILE", "600"))
 IS_FUZZ = BEGINNINGS >= 20_000
 CONNECTIONS, PROBES = (200, 300) if IS_FUZZ else (40, 40)
 #: Seconds after which a probe counts as not answered: much less than slow clients are waited for.
-PATIENCE = 5
+PATIENCE = 10
 
 
 def variables(namespace, timeout):
@@ -186,16 +186,18 @@ def test_a_client_that_reads_no_answer_is_let_go_in_time(strict):
         connection.sendall(f"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\n{HOST}\r\n".encode() * 8)
         process = psutil.Process(strict.process.pid).children()[0]
         ours = connection.getsockname()[1]
-        wait_until(lambda: [each for each in process.net_connections() if each.raddr and each.raddr.port == ours])
+        # It has come, and the beginning of an answer with it; by now it may be gone again.
+        assert select.select([connection], [], [], 60)[0]
         wait_until(lambda: not [each for each in process.net_connections() if each.raddr and each.raddr.port == ours])
 
 
 def read_slowly(connection, seconds):
-    """Return all that comes, read in more than the given time from its beginning on."""
-    answer, ends_at = b"", None
+    """Return all that comes, read in more than the given time from its beginning on, and the longest pause (s)."""
+    answer, ends_at, looked_at, pause = b"", None, time.monotonic(), 0.0
     try:
         while piece := connection.recv(65536):
             answer += piece
+            pause, looked_at = max(pause, time.monotonic() - looked_at), time.monotonic()
             ends_at = ends_at or time.monotonic() + seconds
             if time.monotonic() < ends_at:
                 time.sleep(0.02)
@@ -203,15 +205,20 @@ def read_slowly(connection, seconds):
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**20)
     except ConnectionResetError:
         pass
-    return answer
+    return answer, pause
 
 
 def test_files_are_sent_as_slowly_as_they_are_read(strict):
     asked = f"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\n{HOST}\r\n"
-    with connect(strict, receives=4096) as connection:
-        connection.sendall((asked * 7 + asked.replace(HOST, f"{HOST}Connection: close\r\n")).encode())
-        # Longer than SERVER_WRITE_TIMEOUT.
-        answers = read_slowly(connection, 2).split(b"HTTP/1.1 200 OK\r\n")[1:]
+    for _ in range(5):
+        with connect(strict, receives=4096) as connection:
+            connection.sendall((asked * 7 + asked.replace(HOST, f"{HOST}Connection: close\r\n")).encode())
+            # Longer than SERVER_WRITE_TIMEOUT.
+            text, pause = read_slowly(connection, 2)
+        # Whoever is itself held up, on a busy machine, does not read steadily, and begins anew.
+        if pause <= 0.4:
+            break
+    answers = text.split(b"HTTP/1.1 200 OK\r\n")[1:]
     assert len(answers) == 8
     for answer in answers:
         head, _, body = answer.partition(b"\r\n\r\n")
@@ -224,7 +231,7 @@ def test_other_answers_have_to_be_read_within_their_time(strict, redis_url):
             client.enqueue_many([{"type": "email", "payload": {**EMAIL, "body": "x" * 30_000}}] * 100)
     with connect(strict, receives=4096) as connection:
         connection.sendall(f"GET /api/v1/jobs?limit=400 HTTP/1.1\r\n{HOST}{READ_KEY}\r\n".encode())
-        head, _, body = read_slowly(connection, 2).partition(b"\r\n\r\n")
+        head, _, body = read_slowly(connection, 2)[0].partition(b"\r\n\r\n")
     length = int(re.search(rb"Content-Length: (\d+)", head)[1])
     assert length > 12_000_000
     assert len(body) < length
@@ -365,12 +372,12 @@ def test_lines_that_come_too_slowly_are_given_up_and_the_answer_counts_those_sto
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["accepted"] == 1000
 
 
-def test_who_sends_lines_is_asked_for_them_once_it_is_known(strict):
+def test_who_sends_lines_is_asked_for_them_once_it_is_known(patient):
     head = post(BATCH, NDJSON, "Expect: 100-continue\r\n", of_length(len(JOB)), "Connection: close\r\n")
-    with connect(strict) as connection:
+    with connect(patient) as connection:
         connection.sendall(head.encode())
         assert rest_of(connection).startswith(b"HTTP/1.1 401 ")
-    with connect(strict) as connection:
+    with connect(patient) as connection:
         connection.sendall(head.replace(NDJSON, NDJSON + KEY).encode())
         assert connection.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
         connection.sendall(JOB)

@@ -1,5 +1,6 @@
 """`doctor`: each thing that can be wrong is found, and its remedy mends it."""
 
+import re
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -270,7 +271,8 @@ def test_jobs_and_schedules_that_should_have_gone_are_found(client: Client) -> N
     client.server.client.zadd(keys.scheduled, {job_id: client.inspector.now() - 90_000})
     client.server.client.zadd(keys.ticks, {"nightly": client.inspector.now() - 3_600_000})
     found = told(scheduler_check(client))
-    assert "queue 'default': a scheduled job is overdue by 1m30" in found
+    # On a busy machine it is some seconds more by now.
+    assert re.search(r"queue 'default': a scheduled job is overdue by 1m[345]\ds", found)
     assert "a schedule is overdue by 1h" in found
 
 
@@ -328,7 +330,8 @@ def test_jobs_that_run_for_longer_than_they_may_are_found(client: Client, worker
     for job_id in ids:
         client.server.client.hset(client.server.keys.for_queue("default").job(job_id), "started", began)
     (finding,) = running_check(client).findings
-    assert f"queue 'default': job {ids[0]} should have ended 30" in finding.message
+    # On a busy machine it is some seconds more by now.
+    assert re.search(rf"queue 'default': job {ids[0]} should have ended [345]\d(\.\d)?s ago", finding.message)
     assert worker.name in finding.remedy
 
 

@@ -1,5 +1,7 @@
 """Limits, pauses, `why`, and the options of `submit` that say when and with whom a job may run."""
 
+from datetime import datetime, timedelta, timezone
+
 from gopher.client import Client
 
 from .conftest import Run
@@ -75,15 +77,16 @@ def test_a_dry_run_shows_the_effect_and_stores_nothing(run: Run, client: Client)
 def test_options_for_times_and_dependencies_reach_the_job(run: Run, client: Client) -> None:
     prime = ("submit", "-t", "math", "-p", '{"operation": "prime", "number": 7}', "--json")
     parent = run(*prime).json["job_id"]
+    expires = datetime.now(timezone(timedelta(hours=1))).replace(microsecond=0) + timedelta(days=60)
     job_id = run(
         *(*prime, "--unique-key", "k", "--unique-for", "5m", "--limit-key", "tenant", "--retry-for", "2h"),
-        *("--expires-at", "2027-01-31T08:00:00+01:00", "--after", parent, "--on-parent-failure", "run"),
+        *("--expires-at", expires.isoformat(), "--after", parent, "--on-parent-failure", "run"),
     ).json["job_id"]
     keys, redis = client.server.keys.for_queue("default"), client.server.client
     record = {name.decode(): value.decode() for name, value in redis.hgetall(keys.job(job_id)).items()}
     assert (record["unique"], record["bucket"]) == ("k", "math/tenant")
     assert (record["parents"], record["on_parent_failure"]) == (parent, "run")
-    assert record["expires"] == "1801378800000"
+    assert record["expires"] == f"{expires.timestamp():.0f}000"
     assert '"retry_for":7200' in record["envelope"]
     assert 0 < redis.pttl(f"{keys.prefix}unique:k") <= 300_000
 

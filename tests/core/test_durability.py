@@ -43,7 +43,7 @@ def confirmed(submit, *given, **named):
         with suppress(NotReplicated):
             return submit(*given, **named)
 
-    return wait_until(attempt, 20, "a confirmation")
+    return wait_until(attempt, 60, "a confirmation")
 
 
 @pytest.mark.parametrize("durability", ["replicated", "synced"])

@@ -64,7 +64,7 @@ def speaking(client: Client, running: Worker) -> list[str]:
     ids = [client.enqueue(kind, {"texts": texts, **dict.fromkeys(texts, 1)}, **options) for kind in ("speak", "break")]
     ids += [client.enqueue("break", {"texts": [text]}, max_retries=0) for text in texts]
     for job_id in ids:
-        client.wait(job_id, 30)
+        assert client.wait(job_id, 60).finished_at
     return ids
 
 

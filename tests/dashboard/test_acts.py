@@ -45,7 +45,7 @@ def test_cancel_stops_a_job_that_runs(press, client, running, tmp_path):
     job_id = client.enqueue("hold", {"text": "holding", "until": str(tmp_path / "never")})
     wait_until(lambda: client.job(job_id).status == "processing", 20)
     assert "Stopping the job." in press(f"/jobs/{job_id}", "/cancel").text
-    assert client.wait(job_id, 20).status == "cancelled"
+    assert client.wait(job_id, 60).status == "cancelled"
 
 
 def test_a_scheduled_job_is_run_now_moved_and_copied(press, client, queue):
@@ -314,7 +314,7 @@ def test_workers_are_made_quiet_and_stopped(press, client, queue, tmp_path):
     try:
         (worker_id,) = (worker.id for worker in client.workers() if worker.queues == [queue])
         assert "fetches no more jobs" in press("/workers", f"/{worker_id}/quiet").text
-        wait_until(lambda: (worker_id, "quiet") in {(worker.id, worker.state) for worker in client.workers()}, 20)
+        wait_until(lambda: (worker_id, "quiet") in {(worker.id, worker.state) for worker in client.workers()})
         assert "finishes its jobs and exits" in press("/workers", f"/{worker_id}/stop").text
         assert process.wait() == 0
     finally:
@@ -323,7 +323,9 @@ def test_workers_are_made_quiet_and_stopped(press, client, queue, tmp_path):
 
 def test_the_stack_of_a_running_job_is_a_link_of_its_page(board, client, running, tmp_path):
     job_id = client.enqueue("hold", {"text": "holding", "until": str(tmp_path / "never")})
-    wait_until(lambda: f"/dashboard/jobs/{job_id}/stack" in Page(board.get(f"/dashboard/jobs/{job_id}")).links, 20)
-    page = wait_until(lambda: (page := Page(board.get(f"/dashboard/jobs/{job_id}/stack"))).status == 200 and page, 20)
+    # Else the child may not have come to the handler yet.
+    wait_until(lambda: client.job(job_id).progress)
+    wait_until(lambda: f"/dashboard/jobs/{job_id}/stack" in Page(board.get(f"/dashboard/jobs/{job_id}")).links)
+    page = wait_until(lambda: (page := Page(board.get(f"/dashboard/jobs/{job_id}/stack"))).status == 200 and page)
     assert "in hold" in page.text
     client.cancel(job_id)

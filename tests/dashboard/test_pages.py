@@ -175,7 +175,7 @@ def test_a_job_shows_the_trace_that_it_was_submitted_in(board, read, queue):
 
 def test_a_failed_job_shows_its_error_traceback_and_history(read, client, running):
     job_id = client.enqueue("break", {"texts": ["it is broken"]}, max_retries=0)
-    client.wait(job_id, 20)
+    assert client.wait(job_id, 60).status == "failed"
     text = read(f"/jobs/{job_id}").text
     assert "Why it failed it is broken" in text
     assert "Traceback (most recent call last)" in text

@@ -34,7 +34,7 @@ def test_an_upload_becomes_a_thumbnail_that_the_page_shows(app):
     def shown():
         return re.search(r'<img src="([^"]+)"', app.get(sent.location).text)
 
-    answer = app.get(wait_until(shown, 30)[1])
+    answer = app.get(wait_until(shown)[1])
     assert answer.content_type == "image/webp"
     assert Image.open(io.BytesIO(answer.data)).size == (300, 300)
 
@@ -43,4 +43,4 @@ def test_what_is_no_picture_is_reported(app):
     empty = app.post("/", data={"picture": (io.BytesIO(b""), "a.jpg")})
     assert (empty.status_code, b"is empty" in empty.data) == (400, True)
     text = app.post("/", data={"picture": (io.BytesIO(b"text"), "a.txt")})
-    assert wait_until(lambda: app.get(text.location).status_code == 422, 30)
+    assert wait_until(lambda: app.get(text.location).status_code == 422)

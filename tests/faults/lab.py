@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -181,8 +182,12 @@ class System:
         return audit(accepted, states, self.events(), ours=ours)
 
     def findings(self) -> list[str]:
-        """Return which invariants of the queue do not hold."""
-        return findings(self.client.server.client, self.client.server.keys.for_queue(QUEUE))
+        """Return which invariants of the queue do not hold.
+
+        It is read in several calls: what has changed between them is not found again.
+        """
+        look = partial(findings, self.client.server.client, self.client.server.keys.for_queue(QUEUE))
+        return look() and look()
 
     def totals(self, event: str) -> int:
         """Return a counter of the queue: `completed`, `stale`, `rescued` ..."""

@@ -186,7 +186,7 @@ def plan(name: str) -> Plan:
     return every.get(name) or every[name.partition(".")[0]]
 
 
-def wait_for_death(process: Process, timeout: float = 20.0) -> bool:
+def wait_for_death(process: Process, timeout: float = 60.0) -> bool:
     """Return whether a process was killed in time by the point that was armed in it."""
     until = time.monotonic() + timeout
     while process.running and time.monotonic() < until:

@@ -1,6 +1,7 @@
 """A TCP proxy between Gopher and its server that knows where each command and each reply begins and ends.
 
-`python -m tests.faults.proxy <server's socket> <control socket> <seed>` is one process; `Proxy` starts and steers it.
+`python -m tests.faults.proxy <server's socket> <control socket> <seed> <port>` is one process; `Proxy` starts and
+steers it.
 
 A *mode* holds for all traffic until the next one: `pass`, `delay` (seconds), `rate` (bytes a second), `blackhole`
 (takes everything, answers nothing), `refuse` (no connection at all), `inject` (`text` instead of asking the server),
@@ -24,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults.resp import Splitter
-from tests.helpers import wait_until
+from tests.helpers import free_port, wait_until
 
 ROOT = Path(__file__).parents[2]
 _SLICES = 20  # a second, of a limited rate
@@ -194,11 +195,11 @@ class Connection:
 class Program:
     """The process: a listener, and a control socket that takes one order a line."""
 
-    def __init__(self, server: str, seed: int) -> None:
+    def __init__(self, server: str, seed: int, port: int) -> None:
         self._server = server
         self._board = Switchboard(seed)
         self._listener: asyncio.Server | None = None
-        self._port = 0
+        self._port = port
 
     async def run(self, control: str) -> None:
         await self._listen()
@@ -207,7 +208,6 @@ class Program:
 
     async def _listen(self) -> None:
         self._listener = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
-        self._port = self._listener.sockets[0].getsockname()[1]
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -240,7 +240,6 @@ class Program:
             for connection in list(self._board.connections):
                 connection.forget()
         return {
-            "port": self._port,
             "done": self._board.done,
             "shots": len(self._board.shots),
             "whole": self._board.whole,
@@ -261,12 +260,14 @@ class Proxy:
 
     def __init__(self, folder: Path, server_socket: Path, *, seed: int = 1) -> None:
         self._path = folder / f"proxy-{random.randrange(10**9)}.sock"
-        command = [sys.executable, "-m", "tests.faults.proxy", str(server_socket), str(self._path), str(seed)]
+        # None that the system gives to a connection of somebody else while the proxy refuses its own.
+        self.port = free_port()
+        words = [str(server_socket), str(self._path), str(seed), str(self.port)]
+        command = [sys.executable, "-m", "tests.faults.proxy", *words]
         self._process = subprocess.Popen(command, cwd=ROOT)
         self._control = socket.socket(socket.AF_UNIX)
-        wait_until(self._connected, 20, "the proxy")
+        wait_until(self._connected, 60, "the proxy")
         self._answers = self._control.makefile("rb")
-        self.port = self._ask("look")["port"]
 
     @property
     def url(self) -> str:
@@ -325,4 +326,4 @@ class Proxy:
 
 
 if __name__ == "__main__":
-    asyncio.run(Program(sys.argv[1], int(sys.argv[3])).run(sys.argv[2]))
+    asyncio.run(Program(sys.argv[1], int(sys.argv[3]), int(sys.argv[4])).run(sys.argv[2]))

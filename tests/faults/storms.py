@@ -158,14 +158,14 @@ def full_memory(system: System, *, megabytes: int) -> Report:
     """
     report, redis = Report("full memory", faults=1), system.client.server.client
     runs = [system.client.enqueue("faults.linger", {"until": str(system.folder / "full")}) for _ in range(4)]
-    wait_until(lambda: len({entry.job_id for entry in system.events()} & set(runs)) == 4, 10, "jobs to run")
+    wait_until(lambda: len({entry.job_id for entry in system.events()} & set(runs)) == 4, 60, "jobs to run")
     system.client.flow.pause_queue(QUEUE)
     rescued = system.totals("rescued")
     redis.config_set("maxmemory", f"{megabytes}mb")
     try:
         accepted = _fill(system, report)
         (system.folder / "full").touch()
-        system.wait(runs, 10)
+        system.wait(runs, 60)
         system.client.flow.resume_queue(QUEUE)
         ends = recovery(lambda: _ended(system) >= set(accepted), 120, "the queue to drain")
         report.recoveries.append(recovery(lambda: _accepts(system), 30, "jobs to be taken again"))
@@ -173,7 +173,7 @@ def full_memory(system: System, *, megabytes: int) -> Report:
         redis.config_set("maxmemory", "0")
     for state in ("pending", "processing"):
         wait_until(
-            lambda state=state: not system.client.jobs(queue=QUEUE, status=state).jobs, 10, "the last job to end"
+            lambda state=state: not system.client.jobs(queue=QUEUE, status=state).jobs, 60, "the last job to end"
         )
     done = _ended(system)
     report.audit = audit([("-", job_id) for job_id in accepted], dict.fromkeys(done, "completed"), system.events())
@@ -250,7 +250,7 @@ def zombies(system: System, *, rounds: int, lease: float) -> Report:
         ids += jobs
         expected += results
         report.recoveries.append(death)
-    wait_until(lambda: system.totals("stale") >= stale + expected, 20, "results to be refused")
+    wait_until(lambda: system.totals("stale") >= stale + expected, 60, "results to be refused")
     report.refused = system.totals("stale") - stale
     report.audit = system.audit([("-", job_id) for job_id in ids])
     report.wrong += system.findings()
@@ -266,26 +266,26 @@ def _zombie_round(system: System, worker: Process) -> tuple[list[str], int, floa
     """Return the jobs of a round, how many results are to be refused, how long the last child lived on (s)."""
     folder = system.folder / f"wake-{time.monotonic_ns()}"
     folder.mkdir()
-    wait_until(system.complete, 10, "all workers")
+    wait_until(system.complete, 60, "all workers")
     # A worker's record may still list a child that was killed in the round before.
-    wait_until(lambda: all(len(one.children()) == system.concurrency for one in system.workers), 10, "all children")
+    wait_until(lambda: all(len(one.children()) == system.concurrency for one in system.workers), 60, "all children")
     count = len(system.children())
     ids = [system.client.enqueue("faults.linger", {"until": str(folder / str(at))}) for at in range(count)]
-    wait_until(lambda: len(_who_runs(system, ids)) == count, 10, "all children to run a job")
+    wait_until(lambda: len(_who_runs(system, ids)) == count, 60, "all children to run a job")
     supervisor, children = freeze(worker)
     runs = _who_runs(system, ids)
     theirs = [job_id for job_id in ids if runs[job_id] in children]
     for at, job_id in enumerate(ids):
         if job_id not in theirs:
             (folder / str(at)).touch()
-    system.wait(ids, 20)
+    system.wait(ids, 60)
     *short, long = theirs
     for job_id in short:
         (folder / str(ids.index(job_id))).touch()
     thaw([runs[job_id] for job_id in short])
-    wait_until(lambda: _first_ends(system) >= set(short), 10, "the zombies' jobs to end")
+    wait_until(lambda: _first_ends(system) >= set(short), 60, "the zombies' jobs to end")
     # Each has sent its result once it waits for another job.
-    wait_until(lambda: all(rests(runs[job_id]) for job_id in short), 10, "the results to be sent")
+    wait_until(lambda: all(rests(runs[job_id]) for job_id in short), 60, "the results to be sent")
     thaw([runs[long], supervisor])
     death = recovery(lambda: not alive(runs[long]), 10, "the zombie's child to die")
     return ids, len(short), death
@@ -328,7 +328,7 @@ def monsters(system: System, *, each: int, honest: int, seconds: float = 0.0) ->
     for name, job_id in bad:
         report.expect(KINDS[name].fits(client.job(job_id)), f"{name}: {KINDS[name].told(client.job(job_id))}")
     report.expect([worker.pid for worker in system.workers if worker.running] == supervisors, "a supervisor died")
-    wait_until(lambda: all(_only_children(worker) for worker in system.workers), 20, "what was left behind to be gone")
+    wait_until(lambda: all(_only_children(worker) for worker in system.workers), 60, "what was left behind to be gone")
     report.notes = (
         f"{right} of {len(bad)} reasons right; honest throughput {alone / beside:.0%} of that without monsters"
     )
@@ -374,7 +374,7 @@ def timeouts(
     ]
     watch = Watch(system, set(ids))
     if away:
-        wait_until(lambda: watch.look() or len(watch.begun) >= min(count, len(system.children())), 10, "jobs to run")
+        wait_until(lambda: watch.look() or len(watch.begun) >= min(count, len(system.children())), 60, "jobs to run")
         system.server.kill()
         wait_until(
             lambda: watch.look() or len(watch.lived) >= min(count, len(watch.begun)), away, "children to be dead"

@@ -45,12 +45,12 @@ def submit(system):
 def test_counters_equal_the_ledger_though_a_worker_and_an_api_process_are_killed(seed):
     with System(workers=2, api=2, seed=seed, GOPHER_RESULT_TTL="1h") as system:
         ids, kinds = submit(system)
-        wait_until(lambda: len(counts(system.events(), "end")) > JOBS // 5, 30, "a part of the jobs to end")
+        wait_until(lambda: len(counts(system.events(), "end")) > JOBS // 5, 60, "a part of the jobs to end")
         kill(system.workers[0].pid)
         kill(system.api_workers()[0])
         system.restart_worker(system.workers[0])
         system.wait(ids, 60 + JOBS / 50)
-        wait_until(lambda: len(system.api_workers()) == 2, 10, "another process of the API")
+        wait_until(lambda: len(system.api_workers()) == 2, 60, "another process of the API")
         found = figures(system)
         ended = counts(system.events(), "end")
         # A job that was killed within its attempt ran again; that it ran is the ledger's, that it counts once is ours.

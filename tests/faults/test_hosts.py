@@ -105,7 +105,7 @@ def far_worker(hosts: Hosts, client: Client, tmp_path_factory: pytest.TempPathFa
     worker = Process("worker", environ, folder, ["ip", "netns", "exec", hosts.far])
     scheduler = Scheduler(client, folder, WORKER_LEASE=f"{LEASE:g}s")
     try:
-        wait_until(lambda: [view for view in client.workers() if view.children], 15, "the worker to show itself")
+        wait_until(lambda: [view for view in client.workers() if view.children], 60, "the worker to show itself")
         yield worker
     finally:
         worker.destroy()
@@ -121,9 +121,9 @@ def test_a_job_delivered_to_an_unreachable_worker_runs_when_the_cable_is_back(ho
     hosts.pull()
     # The server gives it to the connection that waits, for all it knows.
     job_id = client.enqueue("faults.work", {})
-    wait_until(lambda: not client.workers(), 2 * LEASE + 10, "the worker's lease to run out")
+    wait_until(lambda: not client.workers(), 60, "the worker's lease to run out")
     hosts.plug_in()
-    assert client.wait(job_id, 15).status == "completed"
+    assert client.wait(job_id, 60).status == "completed"
     assert _attempts(far_worker, job_id) == 1
     assert far_worker.running
 
@@ -133,9 +133,9 @@ def test_a_job_that_ran_while_the_cable_was_out_is_run_again_and_its_first_resul
     # Not its state on the server: what gives it to the worker may still be on the way.
     wait_until(lambda: _attempts(far_worker, job_id) == 1)
     hosts.pull()
-    wait_until(lambda: client.job(job_id).status in ("pending", "retrying"), 2 * LEASE + 10, "its rescue")
+    wait_until(lambda: client.job(job_id).status in ("pending", "retrying"), 60, "its rescue")
     hosts.plug_in()
-    job = client.wait(job_id, 15)
+    job = client.wait(job_id, 60)
     assert (job.status, result_of(job)) == ("completed", {"attempt": 2})
     assert _attempts(far_worker, job_id) == 2
 
@@ -150,14 +150,21 @@ def first_process(redis_url: str, namespace: str, tmp_path: Path) -> Iterator[Pr
     process.destroy()
 
 
+def _is_zombie(process: psutil.Process) -> bool:
+    # It may have been reaped since it was listed.
+    with suppress(psutil.NoSuchProcess):
+        return process.status() == psutil.STATUS_ZOMBIE
+    return False
+
+
 def test_a_worker_with_pid_1_reaps_orphans_and_stops_on_a_signal(first_process, redis_url, namespace):
     with Client(redis_url, namespace=namespace) as client:
         # Its child dies, and leaves a program to us.
         job_id = client.enqueue("orphan", {})
-        assert client.wait(job_id, 20).status == "failed"
+        assert client.wait(job_id, 60).status == "failed"
         (supervisor,) = psutil.Process(first_process.pid).children()
-        wait_until(lambda: not [each for each in supervisor.children() if each.status() == psutil.STATUS_ZOMBIE])
-        assert client.workers()[0].pid == 1
+        wait_until(lambda: not any(map(_is_zombie, supervisor.children())))
+        wait_until(lambda: [view.pid for view in client.workers()] == [1])
     os.kill(supervisor.pid, signal.SIGTERM)
     with suppress(psutil.NoSuchProcess):
         supervisor.wait(60)
@@ -175,10 +182,10 @@ def test_a_first_process_that_is_still_starting_ends_when_told(redis_url, namesp
     environ |= {"HOLD": str(hold), "SERVER_HOST": "127.0.0.1", "SERVER_PORT": str(free_port()), "WEB_CONCURRENCY": "2"}
     process = Process(part, environ, tmp_path, ["unshare", "--fork", "--pid", "--mount-proc", "--kill-child"])
     try:
-        wait_until(lambda: list(tmp_path.glob("hold.*")), 30)
+        wait_until(lambda: list(tmp_path.glob("hold.*")), 60)
         (first,) = psutil.Process(process.pid).children()
         first.terminate()
-        assert process.wait(20) == code
+        assert process.wait(60) == code
     finally:
         process.destroy()
 
@@ -192,7 +199,7 @@ def allowance() -> Iterator[Path]:
     except OSError:
         pytest.skip("needs control groups (version 1) and the right to make them")
     yield group
-    wait_until(lambda: not (group / "cgroup.procs").read_text(), 10, "its processes to end")
+    wait_until(lambda: not (group / "cgroup.procs").read_text(), 60, "its processes to end")
     group.rmdir()
 
 
@@ -204,10 +211,10 @@ def test_a_worker_that_may_not_fork_works_with_what_it_has_until_it_may(allowanc
     try:
         with Client(redis_url, namespace=namespace) as client:
             ids = client.enqueue_many({"type": "pid", "payload": {}} for _ in range(20))
-            assert {client.wait(job_id, 15).status for job_id in ids} == {"completed"}
+            assert {client.wait(job_id, 60).status for job_id in ids} == {"completed"}
             assert len(worker.children()) == 1
-            assert "can't start a child" in worker.log
+            wait_until(lambda: "can't start a child" in worker.log)
             (allowance / "pids.max").write_text("max")
-            wait_until(lambda: len(worker.children()) == 3, 20, "three children")
+            wait_until(lambda: len(worker.children()) == 3, 60, "three children")
     finally:
         worker.destroy()

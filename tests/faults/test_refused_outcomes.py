@@ -47,7 +47,7 @@ def test_whatever_the_server_says_for_longer_than_a_lease_each_outcome_arrives_a
         time.sleep(4.5 / len(SAYINGS))
     proxied.proxy.mode("pass")
     assert proxied.proxy.done("inject") > before + 10
-    proxied.wait(load.ids, 20)
+    proxied.wait(load.ids, 60)
     found = proxied.audit(load.accepted)
     assert found.sound, found
     assert (found.completed, found.twice) == (8, [])
@@ -88,7 +88,7 @@ def test_a_worker_rests_while_outcomes_are_to_be_sent_again_to_a_server_that_is_
         worker.cpu_percent(2.0)
         assert sum(worker.cpu_times()[:2]) - used < 0.3
         own.proxy.mode("pass")
-        own.wait(ids, 20)
+        own.wait(ids, 60)
         assert len(own.events()) == 8
 
 
@@ -107,11 +107,13 @@ def test_a_job_that_the_worker_does_not_hold_is_requeued_while_it_works(unhurrie
         pipe.lpush(queue.keys.processing(worker_id), lost)
         pipe.hset(queue.keys.job(lost), mapping={"state": "processing", "token": f"{worker_id}.0", "attempts": 1})
         pipe.execute()
-    unhurried.wait([lost, running], 20)
+    unhurried.wait([lost, running], 60)
     assert set(unhurried.states([lost, running]).values()) == {"completed"}
     assert unhurried.totals("reclaimed") == before + 1
     assert _seen(unhurried, "start", [running]) == 1
-    assert "requeued a job that was in this worker's list but not held by it" in unhurried.logs()
+    # The worker that has requeued it says so once it has the reply; another one may have run the job by then.
+    told = "requeued a job that was in this worker's list but not held by it"
+    wait_until(lambda: told in unhurried.logs(), what="a line in the log")
 
 
 def test_a_worker_that_starts_while_its_calls_are_refused_takes_a_lease_and_declares_limits_later(seed):
@@ -124,7 +126,7 @@ def test_a_worker_that_starts_while_its_calls_are_refused_takes_a_lease_and_decl
         wait_until(lambda: own.proxy.done("inject") >= 5)
         assert worker.running
         own.proxy.mode("pass")
-        own.wait([job_id], 10)
+        own.wait([job_id], 60)
         wait_until(
             lambda: own.client.server.client.exists(own.client.server.keys.for_queue("default").limit("declared"))
         )
@@ -139,7 +141,7 @@ def test_a_schedule_that_can_not_fire_is_tried_again_with_pauses(proxied):
     time.sleep(1.5)
     assert proxied.proxy.done("inject") <= before + 4
     proxied.proxy.mode("pass")
-    proxied.wait([job_id], 10)
+    proxied.wait([job_id], 60)
 
 
 @pytest.fixture
@@ -162,7 +164,7 @@ def test_a_corrupt_record_does_not_affect_other_results(spoilt_system):
     corrupt, *others = ids
     client.server.client.set(client.server.keys.for_queue("default").job(corrupt), "nonsense")
     supervisor.send(signal.SIGCONT)
-    wait_until(lambda: {client.inspector.state("default", job_id) for job_id in others} == {"completed"}, 10)
+    wait_until(lambda: {client.inspector.state("default", job_id) for job_id in others} == {"completed"}, 60)
     assert len(spoilt_system.events()) == 8
 
 

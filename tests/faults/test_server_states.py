@@ -65,7 +65,7 @@ def submit(system) -> httpx.Response:
 
 def check(system, load: Load, *, once: bool = True) -> None:
     """Everything that was accepted was done; each job by one attempt, where no lease can have run out."""
-    system.wait(load.ids, 30)
+    system.wait(load.ids, 60)
     found = system.audit(load.accepted)
     assert found.sound, found
     assert found.completed == load.count, found
@@ -183,7 +183,7 @@ def test_connections_that_are_killed_again_and_again_are_made_again(unhurried):
         Load(unhurried.address, 200, payload={"seconds": 0.02}, threads=4, pause=0.01) as load,
     ):
         load.join()
-        wait_until(lambda: _unfinished(unhurried, load) == 0, 30, "all jobs to end")
+        wait_until(lambda: _unfinished(unhurried, load) == 0, 60, "all jobs to end")
     check(unhurried, load)
     assert set(load.answers) <= {201, 503}
 

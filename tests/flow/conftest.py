@@ -39,9 +39,12 @@ class System:
         return self.processes[-1]
 
     def workers(self, count: int, concurrency: int = 4, **more: str) -> None:
-        for _ in range(count):
-            self.start("worker", WORKER_CONCURRENCY=str(concurrency), **more)
-        wait_until(lambda: len(self.client.workers()) >= count, 30)
+        """Start workers, and wait until all of their children are there: a worker shows itself before."""
+        new = {self.start("worker", WORKER_CONCURRENCY=str(concurrency), **more).pid for _ in range(count)}
+        wait_until(
+            lambda: new <= {view.pid for view in self.client.workers() if len(view.children) >= concurrency},
+            what="workers with all of their children",
+        )
 
     def api(self) -> httpx.Client:
         """Run the API; return a client of it that many threads may share."""
@@ -63,7 +66,7 @@ class System:
             except httpx.TransportError:
                 return False
 
-        wait_until(answers, 30)
+        wait_until(answers, 60)
         return api
 
     def lines(self, kind: str | None = None) -> list[Line]:

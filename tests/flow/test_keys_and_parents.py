@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import msgspec
 import pytest
 
+from gopher.base.times import from_rfc3339
 from gopher.errors import InvalidJob
 from gopher.jobs.job import job_id_from
 from gopher.jobs.prepare import prepare, prepare_batch, prepare_fields
@@ -43,7 +44,8 @@ def test_fifty_repeats_of_a_request_are_one_job(system):
 def test_a_unique_key_is_free_again_when_its_job_ends(system, ended, end):
     client = system.client
     job_type, payload = "fails" if end == "dead" else "work", {"seconds": 20 if end == "stopped" else 0}
-    more = {"expires_in": "1s"} if end == "expired" else {}
+    # Not before the next job comes, on a busy machine neither.
+    more = {"expires_in": "3s"} if end == "expired" else {}
     first = client.enqueue(job_type, payload, unique_key="k", max_retries=0, **more)
     assert client.enqueue(job_type, {}, unique_key="k") == first
     if end == "cancelled":
@@ -66,12 +68,13 @@ def test_a_unique_key_is_free_again_when_its_job_ends(system, ended, end):
 def test_a_fan_out_and_fan_in_is_one_batch(system, ended):
     client = system.client
     system.start("scheduler")
-    system.workers(2)
     entries = [{"type": "work", "payload": {"value": number, "seconds": 0.05}} for number in range(5)]
     entries.append({"type": "collect", "payload": {}, "after": [0, 1, 2, 3, 4]})  # type: ignore[dict-item]
     jobs = prepare_batch(parse_batch(msgspec.json.encode({"jobs": entries})))
     ids = [stored.job_id for stored in client.store(jobs)]
+    # Nobody works yet: the others have not ended.
     assert client.job(ids[-1]).status == "scheduled"
+    system.workers(2)
     assert ended(ids) == ["completed"] * 6
     assert bytes(client.job(ids[-1]).result) == b"[0,1,2,3,4]"
 
@@ -151,11 +154,11 @@ def test_the_time_for_retries_bounds_all_attempts_together(system, ended):
     submitted = time.time()
     job_id = client.enqueue("tries_on", {}, max_retries=100, retry_for="5s")
     assert ended([job_id]) == ["failed"]
-    starts = [line.start for line in system.lines("tries_on")]
-    assert len(starts) == client.job(job_id).attempts > 1
-    # A start is decided a little before the handler writes it down.
-    assert max(starts) <= submitted + 5 + 1
-    assert b"retry_for" in bytes(client.job(job_id).error)
+    job = client.job(job_id)
+    assert len(system.lines("tries_on")) == job.attempts > 1
+    # By the server's clock: when the handler of a busy machine writes it down is another matter.
+    assert from_rfc3339(job.started_at) / 1000 <= submitted + 5 + 1
+    assert b"retry_for" in bytes(job.error)
 
 
 def submit_ahead(client, seconds, **fields):

@@ -45,8 +45,9 @@ def test_a_rate_holds_over_all_workers_and_others_pass(system, ended):
     system.start("scheduler")
     system.workers(2)
     begun = time.monotonic()
-    limited = client.enqueue_many({"type": "work", "payload": {}} for _ in range(200))
-    others = client.enqueue_many({"type": "other", "payload": {}} for _ in range(100))
+    # In one call: a limited one that starts while the others are still on the way says nothing.
+    ids = client.enqueue_many({"type": name, "payload": {}} for name in ["work"] * 200 + ["other"] * 100)
+    limited, others = ids[:200], ids[200:]
     assert set(ended(others)) == {"completed"}
     assert set(ended(limited)) == {"completed"}
     took = time.monotonic() - begun
@@ -158,8 +159,9 @@ def test_higher_priority_goes_first_within_a_type(system, ended):
     # Only now: no low one has started while the others were submitted.
     client.flow.set_limit("work", "20/s", 1, None)
     assert set(ended(low + high)) == {"completed"}
-    last_five = [line.key for line in sorted(system.lines("work"), key=lambda line: line.start)][-3:]
-    assert last_five == ["low"] * 3
+    # By the server's clock: a busy machine's children may begin later than the next ones.
+    in_order = sorted(low + high, key=lambda job_id: client.job(job_id).started_at)
+    assert set(in_order[-3:]) <= set(low)
 
 
 def test_a_handlers_limit_is_declared_and_never_replaces_an_operators(system):
@@ -183,8 +185,9 @@ def test_rate_limited_throttles_the_type_and_costs_no_attempt(system, ended, tmp
     begun = time.time()
     ids = [client.enqueue("slow_down", {"mark": str(tmp_path / "mark")}, max_retries=0)]
     wait_until((tmp_path / "mark").exists)
-    # What comes before the server has heard of it starts: another child is free.
-    wait_until(lambda: client.job(ids[0]).status == "pending")
+    # What comes before the server has heard of it starts: another child is free. (On a busy machine the pause may be
+    # over before the first look at it.)
+    wait_until(lambda: client.job(ids[0]).status in ("pending", "completed"))
     ids.append(client.enqueue("slow_down", {"mark": str(tmp_path / "mark")}, max_retries=0))
     assert ended(ids) == ["completed", "completed"]
     assert client.job(ids[0]).attempts == 1

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -101,6 +102,12 @@ def test_the_compose_file_is_closed_to_other_machines_and_to_pages_of_other_host
     assert not any("ports" in service for name, service in composed(root)["services"].items() if name != "web")
 
 
+def _listens(place: Path) -> bool:
+    # The file is there before anybody listens.
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(place)) == 0
+
+
 @contextmanager
 def server_of(root: Path, folder: Path) -> Iterator[Callable[[str | None], redis.Redis]]:
     """Run the server of the compose file, with what it needs in `folder`; yield what connects with a password."""
@@ -122,7 +129,7 @@ def server_of(root: Path, folder: Path) -> Iterator[Callable[[str | None], redis
     program = [str(find_server()), *command[1:], "--port", "0", "--unixsocket", str(place), "--dir", str(folder)]
     with subprocess.Popen(program, stdout=subprocess.DEVNULL) as process:
         try:
-            wait_until(place.exists)
+            wait_until(lambda: _listens(place))
             yield lambda password: redis.Redis(unix_socket_path=str(place), password=password, decode_responses=True)
         finally:
             process.terminate()

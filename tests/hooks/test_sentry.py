@@ -18,7 +18,9 @@ class Reporting:
         return self.client.wait(self.client.enqueue(job_type, payload or {}, **{"max_retries": 0, **options}), 30)
 
     def events(self):
-        return [json.loads(line) for line in self._notes.read_text().splitlines()] if self._notes.exists() else []
+        # A line without its end is still being written.
+        lines = self._notes.read_text().splitlines(keepends=True) if self._notes.exists() else []
+        return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
 @pytest.fixture

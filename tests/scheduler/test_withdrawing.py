@@ -52,7 +52,7 @@ def test_what_is_declared_no_more_is_withdrawn_and_told(client, start):
     wait_until(lambda: declared(client) == IN_FORCE)
     stop(processes)
     _, scheduler = start("")
-    wait_until(lambda: declared(client) == [], 30, "both to be withdrawn")
+    wait_until(lambda: declared(client) == [], 60, "both to be withdrawn")
     wait_until(lambda: scheduler.log.count(".withdraw") == 2)
     lines = [json.loads(line) for line in scheduler.log.splitlines()]
     assert {line["event"] for line in lines if "withdrew" in line["event"]} == {
@@ -73,14 +73,15 @@ def test_what_people_have_set_stays(client, start):
     client.schedules.put("tick", spec)
     client.flow.set_limit("other", "1/s", None, None)
     client.server.run(client.server.queue("default").set_limit("old", 1.0, 1.0, None, origin="handler"))
+    # At once: on a busy machine its time may be over before the next processes have started.
+    assert ("limit", "old", "handler") in declared(client)
     stop(processes)
     start("")
     by_hand = [("limit", "limited", "api"), ("limit", "other", "api"), ("schedule", "tick", "api")]
     # Set by a process of an earlier version, which did not announce it: withdrawn too, which shows that others are not.
-    assert ("limit", "old", "handler") in declared(client)
-    wait_until(lambda: ("limit", "old", "handler") not in declared(client), 30, "an old limit to be withdrawn")
+    wait_until(lambda: ("limit", "old", "handler") not in declared(client), 60, "an old limit to be withdrawn")
     forgotten = [client.server.keys.for_queue(name).declared for name in ("default", "reports")]
-    wait_until(lambda: not client.server.client.exists(*forgotten), 30, "all announcements to be forgotten")
+    wait_until(lambda: not client.server.client.exists(*forgotten), 60, "all announcements to be forgotten")
     assert {(kind, name, origin) for kind, name, origin in declared(client)} >= set(by_hand)
 
 
@@ -93,10 +94,10 @@ def test_a_worker_of_the_old_deployment_keeps_in_force_what_it_declares(client, 
     # This one is declared by nobody, and was announced together with the others.
     client.server.run(client.server.queue("default").set_limit("old", 1.0, 1.0, None, origin="handler"))
     client.server.run(client.server.queue("default").announce(["limit:old"]))
-    wait_until(lambda: ("limit", "old", "handler") not in declared(client), 30, "what nobody declares to be withdrawn")
+    wait_until(lambda: ("limit", "old", "handler") not in declared(client), 60, "what nobody declares to be withdrawn")
     assert declared(client) == IN_FORCE
     old.stop()
-    wait_until(lambda: declared(client) == [], 30, "the rest to be withdrawn")
+    wait_until(lambda: declared(client) == [], 60, "the rest to be withdrawn")
 
 
 def test_nothing_is_withdrawn_next_to_a_process_that_does_not_announce(client, start):
@@ -109,10 +110,10 @@ def test_nothing_is_withdrawn_next_to_a_process_that_does_not_announce(client, s
     start("tick")
     # Its time is over twice, and announcements go on.
     announced = keys.for_queue("reports").declared
-    wait_until(lambda: (redis.zscore(announced, "schedule:tick") or 0) > begun + 6000, 30)
+    wait_until(lambda: (redis.zscore(announced, "schedule:tick") or 0) > begun + 6000)
     assert ("limit", "old", "handler") in declared(client)
     redis.zrem(keys.schedulers, "an-old-one")
-    wait_until(lambda: ("limit", "old", "handler") not in declared(client), 30, "the old limit to be withdrawn")
+    wait_until(lambda: ("limit", "old", "handler") not in declared(client), 60, "the old limit to be withdrawn")
 
 
 @pytest.mark.deep
@@ -134,8 +135,8 @@ def test_what_an_operator_deletes_stays_deleted(client, start):
     wait_until(lambda: [name for _, name, _ in declared(client)] == ["tick"])
     client.schedules.delete("tick")
     announced = client.server.keys.for_queue("reports").declared
-    before = client.server.client.zscore(announced, "schedule:tick")
-    wait_until(lambda: client.server.client.zscore(announced, "schedule:tick") > before, 15)
+    before = wait_until(lambda: client.server.client.zscore(announced, "schedule:tick"))
+    wait_until(lambda: (client.server.client.zscore(announced, "schedule:tick") or 0) > before)
     assert declared(client) == []
 
 

@@ -115,14 +115,26 @@ class Site:
         """Give an empty slot to the node after the one that has it."""
         names = [node.execute_command("CLUSTER", "MYID").decode() for node in self.nodes]
         owner = next(at for at, node in enumerate(self.nodes) if self._has(node, slot))
+        after = (owner + 1) % NODES
+        # Else what the owner has said before, and what comes later, would have it take the slot back.
+        self.nodes[after].execute_command("CLUSTER", "BUMPEPOCH")
         for node in self.nodes:
-            node.execute_command("CLUSTER", "SETSLOT", slot, "NODE", names[(owner + 1) % NODES])
+            node.execute_command("CLUSTER", "SETSLOT", slot, "NODE", names[after])
+        wait_until(
+            lambda: all(self._name_of(node, slot) == names[after] for node in self.nodes), 60, "the slot to move"
+        )
 
     def _has(self, node: Redis, slot: int) -> bool:
-        lines = node.execute_command("CLUSTER", "NODES").decode().splitlines()
-        (own,) = (line.split()[8:] for line in lines if "myself" in line)
-        ranges = (words.partition("-")[::2] for words in own)
-        return any(int(first) <= slot <= int(last or first) for first, last in ranges)
+        return self._name_of(node, slot) == node.execute_command("CLUSTER", "MYID").decode()
+
+    def _name_of(self, node: Redis, slot: int) -> str:
+        """Return the id of the node that has a slot, as this node says; "" if none has it."""
+        for line in node.execute_command("CLUSTER", "NODES").decode().splitlines():
+            name, *words = line.split()
+            ranges = (each.partition("-")[::2] for each in words[7:])
+            if any(int(first) <= slot <= int(last or first) for first, last in ranges):
+                return name
+        return ""
 
     def _knows_all(self, node: Redis) -> bool:
         info = node.execute_command("CLUSTER", "INFO").decode()

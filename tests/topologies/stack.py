@@ -96,7 +96,9 @@ class Stack:
                 return False
         except httpx.TransportError:
             return False
-        return len(self.client.workers()) == 2 and self.client.inspector.schedulers() == 1
+        # A worker shows itself before its children are there.
+        workers = [view for view in self.client.workers() if view.children]
+        return len(workers) == 2 and self.client.inspector.schedulers() == 1
 
     def descriptors(self) -> int:
         """Return how many open files and connections all processes have."""

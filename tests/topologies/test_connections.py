@@ -99,8 +99,8 @@ def test_nothing_is_left_over_when_places_are_looked_up_while_a_connection_is_ou
         for connection in taken:
             server.pools.idle("key").put(connection)
     assert server.client.set("key", "value")
-    # Three idle connections, and one of redis-py's own a node.
-    assert connections(topology) <= before + 3 + 6
+    # Three idle connections, and one of redis-py's own a node. Processes of other tests may have theirs for a moment.
+    wait_until(lambda: connections(topology) <= before + 3 + 6)
 
 
 def test_an_idle_list_that_was_given_up_keeps_no_connection(server):
@@ -195,7 +195,7 @@ def test_a_cluster_is_asked_through_any_node_that_answers(cluster):
         assert time.monotonic() - began < 4.0
     finally:
         frozen.server._process.send_signal(signal.SIGCONT)
-    wait_until(cluster.sound, 20)
+    wait_until(cluster.sound)
     assert place == ("127.0.0.1", cluster.primary_of("gopher:{mail}:next").port)
 
 
@@ -275,7 +275,7 @@ def test_a_node_that_evicts_is_noticed_at_the_start_whichever_it_is(cluster, nam
         check_server(server)
 
 
-def answered(event_loop, selector, key, seconds=10.0):
+def answered(event_loop, selector, key, seconds=60.0):
     """Write where a key is, and turn the loop until it is answered."""
     replies = []
     event_loop.pipeline_to(key).add(Command(key, ("SET", key, "value")), replies.append)
@@ -299,12 +299,12 @@ def test_an_event_loop_follows_where_a_slot_goes(cluster, namespace):
         for _ in range(2):
             before = cluster.primary_of(key)
             # The one that was the primary before may still be on its way to become a replica.
-            replica = wait_until(lambda before=before: next(iter(cluster.replicas_of(before)), None), 20)
+            replica = wait_until(lambda before=before: next(iter(cluster.replicas_of(before)), None))
             replica.client.execute_command("CLUSTER", "FAILOVER")
-            wait_until(lambda replica=replica: cluster.primary_of(key) is replica, 20)
+            wait_until(lambda replica=replica: cluster.primary_of(key) is replica)
             assert answered(event_loop, selector, key) == [b"OK"]
             assert server.client.get(key) == b"value"
-        wait_until(cluster.sound, 20)
+        wait_until(cluster.sound)
         for pipeline in event_loop.pipelines:
             pipeline.connection.close()
 
@@ -382,11 +382,10 @@ def test_a_worker_continues_with_the_queues_of_living_nodes(cluster, tmp_path, n
     """A fetch that a dead node owes keeps no place of a child from the others."""
     there, away = _two_nodes(cluster, namespace)
     with Client(cluster.url, namespace=namespace) as client:
-        for queue in (away, there):
-            client.enqueue("echo", {}, queue=queue)
+        ids = [client.enqueue("echo", {}, queue=queue) for queue in (away, there)]
         worker = Worker(client, tmp_path, WORKER_QUEUES=f"{away},{there}", WORKER_CONCURRENCY="1")
         try:
-            wait_until(lambda: client.stats().total_dequeued >= 2, 60)
+            assert {client.wait(job_id, 60).status for job_id in ids} == {"completed"}
             # Otherwise no node serves anything until a replica has taken over, which takes long on a busy machine.
             with _partial_coverage(cluster):
                 node, _ = cluster.kill_primary(client.server.keys.for_queue(away).prefix)

@@ -35,7 +35,9 @@ class Here:
 
     def __init__(self, stack: Stack) -> None:
         self.stack, self.client = stack, stack.client
-        self.http = httpx.Client(base_url=stack.address, timeout=60, headers={"Origin": stack.address})
+        # The API may close an idle connection just when it is used again.
+        headers = {"Origin": stack.address, "Connection": "close"}
+        self.http = httpx.Client(base_url=stack.address, timeout=60, headers=headers)
 
     def submit(self, **fields: Any) -> str:
         return str(self.http.post("/api/v1/jobs", json={**JOB, **fields}).raise_for_status().json()["job_id"])
@@ -79,7 +81,8 @@ class Here:
     def running(self) -> str:
         # Longer than it takes until somebody has asked about it.
         job_id = self.submit(type="faults.work", payload={"seconds": 25}, queue="sms", timeout=60)
-        wait_until(lambda: self.client.job(job_id).status == "processing", 60)
+        # Not its state on the server: what gives it to the worker may still be on the way.
+        wait_until(lambda: any(entry.job_id == job_id for entry in self.stack.events()), 60)
         return job_id
 
     def batch(self) -> str:

@@ -17,7 +17,7 @@ def test_a_scheduler_without_queues_keeps_polling_a_cluster(cluster, namespace):
         try:
             for _ in range(2):
                 server.client.delete(server.keys.meta)
-                wait_until(lambda: server.client.hget(server.keys.meta, "emptied_at"), 10, "the lost mark")
+                wait_until(lambda: server.client.hget(server.keys.meta, "emptied_at"), 60, "the lost mark")
         finally:
             housekeeper.stop()
 

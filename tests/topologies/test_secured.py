@@ -164,7 +164,7 @@ def test_a_cluster_may_start_later_than_its_clients(connect, tmp_path):
             except QueueUnavailable:
                 return ""
 
-        assert client.job(wait_until(stored, 10, "the cluster to be up")).status == "pending"
+        assert client.job(wait_until(stored, 60, "the cluster to be up")).status == "pending"
 
 
 @pytest.mark.deep

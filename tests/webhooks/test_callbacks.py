@@ -96,7 +96,7 @@ def test_what_a_receiver_says_besides_its_status_does_not_matter(client, deliver
     deliver()
     client.enqueue("echo", {}, callback={"url": receiver.url})
     receiver.wait_for()
-    (delivery,) = wait_until(lambda: deliveries(client, "completed"), 30)
+    (delivery,) = wait_until(lambda: deliveries(client, "completed"), 60)
     assert len(receiver.requests) == 1
     (line,) = client.logs(delivery.job_id)
     assert line.line.startswith(f"POST http://{receiver.place}/hooks: 200 in ")
@@ -139,7 +139,7 @@ def test_messages_that_are_not_accepted_are_sent_again_with_the_same_id(client, 
 def test_a_message_is_never_sent_to_a_private_address(client, deliver, receiver, url):
     deliver(GOPHER_WEBHOOKS_ALLOW="10.0.0.0/8")
     client.enqueue("echo", {}, callback={"url": url.format(port=receiver.port)})
-    (delivery,) = wait_until(lambda: deliveries(client, "failed"), 30)
+    (delivery,) = wait_until(lambda: deliveries(client, "failed"), 60)
     assert b"is not allowed" in bytes(delivery.error)
     assert delivery.attempts == 1
     assert receiver.requests == []
@@ -172,7 +172,7 @@ def test_the_end_of_a_batch_reaches_its_callback_once_with_its_counts(client, de
         flaky = batch.enqueue("echo", {}, delay="1h")
         batch.enqueue("echo", {}, queue="other", delay="1h")
     assert client.batches.get(batch.id).callback == BatchCallback(receiver.url, ["failed", "completed"])
-    wait_until(lambda: client.batches.get(batch.id).completed == 1, 30)
+    wait_until(lambda: client.batches.get(batch.id).completed == 1, 60)
     client.batches.cancel(batch.id)
     (message,) = receiver.wait_for()
     told = message.verified(secret_of(client))

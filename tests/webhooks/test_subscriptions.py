@@ -14,7 +14,7 @@ def test_a_webhook_gets_the_events_that_match_its_filters_and_no_others(client, 
     deliver(WORKER_QUEUES="default,new,later")
     failed = client.enqueue("discard", {}, max_retries=0)
     client.enqueue("discard", {}, max_retries=0, queue="new")
-    client.wait(client.enqueue("echo", {}), 20)
+    client.wait(client.enqueue("echo", {}), 60)
     later = client.enqueue("echo", {"n": 1}, queue="later")
     messages = {message.data["id"]: message for message in receiver.wait_for(2)}
     assert {each.event for each in receiver.messages} == {"job.failed", "job.completed"}
@@ -54,7 +54,7 @@ def test_a_webhook_is_disabled_after_failures_in_a_row_and_enabled_by_an_operato
     deliver(GOPHER_WEBHOOKS_BACKOFF="10ms", GOPHER_WEBHOOKS_DISABLE_AFTER="2")
     for _ in range(2):
         client.enqueue("echo", {})
-    view = wait_until(lambda: (view := client.webhooks.get(made.webhook_id)).disabled_at and view, 30)
+    view = wait_until(lambda: (view := client.webhooks.get(made.webhook_id)).disabled_at and view, 60)
     assert view.disabled_because == "2 deliveries in a row have failed"
     assert len(receiver.requests) == 4
     # That is noted a moment before the delivery ends.
@@ -68,8 +68,8 @@ def test_a_webhook_is_disabled_after_failures_in_a_row_and_enabled_by_an_operato
     assert client.webhooks.redeliver(one.job_id) == one.job_id
     (message,) = receiver.wait_for()
     assert message.message_id in {each.message_id for each in receiver.requests[:4]}
-    wait_until(lambda: client.webhooks.get(made.webhook_id).failures == 0, 20)
-    assert client.wait(one.job_id, 20).status == "completed"
+    wait_until(lambda: client.webhooks.get(made.webhook_id).failures == 0, 60)
+    assert client.wait(one.job_id, 60).status == "completed"
     again = client.webhooks.redeliver(one.job_id)
     assert again != one.job_id
     assert {each.message_id for each in receiver.wait_for(2)} == {message.message_id}

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 
+import psutil
 import pytest
 from gopher.cli.processes import gopherctl
 
@@ -25,6 +26,8 @@ def test_a_process_that_lives_is_told_from_one_that_hangs_and_one_that_left(requ
     assert (said.returncode, said.stdout.strip()) == (0, f"process {process.pid} is alive")
     process.send(signal.SIGSTOP)
     try:
+        # Until then it may write once more.
+        wait_until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED)
         # As if so much time had passed.
         os.utime(path, (0, 0))
         said = probe(path)

@@ -69,8 +69,9 @@ def test_a_quiet_worker_has_one_connection_for_each_queue(own_server, own_client
     with Fleet(settings, WORKERS, registry) as fleet:
         fleet.run(COUNTED)
         # Each heartbeat reads the mark of the installation.
-        assert calls(own_client)["hmget"] > WORKERS
-        assert connections(own_client) == WORKERS * len(queues)
+        wait_until(lambda: calls(own_client)["hmget"] > WORKERS or fleet.run(0.1))
+        # On a busy machine one may be open for a moment for what was due before a blocking pop has ended.
+        wait_until(lambda: connections(own_client) == WORKERS * len(queues) or fleet.run(0.1))
         # Hardly any has opened another one meanwhile; only a busy machine makes a blocking pop end late.
         assert own_client.server.client.info("stats")["total_connections_received"] < 1.5 * WORKERS * len(queues)
 

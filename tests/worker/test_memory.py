@@ -11,10 +11,10 @@ def test_memory_that_is_shared_is_counted_by_its_share(client, start_worker):
     worker = start_worker(WORKER_CONCURRENCY="3")
 
     def shown():
-        return next((each for each in client.workers() if len(each.children) == 3), None)
+        views = [each for each in client.workers() if len(each.children) == 3]
+        return next((view for view in views if all(each.pss for each in (view, *view.children))), None)
 
-    wait_until(lambda: shown() is not None and all(child.pss for child in shown().children), 30)
-    view = shown()
+    view = wait_until(shown, 30)
     for process in (view, *view.children):
         assert 0 < process.pss < process.rss
     # Children are forked, and share nearly everything with the supervisor.

@@ -152,7 +152,7 @@ def test_a_worker_that_is_told_to_stop_lets_frozen_jobs_finish(client, lab, froz
     lab.path("until").touch()
     assert worker.wait() == 0
     assert [client.job(each).status for each in (job_id, urgent)] == ["completed", "completed"]
-    assert worker.session() == []
+    wait_until(lambda: worker.session() == [])
 
 
 @deep

@@ -36,8 +36,8 @@ def begin(client, tmp_path):
 def test_the_stack_of_a_job_that_hangs_in_c_shows_the_handlers_line(client, start_worker, begin, method):
     start_worker(**HANDLERS, WORKER_CONCURRENCY="1", WORKER_START_METHOD=method)
     job_id = begin("hangs_in_c")
-    found = client.fleet.stack(job_id)
-    assert found.place.endswith("hangs_in_c"), found
+    # On a busy machine it may still be where it creates the mark.
+    found = wait_until(lambda: (found := client.fleet.stack(job_id)).place.endswith("hangs_in_c") and found)
     assert "tests/worker/stack_handlers.py" in found.stack
     assert found.stack.splitlines()[0].endswith("(most recent call first):")
     # Not how it came there.
@@ -51,9 +51,14 @@ def test_the_stack_of_a_job_that_hangs_in_c_shows_the_handlers_line(client, star
 def test_the_stacks_of_other_threads_follow_that_of_the_handler(client, start_worker, begin):
     start_worker(**HANDLERS, WORKER_CONCURRENCY="1")
     job_id = begin("waits_for_threads")
-    handler, *others = client.fleet.stack(job_id).stack.split("\n\n")
-    assert "in waits_for_threads" in handler
-    assert sum("in _rest" in other for other in others) == 2
+
+    def stacks():
+        handler, *others = client.fleet.stack(job_id).stack.split("\n\n")
+        assert "in waits_for_threads" in handler
+        return others
+
+    # A thread that was started begins a moment later.
+    wait_until(lambda: sum("in _rest" in other for other in stacks()) == 2)
 
 
 def test_it_is_read_as_often_as_one_likes_and_the_job_runs_on(client, start_worker, begin, tmp_path):
@@ -77,7 +82,7 @@ def test_a_worker_that_has_not_received_the_job_yet_is_asked_again(client):
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(client.fleet.stack, job_id)
         # It does not know the job when it reads the first question.
-        wait_until(lambda: len(client.server.run(worker.queue.heartbeat(worker.name, 60.0)).commands) == 2)
+        wait_until(lambda: len(client.server.run(worker.queue.heartbeat(worker.name, 60.0)).commands) >= 2)
         keys = client.server.keys.for_queue("default")
         answer = StackAnswer(pid=7, attempt=job.attempt, stack="the stack", place="shop.py:1 in send")
         client.server.run(answer_stack(keys, job_id, answer))
@@ -104,12 +109,13 @@ def test_the_error_of_a_job_that_was_killed_says_where_it_was(client, start_work
 
 
 def test_a_child_that_waits_for_a_processor_says_where_it_was_before_it_is_killed(client, start_worker, begin):
-    start_worker(**HANDLERS, WORKER_CONCURRENCY="1")
+    worker = start_worker(**HANDLERS, WORKER_CONCURRENCY="1")
 
     def last_place(_):
         job_id = begin("hangs_in_c", timeout="2s", max_retries=0)
-        (child,) = client.workers()[0].children
-        process = psutil.Process(child.pid)
+        # The worker's record may still show the one before.
+        (child,) = worker.children()
+        process = psutil.Process(child)
         process.suspend()
         # Its stack has been asked for.
         wait_until(lambda: has_pending(process.pid, SIGNAL), 30)

@@ -114,7 +114,7 @@ def test_spawned_children_take_jobs_are_interrupted_and_replaced(client, start):
     assert error_of(crashed)["message"] == "its child process died once (exit 3)"
     assert result_of(client.wait(client.enqueue("ask", {}), 30))["pid"] != answers[0]["pid"]
     assert worker.stop() == 0
-    assert worker.session() == []
+    wait_until(lambda: worker.session() == [])
 
 
 @pytest.mark.parametrize(

@@ -124,10 +124,15 @@ def test_many_processes_at_once_do_not_exceed_it(make):
 def test_a_known_queue_costs_nothing(make):
     client = make()
     put(client, "a")
-    before = commands(client)
-    for _ in range(5):
-        client.server.register_queues("a")
-    assert commands(client) - before == 1  # the second look itself
+
+    def cost():
+        before = commands(client)
+        for _ in range(5):
+            client.server.register_queues("a")
+        return commands(client) - before
+
+    # The second look itself. A process of another test may use the server meanwhile.
+    assert min(cost() for _ in range(5)) == 1
 
 
 def test_each_process_looks_again_after_a_while(make, monkeypatch):

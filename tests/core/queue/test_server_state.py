@@ -42,11 +42,12 @@ def policy(pair):
 
 
 def test_a_healthy_server_is_described(client):
+    # On a busy machine the replica may be late for a moment.
+    wait_until(lambda: all(state.lag <= 2 for state in client.server.watch.states().values()))
     ((name, state),) = client.server.watch.states().items()
     assert name == client.settings.redis_url.removeprefix("redis://").partition("/")[0]
     assert state == NodeState("noeviction", 0, state.memory, 0, True, (), 1, state.lag)
     assert state.memory > 500_000
-    assert state.lag <= 2
     health = client.health()
     assert [each for each in health.reasons if "scheduler" not in each] == []
     assert (health.redis.nodes[0].replicas, health.redis.nodes[0].maxmemory_policy) == (1, "noeviction")
@@ -86,9 +87,9 @@ def test_a_replica_that_goes_is_logged_and_missed_where_it_is_required(pair, cli
 
 def test_a_frozen_replica_is_behind(pair, client, monkeypatch):
     monkeypatch.setattr(server_state, "LATE", 0.5)
-    wait_until(lambda: not client.server.watch.dangers(), 20, "the replica to confirm")
+    wait_until(lambda: not client.server.watch.dangers(), 60, "the replica to confirm")
     with pair.frozen_replicas():
-        (late,) = wait_until(client.server.watch.dangers, 10, "the replica to be late")
+        (late,) = wait_until(client.server.watch.dangers, 60, "the replica to be late")
     assert "a replica has confirmed nothing for" in late.message
 
 

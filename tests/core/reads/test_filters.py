@@ -12,6 +12,7 @@ from gopher.queue.arguments import Failure
 from gopher.reads import paging, timed
 from gopher.reads.scan import Position
 from tests.core.reads.test_listing import ids, seed, seed_in_bulk, walk
+from tests.helpers import wait_until
 from tests.seeding import SeedingWorker
 
 HOUR = 3_600_000
@@ -87,6 +88,9 @@ def test_a_job_whose_id_was_chosen_was_created_when_its_record_says(client):
         assert client.enqueue("email", {}, job_id=chosen) == chosen
         assert {job.job_id for job in client.jobs(created_after="30m").jobs} == {chosen}
         assert ids(client.jobs(created_before="30m")) == [old]
+        # In another millisecond: what is ordered here is time.
+        created = client.inspector.now()
+        wait_until(lambda created=created: client.inspector.now() > created + 1)
         newest = client.enqueue("email", {})
         assert ids(client.jobs(sort="created", limit=2)) == [newest, chosen]
         client.cancel(chosen)

@@ -174,8 +174,11 @@ def test_a_job_whose_id_does_not_tell_its_queue_is_found_among_many_without_aski
         client.job(new_job_id())
     assert commands(lambda: client.inspector.find(new_job_id("none"))) <= 5
     # Whether a job exists that the caller may not see, the number of commands does not tell.
-    hidden = commands(lambda: client.inspector.place(jobs[123].id, lambda _: False))
-    missing = commands(lambda: client.inspector.place(job_id_from(1_790_000_000_000, "none"), lambda _: False))
+    # The fewest: a process of another test may use the server meanwhile.
+    hidden, missing = (
+        min(commands(lambda job_id=job_id: client.inspector.place(job_id, lambda _: False)) for _ in range(5))
+        for job_id in (jobs[123].id, job_id_from(1_790_000_000_000, "none"))
+    )
     assert hidden == missing <= 45
     assert client.inspector.place(jobs[123].id, lambda _: True).queue == "q123"
 

@@ -32,10 +32,11 @@ def client(server: EmbeddedServer) -> "redis.Redis":
 def alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+        state = Path(f"/proc/{pid}/stat")
+        return not Path("/proc/self/stat").exists() or state.read_text().rpartition(")")[2].split()[0] != "Z"
+    except (ProcessLookupError, FileNotFoundError):
+        # It may end between the two looks.
         return False
-    state = Path(f"/proc/{pid}/stat")
-    return not state.exists() or state.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 def test_answers_as_soon_as_it_has_started_and_is_gone_once_stopped(folder):

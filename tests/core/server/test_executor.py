@@ -331,7 +331,7 @@ def test_a_server_that_a_long_script_holds_says_so(own, namespace):
         holder.start()
         try:
             with pytest.raises(QueueBusy):
-                wait_until(lambda: enqueue(server) and False, 20, "the server to be busy")
+                wait_until(lambda: enqueue(server) and False, 60, "the server to be busy")
         finally:
             server.client.script_kill()
             holder.join()
@@ -401,8 +401,10 @@ def test_threads_may_share_one(redis_url, namespace):
         assert enqueued(server) == 240
 
 
-def test_a_burst_of_threads_never_opens_more_connections_than_said(proxy, namespace):
-    with Server(Settings(redis_url=proxy.url, namespace=namespace), connections=2) as server:
+def test_a_burst_of_threads_never_opens_more_connections_than_said(proxy, namespace, monkeypatch):
+    # A reply that a busy machine delays would cost its connection.
+    monkeypatch.setattr(idle_connections, "FIRST_ATTEMPT", 10.0)
+    with Server(Settings(redis_url=proxy.url, namespace=namespace, redis_timeout=10.0), connections=2) as server:
         threads = [threading.Thread(target=enqueue, args=(server,)) for _ in range(10)]
         for thread in threads:
             thread.start()

@@ -399,9 +399,10 @@ def test_pauses_grow_while_the_server_stays_unavailable(pipeline, behind, proxy)
     proxy.leave()
     pipeline.add(behind.queue("default").promote(), lambda reply: None)
     deadline = time.monotonic() + 1.5
-    while time.monotonic() < deadline:
+    # On a busy machine the first ones may come late.
+    while time.monotonic() < deadline or proxy.connections < 3:
         turn(pipeline, 0.2)
-    assert 3 <= proxy.connections <= 12
+    assert proxy.connections <= 12
 
 
 # Bells
@@ -552,11 +553,11 @@ def test_a_waiting_caller_is_told_when_the_blocking_pop_is_given_up(blocking_pop
 
 
 def test_a_blocking_pop_that_should_have_ended_long_ago_is_given_up(blocking_pop, behind):
+    before = time.monotonic()
     ring(blocking_pop, behind, block=2)
-    now = time.monotonic()
-    blocking_pop.check(now + 2 + REPLY_TIMEOUT - 0.1)
+    blocking_pop.check(before + 2 + REPLY_TIMEOUT - 0.1)
     assert blocking_pop.waiting
-    blocking_pop.check(now + 2 + REPLY_TIMEOUT + 0.1)
+    blocking_pop.check(time.monotonic() + 2 + REPLY_TIMEOUT + 0.1)
     assert not blocking_pop.waiting
     assert not blocking_pop.connection.connected
 

@@ -40,15 +40,16 @@ def test_a_lookup_that_hangs_ends_at_the_limit_and_the_next_one_does_not_wait(ha
     assert time.monotonic() - began < 10
     threads = threading.active_count()
     assert all(resolver.look_up([server], 20.0) == {} for _ in range(10))
-    assert threading.active_count() == threads
+    # Those of tests before may end meanwhile.
+    assert threading.active_count() <= threads
     hanging.set()
-    wait_until(lambda: resolver.look_up([server], 1.0), 20)
+    wait_until(lambda: resolver.look_up([server], 1.0))
 
 
 def test_the_last_result_is_used_while_a_name_server_hangs(hanging):
     resolver, server = Resolver(), ("hanging.test", 6379)
     hanging.set()
-    known = resolver.look_up([server], 5.0)
+    known = resolver.look_up([server], 60.0)
     assert known
     hanging.clear()
     assert resolver.look_up([server], 0.1) == known
@@ -66,7 +67,7 @@ def test_numeric_addresses_are_resolved_without_a_thread():
     before = threading.active_count()
     found = Resolver().look_up([("127.0.0.1", 1), ("::1", 2)], 0.0)
     assert [places[0][4][:2] for places in found.values()] == [("127.0.0.1", 1), ("::1", 2)]
-    assert threading.active_count() == before
+    assert threading.active_count() <= before
 
 
 def test_an_event_loop_does_not_wait_for_a_name_server_that_hangs(hanging):
@@ -83,7 +84,7 @@ def test_an_event_loop_does_not_wait_for_a_name_server_that_hangs(hanging):
             with suppress(exceptions.ConnectionError):
                 return server.pools.connection("key", socket_connect_timeout=0.5)
 
-        wait_until(connection, 20)
+        wait_until(connection)
 
 
 def test_a_forked_process_does_not_wait_for_its_parents_lookups(hanging):
@@ -92,5 +93,5 @@ def test_a_forked_process_does_not_wait_for_its_parents_lookups(hanging):
     pid = os.fork()
     if not pid:
         hanging.set()
-        os._exit(0 if resolver.look_up([server], 5.0) else 1)
+        os._exit(0 if resolver.look_up([server], 60.0) else 1)
     assert os.waitpid(pid, 0)[1] == 0

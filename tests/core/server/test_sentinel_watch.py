@@ -35,7 +35,7 @@ class Watched:
             if self.selector.get_map().get(key.fd) is key:
                 key.data(mask)
 
-    def until(self, holds, seconds=10.0):
+    def until(self, holds, seconds=60.0):
         def turned():
             self.turn()
             return holds()
