@@ -240,6 +240,7 @@ class QueueNames:
     def _tell_of(self, new: Sequence[str]) -> None:
         """Notify schedulers of new queues, and record them for health checks."""
         newest, alarm = self._keys.newest, self._keys.alarm
+        # A repeat adds names that are there already, which changes nothing.
         self._server.run_each(
             [
                 Command(newest, ("LPUSH", newest, *new[-NEWEST:])),
