@@ -41,14 +41,14 @@ async def run(function: Callable[Parameters, Result], *given: Parameters.args, *
 
 def wait_for(awaitable: Awaitable[Result]) -> Result:
     """Await something in synchronous code that `run` has called."""
-    assert suspending.get() is _sleep, "call it with `run`"
+    assert suspending.get() is wait_for, "call it with `run`"
     return cast("Result", getcurrent().parent.switch(awaitable))
 
 
 def _context() -> Context:
     """Return a copy of the coroutine's context, in which code waits by suspending the coroutine."""
     context = copy_context()
-    context.run(suspending.set, _sleep)
+    context.run(suspending.set, wait_for)
     return context
 
 
@@ -57,10 +57,6 @@ def in_thread_context() -> Context:
     context = copy_context()
     context.run(suspending.set, None)
     return context
-
-
-def _sleep(seconds: float) -> None:
-    wait_for(asyncio.sleep(seconds))
 
 
 def in_threads(threads: Any, function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:

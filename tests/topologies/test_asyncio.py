@@ -12,6 +12,7 @@ from gopher.aio import channels
 from gopher.config.settings import Settings
 from gopher.errors import ServerError
 from gopher.queue.keys import Keys
+from gopher.server import connections
 from tests.topologies.lab import Topology
 from tests.topologies.secured import Site
 from tests.topologies.stack import TIMEOUT
@@ -26,7 +27,8 @@ _QUEUES = ["mail", "sms", "images"]
 @pytest.mark.parametrize("kind", ["rediss+sentinel", "rediss+cluster"])
 def test_calls_share_few_connections(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # The one sentinel may have no processor.
-    monkeypatch.setattr(channels, "CONNECT_TIMEOUT", TIMEOUT)
+    for module in (channels, connections):
+        monkeypatch.setattr(module, "CONNECT_TIMEOUT", TIMEOUT)
 
     async def use(settings: Settings) -> None:
         async with AsyncClient(settings=replace(settings, redis_timeout=TIMEOUT), connections=3) as client:

@@ -69,7 +69,7 @@ def run_before(commands, fleet, url=""):
 def here_at(fleet, release):
     """Make the jobs that commands are about by the API of a release."""
     (address,) = fleet.addresses(release)
-    here = Here(SimpleNamespace(client=fleet.client, address=address))
+    here = Here(SimpleNamespace(client=fleet.client, address=address, events=fleet.events))
     with here.http:
         here.schedule()
         yield here
