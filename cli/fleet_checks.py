@@ -32,7 +32,7 @@ _LATE = 30_000
 _FEW, _LOOKS, _BETWEEN = 20_000, 3, 0.3
 SCHEDULER_MISSING = Finding(NO_SCHEDULER, f"{START_SCHEDULER.capitalize()}.")
 #: Connections of each process (docs/deployment.md); a worker has one more for each queue.
-_OF_API_PROCESS, _OF_WORKER, _OF_SCHEDULER = 4, 1, 3
+_OF_API_PROCESS, _OF_WORKER, _OF_SCHEDULER = 4, 1, 4
 
 
 def connections_needed(gopher: Client, settings: Settings) -> dict[str, int]:

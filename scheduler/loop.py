@@ -49,7 +49,7 @@ class Scheduler:
 
     def __init__(self, settings: Settings, registry: Registry) -> None:
         self._settings = settings
-        self._server = Server(settings, connections=1)
+        self._server = Server(settings, connections=2)
         self._keys = self._server.keys
         self._id = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(4).hex()}"
         self._housekeeper = Housekeeper(self._server, registry, self._id, lambda: list(self._queues))

@@ -39,6 +39,8 @@ class Server(Executor):
         self.keys = Keys(settings.namespace)
         self.installation = Installation(self.keys)
         self._taking_mark = Mutex()
+        #: When the mark was last read while it was taken (monotonic s).
+        self._mark_read_at = 0.0
         #: What this process is, if it publishes that it runs: the API; until when that is published (monotonic s).
         self.part = ""
         self._shown_until = 0.0
@@ -112,13 +114,21 @@ class Server(Executor):
 
     def take_mark(self, reply: Any) -> bool:
         """Process the reply to a read of the mark (see `Installation`); return whether the server was emptied."""
+        arrived = time.monotonic()
         with self._taking_mark:
             if self.installation.is_other(reply):
                 # Another thread may have written or read it while this reply was in flight.
+                if self._mark_read_at > arrived:
+                    # And has noticed what there is to notice.
+                    return False
                 with explained():
-                    reply = self.client.execute_command(*self.installation.read_command().words)
+                    reply = self._read_mark()
             self._show_release()
             return self._take_newest_mark(reply)
+
+    def _read_mark(self) -> Any:
+        self._mark_read_at = time.monotonic()
+        return self.client.execute_command(*self.installation.read_command().words)
 
     def _show_release(self) -> None:
         now = time.monotonic()
@@ -139,7 +149,7 @@ class Server(Executor):
             with suppress(*ERRORS):
                 for command in self.installation.marks():
                     self.client.execute_command(*command.words)
-                self.installation.saw(self.client.execute_command(*self.installation.read_command().words))
+                self.installation.saw(self._read_mark())
         return was_emptied
 
     def queues(self) -> list[str]:

@@ -43,7 +43,7 @@ class IdleConnections:
         connection = self._pop()
         if connection is None:
             connection = self._pool.get_connection()
-            _let_the_kernel_wait(connection, FIRST_ATTEMPT)
+            self._prepare(connection, FIRST_ATTEMPT)
         return connection
 
     def take_proven(self, since: float) -> Any:
@@ -58,8 +58,17 @@ class IdleConnections:
         if connection is None:
             connection = self._pool.get_connection()
             _renew(self._pool, connection, since)
-        _let_the_kernel_wait(connection, connection.socket_timeout)
+        self._prepare(connection, connection.socket_timeout)
         return connection
+
+    def _prepare(self, connection: Any, timeout: float | None) -> None:
+        """Set the timeout of a connection that was taken."""
+        try:
+            _let_the_kernel_wait(connection, timeout)
+        except BaseException:
+            # Another thread has disconnected it, since the master has changed.
+            self._discard(connection)
+            raise
 
     def put_back_proven(self, connection: Any) -> None:
         """Return a connection that `take_proven` has returned."""

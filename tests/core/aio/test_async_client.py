@@ -24,6 +24,7 @@ from gopher.interface import Gopher
 from gopher.jobs.job import new_job_id
 from gopher.jobs.schedule import ScheduleSpec
 from gopher.jobs.submission import InvalidBatch, JobFields
+from gopher.queue.store import Server
 from gopher.server.embedded import EmbeddedServer
 from tests.certificates import HERE, Authority
 from tests.core.proxy import Proxy
@@ -54,6 +55,22 @@ def test_it_has_each_operation_of_the_interface(redis_url: str, kind: type) -> N
     own_way = {"wait", "enqueue_many", "close", "batch"} if kind is Gopher else set()
     for name in declared - deprecated - own_way:
         assert getattr(type(own), name).declared is getattr(kind, name)
+
+
+def test_first_submissions_of_an_installation_read_its_mark_once_together(
+    redis_url: str, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[Server] = []
+    read = Server._read_mark
+    monkeypatch.setattr(Server, "_read_mark", lambda server: (reads.append(server), read(server))[1])
+
+    async def submit(client: AsyncClient) -> None:
+        await asyncio.gather(*(client.enqueue("email", {}) for _ in range(100)))
+        assert (await client.stats()).queue_size == 100
+
+    run(submit, redis_url, namespace)
+    # Those whose own read was answered later read it again.
+    assert 1 <= len(reads) <= 20
 
 
 class Blocked(AssertionError):

@@ -85,6 +85,23 @@ def test_a_coroutine_that_is_cancelled_while_it_waits_for_a_mutex_is_forgotten(m
     assert used == [1, 3]
 
 
+def test_a_mutex_that_is_released_just_before_a_coroutine_waits_for_it_wakes_it(mutex, use, used):
+    class JustReleased(CountingLock):
+        def acquire(self, blocking=True):
+            return super().acquire(blocking) if self.tries else bool(self.count())
+
+        def count(self):
+            self.tries += 1
+
+    mutex._lock = JustReleased()
+
+    async def take():
+        await asyncio.wait_for(run(use, 1), PATIENCE)
+
+    asyncio.run(take())
+    assert used == [1]
+
+
 def test_a_thread_that_releases_a_mutex_wakes_a_coroutine(mutex, use, used):
     held, may_end = threading.Event(), threading.Event()
 
@@ -108,15 +125,15 @@ def test_a_thread_that_releases_a_mutex_wakes_a_coroutine(mutex, use, used):
 
 
 def test_coroutines_of_a_loop_that_was_closed_keep_a_mutex_from_nobody(mutex, use, used):
-    async def leave_one_waiting():
-        await started(run(use, 1))
-
     loop = asyncio.new_event_loop()
-    with mutex:
-        loop.run_until_complete(leave_one_waiting())
-        waiting = asyncio.all_tasks(loop)
-        loop.close()
-    asyncio.run(run(use, 2))
-    assert used == [2]
-    for each in waiting:
-        each._log_destroy_pending = False
+
+    async def wait_behind_it():
+        with mutex:
+            # As if the other loop had been closed while its coroutine was waiting.
+            mutex._waiting.append((loop, loop.create_future()))
+            (waiting,) = await started(run(use, 1))
+            loop.close()
+        await asyncio.wait_for(waiting, PATIENCE)
+
+    asyncio.run(wait_behind_it())
+    assert used == [1]

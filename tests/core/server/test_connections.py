@@ -5,8 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from gopher import Client
 from gopher.config.settings import Settings
 from gopher.queue.store import Server
+from gopher.server import idle_connections
 from gopher.server.connections import Pools
 from gopher.server.idle_connections import FIRST_ATTEMPT
 
@@ -67,6 +69,29 @@ def test_a_connection_that_the_server_has_closed_is_noticed_before_anything_is_s
     again = idle.take()
     again.send_command("CLIENT", "ID")
     assert again.read_response() != number
+
+
+def test_a_client_that_was_closed_connects_again(redis_url, namespace):
+    with Client(redis_url, namespace=namespace, connections=2) as client:
+        for _ in range(3):
+            client.enqueue("email", {})
+            assert client.stats().queue_size > 0
+            client.close()
+        assert not [each for each in client.server.pools._pool._connections if each.is_connected]
+
+
+def test_a_connection_that_another_thread_disconnects_while_it_is_taken_goes_back_to_the_pool(pools, monkeypatch):
+    idle = pools.idle("any")
+
+    def disconnected(*_given):
+        raise AttributeError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(idle_connections, "_let_the_kernel_wait", disconnected)
+        for _ in range(2 * 4):
+            with pytest.raises(AttributeError):
+                idle.take()
+    assert pools.client.ping()
 
 
 def test_a_disconnected_connection_goes_back_to_the_pool(pools):
