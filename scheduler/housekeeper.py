@@ -47,6 +47,8 @@ class Housekeeper:
         self._thread = threading.Thread(target=self._run, name="housekeeper", daemon=True)
         #: Whether the handlers' declarations have been written since the server was last emptied.
         self._declared = False
+        #: How often that was noticed so far.
+        self._times_emptied = 0
         #: At which change of webhooks all queues were told of them (see `Installation.webhooks`).
         self._subscribed: bytes | None = None
         #: The names of the queues at the last check.
@@ -101,7 +103,10 @@ class Housekeeper:
     def _keep_declared(self) -> None:
         """Declare schedules initially, and after the server was emptied."""
         names = set(self._queues())
-        if self._server.look_for_mark():
+        self._server.look_for_mark()
+        # Another thread may have noticed.
+        if self._server.times_emptied != self._times_emptied:
+            self._times_emptied = self._server.times_emptied
             self._declared = False
             self._announcer.hurry()
             # The loop may have noticed the loss already.

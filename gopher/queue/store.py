@@ -41,6 +41,8 @@ class Server(Executor):
         self._taking_mark = Mutex()
         #: When the mark was last read while it was taken (monotonic s).
         self._mark_read_at = 0.0
+        #: How often this process has noticed that the server was emptied.
+        self.times_emptied = 0
         #: What this process is, if it publishes that it runs: the API; until when that is published (monotonic s).
         self.part = ""
         self._shown_until = 0.0
@@ -116,19 +118,40 @@ class Server(Executor):
         """Process the reply to a read of the mark (see `Installation`); return whether the server was emptied."""
         arrived = time.monotonic()
         with self._taking_mark:
-            if self.installation.is_other(reply):
-                # Another thread may have written or read it while this reply was in flight.
-                if self._mark_read_at > arrived:
-                    # And has noticed what there is to notice.
-                    return False
-                with explained():
-                    reply = self._read_mark()
             self._show_release()
-            return self._take_newest_mark(reply)
+            if not self.installation.is_other(reply):
+                was_emptied = self._saw_mark(reply)
+            elif self._mark_read_at > arrived:
+                # Another thread has read it while this reply was in flight, and noticed what there is to notice.
+                return False
+            else:
+                # Another one may have written it since.
+                with explained():
+                    was_emptied = self._read_mark()
+            self._write_missing_mark()
+            return was_emptied
 
-    def _read_mark(self) -> Any:
-        self._mark_read_at = time.monotonic()
-        return self.client.execute_command(*self.installation.read_command().words)
+    def _read_mark(self) -> bool:
+        began = time.monotonic()
+        was_emptied = self._saw_mark(self.client.execute_command(*self.installation.read_command().words))
+        # Not before it has succeeded: otherwise others have to notice.
+        self._mark_read_at = began
+        return was_emptied
+
+    def _saw_mark(self, reply: Any) -> bool:
+        was_emptied = self.installation.saw(reply)
+        if was_emptied:
+            self.times_emptied += 1
+            self.names.lose()
+        return was_emptied
+
+    def _write_missing_mark(self) -> None:
+        if self.installation.is_untold or not self.installation.id:
+            # A failure to write it now is not a reason to reject a job: the next check writes it.
+            with suppress(*ERRORS):
+                for command in self.installation.marks():
+                    self.client.execute_command(*command.words)
+                self._read_mark()
 
     def _show_release(self) -> None:
         now = time.monotonic()
@@ -139,18 +162,6 @@ class Server(Executor):
             # Only `doctor` asks for it.
             with suppress(*ERRORS):
                 self.client.execute_command(*show_release(self.keys, self.part, time.time() * 1000).words)
-
-    def _take_newest_mark(self, reply: Any) -> bool:
-        was_emptied = self.installation.saw(reply)
-        if was_emptied:
-            self.names.lose()
-        if self.installation.is_untold or reply[0] is None:
-            # A failure to write it now is not a reason to reject a job: the next check writes it.
-            with suppress(*ERRORS):
-                for command in self.installation.marks():
-                    self.client.execute_command(*command.words)
-                self.installation.saw(self._read_mark())
-        return was_emptied
 
     def queues(self) -> list[str]:
         """Return the names of all queues, sorted."""

@@ -235,9 +235,9 @@ class Pools:
             for pool in self._node_pools | node_pools(self._cluster):
                 pool.retire()
         if not self.clustered:
-            for idle in self._idle.values():
-                idle.clear()
             self._pool.disconnect()
+        for idle in list(self._idle.values()):
+            idle.clear()
         if self._sentinel is not None:
             self._sentinel.close()
 

@@ -13,7 +13,7 @@ from gopher.compat import free_places, socket_of
 
 from .errors import CONNECTION_ERRORS
 from .exchange import read_reply
-from .redis_py import BlockingConnectionPool, ConnectionPool
+from .redis_py import BlockingConnectionPool, ConnectionPool, exceptions
 
 #: Seconds of idleness after which a connection is checked before use: something on the way may have forgotten it, and
 #: drops what is sent without a reply.
@@ -65,9 +65,11 @@ class IdleConnections:
         """Set the timeout of a connection that was taken."""
         try:
             _let_the_kernel_wait(connection, timeout)
-        except BaseException:
-            # Another thread has disconnected it, since the master has changed.
+        except BaseException as error:
             self._discard(connection)
+            if isinstance(error, AttributeError):
+                # Another thread has disconnected it, since the master has changed.
+                raise exceptions.ConnectionError("the connection was closed meanwhile") from error
             raise
 
     def put_back_proven(self, connection: Any) -> None:
@@ -104,14 +106,18 @@ class IdleConnections:
         self.clear()
 
     def clear(self) -> None:
+        self._leave_to_the_parent()
         while self._idle:
             self._discard(self._idle.pop())
 
-    def _pop(self) -> Any:
+    def _leave_to_the_parent(self) -> None:
+        """Forget the connections of before a fork."""
         if self._owner != os.getpid():
-            # After a fork: the connections are the parent's.
             self._idle.clear()
             self._owner = os.getpid()
+
+    def _pop(self) -> Any:
+        self._leave_to_the_parent()
         while self._idle:
             try:
                 connection = self._idle.pop()

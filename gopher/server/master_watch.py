@@ -171,6 +171,7 @@ class SentinelGroup:
         self._address = address
         self._connections = OpenConnections()
         self._watch = MasterWatch.of(address, self._connections)
+        self._is_closed = False
 
     @property
     def options(self) -> dict[str, Any]:
@@ -197,11 +198,13 @@ class SentinelGroup:
 
     def close(self) -> None:
         self._current().forget(self._connections)
+        self._is_closed = True
 
     def _current(self) -> MasterWatch:
-        # After a fork: the watch is the parent's.
-        if self._watch.pid != os.getpid():
+        # After a fork: the watch is the parent's. After `close`: it is used again.
+        if self._is_closed or self._watch.pid != os.getpid():
             self._watch = MasterWatch.of(self._address, self._connections)
+            self._is_closed = False
         return self._watch
 
 

@@ -8,7 +8,7 @@ from redis import Redis
 from gopher.config.settings import Settings
 from tests.helpers import wait_until
 
-#: Seconds within which a scheduler does everything that it does regularly, but for sweeping files.
+#: Seconds within which a scheduler has done everything once, but for sweeping files.
 A_WHILE = 4.0
 
 
@@ -25,5 +25,9 @@ def test_a_scheduler_has_as_many_connections_as_doctor_counts(own_server, own_cl
 
         wait_until(lambda: connections() == needed)
         until = time.monotonic() + A_WHILE
-        wait_until(lambda: connections() != needed or time.monotonic() > until)
-        assert connections() == needed
+        most = needed
+        while time.monotonic() < until:
+            most = max(most, connections())
+        # One may be opened again just now.
+        wait_until(lambda: connections() == needed)
+        assert most == needed

@@ -13,8 +13,6 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from redis import Redis
-
 from gopher.server.embedded import EmbeddedServer
 from tests.faults.resp import Splitter, words
 from tests.helpers import free_ports, wait_until
@@ -172,11 +170,6 @@ class ManagedServer:
         command = [sys.executable, "-m", "tests.topologies.managed", str(self.server.socket_path), str(self.port)]
         self._process = subprocess.Popen([*command, json.dumps(asdict(plan))], cwd=ROOT)
         wait_until(self._listens, 60, "the proxy")
-
-    def clients(self) -> int:
-        """Return how many connections the server has, without the one that asks."""
-        with Redis.from_url(self.server.url) as direct:
-            return int(direct.info("clients")["connected_clients"]) - 1
 
     def _listens(self) -> bool:
         with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1.0):

@@ -64,11 +64,13 @@ def test_first_submissions_of_an_installation_read_its_mark_once_together(
     read = Server._read_mark
     monkeypatch.setattr(Server, "_read_mark", lambda server: (reads.append(server), read(server))[1])
 
-    async def submit(client: AsyncClient) -> None:
-        await asyncio.gather(*(client.enqueue("email", {}) for _ in range(100)))
-        assert (await client.stats()).queue_size == 100
+    async def submit() -> None:
+        settings = replace(Settings.for_client(redis_url, namespace=namespace), redis_timeout=30.0)
+        async with AsyncClient(settings=settings) as client:
+            await asyncio.gather(*(client.enqueue("email", {}) for _ in range(100)))
+            assert (await client.stats()).queue_size == 100
 
-    run(submit, redis_url, namespace)
+    asyncio.run(submit())
     # Those whose own read was answered later read it again.
     assert 1 <= len(reads) <= 20
 

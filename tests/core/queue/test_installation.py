@@ -1,10 +1,17 @@
 """A server that was emptied: what a process has made known it makes known again, and people are told."""
 
-import pytest
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+from gopher.scheduler.housekeeper import Housekeeper
+from redis import exceptions
+
+from gopher.base.waiting import Mutex
 from gopher.client import Client
 from gopher.config.settings import Settings
-from gopher.errors import JobNotFound
+from gopher.errors import JobNotFound, QueueUnavailable
+from gopher.jobs.handlers import Registry, handler
 from gopher.queue import installation, names
 from gopher.queue.installation import TOLD_FOR, notice
 from gopher.queue.preflight import check_server
@@ -53,6 +60,60 @@ def test_a_reply_from_before_another_thread_wrote_the_mark_is_no_loss(client):
     assert not server.look_for_mark()
     assert not server.take_mark(overtaken)
     assert told(client) == []
+
+
+class WaitedFor(Mutex):
+    """A mutex that tells when a second one waits for it."""
+
+    def __init__(self):
+        super().__init__()
+        self.entries, self.is_waited_for = 0, threading.Event()
+
+    def __enter__(self):
+        self.entries += 1
+        if self.entries > 1:
+            self.is_waited_for.set()
+        super().__enter__()
+
+
+def test_what_a_failed_read_does_not_notice_is_noticed_by_the_thread_that_waits_for_it(client, monkeypatch):
+    client.enqueue("t", {})
+    empty(client)
+    server = client.server
+    server._taking_mark = taking = WaitedFor()
+    read = server.client.execute_command
+    of_an_emptied_server = read(*server.installation.read_command().words)
+    with ThreadPoolExecutor(1) as executor:
+        others, failed = [], []
+
+        def before_it_reads():
+            if not others:
+                others.append(executor.submit(server.take_mark, of_an_emptied_server))
+                assert taking.is_waited_for.wait(60)
+
+        def fails_once(*words, **options):
+            if not failed:
+                failed.append(words)
+                raise exceptions.ConnectionError("lost")
+            return read(*words, **options)
+
+        monkeypatch.setattr(server, "_show_release", before_it_reads)
+        monkeypatch.setattr(server.client, "execute_command", fails_once)
+        with pytest.raises(QueueUnavailable):
+            server.take_mark(of_an_emptied_server)
+        assert others[0].result(60)
+    assert list(client.stats().queues) == ["default"]
+
+
+def test_handlers_schedules_are_declared_again_also_if_another_thread_was_the_first_to_notice(client, namespace):
+    registry = Registry()
+    handler("nightly", into=registry, cron="@daily")(lambda job, payload: None)
+    housekeeper = Housekeeper(client.server, registry, "s1", list)
+    housekeeper.declare()
+    empty(client)
+    assert client.server.look_for_mark()
+    housekeeper.declare()
+    assert [schedule.name for schedule in client.schedules.all()] == ["nightly"]
 
 
 def test_a_client_alone_marks_a_server_where_no_process_has_started_yet(client):

@@ -2,8 +2,10 @@
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
+from redis import exceptions
 
 from gopher import Client
 from gopher.config.settings import Settings
@@ -72,7 +74,8 @@ def test_a_connection_that_the_server_has_closed_is_noticed_before_anything_is_s
 
 
 def test_a_client_that_was_closed_connects_again(redis_url, namespace):
-    with Client(redis_url, namespace=namespace, connections=2) as client:
+    settings = replace(Settings.for_client(redis_url, namespace=namespace), redis_timeout=30.0)
+    with Client(settings=settings, connections=2) as client:
         for _ in range(3):
             client.enqueue("email", {})
             assert client.stats().queue_size > 0
@@ -89,9 +92,27 @@ def test_a_connection_that_another_thread_disconnects_while_it_is_taken_goes_bac
     with monkeypatch.context() as patch:
         patch.setattr(idle_connections, "_let_the_kernel_wait", disconnected)
         for _ in range(2 * 4):
-            with pytest.raises(AttributeError):
+            with pytest.raises(exceptions.ConnectionError):
                 idle.take()
     assert pools.client.ping()
+
+
+def test_a_forked_process_closes_a_client_without_touching_its_parents_connections(redis_url, namespace):
+    settings = replace(Settings.for_client(redis_url, namespace=namespace), redis_timeout=30.0)
+    with Client(settings=settings, connections=2) as client:
+        client.enqueue("email", {})
+        assert client.server.pools.idle("any")._idle
+        pid = os.fork()
+        if pid == 0:
+            try:
+                client.close()
+                os._exit(0)
+            finally:
+                os._exit(1)
+        assert os.waitpid(pid, 0)[1] == 0
+        connection = client.server.pools.idle("any")._idle[0]
+        connection.send_command("PING")
+        assert connection.read_response() == b"PONG"
 
 
 def test_a_disconnected_connection_goes_back_to_the_pool(pools):

@@ -126,6 +126,18 @@ def test_all_clients_of_a_process_share_one_watch_which_ends_with_the_last(setti
     wait_until(lambda: threading.active_count() <= before + 1, 20)
 
 
+def test_a_client_that_is_used_after_it_was_closed_follows_its_master_again(server, sentinel, masters):
+    others = watching()
+    use_until(server, lambda: watching() == others + 1)
+    server.close()
+    assert watching() == others
+    use_until(server, lambda: watching() == others + 1 and sentinel.subscribers)
+    assert port_of(server) == masters[0]
+    switch(sentinel, masters)
+    wait_until(lambda: clients(masters[0]) == 0, 20)
+    assert port_of(server) == masters[1]
+
+
 def test_a_short_command_starts_no_thread(settings, sentinel):
     with Server(settings) as server:
         for _ in range(3):
