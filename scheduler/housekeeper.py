@@ -105,12 +105,14 @@ class Housekeeper:
         names = set(self._queues())
         self._server.look_for_mark()
         # Another thread may have noticed.
-        if self._server.times_emptied != self._times_emptied:
-            self._times_emptied = self._server.times_emptied
+        noticed = self._server.times_emptied
+        if noticed != self._times_emptied:
             self._declared = False
             self._announcer.hurry()
             # The loop may have noticed the loss already.
-            self._server.names.restore(names | self._names)
+            self._names |= names
+            self._server.names.restore(self._names)
+            self._times_emptied = noticed
         self._names = names
         if self._announcer.is_due():
             self._announce()

@@ -230,10 +230,11 @@ class Pools:
             self.refresh()
 
     def close(self) -> None:
+        """Close all connections. The next call opens others."""
         if self._cluster is not None:
-            self._cluster.close()
+            # Not redis-py's client itself, which would forget how to find keys.
             for pool in self._node_pools | node_pools(self._cluster):
-                pool.retire()
+                pool.disconnect()
         if not self.clustered:
             self._pool.disconnect()
         for idle in list(self._idle.values()):

@@ -108,7 +108,12 @@ class IdleConnections:
     def clear(self) -> None:
         self._leave_to_the_parent()
         while self._idle:
-            self._discard(self._idle.pop())
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                # Another thread has taken it.
+                return
+            self._discard(connection)
 
     def _leave_to_the_parent(self) -> None:
         """Forget the connections of before a fork."""
@@ -122,15 +127,18 @@ class IdleConnections:
             try:
                 connection = self._idle.pop()
             except IndexError:
-                # Another thread has created it.
+                # Another thread has taken it.
                 break
-            if self._speaks(connection):
-                # The server has closed it, which is better noticed before sending.
-                self._discard(connection)
-            elif is_alive(connection):
-                return connection
-            else:
-                self._discard(connection)
+            try:
+                # If it does, the server has closed it, which is better noticed before sending.
+                speaks = self._speaks(connection)
+                if not speaks and is_alive(connection):
+                    return connection
+            except (AttributeError, OSError, ValueError):
+                # Another thread has disconnected it.
+                speaks = True
+            self._discard(connection)
+            if not speaks:
                 # The others may be as dead, and each check takes a while.
                 self.clear()
         return None

@@ -42,6 +42,8 @@ class MasterWatch:
         self._how = access_of(address)[1], address.address_map
         self._sentinels = Sentinels(address.hosts, address.service, *self._how)
         self._pools: WeakSet[OpenConnections] = WeakSet()
+        #: Those whose end may end the watch, also if they are watched again after they were closed.
+        self._ended_by: WeakSet[OpenConnections] = WeakSet()
         # Reentrant, since garbage collection may call `leave` at any time.
         self._guard = threading.RLock()
         #: When to look at the sentinels next; infinity while `_watch` does.
@@ -64,8 +66,10 @@ class MasterWatch:
             watch = _shared.get(key) or _shared.setdefault(key, cls(address))
         with watch._guard:
             watch._pools.add(connections)
-        # Not when the process ends: the thread ends with it.
-        finalize(connections, watch.leave).atexit = False
+            if connections not in watch._ended_by:
+                watch._ended_by.add(connections)
+                # Not when the process ends: the thread ends with it.
+                finalize(connections, watch.leave).atexit = False
         return watch
 
     def locate(self, limit: float) -> Address:
@@ -203,8 +207,9 @@ class SentinelGroup:
     def _current(self) -> MasterWatch:
         # After a fork: the watch is the parent's. After `close`: it is used again.
         if self._is_closed or self._watch.pid != os.getpid():
-            self._watch = MasterWatch.of(self._address, self._connections)
+            # Before it is watched: another thread may close it again.
             self._is_closed = False
+            self._watch = MasterWatch.of(self._address, self._connections)
         return self._watch
 
 

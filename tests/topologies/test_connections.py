@@ -7,6 +7,7 @@ import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,16 @@ def connections(topology) -> int:
     """Return how many clients the nodes count, their own replicas and sentinels left out."""
     nodes = [node for node in topology.nodes if node.server.running]
     return sum(len(node.client.client_list(_type="normal")) for node in nodes)
+
+
+def test_a_client_that_was_closed_connects_again(topology, namespace):
+    settings = replace(Settings.for_client(topology.url, namespace=namespace), redis_timeout=TIMEOUT)
+    with Client(settings=settings) as client:
+        for number in range(1, 3):
+            jobs = [client.enqueue("email", {}, queue=queue) for queue in QUEUES]
+            assert client.stats().queue_size == number * len(QUEUES)
+            assert {client.job(job_id).status for job_id in jobs} == {"pending"}
+            client.close()
 
 
 def test_connections_outside_the_pools_are_never_counted(server):

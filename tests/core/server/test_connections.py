@@ -97,6 +97,17 @@ def test_a_connection_that_another_thread_disconnects_while_it_is_taken_goes_bac
     assert pools.client.ping()
 
 
+def test_an_idle_connection_that_another_thread_disconnects_is_not_taken(pools):
+    idle = pools.idle("any")
+    taken = [idle.take() for _ in range(4)]
+    for connection in taken:
+        idle.put(connection)
+    for connection in taken:
+        connection.disconnect()
+    again = [idle.take() for _ in range(4)]
+    assert all(connection.is_connected for connection in again)
+
+
 def test_a_forked_process_closes_a_client_without_touching_its_parents_connections(redis_url, namespace):
     settings = replace(Settings.for_client(redis_url, namespace=namespace), redis_timeout=30.0)
     with Client(settings=settings, connections=2) as client:
@@ -111,6 +122,8 @@ def test_a_forked_process_closes_a_client_without_touching_its_parents_connectio
                 os._exit(1)
         assert os.waitpid(pid, 0)[1] == 0
         connection = client.server.pools.idle("any")._idle[0]
+        # With the timeout of the settings.
+        idle_connections._let_python_wait(connection)
         connection.send_command("PING")
         assert connection.read_response() == b"PONG"
 

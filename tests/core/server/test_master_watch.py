@@ -130,12 +130,12 @@ def test_a_client_that_is_used_after_it_was_closed_follows_its_master_again(serv
     others = watching()
     use_until(server, lambda: watching() == others + 1)
     server.close()
-    assert watching() == others
-    use_until(server, lambda: watching() == others + 1 and sentinel.subscribers)
+    wait_until(lambda: watching() == others, 20)
+    use_until(server, lambda: watching() == others + 1)
     assert port_of(server) == masters[0]
     switch(sentinel, masters)
     wait_until(lambda: clients(masters[0]) == 0, 20)
-    assert port_of(server) == masters[1]
+    wait_until(lambda: reaches(server, masters[1]), 20)
 
 
 def test_a_short_command_starts_no_thread(settings, sentinel):
