@@ -12,7 +12,7 @@ PATIENCE = 60
 
 
 class CountingLock:
-    """A lock that counts how often somebody tries to take it."""
+    """A lock that counts the attempts to take it."""
 
     def __init__(self) -> None:
         self._lock, self.tries = threading.Lock(), 0
@@ -87,11 +87,13 @@ def test_a_coroutine_that_is_cancelled_while_it_waits_for_a_mutex_is_forgotten(m
 
 def test_a_mutex_that_is_released_just_before_a_coroutine_waits_for_it_wakes_it(mutex, use, used):
     class JustReleased(CountingLock):
-        def acquire(self, blocking=True):
-            return super().acquire(blocking) if self.tries else bool(self.count())
+        """A lock that is held at the first attempt, and free a moment later."""
 
-        def count(self):
-            self.tries += 1
+        def acquire(self, blocking=True):
+            if not self.tries:
+                self.tries += 1
+                return False
+            return super().acquire(blocking)
 
     mutex._lock = JustReleased()
 
@@ -124,7 +126,7 @@ def test_a_thread_that_releases_a_mutex_wakes_a_coroutine(mutex, use, used):
     assert used == [1]
 
 
-def test_coroutines_of_a_loop_that_was_closed_keep_a_mutex_from_nobody(mutex, use, used):
+def test_a_mutex_passes_over_the_coroutines_of_a_loop_that_was_closed(mutex, use, used):
     loop = asyncio.new_event_loop()
 
     async def wait_behind_it():

@@ -105,7 +105,7 @@ def test_what_a_failed_read_does_not_notice_is_noticed_by_the_thread_that_waits_
     assert list(client.stats().queues) == ["default"]
 
 
-def test_handlers_schedules_are_declared_again_also_if_another_thread_was_the_first_to_notice(client, namespace):
+def test_handlers_schedules_are_declared_again_also_if_another_thread_was_the_first_to_notice(client):
     registry = Registry()
     handler("nightly", into=registry, cron="@daily")(lambda job, payload: None)
     housekeeper = Housekeeper(client.server, registry, "s1", list)
