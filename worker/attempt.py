@@ -7,7 +7,7 @@ import msgspec
 
 from gopher.files.job_files import StoredJobFiles
 from gopher.files.large_payloads import payload_file
-from gopher.jobs.job import NO_METADATA, Envelope, Job, Reporter
+from gopher.jobs.job import NO_METADATA, Envelope, Job, Reporter, died_of_memory
 from gopher.queue.replies import FetchedJob
 from gopher.telemetry.trace_context import trace_id
 
@@ -58,11 +58,6 @@ def _decoded(parents: dict[str, bytes]) -> dict[str, Any]:
 def failures(job: FetchedJob) -> int:
     """Return how many attempts have failed with this one: all but those that crashed or were lost."""
     return max(job.attempt - len(job.crashes) - job.lost, 1)
-
-
-def died_of_memory(how: str) -> bool:
-    """Return whether a child died for lack of memory; `how` is what its job's record has of it."""
-    return "memory" in how
 
 
 def runs_alone(job: FetchedJob) -> bool:

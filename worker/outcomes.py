@@ -6,10 +6,11 @@ from collections.abc import Mapping
 import msgspec
 
 from gopher.config.settings import Settings
+from gopher.jobs.job import died_of_memory
 from gopher.server.crashpoints import reached
 from gopher.telemetry.logs import get_logger
 
-from .attempt import died_of_memory, runs_alone
+from .attempt import runs_alone
 from .children.crash_reports import crash_report, place_of
 from .children.handle import ChildHandle
 from .children.oom_kills import OomKills
@@ -95,7 +96,7 @@ class Outcomes:
         if self._admission is not None:
             outcome = self._admission.ended(child, running, outcome)
         if self.preemption is not None and outcome.usage is not None:
-            self.preemption.note_memory(running, outcome.usage.peak)
+            self.preemption.note_memory(running, outcome.usage.peak - child.fresh)
         return outcome
 
     def _decide_on_failure(self, running: Running, outcome: Failed) -> Decision:

@@ -88,10 +88,10 @@ class Preemption:
         self._guard.maintain(now)
         self._crew.pool.spares = self._crew.pool.most_spares = 1
 
-    def note_memory(self, running: Running, peak: int) -> None:
-        """Learn from the memory that a finished attempt had at its peak (bytes)."""
+    def note_memory(self, running: Running, need: int) -> None:
+        """Learn from the bytes by which a child has grown at most during a finished attempt."""
         if is_urgent(running):
-            self._needed = max(self._needed, peak)
+            self._needed = max(self._needed, need)
 
     # What is frozen
 
@@ -238,10 +238,9 @@ class Preemption:
     def _may_be_frozen(self, child: ChildHandle) -> bool:
         head = child.jobs[0]
         is_ending = head.interrupted or head.stack_asked or child.killed or runs_alone(head.job)
-        # One that is asked for its stack answers first.
-        return (
-            self._is_preemptible(head) and not is_ending and not child.stacks.asked_at and head.frozen < self._longest
-        )
+        # One that is asked for its stack answers first; what an earlier job was asked for does not count.
+        is_asked = child.stacks.asked_at >= head.started
+        return self._is_preemptible(head) and not is_ending and not is_asked and head.frozen < self._longest
 
     def _is_preemptible(self, running: Running) -> bool:
         return running.handler is not None and running.handler.preemptible and not is_urgent(running)

@@ -44,6 +44,10 @@ class StackRequests:
                     self._waiting[child.pid] = (child, head)
                 else:
                     self._answer(head, StackAnswer(problem="its process can't tell: a handler has closed its files"))
+                return
+        for running in self._crew.held:
+            if (running.job.id, running.queue) == (command.job_id, queue):
+                self._answer(running, StackAnswer(problem="it has not started: it waits for memory in its worker"))
 
     def check(self, now: float) -> None:
         """Send the answers that are complete."""

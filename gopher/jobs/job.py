@@ -87,6 +87,11 @@ def with_field(envelope: bytes, field: bytes) -> bytes:
     return b"%s%s%s}" % (envelope[:-1], b"" if envelope == b"{}" else b",", field)
 
 
+def died_of_memory(how: str) -> bool:
+    """Return whether a child died for lack of memory; `how` is what its job's record has of it (`crashes`)."""
+    return "memory" in how
+
+
 class NewJob(msgspec.Struct, frozen=True, gc=False):
     """A job to be stored in a queue.
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from gopher.base.latencies import file_class
-from gopher.jobs.job import read_envelope
+from gopher.jobs.job import died_of_memory, read_envelope
 from gopher.jobs.models import Reason, WorkerMemory, WorkerView
 
 from .memory_wait import Wait, wait_for_memory
@@ -17,11 +17,8 @@ def memory_reason(workers: Collection[WorkerView], record: Mapping[str, str]) ->
         return None
     held = _wait(record)
     files = read_envelope(record.get("envelope", "").encode()).files.values()
-    names = (f"{job_type}/{file_class(sum(file.size for file in files))}", job_type)
-    needs = [
-        held.needs if held is not None else next((memory.needs[name] for name in names if name in memory.needs), 0)
-        for memory in admitting
-    ]
+    of_files = file_class(sum(file.size for file in files))
+    needs = [held.needs if held is not None else _need(memory.needs, job_type, of_files) for memory in admitting]
     if any(need <= memory.free for need, memory in zip(needs, admitting, strict=True)):
         return None
     free = [memory.free for memory in admitting]
@@ -29,10 +26,27 @@ def memory_reason(workers: Collection[WorkerView], record: Mapping[str, str]) ->
     return Reason("memory", f"needs {in_mib(min(needs))}, {at_most}{in_mib(max(free))} free on each worker")
 
 
+def held_reason(worker: str, record: Mapping[str, str]) -> Reason:
+    """Return what a job waits for that `is_held`."""
+    if died_of_memory(record.get("crashes", "")):
+        what = "no other job runs there: it was killed for lack of memory before"
+    else:
+        what = "there is memory for it; jobs that have waited for longer may start before it"
+    return Reason("held", f"the worker {worker} holds it until {what}")
+
+
 def is_held(record: Mapping[str, str]) -> bool:
     """Return whether a job's record says that it waits for memory in its worker."""
     wait = _wait(record)
     return wait is not None and wait.until is None
+
+
+def _need(needs: Mapping[str, int], job_type: str, of_files: int) -> int:
+    """Return what a worker says that a job with files of a class needs: as those with the next larger ones."""
+    named = ((name.removeprefix(f"{job_type}/"), need) for name, need in needs.items())
+    classes = {int(name): need for name, need in named if name.isdecimal() and name.isascii()}
+    larger = min((each for each in classes if each >= of_files > 0 or each == of_files), default=None)
+    return needs.get(job_type, 0) if larger is None else classes[larger]
 
 
 def _wait(record: Mapping[str, str]) -> Wait | None:

@@ -20,7 +20,7 @@ from .advice import change_limit, end_throttling, resume_queue, resume_type, sta
 from .frozen import read_frozen
 from .histogram import latency_of, with_earlier
 from .jobs import Inspector
-from .memory_reasons import is_held, memory_reason
+from .memory_reasons import held_reason, is_held, memory_reason
 
 #: Maximum number of list entries searched for the job; beyond that its position is given as "more than".
 _LOOK = 100_000
@@ -144,11 +144,10 @@ def _reasons(look: _Look, queue: str, workers: list[WorkerView], *, sees_all: bo
             since = _at(frozen.since)
             yield Reason("frozen", f"it is frozen since {since}: a job of high priority runs in its place")
         worker = look.record.get("token", "").rpartition(".")[0]
-        if is_held(look.record) and (
-            lack := memory_reason([each for each in workers if each.id == worker], look.record)
-        ):
-            yield lack
-            yield Reason("held", f"the worker {worker} holds it until there is memory for it")
+        if is_held(look.record):
+            if lack := memory_reason([each for each in workers if each.id == worker], look.record):
+                yield lack
+            yield held_reason(worker, look.record)
             return
         yield Reason("running", f"it has been running on {worker} since {_at(look.record['started'])}")
     elif "waiting_for" in look.record and state in WAITING:

@@ -34,6 +34,12 @@ def grow(job: Job, payload: dict) -> int:
     return len(kept)
 
 
+@handler("refused")
+def refused(job: Job, payload: dict) -> None:
+    note_started(job.id)
+    raise MemoryError
+
+
 @handler("small")
 def small(job: Job, payload: dict) -> int:
     return os.getpid()

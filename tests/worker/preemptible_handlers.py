@@ -1,12 +1,18 @@
 """Long jobs that may be frozen, and urgent ones. Those with a `mark` write their pid into that file when they begin."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+from gopher.worker.children.stacks import SIGNAL
+
 from gopher import Job, handler
+
+#: What all processes of a worker share, as large libraries are.
+_BALLAST = os.urandom(1) * (int(os.environ.get("BALLAST", "0")) * 2**20)
 
 
 def _begun(payload: dict) -> None:
@@ -37,6 +43,15 @@ def deaf(job: Job, payload: dict) -> None:
             time.sleep(60)
         except BaseException:  # noqa: BLE001
             continue
+
+
+@handler("mute", timeout="10m")
+def mute(job: Job, payload: dict) -> None:
+    """Do not answer who asks for its stack."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {SIGNAL})
+    _begun(payload)
+    while not os.path.exists(payload["until"]):
+        time.sleep(0.01)
 
 
 @handler("family", preemptible=True, timeout="10m")

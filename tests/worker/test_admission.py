@@ -7,6 +7,7 @@ import pytest
 
 from gopher.base.latencies import file_class
 from gopher.base.times import from_rfc3339
+from gopher.errors import JobConflict
 from tests.helpers import wait_until, wait_until_started
 from tests.worker.processes import error_of
 
@@ -69,6 +70,21 @@ def test_a_job_that_does_not_fit_waits_while_others_pass_it_by(client, start_adm
     assert from_rfc3339(ended.memory_wait.until) <= from_rfc3339(ended.started_at) + 1
 
 
+def test_small_jobs_get_by_however_many_large_ones_came_before_them(client, start_admitting, tmp_path):
+    learn(client, "fill", 250)
+    start_admitting(400)
+    first = fill(client, 1, tmp_path / "until")
+    wait_until_started(first)
+    large = [fill(client, 1, tmp_path / "until") for _ in range(40)]
+    wait_until(lambda: sum(len(view.admission.held) for view in client.workers()) >= 16)
+    small = [client.enqueue("small", {}), client.enqueue("small", {}, priority="high")]
+    assert {client.wait(each, 30).status for each in small} == {"completed"}
+    assert client.job(first).status == "processing"
+    (tmp_path / "until").touch()
+    ended = [client.wait(each, 60) for each in large]
+    assert {(view.status, view.attempts) for view in ended} == {("completed", 1)}
+
+
 def test_held_jobs_are_requeued_when_the_worker_stops_and_cancelled_when_that_is_asked(
     client, start_admitting, tmp_path
 ):
@@ -102,11 +118,59 @@ def test_a_job_that_exceeds_the_memory_runs_once_more_alone_and_dies_with_its_fi
     assert error["permanent"]
 
 
+def test_a_job_that_waits_to_run_alone_says_so_and_has_no_stack(client, start_admitting, start_scheduler, tmp_path):
+    start_scheduler()
+    learn(client, "fill", 2)
+    learn(client, "refused", 2)
+    start_admitting(300)
+    first = fill(client, 2, tmp_path / "until")
+    wait_until_started(first)
+    job_id = client.enqueue("refused", {}, max_retries=0)
+    reasons = wait_until(lambda: (found := client.why(job_id)) and found[-1].code == "held" and found, 60)
+    assert [each.code for each in reasons] == ["held"]
+    assert "until no other job runs there: it was killed for lack of memory before" in reasons[0].message
+    with pytest.raises(JobConflict, match="it has not started: it waits for memory in its worker"):
+        client.fleet.stack(job_id)
+    (tmp_path / "until").touch()
+    assert client.wait(job_id, 60).attempts == 2
+
+
+def test_a_job_that_the_system_kills_before_it_was_looked_at_has_its_figure(
+    client, start_admitting, start_scheduler, tmp_path
+):
+    start_scheduler()
+    kills = tmp_path / "kills"
+    kills.touch()
+    start_admitting(1000, GOPHER_HANDLERS="tests.worker.oom_handlers", KILLS=str(kills))
+    error = error_of(client.wait(client.enqueue("burst", {"megabytes": 200}), 60))
+    used = re.search(r"killed by the system after it had (\d+) MiB", error["message"])
+    assert 200 < int(used[1]) < 400
+    needs = wait_until(lambda: client.workers()[0].admission.needs)
+    assert 200 * MIB < needs["burst"] < 400 * MIB
+
+
+def test_jobs_without_files_need_what_those_without_files_have_needed(client, start_admitting, tmp_path):
+    learn(client, "fill", 250, files=10 * MIB)
+    learn(client, "fill", 30)
+    start_admitting(400)
+    wait_until_started(fill(client, 220, tmp_path / "until"))
+
+    def shown():
+        (view,) = client.workers()
+        return view.admission.free < view.admission.needs.get("fill", 0) and view.admission
+
+    admission = wait_until(shown)
+    assert admission.needs["fill/0"] < 60 * MIB < admission.free
+    client.flow.pause_queue("default")
+    assert "memory" not in {each.code for each in client.why(client.enqueue("fill", {}))}
+    (tmp_path / "until").touch()
+
+
 @pytest.mark.deep
 def test_files_are_counted_by_class(client, start_admitting):
     learn(client, "fill", 150, files=10 * MIB)
     learn(client, "fill", 30)
     start_admitting(1000)
-    both = {"fill", f"fill/{file_class(10 * MIB)}"}
-    needs = wait_until(lambda: (found := client.workers()[0].admission.needs).keys() == both and found)
+    names = {"fill", "fill/0", f"fill/{file_class(10 * MIB)}"}
+    needs = wait_until(lambda: (found := client.workers()[0].admission.needs).keys() == names and found)
     assert needs["fill"] == max(needs.values())

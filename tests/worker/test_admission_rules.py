@@ -73,9 +73,9 @@ def test_types_with_short_jobs_need_nothing():
 # What starts
 
 
-def job(number, job_type, priority="normal", crashes=()):
+def job(number, job_type, priority="normal", crashes=(), attempt=1):
     made = some_job(number)
-    made.job = FetchedJob(f"id-{number}", f"w.{number}", job_type, priority, 1, tuple(crashes))
+    made.job = FetchedJob(f"id-{number}", f"w.{number}", job_type, priority, attempt, tuple(crashes))
     return made
 
 
@@ -171,6 +171,26 @@ def test_nothing_passes_by_what_is_due(worker):
     assert worker.hand_out(now=PATIENCE) == ([2, 3], [])
 
 
+def test_what_an_earlier_attempt_has_waited_does_not_count(worker):
+    assert worker.hand_out(job(1, "t600"), job(2, "t600")) == ([1], [2])
+    # Given back, and run by another worker.
+    worker.crew.held.clear()
+    assert worker.hand_out(job(2, "t600", attempt=2), now=PATIENCE) == ([1], [2])
+    assert worker.hand_out(job(3, "t10"), now=PATIENCE) == ([1, 3], [2])
+
+
+def test_a_job_that_starts_at_once_has_waited_no_longer(worker):
+    assert worker.hand_out(job(1, "t600"), job(2, "t600")) == ([1], [2])
+    worker.crew.held.clear()
+    worker.end(1)
+    assert worker.hand_out(job(2, "t600"), now=1.0) == ([2], [])
+    worker.end(2)
+    assert worker.hand_out(job(3, "t600"), now=2.0) == ([3], [])
+    # Its worker was told to stop, and took it back.
+    assert worker.hand_out(job(2, "t600"), now=PATIENCE + 1) == ([3], [2])
+    assert worker.hand_out(job(4, "t10"), now=PATIENCE + 1) == ([3, 4], [2])
+
+
 def test_a_job_that_needs_all_there_is_runs_when_nothing_else_does(worker):
     assert worker.hand_out(job(1, "t300")) == ([1], [])
     assert worker.hand_out(job(2, "t2000")) == ([1], [2])
@@ -239,7 +259,77 @@ def test_a_first_job_that_has_hardly_grown_says_nothing_for_two_seconds(worker):
     assert worker.hand_out(now=102.25) == ([1, 2, 9], [])
 
 
+# Those that make way
+
+
+class Ends:
+    """A queue to whose end jobs return."""
+
+    def __init__(self, crew):
+        self.crew, self.settler, self.returned = crew, self, []
+
+    def requeue(self, running, *, to_end):
+        assert to_end
+        self.returned.append(running)
+
+
+@pytest.fixture
+def ends(worker, monkeypatch):
+    ends = Ends(worker.crew)
+    monkeypatch.setattr(worker.admission.held, "_queues", {"default": ends})
+    # What is said in records is not looked at here.
+    monkeypatch.setattr(worker.admission.held, "_check_at", float("inf"))
+    return ends
+
+
+def test_most_held_jobs_make_way_while_children_are_idle(worker, ends):
+    worker.hand_out(*(job(number, "t600") for number in range(1, 16)))
+    worker.admission.held.check(1.0)
+    assert not ends.returned
+    worker.hand_out(job(16, "t600"), job(17, "t600"), now=2.0)
+    assert not worker.admission.may_fetch(2.0)
+    worker.admission.held.check(2.0)
+    assert worker.hand_out(now=2.0) == ([1], [2, 3, 4, 5])
+    assert [each.job.id for each in ends.returned] == [f"id-{number}" for number in range(6, 18)]
+    assert worker.admission.may_fetch(2.0)
+
+
+def test_none_makes_way_for_others_that_could_not_start(worker, ends):
+    worker.hand_out(*(job(number, "t600") for number in range(1, 19)))
+    worker.admission.held.check(PATIENCE)
+    assert not ends.returned
+    for number in (20, 21, 22):
+        worker.hand_out(job(number, "t10"))
+    worker.admission.held.check(1.0)
+    assert not ends.returned
+
+
+def test_jobs_that_come_again_and_again_make_way_less_and_less_often(worker, ends):
+    worker.hand_out(*(job(number, "t600") for number in range(1, 19)))
+    now, pauses = 1.0, []
+    for _ in range(4):
+        before = now
+        while not ends.returned:
+            worker.admission.held.check(now)
+            now += 0.1
+        pauses.append(now - before)
+        worker.hand_out(*ends.returned, now=now)
+        ends.returned.clear()
+    assert pauses == sorted(pauses)
+    assert pauses[-1] > 3 * pauses[0]
+
+
 # What was killed
+
+
+def test_a_kill_teaches_no_less_than_what_was_known(worker):
+    worker.hand_out(job(1, "t600"), job(2, "new"))
+    for number in (1, 2):
+        child = worker.child_of(number)
+        child.most_resident = child.fresh + 50 * MIB
+        worker.admission.killed(child, child.jobs[0])
+    assert worker.admission.need_of("t600", 0) == 600 * MIB
+    assert 50 * MIB <= worker.admission.need_of("new", 0) < 60 * MIB
 
 
 def test_one_kill_of_the_system_explains_one_death(monkeypatch):

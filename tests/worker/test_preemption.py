@@ -4,10 +4,12 @@ import os
 import signal
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
 import pytest
+from gopher.worker.children.stacks import SIGNAL
 
 from gopher.base.times import from_rfc3339
 from gopher.errors import JobConflict
@@ -318,3 +320,38 @@ def test_urgent_jobs_of_tenants_and_behind_waiting_jobs_are_found(client, lab, s
     wait_until(lambda: {client.job(job_id).status for job_id in others} == {"pending"})
     lab.path("until").touch()
     assert {client.wait(job_id, 60).status for job_id in (long, *others)} == {"completed"}
+
+
+def test_a_child_whose_last_job_gave_no_stack_can_be_frozen(client, lab, start_worker):
+    start_worker(**HANDLERS)
+    mute = lab.begin("mute", {"until": str(lab.path("until"))})
+    child = lab.child_of(mute)
+    with ThreadPoolExecutor() as threads:
+        asked = threads.submit(client.fleet.stack, mute)
+        # It has been asked: the signal waits until it is taken.
+        wait_until(lambda: pending_signals(child) >> (SIGNAL - 1))
+        lab.path("until").touch()
+        with pytest.raises(JobConflict, match="ended meanwhile"):
+            asked.result()
+    long = lab.begin("long", {"until": str(lab.path("other"))})
+    assert lab.child_of(long) == child
+    assert client.wait(lab.urgent(), 60).status == "completed"
+    lab.path("other").touch()
+    assert client.wait(long, 60).history[0].frozen > 0
+
+
+def pending_signals(pid):
+    """Return the signals of a process that wait until it takes them: bit N is that of number N + 1."""
+    (line,) = (each for each in Path(f"/proc/{pid}/status").read_text().splitlines() if each.startswith("ShdPnd:"))
+    return int(line.split()[1], 16)
+
+
+def test_what_all_children_share_does_not_count_as_what_urgent_jobs_need(client, lab, start_worker):
+    start_worker(**HANDLERS, WORKER_MEMORY="400MiB", BALLAST="200")
+    wait_until(lambda: client.workers()[0].admission)
+    for number in range(3):
+        long = lab.begin("long", {"until": str(lab.path(f"until-{number}"))})
+        # For so long that what it needs is measured.
+        assert client.wait(lab.urgent(seconds=0.1), 60).status == "completed"
+        lab.path(f"until-{number}").touch()
+        assert client.wait(long, 60).history[0].frozen > 0

@@ -141,7 +141,7 @@ class Pool:
         dead: list[tuple[ChildHandle, int]] = []
         while True:
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
             except ChildProcessError:
                 return dead
             if not pid:
@@ -154,6 +154,8 @@ class Pool:
                 system.kill_group(pid)
                 self._unguard(child)
                 self._note_death(child, now)
+                # It may have grown since it was looked at; its meter has reset the peak for the job.
+                child.most_resident = max(child.most_resident, system.peak_bytes(usage))
                 dead.append((child, status))
 
     def let_all_go(self, now: float) -> None:

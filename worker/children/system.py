@@ -93,6 +93,11 @@ def resident_bytes(pid: int) -> int:
         return 0
 
 
+def peak_bytes(usage: resource.struct_rusage) -> int:
+    """Return the most memory that a process has had resident, or one that it has waited for."""
+    return usage.ru_maxrss if sys.platform == "darwin" else usage.ru_maxrss * 1024
+
+
 def contents(path: str) -> bytes:
     """Return what is in a file of the system's, up to 64 KiB: this takes less time than `open`."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

@@ -22,7 +22,7 @@ from gopher.jobs.models import WorkerMemory
 from gopher.telemetry.logs import get_logger
 
 from .first_jobs import FirstJobs
-from .held import Held
+from .held import PATIENCE, Held
 from .learning import Learning
 from .ledger import NEGLIGIBLE, Ledger
 from .limit import Limit
@@ -35,8 +35,6 @@ log = get_logger("worker")
 UNKNOWN = 512 * 2**20
 #: Bytes that must be left for it all the same, if no other such job runs: it is tried out.
 TRIED = 64 * 2**20
-#: Seconds for which others may pass a job by.
-PATIENCE = 30.0
 #: Seconds between two looks at the limit, and between two looks at children while memory is scarce.
 _REFRESH, _CLOSE_LOOK = 1.0, 0.05
 #: The share of the memory from which on it is scarce, and the bytes left over by a job for which a child is replaced.
@@ -168,7 +166,9 @@ class Admission:
     def view(self) -> WorkerMemory:
         """Return it for display."""
         room = max(self.room, 0)
-        needs = {name: need for name, need in self.sizes.needs().items() if need > NEGLIGIBLE}
+        every = self.sizes.needs()
+        # Also what jobs with smaller files need, which are known by it.
+        needs = {name: need for name, need in every.items() if every.get(name.partition("/")[0], 0) > NEGLIGIBLE}
         largest = sorted(needs, key=needs.__getitem__, reverse=True)[:_SHOWN]
         held = [running.job.id for running in self._crew.held]
         shown = {name: needs[name] for name in sorted(largest)}
@@ -200,8 +200,9 @@ class Admission:
         return msgspec.structs.replace(outcome, usage=Usage(usage.user, usage.system, peak))
 
     def killed(self, child: ChildHandle, running: Running) -> None:
-        """Learn from an attempt that was killed for lack of memory: it needs more."""
-        self._learn(running, child.most_resident - child.fresh)
+        """Learn from an attempt that was killed for lack of memory: it needs no less than it was known to."""
+        known = self.need(running) if self.sizes.knows(running.job.type) else 0
+        self._learn(running, max(child.most_resident - child.fresh, known))
 
     def begin(self, now: float) -> None:
         """Ask what jobs have needed so far, before the first ones are fetched."""

@@ -1,5 +1,6 @@
 """Jobs that are held because they don't fit into the memory: since when, and whether others should have them."""
 
+import math
 from collections import OrderedDict
 from collections.abc import Mapping
 from functools import partial
@@ -12,11 +13,15 @@ from gopher.worker.running import Running
 
 from gopher.server.calls import Command
 
+#: Seconds for which others may pass a job by.
+PATIENCE = 30.0
 #: Seconds after which a job's record says that it waits for memory, and after which others may have the job; that is
 #: doubled each time that it comes back.
 _TOLD_AFTER, _OURS_FOR = 1.0, 2.0
 #: Seconds between two looks at how long jobs are held, and for which none is fetched after some were requeued.
 _PAUSE, _YIELD = 0.5, 0.3
+#: Seconds between two times that held jobs make way for others, at least and at most, and which share of them stays.
+_WAY_PAUSE, _WAY_LONGEST, _STAYING = 0.1, 5.0, 0.25
 #: How many requeued jobs are remembered, with how long they have waited here.
 _KEPT = 1000
 _LONGEST_DOUBLED = 5
@@ -26,7 +31,8 @@ class _Stay(NamedTuple):
     """What is remembered of a job that was requeued."""
 
     since: float
-    times: int
+    times: int = 0
+    has_made_way: bool = False
 
 
 class Held:
@@ -36,8 +42,9 @@ class Held:
         self._crew = crew
         self._queues = queues
         self._clock = clock
-        self._stays: OrderedDict[str, _Stay] = OrderedDict()
-        self._check_at = 0.0
+        self._stays: OrderedDict[tuple[str, int], _Stay] = OrderedDict()
+        self._check_at = self._make_way_at = 0.0
+        self._way_pause = _WAY_PAUSE
         #: When jobs may be fetched again after some were requeued for other workers (monotonic s).
         self.yields_until = 0.0
 
@@ -51,27 +58,32 @@ class Held:
         running.needs = need
         if running.held_at is None:
             running.held_at = now
-            self._stays.setdefault(running.job.id, _Stay(now, 0))
+            self._stays.setdefault(_attempt(running), _Stay(now))
 
     def waited(self, running: Running, now: float) -> float:
         """Return for how long (s) a job has been passed by, also before it was requeued."""
-        stay = self._stays.get(running.job.id)
+        stay = self._stays.get(_attempt(running))
         return 0.0 if stay is None else now - stay.since
 
     def starts(self, running: Running, now: float) -> None:
         """Note that a job starts, which may have been held."""
-        if running.held_at is None:
-            return
         if running.is_told:
             self._tell(running, now)
-        self._stays.pop(running.job.id, None)
+        if self._stays:
+            self._stays.pop(_attempt(running), None)
         running.held_at, running.is_told = None, False
 
     def check(self, now: float) -> None:
         """Say in their records for what jobs wait; see whether other workers should have those that wait for long."""
-        if not self._crew.held or now < self._check_at:
+        if not self._crew.held:
+            return
+        if self.is_full and now >= self._make_way_at:
+            self._make_way(now)
+        if now < self._check_at:
             return
         self._check_at = now + _PAUSE
+        while len(self._stays) > _KEPT + len(self._crew.held):
+            self._stays.popitem(last=False)
         for running in self._crew.held:
             if not running.is_told and now - (running.held_at or now) > _TOLD_AFTER:
                 self._tell(running, None)
@@ -96,17 +108,33 @@ class Held:
         for running in going:
             self._crew.held.remove(running)
             stay = self._stay(running)
-            self._stays[running.job.id] = stay._replace(times=stay.times + 1)
+            self._stays[_attempt(running)] = stay._replace(times=stay.times + 1)
             self._queues[queue].settler.requeue(running)
-        while len(self._stays) > _KEPT + len(self._crew.held):
-            self._stays.popitem(last=False)
+
+    def _make_way(self, now: float) -> None:
+        """Requeue most of the jobs after the others of their queues: children are idle, and those may fit.
+
+        Not if one has waited for so long that none may pass it by. It happens less often once the same jobs come again.
+        """
+        crew = self._crew
+        longest = sorted(crew.held, key=lambda running: self._stay(running).since)
+        if crew.quiet or crew.preempting or not crew.prefetch.room() or self.waited(longest[0], now) >= PATIENCE:
+            return
+        going = longest[math.ceil(len(longest) * _STAYING) :]
+        are_known = all(self._stay(running).has_made_way for running in going)
+        self._way_pause = min(self._way_pause * 2, _WAY_LONGEST) if are_known else _WAY_PAUSE
+        self._make_way_at = now + self._way_pause
+        for running in going:
+            crew.held.remove(running)
+            self._stays[_attempt(running)] = self._stay(running)._replace(has_made_way=True)
+            self._queues[running.queue].settler.requeue(running, to_end=True)
 
     def _may_go(self, running: Running, now: float) -> bool:
         doubled = min(self._stay(running).times, _LONGEST_DOUBLED)
         return running.held_at is not None and now - running.held_at > _OURS_FOR * 2**doubled
 
     def _stay(self, running: Running) -> _Stay:
-        return self._stays.get(running.job.id) or _Stay(running.held_at or 0.0, 0)
+        return self._stays.get(_attempt(running)) or _Stay(running.held_at or 0.0)
 
     def _tell(self, running: Running, ended: float | None) -> None:
         """Have a job's record say that it waits for memory, and since when; at the end, until when."""
@@ -116,3 +144,8 @@ class Held:
             text += f" {self._clock.at(ended)}"
         served = self._queues[running.queue]
         served.fetcher.pipeline.add(served.queue.hold(running.job.id, running.job.token, text))
+
+
+def _attempt(running: Running) -> tuple[str, int]:
+    """Return what a job is known by until it starts: later attempts have not waited."""
+    return running.job.id, running.job.attempt

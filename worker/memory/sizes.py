@@ -67,10 +67,15 @@ class Sizes:
         return max(needs, default=self.need(job_type))
 
     def needs(self) -> dict[str, int]:
-        """Return what the largest jobs of each type need, and those with files of each class: `transcode/17`."""
+        """Return what the largest jobs of each type need, and those with files of each class: `transcode/17`.
+
+        Jobs without files are of class 0; types that have no others are not divided.
+        """
         found = {name: self.most(name) for name in self._types}
         found |= {
-            f"{name}/{each}": self.need(name, each) for name, classes in self._types.items() for each in classes if each
+            f"{name}/{each}": self.need(name, each)
+            for name, classes in self._types.items()
+            for each in (classes if any(classes) else ())
         }
         return {name: need for name, need in found.items() if need is not None}
 

@@ -1,0 +1,21 @@
+"""A handler that the system kills: its counter of kills is a file here, as no machine must run out of memory."""
+
+import os
+import signal
+from pathlib import Path
+
+from gopher.worker.children import oom_kills
+
+from gopher import Job, handler
+
+_KILLS = Path(os.environ["KILLS"])
+oom_kills.oom_kills = lambda: 10**6 + _KILLS.stat().st_size
+
+
+@handler("burst", timeout=60)
+def burst(job: Job, payload: dict) -> None:
+    """Take N MiB at once, and be killed for it."""
+    kept = os.urandom(1) * (payload["megabytes"] * 2**20)
+    with _KILLS.open("ab") as kills:
+        kills.write(kept[:1])
+    os.kill(os.getpid(), signal.SIGKILL)
