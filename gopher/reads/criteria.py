@@ -26,8 +26,8 @@ from .groups import matches
 
 #: Milliseconds by which the clock of a client, which is in the ids of its jobs, may be ahead of the server's.
 _AHEAD = 60_000
-#: What every encoder writes as it is, and what stays the same in lower case.
-_SIMPLE = re.compile(r"[a-z0-9 ]+")
+#: What every encoder writes as it is, and what has a lower case in ASCII.
+_SIMPLE = re.compile(r"[A-Za-z0-9 ]+")
 
 
 class _Tagged(msgspec.Struct):
@@ -49,7 +49,7 @@ class Criteria:
     which: DeadFilter
     tag: str | None = None
     tenant: str | None = None
-    #: A part of the last error, in lower case.
+    #: A part of the last error, in any case.
     error: str | None = None
     created_after: float = float("-inf")
     created_before: float = float("inf")
@@ -62,7 +62,7 @@ class Criteria:
             DeadFilter(asked.job_type, queue=asked.queue),
             asked.tag,
             asked.tenant,
-            asked.error.lower() if asked.error else None,
+            asked.error or None,
             _moment(asked.created_after, "/created_after", now, float("-inf")),
             _moment(asked.created_before, "/created_before", now, float("inf")),
         )
@@ -114,8 +114,9 @@ class Criteria:
         if self.tenant is not None:
             yield Text("envelope", f'"tenant":{msgspec.json.encode(self.tenant).decode()}')
         if self.error is not None:
-            longest = max(_SIMPLE.findall(self.error), key=len, default="")
-            yield Text("error", longest, folded=True)
+            # In a record no blank is between the class and the message. Other letters may have a lower case of ASCII.
+            longest = max((run.strip() for run in _SIMPLE.findall(self.error)), key=len, default="")
+            yield Text("error", longest.lower(), folded=True)
 
     @property
     def searched(self) -> list[str]:
@@ -125,7 +126,7 @@ class Criteria:
     def confirms(self, values: Sequence[bytes | None]) -> bool:
         """Return whether a job matches by the values of the fields in `searched`."""
         found = dict(zip(self.searched, values, strict=True))
-        if self.error is not None and self.error not in _error_text(found["error"]).lower():
+        if self.error is not None and self.error.lower() not in _error_text(found["error"]).lower():
             return False
         if self.tag is None and self.tenant is None:
             return True

@@ -1,7 +1,9 @@
 """Lists of jobs by tag, error text and time of creation, and in the order of creation or of the last change."""
 
+import json
 import random
 
+import msgspec
 import pytest
 
 from gopher.base.times import to_rfc3339
@@ -68,6 +70,16 @@ def test_jobs_are_found_by_a_part_of_their_last_error_in_any_case(client, worker
         assert ids(client.jobs(error=text)) == [missing], text
     assert ids(client.jobs(error="no such picture", status="pending")) == []
     assert ids(client.jobs(error="such.picture")) == []
+
+
+@pytest.mark.parametrize("encode", [msgspec.json.encode, lambda error: json.dumps(error).encode()])
+def test_jobs_are_found_by_their_last_error_as_it_is_shown(client, worker, encode):
+    messages = ("no such picture", 'no "such" file', r"C:\pictures\a b", "line one\n line two", "SON DENİZ", " blanks ")
+    buried = [bury(client, worker, encode({"type": "ValueError", "message": message})) for message in messages]
+    for job_id, message in zip(buried, messages, strict=True):
+        for text in (f"ValueError: {message}", f": {message}", message):
+            assert ids(client.jobs(error=text)) == [job_id], text
+    assert {*ids(client.jobs(error="ValueError: "))} == {*ids(client.jobs(error=" "))} == {*buried}
 
 
 def test_jobs_are_found_by_the_time_of_their_creation(client, worker):
