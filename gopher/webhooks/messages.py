@@ -10,6 +10,7 @@ from gopher.base.salvage import UNREADABLE
 from gopher.base.times import to_rfc3339
 from gopher.config.settings import Settings
 from gopher.files.large_results import attached_name
+from gopher.jobs.batch import UNSTORED
 from gopher.jobs.callbacks import DELIVERY_TYPE, read_callback, receiver_key
 from gopher.jobs.job import Envelope, NewJob, job_id_from, with_hint
 from gopher.jobs.webhooks import Delivery
@@ -191,7 +192,8 @@ def _body(end: End, submitted: _Submitted, include: Iterable[str]) -> msgspec.Ra
 
 def _body_of_batch(end: End, submitted: _Submitted) -> msgspec.Raw:
     found = (each.split(" ") for each in end.result.split(",") if each)
-    counts = {state: int(count) for state, count in sorted(found) if int(count)}
+    # Earlier versions also tell of jobs that were never stored.
+    counts = {state: int(count) for state, count in sorted(found) if int(count) and state != UNSTORED}
     data: dict[str, Any] = {"id": end.job_id, "name": end.envelope, "queue": end.queue, "status": end.state}
     data |= {"total": sum(counts.values()), **counts}
     if submitted.tags:

@@ -41,7 +41,7 @@ local function note_end_of_batch(id, state)
   local in_states = {}
   for _, field in ipairs(redis.call('HKEYS', record)) do
     local counted = string.match(field, '^n:(.+)$')
-    if counted then
+    if counted and counted ~= UNSTORED then
       in_states[#in_states + 1] = counted .. ' ' .. redis.call('HGET', record, field)
     end
   end
