@@ -43,6 +43,7 @@ class _Error(msgspec.Struct):
 
 _read_submitted = msgspec.json.Decoder(_Submitted).decode
 _read_error = msgspec.json.Decoder(_Error).decode
+_read_json = msgspec.json.Decoder(msgspec.Raw).decode
 
 
 class End(NamedTuple):
@@ -208,9 +209,14 @@ def _payload(submitted: _Submitted) -> msgspec.Raw | None:
 
 
 def _result(end: End) -> msgspec.Raw | None:
-    """Return a result, nothing if there is none, and None if it is too large or is a file."""
+    """Return a result, nothing if there is none, and None if it is too large, is a file or is not JSON."""
     result = end.result.encode()
-    return None if len(result) > LARGEST or attached_name(result) else msgspec.Raw(result)
+    if len(result) > LARGEST or attached_name(result):
+        return None
+    try:
+        return _read_json(result) if result else _NO_JSON
+    except UNREADABLE:
+        return None
 
 
 def _submitted(end: End) -> _Submitted:

@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from gopher.queue.arguments import Completion, as_usage
 from tests.lua import test_relay as ends
 
 CALLBACK = "completed,failed,cancelled,expired https://example.com/hook result"
@@ -47,6 +48,15 @@ def test_every_end_of_a_job_is_told_its_callback_once(lab, end, state, retention
     assert (bool(error), tenant) == (state == "failed", "")
     # What the record would not have any more.
     assert result == ("1" if (state, retention) == ("completed", 0.0) else "")
+
+
+@pytest.mark.parametrize("result", [b"", b'"done"'])
+def test_the_result_of_a_job_that_is_not_kept_is_told_and_nothing_else_in_its_place(lab, result):
+    job = lab.seed_processing(callback=CALLBACK, retention=0.0)
+    done = Completion(job.id, job.token, 12.5, result, b"", as_usage(12.5, 0.25, 44040192))
+    assert lab.run(lab.queue.complete("w1", [done])) == ["OK"]
+    ((*_, told_result, _),) = told(lab)
+    assert told_result == result.decode()
 
 
 @pytest.mark.parametrize(("end", "state"), EVERY_END)

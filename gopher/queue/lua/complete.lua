@@ -110,8 +110,9 @@ local function complete(id, token, duration, result, log, usage)
   local answer, job = accept_outcome(worker, id, token)
   if answer == 'OK' then
     keep_log(id, log or '')
+    job.result = result or nil
     local fields = { 'duration', duration }
-    for name, value in pairs({ result = result or nil, usage = usage }) do
+    for name, value in pairs({ result = job.result, usage = usage }) do
       fields[#fields + 1], fields[#fields + 2] = name, value
     end
     note_completed(id, job.type, duration, finish_record(id, STATE.completed, job, retention, unpack(fields)), usage)

@@ -11,14 +11,14 @@ local function is_kept(retention)
 end
 
 -- End a job: its record is kept for its retention (ms); 0 deletes it at once. `job` has its fields retention, unique,
--- children and tells, or `plain`; `...` are fields to set. Returns whether the job belongs into `finished`.
+-- children and tells, or `plain`, and its result if it has one; `...` are fields to set. Returns whether the job belongs into
+-- `finished`.
 local function finish_record(id, state, job, default_retention, ...)
   local record = P .. KEY.job .. id
   local retention = job.retention or default_retention
   local kept = is_kept(retention)
   if not job.plain then
-    -- A result is set after the duration.
-    note_end(id, state, not kept and (SUCCEEDED[state] and ({ ... })[4] or '') or nil)
+    note_end(id, state, not kept and (job.result or '') or nil)
   end
   if not kept then
     redis.call('DEL', record)
