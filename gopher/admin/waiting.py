@@ -17,6 +17,7 @@ from gopher.queue.chosen_ids import KEPT
 from gopher.queue.deliveries import entry_of, move_in
 from gopher.queue.index_entries import Entry, read_entry, written_entry
 from gopher.queue.missing import no_such_job
+from gopher.queue.moves import Queue
 from gopher.queue.store import Server
 from gopher.reads.jobs import Inspector
 from gopher.server.errors import explained
@@ -58,11 +59,9 @@ class Waiting(WaitingInterface):
             raise InvalidJob(f"is {priority!r:.60}: must be one of {', '.join(PRIORITIES)}", "/priority")
         job_id, here = self._find(job_id)
         if queue is not None and queue != here:
-            self._server.register_queues(queue)
-        if priority is not None:
+            self._move_out(job_id, here, queue, priority or "")
+        elif priority is not None:
             self._check(job_id, "moved", self._server.run(self._server.queue(here).set_priority(job_id, priority)))
-        if queue is not None and queue != here:
-            self._move_out(job_id, here, queue)
         ((own,),) = self._server.run(self._server.queue(queue or here).read_fields([job_id], ["priority"]))
         return Moved(job_id, queue or here, priority or text(own or b""))
 
@@ -105,14 +104,22 @@ class Waiting(WaitingInterface):
             reason = _REASONS.get(answer, f"it is {answer}")
             raise JobConflict(f"job {job_id} can't be {what}: {reason}")
 
-    def _move_out(self, job_id: str, queue: str, to: str) -> None:
+    def _move_out(self, job_id: str, queue: str, to: str, priority: str) -> None:
         """Move a job to another queue. Whenever this process dies, a scheduler does the rest (see `queue.relay`)."""
         source = self._server.queue(queue)
-        answer, *posted = self._server.run(source.depart(job_id, to, new_job_id()))
-        self._check(job_id, "moved", text(answer))
+        # A queue is not registered for a job that stays where it is.
+        self._depart(job_id, source, "", "")
+        self._server.register_queues(to)
+        posted = self._depart(job_id, source, to, priority)
         self._note_place(job_id, to)
         self._deliver(to, posted)
         self._server.run(source.relayed(to, posted))
+
+    def _depart(self, job_id: str, source: Queue, to: str, priority: str) -> list[bytes]:
+        """Take a job out of its queue, and return the entries for the other one; without one only check it."""
+        reply: list[bytes] = self._server.run(source.depart(job_id, to, new_job_id(), priority))
+        self._check(job_id, "moved", text(reply[0]))
+        return reply[1:]
 
     def _deliver(self, to: str, posted: Sequence[bytes]) -> None:
         self._server.run(move_in(self._server.queue(to), [entry_of(each) for each in posted]))

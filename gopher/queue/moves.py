@@ -149,9 +149,13 @@ class Queue(NewJobs, GradualMoves, ScheduleMoves, TransferMoves, BatchMoves, Par
         """
         return self._call("set_priority", (job_id, priority), read_answer)
 
-    def depart(self, job_id: str, to: str, move_id: str) -> Call:
-        """Take a waiting job out, for another queue (depart.lua). The reply is the answer, and the entry for it."""
-        return self._call("depart", (job_id, to, move_id), list)
+    def depart(self, job_id: str, to: str, move_id: str, priority: str = "") -> Call:
+        """Take a waiting job out, for another queue (depart.lua). The reply is the answer, and the entry for it.
+
+        `priority` is that in the other queue, "" to keep its own. Without a queue it changes nothing, and answers OK
+        for a job that may leave.
+        """
+        return self._call("depart", (job_id, to, move_id, priority), list)
 
     def arrive(self, moved: Sequence[tuple[str, str, str, str, Sequence[bytes]]]) -> Call:
         """Store jobs from other queues: (id of the move, id, state, due, fields) (arrive.lua). The reply is a count."""

@@ -6,8 +6,8 @@ from gopher.jobs.job import new_job_id
 from gopher.queue.deliveries import entry_of
 
 
-def depart(lab, job_id, to="other"):
-    answer, *posted = lab.run(lab.queue.depart(job_id, to, "m"))
+def depart(lab, job_id, to="other", priority=""):
+    answer, *posted = lab.run(lab.queue.depart(job_id, to, "m", priority))
     return answer.decode(), [entry_of(each) for each in posted]
 
 
@@ -33,6 +33,25 @@ def test_a_waiting_job_leaves_with_all_that_its_record_has(lab, place):
     assert job_id not in lab.standing("next") + lab.standing("pending:normal") + lab.standing("scheduled")
     assert (lab.totals()["moved"], depart(lab, job_id)) == (1, ("MISSING", []))
     assert lab.run(lab.queue.survey()).holds
+
+
+@pytest.mark.parametrize("options", [{}, {"due": "+5000"}])
+def test_it_leaves_with_the_priority_that_it_is_given(lab, options):
+    job_id = lab.enqueue(**options)
+    answer, (entry,) = depart(lab, job_id, priority="high")
+    fields = entry.rest[1]
+    assert (answer, fields[fields.index("priority") + 1]) == ("OK", "high")
+    assert lab.standing("next") + lab.standing("pending:high") + lab.standing("scheduled") == []
+    assert lab.run(lab.queue.survey()).holds
+
+
+def test_without_a_queue_it_stays_as_it_is(lab):
+    job_id = lab.enqueue()
+    before = lab.record(job_id)
+    assert depart(lab, job_id, to="", priority="high") == ("OK", [])
+    assert (lab.record(job_id), lab.standing("next")) == (before, [job_id])
+    child = lab.enqueue(after=(job_id,))
+    assert depart(lab, child, to="") == ("PARENTS", [])
 
 
 def test_its_unique_key_is_free_again(lab):

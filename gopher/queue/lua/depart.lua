@@ -4,11 +4,12 @@
 -- pending, scheduled, retrying -> -
 --
 -- KEYS  1 prefix
--- ARGV  1 id  2 name of the other queue  3 id of the move
+-- ARGV  1 id  2 name of the other queue, '' to change nothing and only tell what would prevent it  3 id of the move
+--       4 priority in the other queue, '' for that of the job
 -- Returns  {OK, the entry in the outbox}; or one of: STARTING when a worker has just been handed the job, PARENTS or CHILDREN
 --       when it depends on others of its queue or they on it, MISSING, or the state of a job that does not wait
 
-local id, to = ARGV[1], ARGV[2]
+local id, to, priority = ARGV[1], ARGV[2], ARGV[4]
 local record = P .. KEY.job .. id
 local job, answer = waiting_job(id)
 if not job then
@@ -19,6 +20,8 @@ if job.waiting_for or extras[1] then
   return { 'PARENTS' }
 elseif extras[2] or redis.call('EXISTS', P .. KEY.children .. id) == 1 then
   return { 'CHILDREN' }
+elseif to == '' then
+  return { 'OK' }
 end
 allow_when_full()
 local due = IS_TIMED[job.state] and redis.call('ZSCORE', P .. job.state, id) or ''
@@ -34,6 +37,9 @@ local function as_text(value)
   return value
 end
 
+if priority ~= '' then
+  redis.call('HSET', record, 'priority', priority)
+end
 post_step(id, extras[5] or '', to)
 local fields = redis.call('HGETALL', record)
 if extras[3] and redis.call('GET', P .. KEY.unique .. extras[3]) == id then

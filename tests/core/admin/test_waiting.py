@@ -82,6 +82,16 @@ def test_what_is_asked_of_a_move_is_checked(client):
             client.waiting.move(each, queue="mail")
 
 
+def test_a_job_that_can_not_be_moved_keeps_its_priority_and_no_queue_is_registered_for_it(client):
+    parent = client.enqueue("email", {}, delay="1h")
+    child = client.enqueue("email", {}, after=[parent])
+    for each in (parent, child):
+        with pytest.raises(JobConflict):
+            client.waiting.move(each, queue="mail", priority="high")
+        assert client.job(each).priority == "normal"
+    assert "mail" not in client.server.queues()
+
+
 def test_a_copy_has_the_options_and_the_owner_of_the_job_and_both_show_it(client):
     options = {"max_retries": 7, "timeout": 3, "retention": "1h", "tags": ["a"], "metadata": {"n": 1}, "queue": "mail"}
     job = client.prepare("email", {"n": 10**30}, priority="low", unique_key="k", **options)
