@@ -13,6 +13,7 @@ from gopher.config.settings import Settings
 from gopher.errors import InvalidJob, ServerError
 from gopher.files.large_payloads import payload_file
 from gopher.interface.stored import Stored
+from gopher.jobs.callbacks import Callback
 from gopher.jobs.job import Envelope, decode_envelope, with_field
 from gopher.jobs.owners import Submitter
 from gopher.jobs.prepare import prepare
@@ -53,7 +54,11 @@ class Copies:
             as_declared=False,
             payload_max=self._settings.payload_max,
         )
-        job = msgspec.structs.replace(job, envelope=with_field(job.envelope, b'"copied_from":"%s"' % job_id.encode()))
+        stored = with_field(job.envelope, b'"copied_from":"%s"' % job_id.encode())
+        if envelope.files:
+            self._files.claim_for_copy(envelope.files, job.id)
+            stored = with_field(stored, b'"files":' + msgspec.json.encode(envelope.files))
+        job = msgspec.structs.replace(job, envelope=stored)
         copy_id = self._store([job], submitter=Submitter(envelope.owner))[0].job_id
         # The copy is stored: that must not be answered with an error, since a repeat would store another one.
         with suppress(ServerError):
@@ -93,8 +98,15 @@ def _submission(
         limit_key=text(bucket).partition("/")[2] or None if bucket else None,
         tags=list(envelope.tags),
         metadata=envelope.metadata,
-        files={name: ref.key.rpartition("/")[2] for name, ref in envelope.files.items()},
+        callback=_callback(envelope),
     )
+
+
+def _callback(envelope: Envelope) -> Callback | None:
+    try:
+        return msgspec.convert(envelope.callback, Callback) if envelope.callback else None
+    except msgspec.ValidationError as error:
+        raise InvalidJob(f"of the job is corrupt, so it can't be copied: {error}", "/callback") from None
 
 
 def _seconds(milliseconds: bytes) -> float:

@@ -20,7 +20,7 @@ from gopher.files.opening import open_store
 from gopher.files.store import FileMissing, FileTooLarge, Reading, Store
 from gopher.files.transfers import Content, opened, save_pieces, size_of
 from gopher.files.types import HEAD, checked_type
-from gopher.files.uploads import claim, use_uploads
+from gopher.files.uploads import claim, keep_uploads, use_uploads
 from gopher.hooks import holding
 from gopher.interface.files import FilesInterface
 from gopher.interface.stored import Stored
@@ -220,6 +220,10 @@ class Files(FilesInterface):
     def claim_for(self, envelope: bytes, job_id: str) -> None:
         """Keep the uploads of a submission also for the job that it replaces."""
         claim(self._server, [ref.key for ref in decode_envelope(envelope).files.values()], [job_id])
+
+    def claim_for_copy(self, files: Mapping[str, FileRef], job_id: str) -> None:
+        """Keep the uploads of a job also for a copy of it. Raises InvalidJob for one that does not exist any more."""
+        keep_uploads(self.store, self._server, files, job_id)
 
     # Files of jobs
 

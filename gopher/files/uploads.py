@@ -40,6 +40,17 @@ def use_uploads(
     return {name: _ref(store, server, key, f"/files/{name}") for name, key in found.items()}
 
 
+def keep_uploads(store: Store, server: "Server", files: Mapping[str, FileRef], job_id: str) -> None:
+    """Keep the uploads of a job for another one, too, also those that new jobs can't be submitted with any more.
+
+    Call it before that job is stored. Raises InvalidJob, naming the field, and StoreError.
+    """
+    claim(server, [ref.key for ref in files.values()], [job_id])
+    for name, ref in files.items():
+        if store.stat(ref.key) is None:
+            raise InvalidJob("there is no such uploaded file any more", f"/files/{name}")
+
+
 def _checked(name: str, file_id: str) -> str:
     if not PART_NAME.fullmatch(name):
         raise InvalidJob(f"has the name {name!r:.80}: must match {PART_NAME.pattern}", "/files")

@@ -50,7 +50,7 @@ class WaitingInterface(Operations):
     def copy(self, job_id: JobId, payload: object = None, queue: str | None = None, priority: str | None = None) -> str:
         """Submit a copy of a job in any state, optionally with another payload; return the id of the copy.
 
-        It has the same options and owner, but no unique key, and waits for no other jobs.
+        It has the same options and owner, but no unique key and no expiry, and waits for no time and no other jobs.
         """
 
     @operation("POST", "/api/v1/jobs/cancel", "admin", {202: StartedCancellation}, action="jobs.cancel_matching")

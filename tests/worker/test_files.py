@@ -306,6 +306,23 @@ def test_an_upload_is_kept_while_it_can_be_used_or_has_a_job(files, client, is_o
     assert (files.store.stat(upload_key("", used)) is None) == is_old
 
 
+def test_a_copy_of_a_job_keeps_its_uploads_also_those_that_are_too_old_for_new_jobs(files):
+    upload = files.upload()
+    job_id = files.submit("files.copy", {}, files={"file": upload})
+    with Client(settings=replace(files.settings, upload_ttl=0.0)) as later:
+        with pytest.raises(InvalidJob, match="has expired"):
+            later.enqueue("files.copy", {}, files={"file": later.files.upload(b"x", "a.txt").file_id})
+        copy_id = later.waiting.copy(job_id)
+        assert later.job(copy_id).files == later.job(job_id).files
+        later.server.client.delete(later.server.keys.for_queue("default").job(job_id))
+        sweep(files.store, later.server, grace=-60)
+        assert later.waiting.copy(copy_id)
+        files.store.delete(upload_key("", upload))
+        with pytest.raises(InvalidJob, match="no such uploaded file") as refused:
+            later.waiting.copy(copy_id)
+        assert refused.value.field == "/files/file"
+
+
 @pytest.mark.parametrize("files", ["file:"], indirect=True)
 def test_nothing_is_removed_from_a_store_that_another_installation_uses(files, client, redis_url):
     key = job_key(new_job_id(), "of-another.txt")

@@ -94,6 +94,8 @@ def test_a_job_that_can_not_be_moved_keeps_its_priority_and_no_queue_is_register
 
 def test_a_copy_has_the_options_and_the_owner_of_the_job_and_both_show_it(client):
     options = {"max_retries": 7, "timeout": 3, "retention": "1h", "tags": ["a"], "metadata": {"n": 1}, "queue": "mail"}
+    options |= {"retry_for": "2h", "limit_key": "k", "tenant": "shop-1"}
+    options["callback"] = {"url": "https://example.com/hook", "events": ["failed"], "include": ["error"]}
     job = client.prepare("email", {"n": 10**30}, priority="low", unique_key="k", **options)
     (stored,) = client.store([job], submitter=Submitter("shop"))
     copy_id = client.waiting.copy(stored.job_id)
@@ -101,6 +103,9 @@ def test_a_copy_has_the_options_and_the_owner_of_the_job_and_both_show_it(client
     assert (copy.copied_from, before.copies) == (stored.job_id, [copy_id])
     same = {"job_id": "", "created_at": "", "copied_from": "", "copies": []}
     assert msgspec.structs.replace(copy, **same) == msgspec.structs.replace(before, **same)
+    keys = client.server.keys.for_queue("mail")
+    told = [client.server.client.hget(keys.job(each), "callback") for each in (stored.job_id, copy_id)]
+    assert told == [b"failed https://example.com/hook error"] * 2
     other = client.job(client.waiting.copy(stored.job_id, {"n": 2}, queue="other", priority="high"))
     assert (bytes(other.payload), other.queue, other.priority) == (b'{"n":2}', "other", "high")
 
