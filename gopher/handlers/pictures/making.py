@@ -111,7 +111,7 @@ class _Scene:
     def __init__(self, opened: Image.Image) -> None:
         self._opened = opened
         self._stored: Size = opened.size
-        self._orientation = opened.getexif().get(_ORIENTATION, 1)
+        self._orientation = _orientation(opened)
         self._profile: bytes | None = opened.info.get("icc_profile")
         self.upright = turned(opened.size, self._orientation)
         self.is_palette = opened.mode == "P"
@@ -156,6 +156,12 @@ class _Scene:
 
     def _turn(self, picture: Image.Image) -> Image.Image:
         return picture.transpose(UPRIGHT[self._orientation]) if self._orientation in UPRIGHT else picture
+
+
+def _orientation(opened: Image.Image) -> int:
+    """Return how the pixels have to be turned, as in EXIF: 1 is upright."""
+    # Pillow turns a TIFF while it is decoded.
+    return 1 if opened.format == "TIFF" else opened.getexif().get(_ORIENTATION, 1)
 
 
 def _within(size: Size, most: int) -> Size:
