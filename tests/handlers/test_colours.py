@@ -116,6 +116,16 @@ def test_every_kind_of_png_keeps_its_colours_and_its_transparency(kind: tuple[in
     assert abs(mine[:, :, 3] - reference[:, :, 3]).mean() <= CLOSE_ALPHA
 
 
+def test_the_transparent_colour_of_a_png_with_16_bits_is_compared_with_the_bits_that_are_kept() -> None:
+    """One pixel has it, and another the high bytes that are its low ones."""
+    pixels = struct.pack(">6H", 0x1234, 0x5678, 0x9ABC, 0x3434, 0x7878, 0xBCBC)
+    header = struct.pack(">IIBBBBB", 2, 1, 16, 2, 0, 0, 0)
+    content = b"\x89PNG\r\n\x1a\n" + b"".join(
+        (chunk(b"IHDR", header), chunk(b"tRNS", pixels[:6]), chunk(b"IDAT", zlib.compress(b"\0" + pixels)))
+    )
+    assert ours(content + chunk(b"IEND", b""), width=2)[0, :, 3].tolist() == [0, 255]
+
+
 @pytest.mark.parametrize("kind", list(kinds_of_png()), ids=str)
 @pytest.mark.parametrize("target", ["jpeg", "webp", "avif"])
 def test_every_kind_of_png_looks_the_same_in_a_lossy_format(kind: tuple[int, int, bool], target: str) -> None:

@@ -100,10 +100,18 @@ def open_picture(content: bytes, limits: Limits) -> Image.Image:
         raise PictureRefused(f"the picture has more than the {most:,} pixels allowed ({_SETTING})") from None
     except UnidentifiedImageError:
         raise PictureRefused(_unsupported(content)) from None
-    if picture.format == "PNG" and picture.mode == "L" and "transparency" in picture.info:
-        # Pillow scales pixels of 2 and 4 bits to 8, but not the transparent value.
-        picture.info["transparency"] = picture.info["transparency"] * 255 // (2 ** min(8, content[24]) - 1)
+    if picture.format == "PNG" and "transparency" in picture.info:
+        _scale_transparency(picture, content[24])
     return picture
+
+
+def _scale_transparency(picture: Image.Image, bits: int) -> None:
+    """Make the transparent value of a PNG one of 8 bits, as Pillow makes the pixels of modes L and RGB."""
+    clear = picture.info["transparency"]
+    if picture.mode == "L":
+        picture.info["transparency"] = clear * 255 // (2 ** min(8, bits) - 1)
+    elif picture.mode == "RGB" and bits == 16:
+        picture.info["transparency"] = tuple(value >> 8 for value in clear)
 
 
 @contextmanager
