@@ -1,6 +1,8 @@
 """Pictures that are stored turned or mirrored, in every format that can say so."""
 
 import io
+import struct
+import zlib
 from typing import Any
 
 import pillow_heif
@@ -36,3 +38,31 @@ def test_a_picture_that_telephones_and_scanners_store_turned_is_upright(source: 
     with Image.open(io.BytesIO(made.content)) as opened:
         assert corners(opened) == [RED, GREEN, BLUE, WHITE]
     assert about.size == (400, 300)
+
+
+def with_text(name: bytes, text: bytes) -> bytes:
+    """Return a PNG with a text before its pixels."""
+    content, kind = encoded(quarters()), b"tEXt" + name + b"\0" + text
+    chunk = struct.pack(">I", len(kind) - 4) + kind + struct.pack(">I", zlib.crc32(kind))
+    return content[:33] + chunk + content[33:]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(encoded(quarters(), source, exif=b"garbage") for source in ("JPEG", "PNG", "WEBP")),
+        encoded(quarters(), "PNG", exif=b"Exif\0\0II*\0\xff\xff\xff\x7f"),
+        with_text(b"Raw profile type exif", b"\nexif\n   10\nno digits"),
+        *(encoded(quarters(), source, xmp=b"\xff tiff:Orientation=") for source in ("JPEG", "PNG", "WEBP")),
+        *(encoded(quarters(), source, icc_profile=b"garbage" * 20) for source in ("JPEG", "PNG", "WEBP")),
+    ],
+    ids=[
+        *("exif of a jpeg", "exif of a png", "exif of a webp", "exif that points beyond its end", "exif as text"),
+        *("xmp of a jpeg", "xmp of a png", "xmp of a webp"),
+        *("profile of a jpeg", "profile of a png", "profile of a webp"),
+    ],
+)
+def test_a_picture_whose_metadata_are_broken_is_taken_as_it_is_stored(content: bytes) -> None:
+    (made,) = make(content, [Wanted(width=80, height=60)])[1]
+    with Image.open(io.BytesIO(made.content)) as opened:
+        assert corners(opened) == [RED, GREEN, BLUE, WHITE]

@@ -159,9 +159,20 @@ class _Scene:
 
 
 def _orientation(opened: Image.Image) -> int:
-    """Return how the pixels have to be turned, as in EXIF: 1 is upright."""
-    # Pillow turns a TIFF while it is decoded.
-    return 1 if opened.format == "TIFF" else opened.getexif().get(_ORIENTATION, 1)
+    """Return how the pixels have to be turned, as in EXIF: 1 is upright, also if its EXIF can't be read."""
+    if opened.format == "TIFF":
+        # Pillow turns it while it is decoded.
+        return 1
+    if opened.format == "PNG" and "exif" not in opened.info:
+        # EXIF may follow the pixels, which must not be broken.
+        opened.load()
+    try:
+        found: int = opened.getexif().get(_ORIENTATION, 1)
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - browsers show such a picture, too
+        return 1
+    return found
 
 
 def _within(size: Size, most: int) -> Size:
