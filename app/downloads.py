@@ -1,6 +1,7 @@
 """Downloads of stored files: ranges, conditions, redirects to the store, and headers by which browsers stay safe."""
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
@@ -8,6 +9,7 @@ from typing import IO, Annotated, Any
 
 from flask import Response
 from msgspec import Meta
+from werkzeug.exceptions import PreconditionFailed
 from werkzeug.wsgi import wrap_file
 
 from gopher.errors import GopherError, ServerError
@@ -22,10 +24,13 @@ from .context import current_request, gopher
 _ATTEMPTS = 3
 #: Types that browsers show in place. Everything else, such as HTML and SVG, might run scripts and is saved to disk.
 SHOWN = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp", "image/avif", "image/bmp"})
+#: One range of bytes. Everything else is ignored, as if it was not sent (RFC 9110, 14.2).
+_RANGE = re.compile(r"bytes=[ \t]*(?:([0-9]{1,18})-([0-9]{0,18})|-([0-9]{1,18}))[ \t]*", re.I)
 #: As answers of an operation: 304 and 302 have no content.
 STATUSES: Mapping[int, Any] = {200: FILE, 206: FILE, 302: None, 304: None}
 HEADERS = {
     "Range": Annotated[str, Meta(description="The part that is wanted.", examples=["bytes=0-1023"])],
+    "If-Match": Annotated[str, Meta(description="Only if the file still has this ETag.")],
     "If-None-Match": Annotated[str, Meta(description="Not if the file still has this ETag.", examples=['"1f-5a3"'])],
     "If-Range": Annotated[str, Meta(description="The range only if the file still has this ETag.")],
 }
@@ -84,9 +89,31 @@ def _described(stored: StoredFile) -> Response:
     response.content_length = stored.size
     response.set_etag(stored.etag)
     response.last_modified = stored.modified  # type: ignore[assignment]
-    # Raises RequestedRangeNotSatisfiable.
-    response.make_conditional(current_request().environ, accept_ranges=True, complete_length=stored.size)
+    environ = current_request().environ
+    part = _part(environ, stored.size)
+    conditions = {name: value for name, value in environ.items() if name != "HTTP_RANGE"}
+    if environ.get("HTTP_IF_MATCH", "").strip() == "*":
+        # There is such a file. Werkzeug takes it for an ETag.
+        del conditions["HTTP_IF_MATCH"]
+    response.make_conditional(conditions, accept_ranges=True)
+    if response.status_code == 412:
+        raise PreconditionFailed("the file does not have the ETag of If-Match")
+    if part is not None and response.status_code == 200:
+        # Raises RequestedRangeNotSatisfiable.
+        response.make_conditional({**conditions, "HTTP_RANGE": part}, accept_ranges=True, complete_length=stored.size)
     return response
+
+
+def _part(environ: Mapping[str, Any], size: int) -> str | None:
+    """Return the range that a request asks for, None if it asks for none."""
+    asked = _RANGE.fullmatch(environ.get("HTTP_RANGE", ""))
+    if asked is None or environ["REQUEST_METHOD"] != "GET":
+        return None
+    first, last, suffix = asked.groups()
+    if suffix is not None:
+        # At most the whole file.
+        return f"bytes=-{min(int(suffix), size)}"
+    return None if last and int(last) < int(first) else f"bytes={first}-{last}"
 
 
 def _content(store: Store, stored: StoredFile, response: Response) -> Iterable[bytes] | None:

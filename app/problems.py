@@ -66,7 +66,7 @@ FAILURES = _table(
     Failure(409, "job_id_taken", "The chosen id is that of another job. Nothing was stored."),
     Failure(409, "duplicate", "An unfinished job has the unique key. Nothing was stored."),
     Failure(409, "no_worker", "No live worker serves the job. Nothing was stored."),
-    Failure(412, "precondition_failed", "The schedule was changed in the meantime. Nothing was changed."),
+    Failure(412, "precondition_failed", "It was changed in the meantime. Nothing was changed."),
     Failure(413, "payload_too_large", "The request is too large."),
     Failure(415, "unsupported_media_type", "Unsupported media type."),
     Failure(416, "range_not_satisfiable", "The file has no such range."),

@@ -54,7 +54,7 @@ class FilesInterface(Operations):
 
     @operation(
         "GET", "/api/v1/jobs/<job_id>/files/<name>", "read", {200: FILE},
-        "not_found", "range_not_satisfiable", "store_unavailable", for_owner=True,
+        "not_found", "precondition_failed", "range_not_satisfiable", "store_unavailable", for_owner=True,
     )  # fmt: skip
     def read(self, job_id: JobId, name: FileName) -> bytes:
         """Download a file that a job's handler has stored."""
@@ -65,7 +65,8 @@ class FilesInterface(Operations):
 
     @operation(
         "GET", "/api/v1/jobs/<job_id>/uploads/<name>", "read", {200: FILE},
-        "not_found", "conflict", "range_not_satisfiable", "store_unavailable", for_owner=True,
+        "not_found", "conflict", "precondition_failed", "range_not_satisfiable", "store_unavailable",
+        for_owner=True,
     )  # fmt: skip
     def read_upload(self, job_id: JobId, name: PartName) -> bytes:
         """Download a file that a job was submitted with."""
