@@ -90,6 +90,12 @@ def check_files(named: Mapping[str, str]) -> None:
         raise InvalidJob(f"has {len(named) + len(sent)} files: the maximum is {MAX_FILES}", "/files")
 
 
+def check_no_files() -> None:
+    """Raise InvalidJob if the form of a schedule has files, which belong to one job."""
+    for name in files_in_form():
+        raise InvalidJob("can't be given together with recurring", f"/{name}")
+
+
 def digest_of_files() -> bytes:
     """Return what identifies the files in the form of the current request, b"" without any."""
     return current(g).form.digest if "form" in current(g) else b""

@@ -123,6 +123,7 @@ def submit(asked: Submitting, sent: Submission) -> Response:
     if sent.recurring is not None:
         access.require("admin", "schedules.put")
         scopes.require_none()
+        forms.check_no_files()
         return _scheduled(sent, sent.recurring, dry_run=asked.dry_run)
     here = context()
     job = prepare(sent, access.job_types(), names=False, payload_max=here.settings.payload_max)

@@ -353,6 +353,19 @@ def test_a_form_that_is_no_submission_is_rejected_with_the_remedy_and_stores_not
     assert {file.key for file in api.client.files.store.list("uploads/")} == before
 
 
+def test_a_form_with_files_is_no_schedule(api):
+    admin = {"X-API-Key": api.client.keys.create("admin", "admin").secret}
+    recurring = {"recurring": {"name": "with-files", "cron_expression": "@daily"}}
+    for dry_run in (0, 1):
+        parts = {"job": (None, json.dumps({"type": "copies", "payload": {}, **recurring})), "file": ("a.png", PNG)}
+        answer = api.post("/api/v1/jobs", params={"dry_run": dry_run}, files=parts, headers=admin)
+        assert (answer.status_code, answer.json()["field"]) == (400, "/file"), answer.text
+        assert answer.json()["details"] == "can't be given together with recurring"
+    assert "with-files" not in [each.name for each in api.client.schedules.all()]
+    del parts["file"]
+    assert api.post("/api/v1/jobs", files=parts, headers=admin).status_code == 201
+
+
 # Clients
 
 
