@@ -57,6 +57,29 @@ def difference(content: bytes, format: str = "png") -> float:  # noqa: A002
     return float(abs(on_white(ours(content, format)) - on_white(theirs(content))).mean())
 
 
+def tiff(bits: int, meaning: int, pixels: bytes) -> bytes:
+    """A TIFF of two grey pixels. `meaning` 0 is that the least value is white."""
+    fields = {256: 2, 257: 1, 258: bits, 259: 1, 262: meaning, 273: 8, 277: 1, 278: 1, 279: len(pixels)}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in fields.items())
+    place = 8 + len(pixels)
+    head = struct.pack("<2sHI", b"II", 42, place) + pixels
+    return head + struct.pack("<H", len(fields)) + entries + bytes(4)
+
+
+@pytest.mark.parametrize(
+    ("content", "grey"),
+    [
+        (tiff(16, 1, struct.pack("<2H", 60000, 0)), [233, 0]),
+        (tiff(16, 0, struct.pack("<2H", 60000, 0)), [22, 255]),
+        (tiff(12, 1, b"\xea\xa0\x00"), [234, 0]),
+        (tiff(8, 0, b"\xea\x00"), [21, 255]),
+    ],
+    ids=["16 bits", "16 bits inverted", "12 bits", "8 bits inverted"],
+)
+def test_grey_of_a_scanner_is_as_bright_as_it_says(content: bytes, grey: list[int]) -> None:
+    assert abs(ours(content, width=2)[0, :, 0] - grey).max() <= 1
+
+
 # Each kind of PNG
 
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
