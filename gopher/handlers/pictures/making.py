@@ -15,7 +15,11 @@ from .modes import plain
 from .opening import Limits, PictureRefused, open_picture, tolerating_truncated
 
 _ORIENTATION = 0x0112
-_WHITE = (255, 255, 255, 255)
+#: Longest side of a picture in a format, in pixels; of AVIF, what decoders accept.
+_LONGEST = {"jpeg": 65_500, "webp": 16_383, "gif": 65_535, "avif": 32_768}
+#: RGBA.
+Colour = tuple[int, int, int, int]
+_CLEAR: Colour = (0, 0, 0, 0)
 
 
 @dataclass(frozen=True)
@@ -27,8 +31,8 @@ class Wanted:
     fit: Fit = "cover"
     gravity: Gravity = "center"
     enlarge: bool = True
-    #: RGBA. Behind transparent parts, and around a picture that is contained.
-    background: tuple[int, int, int, int] | None = None
+    #: Behind transparent parts, and around a picture that is contained.
+    background: Colour | None = None
     format: str = "jpeg"
     quality: int = 85
     #: The quality is lowered until the file is no larger.
@@ -78,8 +82,9 @@ def _make(content: bytes, wanted: Sequence[Wanted], limits: Limits) -> tuple[Sou
     opened = open_picture(content, limits)
     scene = _Scene(opened)
     plans = [scene.plan(each) for each in wanted]
-    for planned in plans:
+    for planned, each in zip(plans, wanted, strict=True):
         limits.check_made(planned.canvas)
+        _check_sides(planned.canvas, each.format)
     scene.decode_small(plans, limits)
     animated = is_animated(opened)
     frames = read_frames(opened, every=animated and any(each.keeps_frames for each in wanted))
@@ -99,6 +104,15 @@ def _make(content: bytes, wanted: Sequence[Wanted], limits: Limits) -> tuple[Sou
         for shot, each in zip(shots, wanted, strict=True)
     ]
     return Source(str(opened.format), scene.upright, animated), made
+
+
+def _check_sides(size: Size, format: str) -> None:  # noqa: A002 - the payload's own word
+    longest = _LONGEST.get(format)
+    if longest is not None and max(size) > longest:
+        raise PictureRefused(
+            f"format: {format} has at most {longest:,} pixels a side, and the new picture would have {size[0]} x "
+            f"{size[1]}: make it smaller, or use png"
+        )
 
 
 def _picture(encoded: Encoded, wanted: Wanted) -> Picture:
@@ -182,12 +196,16 @@ def _within(size: Size, most: int) -> Size:
 
 def _on_canvas(picture: Image.Image, planned: Plan, wanted: Wanted) -> Image.Image:
     colour = wanted.background
-    if colour is None and wanted.format == "jpeg" and picture.mode.endswith("A"):
+    if wanted.format == "jpeg" and (colour is not None or picture.mode.endswith("A")):
         # JPEG has no transparency.
-        colour = _WHITE
+        colour = _on_white(colour or _CLEAR)
     if colour is None or (planned.canvas == picture.size and not picture.mode.endswith("A")):
         return picture
     canvas = Image.new("RGBA", planned.canvas, colour)
     canvas.alpha_composite(picture.convert("RGBA"), planned.place)
-    opaque = colour[3] == 255 or wanted.format == "jpeg"
-    return canvas.convert("RGB") if opaque else canvas
+    return canvas.convert("RGB") if colour[3] == 255 else canvas
+
+
+def _on_white(colour: Colour) -> Colour:
+    red, green, blue = (255 + round((value - 255) * colour[3] / 255) for value in colour[:3])
+    return red, green, blue, 255

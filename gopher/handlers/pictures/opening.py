@@ -14,6 +14,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from gopher.base.installed import remedy
 from gopher.errors import Discard
+from gopher.files.types import HEAD, recognized
 
 from .geometry import Size
 
@@ -40,7 +41,6 @@ _FOREIGN = (
     (b"\x00\x00\x01\x00", "ICO"),
     (b"%!PS", "PostScript"),
 )
-_HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 _JPEG = b"\xff\xd8"
 #: Maximum number of pixels of a JPEG, which may be decoded at an eighth.
 _MOST_PIXELS = 1_000_000_000
@@ -89,7 +89,8 @@ def open_picture(content: bytes, limits: Limits) -> Image.Image:
     A JPEG may have more than are decoded, since its decoder can scale.
     """
     load_formats()
-    if content[4:8] == b"ftyp" and content[8:12] in _HEIC_BRANDS:
+    kind = recognized(content[:HEAD])
+    if kind == "image/heic":
         _load_heic()
     formats = [name for name in (*_PLUGINS, _HEIC) if name in Image.OPEN]
     most = _MOST_PIXELS if content.startswith(_JPEG) else limits.decoded
@@ -99,7 +100,12 @@ def open_picture(content: bytes, limits: Limits) -> Image.Image:
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise PictureRefused(f"the picture has more than the {most:,} pixels allowed ({_SETTING})") from None
     except UnidentifiedImageError:
-        raise PictureRefused(_unsupported(content)) from None
+        raise PictureRefused(_broken(kind) or _unsupported(content)) from None
+    except OSError:
+        if kind != "image/webp":
+            raise
+        # Its decoder says no more than that it could not be created.
+        raise PictureRefused(_broken(kind)) from None
     if picture.format == "PNG" and "transparency" in picture.info:
         _scale_transparency(picture, content[24])
     return picture
@@ -135,6 +141,17 @@ def _load_heic() -> None:
         raise PictureRefused(
             f"the source is a HEIC picture: install pillow-heif ({remedy('heif')}), or send a JPEG"
         ) from None
+
+
+def _broken(kind: str | None) -> str:
+    """Return what is wrong with a file that begins like a picture, "" if it does not."""
+    area, _, name = (kind or "").partition("/")
+    if area != "image":
+        return ""
+    return (
+        f"the picture can't be decoded: it begins like {name.upper()}, but is broken, incomplete, or of a rare kind "
+        "that is not supported: send it again, or convert it to JPEG or PNG"
+    )
 
 
 def _unsupported(content: bytes) -> str:

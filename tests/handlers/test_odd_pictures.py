@@ -1,0 +1,84 @@
+"""Pictures that are rare, broken or incomplete, and new ones that a format can't have."""
+
+import io
+import sys
+from typing import Any
+
+import pillow_heif
+import pytest
+from PIL import Image
+
+from gopher.handlers.pictures import PictureRefused, Wanted, make
+from tests.handlers.test_image import BLUE, GREEN, RED, WHITE, corners, encoded, quarters
+
+
+def made(content: bytes, *, tolerate_truncated: bool = False, **options: Any) -> Image.Image:
+    picture = make(content, [Wanted(**options)], tolerate_truncated=tolerate_truncated)[1][0]
+    with Image.open(io.BytesIO(picture.content)) as opened:
+        opened.load()
+        return opened
+
+
+@pytest.mark.parametrize(
+    ("background", "expected"),
+    [((255, 255, 255, 0), (255, 127, 127)), ((0, 0, 255, 128), (191, 63, 127)), ((0, 0, 255, 255), (127, 0, 127))],
+)
+def test_a_background_that_is_transparent_itself_is_on_white_in_a_jpeg(
+    background: tuple[int, int, int, int], expected: tuple[int, int, int]
+) -> None:
+    content = encoded(Image.new("RGBA", (20, 20), (255, 0, 0, 128)))
+    small = made(content, width=20, background=background, quality=100)
+    found = small.getpixel((10, 10))
+    assert max(abs(a - b) for a, b in zip(found, expected, strict=True)) <= 4, found
+    clear = made(content, width=20, background=(0, 0, 0, 0), format="png")
+    assert clear.getpixel((10, 10)) == (255, 0, 0, 128)
+
+
+@pytest.mark.parametrize(("format", "longest"), [("jpeg", 65_500), ("webp", 16_383), ("gif", 65_535), ("avif", 32_768)])
+def test_a_new_picture_whose_side_is_too_long_for_its_format_is_refused_with_the_limit(
+    format: str,  # noqa: A002
+    longest: int,
+) -> None:
+    content = encoded(Image.new("L", (1, longest + 1)))
+    with pytest.raises(PictureRefused, match=rf"^format: {format} has at most {longest:,} pixels a side"):
+        make(content, [Wanted(width=1, format=format)])
+    assert made(content, width=1, format="png").size == (1, longest + 1)
+    if format != "avif":
+        assert made(encoded(Image.new("L", (1, longest))), width=1, format=format).size == (1, longest)
+
+
+WHOLE = Image.effect_noise((300, 300), 80).convert("RGB")
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "BMP", "TIFF", "HEIF"])
+def test_a_file_without_its_end_is_taken_if_that_is_tolerated(format: str) -> None:  # noqa: A002
+    pillow_heif.register_heif_opener()
+    content = encoded(WHOLE, format)
+    content = content[: len(content) * 2 // 3]
+    with pytest.raises(PictureRefused):
+        make(content, [Wanted(width=20)])
+    assert made(content, width=20, tolerate_truncated=True).size == (20, 20)
+
+
+@pytest.mark.parametrize("tolerate", [False, True])
+@pytest.mark.parametrize(("format", "options"), [("WEBP", {}), ("AVIF", {}), ("TIFF", {"compression": "tiff_lzw"})])
+def test_a_file_without_its_end_that_can_only_be_decoded_whole_is_called_incomplete(
+    format: str,  # noqa: A002
+    options: dict[str, Any],
+    tolerate: bool,
+) -> None:
+    content = encoded(WHOLE, format, **options)
+    with pytest.raises(PictureRefused, match=f"begins like {format}, but is broken, incomplete"):
+        make(content[: len(content) * 2 // 3], [Wanted(width=20)], tolerate_truncated=tolerate)
+
+
+@pytest.mark.parametrize("brand", [b"mif1", b"msf1"])
+def test_an_avif_that_begins_with_a_brand_of_its_container_needs_no_decoder_of_heic(
+    brand: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    monkeypatch.delitem(Image.OPEN, "HEIF", raising=False)
+    content = encoded(quarters(), "AVIF")
+    assert content[8:12] == b"avif"
+    small = made(content[:8] + brand + content[12:], width=80, format="png")
+    assert corners(small) == [RED, GREEN, BLUE, WHITE]
