@@ -1,6 +1,7 @@
 """Pictures that are rare, broken or incomplete, and new ones that a format can't have."""
 
 import io
+import struct
 import sys
 from typing import Any
 
@@ -8,7 +9,7 @@ import pillow_heif
 import pytest
 from PIL import Image
 
-from gopher.handlers.pictures import PictureRefused, Wanted, make
+from gopher.handlers.pictures import Limits, PictureRefused, Wanted, make
 from tests.handlers.test_image import BLUE, GREEN, RED, WHITE, corners, encoded, quarters
 
 
@@ -70,6 +71,22 @@ def test_a_file_without_its_end_that_can_only_be_decoded_whole_is_called_incompl
     content = encoded(WHOLE, format, **options)
     with pytest.raises(PictureRefused, match=f"begins like {format}, but is broken, incomplete"):
         make(content[: len(content) * 2 // 3], [Wanted(width=20)], tolerate_truncated=tolerate)
+
+
+def test_a_jpeg_with_its_colours_one_after_the_other_is_limited_as_it_is_stored() -> None:
+    """The decoder keeps all of it in memory, as it does a progressive one, however small the new picture."""
+    content = encoded(Image.new("RGB", (800, 600)), "JPEG")
+    limits = Limits(decoded=100_000)
+    assert make(content, [Wanted(width=20)], limits)[1][0].size == (20, 15)
+    at = content.index(b"\xff\xda")
+    scan = b"\xff\xda" + struct.pack(">HB2s3s", 8, 1, b"\1\0", b"\0\x3f\0")
+    apart = content[:at] + scan + content[at + 14 :]
+    for several in (apart, encoded(Image.new("RGB", (800, 600)), "JPEG", progressive=True)):
+        with pytest.raises(PictureRefused, match="the picture has 800 x 600 pixels, more than the 100,000 allowed"):
+            make(several, [Wanted(width=20)], limits)
+        # With bytes that mean nothing between its markers, too.
+        with pytest.raises(PictureRefused, match="800 x 600"):
+            make(several[:2] + b"\xff\xff\xfe\0\4\xff\xda" + several[2:], [Wanted(width=20)], limits)
 
 
 @pytest.mark.parametrize("brand", [b"mif1", b"msf1"])

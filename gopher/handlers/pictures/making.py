@@ -144,9 +144,6 @@ class _Scene:
 
     def decode_small(self, plans: Sequence[Plan], limits: Limits) -> None:
         """Let the JPEG decoder scale by 1/2, 1/4 or 1/8, if that leaves enough pixels for every picture."""
-        if self._opened.info.get("progressive"):
-            # Its coefficients are kept for the whole picture, whatever the scale.
-            limits.check_decoded(self._opened.size)
         sizes = [needed(self.upright, each) for each in plans]
         most = max(size[0] for size in sizes), max(size[1] for size in sizes)
         self._opened.draft(None, turned(most, self._orientation))

@@ -4,6 +4,7 @@ Decoders are C code that allocates memory according to the header.
 """
 
 import io
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,6 +43,11 @@ _FOREIGN = (
     (b"%!PS", "PostScript"),
 )
 _JPEG = b"\xff\xd8"
+#: A marker of a JPEG that has a length: others are skipped, as are bytes between them.
+_MARKER = re.compile(rb"\xff([\x02-\xcf\xda-\xfe])")
+_FRAMES = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0))
+_PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
+_START_OF_SCAN = 0xDA
 #: Maximum number of pixels of a JPEG, which may be decoded at an eighth.
 _MOST_PIXELS = 1_000_000_000
 _SETTING = "GOPHER_PICTURE_MAX_PIXELS"
@@ -86,7 +92,7 @@ def load_formats() -> None:
 def open_picture(content: bytes, limits: Limits) -> Image.Image:
     """Read the header of a picture. Raises PictureRefused for other files, and for too many pixels.
 
-    A JPEG may have more than are decoded, since its decoder can scale.
+    A JPEG may have more than are decoded, since its decoder can scale; not so if it has several scans.
     """
     load_formats()
     kind = recognized(content[:HEAD])
@@ -108,7 +114,25 @@ def open_picture(content: bytes, limits: Limits) -> Image.Image:
         raise PictureRefused(_broken(kind)) from None
     if picture.format == "PNG" and "transparency" in picture.info:
         _scale_transparency(picture, content[24])
+    if content.startswith(_JPEG) and _has_several_scans(content):
+        # Its coefficients are kept for the whole picture, whatever the scale.
+        limits.check_decoded(picture.size)
     return picture
+
+
+def _has_several_scans(content: bytes) -> bool:
+    """Return whether a JPEG is progressive, or has its colours one after the other, as its decoder decides it."""
+    components, found = 0, _MARKER.search(content, 2)
+    while found is not None:
+        marker, at = found[1][0], found.end()
+        if marker == _START_OF_SCAN:
+            return at + 2 < len(content) and content[at + 2] < components
+        if marker in _FRAMES:
+            components = content[at + 7] if at + 7 < len(content) else 0
+            if marker in _PROGRESSIVE:
+                return True
+        found = _MARKER.search(content, at + int.from_bytes(content[at : at + 2]))
+    return False
 
 
 def _scale_transparency(picture: Image.Image, bits: int) -> None:
