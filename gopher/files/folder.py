@@ -17,7 +17,7 @@ import msgspec
 
 from gopher.server.crashpoints import reached
 
-from .names import JOBS, UPLOADS, check_key, content_type_of
+from .names import INSTALLATIONS, JOBS, UPLOADS, check_key, content_type_of
 from .store import (
     ABANDONED,
     PIECE,
@@ -148,7 +148,7 @@ class FolderStore(Store):
 
     def remove_abandoned(self, age: float = ABANDONED) -> int:
         count, oldest = 0, time.time() - age
-        below = (path for top in (UPLOADS, JOBS) for path in _files_below(self._folder / top))
+        below = (path for top in (UPLOADS, JOBS, INSTALLATIONS) for path in _files_below(self._folder / top))
         for path in (*below, *self._folder.glob(f"{MARK}.*.tmp")):
             with suppress(OSError):
                 if self._is_abandoned(path) and path.lstat().st_mtime < oldest:

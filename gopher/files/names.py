@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 FILE_NAME = regex(r"\w(?:[\w .,()@+=-]*[\w)@+=-])?")
 EXPECTED_NAME = "letters, digits, spaces and . , ( ) @ + = - _, beginning with a letter, digit or _, at most 120 bytes"
 _MAX_NAME = 120
-#: Top-level folders of a store.
-UPLOADS, JOBS = "uploads", "jobs"
+#: Top-level folders of a store; in the last one are the marks of the installations that use it.
+UPLOADS, JOBS, INSTALLATIONS = "uploads", "jobs", "installations"
 _OTHER = "application/octet-stream"
 _CONTENT_TYPE = regex(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,63}/[a-z0-9][a-z0-9!#$&^_.+-]{0,63}")
 

@@ -75,16 +75,19 @@ class PiecesStore(Store):
         self, key: str, content: BinaryIO | Iterable[bytes], *, limit: int, content_type: str = "", name: str = ""
     ) -> StoredFile:
         folder, last = self._split(key)
-        token = f"{time.time_ns() // 1_000_000:x}-{secrets.token_hex(8)}"
+        token, is_asked = f"{time.time_ns() // 1_000_000:x}-{secrets.token_hex(8)}", False
         try:
             with _explained():
                 size = self._write_pieces(token, chunks_of(content, limit))
                 entry = _Entry(token, size, time.time(), content_type or content_type_of(last), name or last)
                 reached("file.written")
+                is_asked = True
                 replaced = self._show(folder, last, entry)
-        except BaseException:
+        except BaseException as error:
             with suppress(StoreError), _explained():
-                self._drop(token, limit, 0)
+                # If only the reply was lost, it is visible; if not, it is removed with what dead writers leave.
+                if not is_asked or (isinstance(error, StoreFull) and not self._shows(key, token)):
+                    self._drop(token, limit, 0)
             raise
         if replaced:
             with suppress(StoreError), _explained():
@@ -125,6 +128,10 @@ class PiecesStore(Store):
         pipe.sadd(self._keys.file_folders, folder)
         pipe.execute()
         return _decode(replaced) if replaced else None
+
+    def _shows(self, key: str, token: str) -> bool:
+        entry = self._entry(key)
+        return entry is not None and entry.token == token
 
     def _drop(self, token: str, size: int, after: int) -> None:
         """Remove pieces, of at most `size` bytes."""

@@ -19,7 +19,7 @@ from gopher.server.round_trips import ask
 from gopher.telemetry.loggers import get_logger
 
 from .large_payloads import LATER_PAYLOAD, PAYLOAD, payload_file
-from .names import JOBS, UPLOADS
+from .names import INSTALLATIONS, JOBS, UPLOADS
 from .store import ABANDONED, Store, StoredFile
 from .uploads import claims
 
@@ -27,8 +27,7 @@ log = get_logger("files")
 
 #: Seconds for which files are kept in any case.
 GRACE = 300.0
-#: Folder of the marks of installations, and seconds for which one counts.
-INSTALLATIONS = "installations"
+#: Seconds for which the mark of an installation counts.
 FRESH = 7 * 86400.0
 _TOGETHER = 500
 

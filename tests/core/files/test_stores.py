@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import urllib.request
+from uuid import uuid4
 
 import pytest
 
@@ -157,6 +158,17 @@ def test_a_killed_writer_leaves_what_was_there_and_nothing_for_ever(environ, sto
     store.remove_abandoned(age=-60)
     assert content_of(store, key) == b"before"
     store.delete(key)
+    assert left_in(environ, store) == []
+
+
+@pytest.mark.parametrize("point", ["file.half", "file.written"])
+def test_a_sweep_that_is_killed_while_it_marks_the_store_leaves_nothing_for_ever(environ, store, point):
+    mark = f"installations/{uuid4()}"
+    command = [sys.executable, "-c", CRASHING, mark]
+    assert subprocess.call(command, env={**os.environ, "GOPHER_CRASH_AT": point}) == -9
+    store.remove_abandoned()
+    store.remove_abandoned(age=-60)
+    assert list(store.list("installations/")) == []
     assert left_in(environ, store) == []
 
 
