@@ -40,8 +40,8 @@ def capacity(server: Server, inspector: Inspector, asked: CapacityFilter, *, hou
     workers = [each for each in inspector.workers() if asked.queue is None or asked.queue in each.queues]
     now = inspector.now()
     totals = inspector.totals_of(names)
-    loads = read_loads(server, totals, now)
     times = read_times(inspector, totals)
+    loads = read_loads(server, totals, times, within, now)
     busy = [load.name for load in loads if not load.is_idle]
     groups = group_workers(workers, busy, server.settings.webhooks_queue)
     home = homes(groups)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from gopher.base.counters import BY_TYPE, event_of
+from gopher.base.durations import in_seconds
 from gopher.base.latencies import CPU
 from gopher.base.priorities import PRIORITIES
 from gopher.base.salvage import order, text
@@ -22,7 +23,8 @@ from gopher.reads.timeline import Sample, readable, rows_since
 from gopher.server.errors import explained
 from gopher.server.round_trips import ask, ask_groups
 
-from .service_times import ServiceTimes
+from .limits import Limits, read_limits
+from .service_times import ONE_SECOND, ServiceTimes
 
 #: Seconds whose arrivals are counted, and the fewest of them that say anything.
 WINDOW, _LEAST = 120.0, 5.0
@@ -36,13 +38,12 @@ class QueueLoad(NamedTuple):
     """The load of a queue."""
 
     name: str
-    #: Jobs per second that began to wait, by type: new ones, retries, and those that were scheduled.
+    #: Jobs per second that begin to wait and may start, by type: new ones, retries, and those that were scheduled.
     arrivals: Mapping[str, float]
-    #: By type, without those that are throttled.
+    #: By type, without those that are paused or throttled, or which a limit will not let start in time.
     waiting: Mapping[str, int]
     #: Of the waiting ones: (s, number of jobs), the oldest first.
     ages: Sequence[tuple[float, int]]
-    paused: bool = False
 
     @property
     def is_idle(self) -> bool:
@@ -56,7 +57,13 @@ class TypeTimes(NamedTuple):
     cpu: float | None
 
 
-def read_loads(server: Server, totals: Mapping[str, Mapping[str, int]], now: int) -> list[QueueLoad]:
+def read_loads(
+    server: Server,
+    totals: Mapping[str, Mapping[str, int]],
+    times: Mapping[str, TypeTimes],
+    within: float,
+    now: int,
+) -> list[QueueLoad]:
     """Return the load of each queue, of which `totals` are the counters; `now` is the server's clock (ms)."""
     names = list(totals)
     keys = [server.keys.for_queue(name) for name in names]
@@ -64,26 +71,59 @@ def read_loads(server: Server, totals: Mapping[str, Mapping[str, int]], now: int
     with explained():
         stats = stats_of(server.client, keys, now)
         rows = rows_since(server, names, step, now - round(WINDOW * 1000)) if names else []
-        throttled = ask(server.client, [("HVALS", each.parked_jobs) for each in keys])
-        busy = [name for name in names if stats[name].waiting]
-        types = dict(zip(busy, _waiting_types(server, [server.keys.for_queue(name) for name in busy]), strict=True))
+        parked = ask(server.client, [("HVALS", each.parked_jobs) for each in keys])
+        limits = read_limits(server.client, keys, now)
+        busy = [name for name in names if stats[name].waiting and stats[name].paused_for is None]
+        heads = dict(zip(busy, _some_waiting(server, [server.keys.for_queue(name) for name in busy]), strict=True))
     loads = []
     for at, name in enumerate(names):
-        of_queue = stats[name]
-        waiting = max(of_queue.waiting - sum(max(order(each), 0) for each in throttled[at] or ()), 0)
-        samples = readable(rows[at])
-        flows = _flows(samples, now, totals[name], of_queue.waiting)
-        grown = _grown(samples, totals[name])
-        loads.append(
-            QueueLoad(
-                name,
-                _shared_out(_rate(flows), grown or _by_type(totals[name], "enqueued")),
-                _unpaused(_whole(waiting, types.get(name) or grown), of_queue),
-                _ages(flows, waiting, of_queue.oldest_waiting_age),
-                of_queue.paused_for is not None,
-            )
-        )
+        if stats[name].paused_for is not None:
+            loads.append(QueueLoad(name, {}, {}, ()))
+            continue
+        throttled = sum(max(order(each), 0) for each in parked[at] or ())
+        found = _Found(totals[name], readable(rows[at]), stats[name], heads.get(name, ()), throttled, limits[at])
+        loads.append(_load(name, found, times, within, now))
     return loads
+
+
+class _Found(NamedTuple):
+    """What was read of a queue."""
+
+    totals: Mapping[str, int]
+    samples: Sequence[Sample]
+    stats: QueueStats
+    #: Some of the waiting jobs that are not throttled: type, and since when it waits (ms).
+    heads: Sequence[tuple[str, int]]
+    throttled: int
+    limits: Limits
+
+
+def _load(name: str, found: _Found, times: Mapping[str, TypeTimes], within: float, now: int) -> QueueLoad:
+    resting = found.limits.resting
+    flows = _flows(found.samples, now, found.totals, found.stats.waiting, resting)
+    grown = _grown(found.samples, found.totals, "enqueued", "retried")
+    shares = Counter(job_type for job_type, _ in found.heads) or grown
+    waiting = _whole(max(found.stats.waiting - found.throttled - resting, 0), shares)
+    arrivals = _shared_out(_rate(flows), grown or _by_type(found.totals, "enqueued"))
+    for job_type, limit in found.limits.types.items():
+        if limit.has_keys and found.throttled and job_type in arrivals:
+            # How many of them the limits of the keys let start is not known but by what has started.
+            arrivals[job_type] = min(arrivals[job_type], _started(job_type, found, now))
+        run = times[job_type].run if job_type in times else None
+        waiting[job_type], arrivals[job_type] = limit.bounded(
+            waiting.get(job_type, 0), arrivals.get(job_type, 0.0), run or ONE_SECOND, within
+        )
+    waiting = {job_type: count for job_type, count in waiting.items() if count}
+    since = min((since for job_type, since in found.heads if job_type in waiting), default=None)
+    oldest = found.stats.oldest_waiting_age if since is None else in_seconds(max(now - since, 0))
+    arrivals = {job_type: rate for job_type, rate in arrivals.items() if rate}
+    return QueueLoad(name, arrivals, waiting, _ages(flows, sum(waiting.values()), oldest))
+
+
+def _started(job_type: str, found: _Found, now: int) -> float:
+    """Return how many jobs of a type have started per second."""
+    seconds = (now - found.samples[0].at) / 1000 if found.samples else 0.0
+    return _grown(found.samples, found.totals, "dequeued").get(job_type, 0) / max(seconds, _LEAST)
 
 
 def read_times(inspector: Inspector, totals: Mapping[str, Mapping[str, int]]) -> dict[str, TypeTimes]:
@@ -102,10 +142,13 @@ def read_times(inspector: Inspector, totals: Mapping[str, Mapping[str, int]]) ->
     }
 
 
-def _flows(samples: Sequence[Sample], now: int, totals: Mapping[str, int], waiting: int) -> list[tuple[float, float]]:
+def _flows(
+    samples: Sequence[Sample], now: int, totals: Mapping[str, int], waiting: int, resting: int
+) -> list[tuple[float, float]]:
     """Return how many jobs began to wait in each step, the latest first: (s ago when it began, number).
 
-    Those that were taken, and by how much more wait than before: so retries count, and jobs that were scheduled.
+    Those that were taken, and by how much more wait than before: so retries count, and jobs that were scheduled. As far
+    as more wait because tenants have reached a limit, whose jobs are `resting`, they don't count.
     """
     sums: Counter[str] = Counter()
     for field, count in totals.items():
@@ -120,7 +163,10 @@ def _flows(samples: Sequence[Sample], now: int, totals: Mapping[str, int], waiti
         ago = (now - sample.at) / 1000
         # Of a step that began before the window, only the part within it.
         part = min(1.0, max(WINDOW - (ago - seconds), 0.0) / seconds)
-        flows.append((min(ago, WINDOW), max(taken + held - sample.gauges[0], 0) * part))
+        more = held - sample.gauges[0]
+        refused = min(max(more, 0), resting)
+        resting -= refused
+        flows.append((min(ago, WINDOW), max(taken + more - refused, 0) * part))
         later = (sample.at, sample.counted, sample.gauges[0])
     return flows
 
@@ -140,10 +186,10 @@ def _ages(flows: Sequence[tuple[float, float]], waiting: int, oldest: float) -> 
     return list(reversed([*found, *([(oldest, left)] if left else [])]))
 
 
-def _grown(samples: Sequence[Sample], totals: Mapping[str, int]) -> dict[str, int]:
-    """Return how many new jobs and retries of each type there were since the first sample."""
+def _grown(samples: Sequence[Sample], totals: Mapping[str, int], *events: str) -> dict[str, int]:
+    """Return how often an event happened to jobs of each type since the first sample."""
     found: Counter[str] = Counter()
-    for event in ("enqueued", "retried"):
+    for event in events:
         for job_type, count in _by_type(totals, event).items():
             before = samples[0].types.get(job_type, {}).get(event, 0) if samples else 0
             found[job_type] += growth(count, before)
@@ -160,8 +206,8 @@ def _by_type(totals: Mapping[str, int], event: str) -> Counter[str]:
     return counts
 
 
-def _waiting_types(server: Server, keys: Sequence[QueueKeys]) -> list[Counter[str]]:
-    """Return the types of some waiting jobs of each queue, from both ends of its lists."""
+def _some_waiting(server: Server, keys: Sequence[QueueKeys]) -> list[list[tuple[str, int]]]:
+    """Return some waiting jobs of each queue, from both ends of its lists: type, and since when (ms)."""
     ends = ((0, _LOOKED_AT - 1), (-_LOOKED_AT, -1))
     asked = [[("LRANGE", each.pending(name), *end) for name in PRIORITIES for end in ends] for each in keys]
     rings = [[("LRANGE", each.ring(name), -_LOOKED_AT, -1) for name in PRIORITIES] for each in keys]
@@ -178,18 +224,12 @@ def _waiting_types(server: Server, keys: Sequence[QueueKeys]) -> list[Counter[st
     ]
     found = [[*some, *more] for some, more in zip(found, ask_groups(server.client, asked), strict=True)]
     ids = [{text(job_id) for of_list in lists for job_id in of_list} for lists in found]
+    fields = ("type", "since")
     records = ask_groups(
         server.client,
-        [[("HGET", each.job(job_id), "type") for job_id in some] for each, some in zip(keys, ids, strict=True)],
+        [[("HMGET", each.job(job_id), *fields) for job_id in some] for each, some in zip(keys, ids, strict=True)],
     )
-    return [Counter(text(name) for name in of_queue if name) for of_queue in records]
-
-
-def _unpaused(waiting: Mapping[str, int], stats: QueueStats) -> dict[str, int]:
-    """Return those that may start: paused ones need no process."""
-    if stats.paused_for is not None:
-        return {}
-    return {name: count for name, count in waiting.items() if name not in stats.paused_types}
+    return [[(text(name), order(since)) for name, since in of_queue if name and since] for of_queue in records]
 
 
 def _shared_out(rate: float, shares: Mapping[str, int]) -> dict[str, float]:

@@ -7,13 +7,12 @@ import pytest
 
 from gopher.client import Client
 from gopher.errors import InvalidJob
-from gopher.jobs.models import ChildView, WorkerView
-from gopher.queue.arguments import Completion, as_usage
-from gopher.queue.presence import show_worker
+from gopher.jobs.models import ChildView
+from gopher.queue.arguments import as_usage
 from gopher.reads.capacity import recent
-from tests.seeding import SeedingWorker
 
-_NOW = "2026-01-01T00:00:00Z"
+from .loads import ran, sampled, shown
+
 _BUSY = "01a20d1c-ddd6-7e46-9daa-2af634a7f173"
 
 
@@ -21,36 +20,6 @@ _BUSY = "01a20d1c-ddd6-7e46-9daa-2af634a7f173"
 def client(redis_url, namespace):
     with Client(redis_url, namespace=namespace) as client:
         yield client
-
-
-def shown(client, name, children, queues=("default",), **more):
-    """Publish the record of a worker with N idle children, or these ones."""
-    children = [ChildView(pid, 0, 0) for pid in range(children)] if isinstance(children, int) else children
-    view = WorkerView(name, "here", 1, "1", list(queues), ["email"], children, 0, 0, _NOW, _NOW, **more)
-    for command in show_worker(client.server.keys, name, msgspec.json.encode(view), client.inspector.now(), 60.0):
-        client.server.client.execute_command(*command.words)
-
-
-def ran(client, milliseconds, count=1, queue="default"):
-    """Let jobs run, each for so long."""
-    worker = SeedingWorker(client, queue)
-    for _ in range(count):
-        client.enqueue("email", {}, queue=queue)
-    jobs = worker.fetch(count)
-    done = [Completion(job.id, job.token, milliseconds, b"1", b"") for job in jobs]
-    assert client.server.run(worker.queue.complete(worker.name, done)) == ["OK"] * count
-
-
-def sampled(client, ago, queue="default"):
-    """Sample the counters now, as if that had been some seconds ago."""
-    keys, server = client.server.keys.for_queue(queue), client.server.client
-    client.server.run(client.server.queue(queue).sample())
-    ((data, slot),) = server.zrange(keys.timeline(10_000), -1, -1, withscores=True)
-    sample = msgspec.msgpack.decode(data)
-    server.zrem(keys.timeline(10_000), data)
-    server.zadd(
-        keys.timeline(10_000), {msgspec.msgpack.encode(sample | {"at": sample["at"] - ago * 1000}): slot - ago * 1000}
-    )
 
 
 def test_nothing_is_needed_where_nothing_was_submitted(client):
@@ -128,12 +97,7 @@ def test_no_dyno_is_stopped_that_runs_a_long_job(client):
 
 
 def test_no_more_processes_of_a_worker_count_than_its_cores_let_work(client):
-    worker = SeedingWorker(client)
-    for _ in range(20):
-        client.enqueue("email", {})
-    jobs = worker.fetch(20)
-    done = [Completion(job.id, job.token, 2000.0, b"1", b"", as_usage(2.0, 0.0, 0)) for job in jobs]
-    client.server.run(worker.queue.complete(worker.name, done))
+    ran(client, 2000.0, 20, usage=as_usage(2.0, 0.0, 0))
     for _ in range(200):
         client.enqueue("email", {})
     shown(client, "one", 8, cores=2)
