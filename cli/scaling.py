@@ -99,18 +99,21 @@ def _summary(found: Capacity) -> str:
 
 
 def _change(group: GroupCapacity, workers: list[WorkerView], platform: str | None) -> _Change:
-    own = {
-        worker.process: worker
-        for worker in workers
-        if worker.state != "stopping" and worker.process.rpartition(".")[0] == group.name
-    }
+    own = sorted(
+        (worker for worker in workers if worker.process.rpartition(".")[0] == group.name),
+        key=lambda worker: _number(worker.process),
+    )
     on_heroku = platform == "heroku" or (platform is None and bool(own))
+    # Dynos whose workers are quiet or stopping exist as well.
+    there = max((_number(worker.process) for worker in own), default=0) if on_heroku else 0
     write = _COMMANDS[platform or ("heroku" if on_heroku else "kubernetes")]
     run, notes = list[str](), list[str]()
-    if group.scale_to != group.workers:
-        leaving = [worker for name, worker in own.items() if _number(name) > group.scale_to]
-        for worker in leaving if on_heroku else ():
-            run.append(f"gopherctl quiet {worker.id}")
+    if group.scale_to != (there or group.workers):
+        for worker in own if on_heroku else ():
+            if _number(worker.process) <= group.scale_to:
+                continue
+            if worker.state == "running":
+                run.append(f"gopherctl quiet {worker.id}")
             busy = sum(child.job_id is not None for child in worker.children)
             notes.append(f"wait until {worker.process} runs no jobs (now {busy}): see `gopherctl workers`")
         run.append(write(group))

@@ -10,11 +10,15 @@ _PROCESSES, _CORES = 5, 0
 
 
 class Group(NamedTuple):
-    """Workers that fetch jobs from the same queues; none if the queues have no worker."""
+    """Workers that fetch jobs from the same queues; none if the queues have no worker.
+
+    Those that are `leaving`, quiet or stopping, still run jobs.
+    """
 
     name: str
     queues: tuple[str, ...]
     workers: tuple[WorkerView, ...]
+    leaving: tuple[WorkerView, ...] = ()
 
     @property
     def processes(self) -> int:
@@ -32,30 +36,39 @@ class Group(NamedTuple):
 
     def highest(self, is_kept: Callable[[WorkerView], bool]) -> int:
         """Return the highest number of a dyno that is to be kept, 0 without any: Heroku stops the highest ones."""
-        return max((_number(worker.process) for worker in self.workers if is_kept(worker)), default=0)
+        numbers = (_number(worker.process) for worker in (*self.workers, *self.leaving) if is_kept(worker))
+        return max(numbers, default=0)
 
 
-def group_workers(workers: Iterable[WorkerView], queues: Iterable[str], internal: str) -> list[Group]:
+def group_workers(workers: Sequence[WorkerView], queues: Iterable[str], internal: str) -> list[Group]:
     """Return the groups of the workers that fetch jobs, and one for each of the queues without worker.
 
     The queue of webhooks, which workers serve in addition, makes no group of its own.
     """
     by_queues: dict[tuple[str, ...], list[WorkerView]] = {}
+    leaving: dict[tuple[str, ...], list[WorkerView]] = {}
     for worker in workers:
-        if worker.state == "running" and not worker.corrupt:
+        if not worker.corrupt:
             served = tuple(sorted(set(worker.queues) - {internal})) or (internal,)
-            by_queues.setdefault(served, []).append(worker)
+            (by_queues if worker.state == "running" else leaving).setdefault(served, []).append(worker)
     served_queues = {queue for worker in workers if worker.state == "running" for queue in worker.queues}
+    # Workers that all leave are a group as long as no other one serves any of their queues.
+    left = [each for each in sorted(leaving) if not served_queues.intersection(each)]
+    served_queues.update(queue for each in left for queue in each)
     unserved = [(queue,) for queue in sorted(set(queues) - served_queues)]
-    sets = [*sorted(by_queues, key=lambda each: (len(by_queues[each]) * -1, each)), *unserved]
+    sets = [*sorted(by_queues, key=lambda each: (len(by_queues[each]) * -1, each)), *left, *unserved]
     taken: set[str] = set()
     groups = []
     for each in sets:
-        found = tuple(by_queues.get(each, ()))
-        name = _name(each, found)
+        found, going = tuple(by_queues.get(each, ())), tuple(leaving.get(each, ()))
+        name = _name(each, found or going)
         name = "+".join(each) if name in taken else name
         taken.add(name)
-        groups.append(Group(name, each, found))
+        # A line of the Procfile that serves other queues since a release has the same dynos.
+        going += tuple(
+            worker for other in leaving if other != each for worker in leaving[other] if _line(worker) == name
+        )
+        groups.append(Group(name, each, found, going))
     return groups
 
 
@@ -71,10 +84,15 @@ def homes(groups: Iterable[Group]) -> dict[str, Group]:
 
 def _name(queues: Sequence[str], workers: Sequence[WorkerView]) -> str:
     """Return the platform's name for these workers, else one by their queues."""
-    names = {worker.process.rpartition(".")[0] for worker in workers}
+    names = {_line(worker) for worker in workers}
     if len(names) == 1 and (name := names.pop()):
         return name
     return "worker" if "default" in queues else queues[0]
+
+
+def _line(worker: WorkerView) -> str:
+    """Return the line of the Procfile that a worker was started from, "" if it has none."""
+    return worker.process.rpartition(".")[0]
 
 
 def _number(process: str) -> int:

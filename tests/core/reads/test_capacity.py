@@ -96,6 +96,36 @@ def test_no_dyno_is_stopped_that_runs_a_long_job(client):
     assert (group.needed_workers, group.scale_to) == (1, 4)
 
 
+@pytest.mark.parametrize("state", ["quiet", "stopping"])
+def test_no_dyno_is_stopped_whose_worker_finishes_a_long_job_before_it_leaves(client, state):
+    ran(client, 500_000.0)
+    since = client.health().timestamp
+    idle, busy = ChildView(1, 0, 0), ChildView(2, 0, 0, _BUSY, "email", since)
+    for number in range(1, 4):
+        shown(client, f"w{number}", [idle], process=f"worker.{number}")
+    shown(client, "w4", [busy], process="worker.4", state=state)
+    # It has served another queue as well until the last release.
+    shown(client, "w5", [busy], ("default", "old"), process="worker.5", state=state)
+    (group,) = client.capacity().groups
+    assert (group.workers, group.running, group.needed_workers, group.scale_to) == (3, 0, 0, 5)
+
+
+def test_dynos_whose_workers_all_leave_keep_their_name_and_those_that_run_long_jobs(client):
+    ran(client, 500_000.0)
+    ran(client, 10.0, queue="mail")
+    busy = ChildView(2, 0, 0, _BUSY, "email", client.health().timestamp)
+    for number in (1, 2):
+        shown(client, f"w{number}", [busy], ("default", "mail"), process=f"jobs.{number}", state="quiet")
+    (group,) = client.capacity().groups
+    assert (group.name, group.workers, group.needed_workers, group.scale_to) == ("jobs", 0, 0, 2)
+    client.enqueue("email", {}, queue="mail")
+    (group,) = client.capacity().groups
+    assert (group.name, group.queues, group.needed_workers) == ("jobs", ["default", "mail"], 1)
+    # Where another one serves the queues, they are no group.
+    shown(client, "new", 2, ("default", "mail", "more"))
+    assert [group.name for group in client.capacity().groups] == ["worker"]
+
+
 def test_no_more_processes_of_a_worker_count_than_its_cores_let_work(client):
     ran(client, 2000.0, 20, usage=as_usage(2.0, 0.0, 0))
     for _ in range(200):
