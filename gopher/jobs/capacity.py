@@ -23,9 +23,9 @@ class TypeLoad(msgspec.Struct):
 class GroupCapacity(msgspec.Struct):
     """Workers that serve the same queues, such as the dynos of a line of the Procfile.
 
-    `processes` run one job each at a time: `useful_processes` is how many of a worker's its cores let work. Workers
-    that are quiet or stopping are not counted. `scale_to` is `needed_workers`, or more if otherwise a dyno of Heroku
-    were stopped that runs a long job.
+    `processes` run one job each at a time: `useful_processes` is how many of a worker's its cores and its memory let
+    work. Jobs that workers hold until there is memory are `waiting`. Workers that are quiet or stopping are not
+    counted. `scale_to` is `needed_workers`, or more if otherwise a dyno of Heroku were stopped that runs a long job.
     """
 
     name: str

@@ -18,10 +18,12 @@ from gopher.queue.store import Server
 from gopher.reads.jobs import Inspector
 
 from .groups import Group, group_workers, homes
+from .held import HeldJob, read_held
 from .hours import hours_of_the_week
 from .load import QueueLoad, TypeTimes, read_loads, read_times
 from .service_times import ONE_SECOND, ServiceTimes
 from .staffing import Load, Need, needed
+from .useful import Useful, useful
 
 #: Seconds: a promise of more than a day is none.
 _LONGEST = 86_400.0
@@ -49,7 +51,8 @@ def capacity(server: Server, inspector: Inspector, asked: CapacityFilter, *, hou
     for load in loads:
         if load.name in home:
             own[home[load.name].queues].append(load)
-    found = [_capacity_of(group, own[group.queues], times, within, now) for group in groups]
+    held = read_held(server, workers, names, now)
+    found = [_capacity_of(group, own[group.queues], held, times, within, now) for group in groups]
     known = {name: each.run for name, each in times.items() if each.run is not None}
     return Capacity(
         at=to_rfc3339(now),
@@ -75,13 +78,20 @@ def _seconds(text: str | float) -> float:
 
 
 def _capacity_of(
-    group: Group, queues: Sequence[QueueLoad], times: Mapping[str, TypeTimes], within: float, now: int
+    group: Group,
+    queues: Sequence[QueueLoad],
+    held: Mapping[str, Sequence[HeldJob]],
+    times: Mapping[str, TypeTimes],
+    within: float,
+    now: int,
 ) -> GroupCapacity:
     arrivals, waiting = Counter[str](), Counter[str]()
     for queue in queues:
         for name, rate in queue.arrivals.items():
             arrivals[name] += rate  # type: ignore[assignment]
         waiting.update(queue.waiting)
+    of_workers = [job for worker in group.workers for job in held.get(worker.id, ())]
+    waiting.update(job.type for job in of_workers)
     running = _running(group, now)
     # Of a type without history: like the others of the group.
     usual = ServiceTimes.mixed(
@@ -105,16 +115,16 @@ def _capacity_of(
                 known.run is None,
             )
         )
-    ages = sorted((age for queue in queues for age in queue.ages), reverse=True)
-    useful = _useful(group, types)
-    need = needed(loads, within, ages, round(useful * len(group.workers)))
-    workers = math.ceil(round(need.processes / useful, 6))
+    ages = [*(age for queue in queues for age in queue.ages), *((job.age, 1) for job in of_workers)]
+    working = useful(group, types, {name: each.classes for name, each in times.items()})
+    need = needed(loads, within, sorted(ages, reverse=True), round(working.processes * len(group.workers)))
+    workers = math.ceil(round(need.processes / working.processes, 6))
     return GroupCapacity(
         name=group.name,
         queues=list(group.queues),
         workers=len(group.workers),
         processes=group.processes,
-        useful_processes=round(useful, 2),
+        useful_processes=round(working.processes, 2),
         waiting=waiting.total(),
         running=sum(map(len, running.values())),
         oldest_waiting_age=max((age for age, _ in ages), default=0.0),
@@ -122,7 +132,7 @@ def _capacity_of(
         needed_processes=need.processes,
         needed_workers=workers,
         scale_to=max(workers, group.highest(lambda worker: _runs_long(worker, times, now))),
-        why=_why(group, need, types, within, useful),
+        why=_why(group, need, types, within, working),
         types=types,
     )
 
@@ -151,18 +161,7 @@ def _running(group: Group, now: int) -> dict[str, list[float]]:
     return found
 
 
-def _useful(group: Group, types: Sequence[TypeLoad]) -> float:
-    """Return how many processes of a worker can work at a time: its cores are not enough for more."""
-    weights = [(each.arrivals * each.run or (each.waiting + each.running) * each.run, each) for each in types]
-    total = sum(weight for weight, _ in weights)
-    cores = group.cores_per_worker
-    if not cores or not total:
-        return group.per_worker
-    share = sum(weight * min((each.cpu or 0.0) / each.run, cores) for weight, each in weights if each.run) / total
-    return min(group.per_worker, cores / share) if share > 0 else group.per_worker
-
-
-def _why(group: Group, need: Need, types: Sequence[TypeLoad], within: float, useful: float) -> list[str]:
+def _why(group: Group, need: Need, types: Sequence[TypeLoad], within: float, working: Useful) -> list[str]:
     rate, waiting = sum(each.arrivals for each in types), sum(each.waiting for each in types)
     running = sum(each.running for each in types)
     reasons = [f"{rate:.3g} jobs/s arrive, and {running} run: they keep {need.arrivals:.3g} processes busy"]
@@ -170,10 +169,10 @@ def _why(group: Group, need: Need, types: Sequence[TypeLoad], within: float, use
         reasons.append(
             f"{waiting} jobs wait: {need.waiting:.3g} processes let them start within {format_duration(within)}"
         )
-    if useful < group.per_worker - 0.01:
+    if working.processes < group.per_worker - 0.01:
         reasons.append(
-            f"{useful:.3g} of the {group.per_worker:.3g} processes of a worker can work at a time: their jobs use all "
-            f"of its {group.cores_per_worker:.3g} cores"
+            f"{working.processes:.3g} of the {group.per_worker:.3g} processes of a worker can work at a time: their "
+            f"jobs use all of its {working.bound}"
         )
     if not group.workers:
         reasons.append(f"no worker serves {', '.join(group.queues)}: {group.per_worker:.0f} processes each are assumed")

@@ -16,7 +16,7 @@ from gopher.jobs.stats import QueueStats
 from gopher.queue.keys import QueueKeys
 from gopher.queue.moves import SERIES
 from gopher.queue.store import Server
-from gopher.reads.histogram import buckets_of, growth, latency_of
+from gopher.reads.histogram import buckets_of, growth, latency_of, memory_by_files, memory_of
 from gopher.reads.jobs import Inspector
 from gopher.reads.stats import stats_of
 from gopher.reads.timeline import Sample, readable, rows_since
@@ -55,6 +55,8 @@ class TypeTimes(NamedTuple):
 
     run: ServiceTimes | None
     cpu: float | None
+    #: Class of files -> share of the attempts whose memory was measured.
+    classes: Mapping[int, float] = {}
 
 
 def read_loads(
@@ -137,9 +139,15 @@ def read_times(inspector: Inspector, totals: Mapping[str, Mapping[str, int]]) ->
         name: TypeTimes(
             ServiceTimes.of_histogram(buckets_of(fields, "run"), fields.get("run:sum_us", 0)),
             latency_of(fields, CPU.name).mean,
+            _classes(fields),
         )
         for name, fields in sums.items()
     }
+
+
+def _classes(fields: Mapping[str, int]) -> dict[int, float]:
+    count = memory_of(fields).count
+    return {each: found.count / count for each, found in memory_by_files(fields).items()} if count else {}
 
 
 def _flows(
