@@ -8,7 +8,8 @@ from .fields import QueueName, Time, TypeName
 class TypeLoad(msgspec.Struct):
     """The load of a job type. `arrivals` are jobs per second, `run` and `cpu` means of an attempt.
 
-    `assumed` says that none of its attempts has ended yet, so that `run` is a guess.
+    CPU time is measured of attempts of 5 ms or longer; null if all were shorter. `assumed` says that none of its
+    attempts has ended yet, so that `run` is a guess.
     """
 
     type: TypeName

@@ -6,7 +6,7 @@ a point is the difference of two adjacent samples.
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -241,14 +241,21 @@ def _types(pairs: Sequence[tuple[Sample, Sample]]) -> dict[str, dict[str, int]]:
     sums: dict[str, dict[str, int]] = {}
     for before, after in pairs:
         for name in after.types:
-            # A type that enters the list of the most used ones has been counted before.
-            if name not in before.types and len(before.types) >= LISTED:
+            if not is_listed(name, before.types):
                 continue
             for event in TIMELINE:
                 if grown := event_growth(before.types.get(name, {}), after.types[name], event):
                     of_type = sums.setdefault(name, {})
                     of_type[event] = of_type.get(event, 0) + grown
     return dict(sorted(sums.items()))
+
+
+def is_listed(job_type: str, types: Mapping[str, Any]) -> bool:
+    """Return whether a sample with these types has the counters of a type, or it had none then.
+
+    A type that enters the list of the most used ones has been counted before.
+    """
+    return job_type in types or len(types) < LISTED
 
 
 def event_growth(before: Mapping[str, int], after: Mapping[str, int], event: str) -> int:

@@ -20,7 +20,7 @@ from gopher.reads.jobs import Inspector
 from .groups import Group, group_workers, homes
 from .held import HeldJob, read_held
 from .hours import hours_of_the_week
-from .load import QueueLoad, TypeTimes, read_loads, read_times
+from .load import QueueLoad, TypeTimes, busiest, read_loads, read_times
 from .service_times import ONE_SECOND, ServiceTimes
 from .staffing import Load, Need, needed
 from .useful import Useful, useful
@@ -63,7 +63,7 @@ def capacity(server: Server, inspector: Inspector, asked: CapacityFilter, *, hou
         needed_workers=sum(each.needed_workers for each in found),
         scale_to=sum(each.scale_to for each in found),
         groups=found,
-        hours=hours_of_the_week(server, names, known, within, now) if hours else [],
+        hours=hours_of_the_week(server, busiest(totals), known, within, now) if hours else [],
     )
 
 

@@ -16,7 +16,7 @@ from gopher.jobs.capacity import HourLoad
 from gopher.queue.moves import SERIES
 from gopher.queue.store import Server
 from gopher.reads.histogram import growth
-from gopher.reads.timeline import rows_since
+from gopher.reads.timeline import is_listed, rows_since
 from gopher.server.errors import explained
 
 from .service_times import ServiceTimes
@@ -24,7 +24,7 @@ from .staffing import rounded, spread_evenly
 
 _STEP = SERIES[-1][0]
 _WEEKS = 4 * 7 * 24 * _STEP
-#: Queues whose samples are read: the busiest ones.
+#: Queues whose samples are read, at most.
 _QUEUES = 20
 #: Seconds for which a process keeps what it has read.
 _KEPT = 600.0
@@ -51,10 +51,13 @@ _cache: WeakKeyDictionary[Server, dict[tuple[str, ...], tuple[float, list[_Hour]
 def hours_of_the_week(
     server: Server, queues: Sequence[str], times: Mapping[str, ServiceTimes], within: float, now: int
 ) -> list[HourLoad]:
-    """Return the hours of the week that are known, from Monday 0:00 UTC on."""
+    """Return the hours of the week that are known, from Monday 0:00 UTC on.
+
+    Of more `queues` than are read, the first ones count.
+    """
     uses: dict[str, tuple[float, float]] = {}
     needs: dict[tuple[int, int], list[tuple[float, float]]] = {}
-    for hour in _hours(server, tuple(queues[:_QUEUES]), now):
+    for hour in _hours(server, tuple(sorted(queues[:_QUEUES])), now):
         for name in hour.rates:
             if name in times and name not in uses:
                 uses[name] = times[name].within(within)
@@ -113,4 +116,5 @@ def _grown(before: _Sample, after: _Sample) -> dict[str, int]:
     return {
         name: sum(growth(counts.get(event, 0), old.get(name, {}).get(event, 0)) for event in ("enqueued", "retried"))
         for name, counts in new.items()
+        if is_listed(name, old)
     }

@@ -16,10 +16,10 @@ from gopher.jobs.stats import QueueStats
 from gopher.queue.keys import QueueKeys
 from gopher.queue.moves import SERIES
 from gopher.queue.store import Server
-from gopher.reads.histogram import buckets_of, growth, latency_of, memory_by_files, memory_of
+from gopher.reads.histogram import buckets_of, growth, memory_by_files, memory_of
 from gopher.reads.jobs import Inspector
 from gopher.reads.stats import stats_of
-from gopher.reads.timeline import Sample, readable, rows_since
+from gopher.reads.timeline import Sample, is_listed, readable, rows_since
 from gopher.server.errors import explained
 from gopher.server.round_trips import ask, ask_groups
 
@@ -54,6 +54,7 @@ class TypeTimes(NamedTuple):
     """How long attempts of a type take, and their mean of CPU time (s)."""
 
     run: ServiceTimes | None
+    #: Without that of attempts which were too short to be measured; None if all were.
     cpu: float | None
     #: Class of files -> share of the attempts whose memory was measured.
     classes: Mapping[int, float] = {}
@@ -128,6 +129,12 @@ def _started(job_type: str, found: _Found, now: int) -> float:
     return _grown(found.samples, found.totals, "dequeued").get(job_type, 0) / max(seconds, _LEAST)
 
 
+def busiest(totals: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """Return the names of queues by how many jobs each has been given, the most first."""
+    counts = {name: _by_type(of_queue, "enqueued").total() for name, of_queue in totals.items()}
+    return sorted(counts, key=lambda name: (-counts[name], name))
+
+
 def read_times(inspector: Inspector, totals: Mapping[str, Mapping[str, int]]) -> dict[str, TypeTimes]:
     """Return how long jobs of each type take, by the histograms of these queues."""
     wanted = {name: list(_by_type(of_queue, "dequeued")) for name, of_queue in totals.items()}
@@ -138,11 +145,17 @@ def read_times(inspector: Inspector, totals: Mapping[str, Mapping[str, int]]) ->
     return {
         name: TypeTimes(
             ServiceTimes.of_histogram(buckets_of(fields, "run"), fields.get("run:sum_us", 0)),
-            latency_of(fields, CPU.name).mean,
+            _cpu(fields),
             _classes(fields),
         )
         for name, fields in sums.items()
     }
+
+
+def _cpu(fields: Mapping[str, int]) -> float | None:
+    attempts, measured = sum(buckets_of(fields, "run")), sum(buckets_of(fields, CPU.name))
+    # Of all attempts: the mean of the longer ones may be more than all take on average.
+    return round(fields.get(f"{CPU.name}:sum_us", 0) / 1e6 / attempts, 6) if attempts and measured else None
 
 
 def _classes(fields: Mapping[str, int]) -> dict[int, float]:
@@ -199,8 +212,9 @@ def _grown(samples: Sequence[Sample], totals: Mapping[str, int], *events: str) -
     found: Counter[str] = Counter()
     for event in events:
         for job_type, count in _by_type(totals, event).items():
-            before = samples[0].types.get(job_type, {}).get(event, 0) if samples else 0
-            found[job_type] += growth(count, before)
+            before = samples[0].types if samples else {}
+            if is_listed(job_type, before):
+                found[job_type] += growth(count, before.get(job_type, {}).get(event, 0))
     return {name: count for name, count in found.items() if count}
 
 
