@@ -192,8 +192,8 @@ class Client(ClientReads):
         batches.check_expiry(self.server, jobs, storing.request)
         jobs = owned_by(each_by_itself(jobs) if partly else jobs, submitter.owner)
         if any(job.batch for job in jobs):
-            store = self.batches.members.store
-            return store(jobs, submitter, lambda joined: self._store_named(joined, storing, submitter, partly))
+            store = partial(self._store_named, storing=storing, submitter=submitter, partly=partly)
+            return self.batches.members.store(jobs, submitter, store, storing.request)
         return self._store_named(jobs, storing, submitter, partly)
 
     def _store_named(

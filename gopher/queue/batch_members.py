@@ -5,8 +5,8 @@ their ids, and taken out of it again if they are not. If their submitter dies in
 (continue_batches.lua). What the job's end tells the batch is stored with the job (see `relay`).
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple, Protocol, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple, NoReturn, Protocol, TypeVar
 
 import msgspec
 
@@ -18,7 +18,9 @@ from gopher.jobs.submission import InvalidBatch
 from gopher.server.errors import explained
 from gopher.server.round_trips import ask
 
+from .arguments import Request
 from .batch_moves import Joined
+from .batches import is_known
 from .moves import Queue
 from .search import queues_with
 from .store import Server
@@ -76,38 +78,48 @@ class BatchMembers:
             if job.batch:
                 place = self.place(job.batch)
                 if place is None or not submitter.may_use_batch(place.owner):
-                    errors.append((index, InvalidJob(f"there is no batch {job.batch}", "/batch")))
+                    errors.append((index, _refusal(job.batch, "MISSING")))
         return errors
 
-    def join(self, jobs: Sequence[NewJob], submitter: Submitter) -> list[NewJob]:
+    def join(self, jobs: Sequence[NewJob], submitter: Submitter) -> tuple[list[NewJob], dict[int, str]]:
         """Announce jobs to their batches; return those that these have not counted before.
 
-        Raises InvalidJob, or InvalidBatch for several jobs, if a batch does not exist or is sealed.
+        Also the index of each job that its batch does not take, and why: MISSING or SEALED.
         """
-        _raise(jobs, self.missing(jobs, submitter))
-        by_batch: dict[str, list[NewJob]] = {}
-        for job in jobs:
-            if job.batch:
-                by_batch.setdefault(job.batch, []).append(job)
+        refused = {index: "MISSING" for index, _ in self.missing(jobs, submitter)}
+        by_batch: dict[str, list[int]] = {}
+        for index, job in enumerate(jobs):
+            if job.batch and index not in refused:
+                by_batch.setdefault(job.batch, []).append(index)
         new: list[NewJob] = []
         for batch_id, members in by_batch.items():
-            rows = [(job.id, job.queue, job.type) for job in members]
+            rows = [(jobs[index].id, jobs[index].queue, jobs[index].type) for index in members]
             joined: Joined = self._server.run(self._home(batch_id).join_batch(batch_id, rows))
-            if joined.answer != "OK":
+            if joined.answer == "OK":
+                known = set(joined.known)
+                new += [jobs[index] for at, index in enumerate(members) if at not in known]
+            else:
                 self._places.pop(batch_id, None)
-                self.leave(new)
-                error = _refusal(batch_id, joined.answer)
-                _raise(jobs, [(index, error) for index, job in enumerate(jobs) if job.batch == batch_id])
-            new += [job for index, job in enumerate(members) if index not in set(joined.known)]
-        return new
+                refused |= dict.fromkeys(members, joined.answer)
+        return new, refused
 
     def store(
-        self, jobs: Sequence[NewJob], submitter: Submitter, store: Callable[[Sequence[NewJob]], list[_Stored]]
+        self,
+        jobs: Sequence[NewJob],
+        submitter: Submitter,
+        store: Callable[[Sequence[NewJob]], list[_Stored]],
+        request: Request | None = None,
     ) -> list[_Stored]:
-        """Store jobs of batches, which count them first."""
+        """Store jobs of batches, which count them first.
+
+        Raises InvalidJob, or InvalidBatch for several jobs, if a batch does not exist or is sealed. Not if part of the
+        request has been stored: then the batches took all of its jobs, and may have been sealed since, or be gone.
+        """
         # Others may be stored already, if this is a repeat or their ids were chosen: whatever happens, they count.
-        new = self.join(jobs, submitter)
+        new, refused = self.join(jobs, submitter)
         try:
+            if refused and not (request and is_known(self._server, request, list({job.queue for job in jobs}))):
+                _raise(jobs, refused)
             stored = store([self._telling(job) if job.batch else job for job in jobs])
         except OutcomeUnknown:
             # Some may be stored: the scheduler finds out.
@@ -133,9 +145,10 @@ class BatchMembers:
         return self._server.queue(place.queue if place else "default")
 
     def _telling(self, job: NewJob) -> NewJob:
-        """Return a job whose end tells its batch."""
+        """Return a job whose end tells its batch, unless that is gone."""
         place = self.place(job.batch)
-        assert place is not None
+        if place is None:
+            return job
         return msgspec.structs.replace(job, tells=(*job.tells, f"batch {place.queue} {job.batch}"))
 
 
@@ -145,6 +158,6 @@ def _refusal(batch_id: str, answer: str) -> InvalidJob:
     return InvalidJob(f"there is no batch {batch_id}", "/batch")
 
 
-def _raise(jobs: Sequence[NewJob], errors: Sequence[tuple[int, InvalidJob]]) -> None:
-    if errors:
-        raise errors[0][1] if len(jobs) == 1 else InvalidBatch(errors)
+def _raise(jobs: Sequence[NewJob], refused: Mapping[int, str]) -> NoReturn:
+    errors = [(index, _refusal(jobs[index].batch, answer)) for index, answer in sorted(refused.items())]
+    raise errors[0][1] if len(jobs) == 1 else InvalidBatch(errors)
