@@ -21,7 +21,7 @@ from gopher.errors import Retry
 
 from .guard import FetchRefused, Guard
 
-#: Timeout of a single read, in seconds.
+#: Timeout of a connection attempt, and of a single read or write, in seconds.
 SILENCE = 10.0
 MAX_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -71,7 +71,7 @@ def put(url: str, content: bytes, content_type: str, *, seconds: float, guard: G
     for pause in (0.2, 1.0, None):
         try:
             with httpcore.ConnectionPool(ssl_context=tls_context(), network_backend=backend) as pool:
-                answer = pool.request("PUT", target, headers=headers, content=content, extensions=_TIMEOUTS)
+                answer = pool.request("PUT", target, headers=headers, content=content, extensions=_timeouts())
             _check_put(shown(url), answer)
             return
         except FetchFailed:
@@ -105,7 +105,8 @@ def post(
     try:
         with (
             httpcore.ConnectionPool(ssl_context=tls_context(), network_backend=backend) as pool,
-            pool.stream("POST", target, headers=sent, content=content, extensions=_TIMEOUTS) as response,
+            # The receiver may think about it for all of that time.
+            pool.stream("POST", target, headers=sent, content=content, extensions=_timeouts(seconds)) as response,
         ):
             found = {name.lower(): value for name, value in response.headers}
             pause = _seconds(found.get(b"retry-after", b""))
@@ -140,7 +141,7 @@ def _check_put(url: str, answer: httpcore.Response) -> None:
 def _follow(pool: httpcore.ConnectionPool, url: str, max_bytes: int) -> Download:
     for _ in range(MAX_REDIRECTS + 1):
         target = _parse(url)
-        with pool.stream("GET", target, headers=_headers(target), extensions=_TIMEOUTS) as response:
+        with pool.stream("GET", target, headers=_headers(target), extensions=_timeouts()) as response:
             answer = {name.lower(): value for name, value in response.headers}
             if response.status in _REDIRECTS and b"location" in answer:
                 url = urljoin(url, answer[b"location"].decode("utf-8", "replace"))
@@ -150,7 +151,10 @@ def _follow(pool: httpcore.ConnectionPool, url: str, max_bytes: int) -> Download
     raise FetchRefused(f"{url!r}: more than {MAX_REDIRECTS} redirects")
 
 
-_TIMEOUTS = {"timeout": {"connect": SILENCE, "read": SILENCE, "write": SILENCE, "pool": SILENCE}}
+def _timeouts(silence: float | None = None) -> dict[str, Any]:
+    """Return the timeouts of a request whose reads and writes may take `silence` seconds each, by default SILENCE."""
+    each = SILENCE if silence is None else silence
+    return {"timeout": {"connect": SILENCE, "read": each, "write": each, "pool": SILENCE}}
 
 
 def _parse(url: str) -> httpcore.URL:

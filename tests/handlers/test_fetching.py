@@ -197,6 +197,27 @@ def test_ends_a_silent_answer_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
         ended.set()
 
 
+@pytest.mark.parametrize("body", [b"", b"late"])
+def test_only_the_receiver_of_a_message_may_be_silent_for_all_of_its_time(
+    body: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may do its work before it answers, for as long as it was told."""
+    monkeypatch.setattr(fetching, "SILENCE", 0.2)
+    silence = threading.Event()
+
+    def answer_late(client: socket.socket) -> None:
+        silence.wait(0.8)
+        client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body))
+        silence.wait(0.8)
+        client.sendall(body)
+
+    with raw_server(answer_late, monkeypatch) as url:
+        answer = fetching.post(url, b"{}", {}, seconds=30, max_bytes=100, guard=Guard.from_env())
+    assert (answer.status, answer.beginning) == (200, body)
+    with raw_server(answer_late, monkeypatch) as url, pytest.raises(FetchFailed, match="timed out"):
+        get(url, seconds=30)
+
+
 def void(_: object) -> None:
     pass
 
