@@ -60,6 +60,39 @@ def test_it_is_looked_at_less_and_less_often(lab):
     assert waits == [30, 30, 60, 120, 240, 480, 600]
 
 
+def sweep(lab):
+    """Continue when it is due; return what was posted, and after how many seconds it is due again."""
+    lab.redis.delete(lab.keys.outbox("mails"), lab.keys.outboxes)
+    found = lab.run(lab.queue.continue_batches())
+    posted, wait = walked(lab), (found.next_due - lab.now) / 1000
+    lab.set_clock(found.next_due)
+    return posted, wait
+
+
+def test_jobs_that_are_stored_after_their_batch_was_cancelled_are_cancelled_too(lab):
+    """Whoever adds them has announced them before; while they may still come, nothing counts them as never stored."""
+    batch_id = lab.open_batch()
+    ids = sorted(lab.join(batch_id, 2, "mails"))
+    lab.run(lab.queue.walk_batch(batch_id, "cancel"))
+    for wait in (1, 1, 2, 4, 8, 16):
+        assert sweep(lab) == ([("cancel", ids)], wait)
+    assert sweep(lab) == ([("cancel", ids), ("probe", ids)], 32)
+    lab.count(batch_id, *((job_id, "cancelled", 0) for job_id in ids))
+    assert lab.run(lab.queue.continue_batches()).next_due is None
+
+
+def test_jobs_that_are_retried_after_their_batch_was_cancelled_stay(lab):
+    batch_id = lab.open_batch()
+    retried, other = lab.join(batch_id, 2, "mails")
+    lab.count(batch_id, (retried, "failed", 1))
+    lab.run(lab.queue.walk_batch(batch_id, "cancel"))
+    assert sweep(lab)[0] == [("cancel", [other])]
+    lab.run(lab.queue.walk_batch(batch_id, "redrive"))
+    assert sweep(lab)[0] == [("redrive", [retried])]
+    lab.count(batch_id, (retried, "pending", 2))
+    assert sweep(lab)[0] == [("cancel", [other])]
+
+
 def test_a_batch_that_has_ended_is_left_alone(lab):
     batch_id = lab.open_batch()
     lab.run(lab.queue.seal_batch(batch_id))

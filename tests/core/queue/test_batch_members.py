@@ -7,6 +7,8 @@ from gopher.errors import InvalidJob, OutcomeUnknown, QueueFull
 from gopher.jobs.batch import NewBatch
 from gopher.jobs.prepare import prepare_batch
 from gopher.queue.idempotency import IdempotencyMismatch, request_for, with_ids
+from tests.core.admin.test_batches import settle
+from tests.helpers import wait_until
 
 
 @pytest.fixture
@@ -88,3 +90,26 @@ def test_a_first_request_for_a_sealed_batch_is_refused(client, batch_id):
     with pytest.raises(InvalidJob, match="is sealed"):
         submit(client, [entry(batch_id)])
     assert (counts(client, batch_id), client.stats().total_enqueued) == ((0, 0), 0)
+
+
+def test_jobs_that_are_added_while_their_batch_is_cancelled_are_cancelled(client, batch_id, monkeypatch):
+    """Schedulers come to them before they are stored, but after the batch has counted them."""
+    run, begun = client.server.run, []
+
+    def cancel_and_run(call, **options):
+        if "{mails}" in call.key and not begun:
+            begun.append(call)
+            client.batches.cancel(batch_id)
+            settle(client)
+        return run(call, **options)
+
+    monkeypatch.setattr(client.server, "run", cancel_and_run)
+    stored = submit(client, [entry(batch_id, "mails"), entry(batch_id, "files")])
+
+    def are_cancelled():
+        settle(client)
+        return {client.job(each.job_id).status for each in stored} == {"cancelled"}
+
+    wait_until(are_cancelled)
+    view = client.batches.get(batch_id)
+    assert (view.status, view.cancelled, view.total) == ("failed", 2, 2)
