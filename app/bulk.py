@@ -34,6 +34,7 @@ from gopher.jobs.prepare import prepare
 from gopher.jobs.registry import Registry
 from gopher.jobs.submission import InvalidBatch, parse
 from gopher.queue.arguments import Request
+from gopher.queue.batch_members import batch_refusal
 from gopher.queue.batches import check_queues, expired
 from gopher.queue.bounds import bounds_of, queue_limit
 from gopher.queue.chosen_ids import id_taken
@@ -160,8 +161,8 @@ class Bulk:
         return expired(gopher().server, jobs)
 
     def _without_batches(self, jobs: Sequence[NewJob]) -> Refused:
-        """Return the jobs whose batch does not exist."""
-        if not any(job.batch for job in jobs):
+        """Return the jobs whose batch does not exist, as far as that is not found when they are stored."""
+        if not self._dry_run or not any(job.batch for job in jobs):
             return []
         return gopher().batches.members.missing(jobs, self._submitter)
 
@@ -172,16 +173,21 @@ class Bulk:
         places = [at for at, each in enumerate(stored) if not (each.refused or each.rejected)]
         if len(places) == len(stored):
             return lines, jobs, stored
-        bounds = bounds_of(context().settings, self._submitter.owner)
         for line, job, each in zip(lines, jobs, stored, strict=True):
             if each.refused:
-                _reject(
-                    bad, line, id_taken(job) if each.refused == "job_id" else queue_limit(job, each.refused, bounds)
-                )
+                _reject(bad, line, self._refusal(job, each))
             elif each.rejected:
                 _reject(bad, line, duplicate_job(job, each.job_id))
         bad.sort(key=itemgetter(0))
         return [lines[at] for at in places], [jobs[at] for at in places], [stored[at] for at in places]
+
+    def _refusal(self, job: NewJob, each: Stored) -> InvalidJob:
+        """Return the error for a job that was not stored."""
+        if each.refused == "batch":
+            return batch_refusal(job.batch, each.status)
+        if each.refused == "job_id":
+            return id_taken(job)
+        return queue_limit(job, each.refused, bounds_of(context().settings, self._submitter.owner))
 
     def _store(self, made: Request | None, jobs: list[NewJob]) -> list[Stored]:
         if self._dry_run:

@@ -20,7 +20,7 @@ from .errors import InvalidJob, JobConflict, ServerError
 from .files.large_payloads import enqueue_with_files, may_be_large, may_replace_files, with_payloads
 from .hooks import holding
 from .hooks.added import enqueuing as hooks_around_enqueue
-from .interface.stored import Stored, accepted, stored_as, taken
+from .interface.stored import Stored, accepted, not_in_batch, stored_as, taken
 from .interface.submissions import with_ids as with_file_ids
 from .jobs.job import NewJob
 from .jobs.owners import TRUSTED, Submitter, current_submitter, owned_by
@@ -155,7 +155,8 @@ class Client(ClientReads):
         """Store prepared jobs: those of one queue in one call, all or none. Returns the result of each.
 
         If more would wait than may, raises QueueLimit, or InvalidBatch for several jobs; with `partly`, stores those
-        that fit, and the results of the others are `refused`. The same holds for DuplicateJob and `rejected`.
+        that fit, and the results of the others are `refused`, as are those of jobs whose batch takes no more. The same
+        holds for DuplicateJob and `rejected`.
 
         They belong to the `submitter`, by default to the owner of the job that the calling code runs in, if any.
         With a `request` (see `idempotency`) a repeat stores nothing and returns the first result.
@@ -193,7 +194,8 @@ class Client(ClientReads):
         jobs = owned_by(each_by_itself(jobs) if partly else jobs, submitter.owner)
         if any(job.batch for job in jobs):
             store = partial(self._store_named, storing=storing, submitter=submitter, partly=partly)
-            return self.batches.members.store(jobs, submitter, store, storing.request)
+            refuse = not_in_batch if partly else None
+            return self.batches.members.store(jobs, submitter, store, storing.request, refuse)
         return self._store_named(jobs, storing, submitter, partly)
 
     def _store_named(

@@ -12,6 +12,9 @@ from gopher.queue.chosen_ids import TAKEN
 if TYPE_CHECKING:
     from gopher.jobs.models import Accepted
 
+#: The answers of a batch that does not take a job.
+NOT_IN_BATCH = ("MISSING", "SEALED")
+
 
 class Stored(NamedTuple):
     """The result of a submission: the job's id, whether it is an earlier job with the same unique key, whether the
@@ -33,8 +36,10 @@ class Stored(NamedTuple):
 
     @property
     def refused(self) -> str:
-        """Why the job is not stored: the bound on waiting jobs that it is beyond (`queue` or `owner`), or `job_id` if
-        its chosen id is that of another job; "" if it is stored."""
+        """Why the job is not stored: the bound on waiting jobs that it is beyond (`queue` or `owner`), `job_id` if its
+        chosen id is that of another job, or `batch` if its batch does not take it; "" if it is stored."""
+        if self.status in NOT_IN_BATCH:
+            return "batch"
         return "job_id" if self.status == TAKEN else bound_in(self.status)
 
 
@@ -61,6 +66,11 @@ def accepted(job: NewJob, stored: Stored) -> "Accepted":
 def taken(job: NewJob) -> Stored:
     """Return the result of a job that is not stored, since the id that it has chosen is that of another job."""
     return Stored(job.id, status=TAKEN)
+
+
+def not_in_batch(job: NewJob, answer: str) -> Stored:
+    """Return the result of a job that is not stored, since its batch does not take it."""
+    return Stored(job.id, status=answer)
 
 
 def stored_as(job: NewJob, answer: str) -> Stored:

@@ -144,6 +144,8 @@ class NewJob(msgspec.Struct, frozen=True, gc=False):
     require_worker: bool = False
     #: (name, id) of its uploads. They are in the envelope once it is known that they exist (see `files.uploads`).
     files: tuple[tuple[str, str], ...] = ()
+    #: What its id is derived from, besides a time, if a request with an idempotency key made it. Not stored.
+    seed: str = ""
 
     @property
     def unique_name(self) -> str:

@@ -12,6 +12,7 @@ import msgspec
 
 from gopher.base.salvage import text
 from gopher.errors import GopherError, InvalidJob, OutcomeUnknown
+from gopher.jobs.batch import UNSTORED
 from gopher.jobs.job import NewJob
 from gopher.jobs.owners import Submitter
 from gopher.jobs.submission import InvalidBatch
@@ -20,7 +21,8 @@ from gopher.server.round_trips import ask
 
 from .arguments import Request
 from .batch_moves import Joined
-from .batches import is_known
+from .batches import first_answer
+from .idempotency import with_ids
 from .moves import Queue
 from .search import queues_with
 from .store import Server
@@ -78,7 +80,7 @@ class BatchMembers:
             if job.batch:
                 place = self.place(job.batch)
                 if place is None or not submitter.may_use_batch(place.owner):
-                    errors.append((index, _refusal(job.batch, "MISSING")))
+                    errors.append((index, batch_refusal(job.batch, "MISSING")))
         return errors
 
     def join(self, jobs: Sequence[NewJob], submitter: Submitter) -> tuple[list[NewJob], dict[int, str]]:
@@ -99,7 +101,8 @@ class BatchMembers:
                 known = set(joined.known)
                 new += [jobs[index] for at, index in enumerate(members) if at not in known]
             else:
-                self._places.pop(batch_id, None)
+                if joined.answer == "MISSING":
+                    self._places.pop(batch_id, None)
                 refused |= dict.fromkeys(members, joined.answer)
         return new, refused
 
@@ -109,18 +112,23 @@ class BatchMembers:
         submitter: Submitter,
         store: Callable[[Sequence[NewJob]], list[_Stored]],
         request: Request | None = None,
+        refuse: Callable[[NewJob, str], _Stored] | None = None,
     ) -> list[_Stored]:
         """Store jobs of batches, which count them first.
 
-        Raises InvalidJob, or InvalidBatch for several jobs, if a batch does not exist or is sealed. Not if part of the
-        request has been stored: then the batches took all of its jobs, and may have been sealed since, or be gone.
+        Raises InvalidJob, or InvalidBatch for several jobs, if a batch does not exist or is sealed. With `refuse`, such
+        jobs get its result, by the reason. Not if part of the request has been stored, and the batch took them then: it
+        may have been sealed since, or be gone.
         """
         # Others may be stored already, if this is a repeat or their ids were chosen: whatever happens, they count.
         new, refused = self.join(jobs, submitter)
         try:
-            if refused and not (request and is_known(self._server, request, list({job.queue for job in jobs}))):
+            if refused:
+                refused = self._refused(jobs, refused, request, partly=refuse is not None)
+            if refused and refuse is None:
                 _raise(jobs, refused)
-            stored = store([self._telling(job) if job.batch else job for job in jobs])
+            kept = [job for index, job in enumerate(jobs) if index not in refused]
+            stored = store([self._telling(job) if job.batch else job for job in kept]) if kept else []
         except OutcomeUnknown:
             # Some may be stored: the scheduler finds out.
             raise
@@ -129,7 +137,40 @@ class BatchMembers:
             raise
         ids = {each.job_id for each in stored if not each.refused}
         self.leave([job for job in new if job.id not in ids])
-        return stored
+        if refuse is None or not refused:
+            return stored
+        results = iter(stored)
+        return [refuse(job, refused[at]) if at in refused else next(results) for at, job in enumerate(jobs)]
+
+    def _refused(
+        self, jobs: Sequence[NewJob], refused: Mapping[int, str], request: Request | None, *, partly: bool
+    ) -> dict[int, str]:
+        """Return which of the jobs that their batches do not take now they have not taken before either."""
+        made = first_answer(self._server, request, list({job.queue for job in jobs})) if request else None
+        if not partly:
+            # Otherwise nothing would have been stored.
+            return {} if made is not None else dict(refused)
+        if request and made is not None:
+            jobs = with_ids(jobs, request, int(made))
+        kept = self._taken([jobs[index] for index in refused], list(refused.values()), is_repeat=made is not None)
+        return {index: answer for index, answer in refused.items() if jobs[index].id not in kept}
+
+    def _taken(self, jobs: Sequence[NewJob], answers: Sequence[str], *, is_repeat: bool) -> set[str]:
+        """Return the ids of jobs that their batches have taken before, by why they don't now."""
+        commands: list[tuple[str, ...]] = []
+        for job, answer in zip(jobs, answers, strict=True):
+            place = self.place(job.batch) if answer == "SEALED" else None
+            if place is None:
+                commands.append(("EXISTS", self._server.keys.for_queue(job.queue).job(job.id)))
+            else:
+                commands.append(("HGET", self._server.keys.for_queue(place.queue).batch_jobs(job.batch), job.id))
+        with explained():
+            found = list(zip(jobs, ask(self._server.client, commands), strict=True))
+        # Those that a repeat finds taken out again had been taken, but were duplicates, for instance.
+        counted = {job.id for job, row in found if isinstance(row, bytes) and (is_repeat or _is_counted(row))}
+        # A batch that is gone had taken all or none.
+        gone = {job.batch for job, row in found if is_repeat and row == 1}
+        return counted | {job.id for job in jobs if job.batch in gone}
 
     def leave(self, jobs: Iterable[NewJob]) -> None:
         """Take jobs out of their batches that are not stored."""
@@ -152,12 +193,17 @@ class BatchMembers:
         return msgspec.structs.replace(job, tells=(*job.tells, f"batch {place.queue} {job.batch}"))
 
 
-def _refusal(batch_id: str, answer: str) -> InvalidJob:
+def _is_counted(row: bytes) -> bool:
+    return not row.startswith(UNSTORED.encode())
+
+
+def batch_refusal(batch_id: str, answer: str) -> InvalidJob:
+    """Return the error for a job that its batch does not take, by the reason: MISSING or SEALED."""
     if answer == "SEALED":
         return InvalidJob(f"the batch {batch_id} is sealed: it takes no more jobs", "/batch")
     return InvalidJob(f"there is no batch {batch_id}", "/batch")
 
 
 def _raise(jobs: Sequence[NewJob], refused: Mapping[int, str]) -> NoReturn:
-    errors = [(index, _refusal(jobs[index].batch, answer)) for index, answer in sorted(refused.items())]
+    errors = [(index, batch_refusal(jobs[index].batch, answer)) for index, answer in sorted(refused.items())]
     raise errors[0][1] if len(jobs) == 1 else InvalidBatch(errors)

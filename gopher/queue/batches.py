@@ -138,12 +138,17 @@ def is_known(server: Server, request: Request, queues: Sequence[str]) -> bool:
 
     Raises IdempotencyMismatch if another request used its key: other queues, which don't know the key, would store it.
     """
+    return first_answer(server, request, queues) is not None
+
+
+def first_answer(server: Server, request: Request, queues: Sequence[str]) -> str | None:
+    """Return the `answer` of the request of which part has been stored, None if there is none. Raises as `is_known`."""
     with explained():
         found = [server.client.get(server.keys.for_queue(queue).idempotency(request.key)) for queue in queues]
-    digests = {value.split(b" ")[0].decode() for value in found if value is not None}
-    if digests - {request.digest}:
+    known = [value.decode().split(" ", 1) for value in found if value is not None]
+    if any(digest != request.digest for digest, _ in known):
         raise IdempotencyMismatch
-    return bool(digests)
+    return known[0][1] if known else None
 
 
 def _missing(

@@ -43,15 +43,18 @@ def with_ids(jobs: Sequence[NewJob], request: Request, made: int) -> list[NewJob
     # Large payloads are stored before the server decides: another request with the same key, in the same millisecond,
     # must not write to the same place.
     seed = f"{request.key} {request.digest}" if any(map(has_large_payload, jobs)) else request.key
-    ids = {job.id: job.id if job.named else job_id_from(made, f"{seed} {index}") for index, job in enumerate(jobs)}
+    # Those of fewer jobs of the same request are the same as with all of them.
+    seeds = [job.seed or f"{seed} {index}" for index, job in enumerate(jobs)]
+    ids = {job.id: job.id if job.named else job_id_from(made, each) for job, each in zip(jobs, seeds, strict=True)}
     return [
         msgspec.structs.replace(
             job,
             id=ids[job.id],
+            seed=each,
             after=tuple(ids.get(parent, parent) for parent in job.after),
             remote_parents=tuple((ids.get(parent, parent), queue) for parent, queue in job.remote_parents),
         )
-        for job in jobs
+        for job, each in zip(jobs, seeds, strict=True)
     ]
 
 

@@ -9,6 +9,8 @@ import psutil
 import pytest
 
 from gopher.client import Client
+from gopher.jobs.batch import NewBatch
+from gopher.jobs.job import new_job_id
 from gopher.server.embedded import EmbeddedServer
 from tests.app.conftest import EMAIL, running_api
 from tests.helpers import wait_until
@@ -146,3 +148,59 @@ def test_when_the_server_becomes_unavailable_it_reports_how_many_lines_are_store
             assert 1000 <= told["lines"] == told["accepted"] < 14_000
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def sealed(client):
+    batch_id = client.batches.create(NewBatch()).batch_id
+    client.batches.seal(batch_id)
+    return batch_id
+
+
+@pytest.mark.parametrize("keyed", [False, True])
+def test_lines_of_a_sealed_batch_are_named_and_the_others_stored(api, client, queue, sealed, keyed):
+    key = {"Idempotency-Key": queue} if keyed else {}
+    open_batch, nowhere = client.batches.create(NewBatch()).batch_id, new_job_id()
+    one = line(queue, batch=open_batch, unique_key="k", delay="1h")
+    lines = [line(queue), line(queue, batch=sealed), one, line(queue, batch=nowhere), one, line(queue)]
+    told = send(api, b"".join(lines), **key).json()
+    assert [(each["line"], each["field"], each["code"]) for each in told["errors"]] == [
+        (2, "/batch", "invalid_job"),
+        (4, "/batch", "invalid_job"),
+    ]
+    assert ["sealed" in each["details"] for each in told["errors"]] == [True, False]
+    assert (told["accepted"], told["duplicates"], stored(client, queue)) == (4, 1, 3)
+    assert client.batches.get(open_batch).total == 1
+    if keyed:
+        client.batches.seal(open_batch)
+        assert send(api, b"".join(lines), **key).json() == told
+        assert (stored(client, queue), client.batches.get(open_batch).total) == (3, 1)
+    refused = send(api, line(queue, batch=sealed))
+    assert (refused.status_code, refused.json()["accepted"]) == (400, 0)
+
+
+@pytest.mark.parametrize("end", ["sealed", "gone"])
+def test_a_body_that_is_sent_again_gets_the_same_ids_whatever_its_batches_have_become(api, client, queue, sealed, end):
+    """Those of lines that were refused the first time are refused again, and all others are where they were."""
+    batch_id = client.batches.create(NewBatch()).batch_id
+    body = b"".join([line(queue), line(queue, batch=sealed), line(queue, batch=batch_id), line(queue)])
+    accept = {"Accept": "application/x-ndjson", "Idempotency-Key": queue}
+    first = send(api, body, **accept)
+    assert ["job_id" in json.loads(each) for each in first.text.splitlines()] == [True, False, True, True]
+    if end == "sealed":
+        client.batches.seal(batch_id)
+    else:
+        client.server.client.delete(client.server.keys.for_queue("default").batch(batch_id))
+    assert send(api, body, **accept).text == first.text
+    ids = [json.loads(each)["job_id"] for each in first.text.splitlines() if "job_id" in each]
+    assert [client.job(job_id).queue for job_id in ids] == [queue] * 3
+    assert stored(client, queue) == 3
+
+
+def test_a_job_with_an_id_of_its_own_that_a_sealed_batch_has_is_found_again(api, client, queue):
+    batch_id = client.batches.create(NewBatch()).batch_id
+    named = line(queue, batch=batch_id, job_id=new_job_id())
+    assert send(api, named).json()["accepted"] == 1
+    client.batches.seal(batch_id)
+    told = send(api, named + line(queue, batch=batch_id)).json()
+    assert (told["accepted"], told["duplicates"], told["errors"][0]["line"]) == (1, 1, 2)
