@@ -41,6 +41,10 @@ class Crew:
         """Return whether a child is, or soon will be, free for another job."""
         return not self.preempting and (self.is_growing() or self.prefetch.room() > len(self.backlog))
 
+    def spare_for(self, queue: str) -> int:
+        """Return how many more jobs of a queue may be taken that must leave a child for those of others, if it can."""
+        return max(self.pool.wanted - 1, 1) - sum([running.queue == queue for running in self.in_hand()])
+
     def surplus(self, now: float) -> int:
         """Return how many jobs of the backlog exceed the children's capacity: other workers may have a free child."""
         if self.is_growing():

@@ -10,6 +10,7 @@ import selectors
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from gopher.config.settings import Settings
@@ -184,7 +185,10 @@ class Supervisor:
 
     def _open(self, name: str) -> ServedQueue:
         """Open a queue whose jobs are to be fetched."""
-        internal = INTERNAL if name == self._settings.webhooks_queue else ()
+        delivers = name == self._settings.webhooks_queue
+        internal = INTERNAL if delivers else ()
+        # A worker for deliveries alone has all its children for them.
+        is_bounded = delivers and self._settings.worker_queues != (name,)
         served = ServedQueue.open(
             self._server.queue(name),
             self._event_loop,
@@ -192,6 +196,7 @@ class Supervisor:
             self._settings,
             [*self._registry, *internal],
             with_prelude=self._exporter is not None,
+            spare=partial(self._crew.spare_for, name) if is_bounded else None,
         )
         if self._events is not None:
             served.settler.refused = self._events.tell
@@ -199,7 +204,7 @@ class Supervisor:
         return served
 
     def _deliver_webhooks(self, now: float) -> None:
-        """Also serve the queue of webhooks, once there are any: last, so that it delays no other job."""
+        """Also serve the queue of webhooks, once there are any: last, and with a part of the children only."""
         self._delivers_webhooks = True
         name = self._settings.webhooks_queue
         if name in self._queues or not self._settings.worker_webhooks:

@@ -1,7 +1,8 @@
 """A queue that a worker serves: its fetcher, settler, and lease."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Self
 
 from gopher.config.settings import Settings
@@ -9,6 +10,7 @@ from gopher.jobs.handlers import Handler
 from gopher.queue.moves import Queue
 from gopher.server.event_loop import EventLoop
 
+from .bounded_fetcher import BoundedFetcher
 from .clock import ServerClock
 from .declared_limits import DeclaredLimits
 from .fetcher import Fetcher
@@ -57,9 +59,12 @@ class ServedQueue:
         handlers: Iterable[Handler],
         *,
         with_prelude: bool,
+        spare: Callable[[], int] | None = None,
     ) -> Self:
+        """Open a queue; `spare` returns how many more of its jobs the children may have, None without such a bound."""
         cycle = PriorityCycle(settings.worker_priority_weights)
-        fetcher = Fetcher(queue, event_loop, cycle, Rhythm.of_settings(settings), with_prelude=with_prelude)
+        make = Fetcher if spare is None else partial(BoundedFetcher, spare=spare)
+        fetcher = make(queue, event_loop, cycle, Rhythm.of_settings(settings), with_prelude=with_prelude)
         return cls(
             queue,
             fetcher,
