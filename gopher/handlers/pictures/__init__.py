@@ -1,7 +1,7 @@
 """Resizes pictures with Pillow.
 
 A picture is opened (`opening`: header, limits), decoded no larger than necessary and scaled (`making`, `frames`,
-`geometry`), converted to sRGB (`colours`), and written without any metadata of its source (`encoding`).
+`tiles`, `gif`, `geometry`), converted to sRGB (`colours`), and written without any metadata of its source (`encoding`).
 """
 
 from PIL import ImageColor

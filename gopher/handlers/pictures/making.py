@@ -87,7 +87,7 @@ def _make(content: bytes, wanted: Sequence[Wanted], limits: Limits) -> tuple[Sou
         _check_sides(planned.canvas, each.format)
     scene.decode_small(plans, limits)
     animated = is_animated(opened)
-    frames = read_frames(opened, every=animated and any(each.keeps_frames for each in wanted))
+    frames = read_frames(opened, content, limits, every=animated and any(each.keeps_frames for each in wanted))
     shots: list[list[Image.Image]] = [[] for _ in wanted]
     times: list[int] = []
     for number, frame in enumerate(frames):
