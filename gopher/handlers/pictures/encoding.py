@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from PIL import Image, ImageChops, ImageStat
 
 from .geometry import Size
+from .gif import LONGEST, Part, gif_of
 from .opening import PictureRefused
 
 #: Formats that can be animated.
@@ -22,6 +23,8 @@ LOSSY = ("jpeg", "webp", "avif")
 _OPAQUE = 128
 #: The palette's entry for transparent pixels of a GIF.
 _CLEAR = 255
+#: WebP's flag for transparency, and the largest number of times that an animation is shown.
+_WEBP_ALPHA, _MOST_TIMES = 0x10, 0xFFFF
 #: Lowest quality that `max_bytes` may lead to.
 _LEAST_QUALITY = 10
 #: Mean difference (of 255) up to which a palette replaces true colours.
@@ -48,12 +51,13 @@ class Encoded:
 def encode(
     frames: Sequence[Image.Image], durations: Sequence[int], loop: int | None, asked: _Asked, from_palette: bool
 ) -> Encoded:
-    """Encode a picture or an animation. `durations` are in ms; `loop` as in Pillow: None is once, 0 forever.
+    """Encode a picture or an animation. `durations` are in ms; `loop` is the number of repetitions, and 0 forever.
 
-    Raises PictureRefused if it can't be made as small as `max_bytes`.
+    Frames that are equal are joined. Raises PictureRefused if it can't be made as small as `max_bytes`.
     """
     for frame in frames:
         frame.info = {}
+    frames, durations = _joined(frames, durations)
     options: dict[str, Any] = {}
     if len(frames) > 1:
         options = {"save_all": True, "duration": list(durations), "loop": loop}
@@ -62,7 +66,20 @@ def encode(
     content = write(frames, {**options, **({} if quality is None else {"quality": quality})}, from_palette)
     if asked.max_bytes and len(content) > asked.max_bytes:
         content, quality = _smaller(lambda q: write(frames, {**options, "quality": q}, from_palette), quality, asked)
-    return Encoded(content, frames[0].size, len(frames), quality)
+    number = _webp_frames(content) if asked.format == "webp" else len(frames)
+    return Encoded(content, frames[0].size, number, quality)
+
+
+def _joined(frames: Sequence[Image.Image], durations: Sequence[int]) -> tuple[list[Image.Image], list[int]]:
+    """Join equal frames that follow each other, for as long as a GIF can show one."""
+    pictures, times = [frames[0]], [durations[0]]
+    for frame, duration in zip(frames[1:], durations[1:], strict=False):
+        if frame == pictures[-1] and times[-1] + duration <= LONGEST:
+            times[-1] += duration
+        else:
+            pictures.append(frame)
+            times.append(duration)
+    return pictures, times
 
 
 def _smaller(write: Callable[[int], bytes], quality: int | None, asked: _Asked) -> tuple[bytes, int]:
@@ -100,10 +117,24 @@ def _avif(frames: Sequence[Image.Image], options: Mapping[str, Any], from_palett
 def _webp(frames: Sequence[Image.Image], options: Mapping[str, Any], from_palette: bool) -> bytes:
     if not options.get("save_all"):
         return _saved(frames[0], "WEBP", **options)
-    # Pillow counts repetitions for GIF, but WebP counts times.
+    # WebP counts how often it is shown.
     loop = options["loop"]
-    times = 1 if loop is None else loop and loop + 1
-    return _saved(frames[0], "WEBP", **{**options, "loop": times}, append_images=frames[1:], background=(0, 0, 0, 0))
+    times = 1 if loop is None else loop and min(loop + 1, _MOST_TIMES)
+    content = _saved(frames[0], "WEBP", **{**options, "loop": times}, append_images=frames[1:], background=(0, 0, 0, 0))
+    if content[12:16] == b"VP8X" and any(frame.mode.endswith("A") for frame in frames):
+        # libwebp's writer does not see that a frame is transparent around its part. Some readers rely on this flag.
+        content = content[:20] + bytes((content[20] | _WEBP_ALPHA,)) + content[21:]
+    return content
+
+
+def _webp_frames(content: bytes) -> int:
+    """Return the number of frames: libwebp joins frames that look the same."""
+    at, frames = 12, 0
+    while at < len(content):
+        frames += content[at : at + 4] == b"ANMF"
+        length = int.from_bytes(content[at + 4 : at + 8], "little")
+        at += 8 + length + length % 2
+    return max(1, frames)
 
 
 def _png(frames: Sequence[Image.Image], options: Mapping[str, Any], from_palette: bool) -> bytes:
@@ -122,23 +153,32 @@ def _alike(first: Image.Image, second: Image.Image) -> bool:
 
 
 def _gif(frames: Sequence[Image.Image], options: Mapping[str, Any], from_palette: bool) -> bytes:
-    indexed = [_indexed(frame) for frame in frames]
-    clear = {"transparency": _CLEAR} if any(frame.mode.endswith("A") for frame in frames) else {}
-    if not options.get("save_all"):
-        return _saved(indexed[0], "GIF", optimize=False, **clear)
-    loops = {} if options["loop"] is None else {"loop": options["loop"]}
-    # Each frame replaces the one before it (2), so that what is transparent in it does not show that one.
-    return _saved(
-        indexed[0],
-        "GIF",
-        save_all=True,
-        append_images=indexed[1:],
-        duration=options["duration"],
-        disposal=2,
-        optimize=False,
-        **loops,
-        **clear,
-    )
+    if options.get("save_all"):
+        return _animated_gif(frames, options["duration"], options["loop"])
+    clear = {"transparency": _CLEAR} if frames[0].mode.endswith("A") else {}
+    return _saved(_indexed(frames[0]), "GIF", optimize=False, **clear)
+
+
+def _animated_gif(frames: Sequence[Image.Image], durations: Sequence[int], loop: int | None) -> bytes:
+    """Return a GIF whose frames have their own palettes.
+
+    Pillow's writer takes some transparent frames for the start of a file, black for transparent, and joins frames.
+    """
+    size = frames[0].size
+    if not any(frame.mode.endswith("A") for frame in frames):
+        stills = (_saved(_indexed(frame), "GIF", optimize=False, interlace=0) for frame in frames)
+        return gif_of(
+            (Part(still, (0, 0), time) for still, time in zip(stills, durations, strict=True)), size, loop, None
+        )
+    return gif_of(map(_seen_part, frames, durations), size, loop, _CLEAR)
+
+
+def _seen_part(frame: Image.Image, duration: int) -> Part:
+    """Return the part of a frame that is not transparent; one pixel if all is."""
+    whole = frame.convert("RGBA")
+    opaque = whole.getchannel("A").point([255 if value >= _OPAQUE else 0 for value in range(256)])
+    box = opaque.getbbox() or (0, 0, 1, 1)
+    return Part(_saved(_indexed(whole.crop(box)), "GIF", optimize=False, interlace=0), box[:2], duration)
 
 
 def _indexed(picture: Image.Image) -> Image.Image:
