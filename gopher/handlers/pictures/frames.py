@@ -15,6 +15,18 @@ def is_animated(opened: Image.Image) -> bool:
     return opened.format in ("GIF", "PNG", "WEBP", "AVIF") and bool(getattr(opened, "is_animated", False))
 
 
+def repetitions(opened: Image.Image) -> int | None:
+    """Return how often an animation is repeated: None is never, 0 forever."""
+    loop: int | None = opened.info.get("loop")
+    if opened.format == "AVIF":
+        # Pillow does not read it; nearly all are repeated forever.
+        return 0
+    if opened.format in ("WEBP", "PNG") and loop:
+        # They count how often it is shown.
+        return loop - 1 or None
+    return loop
+
+
 def read_frames(opened: Image.Image, content: bytes, limits: Limits, *, every: bool) -> Iterator[Frame]:
     """Yield the first frame, or all of an animation. A frame's picture is valid until the next one is taken."""
     if opened.format == "GIF" and (every or getattr(opened, "dispose_extent", None) != (0, 0, *opened.size)):

@@ -8,7 +8,7 @@ from PIL import Image
 
 from .colours import to_srgb
 from .encoding import ANIMATED, Encoded, encode
-from .frames import is_animated, read_frames
+from .frames import is_animated, read_frames, repetitions
 from .geometry import UPRIGHT, Fit, Gravity, Plan, Size, cover_box, needed, plan, scaled, stored, turned
 from .interest import most_interesting
 from .modes import plain
@@ -129,7 +129,7 @@ class _Scene:
         self._profile: bytes | None = opened.info.get("icc_profile")
         self.upright = turned(opened.size, self._orientation)
         self.is_palette = opened.mode == "P"
-        self.loop: int | None = opened.info.get("loop")
+        self.loop = repetitions(opened)
 
     def plan(self, wanted: Wanted) -> Plan:
         return plan(
