@@ -1,7 +1,8 @@
 """Resizes pictures with Pillow.
 
 A picture is opened (`opening`: header, limits), decoded no larger than necessary and scaled (`making`, `frames`,
-`tiles`, `gif`, `geometry`), converted to sRGB (`colours`), and written without any metadata of its source (`encoding`).
+`tiles`, `gif`, `png`, `geometry`), converted to sRGB (`colours`), and written without any metadata of its source
+(`encoding`).
 """
 
 from PIL import ImageColor

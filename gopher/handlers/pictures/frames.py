@@ -7,6 +7,7 @@ from PIL import Image
 
 from .gif import gif_tiles
 from .opening import Limits
+from .png import png_tiles
 from .tiles import Frame, composed, shown_for
 
 
@@ -28,14 +29,21 @@ def repetitions(opened: Image.Image) -> int | None:
 
 
 def read_frames(opened: Image.Image, content: bytes, limits: Limits, *, every: bool) -> Iterator[Frame]:
-    """Yield the first frame, or all of an animation. A frame's picture is valid until the next one is taken."""
+    """Yield the first frame, or all of an animation. A frame's picture is valid until the next one is taken.
+
+    If an animated PNG has a still picture beside the animation, that is the first one.
+    """
     if opened.format == "GIF" and (every or getattr(opened, "dispose_extent", None) != (0, 0, *opened.size)):
         # Pillow fills what the first frame does not cover with the first colour of the palette.
         yield from islice(composed(gif_tiles(content), opened.size, limits), None if every else 1)
         return
-    # The still picture of an animated PNG may not be part of the animation.
-    first = 1 if every and getattr(opened, "default_image", False) else 0
-    for number in count(first):
+    if opened.format == "PNG" and every:
+        if getattr(opened, "default_image", False):
+            opened.load()
+            yield Frame(opened, 0, is_still=True)
+        yield from composed(png_tiles(content), opened.size, limits)
+        return
+    for number in count():
         try:
             opened.seek(number)
         except EOFError:

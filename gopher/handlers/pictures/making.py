@@ -90,15 +90,18 @@ def _make(content: bytes, wanted: Sequence[Wanted], limits: Limits) -> tuple[Sou
     frames = read_frames(opened, content, limits, every=animated and any(each.keeps_frames for each in wanted))
     shots: list[list[Image.Image]] = [[] for _ in wanted]
     times: list[int] = []
-    for number, frame in enumerate(frames):
-        times.append(frame.duration)
+    for frame in frames:
+        if not frame.is_still:
+            times.append(frame.duration)
         ready = plain(frame.picture)
-        if not number:
-            plans = [scene.aimed(ready, each, of) for each, of in zip(plans, wanted, strict=True)]
-        for place, each in enumerate(wanted):
-            if not number or each.keeps_frames:
-                limits.check_made(plans[place].canvas, number + 1)
-                shots[place].append(scene.shot(ready, plans[place], each))
+        for place, (each, shot) in enumerate(zip(wanted, shots, strict=True)):
+            is_needed = not frame.is_still if each.keeps_frames else not shot
+            if not is_needed:
+                continue
+            if not shot:
+                plans[place] = scene.aimed(ready, plans[place], each)
+            limits.check_made(plans[place].canvas, len(shot) + 1)
+            shot.append(scene.shot(ready, plans[place], each))
     made = [
         _picture(encode(shot, times, scene.loop, each, scene.is_palette), each)
         for shot, each in zip(shots, wanted, strict=True)

@@ -35,6 +35,8 @@ class Tile:
     size: Size
     duration: int
     after: After
+    #: Whether what is transparent in it replaces what was there, instead of showing that.
+    replaces: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ class Frame:
 
     picture: Image.Image
     duration: int
+    #: Whether it is shown only where the animation is not.
+    is_still: bool = False
 
 
 def shown_for(duration: float | None) -> int:
@@ -69,22 +73,30 @@ def composed(tiles: Iterable[Tile], size: Size, limits: Limits) -> Iterator[Fram
         is_seen = left < box[2] and top < box[3]
         before = canvas.crop(box) if is_seen and tile.after is After.RESTORED else None
         if is_seen:
-            _paint(canvas, tile, limits)
-        yield Frame(_without_alpha(canvas), shown_for(tile.duration))
-        if before:
-            canvas.paste(before, box)
-        elif is_seen and tile.after is After.CLEARED:
-            canvas.paste(_CLEAR, box)
+            canvas = _painted(canvas, tile, limits)
+        yield Frame(canvas, shown_for(tile.duration))
+        if is_seen and tile.after is not After.STAYS:
+            if before is None or before.mode == "RGBA":
+                canvas = _in_mode(canvas, "RGBA")
+            canvas.paste(_CLEAR if before is None else before, box)
 
 
-def _paint(canvas: Image.Image, tile: Tile, limits: Limits) -> None:
+def _painted(canvas: Image.Image, tile: Tile, limits: Limits) -> Image.Image:
+    """Return the canvas with a tile on it: in RGB, with which less is to do, if nothing is transparent."""
     limits.check_decoded(tile.size, "a frame has")
     picture = open_picture(tile.content, limits)
     picture.load()
     part = plain(picture)
-    canvas.paste(part, tile.place, part if part.mode.endswith("A") else None)
+    has_alpha = part.mode.endswith("A")
+    if has_alpha and tile.replaces:
+        canvas = _in_mode(canvas, "RGBA")
+    if has_alpha and not tile.replaces and canvas.mode == "RGBA":
+        canvas.alpha_composite(_in_mode(part, "RGBA"), tile.place)
+    else:
+        canvas.paste(part, tile.place, part if has_alpha and not tile.replaces else None)
+    is_opaque = canvas.mode == "RGB" or canvas.getchannel("A").getextrema() == (255, 255)
+    return _in_mode(canvas, "RGB") if is_opaque else canvas
 
 
-def _without_alpha(canvas: Image.Image) -> Image.Image:
-    """Return the picture in RGB if nothing of it is transparent."""
-    return canvas.convert("RGB") if canvas.getchannel("A").getextrema() == (255, 255) else canvas
+def _in_mode(picture: Image.Image, mode: str) -> Image.Image:
+    return picture if picture.mode == mode else picture.convert(mode)
