@@ -1,6 +1,7 @@
 """Frames of an animated PNG are composed of its parts, as browsers compose them."""
 
 import io
+import struct
 from typing import Any
 
 import pytest
@@ -51,6 +52,19 @@ def test_a_half_transparent_frame_is_painted_over_the_one_before() -> None:
     assert second == [RED, (0, 0, 255, 128), CLEAR]
     assert mixed[3] == 255
     assert mixed[0] == pytest.approx(127, abs=2)
+
+
+def test_an_animation_without_frames_is_refused() -> None:
+    frames = drawn(GREEN), drawn(RED), drawn(BLUE)
+    content = animated(*frames, disposal=[STAYS, STAYS], default_image=True)
+    still, at = content[:8], 8
+    while at < len(content):
+        length, kind = struct.unpack_from(">I4s", content, at)
+        if kind not in (b"fcTL", b"fdAT"):
+            still += content[at : at + 12 + length]
+        at += 12 + length
+    with pytest.raises(PictureRefused, match="its animation has no frames"):
+        make(still, [Wanted(40, 40, format="webp")], Limits())
 
 
 def test_frames_with_a_palette_are_composed() -> None:

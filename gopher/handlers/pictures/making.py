@@ -102,6 +102,8 @@ def _make(content: bytes, wanted: Sequence[Wanted], limits: Limits) -> tuple[Sou
                 plans[place] = scene.aimed(ready, plans[place], each)
             limits.check_made(plans[place].canvas, len(shot) + 1)
             shot.append(scene.shot(ready, plans[place], each))
+    if not times:
+        raise PictureRefused("the picture can't be decoded: its animation has no frames")
     made = [
         _picture(encode(shot, times, scene.loop, each, scene.is_palette), each)
         for shot, each in zip(shots, wanted, strict=True)
