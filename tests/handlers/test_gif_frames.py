@@ -85,6 +85,13 @@ def test_a_part_with_too_many_pixels_is_refused() -> None:
         make(content, [Wanted(width=10, format="gif")], Limits(decoded=1000))
 
 
+def test_frames_of_a_pixel_or_none_count_for_the_memory_that_each_takes() -> None:
+    content = gif((1, 1), [Part(0, 0, 1, 1, 1), *[Part(5, 5, 1, 1, 2)] * 20])
+    assert make(content, [Wanted(width=1, format="gif")], Limits(made=21 * 512))
+    with pytest.raises(PictureRefused, match="more than 20 frames of 1 x 1 pixels, more than the 10,751 allowed"):
+        make(content, [Wanted(width=1, format="gif")], Limits(made=21 * 512 - 1))
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_frames_of_random_parts_are_as_libvips_shows_them(seed: int) -> None:
     chance = random.Random(seed)

@@ -40,6 +40,15 @@ def test_a_picture_that_telephones_and_scanners_store_turned_is_upright(source: 
     assert about.size == (400, 300)
 
 
+def test_a_scan_that_only_its_xmp_says_to_turn_keeps_its_proportions() -> None:
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF><rdf:Description tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>'
+    picture = quarters().transpose(Image.Transpose.ROTATE_90)
+    about, (made,) = make(encoded(picture, "TIFF", tiffinfo={700: xmp}), [Wanted(width=80, height=60)])
+    with Image.open(io.BytesIO(made.content)) as opened:
+        assert corners(opened) == [RED, GREEN, BLUE, WHITE]
+    assert about.size == (400, 300)
+
+
 def with_text(name: bytes, text: bytes) -> bytes:
     """Return a PNG with a text before its pixels."""
     content, kind = encoded(quarters()), b"tEXt" + name + b"\0" + text

@@ -10,6 +10,8 @@ from PIL import Image, ImageSequence
 from gopher.handlers.pictures import Limits, PictureRefused, Wanted, make
 from gopher.handlers.pictures.frames import read_frames
 from gopher.handlers.pictures.opening import open_picture
+from gopher.handlers.pictures.png import png_tiles
+from tests.handlers.test_colours import grey_profile
 
 from .gifs import BLUE, CLEAR, GREEN, PALETTE, RED, nearest
 
@@ -52,6 +54,17 @@ def test_a_half_transparent_frame_is_painted_over_the_one_before() -> None:
     assert second == [RED, (0, 0, 255, 128), CLEAR]
     assert mixed[3] == 255
     assert mixed[0] == pytest.approx(127, abs=2)
+
+
+def test_colours_that_a_file_repeats_are_kept_once() -> None:
+    frames = [Image.new("P", (40, 40), number) for number in (1, 0)]
+    for frame in frames:
+        frame.putpalette(PALETTE)
+    content = animated(*frames, disposal=[STAYS, STAYS])
+    at = content.index(b"PLTE") - 4
+    palette = content[at : content.index(b"fcTL") - 4]
+    tiles = list(png_tiles(content[:at] + palette * 1000 + content[at:]))
+    assert [tile.content for tile in tiles] == [tile.content for tile in png_tiles(content)]
 
 
 def test_an_animation_without_frames_is_refused() -> None:
@@ -109,3 +122,13 @@ def test_an_animation_whose_end_is_missing_is_refused_or_shows_the_frames_that_a
         make(content, [Wanted(width=40, format="gif")])
     (picture,) = make(content, [Wanted(width=40, format="gif")], tolerate_truncated=True)[1]
     assert picture.frames >= 2
+
+
+def test_the_profile_of_grey_frames_is_applied() -> None:
+    frames = [Image.new("L", (40, 40), value) for value in (0x40, 0x80)]
+    content = animated(*frames, disposal=[STAYS, STAYS], icc_profile=grey_profile(1.0))
+    for form, every in (("png", False), ("webp", True)):
+        (made,) = make(content, [Wanted(40, 40, format=form, quality=100)])[1]
+        with Image.open(io.BytesIO(made.content)) as opened:
+            assert opened.convert("L").getpixel((20, 20)) == pytest.approx(137, abs=2)
+            assert getattr(opened, "is_animated", False) == every

@@ -17,6 +17,7 @@ from .opening import Limits, PictureRefused, open_picture, tolerating_truncated
 _ORIENTATION = 0x0112
 #: Longest side of a picture in a format, in pixels; of AVIF, what decoders accept.
 _LONGEST = {"jpeg": 65_500, "webp": 16_383, "gif": 65_535, "avif": 32_768}
+_GREY = ("1", "L", "LA", "I;16")
 #: RGBA.
 Colour = tuple[int, int, int, int]
 _CLEAR: Colour = (0, 0, 0, 0)
@@ -128,12 +129,16 @@ class _Scene:
     """An opened source, and how its pixels have to be read."""
 
     def __init__(self, opened: Image.Image) -> None:
+        if opened.format == "TIFF":
+            # Then Pillow turns it upright.
+            opened.load()
         self._opened = opened
         self._stored: Size = opened.size
         self._orientation = _orientation(opened)
         self._profile: bytes | None = opened.info.get("icc_profile")
         self.upright = turned(opened.size, self._orientation)
         self.is_palette = opened.mode == "P"
+        self._is_grey = opened.mode in _GREY
         self.loop = repetitions(opened)
 
     def plan(self, wanted: Wanted) -> Plan:
@@ -167,8 +172,11 @@ class _Scene:
         factors = picture.size[0] / self._stored[0], picture.size[1] / self._stored[1]
         box = scaled(stored(planned.box, self.upright, self._orientation), factors, picture.size)
         size = turned(planned.size, self._orientation)
-        small = picture.resize(size, Image.Resampling.LANCZOS, box=box, reducing_gap=3.0)
-        return _on_canvas(to_srgb(self._turn(small), self._profile), planned, wanted)
+        small = self._turn(picture.resize(size, Image.Resampling.LANCZOS, box=box, reducing_gap=3.0))
+        if self._is_grey and small.mode.startswith("RGB"):
+            # Frames are composed in RGB, for which a profile of grey is not meant.
+            small = small.convert("LA" if small.mode == "RGBA" else "L")
+        return _on_canvas(to_srgb(small, self._profile), planned, wanted)
 
     def _turn(self, picture: Image.Image) -> Image.Image:
         return picture.transpose(UPRIGHT[self._orientation]) if self._orientation in UPRIGHT else picture
@@ -177,7 +185,6 @@ class _Scene:
 def _orientation(opened: Image.Image) -> int:
     """Return how the pixels have to be turned, as in EXIF: 1 is upright, also if its EXIF can't be read."""
     if opened.format == "TIFF":
-        # Pillow turns it while it is decoded.
         return 1
     if opened.format == "PNG" and "exif" not in opened.info:
         # EXIF may follow the pixels, which must not be broken.

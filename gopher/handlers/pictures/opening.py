@@ -50,6 +50,8 @@ _PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
 _START_OF_SCAN = 0xDA
 #: Maximum number of pixels of a JPEG, which may be decoded at an eighth.
 _MOST_PIXELS = 1_000_000_000
+#: Pixels as which a frame counts at least, since it takes memory besides.
+_FRAME = 512
 _SETTING = "GOPHER_PICTURE_MAX_PIXELS"
 
 
@@ -70,7 +72,7 @@ class Limits:
         _check(size, self.decoded, has, _SETTING)
 
     def check_made(self, size: Size, frames: int = 1) -> None:
-        if frames > 1 and size[0] * size[1] * frames > self.made:
+        if frames > 1 and max(size[0] * size[1], _FRAME) * frames > self.made:
             raise PictureRefused(
                 f"the animation would have more than {frames - 1} frames of {size[0]} x {size[1]} pixels, more "
                 f"than the {self.made:,} allowed (GOPHER_PICTURE_MAX_NEW_PIXELS): make it smaller, or set frames=first"

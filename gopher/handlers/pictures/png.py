@@ -8,19 +8,20 @@ from .tiles import After, Tile, truncated
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _AFTER = {1: After.CLEARED, 2: After.RESTORED}
-#: Chunks without which a frame's pixels can't be read.
-_SHARED = (b"PLTE", b"tRNS")
+#: Chunks without which a frame's pixels can't be read, in their order, and their largest size.
+_SHARED = {b"PLTE": 768, b"tRNS": 256}
 
 
 def png_tiles(content: bytes) -> Iterator[Tile]:
     """Yield the tiles of an animated PNG, each as a PNG of its own. A still picture beside the animation is none."""
-    header, shared, control = b"", b"", b""
+    header, control = b"", b""
+    shared: dict[bytes, bytes] = {}
     pixels: list[bytes] = []
     for kind, data in _chunks(content):
         if kind == b"IHDR":
             header = data
         elif kind in _SHARED:
-            shared += _chunk(kind, data)
+            shared.setdefault(kind, _chunk(kind, data[: _SHARED[kind]]))
         elif kind == b"fcTL":
             if control and pixels:
                 yield _tile(header, shared, control, pixels)
@@ -32,10 +33,11 @@ def png_tiles(content: bytes) -> Iterator[Tile]:
         yield _tile(header, shared, control, pixels)
 
 
-def _tile(header: bytes, shared: bytes, control: bytes, pixels: list[bytes]) -> Tile:
+def _tile(header: bytes, shared: dict[bytes, bytes], control: bytes, pixels: list[bytes]) -> Tile:
     width, height, left, top, time, unit, after, blend = struct.unpack_from(">4I2H2B", control, 4)
     head = _chunk(b"IHDR", struct.pack(">2I", width, height) + header[8:])
-    content = b"".join((_SIGNATURE, head, shared, _chunk(b"IDAT", b"".join(pixels)), _chunk(b"IEND", b"")))
+    colours = b"".join(shared[kind] for kind in _SHARED if kind in shared)
+    content = b"".join((_SIGNATURE, head, colours, _chunk(b"IDAT", b"".join(pixels)), _chunk(b"IEND", b"")))
     duration = round(time * 1000 / (unit or 100))
     return Tile(content, (left, top), (width, height), duration, _AFTER.get(after, After.STAYS), replaces=blend == 0)
 
