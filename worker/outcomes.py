@@ -122,6 +122,9 @@ class Outcomes:
     def bury(self, child: ChildHandle, status: int, now: float) -> None:
         """Settle the jobs of a dead child, after all of its messages were read."""
         child.count_frozen(now)
+        if not child.has_descendants:
+            # It may have grown since it was looked at; its meter has reset the peak for the job.
+            child.most_resident = max(child.most_resident, child.died_with)
         jobs = list(child.jobs)
         if jobs and child.killed == "lost":
             self._trace(jobs[0], LOST)

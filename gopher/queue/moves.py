@@ -108,10 +108,9 @@ class Queue(NewJobs, GradualMoves, ScheduleMoves, TransferMoves, BatchMoves, Par
         arguments = (worker, failure.job_id, failure.token, error_class, *attempt(failure), place, failure.usage)
         return self._call("dead_letter", arguments, read_answer)
 
-    def requeue(self, worker: str, job_id: str, token: str, delay: float = 0.0, *, to_end: bool = False) -> Call:
-        """Move a job back to the head or end of pending, or to scheduled; its attempt is not counted (requeue.lua)."""
-        delay_ms = -1 if to_end else round(delay * 1000)
-        return self._call("requeue", (worker, job_id, token, delay_ms, self._retention), read_answer)
+    def requeue(self, worker: str, job_id: str, token: str, delay: float = 0.0) -> Call:
+        """Move a job back to the head of pending, or to scheduled, without counting its attempt (requeue.lua)."""
+        return self._call("requeue", (worker, job_id, token, round(delay * 1000), self._retention), read_answer)
 
     def hold(self, job_id: str, token: str, text: str) -> Call:
         """Note in a job's record what memory it waits for in its worker, since and until when (hold.lua)."""

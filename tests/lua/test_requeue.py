@@ -31,15 +31,6 @@ def test_it_goes_before_less_urgent_ones_of_which_one_was_to_be_next(lab):
     assert (lab.standing("next"), lab.standing("pending:normal")) == ([urgent.id], [other.id])
 
 
-@pytest.mark.parametrize("tenant", ["", "t"])
-def test_one_that_lets_others_by_comes_after_all_others_of_its_priority(lab, tenant):
-    job = lab.seed_processing(tenant=tenant)
-    others = lab.seed_pending(3, tenant=tenant)
-    again = lab.queue.requeue("w1", job.id, job.token, to_end=True)
-    assert lab.run_twice(again) == ("OK", "ALREADY")
-    assert [each.id for each in lab.fetch(want=10)] == [*others, job.id]
-
-
 def test_it_is_the_next_when_nothing_else_waits(lab):
     job = lab.seed_processing()
     lab.run(lab.queue.requeue("w1", job.id, job.token))

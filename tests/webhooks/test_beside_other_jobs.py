@@ -19,7 +19,7 @@ def answered():
 @pytest.fixture
 def slow(start_receiver, answered):
     def answer(request):
-        answered.wait(25)
+        answered.wait(300)
         request.accept()
 
     return start_receiver(answer)
@@ -33,7 +33,7 @@ def submit_with_callbacks(client, receiver, count):
 
 @pytest.mark.parametrize("children", [2, 3])
 def test_slow_receivers_leave_a_child_for_other_jobs(client, deliver, slow, answered, children):
-    deliver(WORKER_CONCURRENCY=str(children))
+    deliver(WORKER_CONCURRENCY=str(children), GOPHER_WEBHOOKS_TIMEOUT="60s")
     submit_with_callbacks(client, slow, 6)
     wait_until(lambda: len(slow.requests) >= children - 1, 60)
     # Each of these comes while all deliveries that the worker has wait for their receiver.
@@ -46,7 +46,8 @@ def test_slow_receivers_leave_a_child_for_other_jobs(client, deliver, slow, answ
 
 def test_a_worker_for_deliveries_alone_uses_all_its_children(client, start_worker, deliver, slow, answered):
     deliver(WORKER_WEBHOOKS="0")
-    start_worker(**QUICK, WORKER_QUEUES="webhooks", WORKER_CONCURRENCY="2")
+    patient = {**QUICK, "GOPHER_WEBHOOKS_TIMEOUT": "60s"}
+    start_worker(**patient, WORKER_QUEUES="webhooks", WORKER_CONCURRENCY="2")
     submit_with_callbacks(client, slow, 3)
     wait_until(lambda: len(slow.requests) == 2, 60)
     answered.set()

@@ -70,7 +70,7 @@ def test_a_job_that_does_not_fit_waits_while_others_pass_it_by(client, start_adm
     assert from_rfc3339(ended.memory_wait.until) <= from_rfc3339(ended.started_at) + 1
 
 
-def test_small_jobs_get_by_however_many_large_ones_came_before_them(client, start_admitting, tmp_path):
+def test_small_jobs_get_by_many_large_ones_that_came_before_them(client, start_admitting, tmp_path):
     learn(client, "fill", 250)
     start_admitting(400)
     first = fill(client, 1, tmp_path / "until")

@@ -2,6 +2,7 @@
 
 from collections import deque
 
+import msgspec
 import pytest
 from gopher.worker.children import oom_kills
 from gopher.worker.children.handle import LOOK
@@ -191,6 +192,41 @@ def test_a_job_that_starts_at_once_has_waited_no_longer(worker):
     assert worker.hand_out(job(4, "t10"), now=PATIENCE + 1) == ([3, 4], [2])
 
 
+def test_more_jobs_are_held_while_children_are_idle(worker):
+    worker.hand_out(*(job(number, "t600") for number in range(1, 101)))
+    assert worker.admission.may_fetch(0.0)
+    assert worker.hand_out(job(101, "t10")) == ([1, 101], [*range(2, 101)])
+    worker.hand_out(*(job(number, "t10") for number in (102, 103)))
+    # Now none could start.
+    assert not worker.admission.may_fetch(0.0)
+    worker.end(102)
+    worker.hand_out(*(job(number, "t600") for number in range(200, 229)))
+    assert not worker.admission.may_fetch(0.0)
+
+
+def test_large_jobs_are_held_up_to_a_size(worker):
+    large = [job(number, "t600") for number in range(1, 22)]
+    for each in large:
+        each.job = msgspec.structs.replace(each.job, envelope=bytes(MIB))
+    worker.hand_out(*large[:16])
+    assert worker.admission.may_fetch(0.0)
+    worker.hand_out(*large[16:])
+    assert not worker.admission.may_fetch(0.0)
+
+
+def test_a_job_is_due_however_many_others_have_been_held_since(worker):
+    worker.hand_out(job(1, "t600"), job(2, "t600"))
+    for number in range(3, 2000):
+        worker.hand_out(job(number, "t600"), now=1.0)
+        worker.crew.held.pop()
+    worker.admission.held._check_at = 0.0
+    worker.admission.held._queues = {"default": None}
+    worker.admission.held._tell = lambda running, ended: None
+    worker.admission.held._may_go = lambda running, now: False
+    worker.admission.held.check(2.0)
+    assert worker.hand_out(job(2000, "t10"), now=PATIENCE) == ([1], [2, 2000])
+
+
 def test_a_job_that_needs_all_there_is_runs_when_nothing_else_does(worker):
     assert worker.hand_out(job(1, "t300")) == ([1], [])
     assert worker.hand_out(job(2, "t2000")) == ([1], [2])
@@ -257,66 +293,6 @@ def test_a_first_job_that_has_hardly_grown_says_nothing_for_two_seconds(worker):
     assert worker.hand_out(now=101.75) == ([1, 9], [2])
     worker.grows(1, 20 * MIB, 102.25)
     assert worker.hand_out(now=102.25) == ([1, 2, 9], [])
-
-
-# Those that make way
-
-
-class Ends:
-    """A queue to whose end jobs return."""
-
-    def __init__(self, crew):
-        self.crew, self.settler, self.returned = crew, self, []
-
-    def requeue(self, running, *, to_end):
-        assert to_end
-        self.returned.append(running)
-
-
-@pytest.fixture
-def ends(worker, monkeypatch):
-    ends = Ends(worker.crew)
-    monkeypatch.setattr(worker.admission.held, "_queues", {"default": ends})
-    # What is said in records is not looked at here.
-    monkeypatch.setattr(worker.admission.held, "_check_at", float("inf"))
-    return ends
-
-
-def test_most_held_jobs_make_way_while_children_are_idle(worker, ends):
-    worker.hand_out(*(job(number, "t600") for number in range(1, 16)))
-    worker.admission.held.check(1.0)
-    assert not ends.returned
-    worker.hand_out(job(16, "t600"), job(17, "t600"), now=2.0)
-    assert not worker.admission.may_fetch(2.0)
-    worker.admission.held.check(2.0)
-    assert worker.hand_out(now=2.0) == ([1], [2, 3, 4, 5])
-    assert [each.job.id for each in ends.returned] == [f"id-{number}" for number in range(6, 18)]
-    assert worker.admission.may_fetch(2.0)
-
-
-def test_none_makes_way_for_others_that_could_not_start(worker, ends):
-    worker.hand_out(*(job(number, "t600") for number in range(1, 19)))
-    worker.admission.held.check(PATIENCE)
-    assert not ends.returned
-    for number in (20, 21, 22):
-        worker.hand_out(job(number, "t10"))
-    worker.admission.held.check(1.0)
-    assert not ends.returned
-
-
-def test_jobs_that_come_again_and_again_make_way_less_and_less_often(worker, ends):
-    worker.hand_out(*(job(number, "t600") for number in range(1, 19)))
-    now, pauses = 1.0, []
-    for _ in range(4):
-        before = now
-        while not ends.returned:
-            worker.admission.held.check(now)
-            now += 0.1
-        pauses.append(now - before)
-        worker.hand_out(*ends.returned, now=now)
-        ends.returned.clear()
-    assert pauses == sorted(pauses)
-    assert pauses[-1] > 3 * pauses[0]
 
 
 # What was killed

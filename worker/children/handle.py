@@ -57,6 +57,10 @@ class ChildHandle:
     fresh: int = 0
     resident_before: int = 0
     most_resident: int = 0
+    #: Whether a job of it has started other processes; and the peak of its last job, or of one of those, which the
+    #: system tells at its death.
+    has_descendants: bool = False
+    died_with: int = 0
     #: How many jobs it had run when it was last looked at without one.
     looked_after: int = 0
     #: The limit of the worker's memory (bytes) if it was killed for that, not for its own.
@@ -125,6 +129,7 @@ class ChildHandle:
         began = time.thread_time()
         self.resident = system.resident_bytes(self.pid)
         if started := system.descendants(self.pid):
+            self.has_descendants = True
             self.resident = max(self.resident, sum(proportional_bytes(pid) or 0 for pid in (self.pid, *started)))
         self.most_resident = max(self.most_resident, self.resident)
         # What is shared takes the kernel a while to count.

@@ -154,8 +154,7 @@ class Pool:
                 system.kill_group(pid)
                 self._unguard(child)
                 self._note_death(child, now)
-                # It may have grown since it was looked at; its meter has reset the peak for the job.
-                child.most_resident = max(child.most_resident, system.peak_bytes(usage))
+                child.died_with = system.peak_bytes(usage)
                 dead.append((child, status))
 
     def let_all_go(self, now: float) -> None:

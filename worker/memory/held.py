@@ -1,6 +1,5 @@
 """Jobs that are held because they don't fit into the memory: since when, and whether others should have them."""
 
-import math
 from collections import OrderedDict
 from collections.abc import Mapping
 from functools import partial
@@ -20,8 +19,8 @@ PATIENCE = 30.0
 _TOLD_AFTER, _OURS_FOR = 1.0, 2.0
 #: Seconds between two looks at how long jobs are held, and for which none is fetched after some were requeued.
 _PAUSE, _YIELD = 0.5, 0.3
-#: Seconds between two times that held jobs make way for others, at least and at most, and which share of them stays.
-_WAY_PAUSE, _WAY_LONGEST, _STAYING = 0.1, 5.0, 0.25
+#: How many jobs are held while children are idle, for which smaller ones may be behind them; and bytes of all of them.
+_MOST, _MOST_BYTES = 128, 16 * 2**20
 #: How many requeued jobs are remembered, with how long they have waited here.
 _KEPT = 1000
 _LONGEST_DOUBLED = 5
@@ -32,7 +31,6 @@ class _Stay(NamedTuple):
 
     since: float
     times: int = 0
-    has_made_way: bool = False
 
 
 class Held:
@@ -43,15 +41,17 @@ class Held:
         self._queues = queues
         self._clock = clock
         self._stays: OrderedDict[tuple[str, int], _Stay] = OrderedDict()
-        self._check_at = self._make_way_at = 0.0
-        self._way_pause = _WAY_PAUSE
+        self._check_at = 0.0
         #: When jobs may be fetched again after some were requeued for other workers (monotonic s).
         self.yields_until = 0.0
 
     @property
     def is_full(self) -> bool:
         """Whether no more jobs are fetched, because many are held."""
-        return len(self._crew.held) >= max(16, 4 * len(self._crew.pool.children))
+        held, least = self._crew.held, max(16, 4 * len(self._crew.pool.children))
+        if len(held) < least or not self._crew.prefetch.room():
+            return len(held) >= least
+        return len(held) >= max(_MOST, least) or sum(len(each.job.envelope) for each in held) >= _MOST_BYTES
 
     def passed_by(self, running: Running, need: int, now: float) -> None:
         """Note that a job does not fit."""
@@ -63,7 +63,8 @@ class Held:
     def waited(self, running: Running, now: float) -> float:
         """Return for how long (s) a job has been passed by, also before it was requeued."""
         stay = self._stays.get(_attempt(running))
-        return 0.0 if stay is None else now - stay.since
+        since = running.held_at if stay is None else stay.since
+        return 0.0 if since is None else now - since
 
     def starts(self, running: Running, now: float) -> None:
         """Note that a job starts, which may have been held."""
@@ -75,11 +76,7 @@ class Held:
 
     def check(self, now: float) -> None:
         """Say in their records for what jobs wait; see whether other workers should have those that wait for long."""
-        if not self._crew.held:
-            return
-        if self.is_full and now >= self._make_way_at:
-            self._make_way(now)
-        if now < self._check_at:
+        if not self._crew.held or now < self._check_at:
             return
         self._check_at = now + _PAUSE
         while len(self._stays) > _KEPT + len(self._crew.held):
@@ -110,24 +107,6 @@ class Held:
             stay = self._stay(running)
             self._stays[_attempt(running)] = stay._replace(times=stay.times + 1)
             self._queues[queue].settler.requeue(running)
-
-    def _make_way(self, now: float) -> None:
-        """Requeue most of the jobs after the others of their queues: children are idle, and those may fit.
-
-        Not if one has waited for so long that none may pass it by. It happens less often once the same jobs come again.
-        """
-        crew = self._crew
-        longest = sorted(crew.held, key=lambda running: self._stay(running).since)
-        if crew.quiet or crew.preempting or not crew.prefetch.room() or self.waited(longest[0], now) >= PATIENCE:
-            return
-        going = longest[math.ceil(len(longest) * _STAYING) :]
-        are_known = all(self._stay(running).has_made_way for running in going)
-        self._way_pause = min(self._way_pause * 2, _WAY_LONGEST) if are_known else _WAY_PAUSE
-        self._make_way_at = now + self._way_pause
-        for running in going:
-            crew.held.remove(running)
-            self._stays[_attempt(running)] = self._stay(running)._replace(has_made_way=True)
-            self._queues[running.queue].settler.requeue(running, to_end=True)
 
     def _may_go(self, running: Running, now: float) -> bool:
         doubled = min(self._stay(running).times, _LONGEST_DOUBLED)

@@ -131,9 +131,9 @@ class Settler:
             running.job.attempt, decision, running.worker_id, times, ended - started, usage, running.frozen
         )
 
-    def requeue(self, running: Running, delay: float = 0.0, *, to_end: bool = False) -> None:
-        """Requeue a job without counting its attempt: as the next one, or after all others that wait."""
-        call = self._queue.requeue(running.worker_id, running.job.id, running.job.token, delay, to_end=to_end)
+    def requeue(self, running: Running, delay: float = 0.0) -> None:
+        """Requeue a job without counting its attempt."""
+        call = self._queue.requeue(running.worker_id, running.job.id, running.job.token, delay)
         self.delivery.send(Parcel([running], call))
 
 

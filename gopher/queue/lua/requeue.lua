@@ -1,9 +1,9 @@
 -- Requeue an unfinished job; its attempt is not counted.
 --
--- processing -> the head of pending, or its end, or scheduled with a delay
+-- processing -> the head of pending, or scheduled with a delay
 --
 -- KEYS  1 prefix
--- ARGV  1 worker  2 id  3 token  4 delay ms (0: at once; -1: at once, after all others of its list)  5 default retention ms
+-- ARGV  1 worker  2 id  3 token  4 delay ms (0: at once)  5 default retention ms
 -- Returns  OK, ALREADY, STALE or MISSING (see settle)
 
 local worker, id, token, delay = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
@@ -26,11 +26,7 @@ else
   count_owner(job.owner, 1)
   redis.call('HSET', record, 'state', STATE.pending, 'settled', token, 'since', now)
   local fields = redis.call('HMGET', record, 'priority', 'tenant')
-  if delay < 0 then
-    push_pending('LPUSH', id, fields[1], fields[2])
-  else
-    put_back(id, fields[1], fields[2])
-  end
+  put_back(id, fields[1], fields[2])
 end
 ensure_next()
 write_counts()
