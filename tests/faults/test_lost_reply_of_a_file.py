@@ -1,13 +1,11 @@
 """The server has made a file visible, and its reply is lost: the file is whole, and nothing stays for ever."""
 
-import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from gopher.client import Client
 from gopher.config.settings import Settings
 from gopher.files.names import job_key
 from gopher.files.pieces import PiecesStore
@@ -15,8 +13,10 @@ from gopher.files.store import StoreFull, StoreUnavailable
 from gopher.jobs.job import new_job_id
 from gopher.server.embedded import EmbeddedServer
 from tests.faults.proxy import Proxy
+from tests.worker.processes import patient_client
 
-CONTENT = os.urandom(600_000)
+#: Without the name of the command that is looked for.
+CONTENT = bytes(range(32)) * 20_000
 
 
 @pytest.fixture(scope="module")
@@ -26,8 +26,8 @@ def reached(seed) -> Iterator[tuple[PiecesStore, PiecesStore, Proxy]]:
         tempfile.TemporaryDirectory(prefix="gopher-lost-") as name,
         EmbeddedServer(Path(name) / "s") as running,
         Proxy(Path(name), running.socket_path, seed=seed) as proxy,
-        Client(running.url) as near,
-        Client(proxy.url) as far,
+        patient_client(running.url) as near,
+        patient_client(proxy.url) as far,
     ):
         yield PiecesStore(Settings(), near.server), PiecesStore(Settings(), far.server), proxy
 

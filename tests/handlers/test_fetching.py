@@ -214,8 +214,10 @@ def test_only_the_receiver_of_a_message_may_be_silent_for_all_of_its_time(
     with raw_server(answer_late, monkeypatch) as url:
         answer = fetching.post(url, b"{}", {}, seconds=30, max_bytes=100, guard=Guard.from_env())
     assert (answer.status, answer.beginning) == (200, body)
-    with raw_server(answer_late, monkeypatch) as url, pytest.raises(FetchFailed, match="timed out"):
-        get(url, seconds=30)
+    with raw_server(lambda client: void(silence.wait(30)), monkeypatch) as url:
+        with pytest.raises(FetchFailed, match="timed out"):
+            get(url, seconds=30)
+        silence.set()
 
 
 def void(_: object) -> None:

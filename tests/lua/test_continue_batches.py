@@ -48,6 +48,18 @@ def test_a_sealed_batch_in_which_nothing_happens_has_its_jobs_looked_at(lab):
     assert walked(lab) == [("probe", sorted(ids))]
 
 
+def test_one_whose_record_is_damaged_does_not_keep_others_from_being_looked_at(lab):
+    damaged, other = lab.open_batch(), lab.open_batch()
+    lab.join(damaged, 1)
+    (job_id,) = lab.join(other, 1, "mails")
+    for batch_id in (damaged, other):
+        lab.run(lab.queue.seal_batch(batch_id))
+    lab.redis.hdel(lab.keys.batch(damaged), "changed")
+    lab.pass_time(30)
+    assert lab.run(lab.queue.continue_batches()).moved == 1
+    assert walked(lab) == [("probe", [job_id])]
+
+
 def test_it_is_looked_at_less_and_less_often(lab):
     batch_id = lab.open_batch()
     lab.join(batch_id, 1)

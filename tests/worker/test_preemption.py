@@ -331,7 +331,7 @@ def test_a_child_whose_last_job_gave_no_stack_can_be_frozen(client, lab, start_w
         # It has been asked: the signal waits until it is taken.
         wait_until(lambda: pending_signals(child) >> (SIGNAL - 1))
         lab.path("until").touch()
-        with pytest.raises(JobConflict, match="ended meanwhile"):
+        with pytest.raises(JobConflict, match="has no stack"):
             asked.result()
     long = lab.begin("long", {"until": str(lab.path("other"))})
     assert lab.child_of(long) == child

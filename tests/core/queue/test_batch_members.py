@@ -2,18 +2,18 @@
 
 import pytest
 
-from gopher.client import Client
 from gopher.errors import InvalidJob, OutcomeUnknown, QueueFull
 from gopher.jobs.batch import NewBatch
 from gopher.jobs.prepare import prepare_batch
 from gopher.queue.idempotency import IdempotencyMismatch, request_for, with_ids
 from tests.core.admin.test_batches import settle
 from tests.helpers import wait_until
+from tests.worker.processes import patient_client
 
 
 @pytest.fixture
 def client(redis_url, namespace):
-    with Client(redis_url, namespace=namespace) as client:
+    with patient_client(redis_url, namespace) as client:
         yield client
 
 

@@ -25,7 +25,8 @@ def ran(client, milliseconds, count=1, queue="default", job_type="email", usage=
         client.enqueue(job_type, {}, queue=queue)
     jobs = worker.fetch(count)
     done = [Completion(job.id, job.token, milliseconds, b"1", b"", usage) for job in jobs]
-    assert client.server.run(worker.queue.complete(worker.name, done)) == ["OK"] * count
+    # A call whose reply is late is repeated.
+    assert set(client.server.run(worker.queue.complete(worker.name, done))) <= {"OK", "ALREADY"}
 
 
 def sampled(client, ago, queue="default"):

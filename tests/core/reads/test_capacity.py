@@ -5,11 +5,11 @@ import math
 import msgspec
 import pytest
 
-from gopher.client import Client
 from gopher.errors import InvalidJob
 from gopher.jobs.models import ChildView
 from gopher.queue.arguments import as_usage
 from gopher.reads.capacity import recent
+from tests.worker.processes import patient_client
 
 from .loads import ran, sampled, shown
 
@@ -18,7 +18,7 @@ _BUSY = "01a20d1c-ddd6-7e46-9daa-2af634a7f173"
 
 @pytest.fixture
 def client(redis_url, namespace):
-    with Client(redis_url, namespace=namespace) as client:
+    with patient_client(redis_url, namespace) as client:
         yield client
 
 

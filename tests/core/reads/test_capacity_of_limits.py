@@ -2,16 +2,16 @@
 
 import pytest
 
-from gopher.client import Client
 from gopher.jobs.models import ChildView
 from tests.seeding import SeedingWorker
+from tests.worker.processes import patient_client
 
 from .loads import ran, sampled, shown
 
 
 @pytest.fixture
 def client(redis_url, namespace):
-    with Client(redis_url, namespace=namespace) as client:
+    with patient_client(redis_url, namespace) as client:
         yield client
 
 

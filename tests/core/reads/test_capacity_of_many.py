@@ -5,24 +5,25 @@ from collections import Counter
 import msgspec
 import pytest
 
-from gopher.client import Client
 from gopher.queue.arguments import as_usage
 from gopher.reads.capacity import hours
+from tests.worker.processes import patient_client
 
 from .loads import ran, sampled, shown
 
 
 @pytest.fixture
 def client(redis_url, namespace):
-    with Client(redis_url, namespace=namespace) as client:
+    with patient_client(redis_url, namespace) as client:
         yield client
 
 
 def test_of_more_queues_than_are_read_the_busiest_ones_count_for_the_hours_of_the_week(client, monkeypatch):
     monkeypatch.setattr(hours, "_QUEUES", 2)
+    now = client.inspector.now()
     for queue, jobs in (("a", 2), ("b", 1), ("z", 3)):
         ran(client, 10.0, jobs, queue)
-        hourly(client, queue, {"email": 0}, {"email": 3600 * jobs})
+        hourly(client, queue, {"email": 0}, {"email": 3600 * jobs}, now)
     (hour,) = client.capacity().hours
     assert hour.arrivals == 5
 
@@ -41,7 +42,7 @@ def test_types_beyond_those_that_samples_list_have_not_all_arrived_just_now(clie
 def test_a_type_that_enters_the_list_of_an_hour_has_not_arrived_in_that_hour(client):
     ran(client, 10.0)
     listed = {f"type{number}": 10 for number in range(50)}
-    hourly(client, "default", listed, listed | {"type7": 3610, "rare": 1_000_000})
+    hourly(client, "default", listed, listed | {"type7": 3610, "rare": 1_000_000}, client.inspector.now())
     (hour,) = client.capacity().hours
     assert hour.arrivals == 1
 
@@ -59,13 +60,13 @@ def test_cpu_time_of_a_few_long_attempts_does_not_count_for_many_short_ones(clie
     assert of_type.cpu == pytest.approx(of_type.run / 2)
 
 
-def hourly(client, queue, before, after):
+def hourly(client, queue, before, after, now):
     """Put samples of an hour ago and two, by how many jobs of each type had been submitted."""
     keys, server = client.server.keys.for_queue(queue), client.server.client
     client.server.run(client.server.queue(queue).sample())
     ((data, _),) = server.zrange(keys.timeline(3_600_000), 0, -1, withscores=True)
     server.delete(keys.timeline(3_600_000))
-    now = client.inspector.now() // 3_600_000 * 3_600_000
+    now = now // 3_600_000 * 3_600_000
     for ago, counts in ((2, before), (1, after)):
         at = now - ago * 3_600_000
         types = {name: {"enqueued": count} for name, count in counts.items()}

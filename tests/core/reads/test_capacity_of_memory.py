@@ -2,10 +2,10 @@
 
 import pytest
 
-from gopher.client import Client
 from gopher.jobs.models import ChildView, WorkerMemory
 from gopher.queue.arguments import as_usage
 from tests.seeding import SeedingWorker
+from tests.worker.processes import patient_client
 
 from .loads import ran, shown
 
@@ -14,7 +14,7 @@ _MIB = 2**20
 
 @pytest.fixture
 def client(redis_url, namespace):
-    with Client(redis_url, namespace=namespace) as client:
+    with patient_client(redis_url, namespace) as client:
         yield client
 
 
