@@ -22,7 +22,7 @@ from gopher.jobs.models import WorkerMemory
 from gopher.telemetry.logs import get_logger
 
 from .first_jobs import FirstJobs
-from .held import PATIENCE, Held
+from .held import Held
 from .learning import Learning
 from .ledger import NEGLIGIBLE, Ledger
 from .limit import Limit
@@ -35,6 +35,8 @@ log = get_logger("worker")
 UNKNOWN = 512 * 2**20
 #: Bytes that must be left for it all the same, if no other such job runs: it is tried out.
 TRIED = 64 * 2**20
+#: Seconds for which others may pass a job by.
+PATIENCE = 30.0
 #: Seconds between two looks at the limit, and between two looks at children while memory is scarce.
 _REFRESH, _CLOSE_LOOK = 1.0, 0.05
 #: The share of the memory from which on it is scarce, and the bytes left over by a job for which a child is replaced.

@@ -12,8 +12,6 @@ from gopher.worker.running import Running
 
 from gopher.server.calls import Command
 
-#: Seconds for which others may pass a job by.
-PATIENCE = 30.0
 #: Seconds after which a job's record says that it waits for memory, and after which others may have the job; that is
 #: doubled each time that it comes back.
 _TOLD_AFTER, _OURS_FOR = 1.0, 2.0
