@@ -60,6 +60,23 @@ def free_places(pool: Any) -> int:
     return int(pool.pool.qsize())
 
 
+def hold_weakly(pool: Any, held: Any) -> None:
+    """Make a redis-py pool remember the connections that it has made, or that are in use, in `held`.
+
+    Its own list and set would keep what an interrupted call has lost. `held` has the methods of both that pools use.
+    """
+    # Which one there is depends on the kind of the pool.
+    for name in ("_connections", "_in_use_connections"):
+        if hasattr(pool, name):
+            setattr(pool, name, held)
+
+
+def add_places(pool: Any, count: int) -> None:
+    """Let redis-py's BlockingConnectionPool hand out more connections: its places are entries of a queue."""
+    for _ in range(count):
+        pool.pool.put_nowait(None)
+
+
 def find_slots(cluster: Any) -> None:
     """Make redis-py's RedisCluster refresh its slots. Raises what redis-py raises.
 

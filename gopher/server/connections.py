@@ -293,9 +293,7 @@ def _pool(address: ServerAddress, options: Mapping[str, Any], size: int, group: 
         connection, place = ServerConnection, {"host": host, "port": port}
     if address.scheme != "unix":
         connection = with_tls(connection, access_of(address)[0])
-    pool = SharingPool(  # type: ignore[no-untyped-call]
-        max_connections=size, timeout=POOL_TIMEOUT, connection_class=connection, **place, **options
-    )
+    pool = SharingPool(max_connections=size, timeout=POOL_TIMEOUT, connection_class=connection, **place, **options)
     if group is not None:
         pool.before_use = group.look
     return pool

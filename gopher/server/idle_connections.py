@@ -1,18 +1,21 @@
 """Idle connections that are ready for the next call, and the pool that shares them with redis-py's client."""
 
 import os
+import queue
 import select
 import socket
 import struct
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from gopher.compat import free_places, socket_of
+from gopher.compat import add_places, free_places, hold_weakly, socket_of
 
 from .errors import CONNECTION_ERRORS
 from .exchange import read_reply
+from .made_connections import MadeConnections
 from .redis_py import BlockingConnectionPool, ConnectionPool, exceptions
 
 #: Seconds of idleness after which a connection is checked before use: something on the way may have forgotten it, and
@@ -157,9 +160,15 @@ class IdleConnections:
 
 
 class CheckedPool(ConnectionPool):
-    """redis-py's pool, extended to check connections that were idle for long."""
+    """redis-py's pool, extended to check connections that were idle for long, and to forget those that were lost by an
+    interrupted call (a timeout's exception, Ctrl-C): nothing refers to them any more, so they are closed."""
 
     _retired = False
+
+    def reset(self) -> None:
+        super().reset()
+        self._made = MadeConnections()
+        hold_weakly(self, self._made)
 
     def get_connection(self, *_names: Any, **_options: Any) -> Any:
         connection = super().get_connection()
@@ -187,11 +196,31 @@ class SharingPool(CheckedPool, BlockingConnectionPool):
     #: Called before a connection is handed out.
     before_use: Callable[[], None] | None = None
 
+    def __init__(self, **options: Any) -> None:
+        self._freeing = threading.Lock()
+        super().__init__(**options)  # type: ignore[no-untyped-call]
+
     def get_connection(self, *_names: Any, **_options: Any) -> Any:
         if self.before_use is not None:
             self.before_use()
         lent = self.idle.lend() if self.idle is not None and not free_places(self) else None
-        return super().get_connection() if lent is None else lent
+        if lent is not None:
+            return lent
+        try:
+            return super().get_connection()
+        except exceptions.ConnectionError as error:
+            if not isinstance(error.__context__, queue.Empty) or not self._free_lost_places():
+                raise
+        return super().get_connection()
+
+    def _free_lost_places(self) -> bool:
+        """Free the places of connections that were lost by interrupted calls; return whether there are free ones."""
+        with self._freeing:
+            # Another thread may have done it.
+            if not free_places(self):
+                # All connections that exist are in use.
+                add_places(self, self.max_connections - len(self._made))
+            return bool(free_places(self))
 
 
 def is_alive(connection: Any) -> bool:

@@ -31,10 +31,10 @@ __all__ = [
     "BlockingConnectionPool",
     "Connection",
     "ConnectionPool",
-    "Hooked",
     "NoBackoff",
     "Retry",
     "UnixConnection",
+    "WholeConnection",
     "disconnect_idle",
     "exceptions",
     "key_slot",
@@ -116,7 +116,22 @@ else:
     )
 
 
-class UnixConnection(Hooked, UnixDomainSocketConnection):
+class WholeConnection(Hooked):
+    """A mixin for connections that are either closed, or logged in and in their database.
+
+    redis-py leaves one open if an exception that is not its own (a timeout's, Ctrl-C) arrives between the two: it would
+    be used as it is.
+    """
+
+    def connect_check_health(self, *arguments: Any, **named: Any) -> None:
+        try:
+            super().connect_check_health(*arguments, **named)
+        except BaseException:
+            self.disconnect()  # type: ignore[no-untyped-call]
+            raise
+
+
+class UnixConnection(WholeConnection, UnixDomainSocketConnection):
     """A connection through a unix socket."""
 
     def __init__(self, *, socket_timeout: float | None = None, **options: Any) -> None:

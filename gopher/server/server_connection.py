@@ -7,7 +7,7 @@ from gopher.compat import replace_socket, socket_of
 
 from .access import Access
 from .exchange import read_reply
-from .redis_py import Connection, Hooked, exceptions
+from .redis_py import Connection, WholeConnection, exceptions
 from .tls import Tls
 from .tls_errors import AFTER_HANDSHAKE, explain
 
@@ -23,7 +23,7 @@ _LOST = (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.Invalid
 _answering: set[tuple[str, int, bool]] = set()
 
 
-class ServerConnection(Hooked, Connection):
+class ServerConnection(WholeConnection, Connection):
     """A connection that uses TLS if `tls` is set, and explains errors of it."""
 
     tls: ClassVar[Tls | None] = None

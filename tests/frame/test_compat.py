@@ -114,7 +114,30 @@ def test_redis_pys_blocking_pool_keeps_its_places_in_a_queue(server):
     for each in taken:
         pool.release(each)
     assert compat.free_places(pool) == 2
+    taken = [pool.get_connection(), pool.get_connection()]
+    compat.add_places(pool, 1)
+    assert compat.free_places(pool) == 1
     pool.disconnect()
+    assert not any(each.is_connected for each in taken)
+
+
+@pytest.mark.parametrize("kind", ["ConnectionPool", "BlockingConnectionPool"])
+def test_redis_pys_pools_disconnect_what_is_in_use_by_what_they_remember(server, kind):
+    import redis.connection
+
+    from gopher.server.made_connections import MadeConnections
+
+    pool = getattr(redis.connection, kind)(
+        max_connections=2, connection_class=redis.connection.UnixDomainSocketConnection, path=str(server.socket_path)
+    )
+    held = MadeConnections()
+    compat.hold_weakly(pool, held)
+    taken = [pool.get_connection(), pool.get_connection()]
+    assert set(held) == set(taken)
+    pool.disconnect()
+    assert not any(each.is_connected for each in taken)
+    for each in taken:
+        pool.release(each)
 
 
 def test_redis_pys_cluster_looks_up_its_slots_when_it_is_told_to():

@@ -12,7 +12,9 @@ from gopher.config.settings import Settings
 from gopher.queue.store import Server
 from gopher.server import idle_connections
 from gopher.server.connections import Pools
+from gopher.server.embedded import EmbeddedServer
 from gopher.server.idle_connections import FIRST_ATTEMPT
+from tests.helpers import free_port, wait_until
 
 
 @pytest.fixture
@@ -194,3 +196,82 @@ def test_a_forked_process_does_not_use_its_parents_connections(redis_url, namesp
                 os._exit(0 if good else 1)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         assert not server.run(call).lost
+
+
+def test_the_place_of_a_connection_that_an_interrupted_call_has_lost_is_free_again(pools):
+    taken = [pools.idle("any").take() for _ in range(4)]
+    del taken
+    with ThreadPoolExecutor(3) as executor:
+        assert all(executor.map(lambda _: pools.client.ping(), range(3)))
+    assert [pools.idle("any").take().is_connected for _ in range(4)] == [True] * 4
+
+
+class Interrupted(BaseException):
+    """What arrives in the middle of a call, as from a signal's handler."""
+
+
+def test_the_place_of_a_connection_whose_making_was_interrupted_is_free_again(pools):
+    pool = pools.pool_for("any")
+    make = pool.connection_class
+
+    def interrupt(**_options: object) -> None:
+        raise Interrupted
+
+    pool.connection_class = interrupt
+    for _ in range(4):
+        with pytest.raises(Interrupted):
+            pools.idle("any").take()
+    pool.connection_class = make
+    assert [pools.idle("any").take().is_connected for _ in range(4)] == [True] * 4
+
+
+def test_places_of_connections_in_use_stay_taken(pools):
+    taken = [pools.idle("any").take() for _ in range(4)]
+    with pytest.raises(exceptions.ConnectionError, match="No connection available"):
+        pools.pool_for("any").get_connection()
+    assert len(taken) == 4
+
+
+@pytest.fixture(scope="module")
+def tcp_server(tmp_path_factory):
+    port = free_port()
+    with EmbeddedServer(tmp_path_factory.mktemp("tcp"), port=port):
+        yield f"redis://127.0.0.1:{port}"
+
+
+@pytest.mark.parametrize("scheme", ["redis", "unix"])
+@pytest.mark.parametrize("step", ["on_connect_check_health", "send_command"])
+def test_a_connection_that_was_interrupted_before_it_is_in_its_database_is_closed(tcp_server, redis_url, scheme, step):
+    url = {"redis": f"{tcp_server}/7", "unix": f"{redis_url}?db=7"}[scheme]
+    pools = Pools(Settings(redis_url=url), 1)
+    pool = pools.pool_for("any")
+    made = pool.connection_class
+
+    def interrupt(*_arguments: object, **_named: object) -> None:
+        raise Interrupted
+
+    pool.connection_class = type("Interrupting", (made,), {step: interrupt})
+    with pytest.raises(Interrupted):
+        pool.get_connection()
+    (connection,) = pool.pool.queue
+    assert not connection.is_connected
+    connection.__class__ = made
+    assert pools.client.execute_command("CLIENT INFO")["db"] == 7
+    pools.close()
+
+
+def test_connections_to_a_node_that_interrupted_calls_have_lost_are_closed(tcp_server):
+    ((host, port),) = Settings(redis_url=tcp_server).server_address.hosts
+    pool = idle_connections.CheckedPool(host=host, port=port, client_name="lost", protocol=2)
+    for _ in range(3):
+        pool.get_connection().send_command("PING")
+    kept = pool.get_connection()
+
+    def are_closed() -> bool:
+        kept.send_command("CLIENT", "LIST")
+        return kept.read_response().count(b"name=lost") == 1
+
+    wait_until(are_closed)
+    pool.release(kept)
+    assert pool.get_connection() is kept
+    pool.disconnect()
