@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 #: Timeouts in seconds for connecting, and for a free connection of the pool.
 CONNECT_TIMEOUT = 1.0
 POOL_TIMEOUT = 2.0
+#: Maximum number of connections to a node of a cluster: redis-py's own is 100 since version 8.
+UNLIMITED = 2**31
 
 # TCP keep-alive in seconds: first probe, interval, and number of probes. A vanished peer is noticed within 20 s.
 _KEEPALIVE: dict[int, int] = {
@@ -259,6 +261,7 @@ def _cluster(address: ServerAddress, options: Mapping[str, Any]) -> RedisCluster
             startup_nodes=[ClusterNode(host, port) for host, port in address.hosts[1:]],
             connection_pool_class=CheckedPool,
             connection_class=with_tls(ServerConnection, access_of(address)[0]),
+            max_connections=UNLIMITED,
             address_remap=address.address_map,
             # Otherwise it would use the address in a MOVED reply as it is.
             reinitialize_steps=1 if address.address_map else 5,

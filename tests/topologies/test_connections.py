@@ -114,6 +114,15 @@ def test_nothing_is_left_over_when_places_are_looked_up_while_a_connection_is_ou
     wait_until(lambda: connections(topology) <= before + 3 + 6)
 
 
+def test_more_threads_than_redis_pys_own_limit_have_a_connection_of_a_cluster_each(cluster, namespace):
+    with Server(Settings(redis_url=cluster.url, namespace=namespace)) as server:
+        idle = server.pools.idle("key")
+        taken = [idle.take() for _ in range(101)]
+        assert all(each.is_connected for each in taken)
+        for each in taken:
+            idle.put(each)
+
+
 def test_an_idle_list_that_was_given_up_keeps_no_connection(server):
     idle = server.pools.idle("key")
     connection = idle.take()
