@@ -1,12 +1,14 @@
-"""Preflight checks of a process: whether the server can store jobs safely.
+"""Preflight checks of a process: whether its settings are meant so, and the server can store jobs safely.
 
 A process starts even if the server is unavailable, starting or busy, and waits for it. It does not start if the server
 would lose jobs, or does not permit what Gopher needs.
 """
 
+import os
 import uuid
 from typing import Any
 
+from gopher.config.misspelt import misspelt
 from gopher.errors import ConfigurationError, ServerError
 from gopher.server.errors import ERRORS, explained, is_not_permitted
 from gopher.telemetry.loggers import get_logger
@@ -21,6 +23,8 @@ log = get_logger("start")
 
 def check_server(server: Server) -> None:
     """Raise ConfigurationError if the server is unusable; log a warning and continue if it is unavailable."""
+    for warning in misspelt(os.environ):
+        log.warning(warning)
     try:
         _check_version(server)
         _check_eviction(server)

@@ -85,3 +85,10 @@ def test_fetches_no_more_when_told_to_be_quiet(client, start_worker):
     assert done.status == "completed"
     assert f"-{other.pid}-" in done.worker
     assert worker.stop() == 0
+
+
+def test_names_a_variable_that_seems_to_be_misspelt_without_its_value(start_worker):
+    worker = start_worker(WORKER_QEUES="mails")
+    wait_until(worker.view)
+    assert "WORKER_QEUES is no setting, and ignored: did you mean 'WORKER_QUEUES'?" in worker.log
+    assert "mails" not in worker.log
