@@ -52,7 +52,7 @@ def copy(out: Output, job_id: str, payload: str | None, queue: str | None, prior
     \b
     gopherctl copy 01a20d1c-ddd6-7e46-9daa-2af634a7f173 -p '{"width": 320}'
     """
-    changed = None if payload is None else msgspec.Raw(read_json(payload, "--payload"))
+    changed = None if payload is None else msgspec.Raw(read_json(payload, "-p"))
     with checking_client() as gopher:
         made = gopher.waiting.copy(job_id, changed, queue, priority)
     if not out.data(Copied(made, job_id)):

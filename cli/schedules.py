@@ -86,7 +86,7 @@ def add(out: Output, name: str, payload: str, new: bool, if_version: str | None,
     given["tags"] = list(given["tags"]) or msgspec.UNSET
     if "callback" in given:
         given["callback"] = read_callback(given["callback"], Callback)
-    spec = ScheduleSpec(payload=msgspec.Raw(read_json(payload, "--payload")), **given)
+    spec = ScheduleSpec(payload=msgspec.Raw(read_json(payload, "-p")), **given)
     with checking_client() as gopher:
         view, what = gopher.schedules.put(name, spec, ABSENT if new else if_version)
     if not out.data(view):

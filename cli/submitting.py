@@ -151,7 +151,7 @@ def _submission(fields: dict[str, Any]) -> Submission:
         given["callback"] = read_callback(given["callback"], Callback)
     for name in ("payload", "metadata"):
         if name in given:
-            given[name] = msgspec.Raw(read_json(given[name], f"--{name}"))
+            given[name] = msgspec.Raw(read_json(given[name], option_of(f"/{name}")))
     return Submission(**given)
 
 

@@ -228,6 +228,19 @@ def test_every_command_answers_the_same_both_ways(
     assert not differences
 
 
+@pytest.mark.parametrize("payload", ["{operation: prime}", '{"operation":"prime","number":7},"delay":"1h"', ""])
+def test_a_payload_that_is_no_json_is_refused_as_that_and_can_not_change_the_rest_of_the_body(
+    say: Say, api: Api, payload: str
+) -> None:
+    for answer in (
+        say("submit", "-t", "math", "-p", payload, **over_http(api)),
+        say("schedules", "add", "odd", "--cron", "@daily", "-t", "math", "-p", payload, **over_http(api)),
+    ):
+        assert answer.code == 2
+        assert "Error: -p: " in answer.err
+        assert "In a shell, put JSON in single quotes." in answer.err
+
+
 def test_a_key_that_is_not_known_is_told_with_the_variable_to_look_at(say: Say, api: Api) -> None:
     for key in ("wrong", ""):
         answer = say("stats", **over_http(api, key))
