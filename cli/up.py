@@ -17,6 +17,7 @@ from typing import Any
 import click
 
 from gopher.base.installed import require
+from gopher.base.pauses import doubled
 from gopher.client import Client
 from gopher.config.environment import given, override
 from gopher.config.server_address import OVERRIDES
@@ -188,7 +189,7 @@ class Up:
         if time.monotonic() - process.started > STEADY:
             self._crashes[process.name] = 0
         crashes = self._crashes[process.name] = self._crashes.get(process.name, 0) + 1
-        delay = min(RESTART_FIRST * 2 ** (crashes - 1), RESTART_CAP)
+        delay = doubled(RESTART_FIRST, crashes - 1, RESTART_CAP)
         self._say(f"{process.name} {process.ending}: restarting it in {delay:g} s")
         self._restarts[process.name] = time.monotonic() + delay
 

@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from gopher.base.durations import parse_duration
+from gopher.base.pauses import doubled
 from gopher.errors import ConfigurationError
 
 #: Delay after the first crash of a child (seconds); it doubles with each further one.
@@ -41,8 +42,7 @@ class Backoff:
             return min(base, cap)
         if self.curve == "linear":
             return min(base * failures, cap)
-        # 2.0 ** 1024 overflows; after 64 doublings every cap is reached.
-        return min(base * 2.0 ** min(failures - 1, 64), cap)
+        return doubled(base, failures - 1, cap)
 
     def delay(self, failures: int, draw: float | None = None) -> float:
         """Return the delay (s) after that many failures; `draw` in [0, 1) replaces the random number."""

@@ -184,6 +184,18 @@ def test_while_all_are_refused_none_is_given_up(bench):
     assert bench.states(jobs) == ["completed"] * 4
 
 
+def test_what_is_refused_for_hours_is_kept_until_it_is_taken(bench):
+    bench.delivery._longest_pause = 0.0
+    jobs = bench.jobs(1)
+    began = bench.proxy.done("inject")
+    bench.proxy.mode("inject", match=script("complete").sha, text="ERR quota")
+    bench.settler.complete(jobs[0], Completed(0, 0.01, b""), b"")
+    bench.go_on(lambda: bench.proxy.done("inject") > began + 1100)
+    bench.proxy.mode("pass")
+    bench.go_on(lambda: not bench.settler.waiting)
+    assert bench.states(jobs) == ["completed"]
+
+
 def test_what_even_a_dead_letter_is_refused_for_is_dropped_and_counted(bench):
     bench.delivery._patience = 0.1
     refused, taken = bench.jobs(2)

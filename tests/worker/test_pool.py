@@ -143,3 +143,11 @@ def test_looks_again_when_a_straggler_is_to_lose_what_waits_behind_it(pool):
     assert pool.wake_at() == 100.0 + LOOK
     hand_out(pool, [running(2)], now=100.0)
     assert pool.wake_at() == pytest.approx(100.05)
+
+
+def test_children_that_never_get_ready_are_still_started_after_a_thousand_of_them(pool):
+    child = child_of(pool)
+    child.ready = False
+    for _ in range(1100):
+        pool._note_death(child, 100.0)
+    assert pool._spawn_at == 110.0

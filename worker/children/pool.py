@@ -10,6 +10,7 @@ from heapq import heapify, heappop, heapreplace
 
 from gopher.worker.running import Running
 
+from gopher.base.pauses import doubled
 from gopher.config import machine
 from gopher.config.settings import Settings
 from gopher.jobs.registry import Registry
@@ -294,7 +295,7 @@ class Pool:
         # A child that dies before it is ready will probably do so again: slow down rather than fork in a loop.
         self._early_deaths = 0 if child.ready else self._early_deaths + 1
         if self._early_deaths:
-            pause = min(0.1 * 2**self._early_deaths, 10.0)
+            pause = doubled(0.1, self._early_deaths, 10.0)
             log.error("a child died before it was ready", pid=child.pid, next_in=pause)
             self._spawn_at = now + pause
 

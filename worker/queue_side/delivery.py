@@ -15,6 +15,7 @@ from gopher.worker.job_logs import job_fields
 from gopher.worker.running import Running
 
 from gopher.base.counters import field_of
+from gopher.base.pauses import doubled
 from gopher.queue.keys import QueueKeys
 from gopher.server.calls import Call, Command
 from gopher.server.errors import blames_data, translated
@@ -159,7 +160,7 @@ class Delivery:
 
     def _wait(self, parcel: Parcel, now: float) -> None:
         self._parcels.add(parcel)
-        parcel.due = now + min(FIRST_PAUSE * 2 ** (parcel.refusals - 1), self._longest_pause)
+        parcel.due = now + doubled(FIRST_PAUSE, parcel.refusals - 1, self._longest_pause)
         self._waiting.append(parcel)
 
     def _is_its_own_fault(self, parcel: Parcel, error: Exception, now: float) -> bool:
