@@ -64,7 +64,8 @@ class Outcomes:
         self._events = events
         #: None if this worker freezes no jobs.
         self.preemption: Preemption | None = None
-        self._oom_kills = OomKills()
+        #: To be looked at with each heartbeat.
+        self.oom_kills = OomKills()
         #: How many jobs have become dead letters here.
         self.dead_letters = 0
 
@@ -143,7 +144,7 @@ class Outcomes:
     def _how(self, child: ChildHandle, status: int) -> str:
         """Describe how a child died, including an out-of-memory kill."""
         how = describe_exit(status)
-        if how != "SIGKILL" or child.killed or not self._oom_kills.explain_one():
+        if how != "SIGKILL" or child.killed or not self.oom_kills.explain_one():
             return how
         seen = f" after it had {child.most_resident / 2**20:.0f} MiB" if child.most_resident else ""
         return f"out of memory (killed by the system{seen})"

@@ -262,6 +262,7 @@ class Supervisor:
         horizon = self._horizon(now)
         if horizon >= self._lease.beat_at and not self._shutdown.gave_up:
             self._lease.beat(now)
+            self._outcomes.oom_kills.look()
         if horizon >= self._duties.due_at and not self._crew.quiet:
             self._duties.run(now, horizon)
         self._event_loop.check(now)

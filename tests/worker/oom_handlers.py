@@ -1,7 +1,8 @@
-"""A handler that the system kills: its counter of kills is a file here, as no machine must run out of memory."""
+"""Handlers that the system kills, or what they have started: its counter of kills is a file here, as no machine must run out of memory."""
 
 import os
 import signal
+import time
 from pathlib import Path
 
 from gopher.worker.children import oom_kills
@@ -18,4 +19,14 @@ def burst(job: Job, payload: dict) -> None:
     kept = os.urandom(1) * (payload["megabytes"] * 2**20)
     with _KILLS.open("ab") as kills:
         kills.write(kept[:1])
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@handler("spared", timeout=60)
+def spared(job: Job, payload: dict) -> None:
+    """Start a process that the system kills; be killed by something else when the file `until` is there."""
+    with _KILLS.open("ab") as kills:
+        kills.write(b".")
+    while not os.path.exists(payload["until"]):
+        time.sleep(0.01)
     os.kill(os.getpid(), signal.SIGKILL)

@@ -2,8 +2,10 @@
 
 import math
 import re
+import time
 
 import pytest
+from gopher.worker.children.oom_kills import _RECENT
 
 from gopher.base.latencies import file_class
 from gopher.base.times import from_rfc3339
@@ -147,6 +149,23 @@ def test_a_job_that_the_system_kills_before_it_was_looked_at_has_its_figure(
     assert 200 < int(used[1]) < 400
     needs = wait_until(lambda: client.workers()[0].admission.needs)
     assert 200 * MIB < needs["burst"] < 400 * MIB
+
+
+def test_a_job_is_not_said_to_have_had_no_memory_because_another_process_was_killed_for_that_before(
+    client, start_worker, tmp_path
+):
+    kills = tmp_path / "kills"
+    kills.touch()
+    start_worker(GOPHER_HANDLERS="tests.worker.oom_handlers", KILLS=str(kills))
+    job_id = client.enqueue("spared", {"until": str(tmp_path / "until")})
+    wait_until(kills.read_bytes)
+    for _ in range(2):
+        (before,) = client.workers()
+        wait_until(lambda before=before: client.workers()[0].last_heartbeat > before.last_heartbeat)
+    # For as long a kill explains the death of a child that is noticed a little later.
+    time.sleep(_RECENT)
+    (tmp_path / "until").touch()
+    assert error_of(client.wait(job_id, 60))["message"] == "its child process died once (SIGKILL)"
 
 
 def test_jobs_without_files_need_what_those_without_files_have_needed(client, start_admitting, tmp_path):

@@ -315,6 +315,15 @@ def test_one_kill_of_the_system_explains_one_death(monkeypatch):
     assert [kills.explain_one() for _ in range(4)] == [False, True, True, False]
 
 
+def test_a_kill_that_was_noted_long_ago_explains_no_death(monkeypatch):
+    counted = iter([3, 4, 4, 5])
+    monkeypatch.setattr(oom_kills, "oom_kills", lambda: next(counted))
+    monkeypatch.setattr(oom_kills, "_RECENT", 0.0)
+    kills = OomKills()
+    kills.look()
+    assert [kills.explain_one() for _ in range(2)] == [False, True]
+
+
 def test_a_job_that_is_killed_for_memory_again_is_dead_with_the_figure():
     first = on_out_of_memory(FetchedJob("i", "w.1", "t", "normal"), "used 300 MiB of memory", "", 3)
     assert (first.kind, first.crash) == ("retry", "used 300 MiB of memory")
