@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from gopher.worker.children import failures
 from gopher.worker.children.child import what_becomes
+from gopher.worker.children.coroutines import Coroutines
 from gopher.worker.children.hooked import KINDS
 
 from gopher.base.durations import format_duration
@@ -119,14 +120,18 @@ class Replay:
         with closing(self._files), holding(self._held), submitting_by(self._client):
             job = self._job()
             payload = self._payload(job)
+            coroutines = Coroutines()
             try:
-                with _timeout(self.options.timeout if with_timeout else 0.0) as stop_timer:
+                with _timeout(self.options.timeout if with_timeout else 0.0, coroutines) as stop_timer:
 
                     def caught(error: BaseException) -> None:
                         stop_timer()
                         on_error(error)
 
-                    result = attempt(self._handler, job, payload, caught)
+                    def await_result(coroutine: Coroutine[Any, Any, Any]) -> object:
+                        return coroutines.run(coroutine, lambda: None)
+
+                    result = attempt(self._handler, job, payload, caught, await_result)
             except ENDS as error:
                 return self._replayed(job, b"", error)
             return self._replayed(job, result, None)
@@ -214,11 +219,20 @@ def _handler(registry: Registry, given: JobInput) -> Handler:
 
 
 @contextmanager
-def _timeout(seconds: float) -> Iterator[Callable[[], None]]:
-    """Raise SoftTimeout after some seconds, as in a child, unless what is yielded is called before; 0 is never."""
+def _timeout(seconds: float, coroutines: Coroutines) -> Iterator[Callable[[], None]]:
+    """Raise SoftTimeout after some seconds, as in a child, unless what is yielded is called before; 0 is never.
+
+    A coroutine is cancelled, and interrupted wherever it is if that does not help in time.
+    """
+    is_cancelled = False
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
-        raise SoftTimeout(f"the job's timeout of {format_duration(seconds)} has passed")
+        nonlocal is_cancelled
+        error = SoftTimeout(f"the job's timeout of {format_duration(seconds)} has passed")
+        if is_cancelled or not coroutines.cancel(error):
+            raise error
+        is_cancelled = True
+        signal.setitimer(signal.ITIMER_REAL, Settings.from_env().worker_kill_grace)
 
     if not seconds:
         yield lambda: None

@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextvars import copy_context
 from types import CoroutineType
 from typing import Any, TypedDict, Unpack
@@ -110,17 +110,19 @@ def attempt(
     job: Job,
     payload: bytes | msgspec.Raw,
     on_error: Callable[[BaseException], None] = lambda error: None,
+    await_result: Callable[[Coroutine[Any, Any, Any]], object] = asyncio.run,
 ) -> bytes:
     """Call a handler, within the middleware, like a child and return its result as JSON, b"" for None.
 
-    Raises the handler's exceptions. `on_error` is called with them before anything is closed.
+    Raises the handler's exceptions. `on_error` is called with them before anything is closed. `await_result` runs the
+    coroutine of a handler.
     """
     before = running_job.set(job)
     try:
         if not added.attempting:
-            return _call(handler, job, payload, on_error)[1]
+            return _call(handler, job, payload, on_error, await_result)[1]
         # What `before` sets in context variables, the handler sees, and no one after it.
-        return copy_context().run(_call_hooked, handler, job, payload, on_error)
+        return copy_context().run(_call_hooked, handler, job, payload, on_error, await_result)
     finally:
         running_job.reset(before)
         if job.opened is not None:
@@ -128,13 +130,17 @@ def attempt(
 
 
 def _call(
-    handler: Handler, job: Job, payload: bytes | msgspec.Raw, on_error: Callable[[BaseException], None]
+    handler: Handler,
+    job: Job,
+    payload: bytes | msgspec.Raw,
+    on_error: Callable[[BaseException], None],
+    await_result: Callable[[Coroutine[Any, Any, Any]], object],
 ) -> tuple[Any, bytes]:
     """Return the result of a handler, and that as JSON."""
     try:
         result = handler.function(job, handler.decode(payload))
         if isinstance(result, CoroutineType):
-            result = asyncio.run(result)
+            result = await_result(result)
         return result, encode_result(result, handler.result, job.attach if handler.attach_result else None)
     except ENDS as error:
         on_error(error)
@@ -142,12 +148,16 @@ def _call(
 
 
 def _call_hooked(
-    handler: Handler, job: Job, payload: bytes | msgspec.Raw, on_error: Callable[[BaseException], None]
+    handler: Handler,
+    job: Job,
+    payload: bytes | msgspec.Raw,
+    on_error: Callable[[BaseException], None],
+    await_result: Callable[[Coroutine[Any, Any, Any]], object],
 ) -> bytes:
     around = Around(tuple(added.attempting), job)
     try:
         around.begin()
-        result, encoded = _call(handler, job, payload, on_error)
+        result, encoded = _call(handler, job, payload, on_error, await_result)
         around.succeed(result)
     except ENDS as error:
         around.end(_outcome(error, handler, job))

@@ -1,11 +1,13 @@
 """`replay_job`: the handler of a dead letter runs here, and nothing on the server changes."""
 
-from collections.abc import Iterator
+import asyncio
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from gopher.testing import CannotReplay, EagerClient, Replay, replay_job
+from gopher.testing import CannotReplay, EagerClient, Replay, Replayed, replay_job
 
 from gopher import AsyncClient, Client, HttpClient, Job, handler
 from gopher.errors import InvalidJob, JobConflict
@@ -117,3 +119,38 @@ def test_a_payload_that_does_not_fit_today_s_handler_is_an_outcome(client: Eager
     assert replayed.outcome == "failed"
     assert isinstance(replayed.error, InvalidJob)
     assert replayed.error.field == "/payload/*"
+
+
+def replayed_late(client: EagerClient, timeout: str, pause: Callable[[], Any]) -> tuple[Replayed, list[str]]:
+    """Replay a coroutine that does not end, with its timeout, and return what has come of it, and what it has heard."""
+    heard, made = [], Registry()
+
+    @handler("waits", timeout=timeout, into=made)
+    async def lingers(job: Job, payload: dict[str, Any]) -> None:
+        try:
+            while True:
+                if (waiting := pause()) is not None:
+                    await waiting
+        except BaseException as error:
+            heard.append(type(error).__name__)
+            raise
+
+    client.flow.pause_type("waits")
+    job_id = client.enqueue("waits", {})
+    return Replay(job_id, client, registry=made).run(with_timeout=True), heard
+
+
+def test_the_timeout_of_a_coroutine_cancels_it_and_its_error_has_the_handlers_line(client: EagerClient) -> None:
+    replayed, heard = replayed_late(client, "200ms", lambda: asyncio.sleep(60))
+    assert (replayed.outcome, replayed.error_type, heard) == ("timeout", "Timeout", ["CancelledError"])
+    assert replayed.message == "the job's timeout of 200ms has passed"
+    assert "in lingers\n    await waiting" in replayed.traceback
+    assert "replaying.py" not in replayed.traceback
+
+
+def test_a_coroutine_that_never_awaits_is_interrupted_after_the_grace_of_a_child(
+    client: EagerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORKER_KILL_GRACE", "100ms")
+    replayed, heard = replayed_late(client, "200ms", lambda: time.sleep(0.01))
+    assert (replayed.outcome, heard) == ("timeout", ["SoftTimeout"])

@@ -1,4 +1,7 @@
-"""Handlers that the system kills, or what they have started: its counter of kills is a file here, as no machine must run out of memory."""
+"""Handlers that the system kills, or what they have started: its counter of kills is a file here.
+
+No machine must run out of memory for that.
+"""
 
 import os
 import signal
