@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from gopher import Cancelled, Discard, Job, Retry, Snooze, SoftTimeout, current_job, handler
+from gopher import Cancelled, Discard, Job, RateLimited, Retry, Snooze, SoftTimeout, current_job, handler
 from tests.helpers import note_started
 
 _libc = ctypes.CDLL(None)
@@ -122,6 +122,23 @@ def slow_progress(job: Job, payload: dict) -> str:
     print("begun", flush=True)
     time.sleep(payload["seconds"])
     return "done"
+
+
+class Throttled(RateLimited):
+    """Does not call the constructor of its base: `retry_after` is what a service has said, if it has said it."""
+
+    def __init__(self, after: str | None) -> None:
+        Exception.__init__(self, "try later")
+        if after is not None:
+            self.retry_after = float(after)
+
+
+@handler("throttled", max_retries=0)
+def throttled(job: Job, payload: dict) -> None:
+    """Is rate-limited once: for `after`, which may be no time."""
+    if job.attempt == 1 and not os.path.exists(payload["mark"]):
+        open(payload["mark"], "w").close()
+        raise Throttled(payload.get("after"))
 
 
 @handler("flaky", backoff="constant")

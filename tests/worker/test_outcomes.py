@@ -82,6 +82,17 @@ def test_a_snoozed_job_comes_back_and_no_attempt_is_counted(client, tmp_path):
     assert (view.status, view.attempts, result_of(view)) == ("completed", 1, "attempt 1")
 
 
+@pytest.mark.parametrize("after", ["inf", "nan", "-1", None])
+def test_an_exception_that_names_no_time_is_an_error_and_hurts_neither_child_nor_worker(client, tmp_path, after):
+    payload = {"mark": str(tmp_path / "mark"), **({"after": after} if after else {})}
+    before = client.workers()
+    view = client.wait(client.enqueue("throttled", payload), 10)
+    error = error_of(view)
+    assert (view.status, view.attempts, error["type"], error["message"]) == ("failed", 1, "Throttled", "try later")
+    assert "(its retry_after can't be used: expected a duration such as 10s" in error["traceback"]
+    assert [each.id for each in client.workers()] == [each.id for each in before]
+
+
 def test_a_type_that_no_worker_knows_is_tried_again_later(client):
     job_id = client.enqueue("from_the_future", {}, max_retries=0)
     view = wait_until(lambda: (view := client.job(job_id)).status == "retrying" and view)

@@ -32,6 +32,7 @@ from gopher.worker.messages import (
 )
 from setproctitle import setproctitle
 
+from gopher.base.durations import parse_duration
 from gopher.base.parent_death import die_with_parent
 from gopher.base.salvage import UNREADABLE
 from gopher.errors import SCOPES, Cancelled, Discard, InvalidJob, RateLimited, Retry, Snooze, SoftTimeout
@@ -345,18 +346,34 @@ def what_becomes(error: BaseException, handler: Handler | None) -> tuple[Kind, f
         return meanings[0][0], max((after for _, after in meanings if after is not None), default=None)
     for raised, kind, seconds in _MEANINGS:
         if isinstance(error, raised):
-            return kind, getattr(error, seconds) if seconds else None
+            return _named(error, kind, seconds) if seconds else (kind, None)
     is_invalid = isinstance(error, InvalidJob) and error.is_permanent
     if is_invalid or isinstance(error, Discard | BadResult) or (handler and handler.is_final(type(error))):
         return "discard", None
     return "error", None
 
 
+def _named(error: BaseException, kind: Kind, attribute: str) -> tuple[Kind, float | None]:
+    """Return what an exception means that names a time in an attribute: a subclass may have set anything, or nothing.
+
+    Without a time that can be kept, it is an error like any other, and its traceback says why.
+    """
+    try:
+        named = getattr(error, attribute, None)
+        return kind, None if named is None and kind == "retry" else parse_duration(named)
+    except Exception as wrong:  # noqa: BLE001 - it may be a property
+        note = f"(its {attribute} can't be used: {failures.message(wrong)})"
+        if note not in getattr(error, "__notes__", ()):
+            error.add_note(note)
+        return "error", None
+
+
 def throttled_by(error: BaseException) -> str:
     """Return what a RateLimited throttles; of a group, the widest scope of its members."""
     if isinstance(error, BaseExceptionGroup):
         return max(map(throttled_by, failures.members(error)), key=SCOPES.index)
-    return error.scope if isinstance(error, RateLimited) else SCOPES[0]
+    scope = getattr(error, "scope", "")
+    return scope if scope in SCOPES else SCOPES[0]
 
 
 def _leave_copy(error: BaseException | None) -> NoReturn:

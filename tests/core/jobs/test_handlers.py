@@ -8,9 +8,9 @@ from typing import Annotated, Any, TypedDict
 
 import msgspec
 import pytest
-from gopher.worker.children.child import what_becomes
+from gopher.worker.children.child import throttled_by, what_becomes
 
-from gopher.errors import ConfigurationError, InvalidJob, Retry, RoleNeeded, SoftTimeout, UnknownType
+from gopher.errors import ConfigurationError, InvalidJob, RateLimited, Retry, RoleNeeded, SoftTimeout, UnknownType
 from gopher.jobs.backoff import Backoff
 from gopher.jobs.declared_schedules import Schedule
 from gopher.jobs.handlers import Registry, handler
@@ -437,6 +437,37 @@ def test_retry_on_names_the_only_exceptions_that_are_retried(options, final):
     assert {what_becomes(each("x"), registry.require("retried"))[0] for each in final - {SoftTimeout}} <= {"discard"}
     # What says itself that it is to be retried, is.
     assert what_becomes(Retry("x"), registry.require("retried"))[0] == "retry"
+
+
+class _Said(RateLimited):
+    def __init__(self, **said: object) -> None:
+        Exception.__init__(self, "try later")
+        vars(self).update(said)
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ({"retry_after": 3}, ("rate_limited", 3.0)),
+        ({"retry_after": "30", "scope": "nonsense"}, ("rate_limited", 30.0)),
+        ({"retry_after": timedelta(minutes=1)}, ("rate_limited", 60.0)),
+        *[({"retry_after": each}, ("error", None)) for each in (float("inf"), float("nan"), -1, 10**400, None, "soon")],
+        ({}, ("error", None)),
+    ],
+)  # fmt: skip
+def test_what_a_subclass_names_as_its_time_is_checked(said, meant):
+    error = _Said(**said)
+    assert [what_becomes(each, None) for each in (error, error, ExceptionGroup("two", [error]))] == [meant] * 3
+    assert throttled_by(error) == "key"
+    notes = getattr(error, "__notes__", [])
+    assert len(notes) == (meant[0] == "error")
+    assert all("its retry_after can't be used: expected a duration such as 10s" in note for note in notes)
+
+
+def test_a_retry_without_a_time_is_one_by_the_backoff():
+    error = Retry("x")
+    del error.after
+    assert what_becomes(error, None) == ("retry", None)
 
 
 @pytest.mark.parametrize("wrong", [OSError, [OSError], (3,)])
