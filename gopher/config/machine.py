@@ -81,9 +81,12 @@ def _field(path: Path, name: str) -> int | None:
     return None
 
 
-def children(each: int | None = None) -> int:
-    """Return the number of children that fit: one per core, if there are `each` bytes for every one of them."""
-    return max(1, min(cores(), memory() // (each or CHILD_MEMORY)))
+def children(each: int | None = None, limit: int | None = None) -> int:
+    """Return the number of children that fit: one per core, if there are `each` bytes for every one of them.
+
+    All of them may use `limit` bytes together, if that is set.
+    """
+    return max(1, min(cores(), min(memory(), limit or memory()) // (each or CHILD_MEMORY)))
 
 
 def child_memory(limit: int | None, children: int) -> int | None:

@@ -197,4 +197,4 @@ def _with_address(settings: Settings, given: Given) -> Settings:
 
 
 def _children(settings: Settings) -> int:
-    return settings.worker_concurrency or machine.children(settings.worker_max_memory_per_child)
+    return settings.worker_concurrency or machine.children(settings.worker_max_memory_per_child, settings.worker_memory)

@@ -56,6 +56,15 @@ def test_auto_is_a_child_for_each_core_that_has_memory(container):
     assert Settings.from_env(limited).worker_concurrency == min(4, len(os.sched_getaffinity(0)))
 
 
+def test_auto_is_no_more_children_than_fit_into_the_memory_of_a_worker(container, monkeypatch):
+    container({"memory.max": "max"})
+    monkeypatch.setattr(machine, "cores", lambda: 64)
+    monkeypatch.setattr(machine, "memory", lambda: 64 * 2**30)
+    for memory, children in (("auto", 64), ("off", 64), ("1GiB", 4), ("100MiB", 1), ("999GiB", 64)):
+        environ = {"WORKER_CONCURRENCY": "auto", "WORKER_MEMORY": memory}
+        assert Settings.from_env(environ).worker_concurrency == children
+
+
 @pytest.mark.parametrize("group", ["", "outer", "outer/own", "not/seen/in/the/container"])
 def test_the_first_version_of_control_groups_counts_too(tmp_path, monkeypatch, group):
     """A process may be in a group below that with the limits, or in one that its container does not show."""
