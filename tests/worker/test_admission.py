@@ -87,6 +87,42 @@ def test_small_jobs_get_by_many_large_ones_that_came_before_them(client, start_a
     assert {(view.status, view.attempts) for view in ended} == {("completed", 1)}
 
 
+def test_a_held_job_that_expires_never_runs(client, start_admitting, tmp_path):
+    learn(client, "fill", 250)
+    start_admitting(400)
+    first = fill(client, 60, tmp_path / "until")
+    wait_until_started(first)
+    late = client.enqueue("fill", {"megabytes": 60, "until": str(tmp_path / "until")}, expires_in="4s")
+    wait_until(lambda: held(client, late))
+    # While the first one runs, and children are idle.
+    assert client.wait(late, 30).status == "expired"
+    assert client.job(first).status == "processing"
+    (tmp_path / "until").touch()
+    assert client.wait(first, 20).status == "completed"
+
+
+@pytest.mark.parametrize("what", ["type", "queue"])
+def test_a_held_job_does_not_start_once_its_type_or_queue_is_paused(client, start_admitting, tmp_path, what):
+    learn(client, "fill", 250)
+    start_admitting(400)
+    first = fill(client, 60, tmp_path / "until")
+    wait_until_started(first)
+    second = fill(client, 60, tmp_path / "until")
+    wait_until(lambda: held(client, second))
+    pause, resume = {
+        "type": (client.flow.pause_type, client.flow.resume_type),
+        "queue": (client.flow.pause_queue, client.flow.resume_queue),
+    }[what]
+    name = "fill" if what == "type" else "default"
+    pause(name)
+    wait_until(lambda: client.job(second).status == "pending")
+    (tmp_path / "until").touch()
+    assert client.wait(first, 20).status == "completed"
+    assert (client.job(second).status, client.job(second).attempts) == ("pending", 0)
+    resume(name)
+    assert client.wait(second, 20).attempts == 1
+
+
 def test_held_jobs_are_requeued_when_the_worker_stops_and_cancelled_when_that_is_asked(
     client, start_admitting, tmp_path
 ):

@@ -222,6 +222,7 @@ def test_a_job_is_due_however_many_others_have_been_held_since(worker):
     worker.admission.held._check_at = 0.0
     worker.admission.held._queues = {"default": None}
     worker.admission.held._tell = lambda running, ended: None
+    worker.admission.held._ask_expiry = lambda running: None
     worker.admission.held._may_go = lambda running, now: False
     worker.admission.held.check(2.0)
     assert worker.hand_out(job(2000, "t10"), now=PATIENCE) == ([1], [2, 2000])

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from contextvars import Context
 from types import CoroutineType, FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
 from gopher.worker.attempt import PreemptibleJob, job_of
@@ -359,7 +359,7 @@ def _named(error: BaseException, kind: Kind, attribute: str) -> tuple[Kind, floa
     Without a time that can be kept, it is an error like any other, and its traceback says why.
     """
     try:
-        named = getattr(error, attribute, None)
+        named: Any = getattr(error, attribute, None)
         return kind, None if named is None and kind == "retry" else parse_duration(named)
     except Exception as wrong:  # noqa: BLE001 - it may be a property
         note = f"(its {attribute} can't be used: {failures.message(wrong)})"

@@ -1,7 +1,7 @@
 """Jobs that are held because they don't fit into the memory: since when, and whether others should have them."""
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -10,6 +10,7 @@ from gopher.worker.queue_side.clock import ServerClock
 from gopher.worker.queue_side.served_queue import ServedQueue
 from gopher.worker.running import Running
 
+from gopher.base.salvage import order
 from gopher.server.calls import Command
 
 #: Seconds after which a job's record says that it waits for memory, and after which others may have the job; that is
@@ -25,10 +26,12 @@ _LONGEST_DOUBLED = 5
 
 
 class _Stay(NamedTuple):
-    """What is remembered of a job that was requeued."""
+    """What is remembered of a job that waits, also once it was requeued."""
 
     since: float
     times: int = 0
+    #: When it must not start any more (monotonic s).
+    expires: float = float("inf")
 
 
 class Held:
@@ -73,7 +76,11 @@ class Held:
         running.held_at, running.is_told = None, False
 
     def check(self, now: float) -> None:
-        """Say in their records for what jobs wait; see whether other workers should have those that wait for long."""
+        """Say in their records for what jobs wait; see which of those that wait for long are to be requeued.
+
+        That is: if other workers may have room for them, or if they must not start, since their queue or type was
+        paused meanwhile or they have expired: a fetch decides what becomes of them.
+        """
         if not self._crew.held or now < self._check_at:
             return
         self._check_at = now + _PAUSE
@@ -82,29 +89,49 @@ class Held:
         for running in self._crew.held:
             if not running.is_told and now - (running.held_at or now) > _TOLD_AFTER:
                 self._tell(running, None)
-        for name in {each.queue for each in self._crew.held if self._may_go(each, now)}:
+                self._ask_expiry(running)
+        told = [running for running in self._crew.held if running.is_told]
+        self._give_back([running for running in told if self._stay(running).expires <= now])
+        for name in {running.queue for running in told}:
             keys, pipeline = self._queues[name].queue.keys, self._queues[name].fetcher.pipeline
-            pipeline.add(Command(keys.workers, ("ZCARD", keys.workers)), partial(self._take_workers, name, now))
-            pipeline.add(Command(keys.paused, ("EXISTS", keys.paused)), partial(self._take_paused, name, now))
+            if any(running.queue == name and self._may_go(running, now) for running in told):
+                pipeline.add(Command(keys.workers, ("ZCARD", keys.workers)), partial(self._take_workers, name, now))
+            pipeline.add(Command(keys.paused, ("EXISTS", keys.paused)), partial(self._take_paused, name, ""))
+            for job_type in {running.job.type for running in told if running.queue == name}:
+                key = keys.limit(job_type)
+                pipeline.add(Command(key, ("HEXISTS", key, "paused")), partial(self._take_paused, name, job_type))
+
+    def _ask_expiry(self, running: Running) -> None:
+        """Ask when a job expires: its fetch would have been too late then, and so is its start."""
+        served = self._queues[running.queue]
+        key = served.queue.keys.job(running.job.id)
+        served.fetcher.pipeline.add(Command(key, ("HGET", key, "expires")), partial(self._take_expiry, running))
+
+    def _take_expiry(self, running: Running, expires: Any) -> None:
+        if expires and not isinstance(expires, Exception) and running.held_at is not None:
+            # One that can't be read is left to the fetch.
+            at = self._clock.when(order(expires))
+            self._stays[_attempt(running)] = self._stay(running)._replace(expires=at)
 
     def _take_workers(self, queue: str, now: float, count: Any) -> None:
         if not isinstance(count, Exception) and int(count) > 1:
-            self._give_back(queue, now)
+            going = [each for each in self._crew.held if each.queue == queue and self._may_go(each, now)]
+            if going:
+                self.yields_until = now + _YIELD
+            self._give_back(going)
 
-    def _take_paused(self, queue: str, now: float, is_paused: Any) -> None:
+    def _take_paused(self, queue: str, job_type: str, is_paused: Any) -> None:
+        """Give back the jobs of a queue, or those of a type, that was paused: that ends their wait here."""
         if not isinstance(is_paused, Exception) and int(is_paused):
-            self._give_back(queue, now)
+            of_queue = [each for each in self._crew.held if each.queue == queue]
+            self._give_back([each for each in of_queue if job_type in ("", each.job.type)])
 
-    def _give_back(self, queue: str, now: float) -> None:
-        """Give the jobs of a queue back that have waited here for a while: another worker may have room for them."""
-        going = [each for each in self._crew.held if each.queue == queue and self._may_go(each, now)]
-        if going:
-            self.yields_until = now + _YIELD
+    def _give_back(self, going: Iterable[Running]) -> None:
         for running in going:
             self._crew.held.remove(running)
             stay = self._stay(running)
             self._stays[_attempt(running)] = stay._replace(times=stay.times + 1)
-            self._queues[queue].settler.requeue(running)
+            self._queues[running.queue].settler.requeue(running)
 
     def _may_go(self, running: Running, now: float) -> bool:
         doubled = min(self._stay(running).times, _LONGEST_DOUBLED)
