@@ -11,6 +11,7 @@ from gopher.server.crashpoints import reached
 from gopher.telemetry.logs import get_logger
 
 from .attempt import runs_alone
+from .children import interrupt
 from .children.crash_reports import crash_report, place_of
 from .children.handle import ChildHandle
 from .children.oom_kills import OomKills
@@ -159,6 +160,9 @@ class Outcomes:
 
     def _decide_on_death(self, child: ChildHandle, running: Running, how: str) -> Decision:
         settings = self._settings
+        if running.interrupted and not child.killed and how == interrupt.SIGNAL.name:
+            # A handler has reset its signals, so that the interruption has ended the child.
+            child.killed = "timeout" if running.interrupted == interrupt.TIMEOUT else "cancel"
         if child.killed == "timeout":
             stack = child.stacks.read() if running.stack_asked else ""
             return on_timeout(

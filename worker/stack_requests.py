@@ -43,7 +43,12 @@ class StackRequests:
                 elif child.stacks.ask(child.pid):
                     self._waiting[child.pid] = (child, head)
                 else:
-                    self._answer(head, StackAnswer(problem="its process can't tell: a handler has closed its files"))
+                    self._answer(
+                        head,
+                        StackAnswer(
+                            problem="its process can't tell: a handler has closed its files, or reset its signals"
+                        ),
+                    )
                 return
         for running in self._crew.held:
             if (running.job.id, running.queue) == (command.job_id, queue):

@@ -1,10 +1,14 @@
 """Handlers whose place in their code is looked at; each creates the file `mark` when it has begun."""
 
 import ctypes
+import faulthandler
 import os
 import signal
 import threading
 import time
+from contextlib import suppress
+
+from gopher.worker.children.stacks import SIGNAL
 
 from gopher import Job, handler
 
@@ -27,6 +31,24 @@ def hangs_in_c(job: Job, payload: dict) -> None:
     _begun(payload)
     while True:
         libc.sleep(60)
+
+
+@handler("resets_signals")
+def resets_signals(job: Job, payload: dict) -> None:
+    """Gives all signals that action, or takes the reports away; then goes on until the file `until` is there."""
+    if payload["action"] == "unregister":
+        faulthandler.unregister(SIGNAL)
+    else:
+        for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+            with suppress(OSError):
+                signal.signal(number, getattr(signal, payload["action"]))
+    naps(job, payload)
+
+
+@handler("blocks_signals")
+def blocks_signals(job: Job, payload: dict) -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    naps(job, payload)
 
 
 @handler("naps")

@@ -96,6 +96,50 @@ def test_a_job_that_has_closed_the_files_of_its_child_has_no_stack(client, start
         client.fleet.stack(job_id)
 
 
+@pytest.mark.parametrize("action", ["SIG_DFL", "SIG_IGN", "unregister"])
+def test_a_job_that_has_reset_its_signals_is_not_ended_for_its_stack_nor_is_the_next_one(
+    client, start_worker, begin, tmp_path, action
+):
+    worker = start_worker(**HANDLERS, WORKER_CONCURRENCY="1")
+    children = worker.children()
+    job_id = begin("resets_signals", {"action": action, "until": str(tmp_path / "until")})
+    with pytest.raises(JobConflict, match="or reset its signals"):
+        client.fleet.stack(job_id)
+    (tmp_path / "until").touch()
+    assert client.wait(job_id, 20).status == "completed"
+    after = begin("naps", {"until": str(tmp_path / "then")})
+    assert "in naps" in client.fleet.stack(after).stack
+    (tmp_path / "then").touch()
+    assert client.wait(after, 20).status == "completed"
+    assert worker.children() == children
+
+
+def test_a_child_whose_job_has_blocked_the_question_for_its_stack_answers_that_of_the_next_one(
+    client, start_worker, begin, tmp_path
+):
+    worker = start_worker(**HANDLERS, WORKER_CONCURRENCY="1")
+    children = worker.children()
+    job_id = begin("blocks_signals", {"until": str(tmp_path / "until")})
+    with pytest.raises(JobConflict, match="does not react to signals"):
+        client.fleet.stack(job_id)
+    (tmp_path / "until").touch()
+    assert client.wait(job_id, 20).status == "completed"
+    after = begin("naps", {"until": str(tmp_path / "then")})
+    assert "in naps" in client.fleet.stack(after).stack
+    assert worker.children() == children
+
+
+def test_a_job_whose_child_is_ended_by_its_interruption_has_timed_out_or_is_cancelled(client, start_worker, begin):
+    start_worker(**HANDLERS, WORKER_CONCURRENCY="1")
+    late = begin("resets_signals", {"action": "SIG_DFL", "seconds": 60}, timeout="1s", max_retries=0)
+    view = client.wait(late, 20)
+    assert (view.status, error_of(view)["type"], view.history[0].outcome) == ("failed", "Timeout", "timeout")
+    stopped = begin("resets_signals", {"action": "SIG_DFL", "seconds": 60})
+    client.cancel(stopped)
+    view = client.wait(stopped, 20)
+    assert (view.status, view.history[0].outcome) == ("cancelled", "cancelled")
+
+
 def test_the_error_of_a_job_that_was_killed_says_where_it_was(client, start_worker, begin):
     start_worker(**HANDLERS, WORKER_CONCURRENCY="1")
     job_id = begin("hangs_in_c", timeout="2s", max_retries=0)

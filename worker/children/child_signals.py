@@ -12,7 +12,7 @@ from types import FrameType
 from gopher.compat import signal_handler as getsignal
 from gopher.compat import signal_mask as pthread_sigmask
 
-from . import interrupt
+from . import interrupt, stacks
 
 #: Signals for the supervisor only. TERM and INT are sent to all processes on some platforms.
 _NOT_OURS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGTSTP, signal.SIGUSR2)
@@ -56,8 +56,9 @@ class ChildSignals:
                 signal.signal(number, handler)
 
     def _restore_mask(self) -> None:
-        # Pending signals were meant for the previous job. Ignoring a signal discards it.
-        for number in signal.sigpending() - {interrupt.SIGNAL}:
+        # Pending signals were meant for the previous job. Ignoring a signal discards it. That which asks for the stack
+        # does no harm, and Python does not know its handler.
+        for number in signal.sigpending() - {interrupt.SIGNAL, stacks.SIGNAL}:
             signal.signal(number, signal.SIG_IGN)
         self._restore_handlers()
         signal.pthread_sigmask(signal.SIG_SETMASK, ())

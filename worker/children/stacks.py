@@ -4,13 +4,17 @@
 name, since a pipe that is not read would stop the child.
 """
 
-import faulthandler
 import fcntl
 import os
+import re
 import signal
 import tempfile
 import time
 from contextlib import suppress
+
+# Now, before `watch` puts others in their place.
+from faulthandler import register, unregister
+from signal import pthread_sigmask
 
 from .crash_reports import handler_stacks
 
@@ -18,14 +22,24 @@ from .crash_reports import handler_stacks
 SIGNAL: signal.Signals | None = getattr(signal, "SIGRTMAX", None) or getattr(signal, "SIGINFO", None)
 #: Seconds after which a stack that has not grown any more is complete, and until the child is given up.
 _STILL, _PATIENCE = 0.02, 3.0
+#: The mask of the signals for which a process has handlers.
+_CAUGHT = re.compile(r"^SigCgt:\s+([0-9a-f]+)", re.MULTILINE)
 #: Bytes that are read.
 _MOST = 256 * 1024
 
 
 def write_stacks_to(descriptor: int) -> None:
     """Let this process write its stacks to a file whenever it gets the signal."""
-    if SIGNAL is not None:
-        faulthandler.register(SIGNAL, file=descriptor, all_threads=True, chain=False)
+    if SIGNAL is None:
+        return
+    # Blocked meanwhile, since it would end this process. Unregistered first: otherwise it would not be noticed that a job
+    # has set what the signal does.
+    before = pthread_sigmask(signal.SIG_BLOCK, (SIGNAL,))
+    try:
+        unregister(SIGNAL)
+        register(SIGNAL, file=descriptor, all_threads=True, chain=False)
+    finally:
+        pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class StackFile:
@@ -39,7 +53,7 @@ class StackFile:
 
     def ask(self, pid: int) -> bool:
         """Have a child write its stacks; return False if it can't."""
-        if SIGNAL is None or not self._is_open_in(pid):
+        if SIGNAL is None or not (self._is_open_in(pid) and _is_caught_in(pid, SIGNAL)):
             return False
         os.ftruncate(self.descriptor, 0)
         self.asked_at = self._since = time.monotonic()
@@ -70,6 +84,15 @@ class StackFile:
             return (ours.st_dev, ours.st_ino) == (its.st_dev, its.st_ino)
         # Without /proc, it is not known.
         return not os.path.exists("/proc/self/fd")
+
+
+def _is_caught_in(pid: int, number: signal.Signals) -> bool:
+    """Return whether a child still has a handler of the signal, which would end it otherwise."""
+    with suppress(OSError), open(f"/proc/{pid}/status") as file:
+        found = _CAUGHT.search(file.read())
+        return found is None or bool(int(found[1], 16) >> (number - 1) & 1)
+    # Without /proc, it is not known.
+    return not os.path.exists("/proc/self/status")
 
 
 def _new_file() -> int:

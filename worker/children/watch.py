@@ -29,7 +29,7 @@ _WATCHED: tuple[tuple[object, str], ...] = (
     (os, "setpgid setpgrp setsid setns unshare"),
     (os, "setuid seteuid setreuid setresuid setgid setegid setregid setresgid setgroups initgroups"),
     (resource, "prlimit setrlimit"),
-    (faulthandler, "disable enable register"),
+    (faulthandler, "disable enable register unregister"),
     (sys, "setprofile setrecursionlimit setswitchinterval settrace"),
     (sys, "set_coroutine_origin_tracking_depth set_int_max_str_digits"),
     (threading, "setprofile settrace stack_size"),
