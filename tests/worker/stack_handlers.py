@@ -45,6 +45,12 @@ def resets_signals(job: Job, payload: dict) -> None:
     naps(job, payload)
 
 
+@handler("crashes")
+def crashes(job: Job, payload: dict) -> None:
+    _begun(payload)
+    faulthandler._sigsegv()
+
+
 @handler("blocks_signals")
 def blocks_signals(job: Job, payload: dict) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())

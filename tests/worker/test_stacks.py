@@ -114,6 +114,13 @@ def test_a_job_that_has_reset_its_signals_is_not_ended_for_its_stack_nor_is_the_
     assert worker.children() == children
 
 
+def test_a_crash_says_where_it_was_although_an_earlier_job_has_reset_the_signals(client, start_worker, begin):
+    start_worker(**HANDLERS, WORKER_CONCURRENCY="1")
+    client.wait(begin("resets_signals", {"action": "SIG_DFL", "seconds": 0}), 20)
+    error = error_of(client.wait(begin("crashes", max_retries=0), 20))
+    assert (error["type"], "in crashes" in error["traceback"]) == ("ChildCrashed", True), error
+
+
 def test_a_child_whose_job_has_blocked_the_question_for_its_stack_answers_that_of_the_next_one(
     client, start_worker, begin, tmp_path
 ):

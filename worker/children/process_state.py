@@ -36,6 +36,8 @@ _REGISTRABLE = sorted(
 
 def report_crashes(stacks: int) -> None:
     """Write crashes of this process to the job's log, with the location in the handler; stacks to their file."""
+    # Otherwise nothing would be done where a job has set what a signal does.
+    faulthandler.disable()
     faulthandler.enable(file=2, all_threads=False)
     write_stacks_to(stacks)
 

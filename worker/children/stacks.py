@@ -32,8 +32,8 @@ def write_stacks_to(descriptor: int) -> None:
     """Let this process write its stacks to a file whenever it gets the signal."""
     if SIGNAL is None:
         return
-    # Blocked meanwhile, since it would end this process. Unregistered first: otherwise it would not be noticed that a job
-    # has set what the signal does.
+    # Blocked meanwhile, since it would end this process. Unregistered first: if a job has set what the signal does, it
+    # counts as registered, but without effect.
     before = pthread_sigmask(signal.SIG_BLOCK, (SIGNAL,))
     try:
         unregister(SIGNAL)
