@@ -24,6 +24,6 @@ def pauses(first: float = 0.02, cap: float = 1.0, draw: Callable[[], float] = ra
 
 
 def doubled(first: float, times: int, cap: float) -> float:
-    """Return a delay that was doubled so many times, `cap` at most."""
+    """Return a delay after it was doubled `times` times, `cap` at most."""
     # 2.0 ** 1024 overflows; after 64 doublings every cap is reached.
     return min(first * 2.0 ** min(times, 64), cap)

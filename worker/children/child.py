@@ -356,7 +356,7 @@ def what_becomes(error: BaseException, handler: Handler | None) -> tuple[Kind, f
 def _named(error: BaseException, kind: Kind, attribute: str) -> tuple[Kind, float | None]:
     """Return what an exception means that names a time in an attribute: a subclass may have set anything, or nothing.
 
-    Without a time that can be kept, it is an error like any other, and its traceback says why.
+    Without a time that can be kept, it is an error like any other, and its traceback shows the reason.
     """
     try:
         named: Any = getattr(error, attribute, None)

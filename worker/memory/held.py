@@ -79,7 +79,7 @@ class Held:
         """Say in their records for what jobs wait; see which of those that wait for long are to be requeued.
 
         That is: if other workers may have room for them, or if they must not start, since their queue or type was
-        paused meanwhile or they have expired: a fetch decides what becomes of them.
+        paused meanwhile or they have expired: the next fetch decides that.
         """
         if not self._crew.held or now < self._check_at:
             return
@@ -121,7 +121,7 @@ class Held:
             self._give_back(going)
 
     def _take_paused(self, queue: str, job_type: str, is_paused: Any) -> None:
-        """Give back the jobs of a queue, or those of a type, that was paused: that ends their wait here."""
+        """Requeue the jobs of a queue, or those of a type, that was paused: that ends their wait here."""
         if not isinstance(is_paused, Exception) and int(is_paused):
             of_queue = [each for each in self._crew.held if each.queue == queue]
             self._give_back([each for each in of_queue if job_type in ("", each.job.type)])
