@@ -111,20 +111,27 @@ class Events:
         if self._left_out:
             log.error("too many failures to report to middleware", left_out=self._left_out)
             self._left_out = 0
-        telling, parent = list(self._waiting), os.getpid()
-        reader, writer = os.pipe()
-        os.set_blocking(reader, False)
         try:
-            pid = fork(lambda: _run(telling, writer, [*self._inherited(), reader], parent))
+            self._pid, self._reader = self._fork(list(self._waiting))
         except OSError as error:
             self._start_at = now + _RETRY
             log.error("can't fork the process that reports failures to middleware", error=str(error))
-            os.close(reader)
             return
+        self._kill_at = now + PATIENCE
+        self._telling, self._waiting = self._waiting, deque()
+
+    def _fork(self, telling: list[Event]) -> tuple[int, int]:
+        """Return the pid of the process, and the end of the pipe by which it reports. Raises OSError."""
+        parent = os.getpid()
+        reader, writer = os.pipe()
+        os.set_blocking(reader, False)
+        try:
+            return fork(lambda: _run(telling, writer, [*self._inherited(), reader], parent)), reader
+        except OSError:
+            os.close(reader)
+            raise
         finally:
             os.close(writer)
-        self._pid, self._reader, self._kill_at = pid, reader, now + PATIENCE
-        self._telling, self._waiting = self._waiting, deque()
 
     def _note_progress(self, now: float) -> None:
         with contextlib.suppress(BlockingIOError):

@@ -76,20 +76,26 @@ class Guard:
                 time.sleep(0.001)
 
     def _start(self, now: float) -> None:
-        reader, writer = os.pipe()
-        os.set_blocking(writer, False)
         try:
-            self._pid = fork(lambda: _run(reader, [*self._inherited(), writer]))
+            self._pid, self._writer = self._fork()
         except OSError as error:
             self._start_at = now + _RETRY
             log.error("can't fork the process that guards frozen jobs", error=str(error))
-            os.close(writer)
             return
-        finally:
-            os.close(reader)
-        self._writer = writer
         for pid, outside in self._frozen.items():
             self._tell(_line(pid, outside))
+
+    def _fork(self) -> tuple[int, int]:
+        """Return its pid, and the end of the pipe that is closed when the supervisor dies. Raises OSError."""
+        reader, writer = os.pipe()
+        os.set_blocking(writer, False)
+        try:
+            return fork(lambda: _run(reader, [*self._inherited(), writer])), writer
+        except OSError:
+            os.close(writer)
+            raise
+        finally:
+            os.close(reader)
 
     def _tell(self, line: bytes) -> None:
         if self._pid:

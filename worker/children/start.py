@@ -3,6 +3,7 @@
 import os
 import socket
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from typing import NamedTuple
 
 from gopher.config.settings import Settings
@@ -37,16 +38,17 @@ def start_child(
     `inherited` returns the descriptors that a forked child must close; `spans` is where it sends its spans.
     """
     start = _spawned if settings.worker_start_method == "spawn" else _forked
-    channel, output, stacks = SupervisorEnd(), CapturedOutput(), StackFile()
-    try:
+    with ExitStack() as after, ExitStack() as unless_started:
+        # Any of them may be one open file too many.
+        channel = SupervisorEnd()
+        unless_started.callback(channel.close)
+        output = CapturedOutput()
+        after.callback(output.close_writer)
+        unless_started.callback(output.close)
+        stacks = StackFile()
+        unless_started.callback(stacks.close)
         pid, stop, claims = start(settings, registry, inherited, spans, channel, output, stacks)
-    except OSError:
-        channel.close()
-        output.close()
-        stacks.close()
-        raise
-    finally:
-        output.close_writer()
+        unless_started.pop_all()
     return pid, Shared(channel, output, stop, claims, stacks)
 
 
