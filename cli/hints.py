@@ -40,9 +40,12 @@ def doubt(out: Output, gopher: Gopher, *, job_type: str | None = None, queue: st
 def unserved(workers: list[WorkerView], job_type: str, queue: str) -> str:
     """Return what to start if no live worker takes jobs of this type from this queue, otherwise ""."""
     on_queue = [worker for worker in workers if queue in worker.queues]
-    if any(job_type in worker.types for worker in on_queue):
+    able = [worker for worker in on_queue if job_type in worker.types]
+    if any(worker.state == "running" for worker in able):
         return ""
     start = start_worker(queue)
+    if able:
+        return f"all workers that run {job_type!r} from queue {queue!r} are quiet or stopping: start another with {start}"
     if on_queue:
         known = {name for worker in on_queue for name in worker.types}
         remedy = f"start one with its module in GOPHER_HANDLERS: {start}"

@@ -159,28 +159,53 @@ def _reasons(look: _Look, queue: str, workers: list[WorkerView], *, sees_all: bo
         what = "its next attempt" if state in BETWEEN_ATTEMPTS else "it"
         yield Reason(state, f"{what} is due at {due}" if due else f"{what} is not due yet", due)
     elif state in QUEUED:
-        yield from _pending_reasons(look, queue, workers, sees_all=sees_all)
+        obstacles = list(_obstacles(look, queue, workers, sees_all=sees_all))
+        yield from obstacles
+        # When it starts depends on the jobs ahead only if nothing else is in the way.
+        children = 0 if obstacles else sum(len(worker.children) for worker in _fetching(workers))
+        yield _place(look, children, sees_all=sees_all)
     else:
         yield Reason("ended", f"it has already finished: {state}")
 
 
-def _pending_reasons(look: _Look, queue: str, workers: list[WorkerView], *, sees_all: bool) -> Iterator[Reason]:
+def _fetching(workers: list[WorkerView]) -> list[WorkerView]:
+    return [worker for worker in workers if worker.state == "running"]
+
+
+def _obstacles(look: _Look, queue: str, workers: list[WorkerView], *, sees_all: bool) -> Iterator[Reason]:
+    """Yield what keeps a pending job from starting besides the jobs ahead of it."""
     job_type = look.record["type"]
     if look.paused:
         yield Reason("queue_paused", f"the queue {queue} is paused: {resume_queue(queue)}")
     if "paused" in look.limit:
         yield Reason("type_paused", f"the type {job_type!r} is paused: {resume_type(job_type)}")
     yield from _limit_reasons(look, job_type, sees_all=sees_all)
-    if not workers:
-        yield Reason("no_worker", f"no live worker serves the queue {queue}: start one with {start_worker(queue)}")
-    elif not any(job_type in worker.types for worker in workers):
-        yield Reason("no_worker_for_type", f"no live worker has a handler for {job_type!r}: check GOPHER_HANDLERS")
+    yield from _worker_reasons(job_type, queue, workers)
     if lack := memory_reason(workers, look.record):
         yield lack
-    if look.tenant_place is not None:
-        yield _place_in_ring(look, sees_all=sees_all)
+
+
+def _worker_reasons(job_type: str, queue: str, workers: list[WorkerView]) -> Iterator[Reason]:
+    fetching, start = _fetching(workers), start_worker(queue)
+    if any(job_type in worker.types for worker in fetching):
+        return
+    if not workers:
+        yield Reason("no_worker", f"no live worker serves the queue {queue}: start one with {start}")
+    elif not fetching:
+        message = f"all workers that serve the queue {queue} are quiet or stopping: start another one with {start}"
+        yield Reason("no_worker", message)
+    elif any(job_type in worker.types for worker in workers):
+        message = f"all workers that have a handler for {job_type!r} are quiet or stopping: start another one"
+        yield Reason("no_worker_for_type", message)
     else:
-        yield _position(look, workers) if sees_all else Reason("position", "other jobs may be ahead of it")
+        yield Reason("no_worker_for_type", f"no live worker has a handler for {job_type!r}: check GOPHER_HANDLERS")
+
+
+def _place(look: _Look, children: int, *, sees_all: bool) -> Reason:
+    """Return the place among the waiting jobs that `children` processes serve, 0 if that is not what it waits for."""
+    if look.tenant_place is not None:
+        return _place_in_ring(look, sees_all=sees_all)
+    return _position(look, children) if sees_all else Reason("position", "other jobs may be ahead of it")
 
 
 def _limit_reasons(look: _Look, job_type: str, *, sees_all: bool) -> Iterator[Reason]:
@@ -228,7 +253,7 @@ def _next_token(look: _Look) -> str | None:
     return _at(look.now + math.ceil((1 - tokens) * 1000 / rate))
 
 
-def _position(look: _Look, workers: list[WorkerView]) -> Reason:
+def _position(look: _Look, children: int) -> Reason:
     priority = look.record["priority"]
     if look.parked_place is not None:
         return Reason("position", f"jobs of its type and priority ahead of it: {look.parked_place}")
@@ -236,7 +261,6 @@ def _position(look: _Look, workers: list[WorkerView]) -> Reason:
         return Reason("position", f"it is next, or more than {_LOOK} jobs are ahead of it")
     higher = sum(look.ahead[name] for name in PRIORITIES[: PRIORITIES.index(priority)])
     text = f"jobs ahead of it: {look.place} of priority {priority}, {higher} of higher priority"
-    children = sum(len(worker.children) for worker in workers)
     if not children or not look.mean_seconds:
         return Reason("position", text)
     wait = (look.place + higher) * look.mean_seconds / children

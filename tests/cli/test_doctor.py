@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from threading import Timer
+from typing import Literal
 
 import msgspec
 import pytest
@@ -44,7 +45,12 @@ from .conftest import Run
 
 
 def show_fleet(
-    client: Client, types: tuple[str, ...] = ("math",), build: str = fingerprint(), store: str = "", at: float = 0
+    client: Client,
+    types: tuple[str, ...] = ("math",),
+    build: str = fingerprint(),
+    store: str = "",
+    at: float = 0,
+    state: Literal["running", "quiet", "stopping"] = "running",
 ) -> None:
     """Show a live worker of the default queue with a heartbeat `at` that time (ms), now by default, and a scheduler."""
     now, keys = client.inspector.now(), client.server.keys
@@ -57,7 +63,7 @@ def show_fleet(
     record = WorkerView(
         id="seen-1-abc", host="here", pid=1, version=__version__, build=build, queues=["default"], types=list(types),
         children=[child], jobs_done=0, rss=1, started_at=to_rfc3339(now),
-        last_heartbeat=to_rfc3339(at or now), store=store,
+        last_heartbeat=to_rfc3339(at or now), store=store, state=state,
     )  # fmt: skip
     commands = show_worker(client.server.keys, "seen-1-abc", msgspec.json.encode(record), now, 60)
     for command in [*commands, *show_scheduler(client.server.keys, "scheduler-1", now, 60)]:
@@ -238,6 +244,16 @@ def test_jobs_of_a_type_that_no_worker_knows_are_found(client: Client) -> None:
     assert "jobs of type 'report' are waiting, and no worker serves 'report' on queue 'slow'" in told(types)
     assert "gopherctl worker --queues slow" in told(types)
     assert len(types.findings) == 2
+
+
+def test_jobs_whose_workers_fetch_no_more_of_them_are_found(client: Client) -> None:
+    client.enqueue("math", {})
+    show_fleet(client, state="quiet")
+    _, types = worker_checks(client)
+    assert told(types) == (
+        "jobs of type 'math' are waiting, and all workers that run 'math' from queue 'default' are quiet or stopping"
+        " -> Start another with `gopherctl worker`."
+    )
 
 
 def test_processes_of_another_build_are_found_whatever_they_are(client: Client) -> None:

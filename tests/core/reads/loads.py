@@ -10,10 +10,10 @@ from tests.seeding import SeedingWorker
 _NOW = "2026-01-01T00:00:00Z"
 
 
-def shown(client, name, children, queues=("default",), **more):
+def shown(client, name, children, queues=("default",), types=("email",), **more):
     """Publish the record of a worker with N idle children, or these ones."""
     children = [ChildView(pid, 0, 0) for pid in range(children)] if isinstance(children, int) else children
-    view = WorkerView(name, "here", 1, "1", list(queues), ["email"], children, 0, 0, _NOW, _NOW, **more)
+    view = WorkerView(name, "here", 1, "1", list(queues), list(types), children, 0, 0, _NOW, _NOW, **more)
     for command in show_worker(client.server.keys, name, msgspec.json.encode(view), client.inspector.now(), 60.0):
         client.server.client.execute_command(*command.words)
 
