@@ -9,7 +9,7 @@ from gopher.app.operations import read_texts
 from werkzeug.wrappers import Response as BaseResponse
 
 from gopher.base.names import JOB_ID
-from gopher.base.states import CANCELLABLE, ENDED, RUNNING, WAITING
+from gopher.base.states import CANCELLABLE, ENDED, RUNNING, WAITING, State
 from gopher.errors import InvalidJob
 from gopher.jobs.lists import SORTS, JobFilter
 from gopher.reads.family import family
@@ -22,6 +22,8 @@ from .waiting import latest
 #: Rows per page.
 ROWS = 50
 _LINES = 200
+#: What lists are filtered by, and cancellations of all jobs that match are not.
+_ONLY_IN_LISTS = {"tag", "error", "created_after"}
 
 
 @blueprint.get("/jobs")
@@ -50,6 +52,8 @@ def jobs() -> BaseResponse:
         types=[handler.name for handler in context().registry],
         queues=sorted(stats().queues),
         cancellations=latest(),
+        # Others that the list does not show would be cancelled, too.
+        may_cancel_all=_ONLY_IN_LISTS.isdisjoint(asked) and asked.get("status", State.PENDING) in CANCELLABLE,
         sorts=SORTS,
     )
 

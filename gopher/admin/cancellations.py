@@ -10,12 +10,14 @@ import msgspec
 
 from gopher.base.names import KEY_NAME, TENANT, check_name
 from gopher.base.salvage import NO_NAME, NO_TIME, Salvage, moment, text, whole
-from gopher.base.times import EXPECTED, submitted_time, to_rfc3339
-from gopher.errors import CancellationNotFound, InvalidJob
+from gopher.base.times import to_rfc3339
+from gopher.errors import CancellationNotFound
 from gopher.jobs.acting import DEFAULT_STATES, CancelFilter, CancellationView, StartedCancellation
 from gopher.jobs.job import new_job_id
 from gopher.queue.moves import Queue
 from gopher.queue.store import Server
+from gopher.reads.criteria import moment_of
+from gopher.server.clock import now_at
 from gopher.server.errors import explained
 
 from .gradual import known_status, records, stop_everywhere
@@ -41,11 +43,12 @@ class Cancellations:
 
     def start(self, which: CancelFilter) -> StartedCancellation:
         """Start to cancel what matches in each queue. Raises InvalidJob."""
-        before = _before(which.created_before)
+        before = self._before(which.created_before)
         fields = [] if which.owner is None else [_owner(which.owner)]
         tenant = "" if which.tenant is None else check_name(TENANT, which.tenant, "/tenant")
         states = [which.status] if which.status else list(DEFAULT_STATES)
-        asked = _Asked(which.status, which.job_type, which.tenant, which.owner, which.created_before)
+        shown = None if before is None else to_rfc3339(before)
+        asked = _Asked(which.status, which.job_type, which.tenant, which.owner, shown)
         cancellation_id, total = new_job_id(), 0
         # No scheduler would continue it in a queue that does not exist.
         names = [name for name in self._server.queues() if which.queue in (None, name)]
@@ -63,6 +66,17 @@ class Cancellations:
             total += self._server.run(call)
         return StartedCancellation(cancellation_id if names else "", total)
 
+    def _before(self, when: str | None) -> int | None:
+        """Return a time, or that of some time ago, in Unix ms. Raises InvalidJob."""
+        if when is None:
+            return None
+        with explained():
+            # One before 1970 is before all jobs.
+            return max(round(moment_of(when, "/created_before", self._now, 0)), 1)
+
+    def _now(self) -> int:
+        return now_at(self._server.client, self._server.keys.workers)
+
     def all(self) -> list[CancellationView]:
         """Return active cancellations, and those that ended within the last day; latest first."""
         with explained():
@@ -76,15 +90,6 @@ class Cancellations:
         if stopped is None:
             raise CancellationNotFound(f"there is no cancellation {cancellation_id}, or it ended more than a day ago")
         return stopped
-
-
-def _before(when: str | None) -> int | None:
-    if when is None:
-        return None
-    try:
-        return submitted_time(when)
-    except ValueError:
-        raise InvalidJob(f"is {when!r:.60}: expected {EXPECTED}", "/created_before") from None
 
 
 def _owner(name: str) -> str:

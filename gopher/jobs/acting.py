@@ -15,12 +15,12 @@ from .fields import (
     Priority,
     QueueName,
     Status,
-    SubmittedTime,
     TenantName,
     Time,
     TypeName,
     one_of,
 )
+from .lists import Moment
 from .models import Corrupt
 from .submission import NULL
 
@@ -84,7 +84,7 @@ class CancelFilter(Checked, kw_only=True):
     tenant: Annotated[TenantName, Meta(description="Only jobs of this tenant.")] | None = None
     owner: Annotated[Owner, Meta(description="Only jobs of this owner.")] | None = None
     created_before: (
-        Annotated[SubmittedTime, Meta(description="Only jobs that were created before this time.")] | None
+        Annotated[Moment, Meta(description="Only jobs created before this time, or longer ago: 1h.")] | None
     ) = None
     dry_run: Annotated[bool, Meta(description="Only count the jobs that match.")] = False
 

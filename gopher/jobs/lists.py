@@ -37,7 +37,7 @@ _ErrorText = Annotated[
         extra={"metavar": "TEXT"},
     ),
 ]
-_Moment = Annotated[
+Moment = Annotated[
     str,
     Meta(
         description="RFC 3339, with an offset; or a duration, for that long ago.",
@@ -65,10 +65,10 @@ class JobFilter(Checked, kw_only=True):
     tag: Annotated[Key, Meta(description="Only jobs with this tag.", extra={"metavar": "TAG"})] | None = None
     error: _ErrorText | None = None
     created_after: (
-        Annotated[_Moment, Meta(description="Only jobs created after this time, or within it: 1h.")] | None
+        Annotated[Moment, Meta(description="Only jobs created after this time, or within it: 1h.")] | None
     ) = None
     created_before: (
-        Annotated[_Moment, Meta(description="Only jobs created before this time, or longer ago: 1h.")] | None
+        Annotated[Moment, Meta(description="Only jobs created before this time, or longer ago: 1h.")] | None
     ) = None
     #: None is `changed`: an API of the release before has no such parameter.
     sort: _Sort | None = None

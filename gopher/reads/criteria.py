@@ -63,8 +63,8 @@ class Criteria:
             asked.tag,
             asked.tenant,
             asked.error or None,
-            _moment(asked.created_after, "/created_after", now, float("-inf")),
-            _moment(asked.created_before, "/created_before", now, float("inf")),
+            moment_of(asked.created_after, "/created_after", now, float("-inf")),
+            moment_of(asked.created_before, "/created_before", now, float("inf")),
         )
 
     @property
@@ -153,7 +153,7 @@ def _error_text(error: bytes | None) -> str:
     return f"{found.get('type', '')}: {found.get('message', '')}" if found else ""
 
 
-def _moment(value: str | None, field: str, now: Callable[[], int], default: float) -> float:
+def moment_of(value: str | None, field: str, now: Callable[[], int], default: float) -> float:
     """Return a time in Unix ms that is given as such, or as the duration since then."""
     if value is None:
         return default

@@ -77,6 +77,25 @@ def test_jobs_that_match_are_cancelled_with_progress_and_stopped(board, press, c
     assert client.job(job_id).status == "pending"
 
 
+def test_jobs_are_cancelled_with_the_filters_of_the_list(board, press, client, queue):
+    job_id = client.enqueue("email", EMAIL, queue=queue, tags=["shown"])
+    page = Page(board.get(f"/dashboard/jobs?queue={queue}&type=email&created_before=1h"))
+    (form,) = [form for form in page.forms if form.action.endswith("/start")]
+    assert {"queue": queue, "type": "email", "created_before": "1h"}.items() <= form.fields.items()
+    assert "1 job to look at" in press(f"/jobs?queue={queue}&created_before=1h", "/start").text
+    (own,) = [view for view in client.waiting.cancellations() if view.queue == queue]
+    assert own.created_before is not None
+    client.waiting.stop_cancellation(own.cancellation_id)
+    assert client.job(job_id).status == "pending"
+
+
+@pytest.mark.parametrize("filters", ["tag=shown", "error=it+broke", "created_after=1h", "status=failed"])
+def test_no_more_jobs_are_cancelled_than_a_list_shows(board, filters):
+    page = Page(board.get(f"/dashboard/jobs?type=email&{filters}"))
+    assert not [form for form in page.forms if form.action.endswith("/start")]
+    assert "To cancel many jobs, filter only by" in page.text
+
+
 def test_only_what_can_be_done_has_a_button(board, client, queue, worker, dead):
     completed = client.enqueue("email", EMAIL, queue=queue)
     worker.complete(worker.fetch())

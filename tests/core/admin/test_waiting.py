@@ -3,9 +3,10 @@
 import msgspec
 import pytest
 
+from gopher.base.times import from_rfc3339
 from gopher.client import Client
 from gopher.errors import CancellationNotFound, InvalidJob, JobConflict, JobNotFound
-from gopher.jobs.job import new_job_id
+from gopher.jobs.job import NewJob, job_id_from, new_job_id
 from gopher.jobs.owners import Submitter
 from gopher.queue.deliveries import entry_of, move_in
 from tests.seeding import SeedingWorker
@@ -157,7 +158,18 @@ def test_a_cancellation_can_be_stopped_and_its_filter_is_checked(client):
     started = client.waiting.cancel_matching(created_before="2030-01-01T00:00:00Z")
     assert client.waiting.stop_cancellation(started.cancellation_id.upper()) is True
     (view,) = client.waiting.cancellations()
-    assert (view.status, view.reason, view.created_before) == ("stopped", "by an operator", "2030-01-01T00:00:00Z")
+    assert (view.status, view.reason, view.created_before) == ("stopped", "by an operator", "2030-01-01T00:00:00.000Z")
     for asked in ({"status": "completed"}, {"created_before": "soon"}, {"owner": '"'}):
         with pytest.raises(InvalidJob):
             client.waiting.cancel_matching(**asked)
+
+
+def test_jobs_that_are_older_than_some_time_are_cancelled(client):
+    old, new = job_id_from(client.inspector.now() - 7_200_000, "old"), new_job_id()
+    client.store([NewJob(job_id, "email", b'{"payload":{}}') for job_id in (old, new)])
+    started = client.waiting.cancel_matching(created_before="1h")
+    (view,) = client.waiting.cancellations()
+    assert from_rfc3339(view.created_before) < client.inspector.now() - 3_599_000
+    assert started.cancellation_id == view.cancellation_id
+    finish_cancellations(client)
+    assert [state(client, job_id) for job_id in (old, new)] == ["cancelled", "pending"]
