@@ -8,8 +8,9 @@ import msgspec
 from gopher.jobs.acting import CancelFilter, Copied, Copy, Move
 from gopher.reads.advice import NO_SCHEDULER, START_SCHEDULER
 
-from .common import checking_client, client, common
+from .common import checking_client, client, common, looking_client
 from .derived import options
+from .hints import doubt, hint_at_missing
 from .json_input import read_json
 from .output import Output, when
 
@@ -38,6 +39,8 @@ def move(out: Output, job_id: str, queue: str | None, priority: str | None) -> N
         raise click.UsageError("--queue or --priority is required.")
     with client() as gopher:
         moved = gopher.waiting.move(job_id, queue, priority)
+        if queue is not None:
+            hint_at_missing(out, gopher, moved.job_id)
     if not out.data(moved):
         out.line(f"{moved.job_id} is in queue {moved.queue} with priority {moved.priority}")
 
@@ -55,6 +58,7 @@ def copy(out: Output, job_id: str, payload: str | None, queue: str | None, prior
     changed = None if payload is None else msgspec.Raw(read_json(payload, "-p"))
     with checking_client() as gopher:
         made = gopher.waiting.copy(job_id, changed, queue, priority)
+        hint_at_missing(out, gopher, made)
     if not out.data(Copied(made, job_id)):
         out.line(made)
 
@@ -62,7 +66,8 @@ def copy(out: Output, job_id: str, payload: str | None, queue: str | None, prior
 def cancel_matching(out: Output, which: CancelFilter, *, yes: bool) -> None:
     """Start to cancel all jobs that match a filter, or count them."""
     filters = msgspec.structs.asdict(which)
-    with client() as gopher:
+    with looking_client() as gopher:
+        doubt(out, gopher, job_type=which.job_type, queue=which.queue)
         if not which.dry_run:
             out.confirm(f"Cancel all {_described(which)}?", yes)
         started = gopher.waiting.cancel_matching(**filters)

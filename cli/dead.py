@@ -16,6 +16,7 @@ from gopher.reads.advice import NO_SCHEDULER, START_SCHEDULER
 
 from .common import ROWS, client, common, looking_client
 from .derived import options
+from .hints import doubt
 from .options import names_of
 from .output import Output, one_line, when
 
@@ -46,6 +47,8 @@ def list_failed(out: Output, groups: bool, **asked: Any) -> None:
         return
     with looking_client() as gopher:
         page = gopher.dead_letters.page(**asked)
+        if not page.jobs:
+            doubt(out, gopher, job_type=asked["job_type"], queue=asked["queue"])
     if out.data(page):
         return
     columns = ("job", "type", "queue", "attempts", "failed (UTC)", "error")
@@ -102,15 +105,19 @@ def retry_all(out: Output, canary: int | None, rate: str | None, **which: Any) -
     if canary or rate:
         _retry_gradually(out, canary=canary, rate=rate, **which)
         return
-    with client() as gopher:
+    with looking_client() as gopher:
         count = gopher.dead_letters.retry_all(**which)
+        if not count:
+            doubt(out, gopher, job_type=which["job_type"], queue=which["queue"])
     if not out.data({"count": count}):
         out.line(f"{_jobs(count)} pending again" if count else "no matching dead letters")
 
 
 def _retry_gradually(out: Output, **which: Any) -> None:
-    with client() as gopher:
+    with looking_client() as gopher:
         started = gopher.dead_letters.retry_gradually(**which)
+        if not started.total:
+            doubt(out, gopher, job_type=which["job_type"], queue=which["queue"])
         missing = bool(started.total) and gopher.health().scheduler == "missing"
     if missing:
         out.note(f"{NO_SCHEDULER}; {START_SCHEDULER}")
@@ -161,10 +168,12 @@ def purge(out: Output, place: str, queue: str, yes: bool, **which: Any) -> None:
     if chosen and state not in DEAD:
         *others, last = (names_of(name)[-1] for name in DeadFilter.__struct_encode_fields__ if name != "queue")
         raise click.UsageError(f"{', '.join(others)} and {last} require -q failed.")
-    with client() as gopher:
+    with looking_client() as gopher:
         waiting = _waiting(gopher, queue, state)
         if chosen:
             waiting = gopher.dead_letters.count(queue=queue, **which)
+            if not waiting:
+                doubt(out, gopher, job_type=which["job_type"])
         out.confirm(f"Permanently delete {_jobs(waiting, state)} of queue {queue!r}?", yes)
         if chosen:
             count = gopher.dead_letters.discard_all(queue=queue, **which)

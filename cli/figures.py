@@ -18,7 +18,8 @@ from gopher.jobs.models import ChildView, WorkerView
 from gopher.jobs.stats import Stats
 from gopher.reads.advice import NO_WORKERS, pause_notes
 
-from .common import DURATION, client, common, known_types
+from .common import DURATION, client, common, known_types, looking_client
+from .hints import doubt
 from .output import Cell, Output, draws, fitting, plain_table, rich_table, seconds, shown
 from .type_figures import show_type
 
@@ -38,9 +39,11 @@ _COLUMNS = ("queue", *PRIORITIES, *COUNTED, "oldest", "enqueued", "completed", "
 @common
 def stats(out: Output, job_type: str | None, window: float, watch: bool, interval: float) -> None:
     """Show statistics of all queues: waiting jobs by priority, and jobs by state. Or those of a job type."""
-    with client() as gopher:
+    with looking_client() as gopher:
         if job_type is not None:
-            show_type(out, gopher.type_stats(job_type, window))
+            show_type(out, found := gopher.type_stats(job_type, window))
+            if not any(found.totals.values()):
+                doubt(out, gopher, job_type=job_type)
         elif watch:
             _watch(gopher, out, max(interval, 0.1))
         elif not out.data(figures := gopher.stats()):

@@ -26,6 +26,14 @@ def missing(client: Gopher, job_type: str, queue: str, status: str) -> list[str]
     return [hint for hint in hints if hint]
 
 
+def hint_at_missing(out: Output, gopher: Gopher, job_id: str) -> None:
+    """Print a hint for each missing process that a job is waiting for."""
+    with suppress(GopherError):  # It may have ended and be gone.
+        view = gopher.job(job_id)
+        for hint in missing(gopher, view.type, view.queue, view.status):
+            out.note(hint)
+
+
 def doubt(out: Output, gopher: Gopher, *, job_type: str | None = None, queue: str | None = None) -> None:
     """Print warnings about a type and a queue that may be misspelt."""
     with suppress(GopherError):  # An API key may not be allowed to see them.

@@ -113,15 +113,18 @@ def submit(
                 raise
             hint = _type_hint(gopher, submission.type, error) if error.field == "/type" else ""
             raise click.UsageError(_in_options(error, submission.type) + hint) from None
-        return _follow_up(gopher, answer, patience, out)
+        return _follow_up(gopher, answer, patience, out, by="id" if submission.job_id else "unique key")
 
 
-def _follow_up(gopher: Gopher, answer: Accepted, patience: float | None, out: Output) -> int:
-    """Report what was stored, with hints about missing processes; with `--wait`, wait for its end."""
+def _follow_up(gopher: Gopher, answer: Accepted, patience: float | None, out: Output, *, by: str) -> int:
+    """Report what was stored, with hints about missing processes; with `--wait`, wait for its end.
+
+    `by`: what an earlier job is found by.
+    """
     if patience is None:
         _tell(out, answer)
     if answer.duplicate:
-        out.note("a job with this unique key already exists")
+        out.note(f"a job with this {by} already exists")
     if answer.replaced:
         out.note("replaced the payload of the job with this unique key")
     for hint in missing(gopher, answer.type, answer.queue, answer.status):

@@ -10,6 +10,7 @@ from gopher.jobs.webhooks import SecretRotation, WebhookRequest, WebhookView
 
 from .common import checking_client, client, common
 from .derived import options
+from .hints import doubt
 from .output import Output, one_line, when
 
 _ID = click.argument("webhook_id", metavar="ID")
@@ -73,6 +74,7 @@ def create(out: Output, **fields: Any) -> None:
     """Create a webhook and print its secret, which is never shown again."""
     with checking_client() as gopher:
         made = gopher.webhooks.create(**_given(fields))
+        _doubt(out, gopher, made)
         serving = _serving(gopher)
     if not out.data(made):
         out.note(f"webhook {made.webhook_id}: {made.url}")
@@ -89,6 +91,7 @@ def replace(out: Output, webhook_id: str, **fields: Any) -> None:
     """Replace URL and filters of a webhook. Its secret remains."""
     with checking_client() as gopher:
         view = gopher.webhooks.replace(webhook_id, WebhookRequest(**_given(fields)))
+        _doubt(out, gopher, view)
     if not out.data(view):
         out.line(f"{webhook_id} is replaced")
 
@@ -179,6 +182,14 @@ def redeliver(out: Output, job_id: str) -> None:
         sent = gopher.webhooks.redeliver(job_id)
     if not out.data({"job_id": sent}):
         out.line(sent)
+
+
+def _doubt(out: Output, gopher: Gopher, view: WebhookView) -> None:
+    """Print warnings about types and queues that may be misspelt."""
+    for job_type in view.types:
+        doubt(out, gopher, job_type=job_type)
+    for queue in view.queues:
+        doubt(out, gopher, queue=queue)
 
 
 def _given(fields: dict[str, Any]) -> dict[str, Any]:
