@@ -22,8 +22,8 @@ _PROBLEM = msgspec.json.Decoder(Problem)
 _REMEDIES = {
     "queue_unavailable": "This page reloads automatically.",
     "precondition_failed": "Go back, reload the page, and try again if your change still applies.",
-    "not_found": "Finished jobs are deleted after their retention period: GOPHER_RESULT_TTL, or the job's own.",
 }
+_GONE = "Finished jobs are deleted after their retention period: GOPHER_RESULT_TTL, or the job's own."
 
 
 @blueprint.get("/<path:rest>")
@@ -38,13 +38,18 @@ def _dress(answer: Response) -> Response:
         return answer
     problem = _PROBLEM.decode(answer.get_data())
     dressed = bare_page(
-        "problem.html", answer.status_code, problem=problem, remedy=_REMEDIES.get(problem.code, ""), back=_back()
+        "problem.html", answer.status_code, problem=problem, remedy=_remedy(problem.code), back=_back()
     )
     answer.set_data(dressed.get_data())
     answer.mimetype = "text/html"
     if answer.status_code == 503 and request.method == "GET":
         answer.headers["Refresh"] = "5"
     return answer
+
+
+def _remedy(code: str) -> str:
+    is_of_job = "job_id" in (request.view_args or {})
+    return _GONE if code == "not_found" and is_of_job else _REMEDIES.get(code, "")
 
 
 def _back() -> str | None:

@@ -8,6 +8,7 @@ from gopher.app.context import context, gopher
 from werkzeug.exceptions import NotFound
 
 from gopher.base.names import TYPE_NAME
+from gopher.interface.doubts import doubt_about_type
 from gopher.reads.job_types import describe
 from gopher.reads.type_stats import TypeStats, summaries
 
@@ -33,6 +34,7 @@ def job_type(job_type: str) -> Response:
     return page(
         "type.html",
         found=found,
+        doubt="" if any(found.totals.values()) else doubt_about_type(gopher(), job_type),
         about=None if handler is None else describe(handler, context().settings),
         # The plots refresh themselves.
         **({} if is_refresh() else _plots(found, span)),

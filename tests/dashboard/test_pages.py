@@ -213,6 +213,8 @@ def test_a_job_and_its_type_show_what_attempts_have_used(read, client, queue, wo
     assert "email" in read("/types").text
     assert read("/types/No!").status == 404
     assert "none is registered" in read("/types/never-met").text
+    assert "did you mean" not in read("/types/email").text
+    assert "no live worker has a handler for 'emial': did you mean 'email'?" in read("/types/emial").text
 
 
 def test_a_waiting_job_shows_why_it_is_not_running(read, client, queue):
@@ -235,7 +237,11 @@ def test_a_job_that_is_not_there_is_a_page_that_says_so(read):
         page = read(f"/jobs/{job_id}")
         assert page.status == 404
         assert "Job not found." in page.text
-    assert read("/nowhere").status == 404
+        assert "Finished jobs are deleted" in page.text
+    for path in ("/nowhere", "/webhooks/nope", "/batches/nope"):
+        page = read(path)
+        assert page.status == 404
+        assert "Finished jobs are deleted" not in page.text
 
 
 def test_reports_that_the_server_is_unavailable_and_reloads(folder):
