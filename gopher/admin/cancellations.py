@@ -51,7 +51,7 @@ class Cancellations:
         asked = _Asked(which.status, which.job_type, which.tenant, which.owner, shown)
         cancellation_id, total = new_job_id(), 0
         # No scheduler would continue it in a queue that does not exist.
-        names = [name for name in self._server.queues() if which.queue in (None, name)]
+        names = [name for name in self._server.queues() if self._covers(which, name)]
         for name in names:
             call = self._server.queue(name).start_cancellation(
                 cancellation_id,
@@ -65,6 +65,12 @@ class Cancellations:
             )
             total += self._server.run(call)
         return StartedCancellation(cancellation_id if names else "", total)
+
+    def _covers(self, which: CancelFilter, queue: str) -> bool:
+        """Return whether jobs of a queue may match. Deliveries of webhooks are only meant if type or queue say so."""
+        if which.queue is None and which.job_type is None:
+            return queue != self._server.settings.webhooks_queue
+        return which.queue in (None, queue)
 
     def _before(self, when: str | None) -> int | None:
         """Return a time, or that of some time ago, in Unix ms. Raises InvalidJob."""

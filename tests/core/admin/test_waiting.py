@@ -173,3 +173,18 @@ def test_jobs_that_are_older_than_some_time_are_cancelled(client):
     assert started.cancellation_id == view.cancellation_id
     finish_cancellations(client)
     assert [state(client, job_id) for job_id in (old, new)] == ["cancelled", "pending"]
+
+
+def test_deliveries_of_webhooks_are_cancelled_only_if_type_or_queue_say_so(client):
+    webhook = client.webhooks.create("https://example.com/hook")
+    for number, asked in enumerate(({"queue": "webhooks"}, {"job_type": "gopher.webhook"})):
+        delivery = client.webhooks.test(webhook.webhook_id)
+        job_id = client.enqueue("email", {})
+        for others in ({"status": "pending"}, {"created_before": "2100-01-01T00:00:00Z"}, {"job_type": "email"}):
+            client.waiting.cancel_matching(**others)
+        finish_cancellations(client)
+        finish_cancellations(client, "webhooks")
+        assert (state(client, job_id), state(client, delivery, "webhooks")) == ("cancelled", "pending"), number
+        client.waiting.cancel_matching(**asked)
+        finish_cancellations(client, "webhooks")
+        assert state(client, delivery, "webhooks") == "cancelled"
