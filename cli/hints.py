@@ -53,7 +53,9 @@ def unserved(workers: list[WorkerView], job_type: str, queue: str) -> str:
         return ""
     start = start_worker(queue)
     if able:
-        return f"all workers that run {job_type!r} from queue {queue!r} are quiet or stopping: start another with {start}"
+        return (
+            f"all workers that run {job_type!r} from queue {queue!r} are quiet or stopping: start another with {start}"
+        )
     if on_queue:
         known = {name for worker in on_queue for name in worker.types}
         remedy = f"start one with its module in GOPHER_HANDLERS: {start}"

@@ -37,9 +37,7 @@ def _dress(answer: Response) -> Response:
     if answer.status_code < 400 or answer.mimetype != "application/json" or is_refresh():
         return answer
     problem = _PROBLEM.decode(answer.get_data())
-    dressed = bare_page(
-        "problem.html", answer.status_code, problem=problem, remedy=_remedy(problem.code), back=_back()
-    )
+    dressed = bare_page("problem.html", answer.status_code, problem=problem, remedy=_remedy(problem.code), back=_back())
     answer.set_data(dressed.get_data())
     answer.mimetype = "text/html"
     if answer.status_code == 503 and request.method == "GET":

@@ -20,7 +20,7 @@ def codes_of(client, job_id):
 
 def test_a_job_that_nothing_is_in_the_way_of_is_told_about_when_it_may_start(client):
     shown(client, "one", 2)
-    ahead, job_id = [client.enqueue("email", {}) for _ in range(2)][0], client.enqueue("email", {})
+    ahead, job_id = client.enqueue("email", {}), client.enqueue("email", {})
     assert codes_of(client, ahead) == ["position"]
     (reason,) = client.why(job_id)
     assert "it may start in about" in reason.message
