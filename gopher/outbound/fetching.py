@@ -9,6 +9,7 @@ import ssl
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
@@ -207,8 +208,14 @@ def _try_later(url: str, status: int, pause: bytes) -> Exception:
 
 
 def _seconds(pause: bytes) -> float | None:
-    """Return the seconds of a `Retry-After`, at most as many as are honoured."""
-    return min(float(pause), _LONGEST_PAUSE) if pause.isdigit() and len(pause) < 10 else None
+    """Return the seconds of a `Retry-After`, which may be a time, at most as many as are honoured; None without one."""
+    if pause.isdigit():
+        return min(float(pause), _LONGEST_PAUSE) if len(pause) < 10 else None
+    try:
+        seconds = parsedate_to_datetime(pause.decode("latin-1")).timestamp() - time.time()
+    except (ValueError, OverflowError):
+        return None
+    return min(max(seconds, 0.0), _LONGEST_PAUSE)
 
 
 def _read(url: str, stream: Iterable[bytes], max_bytes: int) -> bytes:
