@@ -29,14 +29,14 @@ def find_parents(
             found[index, parent] = queue
             continue
         if parent not in stored:
-            stored[parent] = _find(server, parent, submitter)
+            stored[parent] = find_parent(server, parent, submitter)
         if place := stored[parent]:
             found[index, parent] = place
     return found
 
 
-def _find(server: Server, parent: str, submitter: Submitter) -> str | None:
-    """Return the queue of a job, or of a batch."""
+def find_parent(server: Server, parent: str, submitter: Submitter) -> str | None:
+    """Return the queue of a job, or of a batch, that the submitter may wait for."""
     with explained():
         for names in server.names.where_to_look(parent):
             for key_of in (lambda keys: keys.job(parent), lambda keys: keys.batch(parent)):

@@ -117,9 +117,12 @@ class TransferMoves:
             "transfer/store_jobs", (digest, str(round(IMPORTED_KEPT * 1000)), _pack(rows), *fields), _read_stored
         )
 
-    def link_awaiting(self) -> Call:
-        """Notify imported jobs whose parents have not come with them (link_awaiting.lua). The reply is what is left."""
-        return self._call("transfer/link_awaiting", (), int)
+    def link_awaiting(self, places: Mapping[str, str]) -> Call:
+        """Have imported jobs wait for parents that have not come with them (link_awaiting.lua).
+
+        `places` has the queue of each, "" for one that does not exist.
+        """
+        return self._call("transfer/link_awaiting", [each for place in places.items() for each in place], text)
 
 
 def _read_snapshot(reply: Sequence[bytes]) -> Snapshot:

@@ -185,6 +185,8 @@ def test_whatever_is_killed_where_a_repeat_completes_it(
 ) -> None:
     for number in range(900):
         client.enqueue("email", {"n": number}, retention=0)
+    parent = client.enqueue("email", {}, queue="other")
+    child = client.enqueue("email", {}, after=[parent], retention=0)
     there = SeedingWorker(target)
     ran: list[str] = []
     for command, point in STEPS:
@@ -202,6 +204,9 @@ def test_whatever_is_killed_where_a_repeat_completes_it(
         there.complete(jobs)
         ran += [job.id for job in jobs]
     assert (len(ran), len(set(ran))) == (900, 900)
+    assert target.job(child).status == "scheduled"
+    following = target.server.keys.for_queue("default").remote_children(parent)
+    assert target.server.client.lrange(following, 0, -1) == [child.encode()]
 
 
 def test_a_server_without_room_stops_an_import_that_can_be_repeated(

@@ -261,7 +261,7 @@ def test_a_child_waits_for_its_parents_whichever_comes_first(lab, child_first, e
     for job in (child, parent) if child_first else (parent, child):
         assert store(lab, job) == []
     assert lab.record(child.id)["waiting_for"] == "1"
-    assert lab.run(lab.queue.link_awaiting()) == 0
+    lab.run(lab.queue.link_awaiting({parent.id: ""}))
     lab.hire()
     if end == "complete":
         lab.complete(lab.fetch()[0])
@@ -306,13 +306,28 @@ def test_a_result_that_a_child_will_read_is_kept(lab):
 
 @pytest.mark.parametrize(("on_failure", "expected"), [("fail", "failed"), ("run", "pending")])
 def test_children_of_a_job_that_never_comes_are_notified_at_the_end(lab, on_failure, expected):
-    child = waiting(arriving(), on_failure=on_failure)
+    parent = arriving()
+    child = waiting(parent, on_failure=on_failure)
     store(lab, child)
     lab.run(lab.queue.promote())
     assert lab.state(child.id) == "scheduled"
-    assert lab.run(lab.queue.link_awaiting()) == 0
+    lab.run(lab.queue.link_awaiting({parent.id: ""}))
     lab.run(lab.queue.promote())
     assert lab.state(child.id) == expected
+    assert not lab.redis.exists(lab.keys.awaited)
+
+
+def test_children_of_a_job_of_another_queue_have_that_queue_tell_how_it_ends(lab):
+    parent = arriving()
+    children = [waiting(parent) for _ in range(2)]
+    store(lab, *children)
+    for _ in range(2):
+        lab.run(lab.queue.link_awaiting({parent.id: "other"}))
+    lab.run(lab.queue.promote())
+    assert {lab.state(child.id) for child in children} == {"scheduled"}
+    assert not lab.redis.exists(lab.keys.awaited, lab.keys.awaiting(parent.id))
+    assert lab.redis.lrange(lab.keys.remote_children(parent.id), 0, -1) == [child.id.encode() for child in children]
+    assert lab.redis.llen(lab.keys.outbox("other")) == 1
 
 
 def test_a_child_whose_parent_has_failed_fails(lab):

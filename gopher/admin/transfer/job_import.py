@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from gopher.base.salvage import text
 from gopher.errors import ConfigurationError, TooManyQueues
+from gopher.jobs.owners import TRUSTED
+from gopher.queue.remote_parents import find_parent
 from gopher.queue.store import Server
 from gopher.queue.transfer_moves import ArrivingJob
 from gopher.server.calls import Call, Command
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 #: Jobs, and bytes of their lines, per call: the server has to store them in one step.
 BATCH_JOBS, BATCH_BYTES = 200, 1024 * 1024
+#: Parents that are looked for together.
+_LINKED = 100
 #: Hexadecimal digits of a digest.
 _DIGITS = 32
 #: The beginning of a job's line as exports write it.
@@ -71,9 +75,11 @@ class ImportedMarks:
             raise ConfigurationError(f"the queue {error}") from None
 
     def link_awaiting(self, queue: str) -> None:
-        """Notify jobs of a queue whose parents have not come."""
-        while self.run(self._server.queue(queue).link_awaiting()):
-            pass
+        """Have jobs of a queue wait for parents in other queues, and for batches; without a parent they fail."""
+        key = self._server.keys.for_queue(queue).awaited
+        while parents := self.run(Command(key, ("SRANDMEMBER", key, _LINKED))):
+            places = {text(each): find_parent(self._server, text(each), TRUSTED) or "" for each in parents}
+            self.run(self._server.queue(queue).link_awaiting(places))
 
     def run(self, call: Call | Command) -> Any:
         return self._server.run_all([call], patience=PATIENCE)[0]

@@ -28,7 +28,7 @@ end
 
 -- Return the jobs that a job still waits for, joined by commas, and one that has failed it.
 local function parents_of(record)
-  local waits_for, missing, failed = {}, {}, ''
+  local waits_for, elsewhere, missing, failed = {}, {}, {}, ''
   for _, parent in ipairs(record.waiting_for and split(record.parents) or {}) do
     local state = read_record(parent, 'state')[1]
     if state and not ENDED[state] then
@@ -36,13 +36,17 @@ local function parents_of(record)
     elseif state and not SUCCEEDED[state] and record.on_parent_failure ~= 'run' then
       failed = parent
     elseif not state then
-      missing[#missing + 1] = parent
+      -- A job of another queue, or a batch. It has jobs that wait for it until it has told that it has ended.
+      local has_told = redis.call('EXISTS', P .. KEY.remote_children .. parent) == 0
+      table.insert(has_told and missing or elsewhere, parent)
     end
   end
-  -- Jobs of other queues, and batches: it waits for more than are here.
-  for _, parent in ipairs(failed == '' and missing or {}) do
-    if #waits_for < tonumber(record.waiting_for) then
-      waits_for[#waits_for + 1] = parent
+  -- It waits for more than are here.
+  for _, parents in ipairs(failed == '' and { elsewhere, missing } or {}) do
+    for _, parent in ipairs(parents) do
+      if #waits_for < tonumber(record.waiting_for) then
+        waits_for[#waits_for + 1] = parent
+      end
     end
   end
   return table.concat(waits_for, ','), failed

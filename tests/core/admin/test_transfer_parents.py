@@ -1,0 +1,100 @@
+"""What an import makes of jobs that wait for jobs of other queues, and for batches."""
+
+import io
+from collections.abc import Iterator
+from uuid import uuid4
+
+import pytest
+
+from gopher.admin.transfer.export_file import export_to
+from gopher.admin.transfer.importer import Importer
+from gopher.client import Client
+from gopher.queue.invariants import findings
+from tests.core.admin.test_batches import settle
+from tests.seeding import SeedingWorker
+
+
+@pytest.fixture
+def source(redis_url: str, namespace: str) -> Iterator[Client]:
+    with Client(redis_url, namespace=namespace) as client:
+        yield client
+
+
+@pytest.fixture
+def target(redis_url: str) -> Iterator[Client]:
+    """Another installation; whatever is imported, its invariants hold."""
+    with Client(redis_url, namespace=f"target-{uuid4().hex[:8]}") as client:
+        yield client
+        for queue in client.server.queues():
+            assert findings(client.server.client, client.server.keys.for_queue(queue)) == []
+
+
+def move(source: Client, target: Client, *queues: str) -> None:
+    """Export the queues, all by default, and import them."""
+    stream = io.BytesIO()
+    export_to(source.server, stream, queues or source.server.queues(), (), lambda jobs, ids: None)
+    Importer(target.server).run(io.BytesIO(stream.getvalue()), lambda jobs, end: None)
+    settle(target)
+
+
+@pytest.mark.parametrize("on_parent_failure", ["fail", "run"])
+@pytest.mark.parametrize("queue", ["a", "z"])
+def test_a_job_waits_for_one_of_another_queue_and_finds_its_result(
+    source: Client, target: Client, queue: str, on_parent_failure: str
+) -> None:
+    parent = source.enqueue("email", {}, queue=queue)
+    child = source.enqueue("email", {}, queue="m", after=[parent], on_parent_failure=on_parent_failure)
+    settle(source)
+    move(source, target)
+    assert target.job(child).status == "scheduled"
+    worker = SeedingWorker(target, queue)
+    worker.complete(worker.fetch(), b'"result"')
+    settle(target)
+    (job,) = SeedingWorker(target, "m").fetch()
+    assert (job.id, job.parents) == (child, {parent: b'"result"'})
+
+
+def test_a_job_fails_with_one_of_another_queue(source: Client, target: Client) -> None:
+    parent = source.enqueue("email", {}, queue="a")
+    child = source.enqueue("email", {}, queue="m", after=[parent])
+    settle(source)
+    move(source, target)
+    target.cancel(parent)
+    settle(target)
+    assert target.job(child).status == "failed"
+
+
+def test_a_job_of_which_one_parent_has_ended_waits_for_the_others(source: Client, target: Client) -> None:
+    ended, parent = (source.enqueue("email", {}, queue=queue) for queue in ("a", "b"))
+    child = source.enqueue("email", {}, queue="m", after=[ended, parent])
+    settle(source)
+    there = SeedingWorker(source, "a")
+    there.complete(there.fetch())
+    settle(source)
+    move(source, target)
+    assert target.job(child).status == "scheduled"
+    worker = SeedingWorker(target, "b")
+    worker.complete(worker.fetch())
+    settle(target)
+    assert target.job(child).status == "pending"
+
+
+def test_a_job_waits_for_a_batch(source: Client, target: Client) -> None:
+    with source.batch(queue="home") as batch:
+        batch.enqueue("email", {}, queue="a")
+    child = source.enqueue("email", {}, queue="m", after={"batch": batch.id})
+    settle(source)
+    move(source, target)
+    assert target.job(child).status == "scheduled"
+    worker = SeedingWorker(target, "a")
+    worker.complete(worker.fetch())
+    settle(target)
+    assert target.job(child).status == "pending"
+
+
+def test_a_job_fails_whose_parent_is_in_a_queue_that_is_not_imported(source: Client, target: Client) -> None:
+    parent = source.enqueue("email", {}, queue="a")
+    child = source.enqueue("email", {}, queue="m", after=[parent])
+    settle(source)
+    move(source, target, "m")
+    assert target.job(child).status == "failed"
