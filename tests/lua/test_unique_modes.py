@@ -142,6 +142,43 @@ def test_the_key_of_a_running_job_goes_to_the_one_that_follows_it(lab):
     assert lab.redis.get(lab.keys.unique("k")) == second.id.encode()
 
 
+@pytest.mark.parametrize("how", ["cancelled", "cancelled, not kept", "cancelled by filter", "purged", "expired"])
+@pytest.mark.parametrize("mode", ["", "replace", "reject"])
+def test_a_running_job_has_its_key_again_if_the_one_that_follows_it_ends_first(lab, how, mode):
+    running = lab.enqueue(unique_key="k")
+    lab.hire()
+    (job,) = lab.fetch()
+    follower = replacing(
+        due="", retention=0 if "not kept" in how else None, expires="+3000" if how == "expired" else ""
+    )
+    assert store(lab, follower).answers == ["NEW"]
+    end_waiting_job(lab, follower.id, how)
+    new = replacing(due="", unique_mode=mode)
+    reply = store(lab, new)
+    if mode == "replace":
+        assert (reply.answers, lab.state(new.id), lab.standing("next")) == (["NEW"], "scheduled", [])
+        lab.complete(job)
+        assert lab.state(new.id) == "pending"
+    elif not mode:
+        assert reply.answers == [f"{running} processing normal"]
+    else:
+        assert reply.kind == "REJECTED"
+        lab.complete(job)
+        assert store(lab, replacing()).answers == ["NEW"]
+
+
+def end_waiting_job(lab, job_id, how):
+    if how == "expired":
+        lab.pass_time(4)
+    elif how == "purged":
+        assert lab.run(lab.queue.purge("scheduled")).jobs == 1
+    elif how == "cancelled by filter":
+        lab.run(lab.queue.start_cancellation("c", ["scheduled"]))
+        assert lab.run(lab.queue.continue_cancellations(900)).moved == 1
+    else:
+        assert lab.run(lab.queue.cancel(job_id)) == "CANCELLED"
+
+
 @pytest.mark.parametrize("end", ["dead", "completed", "expired"])
 def test_a_job_that_has_ended_is_not_replaced(lab, end):
     if end == "expired":

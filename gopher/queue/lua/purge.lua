@@ -28,6 +28,7 @@ local function delete_job(id, priority)
   elseif state == STATE.pending and is_later(fields[4], fields[5]) then
     return false
   end
+  return_unique_key(id, fields[2])
   redis.call('DEL', P .. KEY.job .. id)
   count_owner(WAITING[state] and fields[6], -1)
   -- What a dead letter had to tell, it has told when it failed.

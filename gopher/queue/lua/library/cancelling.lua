@@ -38,6 +38,7 @@ end
 -- End a waiting job that has left its place, and count it by `counter`.
 local function end_waiting(id, fields, state, counter, default_retention)
   local job = { retention = fields[4], unique = fields[6], children = fields[7], tells = fields[10] }
+  return_unique_key(id, job.unique)
   finish(id, state, job, default_retention)
   count(counter .. fields[2], 1)
   count_owner(fields[9], -1)

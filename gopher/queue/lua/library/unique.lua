@@ -32,17 +32,46 @@ local function name_to_store(unique, job_type)
   return (not its_type or its_type == job_type) and key or unique
 end
 
--- Return the id of a waiting or running job with the unique name, the answer that describes it, and its state, or nil.
-local function holder_of(unique, job_type)
-  local holder = stored_under(unique, job_type)
-  if not holder then
+-- Return the unfinished job with the same unique name that a job waits for: one that was running when it came (see
+-- unique_modes). nil if there is none.
+local function holder_before(id)
+  local fields = redis.call('HMGET', P .. KEY.job .. id, 'waiting_for', 'parents', 'unique')
+  if not (fields[1] and fields[2] and fields[3]) then
     return nil
   end
+  local before = redis.call('HMGET', P .. KEY.job .. fields[2], 'state', 'unique')
+  return before[2] == fields[3] and not ENDED[before[1]] and fields[2] or nil
+end
+
+-- A waiting job ends: the one that it has followed has the unique name again.
+local function return_unique_key(id, unique)
+  local before = unique and redis.call('GET', P .. KEY.unique .. unique) == id and holder_before(id)
+  if before then
+    redis.call('SET', P .. KEY.unique .. unique, before, 'KEEPTTL')
+  end
+end
+
+-- Return an unfinished job, the answer that describes it, and its state.
+local function describe_holder(holder)
   local fields = redis.call('HMGET', P .. KEY.job .. holder, 'state', 'priority', 'expires')
   local state, priority, expires = fields[1], fields[2], fields[3]
   -- One that is too late to start has ended, even if no worker has come to it yet.
-  if not state or (UNSTARTED[state] and expires and tonumber(expires) <= now) then
+  if not state then
+    return nil
+  elseif UNSTARTED[state] and expires and tonumber(expires) <= now then
+    local before = holder_before(holder)
+    if before then
+      return describe_holder(before)
+    end
     return nil
   end
   return holder, holder .. ' ' .. state .. ' ' .. (priority or ''), state
+end
+
+-- Return the id of a waiting or running job with the unique name, the answer that describes it, and its state, or nil.
+local function holder_of(unique, job_type)
+  local holder = stored_under(unique, job_type)
+  if holder then
+    return describe_holder(holder)
+  end
 end
