@@ -62,7 +62,7 @@ def arriving(line: JobLine, exported_at: int, default_retention: int) -> Arrivin
 def _check(line: JobLine, values: Mapping[str, bytes]) -> None:
     if not QUEUE_NAME.fullmatch(line.queue):
         raise InvalidLine(f"has the queue {line.queue!r:.60}: must match {QUEUE_NAME.pattern}")
-    for job_id in (line.id, *line.waits_for, *filter(None, [line.failed_by])):
+    for job_id in (line.id, *line.waits_for, *line.results, *filter(None, [line.failed_by])):
         if not JOB_ID.fullmatch(job_id):
             raise InvalidLine(f"has the job id {job_id!r:.60}: must be a UUID in lower case")
     for name in ("type", "priority", "state", "envelope"):

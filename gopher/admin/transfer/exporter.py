@@ -27,6 +27,7 @@ from .settings_lines import (
     api_key_lines,
     batch_lines,
     limit_lines,
+    parent_results,
     request_lines,
     schedule_lines,
     tenant_lines,
@@ -85,7 +86,7 @@ class Exporter:
         self.lines = lines
         #: How many jobs were running when the ids were copied.
         self.running = 0
-        self._sent_parents: OrderedDict[str, None] = OrderedDict()
+        self._sent_parents: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     def pages(self) -> Iterator[ExportPage]:
         """Yield pages. Raises SnapshotExpired if the export can't be continued."""
@@ -170,22 +171,29 @@ class Exporter:
         for row in page.rows:
             line = _line(queue, row, page.now)
             if isinstance(line, JobLine) and "parents" in line.fields:
-                lines += self._finished_parents(queue, line)
+                lines += self._finished_parents(queue, line, page.now)
             lines.append(line)
         return lines
 
-    def _finished_parents(self, queue: str, line: JobLine) -> Iterator[ExportLine]:
-        """Yield the completed jobs whose results a job will read, unless they were exported lately."""
+    def _finished_parents(self, queue: str, line: JobLine, now: int) -> Iterator[JobLine]:
+        """Yield the completed jobs whose results a job will read, unless they were exported lately.
+
+        The line gets the results of those in other queues.
+        """
         parents = [each for each in line.fields["parents"].split(",") if each and each not in line.waits_for]
-        new = [each for each in parents if each not in self._sent_parents]
+        new = [each for each in parents if (queue, each) not in self._sent_parents]
+        elsewhere = dict.fromkeys(new)
         while new:
             page = self._read(self._server.queue(queue).read_records(self._header.export, new))
             new = new[page.ids :]
             for row in page.rows:
+                del elsewhere[row.id]
                 parent = _line(queue, row, page.now)
                 if isinstance(parent, JobLine) and parent.fields["state"] in SUCCEEDED:
                     yield parent
-                    self._sent_parents[row.id] = None
+                    self._sent_parents[queue, row.id] = None
+        line.results = parent_results(self._server, queue, list(elsewhere), now)
+        self._sent_parents.update(((queue, each), None) for each in line.results)
         while len(self._sent_parents) > _REMEMBERED:
             self._sent_parents.popitem(last=False)
 

@@ -74,6 +74,12 @@ class ImportedMarks:
         except TooManyQueues as error:
             raise ConfigurationError(f"the queue {error}") from None
 
+    def keep_results(self, queue: str, results: dict[str, tuple[str, int]]) -> None:
+        """Keep results of jobs of other queues for those that will read them."""
+        for parent, (result, until) in results.items():
+            key = self._server.keys.for_queue(queue).parent_result(parent)
+            self.run(Command(key, ("SET", key, result, "PXAT", str(until), "NX")))
+
     def link_awaiting(self, queue: str) -> None:
         """Have jobs of a queue wait for parents in other queues, and for batches; without a parent they fail."""
         key = self._server.keys.for_queue(queue).awaited
@@ -145,6 +151,8 @@ class JobImport:
                 if not isinstance(content, JobLine) or content.queue != self._queue:
                     raise InvalidLine("names several queues, or kinds")
                 job = arriving(content, self.exported_at, self._retention)
+                # Before the job, which may start at once.
+                self._marks.keep_results(self._queue, content.results)
             except InvalidLine as problem:
                 self._refuse(BadLine(line.number, problem))
                 continue

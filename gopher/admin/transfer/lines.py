@@ -90,6 +90,8 @@ class JobLine(msgspec.Struct, tag_field="kind", tag="job", omit_defaults=True):
     failed_by: str = ""
     #: Type, class of the error and location in the code of its group of dead letters, a line each.
     group: str = ""
+    #: Results (JSON) of jobs of other queues that it will read, and until when each is kept.
+    results: dict[str, tuple[str, int]] = {}
 
     def values(self) -> dict[str, bytes]:
         """Return all fields as they are stored. Raises ValueError if one is not Base64."""

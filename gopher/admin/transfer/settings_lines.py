@@ -133,6 +133,15 @@ def _requests(server: Server, places: Sequence[tuple[str, str]]) -> Iterator[Req
             yield RequestLine(queue, digest, text(value), now + left, packed)
 
 
+def parent_results(server: Server, queue: str, parents: Sequence[str], now: int) -> dict[str, tuple[str, int]]:
+    """Return the results of jobs of other queues that jobs of this one will read, and until when each is kept (ms)."""
+    keys = [server.keys.for_queue(queue).parent_result(parent) for parent in parents]
+    with explained():
+        found = ask_groups(server.client, [[("GET", key), ("PTTL", key)] for key in keys]) if keys else []
+    results = zip(parents, found, strict=True)
+    return {parent: (text(result), now + left) for parent, (result, left) in results if result is not None and left > 0}
+
+
 def api_key_lines(server: Server) -> Iterator[ApiKeyLine]:
     """Yield the API keys on the server that can be read."""
     for digest, key in (read_keys(server).keys or {}).items():

@@ -79,6 +79,18 @@ def test_a_job_of_which_one_parent_has_ended_waits_for_the_others(source: Client
     assert target.job(child).status == "pending"
 
 
+def test_a_job_finds_the_results_of_other_queues_that_ended_before_the_export(source: Client, target: Client) -> None:
+    parent = source.enqueue("email", {}, queue="a")
+    children = [source.enqueue("email", {}, queue=queue, after=[parent]) for queue in ("m", "m", "n")]
+    settle(source)
+    there = SeedingWorker(source, "a")
+    there.complete(there.fetch(), b'"result"')
+    settle(source)
+    move(source, target)
+    jobs = [job for queue in ("m", "n") for job in SeedingWorker(target, queue).fetch(5)]
+    assert {job.id: job.parents for job in jobs} == {child: {parent: b'"result"'} for child in children}
+
+
 def test_a_job_waits_for_a_batch(source: Client, target: Client) -> None:
     with source.batch(queue="home") as batch:
         batch.enqueue("email", {}, queue="a")
