@@ -362,6 +362,18 @@ def test_a_parent_that_came_another_way_is_waited_for_once_it_is_found(lab):
     assert lab.state(child.id) == "pending"
 
 
+def test_a_parent_that_came_another_way_is_waited_for_at_the_end(lab):
+    parent = arriving()
+    child = waiting(parent)
+    store(lab, child)
+    lab.run(lab.queue.enqueue([NewJob(parent.id, "email", b'{"payload":{}}')]))
+    lab.run(lab.queue.link_awaiting({parent.id: lab.keys.queue}))
+    assert not lab.redis.exists(lab.keys.awaited)
+    lab.hire()
+    lab.complete(lab.fetch()[0])
+    assert lab.state(child.id) == "pending"
+
+
 def test_a_job_that_fails_with_its_parent_frees_its_unique_key(lab):
     lab.set_clock(int(lab.redis.time()[0]) * 1000)
     store(lab, unique(lab, state="scheduled", failed_by=lab.seed_failed()))
