@@ -117,7 +117,7 @@ def prepare(
         max_wait=read_max_wait(submission),
         limit_key=_key(submission.limit_key, "/limit_key"),
         tenant=tenant,
-        after=_parents(submission.after),
+        after=_parents(submission.after, envelope.batch),
         on_parent_failure=_on_parent_failure(submission.on_parent_failure),
         named=named,
         batch=envelope.batch,
@@ -299,7 +299,7 @@ def _tenant(value: str | UnsetType | None) -> str:
     return "" if value is None or value is UNSET else check_name(TENANT, value, "/tenant")
 
 
-def _parents(after: list[str | int] | AfterBatch) -> tuple[str, ...]:
+def _parents(after: list[str | int] | AfterBatch, batch: str) -> tuple[str, ...]:
     """Return the ids that a job waits for. Indexes in a batch have already been replaced (`prepare_batch`)."""
     if isinstance(after, AfterBatch):
         after = [after.batch]
@@ -316,7 +316,14 @@ def _parents(after: list[str | int] | AfterBatch) -> tuple[str, ...]:
             raise InvalidJob("is an index in a batch: for a single job, use ids", f"/after/{index}")
         if not JOB_ID.fullmatch(canonical_id(parent)):
             raise InvalidJob(f"is {parent!r:.60}: expected a job id", f"/after/{index}")
-    return tuple(dict.fromkeys(canonical_id(str(parent)) for parent in after))
+    parents = tuple(dict.fromkeys(canonical_id(str(parent)) for parent in after))
+    if batch in parents:
+        raise InvalidJob(
+            "is the batch to which the job is added: neither would ever end. Use on_complete or on_success of it, "
+            "or add the job to no batch",
+            "/after",
+        )
+    return parents
 
 
 def _batch(value: str | None) -> str:

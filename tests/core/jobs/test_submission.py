@@ -195,6 +195,8 @@ def test_a_time_that_is_over_is_now():
         ({"after": ["nonsense"]}, "/after/0", "expected a job id"),
         ({"after": [ID, 0]}, "/after/1", "index in a batch"),
         ({"after": [ID] * 1001}, "/after", "the maximum is 1000"),
+        ({"after": {"batch": ID}, "batch": ID}, "/after", "the batch to which the job is added"),
+        ({"after": [ID.upper()], "batch": ID}, "/after", "the batch to which the job is added"),
         ({"on_parent_failure": "ignore"}, "/on_parent_failure", "fail or run"),
         ({"payload": [1]}, "/payload", "JSON object"),
         ({"payload": "text"}, "/payload", "JSON object"),
