@@ -1,7 +1,7 @@
 """redrive: dead letters start afresh, same id, same history."""
 
 from gopher.jobs.job import new_job_id
-from tests.lua.lab import failure
+from tests.lua.lab import failure, new_job
 
 
 def test_a_dead_letter_goes_back_with_fresh_attempts(lab):
@@ -21,6 +21,44 @@ def test_a_dead_letter_goes_back_with_fresh_attempts(lab):
     (given,) = lab.fetch()
     assert (given.attempt, given.crashes, given.lost) == (1, (), 0)
     assert given.token != job.token
+
+
+def test_a_dead_letter_has_its_unique_key_again_for_the_rest_of_its_time(lab):
+    job = lab.seed_processing(unique_key="k", unique_for=60.0)
+    lab.run(lab.queue.dead_letter("w1", failure(job), "ValueError"))
+    assert not lab.redis.exists(lab.keys.unique("k"))
+    assert lab.run(lab.queue.redrive([job.id])) == 1
+    assert lab.redis.get(lab.keys.unique("k")) == job.id.encode()
+    assert 0 < lab.redis.pttl(lab.keys.unique("k")) <= 60_000
+    assert "unique_left" not in lab.record(job.id)
+    assert lab.run(lab.queue.enqueue([new_job(unique_key="k")])).answers == [f"{job.id} pending normal"]
+    lab.hire()
+    (given,) = lab.fetch()
+    lab.complete(given)
+    assert not lab.redis.exists(lab.keys.unique("k"))
+
+
+def test_a_dead_letter_leaves_its_unique_key_to_the_job_that_has_it_meanwhile(lab):
+    dead = lab.seed_failed(unique_key="k")
+    other = lab.enqueue(unique_key="k")
+    assert lab.run(lab.queue.redrive([dead])) == 1
+    assert lab.redis.get(lab.keys.unique("k")) == other.encode()
+
+
+def test_a_job_that_failed_with_its_parent_has_its_unique_key_again(lab):
+    parent = lab.enqueue(due="+60000")
+    child = lab.enqueue(unique_key="k", after=(parent,))
+    lab.run(lab.queue.cancel(parent))
+    assert not lab.redis.exists(lab.keys.unique("k"))
+    assert lab.run(lab.queue.redrive([child])) == 1
+    assert lab.redis.get(lab.keys.unique("k")) == child.encode()
+
+
+def test_a_dead_letter_whose_key_was_to_expire_at_once_is_redriven(lab):
+    dead = lab.seed_failed(unique_key="k")
+    lab.redis.hset(lab.keys.job(dead), "unique_left", 0)
+    assert lab.run(lab.queue.redrive([dead])) == 1
+    assert lab.state(dead) == "pending"
 
 
 def test_only_dead_letters_go_back(lab):

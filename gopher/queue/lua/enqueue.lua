@@ -218,7 +218,7 @@ local function place(i, record, job, parents)
   local waiting_for, failed_parent = follow_parents(id, parents)
   if failed_parent and job.on_parent_failure ~= 'run' then
     fail_child(failed_parent, id, record, job_type)
-    free_unique_key(id, job.unique)
+    free_unique_key(id, job.unique, true)
     if job.tells ~= '' then
       post_state(id, STATE.failed, job.tells)
     end

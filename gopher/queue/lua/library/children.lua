@@ -56,7 +56,7 @@ local function notify_child(child, parent, succeeded)
   end
   if not succeeded and fields[3] ~= 'run' then
     fail_child(parent, child, record, fields[5])
-    free_unique_key(child, fields[6])
+    free_unique_key(child, fields[6], true)
     if fields[8] then
       post_state(child, STATE.failed, fields[8])
     end

@@ -15,7 +15,7 @@ end
 -- Let a dead job start over: same id and history, attempts from zero. Returns false if its record is gone or corrupt.
 local function revive(id)
   local record = P .. KEY.job .. id
-  local fields = read_record(id, 'priority', 'owner', 'tells', 'tenant', 'parents')
+  local fields = read_record(id, 'priority', 'owner', 'tells', 'tenant', 'parents', 'unique', 'unique_left')
   local priority = fields[1]
   if not priority then
     return false
@@ -24,7 +24,10 @@ local function revive(id)
   remove_dead_letter(id)
   redis.call('HSET', record, 'state', STATE.pending, 'since', now, 'attempts', 0)
   redis.call('HDEL', record, 'crashes', 'lost', 'error', 'finished', 'duration', 'token', 'cancel', 'expires', 'due',
-    'parked', 'group')
+    'parked', 'group', 'unique_left')
+  if fields[7] then
+    redis.call('SET', P .. KEY.unique .. fields[6], id, 'NX', 'PX', math.max(tonumber(fields[7]), 1))
+  end
   count(COUNTER.redriven, 1)
   count_owner(fields[2], 1)
   if fields[3] then

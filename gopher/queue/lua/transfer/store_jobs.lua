@@ -58,7 +58,7 @@ local function place_waiting(job, record, fields)
   local waiting_for, failed = follow(job, fields[2])
   if failed then
     fail_child(failed, job.id, record, job.type)
-    free_unique_key(job.id, fields[3])
+    free_unique_key(job.id, fields[3], true)
     if fields[5] then
       post_state(job.id, STATE.failed, fields[5])
     end
