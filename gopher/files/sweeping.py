@@ -21,7 +21,7 @@ from gopher.telemetry.loggers import get_logger
 from .large_payloads import LATER_PAYLOAD, PAYLOAD, payload_file
 from .names import INSTALLATIONS, JOBS, UPLOADS
 from .store import ABANDONED, Store, StoredFile
-from .uploads import claims
+from .uploads import claims, remember
 
 log = get_logger("files")
 
@@ -119,6 +119,7 @@ def _uploads(store: Store, server: Server, now: float, grace: float) -> Iterator
     for file in store.list(f"{UPLOADS}/"):
         if file.modified > oldest or existing(server, claims(server, file.key)):
             store.renew(file.key)
+            remember(server, file.key)
             continue
         yield file
         with suppress(Exception), explained():

@@ -80,6 +80,12 @@ def claim(server: "Server", uploads: Iterable[str], job_ids: Sequence[str]) -> N
             pipe.execute()
 
 
+def remember(server: "Server", upload: str) -> None:
+    """Remember for longer which jobs use an upload that is kept."""
+    with explained():
+        server.client.expire(server.keys.claims(upload), REMEMBERED)
+
+
 def claims(server: "Server", upload: str) -> set[str]:
     """Return the ids of jobs that were submitted with an upload, whether they exist or not."""
     with explained():

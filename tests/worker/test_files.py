@@ -14,7 +14,7 @@ from gopher.errors import InvalidJob, PayloadTooLarge
 from gopher.files.names import job_folder, job_key, new_file_id, upload_key
 from gopher.files.opening import open_store
 from gopher.files.sweeping import sweep
-from gopher.files.uploads import claims, use_uploads
+from gopher.files.uploads import REMEMBERED, claims, use_uploads
 from gopher.jobs.job import decode_envelope, new_job_id, with_field
 from gopher.jobs.prepare import prepare_batch, prepare_fields
 from gopher.queue.idempotency import IdempotencyMismatch, request_for, with_ids
@@ -304,6 +304,16 @@ def test_an_upload_is_kept_while_it_can_be_used_or_has_a_job(files, client, is_o
     client.server.client.delete(client.server.keys.for_queue("default").job(job_id))
     sweep(files.store, client.server, grace=grace)
     assert (files.store.stat(upload_key("", used)) is None) == is_old
+
+
+@pytest.mark.parametrize("is_old", [False, True])
+def test_an_upload_is_kept_for_a_job_that_lasts_longer_than_it_is_remembered_who_uses_it(files, client, is_old):
+    upload = files.upload()
+    files.submit("files.copy", {}, files={"file": upload})
+    server, claims_of = client.server.client, client.server.keys.claims(upload_key("", upload))
+    server.expire(claims_of, 3600)
+    sweep(files.store, client.server, grace=-files.settings.upload_ttl - 60 if is_old else -60)
+    assert server.ttl(claims_of) > REMEMBERED - 3600, "each sweep renews it"
 
 
 def test_a_copy_of_a_job_keeps_its_uploads_also_those_that_are_too_old_for_new_jobs(files):
