@@ -18,7 +18,7 @@ from gopher.files.large_payloads import key_for, without_payload
 from gopher.files.names import job_folder, job_key, new_file_id, shown_name, upload_key
 from gopher.files.opening import open_store
 from gopher.files.store import FileMissing, FileTooLarge, Reading, Store
-from gopher.files.transfers import Content, opened, save_pieces, size_of
+from gopher.files.transfers import Content, name_of, opened, save_pieces, size_of
 from gopher.files.types import HEAD, checked_type
 from gopher.files.uploads import claim, keep_uploads, use_uploads
 from gopher.hooks import holding
@@ -84,7 +84,7 @@ class Files(FilesInterface):
     def upload(self, file: Content, name: str = "", content_type: str = "") -> Upload:
         """Upload a file. Raises InvalidJob if it is too large or of a wrong type, a StoreError, a ServerError."""
         with opened(file) as content:
-            name = name or os.path.basename(str(getattr(content, "name", "")))
+            name = name or name_of(file)
             if holding.holder is not None:
                 return holding.holder.upload(name, size_of(content))
             return self.keep(current_submitter().owner, content, size_of(content), name, content_type)

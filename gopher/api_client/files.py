@@ -8,7 +8,7 @@ from typing import BinaryIO
 from gopher.base.names import canonical_id
 from gopher.errors import OutcomeUnknown
 from gopher.files.store import PIECE, FileMissing
-from gopher.files.transfers import Content, opened, save_pieces, size_of
+from gopher.files.transfers import Content, name_of, opened, save_pieces, size_of
 from gopher.hooks import holding
 from gopher.interface import FilesInterface
 from gopher.interface.operation import declaration_of
@@ -27,7 +27,7 @@ class HttpFiles(OverHttp, FilesInterface):
     def upload(self, file: Content, name: str = "", content_type: str = "") -> Upload:
         """Upload a file. Raises InvalidJob if it is too large or of a wrong type."""
         with opened(file) as content:
-            name = name or os.path.basename(str(getattr(content, "name", "")))
+            name = name or name_of(file)
             if holding.holder is not None:
                 return holding.holder.upload(name, size_of(content))
             headers = {

@@ -2,16 +2,19 @@
 
 import io
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from gopher.errors import InvalidJob
 
 #: What can be sent: a path, bytes, or a file opened for reading bytes.
 Content = str | os.PathLike[str] | bytes | BinaryIO
+#: Bytes of a pipe beyond which they are kept on disk.
+_IN_MEMORY = 1024 * 1024
 
 
 def save_pieces(pieces: Iterable[bytes], name: str, to: str | os.PathLike[str]) -> Path:
@@ -42,16 +45,38 @@ def size_of(content: BinaryIO) -> int:
     return size
 
 
+def name_of(file: Content) -> str:
+    """Return what a file that is sent is called, "" if it has no name."""
+    name = file if isinstance(file, str | os.PathLike) else getattr(file, "name", "")
+    # That of a pipe or a temporary file is a number, or None.
+    return os.path.basename(os.fsdecode(name)) if isinstance(name, str | bytes | os.PathLike) else ""
+
+
 @contextmanager
 def opened(file: Content) -> Iterator[BinaryIO]:
-    """Open what is to be uploaded. Raises InvalidJob if it can't be read."""
+    """Open what is to be uploaded, as a file that can be read twice. Raises InvalidJob if it can't be read."""
     if isinstance(file, bytes | bytearray | memoryview):
         yield io.BytesIO(file)
     elif isinstance(file, str | os.PathLike):
         with open_file(file) as content:
             yield content
-    else:
+    elif not hasattr(file, "read") or isinstance(file, io.TextIOBase):
+        raise InvalidJob(
+            f"can't be sent: give a path, bytes, or a file opened for reading bytes, not {type(file).__name__}", "/file"
+        )
+    elif _is_seekable(file):
         yield file
+    else:
+        # A pipe, or the body of a response: its size is known at its end.
+        with tempfile.SpooledTemporaryFile(_IN_MEMORY) as content:
+            shutil.copyfileobj(file, content)
+            content.seek(0)
+            yield cast("BinaryIO", content)
+
+
+def _is_seekable(file: BinaryIO) -> bool:
+    # Not all that can be read have such a method.
+    return bool(file.seekable()) if hasattr(file, "seekable") else hasattr(file, "seek") and hasattr(file, "tell")
 
 
 def open_file(path: str | os.PathLike[str]) -> BinaryIO:

@@ -1,8 +1,13 @@
 """Jobs with files: submitted and downloaded by plain HTTP, as curl does, with a real worker in between."""
 
+import io
 import json
+import os
 import re
 from collections.abc import Iterator
+from contextlib import ExitStack
+from subprocess import PIPE, Popen
+from tempfile import SpooledTemporaryFile, TemporaryFile
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -10,6 +15,7 @@ import pytest
 
 from gopher import HttpClient
 from gopher.client import Client
+from gopher.errors import InvalidJob
 from tests.app.conftest import running_api
 from tests.app.test_uploads import KEYS, OTHER, PNG, SHOP, png
 from tests.helpers import wait_until
@@ -392,3 +398,51 @@ def test_clients_send_files_along_and_download_them(gopher, tmp_path):
     assert saved == path
     assert saved.read_bytes() == PNG
     assert [each.name for each in tmp_path.iterdir()] == ["cat.png"]
+
+
+class Received:
+    """What can be read only once, from its beginning to its end, as the body of a response."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = io.BytesIO(content)
+
+    def read(self, size: int = -1) -> bytes:
+        return self._content.read(size)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "received", "unnamed", "spooled", "second half"])
+def test_a_client_sends_whatever_can_be_read(gopher, kind, tmp_path):
+    content = PNG + os.urandom(3_000_000)
+    with ExitStack() as stack:
+        if kind == "pipe":
+            (tmp_path / "content").write_bytes(content)
+            file = stack.enter_context(Popen(["cat", tmp_path / "content"], stdout=PIPE)).stdout
+        elif kind == "received":
+            file = Received(content)
+        elif kind == "second half":
+            file = io.BytesIO(b"before" + content)
+            file.seek(len(b"before"))
+        else:
+            kinds = {"unnamed": TemporaryFile, "spooled": SpooledTemporaryFile}
+            file = stack.enter_context(kinds[kind]())
+            file.write(content)
+            file.seek(0)
+        sent = gopher.files.upload(file)
+        assert (sent.name, sent.size, sent.content_type) == ("file", len(content), "image/png")
+        job_id = gopher.enqueue("copies", {}, files={"file": sent})
+        assert gopher.files.read_upload(job_id, "file") == content
+
+
+def test_a_client_names_an_upload_as_its_file(gopher, tmp_path):
+    path = tmp_path / "cat.png"
+    path.write_bytes(PNG)
+    with open(path, "rb") as file:
+        named = [gopher.files.upload(each).name for each in (path, str(path), file)]
+    assert named == ["cat.png"] * 3
+
+
+@pytest.mark.parametrize("content", [io.StringIO("text"), None, 7, iter([b"x"])])
+def test_what_is_no_file_is_refused_by_a_client(gopher, content):
+    with pytest.raises(InvalidJob, match="opened for reading bytes") as refused:
+        gopher.files.upload(content)
+    assert refused.value.field == "/file"
