@@ -5,6 +5,7 @@ import re
 import uuid
 from functools import cache
 from typing import TYPE_CHECKING
+from unicodedata import normalize
 from urllib.parse import quote, unquote
 
 from gopher.base.names import JOB_ID
@@ -32,7 +33,7 @@ def check_file_name(name: str) -> str:
 
 def shown_name(text: str) -> str:
     """Return a client's name of an upload as a file name: without folders and with _ for what is not allowed."""
-    last = text.replace("\\", "/").rpartition("/")[2]
+    last = normalize("NFC", text).replace("\\", "/").rpartition("/")[2]
     cleaned = re.sub(r"[^\w .,()@+=-]", "_", last).strip(" .,")
     while len(cleaned.encode()) > _MAX_NAME:
         # The extension stays.

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from gopher.errors import InvalidJob
 
@@ -60,7 +60,7 @@ def opened(file: Content) -> Iterator[BinaryIO]:
     elif isinstance(file, str | os.PathLike):
         with open_file(file) as content:
             yield content
-    elif not hasattr(file, "read") or isinstance(file, io.TextIOBase):
+    elif not _is_binary(file):
         raise InvalidJob(
             f"can't be sent: give a path, bytes, or a file opened for reading bytes, not {type(file).__name__}", "/file"
         )
@@ -72,6 +72,10 @@ def opened(file: Content) -> Iterator[BinaryIO]:
             shutil.copyfileobj(file, content)
             content.seek(0)
             yield cast("BinaryIO", content)
+
+
+def _is_binary(file: Any) -> bool:
+    return hasattr(file, "read") and not isinstance(file, io.TextIOBase)
 
 
 def _is_seekable(file: BinaryIO) -> bool:

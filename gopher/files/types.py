@@ -29,6 +29,9 @@ _SIGNATURES = (
     (b"GIF89a", "image/gif"),
     (b"II*\0", "image/tiff"),
     (b"MM\0*", "image/tiff"),
+    # For more than 4 GB, but many programs always write this kind.
+    (b"II+\0", "image/tiff"),
+    (b"MM\0+", "image/tiff"),
     (b"%PDF-", "application/pdf"),
 )
 #: Brands of the container that AVIF and HEIC share.

@@ -93,6 +93,8 @@ def upload(api, content=PNG, path="/api/v1/files", **more):
         ({"Content-Type": "application/octet-stream"}, "/api/v1/files?name=cat.jpg", "cat.jpg", "image/png"),
         ({"Content-Disposition": 'attachment; filename="a/b c.png"'}, "/api/v1/files", "b c.png", "image/png"),
         ({"Content-Disposition": "attachment; filename*=UTF-8''%E7%8C%AB.png"}, "/api/v1/files", "猫.png", "image/png"),
+        # As file names are on a Mac.
+        ({}, "/api/v1/files?name=Cafe%CC%81.png", "Caf\u00e9.png", "image/png"),
     ],
 )
 def test_a_body_is_a_file_with_the_type_that_it_has(api, client, headers, path, name, kind):
@@ -117,6 +119,9 @@ def test_a_body_is_a_file_with_the_type_that_it_has(api, client, headers, path, 
         (b"\0\0\0\x20ftypavif\0\0\0\0avifmif1", "a", "", "image/avif"),
         (b"\0\0\0\x20ftypmif1\0\0\0\0avifmif1", "a", "", "image/avif"),
         (b"\0\0\0\x20ftypheic\0\0\0\0mif1heic", "a", "image/heif", "image/heic"),
+        (b"II*\0\x08\0\0\0", "a", "image/tiff", "image/tiff"),
+        (b"II+\0\x08\0\0\0", "a", "image/tiff", "image/tiff"),
+        (b"MM\0+\0\x08\0\0", "a", "", "image/tiff"),
         (b"%PDF-1.7", "a", "", "application/pdf"),
         (b"BM is no picture", "a.txt", "", "text/plain"),
     ],
