@@ -328,3 +328,18 @@ def test_nothing_but_pixels_is_carried_over(source: str, target: str) -> None:
             "transparency",
             "extension",
         }
+
+
+# Places
+
+
+@pytest.mark.parametrize("size", [(401, 301), (803, 601), (1001, 801), (809, 809)])
+@pytest.mark.parametrize("width", [40, 64, 99])
+def test_a_jpeg_that_is_decoded_smaller_is_neither_shifted_nor_stretched(size: tuple[int, int], width: int) -> None:
+    """Its decoder rounds the size up, so that a part of the last column and row is not of the picture."""
+    random = np.random.default_rng(7)
+    spots = Image.fromarray(random.integers(0, 256, (size[1] // 20, size[0] // 20, 3), np.uint8))
+    content = encoded(spots.resize(size, Image.Resampling.BICUBIC), "JPEG", quality=95, subsampling=0)
+    with Image.open(io.BytesIO(content)) as opened:
+        whole = encoded(opened, "PNG")
+    assert abs(ours(content, width=width) - ours(whole, width=width)).mean() <= CLOSE

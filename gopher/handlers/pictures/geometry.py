@@ -127,12 +127,7 @@ def stored(box: Box, upright: Size, orientation: int) -> Box:
     return (top, left, bottom, right) if orientation in (5, 6, 7, 8) else (left, top, right, bottom)
 
 
-def scaled(box: Box, factors: tuple[float, float], bounds: Size) -> Box:
+def scaled(box: Box, scale: float, bounds: Size) -> Box:
     """Return a box in a picture that was decoded smaller."""
-    left, top, right, bottom = box
-    return (
-        max(0.0, left * factors[0]),
-        max(0.0, top * factors[1]),
-        min(float(bounds[0]), right * factors[0]),
-        min(float(bounds[1]), bottom * factors[1]),
-    )
+    left, top, right, bottom = (side * scale for side in box)
+    return max(0.0, left), max(0.0, top), min(float(bounds[0]), right), min(float(bounds[1]), bottom)

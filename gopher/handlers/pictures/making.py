@@ -133,7 +133,8 @@ class _Scene:
             # Then Pillow turns it upright.
             opened.load()
         self._opened = opened
-        self._stored: Size = opened.size
+        #: The size at which it is decoded, of that which is stored.
+        self._scale = 1.0
         self._orientation = _orientation(opened)
         self._profile: bytes | None = opened.info.get("icc_profile")
         self.upright = turned(opened.size, self._orientation)
@@ -156,7 +157,11 @@ class _Scene:
         """Let the JPEG decoder scale by 1/2, 1/4 or 1/8, if that leaves enough pixels for every picture."""
         sizes = [needed(self.upright, each) for each in plans]
         most = max(size[0] for size in sizes), max(size[1] for size in sizes)
-        self._opened.draft(None, turned(most, self._orientation))
+        width = self._opened.size[0]
+        drafted = self._opened.draft(None, turned(most, self._orientation))
+        if drafted is not None:
+            # Of the last column and row there may be only a part: the size itself is rounded up.
+            self._scale = drafted[1][2] / width
         limits.check_decoded(self._opened.size)
 
     def aimed(self, picture: Image.Image, planned: Plan, wanted: Wanted) -> Plan:
@@ -169,8 +174,7 @@ class _Scene:
 
     def shot(self, picture: Image.Image, planned: Plan, wanted: Wanted) -> Image.Image:
         """Return the new picture, upright and in sRGB."""
-        factors = picture.size[0] / self._stored[0], picture.size[1] / self._stored[1]
-        box = scaled(stored(planned.box, self.upright, self._orientation), factors, picture.size)
+        box = scaled(stored(planned.box, self.upright, self._orientation), self._scale, picture.size)
         size = turned(planned.size, self._orientation)
         small = self._turn(picture.resize(size, Image.Resampling.LANCZOS, box=box, reducing_gap=3.0))
         if self._is_grey and small.mode.startswith("RGB"):
