@@ -7,6 +7,7 @@ from typing import Any
 
 import pillow_heif
 import pytest
+import pyvips
 from PIL import Image
 
 from gopher.handlers.pictures import Limits, PictureRefused, Wanted, make
@@ -99,3 +100,23 @@ def test_an_avif_that_begins_with_a_brand_of_its_container_needs_no_decoder_of_h
     assert content[8:12] == b"avif"
     small = made(content[:8] + brand + content[12:], width=80, format="png")
     assert corners(small) == [RED, GREEN, BLUE, WHITE]
+
+
+def test_of_several_pictures_in_a_heic_that_which_is_to_be_shown_is_taken() -> None:
+    pillow_heif.register_heif_opener()
+    several = pillow_heif.from_pillow(Image.new("RGB", (64, 64), RED))
+    several.add_from_pillow(Image.new("RGB", (64, 64), GREEN))
+    several.add_from_pillow(Image.new("RGB", (64, 64), BLUE))
+    for primary, expected in enumerate((RED, GREEN, BLUE)):
+        target = io.BytesIO()
+        several.save(target, primary_index=primary, quality=95)
+        found = made(target.getvalue(), width=8, format="png").getpixel((4, 4))
+        assert max(abs(a - b) for a, b in zip(found, expected, strict=True)) <= 4, (primary, found)
+
+
+def test_grey_with_transparency_in_a_tiff_may_be_multiplied_by_it() -> None:
+    grey = pyvips.Image.black(20, 20).linear(1, [200, 64], uchar=True).copy(interpretation="b-w")
+    small = made(grey.tiffsave_buffer(premultiply=True), width=10, format="png")
+    assert small.mode == "LA"
+    found = small.getpixel((5, 5))
+    assert max(abs(a - b) for a, b in zip(found, (200, 64), strict=True)) <= 2, found

@@ -45,7 +45,9 @@ def read_frames(opened: Image.Image, content: bytes, limits: Limits, *, every: b
         return
     for number in count():
         try:
-            opened.seek(number)
+            # At first it is at the picture to show, which of several in a HEIC need not be the first one.
+            if number:
+                opened.seek(number)
         except EOFError:
             return
         opened.load()

@@ -20,6 +20,9 @@ def plain(picture: Image.Image) -> Image.Image:
         return picture.convert("L")
     if picture.mode in ("L", "1") and isinstance(picture.info.get("transparency"), int):
         return _grey_with_transparency(picture)
+    if picture.mode == "La":
+        # Of a TIFF, multiplied by its alpha.
+        return picture.convert("LA")
     if picture.has_transparency_data:
         return picture.convert("RGBA")
     return picture.convert("L" if picture.mode == "F" else "RGB")
