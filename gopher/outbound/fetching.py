@@ -71,9 +71,12 @@ def put(url: str, content: bytes, content_type: str, *, seconds: float, guard: G
     backend = _GuardedBackend(guard or Guard.from_env(), clock)
     for pause in (0.2, 1.0, None):
         try:
-            with httpcore.ConnectionPool(ssl_context=tls_context(), network_backend=backend) as pool:
-                answer = pool.request("PUT", target, headers=headers, content=content, extensions=_timeouts())
-            _check_put(shown(url), answer)
+            with (
+                httpcore.ConnectionPool(ssl_context=tls_context(), network_backend=backend) as pool,
+                # Its body is not read, so that it may be late, broken or endless.
+                pool.stream("PUT", target, headers=headers, content=content, extensions=_timeouts()) as answer,
+            ):
+                _check_put(shown(url), answer)
             return
         except FetchFailed:
             if pause is None:

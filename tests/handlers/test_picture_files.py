@@ -94,6 +94,17 @@ def test_a_put_is_repeated_while_the_store_fails(run: Any, source: str, allowed_
     assert len(allowed_site.requests) == 6
 
 
+@pytest.mark.parametrize("length", ["1000", str(10**15)])
+def test_the_body_of_the_answer_to_a_put_does_not_matter(
+    run: Any, source: str, allowed_site: Site, length: str
+) -> None:
+    """Here it ends before it is complete; one that never ends would fill the memory of the child."""
+    url = allowed_site.serve("/new.jpg", b"", Content_Length=length)
+    run("image_resize", {"url": source, "width": 20, "output": {"put_url": url}})
+    assert list(allowed_site.received) == ["/new.jpg"]
+    assert len(allowed_site.requests) == 1
+
+
 @pytest.mark.parametrize(("status", "headers"), [(403, {}), (400, {}), (302, {"Location": "http://127.0.0.1:1/"})])
 def test_a_put_that_is_refused_or_redirected_fails_for_good(
     run: Any, source: str, allowed_site: Site, status: int, headers: dict[str, str]
