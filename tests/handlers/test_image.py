@@ -285,6 +285,25 @@ def test_refuses_a_bomb_without_decoding_it(files_folder: Path, name: str) -> No
     assert int(grown) < 50_000, "KiB"
 
 
+@pytest.mark.parametrize("format", ["jpeg", "webp"])
+def test_many_sizes_take_no_more_memory_than_one(files_folder: Path, format: str) -> None:  # noqa: A002
+    (files_folder / "source").write_bytes(encoded(Image.new("RGB", (3000, 2000), GREEN), "PNG"))
+    code = (
+        "import resource\n"
+        "from tests.handlers.conftest import run_handler\n"
+        "def grown(sizes):\n"
+        "    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        f"    payload = {{'url': 'file:source', 'width': 3000, 'format': '{format}', 'sizes': sizes}}\n"
+        "    assert len(run_handler('image_resize', payload)['pictures']) == len(sizes)\n"
+        "    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before\n"
+        "grown([{}])\n"
+        "print(grown([{}] * 10))\n"
+    )
+    output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    # Each has 18 MB.
+    assert int(output) < 60_000, "KiB"
+
+
 def test_refuses_a_new_picture_that_would_be_a_bomb(resize: Any) -> None:
     with pytest.raises(
         PictureRefused, match="the new picture would have 10000 x 10000 pixels, more than the 25,000,000"

@@ -7,7 +7,7 @@ from typing import Literal
 from PIL import Image
 
 from .colours import to_srgb
-from .encoding import ANIMATED, Encoded, encode
+from .encoding import ANIMATED, encode
 from .frames import is_animated, read_frames, repetitions
 from .geometry import UPRIGHT, Fit, Gravity, Plan, Size, cover_box, needed, plan, scaled, stored, turned
 from .interest import most_interesting
@@ -82,34 +82,43 @@ def make(
 def _make(content: bytes, wanted: Sequence[Wanted], limits: Limits) -> tuple[Source, list[Picture]]:
     opened = open_picture(content, limits)
     scene = _Scene(opened)
-    plans = [scene.plan(each) for each in wanted]
-    for planned, each in zip(plans, wanted, strict=True):
-        limits.check_made(planned.canvas)
-        _check_sides(planned.canvas, each.format)
+    plans = _plans(scene, wanted, limits)
     scene.decode_small(plans, limits)
     animated = is_animated(opened)
-    frames = read_frames(opened, content, limits, every=animated and any(each.keeps_frames for each in wanted))
+    every = [animated and each.keeps_frames for each in wanted]
+    made: dict[int, Picture] = {}
     shots: list[list[Image.Image]] = [[] for _ in wanted]
     times: list[int] = []
-    for frame in frames:
+    for frame in read_frames(opened, content, limits, every=any(every)):
         if not frame.is_still:
             times.append(frame.duration)
         ready = plain(frame.picture)
         for place, (each, shot) in enumerate(zip(wanted, shots, strict=True)):
-            is_needed = not frame.is_still if each.keeps_frames else not shot
-            if not is_needed:
+            if frame.is_still if every[place] else place in made:
                 continue
             if not shot:
                 plans[place] = scene.aimed(ready, plans[place], each)
             limits.check_made(plans[place].canvas, len(shot) + 1)
             shot.append(scene.shot(ready, plans[place], each))
+            if not every[place]:
+                # At once: of many sizes only one takes memory.
+                made[place] = scene.written(shot, [frame.duration], each)
+                shot.clear()
     if not times:
         raise PictureRefused("the picture can't be decoded: its animation has no frames")
-    made = [
-        _picture(encode(shot, times, scene.loop, each, scene.is_palette), each)
-        for shot, each in zip(shots, wanted, strict=True)
-    ]
-    return Source(str(opened.format), scene.upright, animated), made
+    for place, (each, shot) in enumerate(zip(wanted, shots, strict=True)):
+        if every[place]:
+            made[place] = scene.written(shot, times, each)
+            shot.clear()
+    return Source(str(opened.format), scene.upright, animated), [made[place] for place in range(len(wanted))]
+
+
+def _plans(scene: "_Scene", wanted: Sequence[Wanted], limits: Limits) -> list[Plan]:
+    plans = [scene.plan(each) for each in wanted]
+    for planned, each in zip(plans, wanted, strict=True):
+        limits.check_made(planned.canvas)
+        _check_sides(planned.canvas, each.format)
+    return plans
 
 
 def _check_sides(size: Size, format: str) -> None:  # noqa: A002 - the payload's own word
@@ -119,10 +128,6 @@ def _check_sides(size: Size, format: str) -> None:  # noqa: A002 - the payload's
             f"format: {format} has at most {longest:,} pixels a side, and the new picture would have {size[0]} x "
             f"{size[1]}: make it smaller, or use png"
         )
-
-
-def _picture(encoded: Encoded, wanted: Wanted) -> Picture:
-    return Picture(encoded.content, encoded.size, wanted.format, encoded.frames, encoded.quality)
 
 
 class _Scene:
@@ -181,6 +186,11 @@ class _Scene:
             # Frames are composed in RGB, for which a profile of grey is not meant.
             small = small.convert("LA" if small.mode == "RGBA" else "L")
         return _on_canvas(to_srgb(small, self._profile), planned, wanted)
+
+    def written(self, shots: Sequence[Image.Image], times: Sequence[int], wanted: Wanted) -> Picture:
+        """Return new pictures, each shown for a time (ms), as a file."""
+        encoded = encode(shots, times, self.loop, wanted, self.is_palette)
+        return Picture(encoded.content, encoded.size, wanted.format, encoded.frames, encoded.quality)
 
     def _turn(self, picture: Image.Image) -> Image.Image:
         return picture.transpose(UPRIGHT[self._orientation]) if self._orientation in UPRIGHT else picture
