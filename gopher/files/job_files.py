@@ -4,6 +4,7 @@ import fcntl
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -16,6 +17,7 @@ from .large_payloads import PAYLOAD
 from .names import check_file_name, job_key, shown_name
 from .opening import store_for_job
 from .store import FileMissing, FileTooLarge, Reading, Store
+from .transfers import save_pieces
 
 #: Maximum number of files that a job can store.
 MAX_ATTACHED = 100
@@ -35,6 +37,7 @@ class StoredJobFiles:
         self.store: Store = self._open.enter_context(store_for_job(self._settings))
         self.paths: Mapping[str, Path] = UploadPaths(self.upload, job.uploads)
         self._folder: _Folder | None = None
+        self._making = threading.Lock()
         self._attached: set[str] = set()
 
     def attach(self, content: bytes | str | os.PathLike[str], name: str) -> str:
@@ -80,12 +83,9 @@ class StoredJobFiles:
 
     def fetch(self, key: str, path: Path) -> Path:
         """Fetch a file of the store to a path."""
-        partial = path.with_name(f".{path.name}.part")
-        with self._reading(key) as reading, open(partial, "wb") as file:
-            for piece in reading:
-                file.write(piece)
-        partial.rename(path)
-        return path
+        with self._reading(key) as reading:
+            # Another thread of the handler may fetch it, too.
+            return save_pieces(reading, path.name, path)
 
     def _reading(self, key: str) -> Reading:
         try:
@@ -94,8 +94,9 @@ class StoredJobFiles:
             raise Discard(f"the file {key} is not in the store {self.store.url}, or no longer") from None
 
     def _place(self, name: str) -> Path:
-        if self._folder is None:
-            self._folder = _Folder()
+        with self._making:
+            if self._folder is None:
+                self._folder = _Folder()
         place = self._folder.path / name
         place.mkdir(exist_ok=True)
         return place

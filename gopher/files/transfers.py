@@ -4,6 +4,7 @@ import io
 import os
 import shutil
 import tempfile
+import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,17 +23,14 @@ def save_pieces(pieces: Iterable[bytes], name: str, to: str | os.PathLike[str]) 
     path = Path(to)
     if path.is_dir():
         path = path / name
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
+    temporary = path.with_name(f".{uuid.uuid4().hex}.part")
     try:
-        with open(descriptor, "wb") as file:
+        with open(temporary, "xb") as file:
             for piece in pieces:
                 file.write(piece)
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
-        os.replace(temporary, path)
+        temporary.replace(path)
     except BaseException:
-        os.unlink(temporary)
+        temporary.unlink(missing_ok=True)
         raise
     return path
 

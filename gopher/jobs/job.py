@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
@@ -263,6 +264,10 @@ class JobFiles(Protocol):
     def close(self) -> None: ...
 
 
+#: For threads of a handler that ask for its files at the same time.
+_opening = threading.Lock()
+
+
 def _no_files(job: "Job") -> JobFiles:
     raise RuntimeError(f"{job!r} has no store for files: it does not run in a worker")
 
@@ -347,9 +352,12 @@ class Job(msgspec.Struct, kw_only=True, eq=False, weakref=True):
         return self._files().payload()
 
     def _files(self) -> JobFiles:
-        if self.opened is None:
-            self.opened = self.open_files(self)
-        return self.opened
+        if self.opened is not None:
+            return self.opened
+        with _opening:
+            if self.opened is None:
+                self.opened = self.open_files(self)
+            return self.opened
 
     def __repr__(self) -> str:
         return f"<Job {self.id} {self.type} attempt {self.attempt}>"

@@ -2,7 +2,9 @@
 
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 from gopher import Job, handler
 
@@ -19,6 +21,23 @@ def copy(job: Job, payload: dict) -> dict:
         "names": list(job.files), "name": path.name, "size": path.stat().st_size, "path": str(path),
         "pid": os.getpid(), "same": path == again, "folder": str(path.parent.parent),
     }  # fmt: skip
+
+
+@handler("files.threads")
+def threads(job: Job, payload: dict) -> dict:
+    """Asks for its file in many threads at once, and stores one in each."""
+    start = Barrier(16)
+
+    def read_and_store(number: int) -> tuple[str, int]:
+        start.wait()
+        path = job.files["file"]
+        job.attach(path, name=f"{number}.bin")
+        return str(path), path.stat().st_size
+
+    with ThreadPoolExecutor(16) as pool:
+        found = set(pool.map(read_and_store, range(16)))
+    folders = {folder for path, _ in found for folder in Path(path).parents[2].iterdir()}
+    return {"found": sorted(found), "folders": len(folders)}
 
 
 @handler("files.die")

@@ -99,6 +99,15 @@ def test_a_handler_gets_its_files_as_paths_and_stores_others_with_its_job(files,
     assert not Path(result["folder"]).exists()
 
 
+def test_threads_of_a_handler_ask_for_its_files_at_the_same_time(files, client, start_worker):
+    start_worker(**files.environ)
+    job_id = files.submit("files.threads", {}, files={"file": files.upload()})
+    result = msgspec.json.decode(files.ended(job_id).result)
+    assert [size for _, size in result["found"]] == [len(CONTENT)]
+    assert result["folders"] == 1, "they open one folder for the attempt"
+    assert len(list(files.store.list(job_folder(job_id)))) == 16
+
+
 @pytest.mark.deep
 def test_a_child_runs_one_job_with_files_after_the_other(files, client, start_worker):
     """Connections to a store, and their threads, are no reason to replace it."""
