@@ -168,7 +168,8 @@ def _files(texts: tuple[str, ...]) -> dict[str, Path]:
             name, path = "file", text
         if name in paths:
             raise click.UsageError(f"--file: the name {name!r} is given more than once: use --file NAME=PATH.")
-        if not Path(path).is_file():
+        # A pipe is one too, as in --file <(convert ...).
+        if not Path(path).exists() or Path(path).is_dir():
             raise click.UsageError(f"--file: {path} is not a file.")
         paths[name] = Path(path)
     return paths

@@ -56,7 +56,7 @@ def opened(file: Content) -> Iterator[BinaryIO]:
     if isinstance(file, bytes | bytearray | memoryview):
         yield io.BytesIO(file)
     elif isinstance(file, str | os.PathLike):
-        with open_file(file) as content:
+        with open_file(file) as named, opened(named) as content:
             yield content
     elif not _is_binary(file):
         raise InvalidJob(
@@ -66,10 +66,10 @@ def opened(file: Content) -> Iterator[BinaryIO]:
         yield file
     else:
         # A pipe, or the body of a response: its size is known at its end.
-        with tempfile.SpooledTemporaryFile(_IN_MEMORY) as content:
-            shutil.copyfileobj(file, content)
-            content.seek(0)
-            yield cast("BinaryIO", content)
+        with tempfile.SpooledTemporaryFile(_IN_MEMORY) as spooled:
+            shutil.copyfileobj(file, spooled)
+            spooled.seek(0)
+            yield cast("BinaryIO", spooled)
 
 
 def _is_binary(file: Any) -> bool:

@@ -1,6 +1,8 @@
 """`submit --file` and `files`: what goes in and out with a job."""
 
+import os
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -31,6 +33,17 @@ def test_a_job_is_submitted_with_files_under_their_names(run: Run, shared: Path,
     assert "uploads" in run("job", answer.out.strip()).out
 
 
+def test_a_pipe_is_a_file_that_can_be_sent(run: Run, shared: Path, client: Client) -> None:
+    """As a shell makes it of --file <(convert ...)."""
+    os.mkfifo(shared / "pipe")
+    writer = Thread(target=lambda: (shared / "pipe").write_text("piped"), daemon=True)
+    writer.start()
+    answer = run("submit", *JOB, "--file", "pipe")
+    assert answer.code == 0, answer.err
+    writer.join()
+    assert client.files.read_upload(answer.out.strip(), "file") == b"piped"
+
+
 def test_the_files_of_a_job_are_listed_and_saved(run: Run, shared: Path, client: Client) -> None:
     job_id = client.enqueue("image_resize", {"file": "file", "width": 9})
     assert run("files", job_id).out == ""
@@ -50,6 +63,7 @@ def test_the_files_of_a_job_are_listed_and_saved(run: Run, shared: Path, client:
     ("arguments", "reason"),
     [
         (["--file", "missing.jpg"], "--file: missing.jpg is not a file"),
+        (["--file", "."], "--file: . is not a file"),
         (["--file", "c.txt", "--file", "c.txt"], "the name 'file' is given more than once"),
         (["--file", "c.txt", "--cron", "@daily"], "--file can't be used with --cron"),
         (["--file", "c.txt", "--dry-run"], "--file can't be used with --dry-run"),
