@@ -21,6 +21,8 @@ from gopher.base.states import State as State  # noqa: PLC0414 - where others ma
 
 #: The JSON of a job that was submitted without metadata.
 NO_METADATA = msgspec.Raw(b"{}")
+#: For threads of a handler that ask for its files at the same time.
+_opening = threading.Lock()
 
 
 class FileRef(msgspec.Struct, omit_defaults=True, frozen=True):
@@ -264,10 +266,6 @@ class JobFiles(Protocol):
     def close(self) -> None: ...
 
 
-#: For threads of a handler that ask for its files at the same time.
-_opening = threading.Lock()
-
-
 def _no_files(job: "Job") -> JobFiles:
     raise RuntimeError(f"{job!r} has no store for files: it does not run in a worker")
 
@@ -352,8 +350,6 @@ class Job(msgspec.Struct, kw_only=True, eq=False, weakref=True):
         return self._files().payload()
 
     def _files(self) -> JobFiles:
-        if self.opened is not None:
-            return self.opened
         with _opening:
             if self.opened is None:
                 self.opened = self.open_files(self)
