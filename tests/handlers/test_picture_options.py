@@ -148,6 +148,20 @@ def test_a_picture_of_a_palette_stays_small() -> None:
     assert len(small.content) < len(true_colour.content) * 0.7
 
 
+def test_what_is_opaque_in_a_picture_of_a_palette_stays_opaque() -> None:
+    with Image.open(PHOTOGRAPH) as photograph:
+        cut_out = photograph.convert("RGBA").resize((200, 200))
+    canvas = Image.new("RGBA", (400, 400), (0, 0, 0, 0))
+    canvas.paste(cut_out, (100, 100))
+    source = encoded(canvas.quantize(256, Image.Quantize.FASTOCTREE))
+    (small,) = make(source, [Wanted(width=200, format="png")])[1]
+    with Image.open(io.BytesIO(small.content)) as opened:
+        assert opened.mode == "P"
+        alpha = opened.convert("RGBA").getchannel("A")
+    assert alpha.crop((54, 54, 146, 146)).getextrema() == (255, 255)
+    assert alpha.crop((0, 0, 46, 200)).getextrema() == (0, 0)
+
+
 # Through the handler
 
 

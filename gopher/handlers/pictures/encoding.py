@@ -27,6 +27,8 @@ _CLEAR = 255
 _WEBP_ALPHA, _MOST_TIMES = 0x10, 0xFFFF
 #: Lowest quality that `max_bytes` may lead to.
 _LEAST_QUALITY = 10
+#: Alpha from which a colour of a new palette is opaque.
+_NEARLY_OPAQUE = 240
 #: Mean difference (of 255) up to which a palette replaces true colours.
 _UNSEEN = 2.0
 
@@ -144,8 +146,17 @@ def _png(frames: Sequence[Image.Image], options: Mapping[str, Any], from_palette
         return content
     method = Image.Quantize.FASTOCTREE if picture.mode == "RGBA" else Image.Quantize.MEDIANCUT
     palette = picture.quantize(256, method)
+    if picture.mode == "RGBA":
+        _make_opaque(palette)
     smaller = _saved(palette, "PNG", optimize=True)
     return smaller if len(smaller) < len(content) and _alike(palette.convert(picture.mode), picture) else content
+
+
+def _make_opaque(palette: Image.Image) -> None:
+    """Let colours of a palette be opaque that are nearly so: most are means of opaque pixels and those of an edge."""
+    values = palette.getpalette("RGBA") or []
+    values[3::4] = [255 if alpha >= _NEARLY_OPAQUE else alpha for alpha in values[3::4]]
+    palette.putpalette(values, "RGBA")
 
 
 def _alike(first: Image.Image, second: Image.Image) -> bool:
