@@ -10,7 +10,7 @@ from gopher.queue.replies import FetchedJob
 Kind = Literal["error", "retry", "discard", "snooze", "rate_limited", "timeout", "cancelled"]
 
 
-class Assignment(msgspec.Struct, array_like=True, frozen=True):
+class Assignment(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A job for the child to run. `number` counts this child's assignments. Durations in seconds."""
 
     number: int
@@ -32,7 +32,7 @@ class Usage(msgspec.Struct, array_like=True, frozen=True):
     peak: int
 
 
-class Completed(msgspec.Struct, array_like=True, tag="c", frozen=True):
+class Completed(msgspec.Struct, array_like=True, tag="c", frozen=True, gc=False):
     """The handler returned; `result` is JSON, b"" for None."""
 
     number: int

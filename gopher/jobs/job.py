@@ -34,7 +34,7 @@ class FileRef(msgspec.Struct, omit_defaults=True, frozen=True):
     content_type: str = ""
 
 
-class Envelope(msgspec.Struct, omit_defaults=True, frozen=True):
+class Envelope(msgspec.Struct, omit_defaults=True, frozen=True, gc=False):
     """The submitted part of a job: stored once as JSON, never changed, never read by a script.
 
     None means not given: the worker then uses the handler's option, or its settings. Durations in seconds, times in

@@ -29,7 +29,7 @@ class Prelude(NamedTuple):
     waited: int = 0
 
 
-class FetchedJob(msgspec.Struct, array_like=True):
+class FetchedJob(msgspec.Struct, array_like=True, gc=False):
     """A fetched job with its token; counters are those of this job so far. The first fields are a row of the reply."""
 
     id: str

@@ -33,8 +33,6 @@ def _framed(message: bytes, flag: int = 0) -> bytes:
 
 
 def _pieces(message: bytes) -> list[bytes]:
-    if len(message) <= PIECE:
-        return [_framed(message)]
     *some, last = [message[at : at + PIECE] for at in range(0, len(message), PIECE)]
     return [*(_framed(each, _MORE) for each in some), _framed(last, _LAST)]
 
@@ -126,6 +124,10 @@ class ChildEnd:
         return self._received.popleft()
 
     def send(self, message: bytes) -> None:
+        if len(message) <= PIECE:
+            # As nearly all are.
+            self._socket.sendall(_framed(message))
+            return
         for piece in _pieces(message):
             self._socket.sendall(piece)
 

@@ -18,12 +18,13 @@ _PROGRESS_PERIOD = 0.1
 class ChildReporter(Reporter):
     """Sends a handler's reports to the supervisor."""
 
+    _next_report = 0.0
+
     def __init__(self, channel: ChildEnd, stop: interrupt.Interrupt, number: int, streams: Streams) -> None:
         self._streams = streams
         self._channel = channel
         self._stop = stop
         self._number = number
-        self._next_report = 0.0
 
     def progress(self, fraction: float, message: str) -> None:
         now = time.monotonic()
