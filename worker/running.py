@@ -8,7 +8,7 @@ from gopher.queue.replies import FetchedJob
 from .messages import Assignment
 
 
-class Running(msgspec.Struct, eq=False):
+class Running(msgspec.Struct, eq=False, gc=False):
     """A job of a child: the first one is running, the others are queued in the channel."""
 
     job: FetchedJob

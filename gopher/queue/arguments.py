@@ -15,7 +15,7 @@ class Request(NamedTuple):
     answer: str
 
 
-class Completion(msgspec.Struct, frozen=True):
+class Completion(msgspec.Struct, frozen=True, gc=False):
     """A result to be stored; `result` and `log` are JSON, b"" for none, `duration` in ms, `usage` as in `as_usage`."""
 
     job_id: str
