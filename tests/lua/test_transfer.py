@@ -128,6 +128,24 @@ def test_a_row_names_the_parents_of_other_queues(lab):
     assert (row.id, row.waits_for) == (child, parents[1])
 
 
+def test_a_row_leaves_out_parents_of_other_queues_that_have_told_their_end(lab):
+    ended, other = new_job_id(), new_job_id()
+    child = lab.enqueue(after=(ended, other), remote_parents=((ended, "files"), (other, "files")))
+    lab.run(lab.queue.release_children(ended, "completed", "", 0))
+    lab.run(lab.queue.promote())
+    take(lab)
+    (row,) = read(lab, "scheduled").rows
+    assert (row.id, row.waits_for) == (child, other)
+
+
+def test_a_row_of_a_job_that_runs_whatever_its_parents_do_has_none_that_has_failed_it(lab):
+    failed, other = lab.seed_failed(), lab.enqueue(due=str(lab.now + 60_000))
+    child = lab.enqueue(after=(failed, other), on_parent_failure="run")
+    take(lab)
+    row = next(each for each in read(lab, "scheduled").rows if each.id == child)
+    assert (row.waits_for, row.failed_by) == (other, "")
+
+
 def test_copies_are_kept_for_a_time_and_deleted_at_the_end(lab):
     lab.seed_pending(3)
     take(lab)

@@ -35,12 +35,9 @@ end
 -- Return the unfinished job with the same unique name that a job waits for: one that was running when it came (see
 -- unique_modes). nil if there is none.
 local function holder_before(id)
-  local fields = redis.call('HMGET', P .. KEY.job .. id, 'waiting_for', 'parents', 'unique')
-  if not (fields[1] and fields[2] and fields[3]) then
-    return nil
-  end
-  local before = redis.call('HMGET', P .. KEY.job .. fields[2], 'state', 'unique')
-  return before[2] == fields[3] and not ENDED[before[1]] and fields[2] or nil
+  local fields = redis.call('HMGET', P .. KEY.job .. id, 'parents', 'unique')
+  local parent = fields[1] and redis.call('HMGET', P .. KEY.job .. fields[1], 'state', 'unique')
+  return parent and parent[2] == fields[2] and not ENDED[parent[1]] and fields[1] or nil
 end
 
 -- A waiting job ends: the one that it has followed has the unique name again.
