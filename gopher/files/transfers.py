@@ -14,6 +14,8 @@ from gopher.errors import InvalidJob
 
 #: What can be sent: a path, bytes, or a file opened for reading bytes.
 Content = str | os.PathLike[str] | bytes | BinaryIO
+#: Where files are called by the numbers of their descriptors: a shell's `<(...)` is one of them.
+_DESCRIPTORS = frozenset({"/dev/fd", "/proc/self/fd"})
 #: Bytes of a pipe beyond which they are kept on disk.
 _IN_MEMORY = 1024 * 1024
 
@@ -47,7 +49,10 @@ def name_of(file: Content) -> str:
     """Return what a file that is sent is called, "" if it has no name."""
     name = file if isinstance(file, str | os.PathLike) else getattr(file, "name", "")
     # That of a pipe or a temporary file is a number, or None.
-    return os.path.basename(os.fsdecode(name)) if isinstance(name, str | bytes | os.PathLike) else ""
+    if not isinstance(name, str | bytes | os.PathLike):
+        return ""
+    folder, base = os.path.split(os.fsdecode(name))
+    return "" if folder in _DESCRIPTORS else base
 
 
 @contextmanager

@@ -410,13 +410,16 @@ class Received:
         return self._content.read(size)
 
 
-@pytest.mark.parametrize("kind", ["pipe", "received", "unnamed", "spooled", "second half"])
+@pytest.mark.parametrize("kind", ["pipe", "path of a pipe", "received", "unnamed", "spooled", "second half"])
 def test_a_client_sends_whatever_can_be_read(gopher, kind, tmp_path):
     content = PNG + os.urandom(3_000_000)
     with ExitStack() as stack:
-        if kind == "pipe":
+        if "pipe" in kind:
             (tmp_path / "content").write_bytes(content)
             file = stack.enter_context(Popen(["cat", tmp_path / "content"], stdout=PIPE)).stdout
+            if kind == "path of a pipe":
+                # As of a shell's <(...).
+                file = f"/dev/fd/{file.fileno()}"
         elif kind == "received":
             file = Received(content)
         elif kind == "second half":
