@@ -11,8 +11,8 @@ from .settings import Settings
 _ALIKE = 0.88
 #: First words of variables that are also those of other programs' settings, of which there are many.
 _SHARED = frozenset({"OTEL"})
-#: What Kubernetes calls the address of a service, such as one named `gopher`.
-_SERVICE = "_SERVICE_HOST"
+#: In what Kubernetes calls the address of a service, such as one named `gopher`: its host and its ports.
+_SERVICE = "_SERVICE_"
 
 
 def misspelt(environ: Mapping[str, str]) -> Iterator[str]:
@@ -21,7 +21,7 @@ def misspelt(environ: Mapping[str, str]) -> Iterator[str]:
     known |= {f"{name}_FILE" for name in known}
     starts = {PREFIX.rstrip("_"), *(name.partition("_")[0] for name in known)} - _SHARED
     for name in sorted(environ):
-        if name in known or name.partition("_")[0] not in starts or name.endswith(_SERVICE):
+        if name in known or name.partition("_")[0] not in starts or _SERVICE in name:
             continue
         if suggestion := did_you_mean(name, known, alike=_ALIKE):
             yield f"{name} is no setting, and ignored: {suggestion}"

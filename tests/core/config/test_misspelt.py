@@ -32,6 +32,8 @@ def test_a_misspelt_variable_is_named_with_the_setting_that_is_like_it(name, mea
         "SERVER_NAME",
         "SERVER_SOFTWARE",
         "GOPHER_SERVICE_HOST",
+        "GOPHER_SERVICE_PORT",
+        "GOPHER_SERVICE_PORT_HTTP",
         "GOPHER_PORT_80_TCP",
         "OTEL_EXPORTER_OTLP_ENDPOINTS",
         "HOME",
