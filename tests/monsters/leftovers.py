@@ -674,7 +674,9 @@ def own_signal_handler(job: Job, payload: dict) -> int:
     signal.signal(signal.SIGTERM, lambda *_: os._exit(7))
     pid = os.fork()
     if not pid:
-        time.sleep(60)
+        # A signal just before a single long sleep would be noticed only after it.
+        for _ in range(600):
+            time.sleep(0.1)
     os.kill(pid, signal.SIGTERM)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 

@@ -141,9 +141,9 @@ def replayed_late(client: EagerClient, timeout: str, pause: Callable[[], Any]) -
 
 
 def test_the_timeout_of_a_coroutine_cancels_it_and_its_error_has_the_handlers_line(client: EagerClient) -> None:
-    replayed, heard = replayed_late(client, "200ms", lambda: asyncio.sleep(60))
+    replayed, heard = replayed_late(client, "2s", lambda: asyncio.sleep(60))
     assert (replayed.outcome, replayed.error_type, heard) == ("timeout", "Timeout", ["CancelledError"])
-    assert replayed.message == "the job's timeout of 200ms has passed"
+    assert replayed.message == "the job's timeout of 2s has passed"
     assert "in lingers\n    await waiting" in replayed.traceback
     assert "replaying.py" not in replayed.traceback
 
@@ -152,5 +152,5 @@ def test_a_coroutine_that_never_awaits_is_interrupted_after_the_grace_of_a_child
     client: EagerClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WORKER_KILL_GRACE", "100ms")
-    replayed, heard = replayed_late(client, "200ms", lambda: time.sleep(0.01))
+    replayed, heard = replayed_late(client, "2s", lambda: time.sleep(0.01))
     assert (replayed.outcome, heard) == ("timeout", ["SoftTimeout"])

@@ -92,7 +92,7 @@ def test_a_held_job_that_expires_never_runs(client, start_admitting, tmp_path):
     start_admitting(400)
     first = fill(client, 60, tmp_path / "until")
     wait_until_started(first)
-    late = client.enqueue("fill", {"megabytes": 60, "until": str(tmp_path / "until")}, expires_in="4s")
+    late = client.enqueue("fill", {"megabytes": 60, "until": str(tmp_path / "until")}, expires_in="10s")
     wait_until(lambda: held(client, late))
     # While the first one runs, and children are idle.
     assert client.wait(late, 30).status == "expired"

@@ -1,5 +1,6 @@
 """A supervisor that has as many open files as it may: nothing that it can't start ends it, or takes more of them."""
 
+import gc
 import os
 import resource
 import time
@@ -36,6 +37,7 @@ def open_files() -> list[str]:
 
 @pytest.mark.parametrize("left", range(5))
 def test_a_child_that_can_t_be_started_leaves_no_file_open(left):
+    gc.collect()
     before = open_files()
     with files_left(left), pytest.raises(OSError, match="Too many open files"):
         start_child(Settings(), Registry(), list, None)
