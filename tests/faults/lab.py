@@ -210,7 +210,7 @@ def kill(pid: int) -> bool:
 def alive(pid: int) -> bool:
     """Return whether a process is there and is no zombie of the system's."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0] not in ("Z", "X")
     except OSError:
         return False
 

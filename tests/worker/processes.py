@@ -153,7 +153,7 @@ def where(client: Client) -> dict[str, str]:
 
 def _stat(pid: int) -> list[str]:
     try:
-        text = Path(f"/proc/{pid}/stat").read_text()
+        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
     except OSError:
         return []
     return text.rpartition(")")[2].split()

@@ -68,6 +68,13 @@ def naps(job: Job, payload: dict) -> None:
             time.sleep(0.01)
 
 
+@handler("renames_itself")
+def renames_itself(job: Job, payload: dict) -> None:
+    """Gives its process a name that the system cuts within a character."""
+    ctypes.CDLL(None).prctl(15, "üüüüüüüü".encode(), 0, 0, 0)  # PR_SET_NAME
+    naps(job, payload)
+
+
 @handler("burns")
 def burns(job: Job, payload: dict) -> None:
     _begun(payload)

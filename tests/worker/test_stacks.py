@@ -75,6 +75,15 @@ def test_it_is_read_as_often_as_one_likes_and_the_job_runs_on(client, start_work
         client.fleet.stack("01a20d1c-ddd6-7e46-9daa-2af634a7f173")
 
 
+def test_a_process_whose_name_is_no_text_is_asked_too(client, start_worker, begin, tmp_path):
+    start_worker(**HANDLERS)
+    until = tmp_path / "until"
+    job_id = begin("renames_itself", {"until": str(until)})
+    assert "naps" in client.fleet.stack(job_id).place
+    until.touch()
+    assert client.wait(job_id, 20).status == "completed"
+
+
 def test_a_worker_that_has_not_received_the_job_yet_is_asked_again(client):
     worker = SeedingWorker(client)
     job_id = client.enqueue("burns", {})

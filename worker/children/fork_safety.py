@@ -82,7 +82,7 @@ def _running() -> dict[int, str]:
     threads = {thread.native_id or 0: thread.name for thread in threading.enumerate()}
     for file in glob("/proc/self/task/*/comm"):
         try:
-            with open(file) as opened:
+            with open(file, errors="replace") as opened:
                 threads.setdefault(int(file.split("/")[4]), opened.read().strip())
         except OSError:
             # It has just ended.

@@ -137,7 +137,8 @@ def _child_pids() -> list[int]:
 
 def _text(file: str) -> str:
     try:
-        with open(file) as opened:
+        # The name of a process may be no text.
+        with open(file, errors="replace") as opened:
             return opened.read()
     except OSError:
         # It was of a thread, or a process, that has ended.

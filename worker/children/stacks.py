@@ -23,7 +23,7 @@ SIGNAL: signal.Signals | None = getattr(signal, "SIGRTMAX", None) or getattr(sig
 #: Seconds after which a stack that has not grown any more is complete, and until the child is given up.
 _STILL, _PATIENCE = 0.02, 3.0
 #: The mask of the signals for which a process has handlers.
-_CAUGHT = re.compile(r"^SigCgt:\s+([0-9a-f]+)", re.MULTILINE)
+_CAUGHT = re.compile(rb"^SigCgt:\s+([0-9a-f]+)", re.MULTILINE)
 #: Bytes that are read.
 _MOST = 256 * 1024
 
@@ -88,7 +88,8 @@ class StackFile:
 
 def _is_caught_in(pid: int, number: signal.Signals) -> bool:
     """Return whether a child still has a handler of the signal, which would end it otherwise."""
-    with suppress(OSError), open(f"/proc/{pid}/status") as file:
+    with suppress(OSError), open(f"/proc/{pid}/status", "rb") as file:
+        # Bytes: the name of a process may be no text.
         found = _CAUGHT.search(file.read())
         return found is None or bool(int(found[1], 16) >> (number - 1) & 1)
     # Without /proc, it is not known.
