@@ -211,14 +211,15 @@ def _try_later(url: str, status: int, pause: bytes) -> Exception:
 
 
 def _seconds(pause: bytes) -> float | None:
-    """Return the seconds of a `Retry-After`, which may be a time, at most as many as are honoured; None without one."""
+    """Return the seconds of a `Retry-After`, which may be a time, at most as many as are honoured; None without one,
+    or if the time has passed."""
     if pause.isdigit():
         return min(float(pause), _LONGEST_PAUSE) if len(pause) < 10 else None
     try:
         seconds = parsedate_to_datetime(pause.decode("latin-1")).timestamp() - time.time()
     except (ValueError, OverflowError):
         return None
-    return min(max(seconds, 0.0), _LONGEST_PAUSE)
+    return min(seconds, _LONGEST_PAUSE) if seconds > 0 else None
 
 
 def _read(url: str, stream: Iterable[bytes], max_bytes: int) -> bytes:

@@ -104,17 +104,17 @@ def test_comes_back_at_the_time_that_the_server_says(allowed_site: Site) -> None
     assert 1000 < caught.value.after <= 1800
 
 
-@pytest.mark.parametrize(
-    ("when", "after"), [("Fri, 31 Dec 9999 23:59:59 GMT", 3600.0), ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0)]
-)
-def test_comes_back_within_an_hour_and_not_before_now(allowed_site: Site, when: str, after: float) -> None:
-    url = allowed_site.serve("/", b"", 503, Retry_After=when)
+def test_comes_back_within_an_hour(allowed_site: Site) -> None:
+    url = allowed_site.serve("/", b"", 503, Retry_After="Fri, 31 Dec 9999 23:59:59 GMT")
     with pytest.raises(Retry) as caught:
         get(url)
-    assert caught.value.after == after
+    assert caught.value.after == 3600.0
 
 
-@pytest.mark.parametrize("when", ["soon", "Tue, 99 Dec 2026 99:00:00 GMT", "99999999999", "-1"])
+# A time that has passed must not replace the backoff.
+@pytest.mark.parametrize(
+    "when", ["Thu, 01 Jan 1970 00:00:00 GMT", "soon", "Tue, 99 Dec 2026 99:00:00 GMT", "99999999999", "-1"]
+)
 def test_ignores_a_time_to_come_back_that_is_none(allowed_site: Site, when: str) -> None:
     url = allowed_site.serve("/", b"", 503, Retry_After=when)
     with pytest.raises(FetchFailed, match="answered 503"):
