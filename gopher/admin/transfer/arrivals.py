@@ -65,6 +65,8 @@ def _check(line: JobLine, values: Mapping[str, bytes]) -> None:
     for job_id in (line.id, *line.waits_for, *line.results, *filter(None, [line.failed_by])):
         if not JOB_ID.fullmatch(job_id):
             raise InvalidLine(f"has the job id {job_id!r:.60}: must be a UUID in lower case")
+    if any(until <= 0 for _, until in line.results.values()):
+        raise InvalidLine("has results that are kept until no time: must be Unix milliseconds")
     for name in ("type", "priority", "state", "envelope"):
         if name not in values:
             raise InvalidLine(f"has no field '{name}'")

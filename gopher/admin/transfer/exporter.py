@@ -192,7 +192,7 @@ class Exporter:
                 if isinstance(parent, JobLine) and parent.fields["state"] in SUCCEEDED:
                     yield parent
                     self._sent_parents[queue, row.id] = None
-        line.results = parent_results(self._server, queue, list(elsewhere), now)
+        line.results = parent_results(self._server, queue, list(elsewhere), now, patience=PATIENCE)
         self._sent_parents.update(((queue, each), None) for each in line.results)
         while len(self._sent_parents) > _REMEMBERED:
             self._sent_parents.popitem(last=False)

@@ -6,11 +6,12 @@ on the lines only, whatever becomes of each: so they are the same each time a fi
 
 import hashlib
 import re
+import time
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from gopher.base.salvage import text
-from gopher.errors import ConfigurationError, TooManyQueues
+from gopher.errors import ConfigurationError, QueueUnavailable, TooManyQueues
 from gopher.jobs.owners import TRUSTED
 from gopher.queue.remote_parents import find_parent
 from gopher.queue.store import Server
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 BATCH_JOBS, BATCH_BYTES = 200, 1024 * 1024
 #: Parents that are looked for together.
 _LINKED = 100
+#: Seconds between two attempts to find a parent.
+_PAUSE = 0.2
 #: Hexadecimal digits of a digest.
 _DIGITS = 32
 #: The beginning of a job's line as exports write it.
@@ -76,16 +79,33 @@ class ImportedMarks:
 
     def keep_results(self, queue: str, results: dict[str, tuple[str, int]]) -> None:
         """Keep results of jobs of other queues for those that will read them."""
-        for parent, (result, until) in results.items():
-            key = self._server.keys.for_queue(queue).parent_result(parent)
-            self.run(Command(key, ("SET", key, result, "PXAT", str(until), "NX")))
+        if not results:
+            return
+        self.register(queue)
+        keys = {self._server.keys.for_queue(queue).parent_result(parent): kept for parent, kept in results.items()}
+        commands = [
+            Command(key, ("SET", key, result, "PXAT", str(until), "NX")) for key, (result, until) in keys.items()
+        ]
+        self._server.run_all(commands, patience=PATIENCE)
 
     def link_awaiting(self, queue: str) -> None:
         """Have jobs of a queue wait for parents in other queues, and for batches; without a parent they fail."""
         key = self._server.keys.for_queue(queue).awaited
         while parents := self.run(Command(key, ("SRANDMEMBER", key, _LINKED))):
-            places = {text(each): find_parent(self._server, text(each), TRUSTED) or "" for each in parents}
+            places = {text(each): self._queue_of(text(each)) for each in parents}
             self.run(self._server.queue(queue).link_awaiting(places))
+
+    def _queue_of(self, parent: str) -> str:
+        """Return the queue of a job or a batch, "" if there is none."""
+        give_up_at = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return find_parent(self._server, parent, TRUSTED) or ""
+            except QueueUnavailable:
+                # A failover must not end an import.
+                if time.monotonic() > give_up_at:
+                    raise
+                time.sleep(_PAUSE)
 
     def run(self, call: Call | Command) -> Any:
         return self._server.run_all([call], patience=PATIENCE)[0]
@@ -151,14 +171,14 @@ class JobImport:
                 if not isinstance(content, JobLine) or content.queue != self._queue:
                     raise InvalidLine("names several queues, or kinds")
                 job = arriving(content, self.exported_at, self._retention)
-                # Before the job, which may start at once.
-                self._marks.keep_results(self._queue, content.results)
             except InvalidLine as problem:
                 self._refuse(BadLine(line.number, problem))
                 continue
             if part_of_state(job.state) in self._without:
                 self._result.skipped["omitted"] += 1
             else:
+                # Before the job, which may start at once.
+                self._marks.keep_results(self._queue, content.results)
                 jobs.append(job)
         return jobs
 

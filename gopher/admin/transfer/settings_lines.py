@@ -13,6 +13,7 @@ from gopher.queue.keys import QueueKeys
 from gopher.queue.store import Server
 from gopher.queue.webhooks import CALLBACKS, disabled_field, read_webhooks, stored_callback_secrets
 from gopher.reads.schedules import StoredSchedules
+from gopher.server.calls import Command
 from gopher.server.clock import now_at
 from gopher.server.errors import explained
 from gopher.server.round_trips import Words, ask, ask_groups
@@ -133,13 +134,15 @@ def _requests(server: Server, places: Sequence[tuple[str, str]]) -> Iterator[Req
             yield RequestLine(queue, digest, text(value), now + left, packed)
 
 
-def parent_results(server: Server, queue: str, parents: Sequence[str], now: int) -> dict[str, tuple[str, int]]:
+def parent_results(
+    server: Server, queue: str, parents: Sequence[str], now: int, *, patience: float
+) -> dict[str, tuple[str, int]]:
     """Return the results of jobs of other queues that jobs of this one will read, and until when each is kept (ms)."""
     keys = [server.keys.for_queue(queue).parent_result(parent) for parent in parents]
-    with explained():
-        found = ask_groups(server.client, [[("GET", key), ("PTTL", key)] for key in keys]) if keys else []
-    results = zip(parents, found, strict=True)
-    return {parent: (text(result), now + left) for parent, (result, left) in results if result is not None and left > 0}
+    commands = [Command(key, (verb, key)) for key in keys for verb in ("GET", "PTTL")]
+    found = iter(server.run_all(commands, patience=patience) if commands else ())
+    results = zip(parents, found, found, strict=True)
+    return {parent: (text(result), now + left) for parent, result, left in results if result is not None and left > 0}
 
 
 def api_key_lines(server: Server) -> Iterator[ApiKeyLine]:
