@@ -21,7 +21,7 @@ from gopher.telemetry.loggers import get_logger
 from .large_payloads import LATER_PAYLOAD, PAYLOAD, payload_file
 from .names import INSTALLATIONS, JOBS, UPLOADS
 from .store import ABANDONED, Store, StoredFile
-from .uploads import claims, remember
+from .uploads import REMEMBERED, claims, remember
 
 log = get_logger("files")
 
@@ -117,9 +117,12 @@ def _uploads(store: Store, server: Server, now: float, grace: float) -> Iterator
     # A submission that has just found the upload is stored before the grace has passed.
     oldest = now - server.settings.upload_ttl - grace
     for file in store.list(f"{UPLOADS}/"):
-        if file.modified > oldest or existing(server, claims(server, file.key)):
+        is_usable = file.modified > oldest
+        if is_usable or existing(server, claims(server, file.key)):
             store.renew(file.key)
-            remember(server, file.key)
+            # Who uses a new one was remembered just now.
+            if not is_usable or file.modified < now - REMEMBERED / 2:
+                remember(server, file.key)
             continue
         yield file
         with suppress(Exception), explained():
