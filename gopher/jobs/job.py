@@ -3,7 +3,6 @@
 import hashlib
 import logging
 import os
-import threading
 import time
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
@@ -15,6 +14,7 @@ from zlib import crc32
 
 import msgspec
 
+from gopher.base.fork_locks import ForkLock
 from gopher.base.priorities import DEFAULT_PRIORITY
 from gopher.base.salvage import UNREADABLE
 from gopher.base.states import State as State  # noqa: PLC0414 - where others may look for it
@@ -22,7 +22,7 @@ from gopher.base.states import State as State  # noqa: PLC0414 - where others ma
 #: The JSON of a job that was submitted without metadata.
 NO_METADATA = msgspec.Raw(b"{}")
 #: For threads of a handler that ask for its files at the same time.
-_opening = threading.Lock()
+_opening = ForkLock()
 
 
 class FileRef(msgspec.Struct, omit_defaults=True, frozen=True):
