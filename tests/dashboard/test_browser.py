@@ -169,8 +169,7 @@ def test_plots_replace_the_drawings_and_are_updated(tab, client, queue, worker):
     enqueued = page.locator("[data-sum=enqueued]").inner_text()
     client.enqueue("email", {}, queue=queue)
     sampled(client, queue)
-    changed = "before => document.querySelector('[data-sum=enqueued]').textContent !== before"
-    page.wait_for_function(changed, arg=enqueued)
+    sync_api.expect(page.locator("[data-sum=enqueued]")).not_to_have_text(enqueued, timeout=60_000)
     assert page.locator("#rates canvas").is_visible()
     page.locator("#span-1h").click()
     page.get_by_text("in the last hour").wait_for()
@@ -249,7 +248,8 @@ def test_jobs_are_filtered_and_a_queue_is_resumed_with_the_keyboard(tab, client,
     tab_to(page, "tag")
     page.keyboard.type("invoice:7")
     page.keyboard.press("Enter")
-    page.wait_for_function("document.querySelectorAll('tbody tr').length === 1")
+    # Not wait_for_function(): that evaluates strings in the page if it has to wait, which its policy forbids.
+    sync_api.expect(page.locator("tbody tr")).to_have_count(1, timeout=60_000)
     assert page.locator(f"#job-{wanted}").is_visible()
     client.flow.pause_queue(queue)
     page = tab.open("")
@@ -266,7 +266,7 @@ def test_the_focus_stays_where_it_is_when_figures_are_brought_up_to_date(tab, cl
     page.focus(f"#job-{job_id}")
     client.enqueue("email", {}, queue=queue)
     fresh(page)
-    page.wait_for_function("document.querySelectorAll('tbody tr').length === 2")
+    sync_api.expect(page.locator("tbody tr")).to_have_count(2, timeout=60_000)
     assert page.evaluate("document.activeElement.id") == f"job-{job_id}"
 
 
