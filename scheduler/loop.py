@@ -6,6 +6,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -71,7 +72,9 @@ class Scheduler:
         #: The server's time (ms) and ours (monotonic s) at its last reply.
         self._clock: tuple[int, float] | None = None
         #: Whether to read the names of new queues before listening for alarms again.
-        self._learning = False
+        self._learning = not self._server.pools.clustered
+        #: How many looks at the names were started.
+        self._looks = 0
         self._health = HealthFile(settings.health_file, ALIVE / 3, 2 * ALIVE)
         self._service = ServiceManager()
         self._look_at = self._show_at = 0.0
@@ -113,7 +116,9 @@ class Scheduler:
         if now >= self._look_at:
             self._look_at = now + NEW_QUEUES_PERIOD
             # In this order, so that a name that moves to `leaving` meanwhile is seen at least once.
-            self._send(Command(self._keys.queues, ("SMEMBERS", self._keys.queues)), self._look_at_leaving)
+            self._looks += 1
+            look = partial(self._look_at_leaving, self._looks)
+            self._send(Command(self._keys.queues, ("SMEMBERS", self._keys.queues)), look)
         if now >= self._show_at:
             self._show_at = now + ALIVE / 3
             self._health.beat()
@@ -129,12 +134,15 @@ class Scheduler:
     def _next_due(self, now: float) -> float:
         return min((duties.next_due for duties in self._queues.values()), default=now)
 
-    def _look_at_leaving(self, known: Any) -> None:
+    def _look_at_leaving(self, look: int, known: Any) -> None:
         command = Command(self._keys.leaving, ("ZRANGE", self._keys.leaving, "0", "-1", "WITHSCORES"))
-        self._send(command, lambda leaving: self._take_queues(known, leaving))
+        self._send(command, lambda leaving: self._take_queues(look, known, leaving))
 
-    def _take_queues(self, known: Any, leaving: Any) -> None:
-        self._learning = False
+    def _take_queues(self, look: int, known: Any, leaving: Any) -> None:
+        # Not if an alarm has come since: the next look is to find the queue that it announced, whose alarms would not
+        # be heard before the blocking pop has ended.
+        if look == self._looks and self._look_at:
+            self._learning = False
         leaving = [] if is_corrupt(leaving) else leaving
         if isinstance(known, Exception) or isinstance(leaving, Exception):
             return

@@ -5,8 +5,10 @@ import statistics
 import time
 
 import psutil
+from gopher.scheduler.loop import Scheduler
 
 from gopher.base.times import from_rfc3339, to_rfc3339
+from gopher.jobs.handlers import Registry
 from tests.helpers import wait_until
 from tests.seeding import SeedingWorker
 
@@ -44,6 +46,19 @@ def test_an_earlier_job_wakes_it(client, start_scheduler):
     earlier = client.enqueue("echo", {}, delay="200ms")
     wait_until(lambda: state(client, earlier) == "pending", 4)
     assert state(client, later) == "scheduled"
+
+
+def test_an_alarm_that_comes_during_a_look_at_the_queues_counts_until_the_next_look(client):
+    scheduler = Scheduler(client.settings, Registry())
+    scheduler._look_and_show(time.monotonic())
+    scheduler._look_soon()
+    scheduler._take_queues(1, set(), [])
+    assert scheduler._learning, "of the queue that was announced"
+    scheduler._look_and_show(time.monotonic())
+    scheduler._take_queues(1, set(), [])
+    assert scheduler._learning
+    scheduler._take_queues(2, set(), [])
+    assert not scheduler._learning
 
 
 def test_learns_of_a_new_queue_from_its_first_job(client, start_scheduler):
