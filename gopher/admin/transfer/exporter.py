@@ -187,7 +187,7 @@ class Exporter:
             page = self._read(self._server.queue(queue).read_records(self._header.export, new))
             new = new[page.ids :]
             for row in page.rows:
-                del elsewhere[row.id]
+                elsewhere.pop(row.id, None)
                 parent = _line(queue, row, page.now)
                 if isinstance(parent, JobLine) and parent.fields["state"] in SUCCEEDED:
                     yield parent
