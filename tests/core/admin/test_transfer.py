@@ -4,10 +4,8 @@ import io
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from uuid import uuid4
 
 import msgspec
 import pytest
@@ -21,27 +19,11 @@ from gopher.client import Client
 from gopher.errors import QueueFull
 from gopher.jobs.schedule import ScheduleSpec
 from gopher.jobs.webhooks import WebhookRequest
-from gopher.queue.invariants import findings
 from gopher.queue.webhooks import note_delivery, receiver_of
 from gopher.server.embedded import EmbeddedServer
 from tests.seeding import SeedingWorker
 
 NOTHING = ("finished",)
-
-
-@pytest.fixture
-def source(redis_url: str, namespace: str) -> Iterator[Client]:
-    with Client(redis_url, namespace=namespace) as client:
-        yield client
-
-
-@pytest.fixture
-def target(redis_url: str) -> Iterator[Client]:
-    """Another installation; whatever is imported, its invariants hold."""
-    with Client(redis_url, namespace=f"target-{uuid4().hex[:8]}") as client:
-        yield client
-        for queue in client.server.queues():
-            assert findings(client.server.client, client.server.keys.for_queue(queue)) == []
 
 
 def exported(client: Client, *without: str) -> bytes:

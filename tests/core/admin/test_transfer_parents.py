@@ -1,32 +1,14 @@
 """What an import makes of jobs that wait for jobs of other queues, and for batches."""
 
 import io
-from collections.abc import Iterator
-from uuid import uuid4
 
 import pytest
 
 from gopher.admin.transfer.export_file import export_to
 from gopher.admin.transfer.importer import Importer
 from gopher.client import Client
-from gopher.queue.invariants import findings
 from tests.core.admin.test_batches import settle
 from tests.seeding import SeedingWorker
-
-
-@pytest.fixture
-def source(redis_url: str, namespace: str) -> Iterator[Client]:
-    with Client(redis_url, namespace=namespace) as client:
-        yield client
-
-
-@pytest.fixture
-def target(redis_url: str) -> Iterator[Client]:
-    """Another installation; whatever is imported, its invariants hold."""
-    with Client(redis_url, namespace=f"target-{uuid4().hex[:8]}") as client:
-        yield client
-        for queue in client.server.queues():
-            assert findings(client.server.client, client.server.keys.for_queue(queue)) == []
 
 
 def move(source: Client, target: Client, *queues: str) -> None:
