@@ -59,7 +59,7 @@ class Proxy:
             await listener.serve_forever()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._plan.connections and self._open >= self._plan.connections:
+        if self._full and not await self._has_room_soon():
             writer.write(b"-ERR max number of clients reached\r\n")
             writer.close()
             return
@@ -69,6 +69,18 @@ class Proxy:
         finally:
             self._open -= 1
             writer.close()
+
+    @property
+    def _full(self) -> bool:
+        return 0 < self._plan.connections <= self._open
+
+    async def _has_room_soon(self) -> bool:
+        # What a server does at once when a client closes a connection takes this loop several turns.
+        for _ in range(20):
+            await asyncio.sleep(0.01)
+            if not self._full:
+                return True
+        return False
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         from_server, to_server = await asyncio.open_unix_connection(self._server)
